@@ -1,0 +1,2 @@
+//! How storage and processes fail.
+#![allow(missing_docs)]

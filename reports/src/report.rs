@@ -1,0 +1,137 @@
+//! The report: what a run found, as data. Its JSON form is versioned (docs/report.md).
+
+use std::collections::BTreeMap;
+
+use plugpull_workloads::{FailureClass, Finding, Promise, Verdict};
+use serde::{Deserialize, Serialize};
+
+/// The version of the JSON form. Fields may be added within a version; none changes its meaning.
+pub const SCHEMA: &str = "plugpull.report/1";
+
+/// What was tested.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TargetInfo {
+    /// Its name on the command line.
+    pub name: String,
+    /// Its version and settings in words.
+    pub version: String,
+    /// What was set by `--set`.
+    pub settings: BTreeMap<String, String>,
+    /// What it was held to.
+    pub promises: Vec<Promise>,
+}
+
+/// One trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Its number in the run, from 1.
+    pub number: u64,
+    /// The fault's name.
+    pub fault: String,
+    /// The fault with its trigger, as `--fault` takes it.
+    pub spec: String,
+    /// The seed that repeats it (`--seed S --trial N` or an artifact).
+    pub seed: u64,
+    /// The class of failure whose promises were judged.
+    pub class: FailureClass,
+    /// True when the fault had an effect on the target.
+    pub bit: bool,
+    /// What the fault did, in words; or why it did nothing.
+    pub what: String,
+    /// Transactions acknowledged before the crash.
+    pub acked: u64,
+    /// Storage operations recorded.
+    pub operations: u64,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// For `detected`, `not measured` and `harness error`: why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// Microseconds from spawn to the first correct answer, for each restart in the trial.
+    pub recovery_us: Vec<u64>,
+    /// How long the trial took, in microseconds.
+    pub took_us: u64,
+    /// Its findings.
+    pub findings: Vec<ReportedFinding>,
+}
+
+/// A finding with what a reader needs to look into it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReportedFinding {
+    /// What was broken.
+    #[serde(flatten)]
+    pub finding: Finding,
+    /// The trial that found it.
+    pub trial: u64,
+    /// How many trials of the run showed the same kind under the same fault.
+    pub count: u64,
+    /// The command that repeats the trial.
+    pub repeat: String,
+    /// The end of what the target wrote to standard output and standard error, per life.
+    pub output: Vec<String>,
+}
+
+/// Recovery times, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovery {
+    /// How many restarts were timed.
+    pub count: u64,
+    /// Median.
+    pub p50_us: u64,
+    /// 99th percentile (the largest when fewer than 100).
+    pub p99_us: u64,
+    /// Largest.
+    pub max_us: u64,
+}
+
+/// All trials of one fault.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FaultRow {
+    /// The fault's name.
+    pub fault: String,
+    /// Trials tried.
+    pub trials: u64,
+    /// Trials in which the fault bit.
+    pub bit: u64,
+    /// The worst verdict of its trials.
+    pub verdict: Verdict,
+    /// How many trials ended with each verdict.
+    pub verdicts: BTreeMap<Verdict, u64>,
+    /// How fast the target came back.
+    pub recovery: Recovery,
+    /// Why it was not measured, where it was not.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+}
+
+/// What a run found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// plugpull's version.
+    pub plugpull: String,
+    /// The verdict of the run.
+    pub verdict: Verdict,
+    /// The seed of everything that plugpull decided.
+    pub seed: u64,
+    /// How many trials were made.
+    pub trials: u64,
+    /// Grouped by kind and fault, worst first.
+    pub findings: Vec<ReportedFinding>,
+    /// What was tested.
+    pub target: TargetInfo,
+    /// A row per fault.
+    pub faults: Vec<FaultRow>,
+    /// Recovery over all trials, without faults that stall.
+    pub recovery: Recovery,
+    /// The bound that recovery was judged against, in microseconds, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_bound_us: Option<u64>,
+    /// How long the run took, in microseconds.
+    pub took_us: u64,
+    /// True when the user or the budget ended it before every fault was tried.
+    pub interrupted: bool,
+    /// Every trial, in order.
+    pub trial_log: Vec<Trial>,
+}

@@ -1,0 +1,151 @@
+//! What every target offers, and what it needs from the host it lives on.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use plugpull_workloads::{Promise, Txn};
+use thiserror::Error;
+
+/// Which program to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// plugpull's own binary again (embedded targets: `args` begin with the worker's name).
+    Myself,
+    /// A program by absolute path.
+    Path(PathBuf),
+}
+
+/// How to start a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// The program.
+    pub program: Program,
+    /// Its arguments, without argument zero.
+    pub args: Vec<String>,
+    /// Variables added to a minimal environment.
+    pub env: Vec<(String, String)>,
+    /// Its working directory; the data folder when none.
+    pub cwd: Option<PathBuf>,
+}
+
+/// A process that a [`Host`] started.
+pub trait Process: Send {
+    /// The next line of its standard output, without the line end; none at end of file.
+    /// [`io::ErrorKind::TimedOut`] when `deadline` passes first.
+    fn stdout_line(&mut self, deadline: Instant) -> io::Result<Option<String>>;
+    /// Waits until it has ended: its exit code, or 128 + the signal's number; none when
+    /// `deadline` passes first.
+    fn wait(&mut self, deadline: Instant) -> io::Result<Option<i32>>;
+    /// The end of what it has written to standard output and standard error so far.
+    fn output(&self) -> String;
+}
+
+/// Where a target lives: the sandbox, seen from inside.
+pub trait Host: Send + Sync {
+    /// Starts a process in the sandbox.
+    fn spawn(&self, launch: &Launch) -> io::Result<Box<dyn Process>>;
+    /// Connects to a TCP port of the sandbox's own loopback.
+    fn connect(&self, port: u16) -> io::Result<TcpStream>;
+    /// The data folder, by the path the target sees.
+    fn data_dir(&self) -> &Path;
+}
+
+/// Why a target did not come up.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// It ended before it was ready.
+    #[error("it ended with code {code} before it was ready: {output}")]
+    Exited {
+        /// Exit code, or 128 + signal.
+        code: i32,
+        /// The end of its output.
+        output: String,
+    },
+    /// It was neither ready nor gone in time.
+    #[error("it was neither ready nor gone after {waited:?}: {output}")]
+    Timeout {
+        /// How long it was waited for.
+        waited: Duration,
+        /// The end of its output.
+        output: String,
+    },
+    /// It could not be started at all: the program is missing, the sandbox refused.
+    #[error("it could not be started: {0}")]
+    Host(#[from] io::Error),
+}
+
+/// Why a call gave no good answer.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ClientError {
+    /// The target refused: the call certainly had no effect. The connection stays usable.
+    #[error("refused: {0}")]
+    Fail(String),
+    /// The target answered with an error that leaves open whether the call had an effect.
+    /// The connection stays usable.
+    #[error("unknown: {0}")]
+    Info(String),
+    /// The connection is gone or the answer did not come in time; whether the call had an effect
+    /// is unknown. The client must be thrown away.
+    #[error("no answer: {0}")]
+    Gone(String),
+}
+
+/// One connection to a running target. Every call ends by its deadline.
+pub trait Client: Send {
+    /// Applies a transaction (and rolls it back at its end when `txn.abort`: then `Ok` means
+    /// that it was rolled back).
+    fn apply(&mut self, txn: &Txn, deadline: Instant) -> Result<(), ClientError>;
+    /// Makes durable all that was acknowledged before, where the target has such a call.
+    fn barrier(&mut self, deadline: Instant) -> Result<(), ClientError>;
+    /// The value of one key.
+    fn get(&mut self, key: &str, deadline: Instant) -> Result<Option<String>, ClientError>;
+    /// Everything the target holds. Bytes that are no UTF-8 come as U+FFFD.
+    fn read_all(&mut self, deadline: Instant) -> Result<BTreeMap<String, String>, ClientError>;
+    /// The target's own integrity check: `Ok(None)` sound, `Ok(Some(what it says))` not.
+    fn check(&mut self, deadline: Instant) -> Result<Option<String>, ClientError>;
+}
+
+/// A target that is up. Dropping it does not stop the process: the host does.
+pub trait Running: Send {
+    /// A new connection.
+    fn connect(&self, deadline: Instant) -> Result<Box<dyn Client>, ClientError>;
+    /// The process that is the target.
+    fn process(&mut self) -> &mut dyn Process;
+}
+
+/// A knob of a target, set by `--set name=value`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name.
+    pub name: &'static str,
+    /// The values it takes, or a word for their form.
+    pub values: &'static str,
+    /// Its value when not set.
+    pub default: &'static str,
+    /// What it does, in one line.
+    pub about: &'static str,
+}
+
+/// A defect planted in a reference target, switched on by `--set defect=NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Defect {
+    /// Its name.
+    pub name: &'static str,
+    /// What is wrong, in one line.
+    pub about: &'static str,
+}
+
+/// A program under test, with its settings applied.
+pub trait Target: Send + Sync {
+    /// Its name on the command line.
+    fn name(&self) -> &str;
+    /// Its version and settings, for reports: "SQLite 3.50.2, journal_mode=wal, synchronous=full".
+    fn version(&self) -> String;
+    /// What it promises with these settings.
+    fn promises(&self) -> Vec<Promise>;
+    /// Starts it on `host` and waits until it takes connections, or until `deadline`.
+    fn start(&self, host: &dyn Host, deadline: Instant) -> Result<Box<dyn Running>, StartError>;
+}

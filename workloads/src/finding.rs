@@ -1,0 +1,78 @@
+//! Findings: promises that were broken, and the verdict of a trial.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Promise, Stamp, TxnId};
+
+/// What kind of promise-breaking was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingKind {
+    /// An acknowledged transaction is gone.
+    LostAck,
+    /// Part of a transaction is there and part is not.
+    TornTransaction,
+    /// A key whose deletion was acknowledged is back.
+    Resurrected,
+    /// Data of a transaction that was aborted or certainly failed, or a key never written.
+    Phantom,
+    /// A value that no write of the history carries: silent corruption.
+    WrongValue,
+    /// A later transaction is there, an earlier acknowledged one is not.
+    PrefixHole,
+    /// The values read back cannot come from any order of the transactions.
+    Inconsistent,
+    /// The target's own integrity check fails, or it cannot read its own data.
+    Unreadable,
+    /// The target does not start again.
+    WillNotStart,
+    /// It neither starts nor stops, nor makes progress.
+    Hung,
+    /// It came back, but later than its bound.
+    TooSlow,
+    /// A second restart shows other data than the first.
+    NotRepeatable,
+    /// After the trouble was over (space freed, device healthy) it still refuses to work.
+    StaysDown,
+}
+
+/// A broken promise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What kind.
+    pub kind: FindingKind,
+    /// In plain words: what was lost, which ack was betrayed, and as far as known why.
+    pub sentence: String,
+    /// The promise that was broken.
+    pub promise: Promise,
+    /// The fault of the trial, as given on the command line. Filled in by the harness.
+    #[serde(default)]
+    pub fault: String,
+    /// The transaction, where it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub txn: Option<TxnId>,
+    /// The key, where it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The ack that was betrayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ack: Option<Stamp>,
+}
+
+/// The verdict of a trial. The order is that of gravity: a run's verdict is its worst trial's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Every promise held.
+    Pass,
+    /// The data is damaged, and the target said so: right where the damage is real.
+    Detected,
+    /// The target promises nothing for what was done to it, so nothing was judged.
+    NoPromise,
+    /// The fault never bit, or the workload never acked: nothing is known.
+    NotMeasured,
+    /// plugpull itself failed.
+    HarnessError,
+    /// A promise was broken.
+    Broken,
+}

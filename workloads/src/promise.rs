@@ -1,0 +1,75 @@
+//! Promises: what a target documents, per class of failure, as data.
+
+use serde::{Deserialize, Serialize};
+
+/// A class of failure, as documents speak of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureClass {
+    /// The process dies (SIGKILL, abort), the machine does not.
+    ProcessCrash,
+    /// The machine loses power or its kernel panics: what was not synced may be gone.
+    PowerLoss,
+    /// An orderly stop (SIGTERM).
+    CleanStop,
+    /// No space is left (ENOSPC).
+    DiskFull,
+    /// The device fails a write, a read or a sync (EIO).
+    IoError,
+    /// What was written is not what is read: bad sectors, flipped bits.
+    Corruption,
+    /// The process or its storage stands still for a while.
+    Stall,
+    /// The kernel kills the process for its memory.
+    OutOfMemory,
+}
+
+/// How far an acknowledged transaction is safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Durability {
+    /// From the ack on.
+    AtAck,
+    /// From the ack on, but for the last N transactions acknowledged before the crash.
+    AllButLast(u32),
+    /// From the next acknowledged barrier (anchor, flush, checkpoint) on.
+    AtBarrier,
+    /// From this many milliseconds after the ack on.
+    WithinMs(u64),
+}
+
+/// One thing a target promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Guarantee {
+    /// Acknowledged transactions survive.
+    Durable(Durability),
+    /// A transaction is there whole or not at all.
+    Atomic,
+    /// What survives is a prefix of the history: if a transaction is there, so is every one
+    /// that was acknowledged before it was invoked.
+    Prefix,
+    /// It opens again, its own integrity check passes, and it serves only data that was written
+    /// and not aborted.
+    Consistent,
+    /// Damage is either harmless or refused with a clear error: never served as data.
+    Detects,
+    /// It answers correctly within this many milliseconds of being started.
+    RecoversWithinMs(u64),
+}
+
+/// A guarantee, the failures it is given for, and the document it comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promise {
+    /// The failures it covers.
+    pub classes: Vec<FailureClass>,
+    /// What is guaranteed.
+    pub guarantee: Guarantee,
+    /// In the document's words, or close to them.
+    pub words: String,
+    /// The document: a title with section, or an address.
+    pub source: String,
+    /// True when the user demanded it (`--promise`) and the target never promised it.
+    #[serde(default)]
+    pub demanded: bool,
+}
