@@ -1,0 +1,432 @@
+//! The bytes of one file: a sparse table of copy-on-write pages.
+//!
+//! A clone of a [`Content`] is cheap and shares every page; a write copies only the pages it
+//! touches, and only where they are shared. A whole page that a write covers is shared between
+//! the file and the log, so recording costs no second copy.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Bytes in a page.
+pub const PAGE: usize = 4096;
+const PAGE64: u64 = PAGE as u64;
+/// Pages in a chunk, the unit in which page tables are shared.
+const CHUNK: u64 = 64;
+
+/// One page of data.
+pub type Page = Arc<[u8; PAGE]>;
+
+#[derive(Clone, Default)]
+enum Slot {
+    #[default]
+    Hole,
+    /// Allocated by fallocate, reads as zeros, counts as space used.
+    Unwritten,
+    Data(Page),
+}
+
+#[derive(Clone)]
+struct Chunk {
+    slots: [Slot; CHUNK as usize],
+}
+
+impl Chunk {
+    fn empty() -> Self {
+        Self { slots: std::array::from_fn(|_| Slot::Hole) }
+    }
+}
+
+/// The bytes of one file.
+#[derive(Clone, Default)]
+pub struct Content {
+    size: u64,
+    chunks: BTreeMap<u64, Arc<Chunk>>,
+    /// Pages that take up space (data or unwritten).
+    pages: u64,
+}
+
+/// The bytes that a write carried, as the log keeps them.
+///
+/// `head` lies before the first page boundary, `pages` are whole pages shared with the file,
+/// `tail` lies after the last boundary. A write inside one page is all head.
+#[derive(Clone, Default)]
+pub struct WriteData {
+    offset: u64,
+    head: Box<[u8]>,
+    pages: Vec<Page>,
+    tail: Box<[u8]>,
+}
+
+impl std::fmt::Debug for WriteData {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes at {}", self.len(), self.offset)
+    }
+}
+
+impl WriteData {
+    /// File offset of the first byte.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// How many bytes.
+    pub fn len(&self) -> u64 {
+        (self.head.len() + self.pages.len() * PAGE + self.tail.len()) as u64
+    }
+
+    /// True for a write of nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// File offset behind the last byte.
+    pub fn end(&self) -> u64 {
+        self.offset + self.len()
+    }
+
+    /// Calls `piece` for each contiguous run of bytes, in order, with its file offset.
+    pub fn for_each(&self, mut piece: impl FnMut(u64, &[u8])) {
+        let mut at = self.offset;
+        let runs = std::iter::once(&self.head[..])
+            .chain(self.pages.iter().map(|page| &page[..]))
+            .chain(std::iter::once(&self.tail[..]));
+        for run in runs {
+            if !run.is_empty() {
+                piece(at, run);
+                at += run.len() as u64;
+            }
+        }
+    }
+
+    /// All bytes in one buffer.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut all = Vec::with_capacity(self.len() as usize);
+        self.for_each(|_, run| all.extend_from_slice(run));
+        all
+    }
+
+    /// The whole pages of this write, with the page number of the first.
+    fn whole_pages(&self) -> (u64, &[Page]) {
+        ((self.offset + self.head.len() as u64) / PAGE64, &self.pages)
+    }
+}
+
+impl Content {
+    /// Length in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Pages of space that it takes.
+    pub fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// How many more pages a write of `len` bytes at `offset` would take.
+    pub fn pages_needed(&self, offset: u64, len: u64) -> u64 {
+        page_range(offset, len).filter(|n| matches!(self.slot(*n), Slot::Hole)).count() as u64
+    }
+
+    /// Writes `data` at `offset`, growing the file where it must, and returns what the log keeps.
+    pub fn write(&mut self, offset: u64, data: &[u8]) -> WriteData {
+        let end = offset + data.len() as u64;
+        let mut kept = WriteData { offset, ..WriteData::default() };
+        let mut at = offset;
+        let mut rest = data;
+        while !rest.is_empty() {
+            let within = (at % PAGE64) as usize;
+            let n = rest.len().min(PAGE - within);
+            let (now, later) = rest.split_at(n);
+            if let Ok(whole) = <&[u8; PAGE]>::try_from(now) {
+                let page: Page = Arc::new(*whole);
+                kept.pages.push(page.clone());
+                self.set_page(at / PAGE64, page);
+            } else {
+                if at == offset {
+                    kept.head = now.into();
+                } else {
+                    kept.tail = now.into();
+                }
+                self.page_mut(at / PAGE64)[within..within + n].copy_from_slice(now);
+            }
+            at += n as u64;
+            rest = later;
+        }
+        self.size = self.size.max(end);
+        kept
+    }
+
+    /// Writes the bytes of a logged write again, sharing its whole pages. Does not change the
+    /// size.
+    pub fn apply(&mut self, data: &WriteData) {
+        let (first, pages) = data.whole_pages();
+        for (n, page) in pages.iter().enumerate() {
+            self.set_page(first + n as u64, page.clone());
+        }
+        self.patch(data.offset, &data.head);
+        self.patch(data.end() - data.tail.len() as u64, &data.tail);
+    }
+
+    /// Overwrites bytes that lie within pages, without changing the size.
+    pub fn patch(&mut self, offset: u64, data: &[u8]) {
+        let mut at = offset;
+        let mut rest = data;
+        while !rest.is_empty() {
+            let within = (at % PAGE64) as usize;
+            let n = rest.len().min(PAGE - within);
+            let (now, later) = rest.split_at(n);
+            self.page_mut(at / PAGE64)[within..within + n].copy_from_slice(now);
+            at += n as u64;
+            rest = later;
+        }
+    }
+
+    /// Appends up to `len` bytes from `offset` to `into`, fewer at the end of the file.
+    pub fn read(&self, offset: u64, len: usize, into: &mut Vec<u8>) {
+        let end = self.size.min(offset.saturating_add(len as u64));
+        let mut at = offset;
+        while at < end {
+            let within = (at % PAGE64) as usize;
+            let n = ((end - at) as usize).min(PAGE - within);
+            match self.slot(at / PAGE64) {
+                Slot::Data(page) => into.extend_from_slice(&page[within..within + n]),
+                _ => into.resize(into.len() + n, 0),
+            }
+            at += n as u64;
+        }
+    }
+
+    /// Sets the length. Bytes behind it are dropped, and read as zeros if it grows again.
+    pub fn truncate(&mut self, size: u64) {
+        if size < self.size {
+            let first_gone = size.div_ceil(PAGE64);
+            let gone = self.chunks.split_off(&(first_gone / CHUNK));
+            for (index, chunk) in gone {
+                let keep_below = first_gone.saturating_sub(index * CHUNK).min(CHUNK);
+                let used = |slots: &[Slot]| {
+                    slots.iter().filter(|slot| !matches!(slot, Slot::Hole)).count() as u64
+                };
+                self.pages -= used(&chunk.slots[keep_below as usize..]);
+                if used(&chunk.slots[..keep_below as usize]) > 0 {
+                    let mut chunk = chunk;
+                    Arc::make_mut(&mut chunk).slots[keep_below as usize..].fill(Slot::Hole);
+                    self.chunks.insert(index, chunk);
+                }
+            }
+            let within = (size % PAGE64) as usize;
+            if within > 0 && matches!(self.slot(size / PAGE64), Slot::Data(_)) {
+                self.page_mut(size / PAGE64)[within..].fill(0);
+            }
+        }
+        self.size = size;
+    }
+
+    /// Takes space for a range, as fallocate(2) does, without changing bytes or size.
+    pub fn allocate(&mut self, offset: u64, len: u64) {
+        for n in page_range(offset, len) {
+            if matches!(self.slot(n), Slot::Hole) {
+                *self.slot_mut(n) = Slot::Unwritten;
+                self.pages += 1;
+            }
+        }
+    }
+
+    /// Makes a range read as zeros. Whole pages are given back (`punch`) or kept as unwritten
+    /// space (not `punch`). The size does not change.
+    pub fn zero(&mut self, offset: u64, len: u64, punch: bool) {
+        let end = offset.saturating_add(len);
+        let mut at = offset;
+        // Nothing lies behind the last chunk, however far the range goes.
+        let last = self.chunks.keys().next_back().map_or(0, |c| (c + 1) * CHUNK * PAGE64);
+        let stop = if punch { end.min(last) } else { end };
+        while at < stop {
+            let within = (at % PAGE64) as usize;
+            let n = ((stop - at) as usize).min(PAGE - within);
+            let page = at / PAGE64;
+            // A page is whole also when the range ends at the end of the file.
+            let whole = within == 0 && (n == PAGE || at + n as u64 >= self.size);
+            match (self.slot(page), whole) {
+                (Slot::Hole, _) if punch => {}
+                (Slot::Hole, _) => {
+                    *self.slot_mut(page) = Slot::Unwritten;
+                    self.pages += 1;
+                }
+                (_, true) if punch => {
+                    *self.slot_mut(page) = Slot::Hole;
+                    self.pages -= 1;
+                }
+                (_, true) => *self.slot_mut(page) = Slot::Unwritten,
+                (Slot::Unwritten, false) => {}
+                (Slot::Data(_), false) => self.page_mut(page)[within..within + n].fill(0),
+            }
+            at += n as u64;
+        }
+    }
+
+    /// The next offset at or behind `offset` that holds data (`data`) or a hole (not `data`), as
+    /// lseek(2) with SEEK_DATA and SEEK_HOLE: the end of the file counts as a hole; none when
+    /// `offset` is not inside the file or no data follows.
+    pub fn seek(&self, offset: u64, data: bool) -> Option<u64> {
+        if offset >= self.size {
+            return None;
+        }
+        let mut page = offset / PAGE64;
+        while page * PAGE64 < self.size {
+            if matches!(self.slot(page), Slot::Data(_)) == data {
+                return Some((page * PAGE64).max(offset));
+            }
+            page = if data { self.next_used(page + 1)? } else { page + 1 };
+        }
+        (!data).then_some(self.size)
+    }
+
+    /// The first page at or behind `from` whose chunk exists.
+    fn next_used(&self, from: u64) -> Option<u64> {
+        let (index, _) = self.chunks.range(from / CHUNK..).next()?;
+        Some(from.max(index * CHUNK))
+    }
+
+    /// Sets the length without touching bytes: what lies behind it stays in place, hidden.
+    /// Crash states are built with it, where data may be on disk that the size does not cover.
+    pub fn set_size_only(&mut self, size: u64) {
+        self.size = size;
+    }
+
+    /// Drops whatever lies behind the size: a filesystem does not show it when the file grows.
+    pub fn settle(&mut self) {
+        let size = self.size;
+        self.size = u64::MAX;
+        self.truncate(size);
+    }
+
+    fn slot(&self, page: u64) -> &Slot {
+        match self.chunks.get(&(page / CHUNK)) {
+            Some(chunk) => &chunk.slots[(page % CHUNK) as usize],
+            None => &Slot::Hole,
+        }
+    }
+
+    fn slot_mut(&mut self, page: u64) -> &mut Slot {
+        let chunk = self.chunks.entry(page / CHUNK).or_insert_with(|| Arc::new(Chunk::empty()));
+        &mut Arc::make_mut(chunk).slots[(page % CHUNK) as usize]
+    }
+
+    fn set_page(&mut self, number: u64, page: Page) {
+        let before = std::mem::replace(self.slot_mut(number), Slot::Data(page));
+        self.pages += u64::from(matches!(before, Slot::Hole));
+    }
+
+    fn page_mut(&mut self, number: u64) -> &mut [u8; PAGE] {
+        let chunk = self.chunks.entry(number / CHUNK).or_insert_with(|| Arc::new(Chunk::empty()));
+        let slot = &mut Arc::make_mut(chunk).slots[(number % CHUNK) as usize];
+        if !matches!(slot, Slot::Data(_)) {
+            self.pages += u64::from(matches!(slot, Slot::Hole));
+            *slot = Slot::Data(Arc::new([0; PAGE]));
+        }
+        match slot {
+            Slot::Data(page) => Arc::make_mut(page),
+            Slot::Hole | Slot::Unwritten => unreachable!("the slot was made a page above"),
+        }
+    }
+}
+
+fn page_range(offset: u64, len: u64) -> std::ops::Range<u64> {
+    if len == 0 {
+        return 0..0;
+    }
+    offset / PAGE64..(offset + len).div_ceil(PAGE64)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Write(u64, Vec<u8>),
+        Truncate(u64),
+        Allocate(u64, u64),
+        Zero(u64, u64, bool),
+        Snapshot,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let at = 0..40_000u64;
+        let len = prop_oneof![1..600usize, Just(PAGE), Just(3 * PAGE), 1..10_000usize];
+        prop_oneof![
+            4 => (prop_oneof![at.clone(), (0..10u64).prop_map(|p| p * PAGE64)], len, any::<u8>())
+                .prop_map(|(at, len, byte)| Step::Write(at, vec![byte | 1; len])),
+            1 => at.clone().prop_map(Step::Truncate),
+            1 => (at.clone(), 1..9000u64).prop_map(|(at, len)| Step::Allocate(at, len)),
+            1 => (at, 1..9000u64, any::<bool>()).prop_map(|(at, n, p)| Step::Zero(at, n, p)),
+            1 => Just(Step::Snapshot),
+        ]
+    }
+
+    proptest! {
+        /// Against a plain byte vector: the same bytes at every step, snapshots unmoved by later
+        /// writes, and a log that rebuilds the file.
+        #[test]
+        fn is_a_plain_byte_vector(steps in proptest::collection::vec(step(), 1..40)) {
+            let mut plain: Vec<u8> = Vec::new();
+            let mut content = Content::default();
+            let mut snapshots = Vec::new();
+            let mut rebuilt = Content::default();
+            for step in steps {
+                match step {
+                    Step::Write(at, data) => {
+                        let end = at as usize + data.len();
+                        plain.resize(plain.len().max(end), 0);
+                        plain[at as usize..end].copy_from_slice(&data);
+                        let kept = content.write(at, &data);
+                        prop_assert_eq!(kept.to_vec(), data);
+                        rebuilt.apply(&kept);
+                        rebuilt.set_size_only(plain.len() as u64);
+                    }
+                    Step::Truncate(size) => {
+                        plain.resize(size as usize, 0);
+                        content.truncate(size);
+                        rebuilt.truncate(size);
+                    }
+                    Step::Allocate(at, len) => {
+                        content.allocate(at, len);
+                        prop_assert_eq!(content.pages_needed(at, len), 0);
+                    }
+                    Step::Zero(at, len, punch) => {
+                        let end = plain.len().min((at + len) as usize);
+                        if (at as usize) < end {
+                            plain[at as usize..end].fill(0);
+                        }
+                        content.zero(at, len, punch);
+                        rebuilt.zero(at, len, punch);
+                    }
+                    Step::Snapshot => snapshots.push((content.clone(), plain.clone())),
+                }
+                for one in [&content, &rebuilt] {
+                    let mut read = Vec::new();
+                    one.read(0, 200_000, &mut read);
+                    prop_assert_eq!(&read, &plain);
+                }
+                let counted = (0..64u64)
+                    .filter(|page| !matches!(content.slot(*page), Slot::Hole))
+                    .count() as u64;
+                prop_assert_eq!(content.pages(), counted);
+                for at in [0, 1, 4095, 4096, 9000, plain.len() as u64] {
+                    if let Some(found) = content.seek(at, true) {
+                        prop_assert!(found >= at && found < content.size());
+                        prop_assert!(plain[at as usize..found as usize].iter().all(|b| *b == 0));
+                    } else if (at as usize) < plain.len() {
+                        prop_assert!(plain[at as usize..].iter().all(|b| *b == 0));
+                    }
+                }
+            }
+            for (snapshot, plain) in snapshots {
+                let mut read = Vec::new();
+                snapshot.read(0, 200_000, &mut read);
+                prop_assert_eq!(read, plain);
+            }
+        }
+    }
+}

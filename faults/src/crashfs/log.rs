@@ -1,0 +1,295 @@
+//! The log: every mutation and every sync of a crash filesystem, in the order they happened.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::content::{Content, WriteData};
+use super::tree::{Attrs, Caller, Ino, NewNode, Tree};
+
+/// A change of the filesystem, or a sync.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// A new inode under a new name.
+    Create {
+        /// The folder.
+        parent: Ino,
+        /// The name.
+        name: OsString,
+        /// The new inode.
+        ino: Ino,
+        /// What it is.
+        node: NewNode,
+        /// Its type and permission bits.
+        mode: u32,
+        /// Its owner and birth.
+        owner: Caller,
+    },
+    /// One more name for a file.
+    Link {
+        /// The file.
+        ino: Ino,
+        /// The folder of the new name.
+        parent: Ino,
+        /// The new name.
+        name: OsString,
+    },
+    /// A name removed, of a file or (rmdir) of a folder.
+    Unlink {
+        /// The folder.
+        parent: Ino,
+        /// The name.
+        name: OsString,
+        /// What it named.
+        ino: Ino,
+        /// True for rmdir.
+        dir: bool,
+    },
+    /// A name moved, over whatever had the new name.
+    Rename {
+        /// Folder and name before.
+        from: (Ino, OsString),
+        /// Folder and name after.
+        to: (Ino, OsString),
+        /// What moved.
+        ino: Ino,
+        /// What had the name before.
+        replaced: Option<Ino>,
+        /// True when the two were swapped.
+        exchange: bool,
+    },
+    /// Bytes written.
+    Write {
+        /// The file.
+        ino: Ino,
+        /// The bytes.
+        data: WriteData,
+        /// The size before.
+        old_size: u64,
+    },
+    /// Length set.
+    Truncate {
+        /// The file.
+        ino: Ino,
+        /// The size before.
+        old_size: u64,
+        /// The size after.
+        size: u64,
+    },
+    /// Space taken by fallocate.
+    Allocate {
+        /// The file.
+        ino: Ino,
+        /// First byte.
+        offset: u64,
+        /// Bytes.
+        len: u64,
+        /// The size before.
+        old_size: u64,
+        /// The size after.
+        size: u64,
+    },
+    /// A range made zero, its space given back (`punch`) or not.
+    Zero {
+        /// The file.
+        ino: Ino,
+        /// First byte.
+        offset: u64,
+        /// Bytes.
+        len: u64,
+        /// True when the space was given back.
+        punch: bool,
+        /// The size before.
+        old_size: u64,
+        /// The size after.
+        size: u64,
+    },
+    /// Attributes changed.
+    SetAttrs {
+        /// The inode.
+        ino: Ino,
+        /// What changed.
+        attrs: Attrs,
+    },
+    /// fsync(2), fdatasync(2) or fsync on a folder, completed.
+    Sync {
+        /// File or folder.
+        ino: Ino,
+        /// True for fdatasync.
+        data_only: bool,
+        /// True for a folder.
+        dir: bool,
+    },
+    /// A sync that failed with EIO and whose un-synced data the kernel gave up: from here on no
+    /// sync of this file covers what was written before.
+    SyncFailed {
+        /// The file.
+        ino: Ino,
+    },
+}
+
+impl Op {
+    /// The inode that it is about (of a rename, what moved).
+    pub fn ino(&self) -> Ino {
+        match self {
+            Op::Create { ino, .. }
+            | Op::Link { ino, .. }
+            | Op::Unlink { ino, .. }
+            | Op::Rename { ino, .. }
+            | Op::Write { ino, .. }
+            | Op::Truncate { ino, .. }
+            | Op::Allocate { ino, .. }
+            | Op::Zero { ino, .. }
+            | Op::SetAttrs { ino, .. }
+            | Op::Sync { ino, .. }
+            | Op::SyncFailed { ino } => *ino,
+        }
+    }
+
+    /// The operation's name, as strace would show the call.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Create { node: NewNode::Dir, .. } => "mkdir",
+            Op::Create { node: NewNode::Symlink(_), .. } => "symlink",
+            Op::Create { node: NewNode::Special { .. }, .. } => "mknod",
+            Op::Create { .. } => "create",
+            Op::Link { .. } => "link",
+            Op::Unlink { dir: true, .. } => "rmdir",
+            Op::Unlink { .. } => "unlink",
+            Op::Rename { .. } => "rename",
+            Op::Write { .. } => "write",
+            Op::Truncate { .. } => "truncate",
+            Op::Allocate { .. } => "fallocate",
+            Op::Zero { .. } => "fallocate(zero)",
+            Op::SetAttrs { .. } => "setattr",
+            Op::Sync { dir: true, .. } => "fsync(dir)",
+            Op::Sync { data_only: true, .. } => "fdatasync",
+            Op::Sync { .. } => "fsync",
+            Op::SyncFailed { .. } => "fsync(failed)",
+        }
+    }
+}
+
+/// One entry of the log.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Its place on the trace's clock, from 0, without gaps.
+    pub seq: u64,
+    /// Nanoseconds since the log began.
+    pub nanos: u64,
+    /// The calling process, as its own namespace numbers it; 0 for the kernel itself
+    /// (write-back of a shared mapping).
+    pub pid: u32,
+    /// A path of the inode at that time, for people.
+    pub path: Arc<str>,
+    /// What happened.
+    pub op: Op,
+}
+
+/// The log of one crash filesystem: the tree it began with, and what happened since.
+pub struct Log {
+    base: Tree,
+    records: Vec<Record>,
+    /// The number of the first record kept.
+    first: u64,
+    began: Instant,
+    bytes: u64,
+    limit: u64,
+}
+
+impl Log {
+    /// An empty log over `base`. When the writes kept exceed `limit` bytes, the older half is
+    /// folded into the base: it counts as written back, as a kernel does with old dirty pages
+    /// (`vm.dirty_expire_centisecs`, 30 s by default).
+    pub fn new(base: Tree, began: Instant, first: u64, limit: u64) -> Self {
+        Self { base, records: Vec::new(), first, began, bytes: 0, limit }
+    }
+
+    /// Appends what just happened.
+    pub fn push(&mut self, pid: u32, path: Arc<str>, op: Op) {
+        if let Op::Write { data, .. } = &op {
+            self.bytes += data.len();
+        }
+        let nanos = self.nanos();
+        self.records.push(Record { seq: self.next_seq(), nanos, pid, path, op });
+        if self.bytes > self.limit {
+            self.fold(self.records.len() / 2);
+        }
+    }
+
+    /// The number that the next record will get.
+    pub fn next_seq(&self) -> u64 {
+        self.first + self.records.len() as u64
+    }
+
+    /// Nanoseconds since the log began.
+    pub fn nanos(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// When the log began.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// The filesystem before the first record kept.
+    pub fn base(&self) -> &Tree {
+        &self.base
+    }
+
+    /// The records kept, oldest first.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// Makes the first `count` records part of the base: all that they wrote counts as durable.
+    pub fn fold(&mut self, count: usize) {
+        for record in self.records.drain(..count) {
+            if let Op::Write { data, .. } = &record.op {
+                self.bytes -= data.len();
+            }
+            apply(&mut self.base, &record);
+        }
+        self.first += count as u64;
+    }
+}
+
+/// Applies a record whole to a tree, as if it had happened there.
+pub fn apply(tree: &mut Tree, record: &Record) {
+    let resize = |tree: &mut Tree, ino, size, old_size| {
+        if size != old_size {
+            tree.raw_content(ino, |content| content.truncate(size));
+        }
+    };
+    match &record.op {
+        Op::Create { parent, name, ino, node, mode, owner } => {
+            tree.raw_node(*ino, node, *mode, *owner, record.path.clone());
+            tree.raw_entry(*parent, name, Some(*ino));
+        }
+        Op::Link { ino, parent, name } => tree.raw_entry(*parent, name, Some(*ino)),
+        Op::Unlink { parent, name, .. } => tree.raw_entry(*parent, name, None),
+        Op::Rename { from, to, ino, replaced, exchange } => {
+            tree.raw_entry(from.0, &from.1, replaced.filter(|_| *exchange));
+            tree.raw_entry(to.0, &to.1, Some(*ino));
+        }
+        Op::Write { ino, data, .. } => {
+            tree.raw_content(*ino, |content: &mut Content| {
+                content.apply(data);
+                content.set_size_only(content.size().max(data.end()));
+            });
+        }
+        Op::Truncate { ino, size, old_size } => resize(tree, *ino, *size, *old_size),
+        Op::Allocate { ino, offset, len, size, old_size } => {
+            tree.raw_content(*ino, |content| content.allocate(*offset, *len));
+            resize(tree, *ino, *size, *old_size);
+        }
+        Op::Zero { ino, offset, len, punch, size, old_size } => {
+            tree.raw_content(*ino, |content| content.zero(*offset, *len, *punch));
+            resize(tree, *ino, *size, *old_size);
+        }
+        Op::SetAttrs { ino, attrs } => {
+            tree.raw_attrs(*ino, *attrs, attrs.ctime.unwrap_or_default());
+        }
+        Op::Sync { .. } | Op::SyncFailed { .. } => {}
+    }
+}

@@ -1,0 +1,36 @@
+//! `journaled`: a filesystem with one ordered metadata journal.
+
+use super::plan::{Model, Step, StepKind, SyncPoint};
+
+/// Any completed fsync commits all earlier metadata of the filesystem, in order; a file's data is
+/// durable up to its last completed fsync or fdatasync; what is un-synced may vanish by block.
+///
+/// Sources: jbd2 keeps one running transaction for the whole filesystem
+/// (Documentation/filesystems/journalling.rst); ext4's fsync commits the transaction that last
+/// touched the inode, fdatasync only if it changed what is needed to find the data
+/// (`i_sync_tid`, `i_datasync_tid`, fs/ext4/fsync.c).
+pub struct Journaled;
+
+/// The one instance.
+pub const JOURNALED: Journaled = Journaled;
+
+impl Model for Journaled {
+    fn name(&self) -> &'static str {
+        "journaled"
+    }
+
+    fn about(&self) -> &'static str {
+        "any fsync commits all earlier metadata in order; un-synced data may vanish by block"
+    }
+
+    fn covers(&self, sync: &SyncPoint, step: &Step<'_>) -> bool {
+        match step.kind {
+            StepKind::Data { ino } => ino == sync.ino,
+            _ => !sync.data_only || sync.needs_metadata,
+        }
+    }
+
+    fn orders_metadata(&self) -> bool {
+        true
+    }
+}

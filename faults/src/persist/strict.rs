@@ -1,0 +1,42 @@
+//! `strict`: POSIX at its loosest.
+
+use super::plan::{Model, Step, StepKind, SyncPoint};
+
+/// A name is durable only after an fsync of its folder; a file's data, size and attributes only
+/// after an fsync of the file; of what is un-synced any subset may be on disk, in any order.
+///
+/// Sources: fsync(2): "Calling fsync() does not necessarily ensure that the entry in the
+/// directory containing the file has also reached disk. For that an explicit fsync() on a file
+/// descriptor for the directory is also needed"; fdatasync(2) on what of the metadata it flushes;
+/// Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014, for what real filesystems
+/// reorder. Two liberties are not taken, because no filesystem known takes them: a change of one
+/// name is atomic, and a rename never loses the file.
+pub struct Strict;
+
+/// The one instance.
+pub const STRICT: Strict = Strict;
+
+impl Model for Strict {
+    fn name(&self) -> &'static str {
+        "strict"
+    }
+
+    fn about(&self) -> &'static str {
+        "a name needs an fsync of its folder; any un-synced subset in any order"
+    }
+
+    fn covers(&self, sync: &SyncPoint, step: &Step<'_>) -> bool {
+        if step.kind.home() != sync.ino {
+            return false;
+        }
+        match step.kind {
+            StepKind::Name { .. } => sync.dir,
+            StepKind::Attrs { .. } => !sync.data_only,
+            _ => true,
+        }
+    }
+
+    fn orders_metadata(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,396 @@
+//! Process 1 of the sandbox: starts, signals, kills and reaps on the supervisor's orders.
+//!
+//! It has one thread and waits in one place, and it does nothing that a hanging filesystem could
+//! hold up. Without namespaces the same loop runs in an ordinary process that is a subreaper.
+
+use std::collections::HashSet;
+use std::fs::OpenOptions;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::signalfd::SignalFd;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{self, Pid};
+
+use super::launch::{self, Started, Surroundings};
+use super::protocol::{Answer, Command, During, Failure, FromInit, Ready, SetUp, ToInit};
+use super::{mounts, packet, proctree, sys};
+
+/// How often a tree without a PID namespace is walked again until all of it is gone, in ms.
+const WALK_AGAIN_MS: u16 = 2;
+
+/// What the janitor hands to init.
+pub(super) struct Inheritance {
+    /// The socket to the supervisor.
+    pub(super) control: OwnedFd,
+    /// Ends when the janitor ends.
+    pub(super) life: OwnedFd,
+    /// plugpull's own binary.
+    pub(super) exe: OwnedFd,
+    /// Tells of SIGCHLD, which is blocked.
+    pub(super) signals: SignalFd,
+    /// The folder that stands for private mounts where there are none.
+    pub(super) bare: Option<PathBuf>,
+    /// Whether there is a user namespace.
+    pub(super) user_namespace: bool,
+}
+
+struct Init {
+    has: Inheritance,
+    data: PathBuf,
+    home: PathBuf,
+    cgroup: Option<OwnedFd>,
+    /// Children that have not reached their program yet, with the request to answer.
+    starting: Vec<(u64, Started)>,
+    /// Children whose end the supervisor wants to know.
+    children: HashSet<i32>,
+    /// Requests to answer when nobody is left.
+    killing: Vec<u64>,
+}
+
+/// Why init ends.
+enum End {
+    /// It was told to.
+    Asked,
+    /// The supervisor or the janitor is gone.
+    Alone,
+}
+
+/// Sets the inside of the sandbox up, serves the supervisor until the end, and returns the exit
+/// code. All processes of a PID namespace end with this one.
+pub(super) fn run(has: Inheritance, plan: &SetUp) -> i32 {
+    let ready = match set_up(&has, plan) {
+        Ok(ready) => ready,
+        Err(failure) => {
+            // If the supervisor is gone there is nobody to tell.
+            let _ = packet::send(&has.control, &FromInit::Failed(failure), &[]);
+            return 1;
+        }
+    };
+    let home = has
+        .bare
+        .as_ref()
+        .map_or_else(|| PathBuf::from("/tmp"), |dir| dir.join("tmp"));
+    let mut init = Init {
+        data: ready.data.clone(),
+        home,
+        cgroup: None,
+        starting: Vec::new(),
+        children: HashSet::new(),
+        killing: Vec::new(),
+        has,
+    };
+    if packet::send(&init.has.control, &FromInit::Ready(ready), &[]).is_err() {
+        return 1;
+    }
+    let code = match init.serve() {
+        Ok(End::Asked) => 0,
+        Ok(End::Alone) | Err(_) => 1,
+    };
+    init.leave();
+    code
+}
+
+fn set_up(has: &Inheritance, plan: &SetUp) -> Result<Ready, Failure> {
+    prctl::set_pdeathsig(Signal::SIGKILL).during("tie init's life to the janitor's")?;
+    unistd::chdir("/").during("enter /")?;
+    if let Some(dir) = &has.bare {
+        prctl::set_child_subreaper(true).during("become a subreaper")?;
+        return Ok(Ready {
+            data: dir.join("data"),
+            user_namespace: false,
+            tmp: "shared".into(),
+            notes: Vec::new(),
+        });
+    }
+    if has.user_namespace {
+        map_ids(&plan.ids)?;
+    }
+    let tree = mounts::build(&plan.base, &plan.programs, !has.user_namespace)?;
+    sys::loopback_up().during("bring the loopback interface up")?;
+    unistd::sethostname("plugpull").during("set the host name")?;
+    // The old root directory would else keep the machine's own /proc in reach.
+    unistd::chdir("/").during("enter /")?;
+    Ok(Ready {
+        data: tree.data,
+        user_namespace: has.user_namespace,
+        tmp: tree.tmp.into(),
+        notes: tree.notes,
+    })
+}
+
+/// Maps the user to himself (user_namespaces(7)): targets see the uid that they would see
+/// without a sandbox, and lose all capabilities at exec; init, which never execs, keeps its own.
+fn map_ids(&(uid, gid): &(u32, u32)) -> Result<(), Failure> {
+    for (file, text) in [
+        ("setgroups", "deny".to_owned()),
+        ("uid_map", format!("{uid} {uid} 1")),
+        ("gid_map", format!("{gid} {gid} 1")),
+    ] {
+        std::fs::write(Path::new("/proc/self").join(file), text)
+            .during(&format!("write /proc/self/{file}"))?;
+    }
+    Ok(())
+}
+
+impl Init {
+    fn serve(&mut self) -> std::io::Result<End> {
+        loop {
+            let timeout = if self.has.bare.is_some() && !self.killing.is_empty() {
+                PollTimeout::from(WALK_AGAIN_MS)
+            } else {
+                PollTimeout::NONE
+            };
+            let (asked, died, alone, reported) = {
+                let input = PollFlags::POLLIN;
+                let mut fds = vec![
+                    PollFd::new(self.has.control.as_fd(), input),
+                    PollFd::new(self.has.signals.as_fd(), input),
+                    PollFd::new(self.has.life.as_fd(), input),
+                ];
+                for (_, started) in &self.starting {
+                    fds.push(PollFd::new(started.report.as_fd(), input));
+                }
+                match poll(&mut fds, timeout) {
+                    Ok(_) => {}
+                    Err(Errno::EINTR) => continue,
+                    Err(errno) => return Err(errno.into()),
+                }
+                let on = |fd: &PollFd<'_>| fd.any().unwrap_or(true);
+                let reported: Vec<i32> = self
+                    .starting
+                    .iter()
+                    .zip(&fds[3..])
+                    .filter(|(_, fd)| on(fd))
+                    .map(|((_, started), _)| started.pid)
+                    .collect();
+                (on(&fds[0]), on(&fds[1]), on(&fds[2]), reported)
+            };
+            if alone {
+                return Ok(End::Alone);
+            }
+            for pid in reported {
+                self.settle(pid)?;
+            }
+            if died {
+                while let Ok(Some(_)) = self.has.signals.read_signal() {}
+            }
+            if died || !self.killing.is_empty() {
+                self.reap()?;
+            }
+            if asked {
+                match packet::receive::<ToInit>(&self.has.control)? {
+                    None => return Ok(End::Alone),
+                    Some((ToInit { command: Command::Shutdown, .. }, _)) => return Ok(End::Asked),
+                    Some((request, fds)) => self.obey(request, fds)?,
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, request: ToInit, fds: Vec<OwnedFd>) -> std::io::Result<()> {
+        let id = request.id;
+        match self.act(request, fds) {
+            Ok(Some((answer, fd))) => self.answer(id, Ok(answer), fd),
+            Ok(None) => Ok(()),
+            Err(failure) => self.answer(id, Err(failure), None),
+        }
+    }
+
+    /// Obeys, and says what to answer; nothing yet when the answer comes later.
+    fn act(
+        &mut self,
+        request: ToInit,
+        fds: Vec<OwnedFd>,
+    ) -> Result<Option<(Answer, Option<OwnedFd>)>, Failure> {
+        let done = Ok(Some((Answer::Done, None)));
+        match request.command {
+            Command::MountFuse => {
+                self.need_mounts("mount a FUSE filesystem")?;
+                let device = OpenOptions::new()
+                    .read(true)
+                    .write(true)
+                    .open("/dev/fuse")
+                    .during("open /dev/fuse")?;
+                mounts::mount_fuse(&self.data, device.as_raw_fd())
+                    .during("mount a FUSE filesystem")?;
+                Ok(Some((Answer::Done, Some(device.into()))))
+            }
+            Command::MountTmpfs { size } => {
+                self.need_mounts("mount a tmpfs")?;
+                mounts::mount_tmpfs(&self.data, size).during("mount a tmpfs")?;
+                done
+            }
+            Command::Unmount { force } => {
+                self.need_mounts("unmount")?;
+                mounts::unmount(&self.data, force).during("unmount the data folder")?;
+                done
+            }
+            Command::Spawn(order) => {
+                let streams: [OwnedFd; 3] = fds
+                    .try_into()
+                    .map_err(|_| Failure::new("receive three streams", Errno::EBADF))?;
+                let started = launch::launch(&order, &streams, &self.surroundings())?;
+                self.children.insert(started.pid);
+                self.starting.push((request.id, started));
+                Ok(None)
+            }
+            Command::Ballast { bytes } => {
+                let pid = launch::launch_ballast(bytes, &self.surroundings())?;
+                self.children.insert(pid);
+                Ok(Some((Answer::Started(pid), None)))
+            }
+            Command::KillAll => {
+                self.killing.push(request.id);
+                self.kill_all();
+                self.reap().during("reap")?;
+                Ok(None)
+            }
+            Command::Signal { pid, signal, tree } => {
+                let signal = Signal::try_from(signal).during("know the signal")?;
+                self.signal(pid, signal, tree).during("send the signal")?;
+                done
+            }
+            Command::Socket => {
+                let socket = socket(
+                    AddressFamily::Inet,
+                    SockType::Stream,
+                    SockFlag::SOCK_CLOEXEC,
+                    None,
+                )
+                .during("make a socket")?;
+                Ok(Some((Answer::Done, Some(socket))))
+            }
+            Command::UseCgroup => {
+                self.cgroup = fds.into_iter().next();
+                done
+            }
+            // Handled by the caller.
+            Command::Shutdown => done,
+        }
+    }
+
+    fn need_mounts(&self, what: &str) -> Result<(), Failure> {
+        if self.has.bare.is_some() {
+            return Err(Failure::new(
+                format!("{what} without a mount namespace"),
+                Errno::ENOTSUP,
+            ));
+        }
+        Ok(())
+    }
+
+    fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings {
+            exe: &self.has.exe,
+            cgroup: self.cgroup.as_ref(),
+            cwd: &self.data,
+            home: &self.home,
+        }
+    }
+
+    fn signal(&self, pid: i32, signal: Signal, tree: bool) -> nix::Result<()> {
+        if !tree {
+            // A pid that is not a child's may have gone to somebody else.
+            if !self.children.contains(&pid) {
+                return Err(Errno::ESRCH);
+            }
+            return kill(Pid::from_raw(pid), signal);
+        }
+        if self.has.bare.is_some() {
+            proctree::signal_descendants(unistd::getpid().as_raw(), signal);
+            return Ok(());
+        }
+        // All of the namespace but process 1 itself (kill(2)).
+        match kill(Pid::from_raw(-1), signal) {
+            Err(Errno::ESRCH) => Ok(()),
+            sent => sent,
+        }
+    }
+
+    fn kill_all(&self) {
+        if self.has.bare.is_some() {
+            proctree::kill_descendants(unistd::getpid().as_raw());
+        } else {
+            // One call, under the kernel's lock of the process list: nobody sees a neighbour die
+            // first and nobody can fork away. It fails only when there is nobody.
+            let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
+        }
+    }
+
+    /// Reaps all that is dead, tells of those that the supervisor started, and answers a request
+    /// to kill all when nobody is left.
+    fn reap(&mut self) -> std::io::Result<()> {
+        loop {
+            let (pid, code) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, code)) => (pid.as_raw(), code),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid.as_raw(), 128 + signal as i32),
+                Err(Errno::EINTR) => continue,
+                Err(Errno::ECHILD) => {
+                    for id in std::mem::take(&mut self.killing) {
+                        self.answer(id, Ok(Answer::Done), None)?;
+                    }
+                    return Ok(());
+                }
+                // Alive, or an event that we did not ask for.
+                Ok(_) => break,
+                Err(errno) => return Err(errno.into()),
+            };
+            self.settle(pid)?;
+            if self.children.remove(&pid) {
+                packet::send(&self.has.control, &FromInit::Exited { pid, code }, &[])?;
+            }
+        }
+        if !self.killing.is_empty() && self.has.bare.is_some() {
+            // Those whose parents have died are ours only now.
+            self.kill_all();
+        }
+        Ok(())
+    }
+
+    /// Answers the request to start `pid`, if that is still open: its pipe has ended, or it has.
+    fn settle(&mut self, pid: i32) -> std::io::Result<()> {
+        let Some(at) = self.starting.iter().position(|(_, s)| s.pid == pid) else {
+            return Ok(());
+        };
+        let (id, started) = self.starting.swap_remove(at);
+        let mut text = Vec::new();
+        // Called only when the pipe is readable or its writer is dead, so this cannot block for
+        // long: the writer writes once and ends.
+        std::fs::File::from(started.report).read_to_end(&mut text)?;
+        if text.is_empty() {
+            return self.answer(id, Ok(Answer::Started(pid)), None);
+        }
+        self.children.remove(&pid);
+        let failure = serde_json::from_slice(&text)
+            .unwrap_or_else(|_| Failure::new("start the program", Errno::EIO));
+        self.answer(id, Err(failure), None)
+    }
+
+    fn answer(
+        &self,
+        id: u64,
+        result: Result<Answer, Failure>,
+        fd: Option<OwnedFd>,
+    ) -> std::io::Result<()> {
+        let fds: Vec<_> = fd.iter().map(AsFd::as_fd).collect();
+        packet::send(&self.has.control, &FromInit::Answer { id, result }, &fds)
+    }
+
+    /// Leaves nothing that could hold the end up: a process that waits for a FUSE server cannot
+    /// be killed before its connection is aborted.
+    fn leave(&mut self) {
+        if self.has.bare.is_some() {
+            // The janitor kills and reaps the rest.
+            self.kill_all();
+            return;
+        }
+        while mounts::unmount(&self.data, true).is_ok() {}
+    }
+}

@@ -1,0 +1,167 @@
+//! The process between plugpull and the sandbox, which stays outside and cleans up.
+//!
+//! plugpull starts itself again as its own janitor. The janitor starts init in new namespaces,
+//! waits for the end of plugpull or of init, whichever comes first, ends the other side, and
+//! removes what no namespace takes along: cgroups, and the folder that stands for private mounts
+//! where there are none. That plugpull has ended it knows by the end of file on its socket, which
+//! comes whatever plugpull died of.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::CloneFlags;
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::stat::{Mode, umask};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{self, ForkResult, Pid, dup2_stdin, dup2_stdout, mkdtemp, pipe2, setsid};
+
+use super::cgroup::Cgroup;
+use super::init::{self, Inheritance};
+use super::protocol::{During, Failure, FromInit, FromJanitor, SetUp, ToJanitor};
+use super::{packet, proctree, sys};
+
+/// Exit code when this was not called by plugpull.
+const WRONG_USE: i32 = 2;
+
+/// What a program that opens a [`super::Sandbox`] does when its first argument is
+/// [`super::SANDBOX_ARG`], before it starts any thread. Returns the exit code.
+pub fn sandbox_main() -> i32 {
+    match run() {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("the sandbox's helper: {error}");
+            WRONG_USE
+        }
+    }
+}
+
+fn run() -> io::Result<()> {
+    // Both sockets come as standard streams, so that nothing must be passed across exec by hand.
+    let orders = io::stdin().as_fd().try_clone_to_owned()?;
+    let control = io::stdout().as_fd().try_clone_to_owned()?;
+    let null = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
+    dup2_stdin(&null)?;
+    dup2_stdout(&null)?;
+    drop(null);
+    // Ctrl-C ends plugpull, and the janitor by way of plugpull's end, never before it.
+    setsid()?;
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
+        sys::ignore(signal);
+    }
+    umask(Mode::S_IWGRP | Mode::S_IWOTH);
+    let plan = match packet::receive::<ToJanitor>(&orders) {
+        Ok(Some((ToJanitor::SetUp(plan), _))) => plan,
+        Ok(None) => return Ok(()),
+        Ok(Some(_)) | Err(_) => {
+            return Err(io::Error::other(
+                "plugpull calls this itself; it is of no use by hand",
+            ));
+        }
+    };
+    unistd::chdir("/")?;
+    let mut left = Leftovers::default();
+    let served = serve(&orders, control, &plan, &mut left);
+    left.remove();
+    served
+}
+
+/// What must be removed at the end.
+#[derive(Default)]
+struct Leftovers {
+    cgroups: Vec<Cgroup>,
+    folder: Option<PathBuf>,
+}
+
+impl Leftovers {
+    fn remove(&self) {
+        // There is nobody to tell if one of these fails, and the rest must be tried.
+        for cgroup in &self.cgroups {
+            let _ = cgroup.remove();
+        }
+        if let Some(folder) = &self.folder {
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+}
+
+fn serve(
+    orders: &OwnedFd,
+    control: OwnedFd,
+    plan: &SetUp,
+    left: &mut Leftovers,
+) -> io::Result<()> {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGCHLD);
+    set.thread_block()?;
+    let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    // Held until this process ends, whatever it dies of; init watches the other end.
+    let (life, _alive) = pipe2(OFlag::O_CLOEXEC)?;
+    let start = |left: &mut Leftovers| {
+        let exe = File::open("/proc/self/exe").during("open plugpull's own binary")?;
+        if !plan.full {
+            left.folder = Some(make_folder().during("make a temporary folder")?);
+            prctl::set_child_subreaper(true).during("become a subreaper")?;
+        }
+        let (forked, user_namespace) = fork_init(plan).during("enter new namespaces")?;
+        Ok((exe, forked, user_namespace))
+    };
+    let (exe, forked, user_namespace) = match start(left) {
+        Ok(started) => started,
+        Err(failure) => return packet::send(&control, &FromInit::Failed(failure), &[]),
+    };
+    let init = match forked {
+        ForkResult::Child => {
+            // What belongs to the janitor alone. With `_alive` open here, init would not notice
+            // its end.
+            drop(_alive);
+            let has = Inheritance {
+                control,
+                life,
+                exe: exe.into(),
+                signals,
+                bare: left.folder.clone(),
+                user_namespace,
+            };
+            close_orders(orders);
+            sys::exit_now(init::run(has, plan))
+        }
+        ForkResult::Parent { child } => child,
+    };
+    drop((control, life, exe));
+    watch(orders, &signals, init, left)?;
+    if !plan.full {
+        end_tree();
+    }
+    Ok(())
+}
+
+/// Forks init into the namespaces of the plan, and says whether a user namespace is among them.
+fn fork_init(plan: &SetUp) -> nix::Result<(ForkResult, bool)> {
+    if !plan.full {
+        return Ok((sys::fork()?, false));
+    }
+    let private = CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWNET
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS;
+    if !plan.user_namespace && unistd::geteuid().is_root() {
+        match sys::fork_into(private) {
+            // Root of a container, without the rights of root.
+            Err(Errno::EPERM) => {}
+            forked => return Ok((forked?, false)),
+        }
+    }
+    let forked = sys::fork_into(private | CloneFlags::CLONE_NEWUSER)?;
+    Ok((forked, true))
+}

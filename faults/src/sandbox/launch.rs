@@ -1,0 +1,248 @@
+//! From a fork of init to a running target: what happens between fork and exec.
+
+use std::ffi::CString;
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{
+    self, ForkResult, Gid, Pid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, execve, fexecve,
+    getppid, pipe2, setsid,
+};
+
+use super::Limit;
+use super::protocol::{During, Failure, Order};
+use super::sys;
+
+/// What a target's environment holds unless its order says otherwise.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Capabilities that no target gets, by their numbers in `linux/capability.h`: with them root
+/// could undo the sandbox or change the machine. MAC_OVERRIDE, MAC_ADMIN, SYSLOG, BPF, PERFMON,
+/// SYS_MODULE, SYS_RAWIO, SYS_ADMIN, SYS_BOOT, SYS_TIME, MKNOD.
+const FORBIDDEN: [u64; 11] = [32, 33, 34, 39, 38, 16, 17, 21, 22, 25, 27];
+
+/// What init knows and every target needs.
+pub(super) struct Surroundings<'a> {
+    /// plugpull's own binary.
+    pub(super) exe: &'a OwnedFd,
+    /// An open `cgroup.procs`.
+    pub(super) cgroup: Option<&'a OwnedFd>,
+    /// Where a target starts and what its HOME is, unless its order says otherwise.
+    pub(super) cwd: &'a Path,
+    pub(super) home: &'a Path,
+}
+
+/// A child that may not have reached its program yet.
+pub(super) struct Started {
+    pub(super) pid: i32,
+    /// End of file once the program runs; a [`Failure`] as JSON if it never will.
+    pub(super) report: OwnedFd,
+}
+
+/// Forks a child that becomes the ordered program. Does not wait for it to get there, because a
+/// path on a filesystem that hangs must not hang init.
+pub(super) fn launch(
+    order: &Order,
+    streams: &[OwnedFd; 3],
+    around: &Surroundings<'_>,
+) -> Result<Started, Failure> {
+    let (report, write) = pipe2(OFlag::O_CLOEXEC).during("make a pipe")?;
+    let init = unistd::getpid();
+    match sys::fork().during("fork")? {
+        ForkResult::Parent { child } => Ok(Started {
+            pid: child.as_raw(),
+            report,
+        }),
+        ForkResult::Child => {
+            let failure = become_program(order, streams, around, init);
+            if let Ok(text) = serde_json::to_vec(&failure) {
+                // Nobody is left to tell if this fails.
+                let _ = unistd::write(&write, &text);
+            }
+            sys::exit_now(127)
+        }
+    }
+}
+
+/// Forks a child in the cgroup that allocates and touches `bytes` and then waits to be killed.
+pub(super) fn launch_ballast(bytes: u64, around: &Surroundings<'_>) -> Result<i32, Failure> {
+    let init = unistd::getpid();
+    match sys::fork().during("fork")? {
+        ForkResult::Parent { child } => Ok(child.as_raw()),
+        ForkResult::Child => {
+            if clean_process(init, Some(around)).is_err() || sys::close_from(3).is_err() {
+                sys::exit_now(127);
+            }
+            let mut held = Vec::new();
+            let mut left = bytes;
+            while left > 0 {
+                let piece = left.min(1 << 20);
+                // Not zero: zeroed memory need not be touched.
+                held.push(std::hint::black_box(vec![1u8; piece as usize]));
+                left -= piece;
+            }
+            loop {
+                unistd::pause();
+            }
+        }
+    }
+}
+
+fn become_program(
+    order: &Order,
+    streams: &[OwnedFd; 3],
+    around: &Surroundings<'_>,
+    init: Pid,
+) -> Failure {
+    match try_become(order, streams, around, init) {
+        Ok(never) => match never {},
+        Err(failure) => failure,
+    }
+}
+
+fn try_become(
+    order: &Order,
+    streams: &[OwnedFd; 3],
+    around: &Surroundings<'_>,
+    init: Pid,
+) -> Result<std::convert::Infallible, Failure> {
+    if order.cgroup && around.cgroup.is_none() {
+        return Err(Failure::new("enter a cgroup", Errno::ENODEV));
+    }
+    clean_process(init, order.cgroup.then_some(around))?;
+    dup2_stdin(&streams[0]).during("set standard input")?;
+    dup2_stdout(&streams[1]).during("set standard output")?;
+    dup2_stderr(&streams[2]).during("set standard error")?;
+    if let Some(score) = order.oom_score_adj {
+        fs::write("/proc/self/oom_score_adj", score.to_string()).during("set the OOM score")?;
+    }
+    if let Some(cpu) = order.cpu {
+        let mut cpus = CpuSet::new();
+        cpus.set(cpu)
+            .and_then(|()| sched_setaffinity(Pid::from_raw(0), &cpus))
+            .during(&format!("run on CPU {cpu}"))?;
+    }
+    // A target that aborts would else leave a core file in its data folder.
+    setrlimit(Resource::RLIMIT_CORE, 0, 0).during("forbid core files")?;
+    for &(limit, value) in &order.limits {
+        setrlimit(resource(limit), value, value).during(&format!("limit {limit:?}"))?;
+    }
+    for capability in FORBIDDEN {
+        match sys::drop_from_bounding_set(capability) {
+            // Without the right to drop there is nothing to drop; old kernels know fewer.
+            Ok(()) | Err(Errno::EPERM | Errno::EINVAL) => {}
+            Err(errno) => return Err(Failure::new("drop capabilities", errno)),
+        }
+    }
+    if let Some((uid, gid)) = order.user {
+        let what = format!("become user {uid} and group {gid}");
+        unistd::setgroups(&[])
+            .and_then(|()| unistd::setgid(Gid::from_raw(gid)))
+            .and_then(|()| unistd::setuid(Uid::from_raw(uid)))
+            .during(&what)?;
+    }
+    prctl::set_no_new_privs().during("forbid new privileges")?;
+    // After the change of user, which clears it.
+    die_with(init)?;
+    let cwd = order.cwd.as_deref().unwrap_or(around.cwd);
+    unistd::chdir(cwd).during(&format!("enter {}", cwd.display()))?;
+    // All descriptors close at exec anyway; this is the second lock on the door (Linux 5.11).
+    let _ = sys::close_at_exec_from(3);
+
+    let name = match &order.program {
+        Some(program) => program.clone().into_os_string().into_vec(),
+        None => b"plugpull".to_vec(),
+    };
+    let mut args = vec![c_string(name)?];
+    for arg in &order.args {
+        args.push(c_string(arg.as_bytes().to_vec())?);
+    }
+    let env = environment(order, around)?;
+    match &order.program {
+        Some(program) => execve(&args[0], &args, &env)
+            .map_err(|errno| Failure::new(format!("run {}", program.display()), errno)),
+        None => fexecve(around.exe, &args, &env).during("run plugpull's own binary"),
+    }
+}
+
+/// Makes of a copy of init a process of its own: session, signals, cgroup, and an end when init
+/// ends.
+fn clean_process(init: Pid, cgroup: Option<&Surroundings<'_>>) -> Result<(), Failure> {
+    setsid().during("start a session")?;
+    sys::default_signals();
+    SigSet::empty()
+        .thread_set_mask()
+        .during("unblock signals")?;
+    if let Some(procs) = cgroup.and_then(|around| around.cgroup) {
+        // "0" is the writer itself, whatever its pid is outside.
+        unistd::write(procs, b"0").during("enter the cgroup")?;
+    }
+    die_with(init)
+}
+
+fn die_with(init: Pid) -> Result<(), Failure> {
+    prctl::set_pdeathsig(Signal::SIGKILL).during("tie its life to init's")?;
+    if getppid() != init {
+        // It died before we asked.
+        sys::exit_now(127);
+    }
+    Ok(())
+}
+
+fn resource(limit: Limit) -> Resource {
+    match limit {
+        Limit::AddressSpace => Resource::RLIMIT_AS,
+        Limit::CoreSize => Resource::RLIMIT_CORE,
+        Limit::FileSize => Resource::RLIMIT_FSIZE,
+        Limit::OpenFiles => Resource::RLIMIT_NOFILE,
+    }
+}
+
+fn environment(order: &Order, around: &Surroundings<'_>) -> Result<Vec<CString>, Failure> {
+    let home = around.home.display().to_string();
+    let mut all: Vec<(String, String)> = [
+        ("PATH", PATH),
+        ("LANG", "C.UTF-8"),
+        ("HOME", &home),
+        ("TMPDIR", &home),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    for (name, value) in &order.env {
+        all.retain(|(known, _)| known != name);
+        all.push((name.clone(), value.clone()));
+    }
+    all.into_iter()
+        .map(|(name, value)| c_string(format!("{name}={value}").into_bytes()))
+        .collect()
+}
+
+fn c_string(bytes: Vec<u8>) -> Result<CString, Failure> {
+    CString::new(bytes).map_err(|_| {
+        Failure::new(
+            "pass an argument or a variable with a zero byte",
+            Errno::EINVAL,
+        )
+    })
+}
+
+/// Puts `/dev/null` in the place of the standard streams of init or the janitor.
+pub(super) fn silence(streams: impl IntoIterator<Item = fn(BorrowedFd<'_>) -> nix::Result<()>>) -> Result<(), Failure> {
+    let null = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .during("open /dev/null")?;
+    for put in streams {
+        put(null.as_fd()).during("close a standard stream")?;
+    }
+    Ok(())
+}

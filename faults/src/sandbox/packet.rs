@@ -1,0 +1,101 @@
+//! Packets with descriptors over a `SOCK_SEQPACKET` socket.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
+    sendmsg, socketpair,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::sys;
+
+/// The largest packet, in bytes. The kernel's default send buffer holds about 200 KiB.
+const LARGEST: usize = 192 * 1024;
+/// The most descriptors in one packet.
+const MOST_FDS: usize = 4;
+
+/// A pair of connected sockets, closed at exec.
+pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )?)
+}
+
+/// Sends one message with descriptors. `EPIPE` when the other side is gone: no signal.
+pub(super) fn send(
+    socket: impl AsFd,
+    message: &impl Serialize,
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let bytes = serde_json::to_vec(message).map_err(io::Error::other)?;
+    if bytes.len() > LARGEST {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{} bytes of arguments are too many", bytes.len()),
+        ));
+    }
+    let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&raw)];
+    let control = if raw.is_empty() { &[] } else { &rights[..] };
+    loop {
+        let sent = sendmsg::<()>(
+            socket.as_fd().as_raw_fd(),
+            &[IoSlice::new(&bytes)],
+            control,
+            MsgFlags::MSG_NOSIGNAL,
+            None,
+        );
+        match sent {
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+            Ok(_) => return Ok(()),
+        }
+    }
+}
+
+/// Receives one message with its descriptors, which close at exec; none at end of file.
+pub(super) fn receive<T: DeserializeOwned>(
+    socket: impl AsFd,
+) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+    let mut bytes = vec![0; LARGEST];
+    let mut control = nix::cmsg_space!([RawFd; MOST_FDS]);
+    let (length, flags, fds) = loop {
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        let received = recvmsg::<()>(
+            socket.as_fd().as_raw_fd(),
+            &mut parts,
+            Some(&mut control),
+            MsgFlags::MSG_CMSG_CLOEXEC,
+        );
+        match received {
+            Err(Errno::EINTR) => {}
+            // A peer that died with packets unread resets the connection.
+            Err(Errno::ECONNRESET) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+            Ok(message) => {
+                let mut fds = Vec::new();
+                for part in message.cmsgs()? {
+                    if let ControlMessageOwned::ScmRights(raw) = part {
+                        fds.extend(raw.into_iter().map(sys::own));
+                    }
+                }
+                break (message.bytes, message.flags, fds);
+            }
+        }
+    };
+    if length == 0 {
+        return Ok(None);
+    }
+    if flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a packet was cut"));
+    }
+    let message = serde_json::from_slice(&bytes[..length])?;
+    Ok(Some((message, fds)))
+}

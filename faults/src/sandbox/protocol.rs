@@ -1,0 +1,171 @@
+//! The messages between the supervisor, the janitor and init.
+//!
+//! Each is one JSON text in one packet of a `SOCK_SEQPACKET` socket; descriptors travel with it.
+
+use std::io;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::{CgroupVersion, Limit};
+
+/// A call of the kernel that failed, in a form that can cross a socket.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Failure {
+    /// What was tried: "mount a FUSE filesystem".
+    pub(super) what: String,
+    /// The kernel's error number.
+    pub(super) errno: i32,
+}
+
+impl Failure {
+    pub(super) fn new(what: impl Into<String>, errno: Errno) -> Self {
+        Self {
+            what: what.into(),
+            errno: errno as i32,
+        }
+    }
+
+    pub(super) fn io(what: impl Into<String>, error: &io::Error) -> Self {
+        Self {
+            what: what.into(),
+            errno: error.raw_os_error().unwrap_or(libc::EIO),
+        }
+    }
+}
+
+/// Names what failed.
+pub(super) trait During<T> {
+    /// Turns the error into a [`Failure`] to do `what`.
+    fn during(self, what: &str) -> Result<T, Failure>;
+}
+
+impl<T> During<T> for nix::Result<T> {
+    fn during(self, what: &str) -> Result<T, Failure> {
+        self.map_err(|errno| Failure::new(what, errno))
+    }
+}
+
+impl<T> During<T> for io::Result<T> {
+    fn during(self, what: &str) -> Result<T, Failure> {
+        self.map_err(|error| Failure::io(what, &error))
+    }
+}
+
+/// What the supervisor asks the janitor for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum ToJanitor {
+    /// The first message: what to set up.
+    SetUp(SetUp),
+    /// A cgroup with a memory limit, named for the supervisor's pid and a number of its choice.
+    MakeCgroup { supervisor: u32, number: u64 },
+}
+
+/// The sandbox to build.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct SetUp {
+    /// True for namespaces, false for none.
+    pub(super) full: bool,
+    /// Enter a user namespace even where root could do without.
+    pub(super) user_namespace: bool,
+    /// The directory to cover with a private tmpfs.
+    pub(super) base: PathBuf,
+    /// Programs that must stay visible.
+    pub(super) programs: Vec<PathBuf>,
+}
+
+/// What the janitor answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum FromJanitor {
+    /// The cgroup, with its `cgroup.procs` open for writing as the packet's descriptor.
+    Cgroup {
+        version: CgroupVersion,
+        dir: PathBuf,
+    },
+    /// No cgroup can be had.
+    NoCgroup(String),
+}
+
+/// A request to init.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ToInit {
+    /// Comes back with the answer.
+    pub(super) id: u64,
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Command {
+    /// Mount a FUSE filesystem on the data folder; the answer carries the device.
+    MountFuse,
+    /// Mount a tmpfs of so many bytes on the data folder.
+    MountTmpfs { size: u64 },
+    /// Unmount the data folder.
+    Unmount { force: bool },
+    /// Start a target; the packet carries its standard input, output and error.
+    Spawn(Order),
+    /// Kill all processes and wait until they are reaped.
+    KillAll,
+    /// Send a signal to a process, or to every process but init.
+    Signal { pid: i32, signal: i32, tree: bool },
+    /// A fresh TCP socket of the sandbox's network; the answer carries it.
+    Socket,
+    /// Use the packet's descriptor, an open `cgroup.procs`, for processes that ask for it.
+    UseCgroup,
+    /// Start a process in the cgroup that allocates so many bytes and then waits to be killed.
+    Ballast { bytes: u64 },
+    /// Unmount everything, kill everything, end.
+    Shutdown,
+}
+
+/// What to start, and how.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Order {
+    /// The program; plugpull's own binary when none.
+    pub(super) program: Option<PathBuf>,
+    pub(super) args: Vec<String>,
+    pub(super) env: Vec<(String, String)>,
+    pub(super) cwd: Option<PathBuf>,
+    pub(super) cpu: Option<usize>,
+    pub(super) oom_score_adj: Option<i32>,
+    pub(super) limits: Vec<(Limit, u64)>,
+    pub(super) cgroup: bool,
+    pub(super) user: Option<(u32, u32)>,
+}
+
+/// What init says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum FromInit {
+    /// The sandbox stands.
+    Ready(Ready),
+    /// It does not, and will not.
+    Failed(Failure),
+    /// The answer to a request.
+    Answer {
+        id: u64,
+        result: Result<Answer, Failure>,
+    },
+    /// A process started by `Spawn` or `Ballast` has ended: its exit code, or 128 + signal.
+    Exited { pid: i32, code: i32 },
+}
+
+/// How the sandbox stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Ready {
+    /// The data folder, by the path that targets see.
+    pub(super) data: PathBuf,
+    /// Whether there is a user namespace.
+    pub(super) user_namespace: bool,
+    /// How `/tmp` was made private: "overlay", "tmpfs", or "read-only"; "shared" without mounts.
+    pub(super) tmp: String,
+    /// What could not be had, and was done without.
+    pub(super) notes: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) enum Answer {
+    Done,
+    /// A process started, by its pid in the sandbox.
+    Started(i32),
+}

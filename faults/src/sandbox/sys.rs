@@ -1,0 +1,137 @@
+//! Kernel calls that no safe wrapper offers: the sandbox's only unsafe code.
+//!
+//! The functions that fork are safe to call only from a process with one thread. The janitor and
+//! init, their only callers, never start a thread; the supervisor, which has many, never calls
+//! them.
+#![allow(unsafe_code)]
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::sched::CloneFlags;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use nix::unistd::{ForkResult, Pid};
+
+/// Forks a child into new namespaces. With `CLONE_NEWPID` the child is process 1 of its own.
+///
+/// Unlike `unshare`, this leaves the caller itself in its old namespaces.
+pub(super) fn fork_into(namespaces: CloneFlags) -> nix::Result<ForkResult> {
+    let flags = i64::from(namespaces.bits() | libc::SIGCHLD);
+    // SAFETY: a null stack makes the child go on with a copy of ours, as fork does; every other
+    // argument is null, so their order, which differs between architectures, does not matter.
+    // One thread only: no lock can be held by a thread that the child lacks.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0i64, 0i64, 0i64, 0i64) };
+    match Errno::result(pid)? {
+        0 => Ok(ForkResult::Child),
+        child => Ok(ForkResult::Parent {
+            child: Pid::from_raw(child as libc::pid_t),
+        }),
+    }
+}
+
+/// Forks.
+pub(super) fn fork() -> nix::Result<ForkResult> {
+    // SAFETY: called from a process with one thread only, as this module's head says.
+    unsafe { nix::unistd::fork() }
+}
+
+/// Ends the process at once, without running exit handlers that belong to the parent.
+pub(super) fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit takes any code and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Takes ownership of a descriptor that the kernel has just given to this process.
+pub(super) fn own(fd: RawFd) -> OwnedFd {
+    // SAFETY: callers pass only descriptors that recvmsg has just installed, which nothing else
+    // owns.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Makes the mount that holds `/` and all mounts under it read-only, in one step.
+/// Needs Linux 5.12: `ENOSYS` before.
+pub(super) fn read_only_everywhere() -> nix::Result<()> {
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_RDONLY,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    // SAFETY: the path is a C string and the size is that of the structure pointed to.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            c"/".as_ptr(),
+            libc::AT_RECURSIVE,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    Errno::result(done).map(drop)
+}
+
+/// Brings the loopback interface of the caller's network namespace up.
+pub(super) fn loopback_up() -> nix::Result<()> {
+    let socket = socket(
+        AddressFamily::Inet,
+        SockType::Datagram,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
+    // SAFETY: ifreq is plain data for which all zeros is a valid value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l' as libc::c_char;
+    request.ifr_name[1] = b'o' as libc::c_char;
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads one ifreq, whose name ends with a zero byte.
+    let done = unsafe {
+        libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCSIFFLAGS as _,
+            &raw const request,
+        )
+    };
+    Errno::result(done).map(drop)
+}
+
+/// Gives every signal its default disposition. Ignored signals would otherwise stay ignored
+/// across exec.
+pub(super) fn default_signals() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: SIG_DFL runs no code of ours; for SIGKILL, SIGSTOP and the two that the C
+        // library keeps the call fails, which is right.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+/// Ignores a signal.
+pub(super) fn ignore(signal: libc::c_int) {
+    // SAFETY: SIG_IGN runs no code of ours.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+/// Marks all descriptors from `first` on to be closed at exec. Needs Linux 5.11.
+pub(super) fn close_at_exec_from(first: RawFd) -> nix::Result<()> {
+    close_range(first, libc::CLOSE_RANGE_CLOEXEC as libc::c_int)
+}
+
+/// Closes all descriptors from `first` on, for a child that will not exec and that ends by
+/// [`exit_now`], so that no owner of one of them runs afterwards.
+pub(super) fn close_from(first: RawFd) -> nix::Result<()> {
+    close_range(first, 0)
+}
+
+fn close_range(first: RawFd, flags: libc::c_int) -> nix::Result<()> {
+    // SAFETY: three integers. Callers see to it that no owner uses a closed descriptor.
+    let done =
+        unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX as i64, flags) };
+    Errno::result(done).map(drop)
+}
+
+/// Takes a capability (`linux/capability.h`) from all that this process will exec.
+pub(super) fn drop_from_bounding_set(capability: libc::c_ulong) -> nix::Result<()> {
+    // SAFETY: integers only.
+    let done = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+    Errno::result(done).map(drop)
+}
