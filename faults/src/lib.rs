@@ -2,5 +2,9 @@
 #![allow(missing_docs)]
 
 pub mod crashfs;
+pub mod fault;
 pub mod inject;
+pub mod kinds;
 pub mod persist;
+pub mod sandbox;
+pub mod trigger;

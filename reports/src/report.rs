@@ -93,13 +93,14 @@ pub struct FaultRow {
     pub trials: u64,
     /// Trials in which the fault bit.
     pub bit: u64,
-    /// The worst verdict of its trials.
+    /// The worst verdict of its trials, leaving aside those that were not measured; `not
+    /// measured` when all were.
     pub verdict: Verdict,
     /// How many trials ended with each verdict.
     pub verdicts: BTreeMap<Verdict, u64>,
     /// How fast the target came back.
     pub recovery: Recovery,
-    /// Why it was not measured, where it was not.
+    /// Why its verdict is `detected`, `no promise`, `not measured` or `harness error`, where it is.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
 }

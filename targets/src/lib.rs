@@ -1,11 +1,22 @@
 //! The programs under test: how each is started, known ready, written to, read back and stopped.
 //!
-//! A target is one folder here and one line in the `all` list. It knows nothing of faults: it is given
+//! A target is one folder here and one line in [`catalog`]. It knows nothing of faults: it is given
 //! a [`Host`] to live on and says, through [`Promise`](plugpull_workloads::Promise)s, what may be
 //! expected of it.
+//!
+//! The embedded targets ([`sqlite`], [`reference`](mod@reference)) run in a [`worker`] process of
+//! their own and are spoken to over the protocol of [`wire`].
 
+pub mod catalog;
+mod promise;
+pub mod reference;
+mod settings;
+pub mod sqlite;
 mod target;
+pub mod wire;
+pub mod worker;
 
+pub use settings::UsageError;
 pub use target::{
     Client, ClientError, Defect, Host, Launch, Process, Program, Running, Setting, StartError,
     Target,

@@ -147,5 +147,10 @@ pub trait Target: Send + Sync {
     /// What it promises with these settings.
     fn promises(&self) -> Vec<Promise>;
     /// Starts it on `host` and waits until it takes connections, or until `deadline`.
-    fn start(&self, host: &dyn Host, deadline: Instant) -> Result<Box<dyn Running>, StartError>;
+    /// What runs borrows the host, because only the host can open connections to it.
+    fn start<'host>(
+        &self,
+        host: &'host dyn Host,
+        deadline: Instant,
+    ) -> Result<Box<dyn Running + 'host>, StartError>;
 }

@@ -71,9 +71,7 @@ impl History {
     pub fn acked(&self) -> usize {
         self.entries
             .iter()
-            .filter(|e| {
-                matches!(e.call, Call::Txn(_)) && matches!(e.done, Some((_, Outcome::Ok)))
-            })
+            .filter(|e| matches!(e.call, Call::Txn(_)) && matches!(e.done, Some((_, Outcome::Ok))))
             .count()
     }
 }
@@ -92,14 +90,25 @@ struct State {
 impl Recorder {
     /// An empty history on this clock.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Mutex::new(State { history: History::default(), crashed: false }) }
+        Self {
+            clock,
+            state: Mutex::new(State {
+                history: History::default(),
+                crashed: false,
+            }),
+        }
     }
 
     /// Notes that a call is made now, and returns its index.
     pub fn invoke(&self, client: u32, call: Call) -> usize {
         let mut state = self.state.lock();
         let invoked = self.clock.now();
-        state.history.entries.push(Entry { client, call, invoked, done: None });
+        state.history.entries.push(Entry {
+            client,
+            call,
+            invoked,
+            done: None,
+        });
         state.history.entries.len() - 1
     }
 

@@ -2,14 +2,26 @@
 //!
 //! A [`Txn`] is what a client asks for; the [`History`] holds every call and what came back;
 //! a [`Promise`] is what a target documents; a [`Finding`] is a promise that was broken.
+//! A [`Generator`] makes up the calls, with values that name their write ([`Value`]);
+//! [`Observed`] is what was seen after the failure, and [`judge`] holds it to the promises.
 //! Nothing here knows how storage fails or how a target is driven.
 
+mod check;
+mod demand;
 mod finding;
+mod generate;
 mod history;
+mod observe;
 mod promise;
 mod txn;
+mod value;
 
+pub use check::{Judgement, judge};
+pub use demand::{DEMAND_WORDS, DemandError, parse_demand};
 pub use finding::{Finding, FindingKind, Verdict};
+pub use generate::{ConfigError, Distribution, Generator, MAX_VALUE_LEN, WorkloadConfig};
 pub use history::{Call, Clock, Entry, History, Outcome, Recorder, Stamp};
+pub use observe::{Damage, Observed, ReadBack, Start};
 pub use promise::{Durability, FailureClass, Guarantee, Promise};
 pub use txn::{Op, Txn, TxnId, Write};
+pub use value::{CHECK_LEN, Value};

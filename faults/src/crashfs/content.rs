@@ -32,7 +32,9 @@ struct Chunk {
 
 impl Chunk {
     fn empty() -> Self {
-        Self { slots: std::array::from_fn(|_| Slot::Hole) }
+        Self {
+            slots: std::array::from_fn(|_| Slot::Hole),
+        }
     }
 }
 
@@ -124,13 +126,18 @@ impl Content {
 
     /// How many more pages a write of `len` bytes at `offset` would take.
     pub fn pages_needed(&self, offset: u64, len: u64) -> u64 {
-        page_range(offset, len).filter(|n| matches!(self.slot(*n), Slot::Hole)).count() as u64
+        page_range(offset, len)
+            .filter(|n| matches!(self.slot(*n), Slot::Hole))
+            .count() as u64
     }
 
     /// Writes `data` at `offset`, growing the file where it must, and returns what the log keeps.
     pub fn write(&mut self, offset: u64, data: &[u8]) -> WriteData {
         let end = offset + data.len() as u64;
-        let mut kept = WriteData { offset, ..WriteData::default() };
+        let mut kept = WriteData {
+            offset,
+            ..WriteData::default()
+        };
         let mut at = offset;
         let mut rest = data;
         while !rest.is_empty() {
@@ -204,7 +211,10 @@ impl Content {
             for (index, chunk) in gone {
                 let keep_below = first_gone.saturating_sub(index * CHUNK).min(CHUNK);
                 let used = |slots: &[Slot]| {
-                    slots.iter().filter(|slot| !matches!(slot, Slot::Hole)).count() as u64
+                    slots
+                        .iter()
+                        .filter(|slot| !matches!(slot, Slot::Hole))
+                        .count() as u64
                 };
                 self.pages -= used(&chunk.slots[keep_below as usize..]);
                 if used(&chunk.slots[..keep_below as usize]) > 0 {
@@ -237,7 +247,11 @@ impl Content {
         let end = offset.saturating_add(len);
         let mut at = offset;
         // Nothing lies behind the last chunk, however far the range goes.
-        let last = self.chunks.keys().next_back().map_or(0, |c| (c + 1) * CHUNK * PAGE64);
+        let last = self
+            .chunks
+            .keys()
+            .next_back()
+            .map_or(0, |c| (c + 1) * CHUNK * PAGE64);
         let stop = if punch { end.min(last) } else { end };
         while at < stop {
             let within = (at % PAGE64) as usize;
@@ -275,7 +289,11 @@ impl Content {
             if matches!(self.slot(page), Slot::Data(_)) == data {
                 return Some((page * PAGE64).max(offset));
             }
-            page = if data { self.next_used(page + 1)? } else { page + 1 };
+            page = if data {
+                self.next_used(page + 1)?
+            } else {
+                page + 1
+            };
         }
         (!data).then_some(self.size)
     }
@@ -307,7 +325,10 @@ impl Content {
     }
 
     fn slot_mut(&mut self, page: u64) -> &mut Slot {
-        let chunk = self.chunks.entry(page / CHUNK).or_insert_with(|| Arc::new(Chunk::empty()));
+        let chunk = self
+            .chunks
+            .entry(page / CHUNK)
+            .or_insert_with(|| Arc::new(Chunk::empty()));
         &mut Arc::make_mut(chunk).slots[(page % CHUNK) as usize]
     }
 
@@ -317,7 +338,10 @@ impl Content {
     }
 
     fn page_mut(&mut self, number: u64) -> &mut [u8; PAGE] {
-        let chunk = self.chunks.entry(number / CHUNK).or_insert_with(|| Arc::new(Chunk::empty()));
+        let chunk = self
+            .chunks
+            .entry(number / CHUNK)
+            .or_insert_with(|| Arc::new(Chunk::empty()));
         let slot = &mut Arc::make_mut(chunk).slots[(number % CHUNK) as usize];
         if !matches!(slot, Slot::Data(_)) {
             self.pages += u64::from(matches!(slot, Slot::Hole));

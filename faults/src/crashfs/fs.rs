@@ -45,6 +45,8 @@ pub(super) struct State {
     pub(super) bad: BadSectors,
     pub(super) space: Space,
     pub(super) bad_hits: u64,
+    /// Ranges that were changed at rest, to know whether anybody reads them.
+    pub(super) flipped: BadSectors,
     pub(super) full_hits: u64,
     rules: Vec<(RuleId, Rule, u64)>,
     watch: Option<Watch>,
@@ -81,8 +83,11 @@ impl CrashFs {
                 tree,
                 log,
                 bad: BadSectors::default(),
-                space: Space { total: DEFAULT_PAGES },
+                space: Space {
+                    total: DEFAULT_PAGES,
+                },
                 bad_hits: 0,
+                flipped: BadSectors::default(),
                 full_hits: 0,
                 rules: Vec::new(),
                 watch: None,
@@ -130,6 +135,23 @@ impl CrashFs {
         change(tree, bad)
     }
 
+    /// Flips one bit of a file at rest, and watches whether its sector is read before it is
+    /// written again. The file must not be in the kernel's cache.
+    pub fn flip_bit(&self, ino: Ino, offset: u64, bit: u8) {
+        let mut state = self.state.lock();
+        let mut byte = Vec::with_capacity(1);
+        if let Ok(content) = state.tree.content(ino) {
+            content.read(offset, 1, &mut byte);
+        }
+        if let Some(byte) = byte.first() {
+            let flipped = [byte ^ (1 << (bit % 8))];
+            state
+                .tree
+                .raw_content(ino, |content| content.patch(offset, &flipped));
+            state.flipped.add(ino, offset, offset + 1, false);
+        }
+    }
+
     /// Puts a rule in force.
     pub fn add_rule(&self, rule: Rule) -> RuleId {
         let mut state = self.state.lock();
@@ -158,7 +180,11 @@ impl CrashFs {
     /// How often a rule was met so far.
     pub fn hits(&self, id: RuleId) -> u64 {
         let state = self.state.lock();
-        state.rules.iter().find(|(known, ..)| *known == id).map_or(0, |(_, _, hits)| *hits)
+        state
+            .rules
+            .iter()
+            .find(|(known, ..)| *known == id)
+            .map_or(0, |(_, _, hits)| *hits)
     }
 
     /// How many reads met a bad sector, and how many operations found no space.
@@ -173,7 +199,11 @@ impl CrashFs {
     pub fn watch(&self, matcher: Matcher, skip: u64) -> Receiver<Held> {
         let (tell, told) = bounded(1);
         let mut state = self.state.lock();
-        state.watch = Some(Watch { matcher, skip, tell });
+        state.watch = Some(Watch {
+            matcher,
+            skip,
+            tell,
+        });
         state.armed = true;
         told
     }
@@ -200,7 +230,9 @@ impl CrashFs {
 
     /// Gives the whole default space back.
     pub fn free(&self) {
-        self.set_space(Space { total: DEFAULT_PAGES });
+        self.set_space(Space {
+            total: DEFAULT_PAGES,
+        });
     }
 
     /// The machine is dead from this moment: returns the position of the crash on the trace's
@@ -229,7 +261,10 @@ impl CrashFs {
         }
         let path = match name {
             Some(name) => state.tree.path_of(ino, name),
-            None => state.tree.get(ino).map_or_else(|_| "".into(), |inode| inode.path.clone()),
+            None => state
+                .tree
+                .get(ino)
+                .map_or_else(|_| "".into(), |inode| inode.path.clone()),
         };
         if state.watch_fires(kind, &path) {
             while state.held {
@@ -239,7 +274,9 @@ impl CrashFs {
         if state.dead {
             return Err(Errno::EIO);
         }
-        let Some((id, effect)) = state.effect_on(kind, &path) else { return Ok(state) };
+        let Some((id, effect)) = state.effect_on(kind, &path) else {
+            return Ok(state);
+        };
         match effect {
             Effect::Fail(errno) => Err(errno),
             Effect::SyncFails(outcome) => {
@@ -255,13 +292,21 @@ impl CrashFs {
                         break;
                     }
                 }
-                if state.dead { Err(Errno::EIO) } else { Ok(state) }
+                if state.dead {
+                    Err(Errno::EIO)
+                } else {
+                    Ok(state)
+                }
             }
             Effect::Hang => {
                 while !state.dead && state.has_rule(id) {
                     self.changed.wait(&mut state);
                 }
-                if state.dead { Err(Errno::EIO) } else { Ok(state) }
+                if state.dead {
+                    Err(Errno::EIO)
+                } else {
+                    Ok(state)
+                }
             }
         }
     }
@@ -282,7 +327,9 @@ impl State {
     }
 
     fn watch_fires(&mut self, kind: OpKind, path: &Arc<str>) -> bool {
-        let Some(watch) = &mut self.watch else { return false };
+        let Some(watch) = &mut self.watch else {
+            return false;
+        };
         if self.dead || !watch.matcher.fits(kind, path) {
             return false;
         }
@@ -290,7 +337,11 @@ impl State {
             watch.skip -= 1;
             return false;
         }
-        let held = Held { seq: self.log.next_seq(), kind, path: path.clone() };
+        let held = Held {
+            seq: self.log.next_seq(),
+            kind,
+            path: path.clone(),
+        };
         // Nobody listens any more: the trial went on without it.
         self.held = watch.tell.try_send(held).is_ok();
         self.watch = None;
@@ -309,7 +360,10 @@ impl State {
 
     /// Appends a record about an inode that exists.
     pub(super) fn record(&mut self, pid: u32, ino: Ino, op: Op) {
-        let path = self.tree.get(ino).map_or_else(|_| "?".into(), |inode| inode.path.clone());
+        let path = self
+            .tree
+            .get(ino)
+            .map_or_else(|_| "?".into(), |inode| inode.path.clone());
         self.log.push(pid, path, op);
     }
 

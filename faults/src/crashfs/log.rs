@@ -149,9 +149,17 @@ impl Op {
     /// The operation's name, as strace would show the call.
     pub fn name(&self) -> &'static str {
         match self {
-            Op::Create { node: NewNode::Dir, .. } => "mkdir",
-            Op::Create { node: NewNode::Symlink(_), .. } => "symlink",
-            Op::Create { node: NewNode::Special { .. }, .. } => "mknod",
+            Op::Create {
+                node: NewNode::Dir, ..
+            } => "mkdir",
+            Op::Create {
+                node: NewNode::Symlink(_),
+                ..
+            } => "symlink",
+            Op::Create {
+                node: NewNode::Special { .. },
+                ..
+            } => "mknod",
             Op::Create { .. } => "create",
             Op::Link { .. } => "link",
             Op::Unlink { dir: true, .. } => "rmdir",
@@ -163,7 +171,9 @@ impl Op {
             Op::Zero { .. } => "fallocate(zero)",
             Op::SetAttrs { .. } => "setattr",
             Op::Sync { dir: true, .. } => "fsync(dir)",
-            Op::Sync { data_only: true, .. } => "fdatasync",
+            Op::Sync {
+                data_only: true, ..
+            } => "fdatasync",
             Op::Sync { .. } => "fsync",
             Op::SyncFailed { .. } => "fsync(failed)",
         }
@@ -202,7 +212,14 @@ impl Log {
     /// folded into the base: it counts as written back, as a kernel does with old dirty pages
     /// (`vm.dirty_expire_centisecs`, 30 s by default).
     pub fn new(base: Tree, began: Instant, first: u64, limit: u64) -> Self {
-        Self { base, records: Vec::new(), first, began, bytes: 0, limit }
+        Self {
+            base,
+            records: Vec::new(),
+            first,
+            began,
+            bytes: 0,
+            limit,
+        }
     }
 
     /// Appends what just happened.
@@ -211,7 +228,13 @@ impl Log {
             self.bytes += data.len();
         }
         let nanos = self.nanos();
-        self.records.push(Record { seq: self.next_seq(), nanos, pid, path, op });
+        self.records.push(Record {
+            seq: self.next_seq(),
+            nanos,
+            pid,
+            path,
+            op,
+        });
         if self.bytes > self.limit {
             self.fold(self.records.len() / 2);
         }
@@ -262,13 +285,26 @@ pub fn apply(tree: &mut Tree, record: &Record) {
         }
     };
     match &record.op {
-        Op::Create { parent, name, ino, node, mode, owner } => {
+        Op::Create {
+            parent,
+            name,
+            ino,
+            node,
+            mode,
+            owner,
+        } => {
             tree.raw_node(*ino, node, *mode, *owner, record.path.clone());
             tree.raw_entry(*parent, name, Some(*ino));
         }
         Op::Link { ino, parent, name } => tree.raw_entry(*parent, name, Some(*ino)),
         Op::Unlink { parent, name, .. } => tree.raw_entry(*parent, name, None),
-        Op::Rename { from, to, ino, replaced, exchange } => {
+        Op::Rename {
+            from,
+            to,
+            ino,
+            replaced,
+            exchange,
+        } => {
             tree.raw_entry(from.0, &from.1, replaced.filter(|_| *exchange));
             tree.raw_entry(to.0, &to.1, Some(*ino));
         }
@@ -278,12 +314,29 @@ pub fn apply(tree: &mut Tree, record: &Record) {
                 content.set_size_only(content.size().max(data.end()));
             });
         }
-        Op::Truncate { ino, size, old_size } => resize(tree, *ino, *size, *old_size),
-        Op::Allocate { ino, offset, len, size, old_size } => {
+        Op::Truncate {
+            ino,
+            size,
+            old_size,
+        } => resize(tree, *ino, *size, *old_size),
+        Op::Allocate {
+            ino,
+            offset,
+            len,
+            size,
+            old_size,
+        } => {
             tree.raw_content(*ino, |content| content.allocate(*offset, *len));
             resize(tree, *ino, *size, *old_size);
         }
-        Op::Zero { ino, offset, len, punch, size, old_size } => {
+        Op::Zero {
+            ino,
+            offset,
+            len,
+            punch,
+            size,
+            old_size,
+        } => {
             tree.raw_content(*ino, |content| content.zero(*offset, *len, *punch));
             resize(tree, *ino, *size, *old_size);
         }

@@ -51,7 +51,11 @@ fn fail(errno: Errno) -> fuser::Errno {
 }
 
 fn caller(req: &Request) -> Caller {
-    Caller { uid: req.uid(), gid: req.gid(), now: wall_clock() }
+    Caller {
+        uid: req.uid(),
+        gid: req.gid(),
+        now: wall_clock(),
+    }
 }
 
 fn file_type(mode: u32) -> FileType {
@@ -149,22 +153,32 @@ impl Server {
             let (mode, owner) = state
                 .tree
                 .get(ino)
-                .map(|i| (i.mode, Caller { uid: i.uid, gid: i.gid, now: owner.now }))
+                .map(|i| {
+                    (
+                        i.mode,
+                        Caller {
+                            uid: i.uid,
+                            gid: i.gid,
+                            now: owner.now,
+                        },
+                    )
+                })
                 .unwrap_or((mode, owner));
             let name = name.to_owned();
-            let op = Op::Create { parent: parent.0, name, ino, node, mode, owner };
+            let op = Op::Create {
+                parent: parent.0,
+                name,
+                ino,
+                node,
+                mode,
+                owner,
+            };
             state.record(req.pid(), ino, op);
         }
         answer_entry(&mut state, created, reply);
     }
 
-    fn remove(
-        &self,
-        req: &Request,
-        parent: INodeNo,
-        name: &OsStr,
-        dir: bool,
-    ) -> Result<(), Errno> {
+    fn remove(&self, req: &Request, parent: INodeNo, name: &OsStr, dir: bool) -> Result<(), Errno> {
         let mut state = self.fs.admit(OpKind::Unlink, parent.0, Some(name))?;
         let path = state.tree.path_of(parent.0, name);
         let now = wall_clock();
@@ -173,7 +187,12 @@ impl Server {
         } else {
             state.tree.unlink(parent.0, name, now)?
         };
-        let op = Op::Unlink { parent: parent.0, name: name.to_owned(), ino, dir };
+        let op = Op::Unlink {
+            parent: parent.0,
+            name: name.to_owned(),
+            ino,
+            dir,
+        };
         state.log.push(req.pid(), path, op);
         Ok(())
     }
@@ -202,7 +221,9 @@ impl Server {
         )
         .into();
         let (ino, other) =
-            state.tree.rename((from.0.0, from.1), (to.0.0, to.1), mode, wall_clock())?;
+            state
+                .tree
+                .rename((from.0.0, from.1), (to.0.0, to.1), mode, wall_clock())?;
         let op = Op::Rename {
             from: (from.0.0, from.1.to_owned()),
             to: (to.0.0, to.1.to_owned()),
@@ -239,17 +260,28 @@ impl Server {
                 data = &data[..fits];
             }
         }
-        if !state.bad.is_empty() {
+        if !state.bad.is_empty() || !state.flipped.is_empty() {
             state.bad.rewritten(ino.0, offset, end);
+            state.flipped.rewritten(ino.0, offset, end);
         }
         let now = wall_clock();
         let old_size = state.tree.content(ino.0)?.size();
-        let kept = state.tree.change(ino.0, |content| content.write(offset, data))?;
+        let kept = state
+            .tree
+            .change(ino.0, |content| content.write(offset, data))?;
         let inode = state.tree.get_mut(ino.0)?;
         inode.mtime = now;
         inode.ctime = now;
         let path = inode.path.clone();
-        state.log.push(pid, path, Op::Write { ino: ino.0, data: kept, old_size });
+        state.log.push(
+            pid,
+            path,
+            Op::Write {
+                ino: ino.0,
+                data: kept,
+                old_size,
+            },
+        );
         Ok(data.len() as u32)
     }
 
@@ -264,7 +296,15 @@ impl Server {
         let inode = state.tree.get_mut(ino.0)?;
         inode.mtime = now;
         inode.ctime = now;
-        state.record(pid, ino.0, Op::Truncate { ino: ino.0, old_size, size });
+        state.record(
+            pid,
+            ino.0,
+            Op::Truncate {
+                ino: ino.0,
+                old_size,
+                size,
+            },
+        );
         Ok(())
     }
 
@@ -272,7 +312,10 @@ impl Server {
         let mut state = self.fs.admit(OpKind::SetAttr, ino.0, None)?;
         let now = wall_clock();
         state.tree.set_attrs(ino.0, attrs, now)?;
-        let attrs = Attrs { ctime: attrs.ctime.or(Some(now)), ..attrs };
+        let attrs = Attrs {
+            ctime: attrs.ctime.or(Some(now)),
+            ..attrs
+        };
         state.record(pid, ino.0, Op::SetAttrs { ino: ino.0, attrs });
         Ok(())
     }
@@ -288,9 +331,8 @@ impl Server {
         let keep_size = mode & libc::FALLOC_FL_KEEP_SIZE != 0;
         let punch = mode & libc::FALLOC_FL_PUNCH_HOLE != 0;
         let zero = mode & libc::FALLOC_FL_ZERO_RANGE != 0;
-        let known = libc::FALLOC_FL_KEEP_SIZE
-            | libc::FALLOC_FL_PUNCH_HOLE
-            | libc::FALLOC_FL_ZERO_RANGE;
+        let known =
+            libc::FALLOC_FL_KEEP_SIZE | libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_ZERO_RANGE;
         if mode & !known != 0 || (punch && (zero || !keep_size)) {
             return Err(Errno::EOPNOTSUPP);
         }
@@ -304,7 +346,11 @@ impl Server {
         let mut state = self.fs.admit(OpKind::Allocate, ino.0, None)?;
         let content = state.tree.content(ino.0)?;
         let old_size = content.size();
-        let size = if keep_size { old_size } else { old_size.max(end) };
+        let size = if keep_size {
+            old_size
+        } else {
+            old_size.max(end)
+        };
         if !punch && len.div_ceil(PAGE as u64) + 2 > state.free_pages() {
             let needed = state.tree.content(ino.0)?.pages_needed(offset, len);
             if needed > state.free_pages() {
@@ -330,24 +376,39 @@ impl Server {
         }
         let ino = ino.0;
         let op = if punch || zero {
-            Op::Zero { ino, offset, len, punch, old_size, size }
+            Op::Zero {
+                ino,
+                offset,
+                len,
+                punch,
+                old_size,
+                size,
+            }
         } else {
-            Op::Allocate { ino, offset, len, old_size, size }
+            Op::Allocate {
+                ino,
+                offset,
+                len,
+                old_size,
+                size,
+            }
         };
         state.record(req.pid(), ino, op);
         Ok(())
     }
 
-    fn sync(
-        &self,
-        req: &Request,
-        ino: INodeNo,
-        data_only: bool,
-        dir: bool,
-    ) -> Result<(), Errno> {
+    fn sync(&self, req: &Request, ino: INodeNo, data_only: bool, dir: bool) -> Result<(), Errno> {
         let kind = if dir { OpKind::SyncDir } else { OpKind::Sync };
         let mut state = self.fs.admit(kind, ino.0, None)?;
-        state.record(req.pid(), ino.0, Op::Sync { ino: ino.0, data_only, dir });
+        state.record(
+            req.pid(),
+            ino.0,
+            Op::Sync {
+                ino: ino.0,
+                data_only,
+                dir,
+            },
+        );
         Ok(())
     }
 }
@@ -519,7 +580,10 @@ impl Filesystem for Server {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        answer_empty(self.move_name(req, (parent, name), (newparent, newname), flags), reply);
+        answer_empty(
+            self.move_name(req, (parent, name), (newparent, newname), flags),
+            reply,
+        );
     }
 
     fn link(
@@ -537,7 +601,11 @@ impl Filesystem for Server {
         let linked = state.tree.link(ino.0, newparent.0, newname, wall_clock());
         if linked.is_ok() {
             let path = state.tree.path_of(newparent.0, newname);
-            let op = Op::Link { ino: ino.0, parent: newparent.0, name: newname.to_owned() };
+            let op = Op::Link {
+                ino: ino.0,
+                parent: newparent.0,
+                name: newname.to_owned(),
+            };
             state.log.push(req.pid(), path, op);
         }
         answer_entry(&mut state, linked.map(|()| ino.0), reply);
@@ -601,6 +669,9 @@ impl Filesystem for Server {
         }
         let mut bytes = Vec::with_capacity(size as usize);
         content.read(offset, size as usize, &mut bytes);
+        if !state.flipped.is_empty() && state.flipped.hit(ino.0, offset, end) {
+            state.bad_hits += 1;
+        }
         drop(state);
         reply.data(&bytes);
     }
@@ -667,7 +738,10 @@ impl Filesystem for Server {
             }
         }
         for (cookie, name, to) in dir.list_from(offset.max(2)) {
-            let kind = state.tree.get(to).map_or(FileType::RegularFile, |i| file_type(i.mode));
+            let kind = state
+                .tree
+                .get(to)
+                .map_or(FileType::RegularFile, |i| file_type(i.mode));
             if reply.add(INodeNo(to), cookie, kind, name) {
                 break;
             }
@@ -742,7 +816,9 @@ impl Filesystem for Server {
     ) {
         // As much as one write carries: the caller asks again for the rest, as it must anyway.
         let mut bytes = Vec::new();
-        let len = usize::try_from(len).unwrap_or(usize::MAX).min(MAX_WRITE as usize);
+        let len = usize::try_from(len)
+            .unwrap_or(usize::MAX)
+            .min(MAX_WRITE as usize);
         {
             let state = match self.fs.admit(OpKind::Read, ino_in.0, None) {
                 Ok(state) => state,
@@ -752,7 +828,10 @@ impl Filesystem for Server {
                 Ok(content) => content.read(offset_in, len, &mut bytes),
                 Err(errno) => return reply.error(fail(errno)),
             }
-            if state.bad.hit(ino_in.0, offset_in, offset_in + bytes.len() as u64) {
+            if state
+                .bad
+                .hit(ino_in.0, offset_in, offset_in + bytes.len() as u64)
+            {
                 return reply.error(fail(Errno::EIO));
             }
         }

@@ -41,9 +41,7 @@ pub fn to_system_time(nanos: Nanos) -> SystemTime {
 pub fn from_system_time(time: SystemTime) -> Nanos {
     match time.duration_since(UNIX_EPOCH) {
         Ok(after) => Nanos::try_from(after.as_nanos()).unwrap_or(Nanos::MAX),
-        Err(before) => {
-            Nanos::try_from(before.duration().as_nanos()).map_or(Nanos::MIN, |n| -n)
-        }
+        Err(before) => Nanos::try_from(before.duration().as_nanos()).map_or(Nanos::MIN, |n| -n),
     }
 }
 
@@ -70,7 +68,11 @@ pub struct Dir {
 impl Dir {
     fn new(parent: Ino) -> Self {
         // Cookies 1 and 2 are "." and "..".
-        Self { next_cookie: 3, parent, ..Self::default() }
+        Self {
+            next_cookie: 3,
+            parent,
+            ..Self::default()
+        }
     }
 
     /// The entry of this name.
@@ -268,7 +270,11 @@ impl Tree {
             path: "".into(),
             lookups: 0,
         };
-        Self { inodes: HashMap::from([(ROOT, Arc::new(root))]), next_ino: ROOT + 1, pages: 1 }
+        Self {
+            inodes: HashMap::from([(ROOT, Arc::new(root))]),
+            next_ino: ROOT + 1,
+            pages: 1,
+        }
     }
 
     /// Pages of space in use.
@@ -288,12 +294,18 @@ impl Tree {
 
     /// The inode of this number. `ESTALE` when there is none (a name that is gone).
     pub fn get(&self, ino: Ino) -> Result<&Inode, Errno> {
-        self.inodes.get(&ino).map(|inode| &**inode).ok_or(Errno::ESTALE)
+        self.inodes
+            .get(&ino)
+            .map(|inode| &**inode)
+            .ok_or(Errno::ESTALE)
     }
 
     /// The same, to change it.
     pub fn get_mut(&mut self, ino: Ino) -> Result<&mut Inode, Errno> {
-        self.inodes.get_mut(&ino).map(Arc::make_mut).ok_or(Errno::ESTALE)
+        self.inodes
+            .get_mut(&ino)
+            .map(Arc::make_mut)
+            .ok_or(Errno::ESTALE)
     }
 
     /// A folder. `ENOTDIR` when it is something else.
@@ -386,7 +398,9 @@ impl Tree {
     ) -> Result<Ino, Errno> {
         check_name(name)?;
         let folder = self.get(parent)?;
-        let Node::Dir(dir) = &folder.node else { return Err(Errno::ENOTDIR) };
+        let Node::Dir(dir) = &folder.node else {
+            return Err(Errno::ENOTDIR);
+        };
         if dir.get(name).is_some() {
             return Err(Errno::EEXIST);
         }
@@ -427,18 +441,13 @@ impl Tree {
         };
         self.pages += inode.pages();
         self.inodes.insert(ino, Arc::new(inode));
-        self.touch_dir(parent, caller.now, i64::from(is_dir))?.set(name, Some(ino));
+        self.touch_dir(parent, caller.now, i64::from(is_dir))?
+            .set(name, Some(ino));
         Ok(ino)
     }
 
     /// Gives a file one more name. `EPERM` for folders, `EEXIST`, `EMLINK`.
-    pub fn link(
-        &mut self,
-        ino: Ino,
-        parent: Ino,
-        name: &OsStr,
-        now: Nanos,
-    ) -> Result<(), Errno> {
+    pub fn link(&mut self, ino: Ino, parent: Ino, name: &OsStr, now: Nanos) -> Result<(), Errno> {
         check_name(name)?;
         let inode = self.get(ino)?;
         if inode.is_dir() {
@@ -542,7 +551,8 @@ impl Tree {
                 _ => {}
             }
         }
-        self.touch_dir(from.0, now, -i64::from(is_dir))?.set(from.1, None);
+        self.touch_dir(from.0, now, -i64::from(is_dir))?
+            .set(from.1, None);
         let replaced_dir = there.is_some() && is_dir;
         self.touch_dir(to.0, now, i64::from(is_dir) - i64::from(replaced_dir))?
             .set(to.1, Some(ino));
@@ -630,8 +640,10 @@ impl Tree {
     /// Refreshes the paths shown for what lies below a folder that moved.
     fn rename_below(&mut self, folder: Ino) {
         let Ok(dir) = self.dir(folder) else { return };
-        let below: Vec<(Arc<OsStr>, Ino)> =
-            dir.iter().map(|(name, entry)| (name.clone(), entry.ino)).collect();
+        let below: Vec<(Arc<OsStr>, Ino)> = dir
+            .iter()
+            .map(|(name, entry)| (name.clone(), entry.ino))
+            .collect();
         for (name, ino) in below {
             let path = self.path_of(folder, &name);
             if let Ok(inode) = self.get_mut(ino) {
@@ -644,7 +656,11 @@ impl Tree {
     }
 
     fn reap(&mut self, ino: Ino) {
-        if self.inodes.get(&ino).is_some_and(|inode| inode.nlink == 0 && inode.lookups == 0) {
+        if self
+            .inodes
+            .get(&ino)
+            .is_some_and(|inode| inode.nlink == 0 && inode.lookups == 0)
+        {
             if let Some(inode) = self.inodes.remove(&ino) {
                 self.pages -= inode.pages();
             }
@@ -653,7 +669,11 @@ impl Tree {
 }
 
 fn check_name(name: &OsStr) -> Result<(), Errno> {
-    if name.len() > NAME_MAX { Err(Errno::ENAMETOOLONG) } else { Ok(()) }
+    if name.len() > NAME_MAX {
+        Err(Errno::ENAMETOOLONG)
+    } else {
+        Ok(())
+    }
 }
 
 /// The raw changes that crash states are built from. They keep no rule of POSIX: what power loss
@@ -715,8 +735,10 @@ impl Tree {
         let mut queue = vec![ROOT];
         while let Some(folder) = queue.pop() {
             let Ok(dir) = self.dir(folder) else { continue };
-            let names: Vec<(Arc<OsStr>, Ino)> =
-                dir.iter().map(|(name, entry)| (name.clone(), entry.ino)).collect();
+            let names: Vec<(Arc<OsStr>, Ino)> = dir
+                .iter()
+                .map(|(name, entry)| (name.clone(), entry.ino))
+                .collect();
             for (name, ino) in names {
                 let is_dir = match self.get(ino) {
                     Ok(inode) => inode.is_dir(),

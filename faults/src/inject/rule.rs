@@ -56,12 +56,18 @@ impl OpKind {
 
     /// The kind of this name.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
+        Self::ALL
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, kind)| *kind)
     }
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("?", |(name, _)| name)
+        Self::ALL
+            .iter()
+            .find(|(_, kind)| *kind == self)
+            .map_or("?", |(name, _)| name)
     }
 
     /// True when it changes the disk or makes a change durable: where a crash can matter.
@@ -83,15 +89,19 @@ pub struct Matcher {
 impl Matcher {
     /// True when an operation of this kind on this path is meant.
     pub fn fits(&self, kind: OpKind, path: &str) -> bool {
-        let kind_fits =
-            if self.kinds.is_empty() { kind.changes() } else { self.kinds.contains(&kind) };
+        let kind_fits = if self.kinds.is_empty() {
+            kind.changes()
+        } else {
+            self.kinds.contains(&kind)
+        };
         kind_fits && self.path.as_ref().is_none_or(|pattern| glob(pattern, path))
     }
 }
 
 /// Matches `*` and `?` over whole strings, slashes included.
 fn glob(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
     while t < text.len() {
@@ -164,7 +174,13 @@ pub struct Rule {
 impl Rule {
     /// A rule that meets every fitting operation.
     pub fn always(matcher: Matcher, effect: Effect) -> Self {
-        Self { matcher, effect, skip: 0, times: None, chance: None }
+        Self {
+            matcher,
+            effect,
+            skip: 0,
+            times: None,
+            chance: None,
+        }
     }
 
     /// True when this operation is met; counts it.
@@ -176,7 +192,10 @@ impl Rule {
             self.skip -= 1;
             return false;
         }
-        if self.chance.is_some_and(|chance| !rng.random_bool(chance.clamp(0.0, 1.0))) {
+        if self
+            .chance
+            .is_some_and(|chance| !rng.random_bool(chance.clamp(0.0, 1.0)))
+        {
             return false;
         }
         if let Some(times) = &mut self.times {
@@ -205,7 +224,12 @@ impl BadSectors {
     /// Makes a range of a file unreadable, in whole sectors.
     pub fn add(&mut self, ino: Ino, start: u64, end: u64, for_ever: bool) {
         let (start, end) = (start / SECTOR * SECTOR, end.div_ceil(SECTOR) * SECTOR);
-        self.ranges.push(BadRange { ino, start, end, for_ever });
+        self.ranges.push(BadRange {
+            ino,
+            start,
+            end,
+            for_ever,
+        });
     }
 
     /// True when there is none.
@@ -215,7 +239,9 @@ impl BadSectors {
 
     /// True when a read of this range meets one.
     pub fn hit(&self, ino: Ino, start: u64, end: u64) -> bool {
-        self.ranges.iter().any(|bad| bad.ino == ino && bad.start < end && start < bad.end)
+        self.ranges
+            .iter()
+            .any(|bad| bad.ino == ino && bad.start < end && start < bad.end)
     }
 
     /// Notes a write: sectors that it covers whole are good again, unless bad for ever.
@@ -228,7 +254,10 @@ impl BadSectors {
                 continue;
             }
             if bad.start < start {
-                rest.push(BadRange { end: start, ..bad.clone() });
+                rest.push(BadRange {
+                    end: start,
+                    ..bad.clone()
+                });
             }
             if end < bad.end {
                 rest.push(BadRange { start: end, ..bad });

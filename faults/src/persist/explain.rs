@@ -44,15 +44,24 @@ impl Unsynced {
                 (_, None) => "and never an fsync or fdatasync".to_string(),
             };
             let (n, s) = (self.writes, plural(self.writes));
-            format!("{} had {n} write{s} ({} bytes, {range}) {since}", self.path, self.bytes)
+            format!(
+                "{} had {n} write{s} ({} bytes, {range}) {since}",
+                self.path, self.bytes
+            )
         } else if self.names > 0 {
             let folder = match self.path.rsplit_once('/') {
                 Some((folder, _)) => folder,
                 None => "the data folder",
             };
-            format!("the name {} ({range}) was not made durable by an fsync of {folder}", self.path)
+            format!(
+                "the name {} ({range}) was not made durable by an fsync of {folder}",
+                self.path
+            )
         } else {
-            format!("{} had changes of size or attributes ({range}) and no fsync", self.path)
+            format!(
+                "{} had changes of size or attributes ({range}) and no fsync",
+                self.path
+            )
         }
     }
 }
@@ -69,16 +78,18 @@ pub fn unsynced(records: &[Record], model: &dyn Model, before: u64) -> Vec<Unsyn
         if step.fate == Fate::Durable || record.seq >= before || trivial {
             continue;
         }
-        let entry = by_path.entry(record.path.clone()).or_insert_with(|| Unsynced {
-            path: record.path.clone(),
-            writes: 0,
-            bytes: 0,
-            names: 0,
-            first: record.seq,
-            last: record.seq,
-            last_sync: last_sync(records, &record.path, record.seq),
-            sync_failed: false,
-        });
+        let entry = by_path
+            .entry(record.path.clone())
+            .or_insert_with(|| Unsynced {
+                path: record.path.clone(),
+                writes: 0,
+                bytes: 0,
+                names: 0,
+                first: record.seq,
+                last: record.seq,
+                last_sync: last_sync(records, &record.path, record.seq),
+                sync_failed: false,
+            });
         entry.last = record.seq;
         entry.sync_failed |= step.fate == Fate::Abandoned;
         match (&step.kind, &record.op) {

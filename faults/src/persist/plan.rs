@@ -130,7 +130,11 @@ impl<'a> Plan<'a> {
         let mut open: Vec<usize> = Vec::new();
         for (index, record) in records.iter().enumerate() {
             match &record.op {
-                Op::Sync { ino, data_only, dir } => {
+                Op::Sync {
+                    ino,
+                    data_only,
+                    dir,
+                } => {
                     let needs_metadata = open.iter().any(|&s| {
                         let step = &plan.steps[s];
                         match step.kind {
@@ -141,12 +145,15 @@ impl<'a> Plan<'a> {
                             _ => false,
                         }
                     });
-                    let sync =
-                        SyncPoint { ino: *ino, data_only: *data_only, dir: *dir, needs_metadata };
+                    let sync = SyncPoint {
+                        ino: *ino,
+                        data_only: *data_only,
+                        dir: *dir,
+                        needs_metadata,
+                    };
                     open.retain(|&s| {
                         let step = &mut plan.steps[s];
-                        let stays =
-                            step.fate == Fate::Abandoned || !model.covers(&sync, step);
+                        let stays = step.fate == Fate::Abandoned || !model.covers(&sync, step);
                         if !stays {
                             step.fate = Fate::Durable;
                         }
@@ -173,26 +180,65 @@ impl<'a> Plan<'a> {
 
     fn add(&mut self, record: usize, kind: StepKind<'a>) -> usize {
         let step = self.steps.len();
-        self.steps.push(Step { record, kind, fate: Fate::Pending, needs: None, group: record });
+        self.steps.push(Step {
+            record,
+            kind,
+            fate: Fate::Pending,
+            needs: None,
+            group: record,
+        });
         step
     }
 
     fn expand(&mut self, model: &dyn Model, index: usize, record: &'a Record) {
         match &record.op {
-            Op::Create { parent, name, ino, .. } | Op::Link { parent, name, ino } => {
-                self.add(index, StepKind::Name { dir: *parent, name, ino: Some(*ino) });
+            Op::Create {
+                parent, name, ino, ..
+            }
+            | Op::Link { parent, name, ino } => {
+                self.add(
+                    index,
+                    StepKind::Name {
+                        dir: *parent,
+                        name,
+                        ino: Some(*ino),
+                    },
+                );
             }
             Op::Unlink { parent, name, .. } => {
-                self.add(index, StepKind::Name { dir: *parent, name, ino: None });
+                self.add(
+                    index,
+                    StepKind::Name {
+                        dir: *parent,
+                        name,
+                        ino: None,
+                    },
+                );
             }
-            Op::Rename { from, to, ino, replaced, exchange } => {
+            Op::Rename {
+                from,
+                to,
+                ino,
+                replaced,
+                exchange,
+            } => {
                 let there = self.add(
                     index,
-                    StepKind::Name { dir: to.0, name: &to.1, ino: Some(*ino) },
+                    StepKind::Name {
+                        dir: to.0,
+                        name: &to.1,
+                        ino: Some(*ino),
+                    },
                 );
                 let left = if *exchange { *replaced } else { None };
-                let gone = self
-                    .add(index, StepKind::Name { dir: from.0, name: &from.1, ino: left });
+                let gone = self.add(
+                    index,
+                    StepKind::Name {
+                        dir: from.0,
+                        name: &from.1,
+                        ino: left,
+                    },
+                );
                 // No filesystem loses the file itself: the old name goes only when the new one
                 // is there. Where metadata is ordered, and in an exchange, both are one change.
                 self.steps[gone].needs = Some(there);
@@ -201,7 +247,11 @@ impl<'a> Plan<'a> {
                     self.steps[gone].group = usize::MAX - index;
                 }
             }
-            Op::Write { ino, data, old_size } => {
+            Op::Write {
+                ino,
+                data,
+                old_size,
+            } => {
                 if !data.is_empty() {
                     let needs = self.last_cut(*ino);
                     let step = self.add(index, StepKind::Data { ino: *ino });
@@ -211,18 +261,48 @@ impl<'a> Plan<'a> {
                 }
                 self.grow(index, *ino, *old_size, data.end());
             }
-            Op::Truncate { ino, old_size, size } => {
-                let kind = StepKind::Size { ino: *ino, size: *size, shrinks: size < old_size };
+            Op::Truncate {
+                ino,
+                old_size,
+                size,
+            } => {
+                let kind = StepKind::Size {
+                    ino: *ino,
+                    size: *size,
+                    shrinks: size < old_size,
+                };
                 if size != old_size {
                     self.add(index, kind);
                 }
             }
-            Op::Allocate { ino, old_size, size, .. } => {
-                self.add(index, StepKind::Space { ino: *ino, zeroes: false });
+            Op::Allocate {
+                ino,
+                old_size,
+                size,
+                ..
+            } => {
+                self.add(
+                    index,
+                    StepKind::Space {
+                        ino: *ino,
+                        zeroes: false,
+                    },
+                );
                 self.grow(index, *ino, *old_size, *size);
             }
-            Op::Zero { ino, old_size, size, .. } => {
-                self.add(index, StepKind::Space { ino: *ino, zeroes: true });
+            Op::Zero {
+                ino,
+                old_size,
+                size,
+                ..
+            } => {
+                self.add(
+                    index,
+                    StepKind::Space {
+                        ino: *ino,
+                        zeroes: true,
+                    },
+                );
                 self.grow(index, *ino, *old_size, *size);
             }
             Op::SetAttrs { ino, .. } => {
@@ -234,7 +314,14 @@ impl<'a> Plan<'a> {
 
     fn grow(&mut self, index: usize, ino: Ino, old_size: u64, size: u64) {
         if size > old_size {
-            self.add(index, StepKind::Size { ino, size, shrinks: false });
+            self.add(
+                index,
+                StepKind::Size {
+                    ino,
+                    size,
+                    shrinks: false,
+                },
+            );
         }
     }
 
@@ -245,10 +332,14 @@ impl<'a> Plan<'a> {
         // is nearly always durable.
         const REACH: usize = 4096;
         let from = self.steps.len().saturating_sub(REACH);
-        (from..self.steps.len()).rev().find(|&s| match self.steps[s].kind {
-            StepKind::Size { ino: own, shrinks, .. } => own == ino && shrinks,
-            StepKind::Space { ino: own, zeroes } => own == ino && zeroes,
-            _ => false,
-        })
+        (from..self.steps.len())
+            .rev()
+            .find(|&s| match self.steps[s].kind {
+                StepKind::Size {
+                    ino: own, shrinks, ..
+                } => own == ino && shrinks,
+                StepKind::Space { ino: own, zeroes } => own == ino && zeroes,
+                _ => false,
+            })
     }
 }

@@ -103,8 +103,9 @@ fn choose(
             // Sparse, even and dense choices find different bugs.
             let chance = [0.15, 0.5, 0.85][rng.random_range(0..3)];
             let groups: Vec<usize> = {
-                let metadata =
-                    steps.iter().filter(|step| pending(step) && step.kind.is_metadata());
+                let metadata = steps
+                    .iter()
+                    .filter(|step| pending(step) && step.kind.is_metadata());
                 let mut groups: Vec<usize> = metadata.map(|step| step.group).collect();
                 groups.dedup();
                 groups
@@ -119,7 +120,9 @@ fn choose(
                 let kept = if step.kind.is_metadata() && model.orders_metadata() {
                     in_prefix.contains(&step.group)
                 } else {
-                    *by_group.entry(step.group).or_insert_with(|| rng.random_bool(chance))
+                    *by_group
+                        .entry(step.group)
+                        .or_insert_with(|| rng.random_bool(chance))
                 };
                 *keep = if kept { Keep::All } else { Keep::None };
                 if let Some((_, data)) = write_of(records, step) {
@@ -179,13 +182,7 @@ fn torn(data: &WriteData, sector: u64, rng: &mut ChaCha8Rng) -> Option<Keep> {
 /// missing change takes all later ones with it. Backwards: a sector reaches the disk as it was in
 /// the cache, with all that had been written to it; so where a later write's sector is there, the
 /// earlier pending writes are there in that sector.
-fn close(
-    plan: &Plan<'_>,
-    records: &[Record],
-    model: &dyn Model,
-    sector: u64,
-    keeps: &mut [Keep],
-) {
+fn close(plan: &Plan<'_>, records: &[Record], model: &dyn Model, sector: u64, keeps: &mut [Keep]) {
     let steps = &plan.steps;
     let mut broken = false;
     let mut lost_groups: HashSet<usize> = HashSet::new();
@@ -207,7 +204,9 @@ fn close(
     let mut there: HashSet<(Ino, u64)> = HashSet::new();
     let mut pages_there: HashSet<(Ino, u64)> = HashSet::new();
     for (index, step) in steps.iter().enumerate().rev() {
-        let Some((ino, data)) = write_of(records, step) else { continue };
+        let Some((ino, data)) = write_of(records, step) else {
+            continue;
+        };
         let range = sectors(data, sector);
         let per_page = (PAGE as u64 / sector).max(1);
         if step.fate != Fate::Durable && keeps[index] != Keep::All {
@@ -253,7 +252,14 @@ fn build(log: &Log, plan: &Plan<'_>, sector: u64, keeps: &[Keep]) -> CrashState 
     let mut pending = 0;
     let mut next = 0;
     for (index, record) in records.iter().enumerate() {
-        if let Op::Create { ino, node, mode, owner, .. } = &record.op {
+        if let Op::Create {
+            ino,
+            node,
+            mode,
+            owner,
+            ..
+        } = &record.op
+        {
             tree.raw_node(*ino, node, *mode, *owner, record.path.clone());
         }
         while let Some(step) = plan.steps.get(next).filter(|step| step.record == index) {
@@ -272,7 +278,11 @@ fn build(log: &Log, plan: &Plan<'_>, sector: u64, keeps: &[Keep]) -> CrashState 
         }
     }
     tree.settle();
-    CrashState { tree, lost, pending }
+    CrashState {
+        tree,
+        lost,
+        pending,
+    }
 }
 
 fn apply(tree: &mut Tree, record: &Record, step: &Step<'_>, keep: &Keep, sector: u64) {
@@ -308,7 +318,12 @@ fn apply(tree: &mut Tree, record: &Record, step: &Step<'_>, keep: &Keep, sector:
         (StepKind::Space { ino, .. }, Op::Allocate { offset, len, .. }) => {
             tree.raw_content(*ino, |content| content.allocate(*offset, *len));
         }
-        (StepKind::Space { ino, .. }, Op::Zero { offset, len, punch, .. }) => {
+        (
+            StepKind::Space { ino, .. },
+            Op::Zero {
+                offset, len, punch, ..
+            },
+        ) => {
             tree.raw_content(*ino, |content| content.zero(*offset, *len, *punch));
         }
         (StepKind::Attrs { ino }, Op::SetAttrs { attrs, .. }) => {
@@ -324,8 +339,17 @@ fn describe(record: &Record, step: &Step<'_>) -> String {
             format!("write of {} bytes at {}", data.len(), data.offset())
         }
         (StepKind::Size { size, .. }, _) => format!("size {size} ({})", record.op.name()),
-        (StepKind::Name { name, ino: None, .. }, _) => {
-            format!("removal of the name {} ({})", name.to_string_lossy(), record.op.name())
+        (
+            StepKind::Name {
+                name, ino: None, ..
+            },
+            _,
+        ) => {
+            format!(
+                "removal of the name {} ({})",
+                name.to_string_lossy(),
+                record.op.name()
+            )
         }
         (StepKind::Name { name, .. }, _) => {
             format!("the name {} ({})", name.to_string_lossy(), record.op.name())

@@ -268,7 +268,12 @@ mod tests {
     #[test]
     fn only_our_own_names_have_an_owner() {
         assert_eq!(owner("plugpull-17-3"), Some(17));
-        for name in ["plugpull-17", "plugpull-x-3", "plugpull-17-3.scope", "user-17-3"] {
+        for name in [
+            "plugpull-17",
+            "plugpull-x-3",
+            "plugpull-17-3.scope",
+            "user-17-3",
+        ] {
             assert_eq!(owner(name), None, "{name}");
         }
     }

@@ -37,8 +37,8 @@ pub(super) struct Inheritance {
     pub(super) signals: SignalFd,
     /// The folder that stands for private mounts where there are none.
     pub(super) bare: Option<PathBuf>,
-    /// Whether there is a user namespace.
-    pub(super) user_namespace: bool,
+    /// The uid and gid to map, where there is a user namespace.
+    pub(super) user_namespace: Option<(u32, u32)>,
 }
 
 struct Init {
@@ -109,17 +109,16 @@ fn set_up(has: &Inheritance, plan: &SetUp) -> Result<Ready, Failure> {
             notes: Vec::new(),
         });
     }
-    if has.user_namespace {
-        map_ids(&plan.ids)?;
+    if let Some((uid, gid)) = has.user_namespace {
+        map_ids(uid, gid)?;
     }
-    let tree = mounts::build(&plan.base, &plan.programs, !has.user_namespace)?;
+    let real_root = has.user_namespace.is_none();
+    let tree = mounts::build(&plan.base, &plan.programs, real_root)?;
     sys::loopback_up().during("bring the loopback interface up")?;
     unistd::sethostname("plugpull").during("set the host name")?;
-    // The old root directory would else keep the machine's own /proc in reach.
-    unistd::chdir("/").during("enter /")?;
     Ok(Ready {
         data: tree.data,
-        user_namespace: has.user_namespace,
+        user_namespace: !real_root,
         tmp: tree.tmp.into(),
         notes: tree.notes,
     })
@@ -127,7 +126,7 @@ fn set_up(has: &Inheritance, plan: &SetUp) -> Result<Ready, Failure> {
 
 /// Maps the user to himself (user_namespaces(7)): targets see the uid that they would see
 /// without a sandbox, and lose all capabilities at exec; init, which never execs, keeps its own.
-fn map_ids(&(uid, gid): &(u32, u32)) -> Result<(), Failure> {
+fn map_ids(uid: u32, gid: u32) -> Result<(), Failure> {
     for (file, text) in [
         ("setgroups", "deny".to_owned()),
         ("uid_map", format!("{uid} {uid} 1")),
@@ -187,7 +186,13 @@ impl Init {
             if asked {
                 match packet::receive::<ToInit>(&self.has.control)? {
                     None => return Ok(End::Alone),
-                    Some((ToInit { command: Command::Shutdown, .. }, _)) => return Ok(End::Asked),
+                    Some((
+                        ToInit {
+                            command: Command::Shutdown,
+                            ..
+                        },
+                        _,
+                    )) => return Ok(End::Asked),
                     Some((request, fds)) => self.obey(request, fds)?,
                 }
             }

@@ -9,7 +9,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -70,7 +70,7 @@ fn run() -> io::Result<()> {
     };
     unistd::chdir("/")?;
     let mut left = Leftovers::default();
-    let served = serve(&orders, control, &plan, &mut left);
+    let served = serve(orders, control, &plan, &mut left);
     left.remove();
     served
 }
@@ -94,18 +94,13 @@ impl Leftovers {
     }
 }
 
-fn serve(
-    orders: &OwnedFd,
-    control: OwnedFd,
-    plan: &SetUp,
-    left: &mut Leftovers,
-) -> io::Result<()> {
+fn serve(orders: OwnedFd, control: OwnedFd, plan: &SetUp, left: &mut Leftovers) -> io::Result<()> {
     let mut set = SigSet::empty();
     set.add(Signal::SIGCHLD);
     set.thread_block()?;
     let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     // Held until this process ends, whatever it dies of; init watches the other end.
-    let (life, _alive) = pipe2(OFlag::O_CLOEXEC)?;
+    let (life, alive) = pipe2(OFlag::O_CLOEXEC)?;
     let start = |left: &mut Leftovers| {
         let exe = File::open("/proc/self/exe").during("open plugpull's own binary")?;
         if !plan.full {
@@ -113,7 +108,7 @@ fn serve(
             prctl::set_child_subreaper(true).during("become a subreaper")?;
         }
         let (forked, user_namespace) = fork_init(plan).during("enter new namespaces")?;
-        Ok((exe, forked, user_namespace))
+        Ok::<_, Failure>((exe, forked, user_namespace))
     };
     let (exe, forked, user_namespace) = match start(left) {
         Ok(started) => started,
@@ -121,9 +116,9 @@ fn serve(
     };
     let init = match forked {
         ForkResult::Child => {
-            // What belongs to the janitor alone. With `_alive` open here, init would not notice
-            // its end.
-            drop(_alive);
+            // What belongs to the janitor alone. With these open here, nobody would notice its
+            // end, or the supervisor's.
+            drop((alive, orders));
             let has = Inheritance {
                 control,
                 life,
@@ -132,23 +127,23 @@ fn serve(
                 bare: left.folder.clone(),
                 user_namespace,
             };
-            close_orders(orders);
             sys::exit_now(init::run(has, plan))
         }
         ForkResult::Parent { child } => child,
     };
     drop((control, life, exe));
-    watch(orders, &signals, init, left)?;
+    watch(&orders, &signals, init, left)?;
     if !plan.full {
         end_tree();
     }
     Ok(())
 }
 
-/// Forks init into the namespaces of the plan, and says whether a user namespace is among them.
-fn fork_init(plan: &SetUp) -> nix::Result<(ForkResult, bool)> {
+/// Forks init into the namespaces of the plan. With a user namespace, says which uid and gid it
+/// was entered with: they read otherwise inside.
+fn fork_init(plan: &SetUp) -> nix::Result<(ForkResult, Option<(u32, u32)>)> {
     if !plan.full {
-        return Ok((sys::fork()?, false));
+        return Ok((sys::fork()?, None));
     }
     let private = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
@@ -159,9 +154,98 @@ fn fork_init(plan: &SetUp) -> nix::Result<(ForkResult, bool)> {
         match sys::fork_into(private) {
             // Root of a container, without the rights of root.
             Err(Errno::EPERM) => {}
-            forked => return Ok((forked?, false)),
+            forked => return Ok((forked?, None)),
         }
     }
+    let ids = (unistd::geteuid().as_raw(), unistd::getegid().as_raw());
     let forked = sys::fork_into(private | CloneFlags::CLONE_NEWUSER)?;
-    Ok((forked, true))
+    Ok((forked, Some(ids)))
+}
+
+/// Serves the supervisor until it or init ends. Init, and with it its PID namespace, is dead and
+/// reaped afterwards.
+fn watch(orders: &OwnedFd, signals: &SignalFd, init: Pid, left: &mut Leftovers) -> io::Result<()> {
+    loop {
+        let mut fds = [
+            PollFd::new(orders.as_fd(), PollFlags::POLLIN),
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => continue,
+            Err(errno) => return Err(errno.into()),
+        }
+        let [asked, died] = fds.map(|fd| fd.any().unwrap_or(true));
+        if died {
+            while let Ok(Some(_)) = signals.read_signal() {}
+            if reap_until(init) {
+                return Ok(());
+            }
+        }
+        if asked {
+            let request = packet::receive::<ToJanitor>(orders);
+            let Ok(Some((ToJanitor::MakeCgroup { supervisor, number }, _))) = request else {
+                // The supervisor is gone. Waiting for init waits for its whole namespace.
+                let _ = kill(init, Signal::SIGKILL);
+                while matches!(waitpid(init, None), Err(Errno::EINTR)) {}
+                return Ok(());
+            };
+            match Cgroup::make(supervisor, number) {
+                Ok((cgroup, procs)) => {
+                    left.cgroups.push(cgroup.clone());
+                    let Cgroup { version, dir } = cgroup;
+                    // If the supervisor has died meanwhile, the next round says so.
+                    let _ = packet::send(
+                        orders,
+                        &FromJanitor::Cgroup { version, dir },
+                        &[procs.as_fd()],
+                    );
+                }
+                Err(why) => {
+                    let _ = packet::send(orders, &FromJanitor::NoCgroup(why), &[]);
+                }
+            }
+        }
+    }
+}
+
+/// Reaps what is dead; true when init is among it. Without a PID namespace, its orphans come here
+/// when it dies.
+fn reap_until(init: Pid) -> bool {
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _)) if pid == init => {
+                return true;
+            }
+            Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::EINTR) => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Kills and reaps all that is left below this process, where no PID namespace does it.
+fn end_tree() {
+    loop {
+        proctree::kill_descendants(unistd::getpid().as_raw());
+        // Whoever waits for the kernel cannot die yet; waiting for one death at a time makes no
+        // more walks than there are generations.
+        match waitpid(None, None) {
+            Err(Errno::ECHILD) => return,
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+/// The folder that stands for private mounts: `data` for the target's data, `tmp` for the rest.
+fn make_folder() -> io::Result<PathBuf> {
+    let folder = mkdtemp(&std::env::temp_dir().join("plugpull-XXXXXX"))?;
+    let made = ["data", "tmp"]
+        .iter()
+        .try_for_each(|name| fs::create_dir(folder.join(name)));
+    if let Err(error) = made {
+        // The error that matters is the first.
+        let _ = fs::remove_dir_all(&folder);
+        return Err(error);
+    }
+    Ok(folder)
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::fs;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
@@ -232,17 +232,4 @@ fn c_string(bytes: Vec<u8>) -> Result<CString, Failure> {
             Errno::EINVAL,
         )
     })
-}
-
-/// Puts `/dev/null` in the place of the standard streams of init or the janitor.
-pub(super) fn silence(streams: impl IntoIterator<Item = fn(BorrowedFd<'_>) -> nix::Result<()>>) -> Result<(), Failure> {
-    let null = fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/null")
-        .during("open /dev/null")?;
-    for put in streams {
-        put(null.as_fd()).during("close a standard stream")?;
-    }
-    Ok(())
 }

@@ -52,7 +52,10 @@ pub(super) fn build(base: &Path, programs: &[PathBuf], real_root: bool) -> Resul
 
     let tmp = private_tmp(&own, programs, &mut notes);
     if let Err(failure) = private_dev(&own) {
-        notes.push(format!("the machine's /dev stays visible: {}", failure.what));
+        notes.push(format!(
+            "the machine's /dev stays visible: {}",
+            failure.what
+        ));
         if Path::new("/dev/shm").is_dir() {
             tmpfs("/dev/shm", PLAIN, "mode=1777").during("mount a tmpfs on /dev/shm")?;
         }
@@ -112,12 +115,14 @@ pub(super) fn unmount(target: &Path, force: bool) -> nix::Result<()> {
     umount2(target, flags)
 }
 
-fn tmpfs<P: ?Sized + nix::NixPath>(
-    target: &P,
-    flags: MsFlags,
-    options: &str,
-) -> nix::Result<()> {
-    mount(Some("plugpull"), target, Some("tmpfs"), flags, Some(options))
+fn tmpfs<P: ?Sized + nix::NixPath>(target: &P, flags: MsFlags, options: &str) -> nix::Result<()> {
+    mount(
+        Some("plugpull"),
+        target,
+        Some("tmpfs"),
+        flags,
+        Some(options),
+    )
 }
 
 /// Makes a folder, and its parents, with exactly these permissions whatever the umask is.

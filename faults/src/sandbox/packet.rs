@@ -94,7 +94,10 @@ pub(super) fn receive<T: DeserializeOwned>(
         return Ok(None);
     }
     if flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "a packet was cut"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "a packet was cut",
+        ));
     }
     let message = serde_json::from_slice(&bytes[..length])?;
     Ok(Some((message, fds)))

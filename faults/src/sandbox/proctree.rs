@@ -38,7 +38,10 @@ fn descendants(root: i32) -> Vec<Process> {
     let mut children: BTreeMap<i32, Vec<Process>> = BTreeMap::new();
     if let Ok(entries) = fs::read_dir("/proc") {
         for entry in entries.flatten() {
-            let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            let pid = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok());
             if let Some(process) = pid.and_then(read) {
                 children.entry(process.parent).or_default().push(process);
             }
@@ -100,7 +103,10 @@ mod tests {
     fn a_name_with_parentheses_and_spaces_does_not_confuse() {
         let line = "42 (a) b (c) S 7 42 42 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 12345 0 0";
         let process = parse_stat(line).expect("a process");
-        assert_eq!((process.pid, process.parent, process.started), (42, 7, 12345));
+        assert_eq!(
+            (process.pid, process.parent, process.started),
+            (42, 7, 12345)
+        );
         assert!(parse_stat("42 (cut").is_none());
     }
 

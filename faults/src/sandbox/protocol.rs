@@ -119,6 +119,24 @@ pub(super) enum Command {
     Shutdown,
 }
 
+impl Command {
+    /// What it asks for, for errors.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::MountFuse => "mounting a FUSE filesystem",
+            Self::MountTmpfs { .. } => "mounting a tmpfs",
+            Self::Unmount { .. } => "unmounting the data folder",
+            Self::Spawn(_) => "starting a process",
+            Self::KillAll => "killing all processes",
+            Self::Signal { .. } => "sending a signal",
+            Self::Socket => "making a socket",
+            Self::UseCgroup => "handing over the cgroup",
+            Self::Ballast { .. } => "starting the ballast",
+            Self::Shutdown => "ending the sandbox",
+        }
+    }
+}
+
 /// What to start, and how.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Order {

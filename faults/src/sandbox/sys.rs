@@ -95,6 +95,24 @@ pub(super) fn loopback_up() -> nix::Result<()> {
     Errno::result(done).map(drop)
 }
 
+/// Connects an IPv4 socket to a port of 127.0.0.1.
+pub(super) fn connect_loopback(socket: &OwnedFd, port: u16) -> nix::Result<()> {
+    // SAFETY: sockaddr_in is plain data for which all zeros is a valid value.
+    let mut address: libc::sockaddr_in = unsafe { std::mem::zeroed() };
+    address.sin_family = libc::AF_INET as libc::sa_family_t;
+    address.sin_port = port.to_be();
+    address.sin_addr.s_addr = libc::INADDR_LOOPBACK.to_be();
+    // SAFETY: the address is of the size given.
+    let done = unsafe {
+        libc::connect(
+            socket.as_raw_fd(),
+            (&raw const address).cast(),
+            size_of::<libc::sockaddr_in>() as libc::socklen_t,
+        )
+    };
+    Errno::result(done).map(drop)
+}
+
 /// Gives every signal its default disposition. Ignored signals would otherwise stay ignored
 /// across exec.
 pub(super) fn default_signals() {
@@ -124,8 +142,14 @@ pub(super) fn close_from(first: RawFd) -> nix::Result<()> {
 
 fn close_range(first: RawFd, flags: libc::c_int) -> nix::Result<()> {
     // SAFETY: three integers. Callers see to it that no owner uses a closed descriptor.
-    let done =
-        unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX as i64, flags) };
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            libc::c_uint::MAX as i64,
+            flags,
+        )
+    };
     Errno::result(done).map(drop)
 }
 

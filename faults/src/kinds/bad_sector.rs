@@ -1,0 +1,104 @@
+//! Bad sectors: a range of a file cannot be read, until it is rewritten or for ever.
+
+use plugpull_workloads::FailureClass;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::moments::{self, FirstCrash};
+use crate::crashfs::{Ino, Node, Tree};
+use crate::fault::{Bite, Fault, InjectError, Injected, Machine, Need};
+use crate::inject::SECTOR;
+use crate::trigger::Trigger;
+
+/// A stretch of unreadable sectors.
+pub struct BadSector {
+    name: &'static str,
+    about: &'static str,
+    for_ever: bool,
+}
+
+/// Good again once it is rewritten, as when a disk remaps it.
+pub const BAD_SECTOR: BadSector = BadSector {
+    name: "bad-sector",
+    about: "after a SIGKILL, 1 to 8 sectors of a file cannot be read until they are rewritten",
+    for_ever: false,
+};
+
+/// Never good again.
+pub const BAD_SECTOR_FOR_EVER: BadSector = BadSector {
+    name: "bad-sector-for-ever",
+    about: "after a SIGKILL, 1 to 8 sectors of a file can never be read again",
+    for_ever: true,
+};
+
+/// A file with data, chosen by size, and one of its sectors.
+pub(super) fn pick(tree: &Tree, rng: &mut ChaCha8Rng) -> Option<(Ino, String, u64, u64)> {
+    let mut files: Vec<(Ino, String, u64)> = tree
+        .inodes()
+        .filter_map(|(ino, inode)| match &inode.node {
+            Node::File(content) if content.size() > 0 && inode.nlink > 0 => {
+                Some((ino, inode.path.to_string(), content.size()))
+            }
+            _ => None,
+        })
+        .collect();
+    files.sort();
+    // By file first: else the largest would take nearly all the damage.
+    let index = (!files.is_empty()).then(|| rng.random_range(0..files.len()))?;
+    let (ino, path, size) = files.swap_remove(index);
+    let sector = rng.random_range(0..size.div_ceil(SECTOR));
+    Some((ino, path, sector * SECTOR, size))
+}
+
+impl Fault for BadSector {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn class(&self) -> FailureClass {
+        FailureClass::Corruption
+    }
+
+    fn needs(&self) -> &'static [Need] {
+        &[Need::CrashFs]
+    }
+
+    fn usual_trigger(&self, rng: &mut ChaCha8Rng) -> Trigger {
+        moments::after_acks(rng)
+    }
+
+    fn inject(
+        &self,
+        machine: &mut dyn Machine,
+        trigger: &Trigger,
+    ) -> Result<Injected, InjectError> {
+        moments::reach(machine, trigger, FirstCrash::Kill)?;
+        machine.kill()?;
+        machine.remount()?;
+        let Some(fs) = machine.fs() else {
+            return Ok(Injected::if_bit(false, "there is no crash filesystem"));
+        };
+        let count = machine.rng().random_range(1..=8);
+        let picked = fs.inspect(|tree, _| pick(tree, machine.rng()));
+        let Some((ino, path, start, _)) = picked else {
+            return Ok(Injected::if_bit(false, "the target has no file with data"));
+        };
+        let end = start + count * SECTOR;
+        fs.damage(|_, bad| bad.add(ino, start, end, self.for_ever));
+        let how_long = if self.for_ever {
+            "ever again"
+        } else {
+            "until rewritten"
+        };
+        let what = format!("bytes {start} to {end} of {path} cannot be read {how_long}");
+        Ok(Injected {
+            bite: Bite::WhenRead,
+            damage: Some(what.clone()),
+            ..Injected::bit(what)
+        })
+    }
+}

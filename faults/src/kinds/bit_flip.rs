@@ -1,0 +1,77 @@
+//! Flipped bits: what was written is not what is read.
+
+use plugpull_workloads::FailureClass;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::bad_sector;
+use super::moments::{self, FirstCrash};
+use crate::fault::{Bite, Fault, InjectError, Injected, Machine, Need};
+use crate::trigger::Trigger;
+
+/// A few flipped bits in one file at rest.
+pub struct BitFlip;
+
+/// The one instance.
+pub const BIT_FLIP: BitFlip = BitFlip;
+
+impl Fault for BitFlip {
+    fn name(&self) -> &'static str {
+        "bit-flip"
+    }
+
+    fn about(&self) -> &'static str {
+        "after a SIGKILL, 1 to 3 bits of one sector of a file are flipped"
+    }
+
+    fn class(&self) -> FailureClass {
+        FailureClass::Corruption
+    }
+
+    fn needs(&self) -> &'static [Need] {
+        &[Need::CrashFs]
+    }
+
+    fn usual_trigger(&self, rng: &mut ChaCha8Rng) -> Trigger {
+        moments::after_acks(rng)
+    }
+
+    fn inject(
+        &self,
+        machine: &mut dyn Machine,
+        trigger: &Trigger,
+    ) -> Result<Injected, InjectError> {
+        moments::reach(machine, trigger, FirstCrash::Kill)?;
+        machine.kill()?;
+        machine.remount()?;
+        let Some(fs) = machine.fs() else {
+            return Ok(Injected::if_bit(false, "there is no crash filesystem"));
+        };
+        let picked = fs.inspect(|tree, _| bad_sector::pick(tree, machine.rng()));
+        let Some((ino, path, sector, size)) = picked else {
+            return Ok(Injected::if_bit(false, "the target has no file with data"));
+        };
+        let end = (sector + crate::inject::SECTOR).min(size);
+        let count = machine.rng().random_range(1..=3);
+        let mut flipped = Vec::new();
+        for _ in 0..count {
+            let at = machine.rng().random_range(sector..end);
+            let bit = machine.rng().random_range(0..8u8);
+            if !flipped.contains(&(at, bit)) {
+                flipped.push((at, bit));
+                fs.flip_bit(ino, at, bit);
+            }
+        }
+        flipped.sort_unstable();
+        let places: Vec<String> = flipped
+            .iter()
+            .map(|(at, bit)| format!("byte {at} bit {bit}"))
+            .collect();
+        let what = format!("flipped {} of {path}", places.join(", "));
+        Ok(Injected {
+            bite: Bite::WhenRead,
+            damage: Some(what.clone()),
+            ..Injected::bit(what)
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! The device fails writes with EIO.
+
+use std::time::Duration;
+
+use nix::errno::Errno;
+use plugpull_workloads::FailureClass;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::moments::{self, FirstCrash};
+use crate::fault::{Fault, InjectError, Injected, Machine, Need};
+use crate::inject::{Effect, Matcher, OpKind, Rule};
+use crate::trigger::Trigger;
+
+/// How long the workload goes on after the errors.
+const WORK_ON: Duration = Duration::from_millis(500);
+
+/// Writes that fail.
+pub struct EioWrite;
+
+/// The one instance.
+pub const EIO_WRITE: EioWrite = EioWrite;
+
+impl Fault for EioWrite {
+    fn name(&self) -> &'static str {
+        "eio-write"
+    }
+
+    fn about(&self) -> &'static str {
+        "1 to 4 writes fail with EIO; the workload goes on; then SIGKILL"
+    }
+
+    fn class(&self) -> FailureClass {
+        FailureClass::IoError
+    }
+
+    fn needs(&self) -> &'static [Need] {
+        &[Need::CrashFs]
+    }
+
+    fn usual_trigger(&self, rng: &mut ChaCha8Rng) -> Trigger {
+        moments::before(&[OpKind::Write], rng)
+    }
+
+    fn inject(
+        &self,
+        machine: &mut dyn Machine,
+        trigger: &Trigger,
+    ) -> Result<Injected, InjectError> {
+        moments::reach(machine, trigger, FirstCrash::Kill)?;
+        let Some(fs) = machine.fs() else {
+            return Ok(Injected::if_bit(false, "there is no crash filesystem"));
+        };
+        let times = machine.rng().random_range(1..=4);
+        let matcher = Matcher {
+            kinds: vec![OpKind::Write],
+            path: None,
+        };
+        let rule = fs.add_rule(Rule {
+            times: Some(times),
+            ..Rule::always(matcher, Effect::Fail(Errno::EIO))
+        });
+        machine.go_on();
+        let tally = machine.work_until(WORK_ON, &|tally| tally.ok >= 20)?;
+        let hits = fs.remove_rule(rule);
+        machine.kill()?;
+        let what = format!(
+            "{hits} writes failed with EIO from {trigger} on; then {} transactions were \
+             acknowledged, {} refused, {} unknown",
+            tally.ok, tally.fail, tally.info
+        );
+        Ok(Injected::if_bit(hits > 0, what))
+    }
+}

@@ -1,0 +1,480 @@
+//! The sandbox, seen from outside.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{self, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Sender, bounded};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{Shutdown, setsockopt, shutdown, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
+use parking_lot::Mutex;
+
+use super::cgroup::Cgroup;
+use super::child::{Ending, Life};
+use super::output::Output;
+use super::protocol::{
+    Answer, Command, Failure, FromInit, FromJanitor, Order, Ready, SetUp, ToInit, ToJanitor,
+};
+use super::{
+    Child, Isolation, MemoryLimit, Program, SANDBOX_ARG, SandboxError, SandboxOptions,
+    SpawnRequest, Wanted, packet, sys,
+};
+
+/// How long the sandbox may take to stand, to answer, and to be gone. Far beyond what it takes:
+/// for machines under heavy load.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An answer of init's with what came with it.
+struct Reply {
+    answer: Answer,
+    fd: Option<OwnedFd>,
+    /// Where the end of the process that the answer names is made known.
+    ending: Option<Arc<Ending>>,
+}
+
+/// What the thread that listens to init shares with those that ask.
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Who waits for which answer.
+    waiting: HashMap<u64, Sender<Result<Reply, Failure>>>,
+    /// Who is told of which process's end.
+    endings: HashMap<i32, Arc<Ending>>,
+    /// No more answers come.
+    gone: bool,
+}
+
+/// Private namespaces with an init in them. Dropping it kills everything inside and waits until
+/// all of it is gone.
+pub struct Sandbox {
+    isolation: Isolation,
+    ready: Ready,
+    why_bare: Option<String>,
+    control: OwnedFd,
+    orders: OwnedFd,
+    janitor: process::Child,
+    shared: Arc<Shared>,
+    listener: Option<JoinHandle<()>>,
+    next: AtomicU64,
+    cgroup: Mutex<Option<Cgroup>>,
+}
+
+impl Sandbox {
+    /// Opens a sandbox. It takes milliseconds.
+    pub fn open(options: &SandboxOptions) -> Result<Self, SandboxError> {
+        match options.isolation {
+            Wanted::Only(isolation) => Self::start(options, isolation),
+            Wanted::Best => match Self::start(options, Isolation::Full) {
+                Ok(sandbox) => Ok(sandbox),
+                Err(why) => {
+                    let mut sandbox = Self::start(options, Isolation::Bare)?;
+                    sandbox.why_bare = Some(why.to_string());
+                    Ok(sandbox)
+                }
+            },
+        }
+    }
+
+    fn start(options: &SandboxOptions, isolation: Isolation) -> Result<Self, SandboxError> {
+        let start_failed = |error: io::Error| SandboxError::refused("start the janitor", error);
+        let full = isolation == Isolation::Full;
+        let plan = SetUp {
+            full,
+            user_namespace: options.user_namespace,
+            base: if full {
+                options.base()?
+            } else {
+                PathBuf::new()
+            },
+            programs: options.visible.clone(),
+        };
+        let (orders, janitors) = packet::pair().map_err(start_failed)?;
+        let (control, inits) = packet::pair().map_err(start_failed)?;
+        // By this name it is the running program even if its file has been replaced.
+        let helper = options.helper.clone();
+        let helper = helper.unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
+        let mut janitor = process::Command::new(helper)
+            .arg(SANDBOX_ARG)
+            .stdin(Stdio::from(janitors))
+            .stdout(Stdio::from(inits))
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(start_failed)?;
+        let ready = packet::send(&orders, &ToJanitor::SetUp(plan), &[])
+            .map_err(start_failed)
+            .and_then(|()| await_ready(&control));
+        let shared = Arc::new(Shared::default());
+        let listening = ready.and_then(|ready| {
+            let socket = control.try_clone().map_err(start_failed)?;
+            let shared = Arc::clone(&shared);
+            let listener = std::thread::Builder::new()
+                .name("sandbox".into())
+                .spawn(move || shared.listen(&socket))
+                .map_err(start_failed)?;
+            Ok((ready, listener))
+        });
+        match listening {
+            Ok((ready, listener)) => Ok(Self {
+                isolation,
+                ready,
+                why_bare: None,
+                control,
+                orders,
+                janitor,
+                shared,
+                listener: Some(listener),
+                next: AtomicU64::new(0),
+                cgroup: Mutex::new(None),
+            }),
+            Err(error) => {
+                drop(control);
+                await_end(&orders, &mut janitor);
+                Err(error)
+            }
+        }
+    }
+
+    /// How far it is kept apart from the machine.
+    pub fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+
+    /// Why it is bare, when full isolation was tried first.
+    pub fn why_bare(&self) -> Option<&str> {
+        self.why_bare.as_deref()
+    }
+
+    /// Whether it is in a user namespace.
+    pub fn user_namespace(&self) -> bool {
+        self.ready.user_namespace
+    }
+
+    /// How `/tmp` is kept private: `overlay` shows what the real one holds, `tmpfs` is empty,
+    /// `read-only` and `shared` are the real one.
+    pub fn tmp(&self) -> &str {
+        &self.ready.tmp
+    }
+
+    /// What could not be had and was done without, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.ready.notes
+    }
+
+    /// The data folder, by the path that targets see.
+    pub fn data_dir(&self) -> &Path {
+        &self.ready.data
+    }
+
+    /// Mounts a FUSE filesystem on the data folder, and gives the device to serve it through:
+    /// `fuser::Session::from_fd` with `SessionACL::All`. Init opens the device, because the kernel
+    /// wants that done in the user namespace of the mount. The pids of its requests are those of
+    /// the sandbox.
+    pub fn mount_fuse(&self) -> Result<OwnedFd, SandboxError> {
+        let reply = self.ask(Command::MountFuse, &[])?;
+        reply.fd.ok_or(SandboxError::Gone)
+    }
+
+    /// Mounts an empty tmpfs of `size` bytes on the data folder.
+    pub fn mount_tmpfs(&self, size: u64) -> Result<(), SandboxError> {
+        self.ask(Command::MountTmpfs { size }, &[]).map(drop)
+    }
+
+    /// Unmounts the data folder. With `force`, a FUSE connection is aborted, so that every request
+    /// that waits for its server ends with an error, and the mount goes even when it is in use.
+    pub fn unmount(&self, force: bool) -> Result<(), SandboxError> {
+        self.ask(Command::Unmount { force }, &[]).map(drop)
+    }
+
+    /// Starts a process with `/dev/null` as its standard input.
+    pub fn spawn(&self, request: &SpawnRequest) -> Result<Child, SandboxError> {
+        let null = File::open("/dev/null");
+        let null = null.map_err(|error| SandboxError::refused("open /dev/null", error))?;
+        self.spawn_with_stdin(request, null.as_fd())
+    }
+
+    /// Starts a process with this standard input.
+    pub fn spawn_with_stdin(
+        &self,
+        request: &SpawnRequest,
+        stdin: BorrowedFd<'_>,
+    ) -> Result<Child, SandboxError> {
+        let (output, [out, err]) = Output::capture()
+            .map_err(|error| SandboxError::refused("capture the output", error))?;
+        let order = Order {
+            program: match &request.program {
+                Program::Myself => None,
+                Program::Path(path) => Some(path.clone()),
+            },
+            args: request.args.clone(),
+            env: request.env.clone(),
+            cwd: request.cwd.clone(),
+            cpu: request.cpu,
+            oom_score_adj: request.oom_score_adj,
+            limits: request.limits.clone(),
+            cgroup: request.cgroup,
+            user: request.user,
+        };
+        let fds = [stdin, out.as_fd(), err.as_fd()];
+        let (pid, ending) = self.started(Command::Spawn(order), &fds)?;
+        Ok(Child {
+            pid,
+            ending,
+            output,
+        })
+    }
+
+    /// Starts a process in the cgroup that allocates so many bytes.
+    pub(super) fn ballast(&self, bytes: u64) -> Result<(i32, Arc<Ending>), SandboxError> {
+        self.started(Command::Ballast { bytes }, &[])
+    }
+
+    /// Sends a signal to a process that [`Sandbox::spawn`] started.
+    pub fn signal(&self, pid: i32, signal: i32) -> Result<(), SandboxError> {
+        let tree = false;
+        self.ask(Command::Signal { pid, signal, tree }, &[])
+            .map(drop)
+    }
+
+    /// Sends a signal to every process in the sandbox.
+    pub fn signal_all(&self, signal: i32) -> Result<(), SandboxError> {
+        let (pid, tree) = (0, true);
+        self.ask(Command::Signal { pid, signal, tree }, &[])
+            .map(drop)
+    }
+
+    /// Kills every process in the sandbox with SIGKILL, at once where it is full, and waits until
+    /// all of them are gone. A process that waits for a FUSE server dies only when its request is
+    /// answered or the mount is taken away by force: see that one of both happens, or this times
+    /// out.
+    pub fn kill_all(&self) -> Result<(), SandboxError> {
+        self.ask(Command::KillAll, &[]).map(drop)
+    }
+
+    /// Connects to a TCP port of the sandbox's loopback, 127.0.0.1, within `timeout`.
+    pub fn tcp_connect(&self, port: u16, timeout: Duration) -> Result<TcpStream, SandboxError> {
+        let reply = self.ask(Command::Socket, &[])?;
+        let socket = reply.fd.ok_or(SandboxError::Gone)?;
+        let refused = |errno: Errno| {
+            // What a connect in progress says when its send timeout is up (socket(7)).
+            if errno == Errno::EINPROGRESS {
+                SandboxError::TimedOut(format!("connecting to port {port}"))
+            } else {
+                SandboxError::refused(format!("connect to port {port}"), errno)
+            }
+        };
+        let set_timeout = |micros: i64| {
+            setsockopt(
+                &socket,
+                sockopt::SendTimeout,
+                &TimeVal::microseconds(micros),
+            )
+        };
+        // Zero would mean to wait for ever.
+        let micros = timeout.as_micros().clamp(1000, 1 << 40) as i64;
+        set_timeout(micros).map_err(refused)?;
+        sys::connect_loopback(&socket, port).map_err(refused)?;
+        set_timeout(0).map_err(refused)?;
+        Ok(TcpStream::from(socket))
+    }
+
+    /// A cgroup to limit the memory of processes that are started with `cgroup: true` from now
+    /// on. The same one every time.
+    pub fn memory(&self) -> Result<MemoryLimit<'_>, SandboxError> {
+        /// Numbers the cgroups of this process.
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let mut known = self.cgroup.lock();
+        if let Some(cgroup) = known.clone() {
+            return Ok(MemoryLimit {
+                sandbox: self,
+                cgroup,
+            });
+        }
+        let request = ToJanitor::MakeCgroup {
+            supervisor: process::id(),
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+        };
+        packet::send(&self.orders, &request, &[]).map_err(|_| SandboxError::Gone)?;
+        wait_readable(&self.orders, PATIENCE, "the janitor")?;
+        let (cgroup, procs) = match packet::receive::<FromJanitor>(&self.orders) {
+            Ok(Some((FromJanitor::Cgroup { version, dir }, fds))) => (Cgroup { version, dir }, fds),
+            Ok(Some((FromJanitor::NoCgroup(why), _))) => {
+                return Err(SandboxError::Unavailable(why));
+            }
+            Ok(None) | Err(_) => return Err(SandboxError::Gone),
+        };
+        let fds: Vec<_> = procs.iter().map(AsFd::as_fd).collect();
+        self.ask(Command::UseCgroup, &fds)?;
+        *known = Some(cgroup.clone());
+        Ok(MemoryLimit {
+            sandbox: self,
+            cgroup,
+        })
+    }
+
+    fn started(
+        &self,
+        command: Command,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(i32, Arc<Ending>), SandboxError> {
+        match self.ask(command, fds)? {
+            Reply {
+                answer: Answer::Started(pid),
+                ending: Some(ending),
+                ..
+            } => Ok((pid, ending)),
+            _ => Err(SandboxError::Gone),
+        }
+    }
+
+    /// Asks init and waits for the answer.
+    fn ask(&self, command: Command, fds: &[BorrowedFd<'_>]) -> Result<Reply, SandboxError> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = bounded(1);
+        {
+            let mut state = self.shared.state.lock();
+            if state.gone {
+                return Err(SandboxError::Gone);
+            }
+            state.waiting.insert(id, sender);
+        }
+        let what = command.name();
+        let sent = packet::send(&self.control, &ToInit { id, command }, fds);
+        if let Err(error) = sent {
+            self.shared.state.lock().waiting.remove(&id);
+            return Err(match error.kind() {
+                io::ErrorKind::BrokenPipe => SandboxError::Gone,
+                _ => SandboxError::refused("reach the sandbox", error),
+            });
+        }
+        match receiver.recv_timeout(PATIENCE) {
+            Ok(reply) => Ok(reply?),
+            Err(crossbeam_channel::RecvTimeoutError::Disconnected) => Err(SandboxError::Gone),
+            Err(crossbeam_channel::RecvTimeoutError::Timeout) => {
+                self.shared.state.lock().waiting.remove(&id);
+                Err(SandboxError::TimedOut(what.to_owned()))
+            }
+        }
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let command = Command::Shutdown;
+        // Init may be gone already; then the janitor is, or is about to be.
+        let _ = packet::send(&self.control, &ToInit { id: 0, command }, &[]);
+        await_end(&self.orders, &mut self.janitor);
+        let _ = shutdown(self.control.as_raw_fd(), Shutdown::Both);
+        if let Some(listener) = self.listener.take() {
+            // It has nothing to say, and it does not panic.
+            let _ = listener.join();
+        }
+    }
+}
+
+impl Shared {
+    /// Takes init's answers and news until it has ended.
+    fn listen(&self, control: &OwnedFd) {
+        while let Ok(Some((message, fds))) = packet::receive::<FromInit>(control) {
+            match message {
+                FromInit::Answer { id, result } => self.answered(id, result, fds),
+                FromInit::Exited { pid, code } => {
+                    if let Some(ending) = self.state.lock().endings.remove(&pid) {
+                        ending.set(Life::Ended(code));
+                    }
+                }
+                // Said once, before this thread began.
+                FromInit::Ready(_) | FromInit::Failed(_) => {}
+            }
+        }
+        let mut state = self.state.lock();
+        state.gone = true;
+        // Whoever waits is woken by the end of its channel.
+        state.waiting.clear();
+        for (_, ending) in state.endings.drain() {
+            ending.set(Life::Lost);
+        }
+    }
+
+    fn answered(&self, id: u64, result: Result<Answer, Failure>, fds: Vec<OwnedFd>) {
+        let mut state = self.state.lock();
+        let reply = result.map(|answer| Reply {
+            answer,
+            fd: fds.into_iter().next(),
+            ending: match answer {
+                Answer::Started(pid) => {
+                    let ending = Ending::new();
+                    // Its end cannot have been told before its start.
+                    state.endings.insert(pid, Arc::clone(&ending));
+                    Some(ending)
+                }
+                Answer::Done => None,
+            },
+        });
+        if let Some(sender) = state.waiting.remove(&id) {
+            // Whoever asked may have given up.
+            let _ = sender.send(reply);
+        }
+    }
+}
+
+/// Waits for init's first words.
+fn await_ready(control: &OwnedFd) -> Result<Ready, SandboxError> {
+    wait_readable(control, PATIENCE, "the sandbox to stand")?;
+    match packet::receive::<FromInit>(control) {
+        Ok(Some((FromInit::Ready(ready), _))) => Ok(ready),
+        Ok(Some((FromInit::Failed(failure), _))) => Err(failure.into()),
+        Ok(_) => Err(SandboxError::Gone),
+        Err(error) => Err(SandboxError::refused("understand the helper", error)),
+    }
+}
+
+fn wait_readable(socket: &OwnedFd, patience: Duration, what: &str) -> Result<(), SandboxError> {
+    if wait_for(socket, PollFlags::POLLIN, patience) {
+        Ok(())
+    } else {
+        Err(SandboxError::TimedOut(format!("waiting for {what}")))
+    }
+}
+
+/// Waits for an event, or for the other side's end; false when `patience` is at its end first.
+fn wait_for(socket: &OwnedFd, events: PollFlags, patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(socket.as_fd(), events)], timeout) {
+            Ok(0) => return false,
+            Ok(_) => return true,
+            Err(Errno::EINTR) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Waits until the janitor has cleaned up and ended. It ends by itself when init does; if init
+/// does not, it is told to end it.
+fn await_end(orders: &OwnedFd, janitor: &mut process::Child) {
+    let gone = PollFlags::empty();
+    if !wait_for(orders, gone, PATIENCE) {
+        let _ = shutdown(orders.as_raw_fd(), Shutdown::Write);
+        if !wait_for(orders, gone, PATIENCE) {
+            // It is not what we took it for, or the kernel holds it.
+            let _ = janitor.kill();
+        }
+    }
+    let _ = janitor.wait();
+}

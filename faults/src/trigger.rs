@@ -1,0 +1,240 @@
+//! Triggers: when a fault strikes, as `--fault NAME@TRIGGER` says it.
+
+use std::fmt;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::inject::{Matcher, OpKind};
+
+/// The moment at which a fault strikes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum When {
+    /// Before the Nth operation (from 1) that fits, counted from the start of the workload, or
+    /// of the recovery.
+    Op {
+        /// Which operations count.
+        matcher: Matcher,
+        /// Which of them.
+        nth: u64,
+    },
+    /// Before an operation that fits, each with this chance.
+    Chance {
+        /// Which operations count.
+        matcher: Matcher,
+        /// The chance of each, above 0, at most 1.
+        chance: f64,
+    },
+    /// After the Nth acknowledged transaction.
+    Ack(u64),
+    /// This long after the workload, or the recovery, has begun.
+    Time(Duration),
+}
+
+/// When a fault strikes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trigger {
+    /// The moment.
+    pub when: When,
+    /// True when the moment is one of the target's recovery: it is killed first, after some
+    /// acknowledged transactions, and the fault strikes while it starts again.
+    pub recovery: bool,
+}
+
+/// What is wrong with a trigger's text.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error(
+    "trigger '{text}': {what}. A trigger is a list of: op=KIND, path=PATTERN, n=COUNT, p=CHANCE, ack=COUNT, time=DURATION, recovery; for example 'op=write,path=*-wal,n=17'"
+)]
+pub struct TriggerError {
+    text: String,
+    what: String,
+}
+
+/// Reads a duration: "300ms", "2s", "1.5s", "250us", "1m"; a bare number is seconds.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let scale = match unit {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "s" | "" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * scale).ok()
+}
+
+fn duration_text(duration: Duration) -> String {
+    if duration.as_micros() % 1000 == 0 {
+        format!("{}ms", duration.as_millis())
+    } else {
+        format!("{}us", duration.as_micros())
+    }
+}
+
+impl Trigger {
+    /// A trigger at a moment of the workload.
+    pub fn at(when: When) -> Self {
+        Self {
+            when,
+            recovery: false,
+        }
+    }
+
+    /// Reads a trigger. `usual` stands where the text names no moment ("recovery" alone).
+    pub fn parse(text: &str, usual: &Trigger) -> Result<Self, TriggerError> {
+        let wrong = |what: String| TriggerError {
+            text: text.to_string(),
+            what,
+        };
+        let mut matcher = Matcher::default();
+        let (mut nth, mut chance, mut ack, mut time, mut recovery) =
+            (None, None, None, None, false);
+        for part in text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
+            let (key, value) = part.split_once('=').unwrap_or((part, ""));
+            let count = || {
+                value
+                    .parse::<u64>()
+                    .ok()
+                    .filter(|n| *n > 0)
+                    .ok_or_else(|| wrong(format!("'{part}' wants a whole number from 1")))
+            };
+            match key {
+                "op" => {
+                    for name in value.split('|') {
+                        let kind = OpKind::parse(name).ok_or_else(|| {
+                            let known: Vec<&str> = OpKind::ALL.iter().map(|(n, _)| *n).collect();
+                            wrong(format!(
+                                "'{name}' is no kind of operation (known: {})",
+                                known.join(", ")
+                            ))
+                        })?;
+                        matcher.kinds.push(kind);
+                    }
+                }
+                "path" if !value.is_empty() => matcher.path = Some(value.to_string()),
+                "n" => nth = Some(count()?),
+                "ack" => ack = Some(count()?),
+                "p" => {
+                    let p = value.parse::<f64>().ok().filter(|p| *p > 0.0 && *p <= 1.0);
+                    chance =
+                        Some(p.ok_or_else(|| wrong(format!("'{part}' wants a chance up to 1")))?);
+                }
+                "time" => {
+                    time = Some(parse_duration(value).ok_or_else(|| {
+                        wrong(format!("'{part}' wants a duration such as 300ms"))
+                    })?);
+                }
+                "recovery" if value.is_empty() => recovery = true,
+                _ => return Err(wrong(format!("'{part}' is not known"))),
+            }
+        }
+        let about_ops = matcher != Matcher::default() || nth.is_some() || chance.is_some();
+        let when = match (about_ops, ack, time) {
+            (true, None, None) => match (nth, chance) {
+                (Some(_), Some(_)) => return Err(wrong("n and p exclude each other".into())),
+                (_, Some(chance)) => When::Chance { matcher, chance },
+                (nth, None) => When::Op {
+                    matcher,
+                    nth: nth.unwrap_or(1),
+                },
+            },
+            (false, Some(n), None) => When::Ack(n),
+            (false, None, Some(time)) => When::Time(time),
+            (false, None, None) => usual.when.clone(),
+            _ => return Err(wrong("it names more than one moment".into())),
+        };
+        if recovery && matches!(when, When::Ack(_)) {
+            return Err(wrong("nothing is acknowledged during recovery".into()));
+        }
+        Ok(Self { when, recovery })
+    }
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let matcher = |m: &Matcher| {
+            let mut parts = Vec::new();
+            if !m.kinds.is_empty() {
+                let names: Vec<&str> = m.kinds.iter().map(|k| k.name()).collect();
+                parts.push(format!("op={}", names.join("|")));
+            }
+            if let Some(path) = &m.path {
+                parts.push(format!("path={path}"));
+            }
+            parts
+        };
+        let mut parts = match &self.when {
+            When::Op { matcher: m, nth } => {
+                let mut parts = matcher(m);
+                parts.push(format!("n={nth}"));
+                parts
+            }
+            When::Chance { matcher: m, chance } => {
+                let mut parts = matcher(m);
+                parts.push(format!("p={chance}"));
+                parts
+            }
+            When::Ack(n) => vec![format!("ack={n}")],
+            When::Time(time) => vec![format!("time={}", duration_text(*time))],
+        };
+        if self.recovery {
+            parts.push("recovery".into());
+        }
+        f.write_str(&parts.join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Trigger, TriggerError> {
+        Trigger::parse(text, &Trigger::at(When::Ack(7)))
+    }
+
+    #[test]
+    fn what_is_printed_reads_back() {
+        for text in [
+            "op=write,path=*-wal,n=17",
+            "op=write|sync,n=1",
+            "path=db,p=0.25",
+            "ack=12",
+            "time=300ms",
+            "time=1500us,recovery",
+            "n=3,recovery",
+        ] {
+            assert_eq!(parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(
+            parse("recovery").is_err(),
+            true,
+            "the usual moment is an ack"
+        );
+        assert_eq!(parse("").unwrap().when, When::Ack(7));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, word) in [
+            ("op=wrote", "wrote"),
+            ("n=0", "whole number"),
+            ("p=2", "chance"),
+            ("ack=3,n=2", "more than one"),
+            ("time=soon", "duration"),
+            ("frob", "frob"),
+            ("n=1,p=0.5", "exclude"),
+        ] {
+            let said = parse(text).unwrap_err().to_string();
+            assert!(said.contains(word), "{text}: {said}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! plugpull itself is killed with SIGKILL, at any moment: nothing may be left.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use libtest_mimic::Failed;
+use plugpull_faults::sandbox::Isolation;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::support::{MARK, Test, await_that, ensure, expect_line, mark, marked, own, shell, soon};
+
+/// The first argument of a supervisor that waits to be killed.
+pub(crate) const ARG: &str = "__supervisor";
+
+/// How many moments, in each isolation.
+const MOMENTS: u64 = 24;
+
+pub(crate) fn full_tests() -> Vec<(&'static str, Test)> {
+    vec![("nothing_is_left_after_kill_9", || at_all_moments("full"))]
+}
+
+pub(crate) fn bare_tests() -> Vec<(&'static str, Test)> {
+    vec![("nothing_is_left_after_kill_9_bare", || {
+        at_all_moments("bare")
+    })]
+}
+
+/// Builds up all that a sandbox can have, says so, and waits.
+pub(crate) fn main(args: &[String]) -> ExitCode {
+    let isolation = match args.first().map(String::as_str) {
+        Some("full") => Isolation::Full,
+        _ => Isolation::Bare,
+    };
+    match build_up(isolation) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            println!("failed: {}", failed.message().unwrap_or("?"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build_up(isolation: Isolation) -> Result<(), Failed> {
+    let sandbox = crate::support::open(isolation)?;
+    println!("open");
+    let mark = std::env::var(MARK)?;
+    let marked = |mut request: plugpull_faults::sandbox::SpawnRequest, cgroup| {
+        request.env = vec![(MARK.into(), mark.clone())];
+        request.cgroup = cgroup;
+        request
+    };
+    // Not every machine has it.
+    let limited = sandbox.memory().is_ok();
+    println!("cgroup {limited}");
+    let script = "setsid sh -c '(sleep 1000 &) ; sleep 1000' & echo up; sleep 1000";
+    let child = sandbox.spawn(&marked(shell(script), limited))?;
+    expect_line(&child, "up")?;
+    println!("tree");
+    let listener = sandbox.spawn(&marked(own(&["listen", "0"]), false))?;
+    println!("{}", listener.stdout_line(soon())?.ok_or("no line")?);
+    let _served = match sandbox.mount_fuse() {
+        Ok(device) => {
+            let served = crate::fuse::serve(device)?;
+            // Somebody waits for an answer that never comes.
+            sandbox.spawn(&marked(shell("cat silent"), false))?;
+            Some(served)
+        }
+        Err(_) => None,
+    };
+    println!("all");
+    loop {
+        std::thread::park();
+    }
+}
+
+fn at_all_moments(isolation: &str) -> Result<(), Failed> {
+    let mut random = ChaCha8Rng::seed_from_u64(9);
+    let mut built = 0;
+    for moment in 0..MOMENTS {
+        // First while it builds up, then when all stands.
+        let after =
+            (moment % 4 != 3).then(|| Duration::from_micros(random.random_range(0..60_000)));
+        built += usize::from(kill_at(isolation, after)?);
+    }
+    ensure(
+        built >= MOMENTS as usize / 4,
+        format!("only {built} of them ever stood"),
+    )
+}
+
+/// Kills a supervisor so long after its start, or when all stands, and looks for what it left.
+/// True when all stood.
+fn kill_at(isolation: &str, after: Option<Duration>) -> Result<bool, Failed> {
+    let mounts = fs::read_to_string("/proc/mounts")?;
+    let folder = tempfile::tempdir()?;
+    let mark = mark();
+    let mut supervisor = Command::new(std::env::current_exe()?)
+        .args([ARG, isolation])
+        .env(MARK, &mark)
+        .env("TMPDIR", folder.path())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let pid = supervisor.id();
+    let mut said = Vec::new();
+    let mut lines = BufReader::new(supervisor.stdout.take().ok_or("no output")?).lines();
+    match after {
+        // The moment is the point here; nothing is waited for.
+        Some(after) => std::thread::sleep(after),
+        None => {
+            for line in lines.by_ref() {
+                said.push(line?);
+                if said
+                    .last()
+                    .is_some_and(|line| line == "all" || line.starts_with("failed"))
+                {
+                    break;
+                }
+            }
+        }
+    }
+    supervisor.kill()?;
+    supervisor.wait()?;
+    for line in lines {
+        said.push(line?);
+    }
+    let moment = format!("killed after {after:?}, when it had said {said:?}");
+    if let Some(failed) = said.iter().find(|line| line.starts_with("failed")) {
+        return Err(failed.into());
+    }
+    await_that(&format!("every process is gone; {moment}"), || {
+        marked(&mark) == 0
+    })?;
+    ensure(
+        fs::read_dir(folder.path())?.next().is_none(),
+        format!("a temporary folder is left; {moment}"),
+    )?;
+    ensure(
+        cgroups_of(Path::new("/sys/fs/cgroup"), &format!("plugpull-{pid}-")) == 0,
+        format!("a cgroup is left; {moment}"),
+    )?;
+    ensure(
+        fs::read_to_string("/proc/mounts")? == mounts,
+        format!("the mounts have changed; {moment}"),
+    )?;
+    if isolation == "bare" {
+        let port = said
+            .iter()
+            .find_map(|line| line.strip_prefix("listening on "))
+            .map(str::parse::<u16>)
+            .transpose()?;
+        if let Some(port) = port {
+            ensure(
+                std::net::TcpStream::connect(("127.0.0.1", port)).is_err(),
+                format!("a port is left open; {moment}"),
+            )?;
+        }
+    }
+    Ok(said.iter().any(|line| line == "all"))
+}
+
+/// How many cgroups below `dir` have a name that begins so.
+fn cgroups_of(dir: &Path, name: &str) -> usize {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| {
+            usize::from(entry.file_name().to_string_lossy().starts_with(name))
+                + cgroups_of(&entry.path(), name)
+        })
+        .sum()
+}

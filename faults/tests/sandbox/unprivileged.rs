@@ -1,0 +1,48 @@
+//! All of it again as an ordinary user.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use libtest_mimic::Failed;
+
+use crate::support::{Test, ensure};
+
+/// Nobody, whom every machine has and who owns nothing.
+const NOBODY: u32 = 65534;
+
+pub(crate) fn tests() -> Vec<(&'static str, Test)> {
+    if nix::unistd::geteuid().is_root() {
+        vec![("all_of_this_as_an_ordinary_user", again)]
+    } else {
+        // The other tests have shown it.
+        Vec::new()
+    }
+}
+
+/// Runs this program as nobody. It ignores what nobody cannot have, such as a `/dev/fuse` that is
+/// closed to users; namespaces he must have, since root could open them for himself.
+fn again() -> Result<(), Failed> {
+    // He may not be allowed where this program lies.
+    let folder = tempfile::tempdir()?;
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+    let program = folder.path().join("again");
+    fs::copy(std::env::current_exe()?, &program)?;
+    let output = Command::new(&program)
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .current_dir("/")
+        .env_remove("TMPDIR")
+        .output()?;
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    ensure(output.status.success(), said.clone())?;
+    ensure(
+        said.contains("kill_all_ends_the_whole_tree ... ok"),
+        format!("the namespaces were not tested:\n{said}"),
+    )
+}

@@ -1,0 +1,315 @@
+//! What a person reads when a run has ended: the target, a table with a row for each fault, the
+//! findings, and one closing sentence.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write as _};
+
+use comfy_table::{
+    Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle,
+};
+use console::Style;
+use plugpull_workloads::Verdict;
+
+use crate::paint::Page;
+use crate::told::{OUTPUT_LINES, tell};
+use crate::words::{capital, clean, count, duration_words, list, verdict_words};
+use crate::{Event, FaultRow, Look, Report, Reporter};
+
+/// How many findings are told in full. The JSON report has all of them.
+pub const SHOWN_FINDINGS: usize = 10;
+
+/// Up to this many findings leave room for more of the target's output.
+const FEW_FINDINGS: usize = 3;
+
+/// The whole closing text, with a line end after every line. No line is longer than
+/// `look.width`, but for a single word of a command ([`crate::ReportedFinding::repeat`]).
+/// Without `look.colour` it holds no control codes.
+pub fn render(report: &Report, look: Look) -> String {
+    let mut page = Page::new(look);
+    page.paragraph("", 2, &headline(report), None);
+    if !report.faults.is_empty() {
+        page.gap();
+        for line in table_lines(&report.faults, look) {
+            page.line(&line, None);
+        }
+    }
+    let notes = notes(report);
+    if !notes.is_empty() {
+        page.gap();
+    }
+    for note in notes {
+        page.paragraph("", 2, &note, None);
+    }
+    let output_lines = OUTPUT_LINES[usize::from(report.findings.len() > FEW_FINDINGS)];
+    for (index, finding) in report.findings.iter().take(SHOWN_FINDINGS).enumerate() {
+        page.gap();
+        tell(&mut page, index + 1, finding, output_lines);
+    }
+    let more = report.findings.len().saturating_sub(SHOWN_FINDINGS) as u64;
+    if more > 0 {
+        page.gap();
+        page.paragraph(
+            "",
+            0,
+            &format!("{} in the JSON report.", count(more, "more finding")),
+            None,
+        );
+    }
+    page.gap();
+    let style = match report.verdict {
+        Verdict::Pass => Style::new().green(),
+        Verdict::Broken => Style::new().red(),
+        _ => Style::new().yellow(),
+    };
+    page.paragraph("", 0, &closing(report), Some(style.bold()));
+    page.finish()
+}
+
+/// `plugpull 0.1.0 · sqlite: SQLite 3.50.2, journal_mode=wal · seed 42`.
+fn headline(report: &Report) -> String {
+    let target = &report.target;
+    let mut text = format!("plugpull {} · {}", report.plugpull, target.name);
+    let mut separator = ": ";
+    if !target.version.is_empty() {
+        text.push_str(&format!(": {}", target.version));
+        separator = ", ";
+    }
+    for (name, value) in &target.settings {
+        let setting = format!("{name}={value}");
+        // Most targets name their settings in their version already.
+        if !target.version.contains(&setting) {
+            text.push_str(&format!("{separator}{setting}"));
+            separator = ", ";
+        }
+    }
+    text.push_str(&format!(" · seed {}", report.seed));
+    if let Some(bound) = report.recovery_bound_us {
+        text.push_str(&format!(" · recovery bound {}", duration_words(bound)));
+    }
+    clean(&text)
+}
+
+/// How a table may be built, roomiest first: spaces between columns, the word before the first
+/// recovery time, and which recovery times are shown. The first that fits is taken.
+const LAYOUTS: [(u16, &str, &[Time]); 6] = [
+    (3, "recovery ", &[Time::P50, Time::P99, Time::Max]),
+    (2, "recovery ", &[Time::P50, Time::P99, Time::Max]),
+    (2, "", &[Time::P50, Time::P99, Time::Max]),
+    (1, "", &[Time::P50, Time::P99, Time::Max]),
+    (1, "", &[Time::P50, Time::Max]),
+    (1, "", &[Time::Max]),
+];
+
+#[derive(Clone, Copy)]
+enum Time {
+    P50,
+    P99,
+    Max,
+}
+
+fn table_lines(rows: &[FaultRow], look: Look) -> Vec<String> {
+    let width = |line: &String| console::measure_text_width(line);
+    for (gap, word, times) in LAYOUTS {
+        let lines = lines_of(&table(rows, look, gap, word, times));
+        if lines.iter().map(width).max().unwrap_or(0) <= look.width {
+            return lines;
+        }
+    }
+    // Very narrow, or a very long name: cells break over lines.
+    let mut table = table(rows, look, 1, "", &[]);
+    table
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(u16::try_from(look.width).unwrap_or(u16::MAX));
+    lines_of(&table)
+}
+
+fn lines_of(table: &Table) -> Vec<String> {
+    table
+        .lines()
+        .map(|line| line.trim_end().to_string())
+        .collect()
+}
+
+fn table(rows: &[FaultRow], look: Look, gap: u16, word: &str, times: &[Time]) -> Table {
+    let mut table = Table::new();
+    // Width and colour are decided by the look alone.
+    table.force_no_tty();
+    if look.colour {
+        table.enforce_styling().style_text_only();
+    }
+    table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
+    let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+    let mut header = vec![
+        Cell::new("fault"),
+        right("trials".into()),
+        right("bit".into()),
+        Cell::new("verdict"),
+    ];
+    for (index, time) in times.iter().enumerate() {
+        let name = match time {
+            Time::P50 => "p50",
+            Time::P99 => "p99",
+            Time::Max => "max",
+        };
+        let word = if index == 0 { word } else { "" };
+        header.push(right(format!("{word}{name}")));
+    }
+    table.set_header(header);
+    for row in rows {
+        let mut cells = vec![
+            Cell::new(clean(&row.fault)),
+            right(row.trials.to_string()),
+            right(row.bit.to_string()),
+            verdict_cell(row.verdict),
+        ];
+        for time in times {
+            let us = match time {
+                Time::P50 => row.recovery.p50_us,
+                Time::P99 => row.recovery.p99_us,
+                Time::Max => row.recovery.max_us,
+            };
+            let timed = row.recovery.count > 0;
+            cells.push(right(if timed {
+                duration_words(us)
+            } else {
+                "–".into()
+            }));
+        }
+        table.add_row(cells);
+    }
+    let last = table.column_count().saturating_sub(1);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, if index == last { 0 } else { gap }));
+    }
+    table
+}
+
+fn verdict_cell(verdict: Verdict) -> Cell {
+    // comfy-table's "dark" colours are the eight plain ones, which follow the user's theme.
+    let cell = Cell::new(verdict_words(verdict));
+    match verdict {
+        Verdict::Pass => cell.fg(Color::DarkGreen),
+        Verdict::Broken => cell.fg(Color::DarkRed).add_attribute(Attribute::Bold),
+        Verdict::NotMeasured | Verdict::HarnessError => cell.fg(Color::DarkYellow),
+        Verdict::Detected | Verdict::NoPromise => cell,
+    }
+}
+
+/// Why rows have no plain verdict, one note for all faults with the same verdict and reason.
+fn notes(report: &Report) -> Vec<String> {
+    let mut groups: Vec<(Verdict, &str, Vec<&str>)> = Vec::new();
+    for row in report.faults.iter().filter(|row| !row.why.is_empty()) {
+        match groups
+            .iter_mut()
+            .find(|(v, why, _)| *v == row.verdict && *why == row.why)
+        {
+            Some((.., names)) => names.push(&row.fault),
+            None => groups.push((row.verdict, &row.why, vec![&row.fault])),
+        }
+    }
+    groups.sort_by_key(|(verdict, ..)| std::cmp::Reverse(*verdict));
+    let mut notes: Vec<String> = groups
+        .into_iter()
+        .map(|(verdict, why, names)| {
+            let verdict = capital(verdict_words(verdict));
+            clean(&format!("{verdict}: {} – {}", list(&names), why.trim()))
+        })
+        .collect();
+    if report.interrupted {
+        notes.push("The run was ended before every fault was tried.".into());
+    }
+    notes
+}
+
+fn closing(report: &Report) -> String {
+    let of = |verdict| -> u64 {
+        report
+            .faults
+            .iter()
+            .filter_map(|row| row.verdicts.get(&verdict))
+            .sum()
+    };
+    let kept = of(Verdict::Pass) + of(Verdict::Detected);
+    let failed = of(Verdict::HarnessError);
+    let trials = count(report.trials, "trial");
+    let open: Vec<&str> = report
+        .faults
+        .iter()
+        .filter(|row| row.verdict == Verdict::NotMeasured)
+        .map(|row| row.fault.as_str())
+        .collect();
+    let open = if open.is_empty() {
+        None
+    } else {
+        Some(format!("Not measured: {}.", list(&open)))
+    };
+    let mut sentences = Vec::new();
+    match report.verdict {
+        Verdict::Broken => {
+            let promises: BTreeSet<String> = report
+                .findings
+                .iter()
+                .map(|f| format!("{:?}", f.finding.promise))
+                .collect();
+            let promises = count(promises.len() as u64, "promise");
+            sentences.push(format!(
+                "{promises} broken in {} of {trials}.",
+                of(Verdict::Broken)
+            ));
+            if failed > 0 {
+                sentences.push(format!(
+                    "plugpull itself failed in {}.",
+                    count(failed, "other")
+                ));
+            }
+            sentences.extend(open);
+        }
+        Verdict::Pass => {
+            let unmeasured = match of(Verdict::NotMeasured) {
+                0 => String::new(),
+                1 => "; 1 more was not measured".into(),
+                n => format!("; {n} more were not measured"),
+            };
+            sentences.push(format!(
+                "All promises kept in {}{unmeasured}.",
+                count(kept, "trial")
+            ));
+        }
+        Verdict::HarnessError => {
+            sentences.push(format!(
+                "No verdict: plugpull itself failed in {failed} of {trials}."
+            ));
+            sentences.extend(open);
+        }
+        _ => {
+            sentences.push(open.unwrap_or_else(|| match report.trials {
+                0 => "Not measured: no trial was made.".into(),
+                _ => "Not measured: the target promises nothing for what was done to it.".into(),
+            }));
+            if kept > 0 {
+                sentences.push(format!(
+                    "All promises kept in the {} that {} measured.",
+                    count(kept, "trial"),
+                    if kept == 1 { "was" } else { "were" }
+                ));
+            }
+        }
+    }
+    clean(&sentences.join(" "))
+}
+
+/// Prints the closing text on standard output when the run has ended. Must come after
+/// [`crate::Progress`] among the reporters, which clears its line first.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TableReporter;
+
+impl Reporter for TableReporter {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        if let Event::RunFinished(report) = event {
+            let mut out = io::stdout().lock();
+            out.write_all(render(report, Look::of_stdout()).as_bytes())?;
+            out.flush()?;
+        }
+        Ok(())
+    }
+}

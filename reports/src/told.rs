@@ -1,0 +1,101 @@
+//! A finding, told to a person.
+
+use console::Style;
+
+use crate::ReportedFinding;
+use crate::paint::Page;
+use crate::words::{capital, clean, count, guarantee_words, kind_words};
+
+/// How many lines of the target's output are shown for each of a few findings, and for each of
+/// many. The JSON report has all that were kept.
+pub(crate) const OUTPUT_LINES: [usize; 2] = [5, 2];
+
+/// Width of the indent and a label: `   Promise  `.
+const LABEL: usize = 9;
+
+/// Writes the finding as the list's entry with this number: a headline, the sentence, the
+/// promise with its source, the command that repeats it, the end of the target's output, of which
+/// at most `output_lines` lines.
+pub(crate) fn tell(
+    page: &mut Page,
+    number: usize,
+    reported: &ReportedFinding,
+    output_lines: usize,
+) {
+    let finding = &reported.finding;
+    let more = match reported.count.saturating_sub(1) {
+        0 => String::new(),
+        more => format!(", and {} like it", count(more, "more trial")),
+    };
+    let headline = format!(
+        "{} under {} (trial {}{more})",
+        capital(kind_words(finding.kind)),
+        clean(&finding.fault),
+        reported.trial,
+    );
+    let number = format!("{number}. ");
+    let margin = " ".repeat(number.len());
+    page.paragraph(&number, 0, &headline, Some(Style::new().bold()));
+    page.paragraph(&margin, 0, &clean(&finding.sentence), None);
+    labelled(page, &margin, "Promise", &promise(reported));
+    if !reported.repeat.is_empty() {
+        page.command(&label(&margin, "Repeat"), &clean(&reported.repeat));
+    }
+    output(page, &margin, &reported.output, output_lines);
+}
+
+fn promise(reported: &ReportedFinding) -> String {
+    let promise = &reported.finding.promise;
+    let mut text = guarantee_words(promise.guarantee);
+    if promise.demanded {
+        text.push_str(". Demanded by --promise: the target itself does not promise it.");
+        return text;
+    }
+    if !promise.words.is_empty() {
+        text.push_str(&format!(". “{}”", clean(&promise.words)));
+    }
+    if !promise.source.is_empty() {
+        text.push_str(&format!(" ({})", clean(&promise.source)));
+    }
+    text
+}
+
+/// The end of what the last life wrote that wrote anything.
+fn output(page: &mut Page, margin: &str, lives: &[String], most: usize) {
+    let said = |life: &String| -> Vec<String> {
+        life.lines()
+            .map(|line| clean(line).trim_end().to_string())
+            .filter(|l| !l.is_empty())
+            .collect()
+    };
+    let Some((life, lines)) = lives
+        .iter()
+        .map(said)
+        .enumerate()
+        .rfind(|(_, lines)| !lines.is_empty())
+    else {
+        return;
+    };
+    let whose = match life {
+        0 => "of the first start".to_string(),
+        life => format!("of restart {life}"),
+    };
+    let shown = &lines[lines.len().saturating_sub(most)..];
+    let part = if shown.len() < lines.len() {
+        format!(", last {} of {} lines", shown.len(), lines.len())
+    } else {
+        String::new()
+    };
+    labelled(page, margin, "Output", &format!("{whose}{part}"));
+    for line in shown {
+        page.quote(&format!("{margin}│ "), line);
+    }
+}
+
+fn label(margin: &str, name: &str) -> String {
+    format!("{margin}{name:<LABEL$}")
+}
+
+fn labelled(page: &mut Page, margin: &str, name: &str, text: &str) {
+    page.paragraph(&label(margin, name), 0, text, None);
+}

@@ -1,0 +1,197 @@
+//! How reports speak: verdicts, kinds of findings, guarantees and times in plain English.
+
+use plugpull_workloads::{Durability, FindingKind, Guarantee, Verdict};
+
+/// A verdict, as the table shows it.
+pub fn verdict_words(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "pass",
+        Verdict::Detected => "detected",
+        Verdict::NoPromise => "no promise",
+        Verdict::NotMeasured => "not measured",
+        Verdict::HarnessError => "harness error",
+        Verdict::Broken => "broken",
+    }
+}
+
+/// A kind of finding, as the headline of a finding says it.
+pub fn kind_words(kind: FindingKind) -> &'static str {
+    match kind {
+        FindingKind::LostAck => "lost ack",
+        FindingKind::TornTransaction => "torn transaction",
+        FindingKind::Resurrected => "resurrected delete",
+        FindingKind::Phantom => "data that should not exist",
+        FindingKind::WrongValue => "silent corruption",
+        FindingKind::PrefixHole => "hole in the history",
+        FindingKind::Inconsistent => "inconsistent data",
+        FindingKind::Unreadable => "unreadable store",
+        FindingKind::WillNotStart => "will not start",
+        FindingKind::Hung => "hung",
+        FindingKind::TooSlow => "too slow",
+        FindingKind::NotRepeatable => "second restart differs",
+        FindingKind::StaysDown => "stays down",
+    }
+}
+
+/// What is guaranteed, in words that finish "it promises to be ...".
+pub fn guarantee_words(guarantee: Guarantee) -> String {
+    match guarantee {
+        Guarantee::Durable(Durability::AtAck) => "durable from the ack on".into(),
+        Guarantee::Durable(Durability::AllButLast(1)) => {
+            "durable from the ack on, but for the last transaction".into()
+        }
+        Guarantee::Durable(Durability::AllButLast(n)) => {
+            format!("durable from the ack on, but for the last {n} transactions")
+        }
+        Guarantee::Durable(Durability::AtBarrier) => "durable from the next barrier on".into(),
+        Guarantee::Durable(Durability::WithinMs(ms)) => {
+            format!(
+                "durable {} after the ack",
+                duration_words(ms.saturating_mul(1000))
+            )
+        }
+        Guarantee::Atomic => "atomic: a transaction whole or not at all".into(),
+        Guarantee::Prefix => "prefix-consistent: nothing missing before what is there".into(),
+        Guarantee::Consistent => {
+            "consistent: opens, checks clean, serves only what was written".into()
+        }
+        Guarantee::Detects => "safe from damage: harmless or refused, never served as data".into(),
+        Guarantee::RecoversWithinMs(ms) => {
+            format!("back within {}", duration_words(ms.saturating_mul(1000)))
+        }
+    }
+}
+
+/// A time in microseconds with a unit that a person would choose: `870 µs`, `3.2 ms`, `324 ms`,
+/// `1.4 s`, `2 min 5 s`. Never longer than eleven columns below a hundred minutes.
+pub fn duration_words(us: u64) -> String {
+    // Limits lie half a last digit below the round number, so that 999.6 ms is "1.0 s" and
+    // never "1000 ms".
+    match us {
+        0..1_000 => format!("{us} µs"),
+        1_000..99_950 => format!("{:.1} ms", us as f64 / 1e3),
+        99_950..999_500 => format!("{:.0} ms", us as f64 / 1e3),
+        999_500..59_950_000 => format!("{:.1} s", us as f64 / 1e6),
+        _ => {
+            let seconds = us.saturating_add(500_000) / 1_000_000;
+            match (seconds / 60, seconds % 60) {
+                (minutes, 0) => format!("{minutes} min"),
+                (minutes, seconds) => format!("{minutes} min {seconds} s"),
+            }
+        }
+    }
+}
+
+/// A number and its noun: `1 trial`, `2 trials`. The plural is the noun with an `s`.
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    if number == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{number} {noun}s")
+    }
+}
+
+/// Words in a row: `a`, `a and b`, `a, b and c`.
+pub(crate) fn list(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => (*one).to_string(),
+        [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
+    }
+}
+
+/// The first letter in upper case.
+pub(crate) fn capital(words: &str) -> String {
+    let mut chars = words.chars();
+    chars.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(chars).collect()
+    })
+}
+
+/// Text from outside (a target's output, an error of the kernel) on one line and without anything
+/// that moves a cursor, changes a colour or turns the direction of writing.
+pub(crate) fn clean(text: &str) -> String {
+    console::strip_ansi_codes(text)
+        .chars()
+        .filter_map(|c| match c {
+            // Marks that turn the direction, or make the character before them wider than it was.
+            '\u{200E}'
+            | '\u{200F}'
+            | '\u{202A}'..='\u{202E}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{FE0E}'
+            | '\u{FE0F}'
+            | '\u{FEFF}'
+            | '\r' => None,
+            '\n' | '\t' | '\u{2028}' | '\u{2029}' => Some(' '),
+            c if c.is_control() => Some('\u{FFFD}'),
+            c => Some(c),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
+    use super::*;
+
+    #[test]
+    fn times_have_the_unit_that_a_person_would_choose() {
+        for (us, words) in [
+            (0, "0 µs"),
+            (870, "870 µs"),
+            (999, "999 µs"),
+            (1_000, "1.0 ms"),
+            (3_240, "3.2 ms"),
+            (99_949, "99.9 ms"),
+            (99_950, "100 ms"),
+            (324_000, "324 ms"),
+            (999_499, "999 ms"),
+            (999_500, "1.0 s"),
+            (1_400_000, "1.4 s"),
+            (59_949_999, "59.9 s"),
+            (59_950_000, "1 min"),
+            (125_000_000, "2 min 5 s"),
+        ] {
+            assert_eq!(duration_words(us), words, "{us} µs");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_time_in_words_is_short_and_never_reads_1000(us in 0u64..5_999_000_000) {
+            let words = duration_words(us);
+            prop_assert!(words.chars().count() <= 11, "{}", words);
+            prop_assert!(!words.starts_with("1000"), "{}", words);
+        }
+
+        #[test]
+        fn cleaned_text_holds_no_control_characters(text in "\\PC*|(\\x1b\\[[0-9;]*[mKHJ]|.|\\n)*") {
+            prop_assert!(!clean(&text).chars().any(char::is_control));
+        }
+    }
+
+    #[test]
+    fn text_of_a_target_cannot_paint_or_move() {
+        assert_eq!(
+            clean("\u{1b}[31mpanic\u{1b}[0m\tat 1\r\nnext\u{7}"),
+            "panic at 1 next\u{FFFD}"
+        );
+        assert_eq!(clean("abc\u{202E}def"), "abcdef");
+    }
+
+    #[test]
+    fn lists_and_counts_read_as_english() {
+        assert_eq!(list(&["a"]), "a");
+        assert_eq!(list(&["a", "b"]), "a and b");
+        assert_eq!(list(&["a", "b", "c"]), "a, b and c");
+        assert_eq!(count(1, "trial"), "1 trial");
+        assert_eq!(count(0, "trial"), "0 trials");
+        assert_eq!(capital("hung"), "Hung");
+        assert_eq!(capital(""), "");
+    }
+}

@@ -1,0 +1,60 @@
+//! All targets, by name.
+
+use std::collections::BTreeMap;
+
+use crate::settings::closest;
+use crate::{Defect, Setting, Target, UsageError, reference, sqlite};
+
+/// Makes a target from settings, each of which is checked. Starts nothing and touches nothing.
+pub type Open = fn(&BTreeMap<String, String>) -> Result<Box<dyn Target>, UsageError>;
+
+/// A target as it is listed and opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Catalogued {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub about: &'static str,
+    /// Its settings.
+    pub settings: &'static [Setting],
+    /// The defects planted in it, if it is a reference.
+    pub defects: &'static [Defect],
+    /// Makes it from settings.
+    pub open: Open,
+}
+
+/// Every target, the default one first.
+pub fn all() -> Vec<Catalogued> {
+    vec![
+        Catalogued {
+            name: sqlite::NAME,
+            about: sqlite::ABOUT,
+            settings: sqlite::SETTINGS,
+            defects: &[],
+            open: |settings| Ok(Box::new(sqlite::Sqlite::new(settings)?)),
+        },
+        Catalogued {
+            name: reference::NAME,
+            about: reference::ABOUT,
+            settings: reference::SETTINGS,
+            defects: reference::DEFECTS,
+            open: |settings| Ok(Box::new(reference::Reference::new(settings)?)),
+        },
+    ]
+}
+
+/// The target called `name`, with `settings` applied and checked. Starts nothing.
+pub fn open(
+    name: &str,
+    settings: &BTreeMap<String, String>,
+) -> Result<Box<dyn Target>, UsageError> {
+    let all = all();
+    match all.iter().find(|t| t.name == name) {
+        Some(target) => (target.open)(settings),
+        None => Err(UsageError::UnknownTarget {
+            name: name.to_owned(),
+            suggestion: closest(name, all.iter().map(|t| t.name)),
+            known: all.iter().map(|t| t.name.to_owned()).collect(),
+        }),
+    }
+}

@@ -1,0 +1,60 @@
+//! The reference store's settings.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::planted::{NAMED, Planted};
+use crate::settings::Given;
+use crate::{Setting, UsageError};
+
+/// The settings of the `reference` target.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "snapshot_every",
+        values: "records, at least 1",
+        default: "64",
+        about: "length of the log that starts a new snapshot",
+    },
+    Setting {
+        name: "defect",
+        values: "none, or a name from the list of defects",
+        default: "none",
+        about: "the planted defect that is switched on",
+    },
+    Setting {
+        name: "slow_replay_ms",
+        values: "milliseconds",
+        default: "3000",
+        about: "how long a replay takes with defect=slow-replay",
+    },
+];
+
+/// The reference store's settings, checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Length of the log, in records, that starts a new snapshot.
+    pub snapshot_every: u64,
+    /// The defect that is switched on.
+    pub planted: Option<Planted>,
+    /// How long a replay takes with [`Planted::SlowReplay`].
+    pub slow_replay: Duration,
+}
+
+impl Settings {
+    /// Reads and checks the values given by `--set`.
+    pub fn parse(values: &BTreeMap<String, String>) -> Result<Self, UsageError> {
+        let given = Given::new(super::NAME, SETTINGS, values)?;
+        let mut defects = vec![("none", None)];
+        defects.extend(NAMED.iter().map(|(name, planted)| (*name, Some(*planted))));
+        Ok(Self {
+            snapshot_every: given.number("snapshot_every", 1..=1_000_000)?,
+            planted: given.choice("defect", &defects)?,
+            slow_replay: Duration::from_millis(given.number("slow_replay_ms", 0..=600_000)?),
+        })
+    }
+
+    /// Whether this defect is switched on.
+    pub(crate) fn has(&self, planted: Planted) -> bool {
+        self.planted == Some(planted)
+    }
+}

@@ -1,0 +1,155 @@
+//! The catalog: what is listed, and how wrong use is told.
+
+use std::collections::BTreeMap;
+
+use plugpull_targets::{UsageError, catalog};
+use plugpull_workloads::{Durability, FailureClass, Guarantee};
+
+fn settings(given: &[(&str, &str)]) -> BTreeMap<String, String> {
+    given
+        .iter()
+        .map(|(k, v)| ((*k).into(), (*v).into()))
+        .collect()
+}
+
+fn error(name: &str, given: &[(&str, &str)]) -> UsageError {
+    catalog::open(name, &settings(given)).err().unwrap()
+}
+
+#[test]
+fn everything_listed_opens_with_its_defaults_and_with_each_defect() {
+    for target in catalog::all() {
+        let opened = catalog::open(target.name, &BTreeMap::new()).unwrap();
+        assert_eq!(opened.name(), target.name);
+        assert!(!opened.promises().is_empty());
+        let defaults: Vec<_> = target
+            .settings
+            .iter()
+            .map(|s| (s.name, s.default))
+            .collect();
+        let same = catalog::open(target.name, &settings(&defaults)).unwrap();
+        assert_eq!(same.promises(), opened.promises());
+        for defect in target.defects {
+            let with = catalog::open(target.name, &settings(&[("defect", defect.name)])).unwrap();
+            assert!(with.version().contains(defect.name));
+            assert_eq!(with.promises(), opened.promises());
+        }
+    }
+}
+
+#[test]
+fn an_unknown_target_gets_the_list_and_a_suggestion() {
+    let text = error("sqlit", &[]).to_string();
+    assert_eq!(
+        text,
+        "there is no target \"sqlit\" (did you mean \"sqlite\"?); known targets: sqlite, reference"
+    );
+    assert!(!error("postgres", &[]).to_string().contains("did you mean"));
+}
+
+#[test]
+fn an_unknown_setting_gets_the_list_and_a_suggestion() {
+    let text = error("sqlite", &[("synchronus", "full")]).to_string();
+    assert!(text.contains("(did you mean \"synchronous\"?)"), "{text}");
+    assert!(
+        text.contains("journal_mode") && text.contains("page_size"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_bad_value_is_told_what_is_allowed() {
+    for (target, name, value, allowed) in [
+        (
+            "sqlite",
+            "journal_mode",
+            "wall",
+            "wal, delete, truncate, persist, memory, off",
+        ),
+        ("sqlite", "synchronous", "FULL", "full, extra, normal, off"),
+        (
+            "sqlite",
+            "page_size",
+            "1000",
+            "a power of two from 512 to 65536",
+        ),
+        ("sqlite", "page_size", "x", "whole number"),
+        (
+            "sqlite",
+            "autocheckpoint",
+            "-1",
+            "a whole number from 0 to 1000000",
+        ),
+        (
+            "reference",
+            "snapshot_every",
+            "0",
+            "a whole number from 1 to 1000000",
+        ),
+        (
+            "reference",
+            "defect",
+            "no-fsink",
+            "(did you mean \"no-fsync\"?)",
+        ),
+    ] {
+        let text = error(target, &[(name, value)]).to_string();
+        assert!(text.contains(allowed) && text.contains(value), "{text}");
+    }
+}
+
+/// The durability that SQLite promises for a class of failure.
+fn durability(journal: &str, synchronous: &str, class: FailureClass) -> Option<Durability> {
+    let given = settings(&[("journal_mode", journal), ("synchronous", synchronous)]);
+    catalog::open("sqlite", &given)
+        .unwrap()
+        .promises()
+        .iter()
+        .find_map(|p| match p.guarantee {
+            Guarantee::Durable(d) if p.classes.contains(&class) => Some(d),
+            _ => None,
+        })
+}
+
+#[test]
+fn sqlite_promises_what_it_documents_for_each_setting() {
+    use Durability::{AllButLast, AtAck, AtBarrier};
+    use FailureClass::{Corruption, PowerLoss, ProcessCrash};
+    for (journal, by_synchronous) in [
+        // extra, full, normal, off
+        ("wal", [Some(AtAck), Some(AtAck), Some(AtBarrier), None]),
+        ("delete", [Some(AtAck), Some(AllButLast(1)), None, None]),
+        ("truncate", [Some(AtAck), Some(AtAck), None, None]),
+        ("persist", [Some(AtAck), Some(AtAck), None, None]),
+        ("memory", [None; 4]),
+        ("off", [None; 4]),
+    ] {
+        for (synchronous, expected) in ["extra", "full", "normal", "off"]
+            .iter()
+            .zip(by_synchronous)
+        {
+            let at = |class| durability(journal, synchronous, class);
+            assert_eq!(at(PowerLoss), expected, "{journal} {synchronous}");
+            let in_memory = matches!(journal, "memory" | "off");
+            assert_eq!(
+                at(ProcessCrash),
+                (!in_memory).then_some(AtAck),
+                "{journal} {synchronous}"
+            );
+            assert_eq!(at(Corruption), None);
+        }
+    }
+}
+
+#[test]
+fn every_promise_has_its_words_and_its_source() {
+    for target in catalog::all() {
+        for promise in catalog::open(target.name, &BTreeMap::new())
+            .unwrap()
+            .promises()
+        {
+            assert!(!promise.words.is_empty() && !promise.source.is_empty());
+            assert!(!promise.demanded && !promise.classes.is_empty());
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The checker: from what was acknowledged and what was read back to the promises that were
+//! broken.
+//!
+//! [`judge`] looks at the service (did it start, in time, twice the same) and at the data. What it
+//! finds is a broken promise only where a promise of the trial's class of failure forbids it:
+//!
+//! | finding | breaks |
+//! | --- | --- |
+//! | lost ack, resurrected | durable; under damage also detects, where nothing says what may be lost |
+//! | torn transaction | atomic |
+//! | prefix hole | prefix |
+//! | phantom, wrong value | consistent or detects |
+//! | inconsistent | consistent, or else what makes the order impossible |
+//! | unreadable, not repeatable, stays down | consistent |
+//! | will not start | consistent, durable, or a recovery bound |
+//! | hung | a recovery bound, consistent or durable |
+//! | too slow | a recovery bound |
+//!
+//! A demanded promise is cited only where the target kept its own.
+
+mod facts;
+mod held;
+mod losses;
+mod order;
+mod puzzle;
+mod search;
+mod served;
+mod service;
+mod words;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Call, FailureClass, Finding, FindingKind, Guarantee, History, Observed, Outcome, Promise,
+    Stamp, Start, TxnId, Verdict,
+};
+use facts::Facts;
+use held::Held;
+use puzzle::Puzzle;
+use search::Legality;
+
+/// What a trial says about the target's promises.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// The verdict: any but [`Verdict::HarnessError`].
+    pub verdict: Verdict,
+    /// What stands behind a verdict other than broken: how the damage was detected, what was
+    /// seen where nothing is promised, why nothing was measured, which losses the promises allow.
+    /// Empty where there is nothing to say.
+    pub why: String,
+    /// One per cause, in the order: service, strange values, losses. Only with
+    /// [`Verdict::Broken`]. The fault is left empty.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that was seen and should not be; a finding where a promise forbids it.
+struct Trouble {
+    kind: FindingKind,
+    /// The promise it breaks.
+    promise: Option<Promise>,
+    /// For a finding: a whole sentence without full stop.
+    sentence: String,
+    /// For a summary: what was seen, in a few words.
+    brief: String,
+    txn: Option<TxnId>,
+    key: Option<String>,
+    ack: Option<Stamp>,
+}
+
+/// All that one look at a trial gives.
+struct Examination {
+    troubles: Vec<Trouble>,
+    /// What the target said about damage that is real.
+    detections: Vec<String>,
+    /// True when the search for an order was given up.
+    undecided: bool,
+}
+
+/// Judges a trial.
+///
+/// `promises` are the target's own and the demanded ones; those for other classes of failure than
+/// `class` are passed over. `crash` is the moment of the failure, from which durability within a
+/// time or but for the last acks is counted; the end of the history when none.
+/// `recovery_bound` is demanded on top, whatever is promised for `class`.
+///
+/// Acknowledged transactions must be there as far as a durability promise says: see
+/// [`crate::Durability`]. Those with no outcome, or an [`Outcome::Info`], may be there or not, and
+/// may take effect at any time after they were invoked. Failed and aborted ones must not be.
+pub fn judge(
+    history: &History,
+    observed: &Observed,
+    promises: &[Promise],
+    class: FailureClass,
+    crash: Option<Stamp>,
+    recovery_bound: Option<Duration>,
+) -> Judgement {
+    let without_findings = |verdict, why: String| Judgement {
+        verdict,
+        why,
+        findings: Vec::new(),
+    };
+    if !anything_acknowledged(history) {
+        return without_findings(Verdict::NotMeasured, "nothing was acknowledged".into());
+    }
+    let held = Held::new(promises, class, recovery_bound);
+    let seen = examine(history, observed, &held, crash);
+    let findings: Vec<Finding> = seen.troubles.into_iter().filter_map(finding).collect();
+    if !findings.is_empty() {
+        return Judgement {
+            verdict: Verdict::Broken,
+            why: String::new(),
+            findings,
+        };
+    }
+    // What a perfect store would not have shown is told even where nothing forbids it.
+    let perfect = examine(history, observed, &Held::everything(class), crash);
+    let mut allowed: Vec<String> = seen.detections.clone();
+    allowed.extend(perfect.troubles.into_iter().map(|trouble| trouble.brief));
+    let allowed = allowed.join(", ");
+    if !promises.iter().any(|p| p.classes.contains(&class)) {
+        let allowed = if allowed.is_empty() {
+            "nothing wrong".into()
+        } else {
+            allowed
+        };
+        let why = format!(
+            "nothing is promised for {}; seen: {allowed}",
+            words::class(class)
+        );
+        return without_findings(Verdict::NoPromise, why);
+    }
+    if !seen.detections.is_empty() {
+        return without_findings(Verdict::Detected, allowed);
+    }
+    match (&observed.start, &observed.state) {
+        (Start::Started, None) => {
+            without_findings(Verdict::NotMeasured, "nothing was read back".into())
+        }
+        (Start::Started, Some(Ok(_))) if seen.undecided => without_findings(
+            Verdict::NotMeasured,
+            "too many deletes were under way at once to tell whether the state is legal".into(),
+        ),
+        (Start::Started, Some(Ok(_))) if allowed.is_empty() => {
+            without_findings(Verdict::Pass, String::new())
+        }
+        (Start::Started, Some(Ok(_))) => without_findings(
+            Verdict::Pass,
+            format!("no promise forbids what was seen: {allowed}"),
+        ),
+        // There was no data to hold to the promises, and none of them is about that.
+        _ => {
+            let why = format!(
+                "no promise for {} is about this: {allowed}",
+                words::class(class)
+            );
+            without_findings(Verdict::NoPromise, why)
+        }
+    }
+}
+
+/// Whether a transaction was acknowledged that leaves something behind.
+fn anything_acknowledged(history: &History) -> bool {
+    history.entries.iter().any(|e| {
+        matches!(&e.call, Call::Txn(txn) if !txn.abort) && matches!(e.done, Some((_, Outcome::Ok)))
+    })
+}
+
+/// Looks at a trial with these promises in mind.
+fn examine(
+    history: &History,
+    observed: &Observed,
+    held: &Held,
+    crash: Option<Stamp>,
+) -> Examination {
+    let service = service::service(observed, held);
+    let mut seen = Examination {
+        troubles: service.troubles,
+        detections: service.detections,
+        undecided: false,
+    };
+    let Some(Ok(state)) = &observed.state else {
+        return seen;
+    };
+    let facts = Facts::new(history, state);
+    let strange = served::strange_values(&facts, held);
+    let obliged = held.obliged(&facts, history, crash, &observed.damage);
+    let atomic = held.first(|g| g == Guarantee::Atomic).is_some();
+    let prefix = held.first(|g| g == Guarantee::Prefix).is_some();
+    let puzzle = Puzzle::new(&facts, atomic, prefix, |txn| obliged[txn].is_some());
+    let mut losses = losses::losses(&puzzle, held, &obliged);
+    if losses.is_empty() && !strange.iter().any(|trouble| trouble.promise.is_some()) {
+        match puzzle.solve() {
+            Legality::Legal => {}
+            Legality::Undecided => seen.undecided = true,
+            Legality::Illegal(why) => {
+                let promise = held.broken_by(FindingKind::Inconsistent).cloned();
+                losses.push(losses::contradiction(&puzzle, promise, &why));
+            }
+        }
+    }
+    // Wrong data that is served was not detected, whatever the target says besides. Data that is
+    // not served and reported as damaged was.
+    if !seen.detections.is_empty() {
+        losses.clear();
+        seen.undecided = false;
+    }
+    seen.troubles.extend(strange);
+    seen.troubles.extend(losses);
+    seen
+}
+
+/// The finding that a trouble is, where a promise forbids it.
+fn finding(trouble: Trouble) -> Option<Finding> {
+    let promise = trouble.promise?;
+    let mut sentence = trouble.sentence;
+    if promise.demanded {
+        sentence += "; the target never promised this, ";
+        sentence += &promise.source;
+        sentence += " demanded it";
+    }
+    Some(Finding {
+        kind: trouble.kind,
+        sentence,
+        promise,
+        fault: String::new(),
+        txn: trouble.txn,
+        key: trouble.key,
+        ack: trouble.ack,
+    })
+}

@@ -1,0 +1,156 @@
+//! Served values: data that must not be there, whatever happened to the rest.
+
+use super::Trouble;
+use super::facts::{Fact, Facts, Fate, Origin, Place, Strange};
+use super::held::Held;
+use super::words;
+use crate::{FindingKind, Value, Write};
+
+/// The strange values of the state, one trouble per cause.
+pub(super) fn strange_values(facts: &Facts<'_>, held: &Held) -> Vec<Trouble> {
+    let mut groups: Vec<(Cause, Vec<&Strange<'_>>)> = Vec::new();
+    for strange in &facts.strange {
+        let cause = Cause::of(facts, strange);
+        match groups.iter_mut().find(|(c, _)| *c == cause) {
+            Some((_, members)) => members.push(strange),
+            None => groups.push((cause, vec![strange])),
+        }
+    }
+    groups
+        .iter()
+        .map(|(cause, members)| trouble(facts, held, *cause, members[0], members.len()))
+        .collect()
+}
+
+/// What strange values have in common.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Aborted,
+    Failed,
+    UnknownKey,
+    Wrong,
+}
+
+impl Cause {
+    fn of(facts: &Facts<'_>, strange: &Strange<'_>) -> Self {
+        match strange.origin {
+            Origin::Forbidden(place) if facts.txns[place.txn].fate == Fate::Aborted => {
+                Self::Aborted
+            }
+            Origin::Forbidden(_) => Self::Failed,
+            Origin::UnknownKey => Self::UnknownKey,
+            Origin::OtherKey(_) | Origin::NoWrite => Self::Wrong,
+        }
+    }
+}
+
+/// The trouble of `n` strange values with one cause.
+fn trouble(facts: &Facts<'_>, held: &Held, cause: Cause, first: &Strange<'_>, n: usize) -> Trouble {
+    let (txn, why) = origin(facts, first);
+    let (kind, brief, many) = match cause {
+        Cause::Aborted => (
+            FindingKind::Phantom,
+            format!(
+                "served {} of aborted transactions",
+                words::count(n, "value")
+            ),
+            format!("{n} keys hold values of transactions that were rolled back"),
+        ),
+        Cause::Failed => (
+            FindingKind::Phantom,
+            format!(
+                "served {} of refused transactions",
+                words::count(n, "value")
+            ),
+            format!("{n} keys hold values of transactions that were refused"),
+        ),
+        Cause::UnknownKey => (
+            FindingKind::Phantom,
+            format!("served {} that nobody wrote", words::count(n, "key")),
+            format!("{n} keys are there that nobody ever wrote"),
+        ),
+        Cause::Wrong => (
+            FindingKind::WrongValue,
+            format!("served {}", words::count(n, "wrong value")),
+            format!("{n} keys hold values that nobody wrote to them"),
+        ),
+    };
+    let one = format!(
+        "key {} holds {}, {why}",
+        words::message(first.key),
+        words::value(first.found)
+    );
+    Trouble {
+        promise: held.broken_by(kind).cloned(),
+        kind,
+        sentence: if n == 1 {
+            one
+        } else {
+            format!("{many}; the first: {one}")
+        },
+        brief,
+        txn: txn.map(|txn| facts.txns[txn].txn.id),
+        key: Some(first.key.to_owned()),
+        ack: txn.and_then(|txn| facts.txns[txn].ack),
+    }
+}
+
+/// The transaction that a strange value points at, and what is wrong with it, as a clause.
+fn origin(facts: &Facts<'_>, strange: &Strange<'_>) -> (Option<usize>, String) {
+    match strange.origin {
+        Origin::Forbidden(place) => {
+            let fact = &facts.txns[place.txn];
+            let why = format!("the value of {}, {}", words::txn(fact), words::fate(fact));
+            (Some(place.txn), why)
+        }
+        Origin::UnknownKey => (None, "but nobody ever wrote that key".into()),
+        Origin::OtherKey(place) => {
+            let fact = &facts.txns[place.txn];
+            let key = &fact.txn.ops[place.op].key;
+            (
+                Some(place.txn),
+                format!("which {} wrote to key {key}", words::txn(fact)),
+            )
+        }
+        Origin::NoWrite => claimed(facts, strange).unwrap_or_else(|| {
+            let txn = last_writer(facts, strange.key);
+            (txn, "which no write of the trial carries".into())
+        }),
+    }
+}
+
+/// The transaction that a value claims to come from, and how it differs from what that wrote.
+fn claimed(facts: &Facts<'_>, strange: &Strange<'_>) -> Option<(Option<usize>, String)> {
+    let (id, op) = Value::claimed(strange.found)?;
+    let txn = facts.by_id(id)?;
+    let Write::Put(written) = &facts.txns[txn].txn.ops.get(op)?.write else {
+        return None;
+    };
+    Some((Some(txn), differs(&facts.txns[txn], written, strange.found)))
+}
+
+/// How a value differs from what the transaction wrote that it claims to come from.
+fn differs(fact: &Fact<'_>, written: &str, found: &str) -> String {
+    let same = written
+        .bytes()
+        .zip(found.bytes())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let (txn, whole) = (words::txn(fact), written.len());
+    if same == found.len() {
+        format!("which is only the first {same} of the {whole} bytes that {txn} wrote")
+    } else if same == whole {
+        format!("which goes on after the {whole} bytes that {txn} wrote")
+    } else {
+        format!("which differs from the {whole} bytes that {txn} wrote from byte {same} on")
+    }
+}
+
+/// The transaction whose value the key should most likely hold.
+fn last_writer(facts: &Facts<'_>, key: &str) -> Option<usize> {
+    let writers = &facts.keys.iter().find(|k| k.name == key)?.writers;
+    let put = |place: &&Place| {
+        facts.txns[place.txn].fate == Fate::Acked && matches!(facts.write(**place), Write::Put(_))
+    };
+    writers.iter().rev().find(put).map(|place| place.txn)
+}

@@ -1,0 +1,122 @@
+//! Words: how sentences name transactions, acks, values and times.
+
+use std::time::Duration;
+
+use super::facts::{Fact, Fate};
+use crate::{FailureClass, Stamp};
+
+/// The longest value that is shown whole, in characters; of longer ones, this much.
+const VALUE_SHOWN: usize = 24;
+
+/// The longest message of a target that is shown whole, in characters.
+const MESSAGE_SHOWN: usize = 300;
+
+/// "transaction t17 of client 0".
+pub(super) fn txn(fact: &Fact<'_>) -> String {
+    format!("transaction t{} of client {}", fact.txn.id, fact.txn.client)
+}
+
+/// "812 ms into the trial (trace 4411)".
+pub(super) fn moment(at: Stamp) -> String {
+    format!(
+        "{} ms into the trial (trace {})",
+        at.nanos / 1_000_000,
+        at.seq
+    )
+}
+
+/// What came of a transaction: "acknowledged 812 ms into the trial (trace 4411)".
+pub(super) fn fate(fact: &Fact<'_>) -> String {
+    match (fact.fate, fact.ack) {
+        (Fate::Acked, Some(ack)) => format!("acknowledged {}", moment(ack)),
+        (Fate::Acked | Fate::Open, _) => "whose outcome is unknown".into(),
+        (Fate::Aborted, _) => "which was rolled back".into(),
+        (Fate::Failed, _) => "which was refused".into(),
+    }
+}
+
+/// A value on one line, cut short, with its size when it was cut.
+pub(super) fn value(text: &str) -> String {
+    let short = cut(text, VALUE_SHOWN);
+    if short.len() == text.len() && short == text {
+        format!("'{text}'")
+    } else {
+        format!("'{short}' ({} bytes)", text.len())
+    }
+}
+
+/// What a target said, on one line, cut short.
+pub(super) fn message(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.is_empty() {
+        "no message".into()
+    } else {
+        cut(&line, MESSAGE_SHOWN)
+    }
+}
+
+/// The beginning of a text, with control characters made visible.
+fn cut(text: &str, most: usize) -> String {
+    let mut short = String::new();
+    for (i, c) in text.chars().enumerate() {
+        if i == most {
+            short.push('…');
+            break;
+        }
+        if c.is_control() {
+            short.extend(c.escape_default())
+        } else {
+            short.push(c)
+        }
+    }
+    short
+}
+
+/// "850 ms" or "2.50 s".
+pub(super) fn time(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) {
+        format!("{} ms", duration.as_millis())
+    } else {
+        format!("{:.2} s", duration.as_secs_f64())
+    }
+}
+
+/// "1 value", "3 values": regular plurals.
+pub(super) fn count(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// "power loss": a class of failure in a sentence.
+pub(super) fn class(class: FailureClass) -> &'static str {
+    match class {
+        FailureClass::ProcessCrash => "a process crash",
+        FailureClass::PowerLoss => "a power loss",
+        FailureClass::CleanStop => "a clean stop",
+        FailureClass::DiskFull => "a full disk",
+        FailureClass::IoError => "an I/O error",
+        FailureClass::Corruption => "corruption at rest",
+        FailureClass::Stall => "a stall",
+        FailureClass::OutOfMemory => "running out of memory",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_and_odd_texts_stay_on_one_short_line() {
+        assert_eq!(value("t1.0.abc"), "'t1.0.abc'");
+        assert_eq!(value("a\nb"), "'a\\nb' (3 bytes)");
+        assert_eq!(
+            value(&"x".repeat(300)),
+            format!("'{}…' (300 bytes)", "x".repeat(24))
+        );
+        assert_eq!(message(" it\n failed "), "it failed");
+        assert_eq!(message("\n"), "no message");
+        assert_eq!(message(&"x".repeat(301)).chars().count(), 301);
+        assert_eq!(time(Duration::from_millis(2500)), "2.50 s");
+        assert_eq!(time(Duration::from_micros(900)), "0 ms");
+        assert_eq!(count(1, "value"), "1 value");
+    }
+}

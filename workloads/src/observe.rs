@@ -1,0 +1,74 @@
+//! What was seen of a target after the trouble: how it started again, and what it read back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// All that a target holds, or why it could not be read.
+pub type ReadBack = Result<BTreeMap<String, String>, String>;
+
+/// What was seen of a target after a failure and the restarts that followed it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Observed {
+    /// How the first restart ended (or, where nothing had to be restarted, how the target stood).
+    pub start: Start,
+    /// From spawning it to its first correct answer; none where it gave none or was not timed.
+    pub recovery: Option<Duration>,
+    /// What it held after the first restart; none when it was not asked.
+    pub state: Option<ReadBack>,
+    /// What its own integrity check said (`Err`: its words); none when it was not asked.
+    pub integrity: Option<Result<(), String>>,
+    /// What it held after a second restart with no writes in between (`Err`: it refused, with its
+    /// words); none when there was no second restart.
+    pub second: Option<ReadBack>,
+    /// Its words when it still refused to work after the trouble was over (space freed, device
+    /// healthy); none when it worked or was not asked.
+    pub stays_down: Option<String>,
+    /// What the failure did to data at rest.
+    pub damage: Damage,
+}
+
+impl Observed {
+    /// A target that started again and held this.
+    pub fn holding(state: BTreeMap<String, String>) -> Self {
+        Self {
+            state: Some(Ok(state)),
+            ..Self::default()
+        }
+    }
+}
+
+/// How a start ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// It takes calls.
+    #[default]
+    Started,
+    /// It ended before it took calls.
+    Refused {
+        /// Its words, or its exit code.
+        message: String,
+    },
+    /// It neither took calls nor ended.
+    Hung {
+        /// How long it was waited for.
+        waited: Duration,
+    },
+}
+
+/// What a failure did to data at rest, which no target can undo where it holds one copy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Damage {
+    /// Nothing: all that was made durable is still on the device and can be read.
+    #[default]
+    None,
+    /// The only copy of something durable was changed or cannot be read.
+    SingleCopy {
+        /// What was done to what, in words.
+        description: String,
+    },
+}
