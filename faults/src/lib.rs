@@ -1,6 +1,7 @@
 //! How storage and processes fail.
 #![allow(missing_docs)]
 
+pub mod capability;
 pub mod crashfs;
 pub mod fault;
 pub mod inject;

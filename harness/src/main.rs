@@ -1,2 +1,69 @@
 //! plugpull: pulls the plug on a storage program and says whether it kept its promises.
-fn main() {}
+
+mod cli;
+mod command;
+mod keep;
+mod pin;
+mod seed;
+mod trial;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use plugpull_faults::sandbox;
+use plugpull_targets::worker;
+
+use cli::{Cli, Command};
+
+/// Everything kept.
+pub(crate) const KEPT: u8 = 0;
+/// The user asked for something that cannot be: nothing was started.
+pub(crate) const WRONG_USE: u8 = 2;
+/// plugpull itself failed.
+pub(crate) const FAILED: u8 = 3;
+
+fn main() -> ExitCode {
+    if let Some(code) = hidden() {
+        return ExitCode::from(code);
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { WRONG_USE } else { KEPT };
+            // Nobody may be listening; there is nothing else to say then.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let result = match cli.command {
+        Command::Run(args) => command::run::run(&args),
+        Command::Doctor => command::doctor::run(),
+        Command::Targets(args) => command::targets::run(&args),
+        Command::Faults => command::faults::run(),
+        Command::Exec(args) => command::exec::run(&args),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let usage = error.downcast_ref::<command::WrongUse>().is_some();
+            eprintln!("plugpull: {error:#}");
+            ExitCode::from(if usage { WRONG_USE } else { FAILED })
+        }
+    }
+}
+
+/// What plugpull does when it starts itself again: the sandbox's janitor, an embedded target, the
+/// ballast of a full disk. None of them takes options, and none may start a thread before it is
+/// known.
+fn hidden() -> Option<u8> {
+    let mut args = std::env::args();
+    let name = args.nth(1)?;
+    let rest = || args.collect::<Vec<String>>();
+    let code = match name.as_str() {
+        sandbox::SANDBOX_ARG => sandbox::sandbox_main(&rest()),
+        worker::WORKER => worker::worker_main(&rest()),
+        trial::ballast::FILL => trial::ballast::main(&rest()),
+        _ => return None,
+    };
+    Some(u8::try_from(code).unwrap_or(FAILED))
+}

@@ -22,4 +22,4 @@ pub use progress::Progress;
 pub use report::{FaultRow, Recovery, Report, ReportedFinding, SCHEMA, TargetInfo, Trial};
 pub use summary::{Plan, ReportBuilder, exit_code};
 pub use table::{SHOWN_FINDINGS, TableReporter, render};
-pub use words::{duration_words, guarantee_words, kind_words, verdict_words};
+pub use words::{class_words, duration_words, guarantee_words, kind_words, verdict_words};

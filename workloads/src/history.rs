@@ -112,16 +112,19 @@ impl Recorder {
         state.history.entries.len() - 1
     }
 
-    /// Notes what came back from the call at `index`, now. After [`Recorder::crash`] an `Ok`
-    /// is kept as `Info`: it may have been sent after the machine had died.
-    pub fn complete(&self, index: usize, outcome: Outcome) {
+    /// Notes what came back from the call at `index`, now, and returns what was noted. After
+    /// [`Recorder::crash`] every answer is kept as `Info`: it may have been sent when the machine
+    /// had died already, and may be about a disk that was no more.
+    pub fn complete(&self, index: usize, outcome: Outcome) -> Outcome {
         let mut state = self.state.lock();
         let outcome = match outcome {
             Outcome::Ok if state.crashed => Outcome::Info("answered after the crash".into()),
+            Outcome::Fail(text) if state.crashed => Outcome::Info(text),
             other => other,
         };
         let now = self.clock.now();
-        state.history.entries[index].done = Some((now, outcome));
+        state.history.entries[index].done = Some((now, outcome.clone()));
+        outcome
     }
 
     /// From here on no ack counts, until [`Recorder::restarted`].

@@ -126,9 +126,20 @@ impl Content {
 
     /// How many more pages a write of `len` bytes at `offset` would take.
     pub fn pages_needed(&self, offset: u64, len: u64) -> u64 {
-        page_range(offset, len)
-            .filter(|n| matches!(self.slot(*n), Slot::Hole))
-            .count() as u64
+        // By chunk: a range may be far longer than the file.
+        let range = page_range(offset, len);
+        let first = range.start / CHUNK;
+        let there: u64 = self
+            .chunks
+            .range(first..range.end.div_ceil(CHUNK).max(first))
+            .map(|(index, chunk)| {
+                let base = index * CHUNK;
+                let from = range.start.saturating_sub(base).min(CHUNK) as usize;
+                let to = range.end.saturating_sub(base).min(CHUNK) as usize;
+                used(&chunk.slots[from..to])
+            })
+            .sum();
+        range.end - range.start - there
     }
 
     /// Writes `data` at `offset`, growing the file where it must, and returns what the log keeps.
@@ -203,19 +214,14 @@ impl Content {
         }
     }
 
-    /// Sets the length. Bytes behind it are dropped, and read as zeros if it grows again.
+    /// Sets the length. Bytes behind it are dropped, and read as zeros if it grows again; unless
+    /// it grows, space that was allocated behind it is given back.
     pub fn truncate(&mut self, size: u64) {
-        if size < self.size {
+        if size <= self.size {
             let first_gone = size.div_ceil(PAGE64);
             let gone = self.chunks.split_off(&(first_gone / CHUNK));
             for (index, chunk) in gone {
                 let keep_below = first_gone.saturating_sub(index * CHUNK).min(CHUNK);
-                let used = |slots: &[Slot]| {
-                    slots
-                        .iter()
-                        .filter(|slot| !matches!(slot, Slot::Hole))
-                        .count() as u64
-                };
                 self.pages -= used(&chunk.slots[keep_below as usize..]);
                 if used(&chunk.slots[..keep_below as usize]) > 0 {
                     let mut chunk = chunk;
@@ -244,23 +250,23 @@ impl Content {
     /// Makes a range read as zeros. Whole pages are given back (`punch`) or kept as unwritten
     /// space (not `punch`). The size does not change.
     pub fn zero(&mut self, offset: u64, len: u64, punch: bool) {
-        let end = offset.saturating_add(len);
+        let stop = offset.saturating_add(len);
         let mut at = offset;
-        // Nothing lies behind the last chunk, however far the range goes.
-        let last = self
-            .chunks
-            .keys()
-            .next_back()
-            .map_or(0, |c| (c + 1) * CHUNK * PAGE64);
-        let stop = if punch { end.min(last) } else { end };
         while at < stop {
             let within = (at % PAGE64) as usize;
             let n = ((stop - at) as usize).min(PAGE - within);
             let page = at / PAGE64;
-            // A page is whole also when the range ends at the end of the file.
-            let whole = within == 0 && (n == PAGE || at + n as u64 >= self.size);
+            // A page is whole also when the range goes on behind the end of the file
+            // (ext4_punch_hole, fs/ext4/inode.c).
+            let whole = within == 0 && (n == PAGE || at + n as u64 > self.size);
             match (self.slot(page), whole) {
-                (Slot::Hole, _) if punch => {}
+                (Slot::Hole, _) if punch => match self.next_used(page + 1) {
+                    Some(next) => {
+                        at = next * PAGE64;
+                        continue;
+                    }
+                    None => return,
+                },
                 (Slot::Hole, _) => {
                     *self.slot_mut(page) = Slot::Unwritten;
                     self.pages += 1;
@@ -310,11 +316,43 @@ impl Content {
         self.size = size;
     }
 
-    /// Drops whatever lies behind the size: a filesystem does not show it when the file grows.
+    /// Drops the bytes that lie behind the size: a filesystem does not show them when the file
+    /// grows. Space that was allocated there stays.
     pub fn settle(&mut self) {
-        let size = self.size;
-        self.size = u64::MAX;
-        self.truncate(size);
+        let behind = self.size.div_ceil(PAGE64);
+        for (index, chunk) in self.chunks.range_mut(behind / CHUNK..) {
+            let from = behind.saturating_sub(index * CHUNK) as usize;
+            if chunk.slots[from..].iter().any(|slot| matches!(slot, Slot::Data(_))) {
+                for slot in &mut Arc::make_mut(chunk).slots[from..] {
+                    if matches!(slot, Slot::Data(_)) {
+                        *slot = Slot::Hole;
+                        self.pages -= 1;
+                    }
+                }
+            }
+        }
+        if self.tail().iter().any(|byte| *byte != 0) {
+            let within = (self.size % PAGE64) as usize;
+            self.page_mut(self.size / PAGE64)[within..].fill(0);
+        }
+    }
+
+    /// True when no bytes lie behind the size.
+    pub fn is_settled(&self) -> bool {
+        let behind = self.size.div_ceil(PAGE64);
+        let hidden = self.chunks.range(behind / CHUNK..).any(|(index, chunk)| {
+            let from = behind.saturating_sub(index * CHUNK) as usize;
+            chunk.slots[from..].iter().any(|slot| matches!(slot, Slot::Data(_)))
+        });
+        !hidden && self.tail().iter().all(|byte| *byte == 0)
+    }
+
+    /// The bytes of the last page that lie behind the size.
+    fn tail(&self) -> &[u8] {
+        match (self.slot(self.size / PAGE64), (self.size % PAGE64) as usize) {
+            (Slot::Data(page), within) if within > 0 => &page[within..],
+            _ => &[],
+        }
     }
 
     fn slot(&self, page: u64) -> &Slot {
@@ -352,6 +390,11 @@ impl Content {
             Slot::Hole | Slot::Unwritten => unreachable!("the slot was made a page above"),
         }
     }
+}
+
+/// How many of the slots take space.
+fn used(slots: &[Slot]) -> u64 {
+    slots.iter().filter(|slot| !matches!(slot, Slot::Hole)).count() as u64
 }
 
 fn page_range(offset: u64, len: u64) -> std::ops::Range<u64> {

@@ -12,7 +12,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::content::PAGE;
 use super::log::{Log, Op};
-use super::tree::{Ino, Nanos, Tree, from_system_time};
+use super::node::{Ino, Nanos, from_system_time};
+use super::tree::Tree;
 use crate::inject::{BadSectors, Effect, Matcher, OpKind, PageOutcome, Rule, RuleId};
 
 /// The size of the filesystem when nothing else is said: 16 GiB.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::content::{Content, WriteData};
-use super::tree::{Attrs, Caller, Ino, NewNode, Tree};
+use super::node::{Attrs, Caller, Ino, NewNode};
+use super::tree::Tree;
 
 /// A change of the filesystem, or a sync.
 #[derive(Clone, Debug)]
@@ -208,10 +209,12 @@ pub struct Log {
 }
 
 impl Log {
-    /// An empty log over `base`. When the writes kept exceed `limit` bytes, the older half is
+    /// An empty log over `base`. When the records kept exceed `limit` bytes, the older half is
     /// folded into the base: it counts as written back, as a kernel does with old dirty pages
     /// (`vm.dirty_expire_centisecs`, 30 s by default).
-    pub fn new(base: Tree, began: Instant, first: u64, limit: u64) -> Self {
+    pub fn new(mut base: Tree, began: Instant, first: u64, limit: u64) -> Self {
+        // What has no name now never has one again, in no crash state either.
+        base.raw_drop_orphans();
         Self {
             base,
             records: Vec::new(),
@@ -224,17 +227,9 @@ impl Log {
 
     /// Appends what just happened.
     pub fn push(&mut self, pid: u32, path: Arc<str>, op: Op) {
-        if let Op::Write { data, .. } = &op {
-            self.bytes += data.len();
-        }
+        self.bytes += cost(&op);
         let nanos = self.nanos();
-        self.records.push(Record {
-            seq: self.next_seq(),
-            nanos,
-            pid,
-            path,
-            op,
-        });
+        self.records.push(Record { seq: self.next_seq(), nanos, pid, path, op });
         if self.bytes > self.limit {
             self.fold(self.records.len() / 2);
         }
@@ -266,18 +261,20 @@ impl Log {
     }
 
     /// Makes the first `count` records part of the base: all that they wrote counts as durable.
+    ///
+    /// Files whose last name is removed among them are dropped: they are in no crash state.
     pub fn fold(&mut self, count: usize) {
+        let count = count.min(self.records.len());
         for record in self.records.drain(..count) {
-            if let Op::Write { data, .. } = &record.op {
-                self.bytes -= data.len();
-            }
+            self.bytes -= cost(&record.op);
             apply(&mut self.base, &record);
         }
         self.first += count as u64;
     }
 }
 
-/// Applies a record whole to a tree, as if it had happened there.
+/// Applies a record whole to a tree, as if it had happened there, but for the links of folders
+/// and the times: [`Tree::settle`] counts the links, and crash states keep no times of writes.
 pub fn apply(tree: &mut Tree, record: &Record) {
     let resize = |tree: &mut Tree, ino, size, old_size| {
         if size != old_size {
@@ -297,7 +294,10 @@ pub fn apply(tree: &mut Tree, record: &Record) {
             tree.raw_entry(*parent, name, Some(*ino));
         }
         Op::Link { ino, parent, name } => tree.raw_entry(*parent, name, Some(*ino)),
-        Op::Unlink { parent, name, .. } => tree.raw_entry(*parent, name, None),
+        Op::Unlink { parent, name, ino, .. } => {
+            tree.raw_entry(*parent, name, None);
+            drop_nameless(tree, *ino);
+        }
         Op::Rename {
             from,
             to,
@@ -307,6 +307,9 @@ pub fn apply(tree: &mut Tree, record: &Record) {
         } => {
             tree.raw_entry(from.0, &from.1, replaced.filter(|_| *exchange));
             tree.raw_entry(to.0, &to.1, Some(*ino));
+            if let Some(replaced) = replaced.filter(|_| !exchange) {
+                drop_nameless(tree, replaced);
+            }
         }
         Op::Write { ino, data, .. } => {
             tree.raw_content(*ino, |content: &mut Content| {
@@ -314,11 +317,9 @@ pub fn apply(tree: &mut Tree, record: &Record) {
                 content.set_size_only(content.size().max(data.end()));
             });
         }
-        Op::Truncate {
-            ino,
-            size,
-            old_size,
-        } => resize(tree, *ino, *size, *old_size),
+        Op::Truncate { ino, size, .. } => {
+            tree.raw_content(*ino, |content| content.truncate(*size));
+        }
         Op::Allocate {
             ino,
             offset,
@@ -345,4 +346,20 @@ pub fn apply(tree: &mut Tree, record: &Record) {
         }
         Op::Sync { .. } | Op::SyncFailed { .. } => {}
     }
+}
+
+/// After a name was taken away: a file with others stays.
+fn drop_nameless(tree: &mut Tree, ino: Ino) {
+    if tree.get(ino).is_ok_and(|inode| inode.is_dir() || inode.nlink == 0) {
+        tree.raw_drop(ino);
+    }
+}
+
+/// About how much memory a record takes, in bytes.
+fn cost(op: &Op) -> u64 {
+    let data = match op {
+        Op::Write { data, .. } => data.len(),
+        _ => 0,
+    };
+    size_of::<Record>() as u64 + data
 }

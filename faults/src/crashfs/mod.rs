@@ -3,14 +3,20 @@
 mod content;
 mod fs;
 mod log;
+#[cfg(test)]
+mod model_test;
+mod node;
+mod ops;
+mod raw;
 mod serve;
 mod tree;
 
 pub use content::{Content, PAGE, WriteData};
-pub use fs::{Control, CrashFs, Space};
+pub use fs::{Control, CrashFs, Held, Space};
 pub use log::{Log, Op, Record, apply};
 pub use serve::serve;
-pub use tree::{
-    Attrs, Caller, Dir, DirEntry, FILE_MAX, Ino, Inode, Nanos, NewNode, Node, ROOT, RenameMode,
-    Tree,
+pub use node::{
+    Attrs, Caller, Dir, DirEntry, FILE_MAX, Ino, Inode, NAME_MAX, Nanos, NewNode, Node, ROOT,
+    RenameMode,
 };
+pub use tree::Tree;

@@ -24,12 +24,10 @@ use nix::errno::Errno;
 
 use super::content::PAGE;
 use super::fs::{CrashFs, FOR_EVER, State, wall_clock};
-use super::log::Op;
-use super::tree::{
-    Attrs, Caller, FILE_MAX, Ino, Inode, NAME_MAX, NewNode, Node, RenameMode, from_system_time,
+use super::node::{
+    Attrs, Caller, Ino, Inode, NAME_MAX, NewNode, Node, RenameMode, from_system_time,
     to_system_time,
 };
-use crate::inject::OpKind;
 
 /// The largest write that the kernel sends at once.
 const MAX_WRITE: u32 = 1 << 20;
@@ -128,306 +126,17 @@ fn answer_empty(result: Result<(), Errno>, reply: ReplyEmpty) {
 }
 
 impl Server {
-    fn create(
+    fn make(
         &self,
         req: &Request,
-        parent: INodeNo,
-        name: &OsStr,
+        place: (INodeNo, &OsStr),
         node: NewNode,
         mode: u32,
         reply: ReplyEntry,
     ) {
-        let owner = caller(req);
-        let mut state = match self.fs.admit(OpKind::Create, parent.0, Some(name)) {
-            Ok(state) => state,
-            Err(errno) => return reply.error(fail(errno)),
-        };
-        let takes_space = matches!(node, NewNode::Dir);
-        if takes_space && state.free_pages() == 0 {
-            state.full_hits += 1;
-            return reply.error(fail(Errno::ENOSPC));
-        }
-        let created = state.tree.create(parent.0, name, &node, mode, owner);
-        if let Ok(ino) = created {
-            // The owner and mode that the new inode really has: its folder may have its say.
-            let (mode, owner) = state
-                .tree
-                .get(ino)
-                .map(|i| {
-                    (
-                        i.mode,
-                        Caller {
-                            uid: i.uid,
-                            gid: i.gid,
-                            now: owner.now,
-                        },
-                    )
-                })
-                .unwrap_or((mode, owner));
-            let name = name.to_owned();
-            let op = Op::Create {
-                parent: parent.0,
-                name,
-                ino,
-                node,
-                mode,
-                owner,
-            };
-            state.record(req.pid(), ino, op);
-        }
-        answer_entry(&mut state, created, reply);
+        let made = self.fs.make(req.pid(), caller(req), (place.0.0, place.1), node, mode);
+        answer_entry(&mut self.fs.lock(), made, reply);
     }
-
-    fn remove(&self, req: &Request, parent: INodeNo, name: &OsStr, dir: bool) -> Result<(), Errno> {
-        let mut state = self.fs.admit(OpKind::Unlink, parent.0, Some(name))?;
-        let path = state.tree.path_of(parent.0, name);
-        let now = wall_clock();
-        let ino = if dir {
-            state.tree.rmdir(parent.0, name, now)?
-        } else {
-            state.tree.unlink(parent.0, name, now)?
-        };
-        let op = Op::Unlink {
-            parent: parent.0,
-            name: name.to_owned(),
-            ino,
-            dir,
-        };
-        state.log.push(req.pid(), path, op);
-        Ok(())
-    }
-
-    fn move_name(
-        &self,
-        req: &Request,
-        from: (INodeNo, &OsStr),
-        to: (INodeNo, &OsStr),
-        flags: RenameFlags,
-    ) -> Result<(), Errno> {
-        let mode = if flags.contains(RenameFlags::RENAME_EXCHANGE) {
-            RenameMode::Exchange
-        } else if flags.contains(RenameFlags::RENAME_NOREPLACE) {
-            RenameMode::NoReplace
-        } else if flags.is_empty() {
-            RenameMode::Replace
-        } else {
-            return Err(Errno::EINVAL);
-        };
-        let mut state = self.fs.admit(OpKind::Rename, to.0.0, Some(to.1))?;
-        let path: Arc<str> = format!(
-            "{} -> {}",
-            state.tree.path_of(from.0.0, from.1),
-            state.tree.path_of(to.0.0, to.1)
-        )
-        .into();
-        let (ino, other) =
-            state
-                .tree
-                .rename((from.0.0, from.1), (to.0.0, to.1), mode, wall_clock())?;
-        let op = Op::Rename {
-            from: (from.0.0, from.1.to_owned()),
-            to: (to.0.0, to.1.to_owned()),
-            ino,
-            replaced: other,
-            exchange: mode == RenameMode::Exchange,
-        };
-        state.log.push(req.pid(), path, op);
-        Ok(())
-    }
-
-    fn write_bytes(
-        &self,
-        pid: u32,
-        ino: INodeNo,
-        offset: u64,
-        mut data: &[u8],
-    ) -> Result<u32, Errno> {
-        let mut state = self.fs.admit(OpKind::Write, ino.0, None)?;
-        let end = offset.checked_add(data.len() as u64).ok_or(Errno::EFBIG)?;
-        if end > FILE_MAX {
-            return Err(Errno::EFBIG);
-        }
-        let free = state.free_pages();
-        // At most two pages more than the data fills: only then is an exact count worth it.
-        if (data.len() / PAGE) as u64 + 2 > free {
-            let content = state.tree.content(ino.0)?;
-            let fits = longest_fit(content, offset, data.len(), free);
-            if fits < data.len() {
-                state.full_hits += 1;
-                if fits == 0 {
-                    return Err(Errno::ENOSPC);
-                }
-                data = &data[..fits];
-            }
-        }
-        if !state.bad.is_empty() || !state.flipped.is_empty() {
-            state.bad.rewritten(ino.0, offset, end);
-            state.flipped.rewritten(ino.0, offset, end);
-        }
-        let now = wall_clock();
-        let old_size = state.tree.content(ino.0)?.size();
-        let kept = state
-            .tree
-            .change(ino.0, |content| content.write(offset, data))?;
-        let inode = state.tree.get_mut(ino.0)?;
-        inode.mtime = now;
-        inode.ctime = now;
-        let path = inode.path.clone();
-        state.log.push(
-            pid,
-            path,
-            Op::Write {
-                ino: ino.0,
-                data: kept,
-                old_size,
-            },
-        );
-        Ok(data.len() as u32)
-    }
-
-    fn set_size(&self, pid: u32, ino: INodeNo, size: u64) -> Result<(), Errno> {
-        let mut state = self.fs.admit(OpKind::Truncate, ino.0, None)?;
-        if size > FILE_MAX {
-            return Err(Errno::EFBIG);
-        }
-        let old_size = state.tree.content(ino.0)?.size();
-        state.tree.change(ino.0, |content| content.truncate(size))?;
-        let now = wall_clock();
-        let inode = state.tree.get_mut(ino.0)?;
-        inode.mtime = now;
-        inode.ctime = now;
-        state.record(
-            pid,
-            ino.0,
-            Op::Truncate {
-                ino: ino.0,
-                old_size,
-                size,
-            },
-        );
-        Ok(())
-    }
-
-    fn set_attrs(&self, pid: u32, ino: INodeNo, attrs: Attrs) -> Result<(), Errno> {
-        let mut state = self.fs.admit(OpKind::SetAttr, ino.0, None)?;
-        let now = wall_clock();
-        state.tree.set_attrs(ino.0, attrs, now)?;
-        let attrs = Attrs {
-            ctime: attrs.ctime.or(Some(now)),
-            ..attrs
-        };
-        state.record(pid, ino.0, Op::SetAttrs { ino: ino.0, attrs });
-        Ok(())
-    }
-
-    fn allocate(
-        &self,
-        req: &Request,
-        ino: INodeNo,
-        offset: u64,
-        len: u64,
-        mode: i32,
-    ) -> Result<(), Errno> {
-        let keep_size = mode & libc::FALLOC_FL_KEEP_SIZE != 0;
-        let punch = mode & libc::FALLOC_FL_PUNCH_HOLE != 0;
-        let zero = mode & libc::FALLOC_FL_ZERO_RANGE != 0;
-        let known =
-            libc::FALLOC_FL_KEEP_SIZE | libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_ZERO_RANGE;
-        if mode & !known != 0 || (punch && (zero || !keep_size)) {
-            return Err(Errno::EOPNOTSUPP);
-        }
-        if len == 0 {
-            return Err(Errno::EINVAL);
-        }
-        let end = offset.checked_add(len).ok_or(Errno::EFBIG)?;
-        if end > FILE_MAX {
-            return Err(Errno::EFBIG);
-        }
-        let mut state = self.fs.admit(OpKind::Allocate, ino.0, None)?;
-        let content = state.tree.content(ino.0)?;
-        let old_size = content.size();
-        let size = if keep_size {
-            old_size
-        } else {
-            old_size.max(end)
-        };
-        if !punch && len.div_ceil(PAGE as u64) + 2 > state.free_pages() {
-            let needed = state.tree.content(ino.0)?.pages_needed(offset, len);
-            if needed > state.free_pages() {
-                state.full_hits += 1;
-                return Err(Errno::ENOSPC);
-            }
-        }
-        state.tree.change(ino.0, |content| {
-            if punch || zero {
-                content.zero(offset, len, punch);
-            } else {
-                content.allocate(offset, len);
-            }
-            if size != old_size {
-                content.truncate(size);
-            }
-        })?;
-        let now = wall_clock();
-        let inode = state.tree.get_mut(ino.0)?;
-        inode.ctime = now;
-        if punch || zero || size != old_size {
-            inode.mtime = now;
-        }
-        let ino = ino.0;
-        let op = if punch || zero {
-            Op::Zero {
-                ino,
-                offset,
-                len,
-                punch,
-                old_size,
-                size,
-            }
-        } else {
-            Op::Allocate {
-                ino,
-                offset,
-                len,
-                old_size,
-                size,
-            }
-        };
-        state.record(req.pid(), ino, op);
-        Ok(())
-    }
-
-    fn sync(&self, req: &Request, ino: INodeNo, data_only: bool, dir: bool) -> Result<(), Errno> {
-        let kind = if dir { OpKind::SyncDir } else { OpKind::Sync };
-        let mut state = self.fs.admit(kind, ino.0, None)?;
-        state.record(
-            req.pid(),
-            ino.0,
-            Op::Sync {
-                ino: ino.0,
-                data_only,
-                dir,
-            },
-        );
-        Ok(())
-    }
-}
-
-/// How many bytes of a write fit into `free` more pages: a filesystem that runs full in the
-/// middle of a write writes what fits.
-fn longest_fit(content: &super::Content, offset: u64, len: usize, mut free: u64) -> usize {
-    let mut fits = 0;
-    while fits < len {
-        let at = offset + fits as u64;
-        let n = (PAGE - (at % PAGE as u64) as usize).min(len - fits);
-        let needs = content.pages_needed(at, n as u64);
-        if needs > free {
-            break;
-        }
-        free -= needs;
-        fits += n;
-    }
-    fits
 }
 
 impl Filesystem for Server {
@@ -498,14 +207,14 @@ impl Filesystem for Server {
             mtime: mtime.map(time),
             ctime: ctime.map(from_system_time),
         };
-        let sized = size.map_or(Ok(()), |size| self.set_size(req.pid(), ino, size));
+        let sized = size.map_or(Ok(()), |size| self.fs.set_size(req.pid(), ino.0, size));
         let changed = sized.and_then(|()| {
             // A truncation carries its own times; recording them again would say nothing.
             let only_size = size.is_some() && mode.is_none() && uid.is_none() && gid.is_none();
             if only_size || attrs == Attrs::default() {
                 return Ok(());
             }
-            self.set_attrs(req.pid(), ino, attrs)
+            self.fs.set_attrs(req.pid(), ino.0, attrs)
         });
         match changed {
             Ok(()) => self.getattr(req, ino, None, reply),
@@ -535,7 +244,7 @@ impl Filesystem for Server {
             libc::S_IFREG | 0 => NewNode::File,
             _ => NewNode::Special { rdev },
         };
-        self.create(req, parent, name, node, mode, reply);
+        self.make(req, (parent, name), node, mode, reply);
     }
 
     fn mkdir(
@@ -547,7 +256,7 @@ impl Filesystem for Server {
         _umask: u32,
         reply: ReplyEntry,
     ) {
-        self.create(req, parent, name, NewNode::Dir, mode, reply);
+        self.make(req, (parent, name), NewNode::Dir, mode, reply);
     }
 
     fn symlink(
@@ -559,15 +268,15 @@ impl Filesystem for Server {
         reply: ReplyEntry,
     ) {
         let node = NewNode::Symlink(target.as_os_str().to_owned());
-        self.create(req, parent, link_name, node, 0o777, reply);
+        self.make(req, (parent, link_name), node, 0o777, reply);
     }
 
     fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        answer_empty(self.remove(req, parent, name, false), reply);
+        answer_empty(self.fs.remove(req.pid(), (parent.0, name), false), reply);
     }
 
     fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        answer_empty(self.remove(req, parent, name, true), reply);
+        answer_empty(self.fs.remove(req.pid(), (parent.0, name), true), reply);
     }
 
     fn rename(
@@ -580,10 +289,17 @@ impl Filesystem for Server {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        answer_empty(
-            self.move_name(req, (parent, name), (newparent, newname), flags),
-            reply,
-        );
+        let mode = if flags.is_empty() {
+            RenameMode::Replace
+        } else if flags == RenameFlags::RENAME_NOREPLACE {
+            RenameMode::NoReplace
+        } else if flags == RenameFlags::RENAME_EXCHANGE {
+            RenameMode::Exchange
+        } else {
+            return reply.error(fail(Errno::EINVAL));
+        };
+        let (from, to) = ((parent.0, name), (newparent.0, newname));
+        answer_empty(self.fs.rename(req.pid(), from, to, mode), reply);
     }
 
     fn link(
@@ -594,21 +310,8 @@ impl Filesystem for Server {
         newname: &OsStr,
         reply: ReplyEntry,
     ) {
-        let mut state = match self.fs.admit(OpKind::Link, newparent.0, Some(newname)) {
-            Ok(state) => state,
-            Err(errno) => return reply.error(fail(errno)),
-        };
-        let linked = state.tree.link(ino.0, newparent.0, newname, wall_clock());
-        if linked.is_ok() {
-            let path = state.tree.path_of(newparent.0, newname);
-            let op = Op::Link {
-                ino: ino.0,
-                parent: newparent.0,
-                name: newname.to_owned(),
-            };
-            state.log.push(req.pid(), path, op);
-        }
-        answer_entry(&mut state, linked.map(|()| ino.0), reply);
+        let linked = self.fs.link(req.pid(), ino.0, (newparent.0, newname));
+        answer_entry(&mut self.fs.lock(), linked.map(|()| ino.0), reply);
     }
 
     fn open(&self, _req: &Request, _ino: INodeNo, _flags: OpenFlags, reply: fuser::ReplyOpen) {
@@ -654,26 +357,11 @@ impl Filesystem for Server {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let mut state = match self.fs.admit(OpKind::Read, ino.0, None) {
-            Ok(state) => state,
-            Err(errno) => return reply.error(fail(errno)),
-        };
-        let content = match state.tree.content(ino.0) {
-            Ok(content) => content,
-            Err(errno) => return reply.error(fail(errno)),
-        };
-        let end = offset.saturating_add(u64::from(size)).min(content.size());
-        if offset < end && state.bad.hit(ino.0, offset, end) {
-            state.bad_hits += 1;
-            return reply.error(fail(Errno::EIO));
-        }
         let mut bytes = Vec::with_capacity(size as usize);
-        content.read(offset, size as usize, &mut bytes);
-        if !state.flipped.is_empty() && state.flipped.hit(ino.0, offset, end) {
-            state.bad_hits += 1;
+        match self.fs.read_bytes(ino.0, offset, size as usize, &mut bytes) {
+            Ok(()) => reply.data(&bytes),
+            Err(errno) => reply.error(fail(errno)),
         }
-        drop(state);
-        reply.data(&bytes);
     }
 
     fn write(
@@ -691,7 +379,7 @@ impl Filesystem for Server {
         // Write-back of a shared mapping names no process.
         let cached = write_flags.contains(WriteFlags::FUSE_WRITE_CACHE);
         let pid = if cached { 0 } else { req.pid() };
-        match self.write_bytes(pid, ino, offset, data) {
+        match self.fs.write_bytes(pid, ino.0, offset, data) {
             Ok(written) => reply.written(written),
             Err(errno) => reply.error(fail(errno)),
         }
@@ -705,7 +393,7 @@ impl Filesystem for Server {
         datasync: bool,
         reply: ReplyEmpty,
     ) {
-        answer_empty(self.sync(req, ino, datasync, false), reply);
+        answer_empty(self.fs.sync(req.pid(), ino.0, datasync, false), reply);
     }
 
     fn fsyncdir(
@@ -716,7 +404,7 @@ impl Filesystem for Server {
         datasync: bool,
         reply: ReplyEmpty,
     ) {
-        answer_empty(self.sync(req, ino, datasync, true), reply);
+        answer_empty(self.fs.sync(req.pid(), ino.0, datasync, true), reply);
     }
 
     fn readdir(
@@ -777,7 +465,7 @@ impl Filesystem for Server {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        answer_empty(self.allocate(req, ino, offset, length, mode), reply);
+        answer_empty(self.fs.allocate(req.pid(), ino.0, offset, length, mode), reply);
     }
 
     fn lseek(
@@ -816,29 +504,12 @@ impl Filesystem for Server {
     ) {
         // As much as one write carries: the caller asks again for the rest, as it must anyway.
         let mut bytes = Vec::new();
-        let len = usize::try_from(len)
-            .unwrap_or(usize::MAX)
-            .min(MAX_WRITE as usize);
-        {
-            let state = match self.fs.admit(OpKind::Read, ino_in.0, None) {
-                Ok(state) => state,
-                Err(errno) => return reply.error(fail(errno)),
-            };
-            match state.tree.content(ino_in.0) {
-                Ok(content) => content.read(offset_in, len, &mut bytes),
-                Err(errno) => return reply.error(fail(errno)),
-            }
-            if state
-                .bad
-                .hit(ino_in.0, offset_in, offset_in + bytes.len() as u64)
-            {
-                return reply.error(fail(Errno::EIO));
-            }
-        }
-        if bytes.is_empty() {
-            return reply.written(0);
-        }
-        match self.write_bytes(req.pid(), ino_out, offset_out, &bytes) {
+        let len = usize::try_from(len).unwrap_or(usize::MAX).min(MAX_WRITE as usize);
+        let copied = self
+            .fs
+            .read_bytes(ino_in.0, offset_in, len, &mut bytes)
+            .and_then(|()| self.fs.write_bytes(req.pid(), ino_out.0, offset_out, &bytes));
+        match copied {
             Ok(written) => reply.written(written),
             Err(errno) => reply.error(fail(errno)),
         }

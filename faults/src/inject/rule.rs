@@ -145,7 +145,7 @@ pub enum PageOutcome {
 pub enum Effect {
     /// It fails with this error and changes nothing.
     Fail(Errno),
-    /// A sync fails with EIO, with this outcome for its pages.
+    /// A sync fails with EIO, with this outcome for its pages. Other operations are not met.
     SyncFails(PageOutcome),
     /// It, and all behind it, wait this long first: a slow device.
     Delay(Duration),
@@ -185,6 +185,10 @@ impl Rule {
 
     /// True when this operation is met; counts it.
     pub(crate) fn meets(&mut self, kind: OpKind, path: &str, rng: &mut ChaCha8Rng) -> bool {
+        let about_syncs = matches!(self.effect, Effect::SyncFails(_));
+        if about_syncs && !matches!(kind, OpKind::Sync | OpKind::SyncDir) {
+            return false;
+        }
         if !self.matcher.fits(kind, path) || self.times == Some(0) {
             return false;
         }

@@ -1,5 +1,7 @@
 //! Usual moments for faults to strike.
 
+use std::time::Duration;
+
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 

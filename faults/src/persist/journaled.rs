@@ -1,6 +1,6 @@
 //! `journaled`: a filesystem with one ordered metadata journal.
 
-use super::plan::{Model, Step, StepKind, SyncPoint};
+use super::step::{Model, Step, StepKind, SyncPoint};
 
 /// Any completed fsync commits all earlier metadata of the filesystem, in order; a file's data is
 /// durable up to its last completed fsync or fdatasync; what is un-synced may vanish by block.
@@ -26,7 +26,8 @@ impl Model for Journaled {
     fn covers(&self, sync: &SyncPoint, step: &Step<'_>) -> bool {
         match step.kind {
             StepKind::Data { ino } => ino == sync.ino,
-            _ => !sync.data_only || sync.needs_metadata,
+            // The names of a folder are its data.
+            _ => !sync.data_only || sync.dir || sync.needs_metadata,
         }
     }
 

@@ -5,15 +5,24 @@
 //! have reached the disk whole, in some of its sectors, or not at all, as far as the model keeps
 //! an order among them. A crash state is the tree with one such choice applied.
 
+mod choice;
 mod explain;
 mod journaled;
 mod plan;
+#[cfg(test)]
+mod rules_test;
+#[cfg(test)]
+mod spec_test;
 mod state;
+mod step;
 mod strict;
+#[cfg(test)]
+mod testing;
 
 pub use explain::{Unsynced, unsynced};
 pub use journaled::JOURNALED;
-pub use plan::{Fate, Model, Plan, Step, StepKind};
+pub use plan::Plan;
+pub use step::{Fate, Model, Step, StepKind, SyncPoint};
 pub use state::{CrashState, Loss, Lost, crash_state};
 pub use strict::STRICT;
 

@@ -1,6 +1,6 @@
 //! `strict`: POSIX at its loosest.
 
-use super::plan::{Model, Step, StepKind, SyncPoint};
+use super::step::{Model, Step, StepKind, SyncPoint};
 
 /// A name is durable only after an fsync of its folder; a file's data, size and attributes only
 /// after an fsync of the file; of what is un-synced any subset may be on disk, in any order.
@@ -9,8 +9,12 @@ use super::plan::{Model, Step, StepKind, SyncPoint};
 /// directory containing the file has also reached disk. For that an explicit fsync() on a file
 /// descriptor for the directory is also needed"; fdatasync(2) on what of the metadata it flushes;
 /// Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014, for what real filesystems
-/// reorder. Two liberties are not taken, because no filesystem known takes them: a change of one
-/// name is atomic, and a rename never loses the file.
+/// reorder. Liberties that are not taken, because no filesystem known takes them:
+/// - a change of one name is atomic, and the changes of one name keep their order;
+/// - a rename never loses the file: its old name goes only together with the new one (whose
+///   folder, and the folders above, are then on the disk too), and a folder that is removed or
+///   replaced takes nothing with it that was moved out before;
+/// - what was cut off a file (truncated, punched) does not come back under later writes.
 pub struct Strict;
 
 /// The one instance.

@@ -46,7 +46,8 @@ pub struct SpawnRequest {
     pub cwd: Option<PathBuf>,
     /// The CPU to run on, by number; any when none.
     pub cpu: Option<usize>,
-    /// Its `oom_score_adj` (proc(5)), -1000 to 1000.
+    /// Its `oom_score_adj` (proc(5)), -1000 to 1000. When none: 1000 in the cgroup, so that the
+    /// kernel kills it first; the sandbox's own elsewhere.
     pub oom_score_adj: Option<i32>,
     /// Its limits.
     pub limits: Vec<(Limit, u64)>,

@@ -31,9 +31,15 @@ use super::{packet, proctree, sys};
 const WRONG_USE: i32 = 2;
 
 /// What a program that opens a [`super::Sandbox`] does when its first argument is
-/// [`super::SANDBOX_ARG`], before it starts any thread. Returns the exit code.
-pub fn sandbox_main() -> i32 {
-    match run() {
+/// [`super::SANDBOX_ARG`], before it starts any thread. `args` are those after it: there must be
+/// none, all else comes over sockets. Returns the exit code.
+pub fn sandbox_main(args: &[String]) -> i32 {
+    let result = if args.is_empty() {
+        run()
+    } else {
+        Err(io::Error::other("it takes no arguments"))
+    };
+    match result {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("the sandbox's helper: {error}");
@@ -229,9 +235,8 @@ fn end_tree() {
         proctree::kill_descendants(unistd::getpid().as_raw());
         // Whoever waits for the kernel cannot die yet; waiting for one death at a time makes no
         // more walks than there are generations.
-        match waitpid(None, None) {
-            Err(Errno::ECHILD) => return,
-            Ok(_) | Err(_) => {}
+        if waitpid(None, None) == Err(Errno::ECHILD) {
+            return;
         }
     }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
@@ -72,7 +73,11 @@ pub(super) fn launch(
     }
 }
 
-/// Forks a child in the cgroup that allocates and touches `bytes` and then waits to be killed.
+/// Forks a child in the cgroup that takes `bytes` of memory and then waits to be killed.
+///
+/// It takes them as pages of an unmapped file in memory: they count against the cgroup's limit,
+/// but not as the process's own (`oom_badness` in `mm/oom_kill.c`), so that the kernel sees a
+/// small process and kills the target.
 pub(super) fn launch_ballast(bytes: u64, around: &Surroundings<'_>) -> Result<i32, Failure> {
     let init = unistd::getpid();
     match sys::fork().during("fork")? {
@@ -81,13 +86,18 @@ pub(super) fn launch_ballast(bytes: u64, around: &Surroundings<'_>) -> Result<i3
             if clean_process(init, Some(around)).is_err() || sys::close_from(3).is_err() {
                 sys::exit_now(127);
             }
-            let mut held = Vec::new();
-            let mut left = bytes;
-            while left > 0 {
-                let piece = left.min(1 << 20);
-                // Not zero: zeroed memory need not be touched.
-                held.push(std::hint::black_box(vec![1u8; piece as usize]));
-                left -= piece;
+            let Ok(file) = memfd_create(c"ballast", MFdFlags::MFD_CLOEXEC) else {
+                sys::exit_now(127);
+            };
+            let piece = [1; 64 * 1024];
+            let mut taken = 0;
+            while taken < bytes {
+                match unistd::write(&file, &piece) {
+                    Ok(written) => taken += written as u64,
+                    Err(Errno::EINTR) => {}
+                    // The limit without a kill: then the target lives, which will be noticed.
+                    Err(_) => break,
+                }
             }
             loop {
                 unistd::pause();

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use super::cgroup::{Cgroup, CgroupVersion};
 use super::{Child, Sandbox, SandboxError};
 
-/// How much the limit leaves above what is in use when it falls, in bytes.
-const SLACK: u64 = 8 << 20;
+/// How much the limit leaves above what is in use when it falls, in bytes. A score of 1000 weighs
+/// as much as the whole limit, so this must be more than the ballast's own few MiB.
+const SLACK: u64 = 16 << 20;
 /// How far the ballast grows beyond the limit before the limit is said not to bite, in bytes.
 const BEYOND: u64 = 64 << 20;
 
@@ -65,8 +66,8 @@ impl MemoryLimit<'_> {
     ///
     /// The limit falls to a little above what is in use, and a process beside the target, the
     /// ballast, takes the rest and more. When the limit is hit the kernel kills by `oom_score_adj`
-    /// (`oom_badness` in `mm/oom_kill.c`): first all that have the target's 1000, the ballast
-    /// last. The ballast never outlives the call. The limit is taken away again.
+    /// and size (`oom_badness` in `mm/oom_kill.c`): first all that have the target's 1000, the
+    /// ballast, which looks small, last. The ballast never outlives the call. The limit is taken away again.
     ///
     /// An error when the target is not dead of it by `deadline`.
     pub fn oom_kill(&self, target: &Child, deadline: Instant) -> Result<OomEvidence, SandboxError> {

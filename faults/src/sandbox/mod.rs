@@ -26,6 +26,7 @@ mod error;
 mod init;
 mod janitor;
 mod launch;
+mod listener;
 mod memory;
 mod mounts;
 mod options;

@@ -1,6 +1,5 @@
 //! The sandbox, seen from outside.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::net::TcpStream;
@@ -12,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::RecvTimeoutError;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{Shutdown, setsockopt, shutdown, sockopt};
@@ -20,10 +19,11 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use parking_lot::Mutex;
 
 use super::cgroup::Cgroup;
-use super::child::{Ending, Life};
+use super::child::Ending;
+use super::listener::{Reply, Shared};
 use super::output::Output;
 use super::protocol::{
-    Answer, Command, Failure, FromInit, FromJanitor, Order, Ready, SetUp, ToInit, ToJanitor,
+    Answer, Command, FromInit, FromJanitor, Order, Ready, SetUp, ToInit, ToJanitor,
 };
 use super::{
     Child, Isolation, MemoryLimit, Program, SANDBOX_ARG, SandboxError, SandboxOptions,
@@ -33,30 +33,6 @@ use super::{
 /// How long the sandbox may take to stand, to answer, and to be gone. Far beyond what it takes:
 /// for machines under heavy load.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// An answer of init's with what came with it.
-struct Reply {
-    answer: Answer,
-    fd: Option<OwnedFd>,
-    /// Where the end of the process that the answer names is made known.
-    ending: Option<Arc<Ending>>,
-}
-
-/// What the thread that listens to init shares with those that ask.
-#[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    /// Who waits for which answer.
-    waiting: HashMap<u64, Sender<Result<Reply, Failure>>>,
-    /// Who is told of which process's end.
-    endings: HashMap<i32, Arc<Ending>>,
-    /// No more answers come.
-    gone: bool,
-}
 
 /// Private namespaces with an init in them. Dropping it kills everything inside and waits until
 /// all of it is gone.
@@ -223,7 +199,7 @@ impl Sandbox {
             env: request.env.clone(),
             cwd: request.cwd.clone(),
             cpu: request.cpu,
-            oom_score_adj: request.oom_score_adj,
+            oom_score_adj: request.oom_score_adj.or(request.cgroup.then_some(1000)),
             limits: request.limits.clone(),
             cgroup: request.cgroup,
             user: request.user,
@@ -343,18 +319,11 @@ impl Sandbox {
     /// Asks init and waits for the answer.
     fn ask(&self, command: Command, fds: &[BorrowedFd<'_>]) -> Result<Reply, SandboxError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let (sender, receiver) = bounded(1);
-        {
-            let mut state = self.shared.state.lock();
-            if state.gone {
-                return Err(SandboxError::Gone);
-            }
-            state.waiting.insert(id, sender);
-        }
+        let receiver = self.shared.expect(id).ok_or(SandboxError::Gone)?;
         let what = command.name();
         let sent = packet::send(&self.control, &ToInit { id, command }, fds);
         if let Err(error) = sent {
-            self.shared.state.lock().waiting.remove(&id);
+            self.shared.forget(id);
             return Err(match error.kind() {
                 io::ErrorKind::BrokenPipe => SandboxError::Gone,
                 _ => SandboxError::refused("reach the sandbox", error),
@@ -362,9 +331,9 @@ impl Sandbox {
         }
         match receiver.recv_timeout(PATIENCE) {
             Ok(reply) => Ok(reply?),
-            Err(crossbeam_channel::RecvTimeoutError::Disconnected) => Err(SandboxError::Gone),
-            Err(crossbeam_channel::RecvTimeoutError::Timeout) => {
-                self.shared.state.lock().waiting.remove(&id);
+            Err(RecvTimeoutError::Disconnected) => Err(SandboxError::Gone),
+            Err(RecvTimeoutError::Timeout) => {
+                self.shared.forget(id);
                 Err(SandboxError::TimedOut(what.to_owned()))
             }
         }
@@ -381,52 +350,6 @@ impl Drop for Sandbox {
         if let Some(listener) = self.listener.take() {
             // It has nothing to say, and it does not panic.
             let _ = listener.join();
-        }
-    }
-}
-
-impl Shared {
-    /// Takes init's answers and news until it has ended.
-    fn listen(&self, control: &OwnedFd) {
-        while let Ok(Some((message, fds))) = packet::receive::<FromInit>(control) {
-            match message {
-                FromInit::Answer { id, result } => self.answered(id, result, fds),
-                FromInit::Exited { pid, code } => {
-                    if let Some(ending) = self.state.lock().endings.remove(&pid) {
-                        ending.set(Life::Ended(code));
-                    }
-                }
-                // Said once, before this thread began.
-                FromInit::Ready(_) | FromInit::Failed(_) => {}
-            }
-        }
-        let mut state = self.state.lock();
-        state.gone = true;
-        // Whoever waits is woken by the end of its channel.
-        state.waiting.clear();
-        for (_, ending) in state.endings.drain() {
-            ending.set(Life::Lost);
-        }
-    }
-
-    fn answered(&self, id: u64, result: Result<Answer, Failure>, fds: Vec<OwnedFd>) {
-        let mut state = self.state.lock();
-        let reply = result.map(|answer| Reply {
-            answer,
-            fd: fds.into_iter().next(),
-            ending: match answer {
-                Answer::Started(pid) => {
-                    let ending = Ending::new();
-                    // Its end cannot have been told before its start.
-                    state.endings.insert(pid, Arc::clone(&ending));
-                    Some(ending)
-                }
-                Answer::Done => None,
-            },
-        });
-        if let Some(sender) = state.waiting.remove(&id) {
-            // Whoever asked may have given up.
-            let _ = sender.send(reply);
         }
     }
 }

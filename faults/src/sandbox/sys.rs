@@ -116,10 +116,21 @@ pub(super) fn connect_loopback(socket: &OwnedFd, port: u16) -> nix::Result<()> {
 /// Gives every signal its default disposition. Ignored signals would otherwise stay ignored
 /// across exec.
 pub(super) fn default_signals() {
+    // All zeros is SIG_DFL without flags in the kernel's own sigaction, which is no longer than
+    // this. The C library's call would refuse the two signals that it keeps for itself.
+    let action = [0u64; 16];
     for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL runs no code of ours; for SIGKILL, SIGSTOP and the two that the C
-        // library keeps the call fails, which is right.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: the kernel reads one of its sigactions, and writes nothing; the last argument is
+        // the size of its signal set. SIGKILL and SIGSTOP are refused, which is right.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                action.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                8usize,
+            )
+        };
     }
 }
 

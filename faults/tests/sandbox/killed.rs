@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use libtest_mimic::Failed;
@@ -20,7 +21,10 @@ pub(crate) const ARG: &str = "__supervisor";
 const MOMENTS: u64 = 24;
 
 pub(crate) fn full_tests() -> Vec<(&'static str, Test)> {
-    vec![("nothing_is_left_after_kill_9", || at_all_moments("full"))]
+    vec![
+        ("nothing_is_left_after_kill_9", || at_all_moments("full")),
+        ("nobody_outlives_the_janitor", janitor_killed),
+    ]
 }
 
 pub(crate) fn bare_tests() -> Vec<(&'static str, Test)> {
@@ -29,13 +33,25 @@ pub(crate) fn bare_tests() -> Vec<(&'static str, Test)> {
     })]
 }
 
+/// A supervisor, killed at the latest when the test is over.
+struct Victim(Child);
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        // Mostly it is dead already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Builds up all that a sandbox can have, says so, and waits.
 pub(crate) fn main(args: &[String]) -> ExitCode {
     let isolation = match args.first().map(String::as_str) {
-        Some("full") => Isolation::Full,
+        Some("full" | "full-plain") => Isolation::Full,
         _ => Isolation::Bare,
     };
-    match build_up(isolation) {
+    let plain = args.first().is_some_and(|name| name == "full-plain");
+    match build_up(isolation, !plain) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
             println!("failed: {}", failed.message().unwrap_or("?"));
@@ -44,7 +60,7 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
     }
 }
 
-fn build_up(isolation: Isolation) -> Result<(), Failed> {
+fn build_up(isolation: Isolation, fuse: bool) -> Result<(), Failed> {
     let sandbox = crate::support::open(isolation)?;
     println!("open");
     let mark = std::env::var(MARK)?;
@@ -62,14 +78,15 @@ fn build_up(isolation: Isolation) -> Result<(), Failed> {
     println!("tree");
     let listener = sandbox.spawn(&marked(own(&["listen", "0"]), false))?;
     println!("{}", listener.stdout_line(soon())?.ok_or("no line")?);
-    let _served = match sandbox.mount_fuse() {
-        Ok(device) => {
+    let _served = match fuse.then(|| sandbox.mount_fuse()) {
+        Some(Ok(device)) => {
             let served = crate::fuse::serve(device)?;
             // Somebody waits for an answer that never comes.
             sandbox.spawn(&marked(shell("cat silent"), false))?;
             Some(served)
         }
-        Err(_) => None,
+        // Not wanted, or not to be had.
+        _ => None,
     };
     println!("all");
     loop {
@@ -98,15 +115,17 @@ fn kill_at(isolation: &str, after: Option<Duration>) -> Result<bool, Failed> {
     let mounts = fs::read_to_string("/proc/mounts")?;
     let folder = tempfile::tempdir()?;
     let mark = mark();
-    let mut supervisor = Command::new(std::env::current_exe()?)
-        .args([ARG, isolation])
-        .env(MARK, &mark)
-        .env("TMPDIR", folder.path())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let pid = supervisor.id();
+    let mut supervisor = Victim(
+        Command::new(std::env::current_exe()?)
+            .args([ARG, isolation])
+            .env(MARK, &mark)
+            .env("TMPDIR", folder.path())
+            .stdout(Stdio::piped())
+            .spawn()?,
+    );
+    let pid = supervisor.0.id();
     let mut said = Vec::new();
-    let mut lines = BufReader::new(supervisor.stdout.take().ok_or("no output")?).lines();
+    let mut lines = BufReader::new(supervisor.0.stdout.take().ok_or("no output")?).lines();
     match after {
         // The moment is the point here; nothing is waited for.
         Some(after) => std::thread::sleep(after),
@@ -122,8 +141,14 @@ fn kill_at(isolation: &str, after: Option<Duration>) -> Result<bool, Failed> {
             }
         }
     }
-    supervisor.kill()?;
-    supervisor.wait()?;
+    let all = said.iter().any(|line| line == "all");
+    if all {
+        // What is looked for below can be seen, when it is there.
+        let seen = Seen::look(&mark, folder.path(), pid, &said)?;
+        ensure(seen.is_all(isolation, &said), format!("{seen:?}; {said:?}"))?;
+    }
+    supervisor.0.kill()?;
+    supervisor.0.wait()?;
     for line in lines {
         said.push(line?);
     }
@@ -134,32 +159,94 @@ fn kill_at(isolation: &str, after: Option<Duration>) -> Result<bool, Failed> {
     await_that(&format!("every process is gone; {moment}"), || {
         marked(&mark) == 0
     })?;
+    let seen = Seen::look(&mark, folder.path(), pid, &said)?;
     ensure(
-        fs::read_dir(folder.path())?.next().is_none(),
-        format!("a temporary folder is left; {moment}"),
-    )?;
-    ensure(
-        cgroups_of(Path::new("/sys/fs/cgroup"), &format!("plugpull-{pid}-")) == 0,
-        format!("a cgroup is left; {moment}"),
+        seen == Seen::default(),
+        format!("{seen:?} is left; {moment}"),
     )?;
     ensure(
         fs::read_to_string("/proc/mounts")? == mounts,
         format!("the mounts have changed; {moment}"),
     )?;
-    if isolation == "bare" {
+    Ok(all)
+}
+
+/// What of a supervisor's doing can be seen from outside.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seen {
+    processes: usize,
+    folders: usize,
+    cgroups: usize,
+    port: bool,
+}
+
+impl Seen {
+    fn look(mark: &str, folder: &Path, pid: u32, said: &[String]) -> Result<Self, Failed> {
         let port = said
             .iter()
             .find_map(|line| line.strip_prefix("listening on "))
             .map(str::parse::<u16>)
             .transpose()?;
-        if let Some(port) = port {
-            ensure(
-                std::net::TcpStream::connect(("127.0.0.1", port)).is_err(),
-                format!("a port is left open; {moment}"),
-            )?;
+        Ok(Self {
+            processes: marked(mark),
+            folders: fs::read_dir(folder)?.count(),
+            cgroups: cgroups_of(Path::new("/sys/fs/cgroup"), &format!("plugpull-{pid}-")),
+            port: port.is_some_and(|port| TcpStream::connect(("127.0.0.1", port)).is_ok()),
+        })
+    }
+
+    /// Whether this is what must be there when all stands.
+    fn is_all(&self, isolation: &str, said: &[String]) -> bool {
+        let bare = isolation == "bare";
+        let limited = said.iter().any(|line| line == "cgroup true");
+        // Supervisor, janitor, two shells, two sleeps and a listener. Init, who has more rights
+        // than an ordinary user, does not show him its environment.
+        self.processes >= 7
+            && self.folders == usize::from(bare)
+            && self.cgroups == usize::from(limited)
+            // In a network of its own it is out of reach.
+            && self.port == bare
+    }
+}
+
+/// The janitor is killed, which nothing of ours does: what it has set up ends with it, and the
+/// cgroup that it could not remove any more is removed by the next sandbox.
+fn janitor_killed() -> Result<(), Failed> {
+    let mark = mark();
+    let mut supervisor = Victim(
+        Command::new(std::env::current_exe()?)
+            .args([ARG, "full-plain"])
+            .env(MARK, &mark)
+            .stdout(Stdio::piped())
+            .spawn()?,
+    );
+    let pid = supervisor.0.id();
+    let mut limited = false;
+    for line in BufReader::new(supervisor.0.stdout.take().ok_or("no output")?).lines() {
+        match line?.as_str() {
+            "all" => break,
+            line => limited |= line == "cgroup true",
         }
     }
-    Ok(said.iter().any(|line| line == "all"))
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+    let janitor: i32 = children.trim().parse()?;
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(janitor),
+        nix::sys::signal::Signal::SIGKILL,
+    )?;
+    // The dead janitor's environment is gone; the supervisor lives.
+    await_that("only the supervisor is left", || marked(&mark) == 1)?;
+    supervisor.0.kill()?;
+    supervisor.0.wait()?;
+    if limited {
+        let left = || cgroups_of(Path::new("/sys/fs/cgroup"), &format!("plugpull-{pid}-"));
+        await_that("the stale cgroup is removed", || {
+            // Each time a new sandbox: one looks once.
+            let again = crate::support::open(Isolation::Bare);
+            again.is_ok_and(|sandbox| sandbox.memory().is_ok()) && left() == 0
+        })?;
+    }
+    Ok(())
 }
 
 /// How many cgroups below `dir` have a name that begins so.

@@ -22,7 +22,7 @@ use plugpull_faults::sandbox::{Isolation, SANDBOX_ARG, SandboxError, sandbox_mai
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.first().map(String::as_str) {
-        Some(SANDBOX_ARG) => return ExitCode::from(sandbox_main() as u8),
+        Some(SANDBOX_ARG) => return ExitCode::from(sandbox_main(&args[1..]) as u8),
         Some(target::ARG) => return target::main(&args[1..]),
         Some(killed::ARG) => return killed::main(&args[1..]),
         _ => {}

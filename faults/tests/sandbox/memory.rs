@@ -28,8 +28,7 @@ fn kills() -> Result<(), Failed> {
     for _ in 0..2 {
         let mut request = own(&["hold", "20"]);
         request.cgroup = true;
-        request.oom_score_adj = Some(1000);
-        let child = sandbox.spawn(&request)?;
+            let child = sandbox.spawn(&request)?;
         expect_line(&child, "holding")?;
         let evidence = memory.oom_kill(&child, soon())?;
         ensure(
@@ -47,7 +46,6 @@ fn children() -> Result<(), Failed> {
     let mark = mark();
     let mut request = crate::support::shell("sleep 1000 & echo up; wait; sleep 1000");
     request.cgroup = true;
-    request.oom_score_adj = Some(1000);
     request.env = vec![(MARK.into(), mark.clone())];
     let child = sandbox.spawn(&request)?;
     expect_line(&child, "up")?;

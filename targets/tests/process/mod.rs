@@ -16,16 +16,18 @@ use plugpull_targets::{Host, Launch, Process, Program};
 const ARGUMENTS: &str = "PLUGPULL_TEST_WORKER";
 
 /// To be called by a test named `worker`: it is one when executed by [`PlainHost`].
-pub fn become_worker() {
+pub(crate) fn become_worker() {
     if let Ok(arguments) = std::env::var(ARGUMENTS) {
+        // The test runner has begun a line of its own: "test worker ... ".
+        println!();
         let arguments: Vec<String> = arguments.lines().map(str::to_owned).collect();
         std::process::exit(plugpull_targets::worker::worker_main(&arguments));
     }
 }
 
 /// Starts workers on a folder.
-pub struct PlainHost {
-    pub dir: PathBuf,
+pub(crate) struct PlainHost {
+    pub(crate) dir: PathBuf,
 }
 
 impl Host for PlainHost {
@@ -119,6 +121,6 @@ impl Drop for PlainProcess {
 }
 
 /// Far enough away never to pass in a test that works.
-pub fn later() -> Instant {
+pub(crate) fn later() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }

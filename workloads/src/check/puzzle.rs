@@ -28,8 +28,10 @@ pub(super) struct Unit {
 #[derive(Default)]
 pub(super) struct KeyUnits {
     pub(super) puts: Vec<usize>,
-    /// The latest acknowledged first; those never acknowledged before all others.
     pub(super) deletes: Vec<usize>,
+    /// The deletes that may be in the set: none of their own unit's ops is missing. The latest
+    /// acknowledged first; those never acknowledged before all others.
+    possible: Vec<usize>,
 }
 
 /// Why an op that must show in the state does not.
@@ -52,8 +54,6 @@ pub(super) struct Puzzle<'f, 'h> {
     atomic: bool,
     prefix: bool,
     pub(super) keys: Vec<KeyUnits>,
-    /// Units that cannot be in the set, because one of their own ops does not show.
-    excluded: Vec<bool>,
     /// Units that must be in the set.
     pub(super) required: Vec<bool>,
 }
@@ -95,12 +95,13 @@ impl<'f, 'h> Puzzle<'f, 'h> {
             }
         }
         for key in &mut keys {
-            key.deletes.sort_by_key(|unit| {
+            key.possible.clone_from(&key.deletes);
+            key.possible.sort_by_key(|unit| {
                 let ack = facts.txns[units[*unit].txn].ack;
                 std::cmp::Reverse((ack.is_none(), ack))
             });
         }
-        let (excluded, required) = (vec![false; units.len()], vec![false; units.len()]);
+        let required = vec![false; units.len()];
         let mut puzzle = Self {
             facts,
             units,
@@ -108,7 +109,6 @@ impl<'f, 'h> Puzzle<'f, 'h> {
             atomic,
             prefix,
             keys,
-            excluded,
             required,
         };
         puzzle.exclude();
@@ -116,19 +116,22 @@ impl<'f, 'h> Puzzle<'f, 'h> {
         puzzle
     }
 
-    /// Finds the units that cannot be in the set. Each may leave a missing key without its
-    /// delete, and so exclude others. A few rounds are enough to explain what is missing; what
+    /// Drops the deletes that are not possible. Each may leave a missing key without its delete,
+    /// and so make others impossible. A few rounds are enough to explain what is missing; what
     /// they leave, the search rules out.
     fn exclude(&mut self) {
         for _ in 0..4 {
-            let mut changed = false;
-            for unit in 0..self.units.len() {
-                if !self.excluded[unit] && self.misses(unit).next().is_some() {
-                    self.excluded[unit] = true;
-                    changed = true;
-                }
+            let possible: Vec<bool> = (0..self.units.len())
+                .map(|unit| self.misses(unit).next().is_none())
+                .collect();
+            let mut dropped = 0;
+            for key in &mut self.keys {
+                dropped += key
+                    .possible
+                    .extract_if(.., |delete| !possible[*delete])
+                    .count();
             }
-            if !changed {
+            if dropped == 0 {
                 break;
             }
         }
@@ -239,11 +242,11 @@ impl<'f, 'h> Puzzle<'f, 'h> {
         }
     }
 
-    /// The deletes of a key that may come after `unit`.
+    /// The possible deletes of a key that may come after `unit`.
     pub(super) fn deletes_after(&self, key: usize, unit: usize) -> impl Iterator<Item = usize> {
         let invoked = self.facts.txns[self.units[unit].txn].invoked;
         self.keys[key]
-            .deletes
+            .possible
             .iter()
             .copied()
             // They are sorted by ack: once one was acknowledged before, so were all others.
@@ -252,6 +255,6 @@ impl<'f, 'h> Puzzle<'f, 'h> {
                     .ack
                     .is_none_or(|a| a >= invoked)
             })
-            .filter(move |d| *d != unit && !self.excluded[*d] && !self.before(*d, unit))
+            .filter(move |d| *d != unit && !self.before(*d, unit))
     }
 }

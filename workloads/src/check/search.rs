@@ -132,9 +132,6 @@ impl Puzzle<'_, '_> {
         };
         let mut candidates = Vec::new();
         for delete in self.deletes_after(key, last) {
-            if puts.iter().any(|put| self.before(delete, *put)) {
-                continue;
-            }
             if set[delete] && puts.iter().all(|put| self.before(*put, delete)) {
                 return Deletes::NotNeeded;
             }
@@ -199,4 +196,43 @@ enum Deletes {
     None(usize),
     /// One of these.
     Candidates(Vec<usize>),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::check::facts::Facts;
+    use crate::{Call, Entry, History, Op, Txn, Write};
+
+    #[test]
+    fn a_search_beyond_its_limit_is_undecided_and_not_legal() {
+        let write = Write::Put("t1.0.x".into());
+        let txn = Txn {
+            id: 1,
+            client: 0,
+            ops: vec![Op {
+                key: "a".into(),
+                write,
+            }],
+            abort: false,
+        };
+        let call = Call::Txn(Arc::new(txn));
+        let invoked = Stamp::default();
+        let history = History {
+            entries: vec![Entry {
+                client: 0,
+                call,
+                invoked,
+                done: None,
+            }],
+        };
+        let state = BTreeMap::new();
+        let facts = Facts::new(&history, &state);
+        let puzzle = Puzzle::new(&facts, true, false, |_| false);
+        assert_eq!(puzzle.search(&mut Vec::new(), &mut 0), Legality::Undecided);
+        assert_eq!(puzzle.search(&mut Vec::new(), &mut 100), Legality::Legal);
+    }
 }

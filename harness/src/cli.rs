@@ -1,0 +1,153 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use plugpull_faults::trigger::parse_duration;
+
+/// Pulls the plug on a storage program and says whether it kept its promises.
+#[derive(Debug, Parser)]
+#[command(name = "plugpull", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Inject live faults into a running target, restart it after each, and check it
+    Run(RunArgs),
+    /// What this machine can inject, and how to get the rest
+    Doctor,
+    /// What can be tested, and what each one promises
+    Targets(TargetsArgs),
+    /// The faults, what each one does and when it usually strikes
+    Faults,
+    /// Run any command in the sandbox, with a crash filesystem as its working directory
+    Exec(ExecArgs),
+}
+
+/// Exit codes: 0 every promise kept, 1 a promise broken, 2 wrong use, 3 not measured or plugpull
+/// itself failed.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The target; `plugpull targets` lists them
+    #[arg(default_value = "sqlite")]
+    pub(crate) target: String,
+
+    /// Set a knob of the target; `plugpull targets NAME` lists them
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) settings: Vec<(String, String)>,
+
+    /// Hold the target to more than it promises: durable, durable-within=MS, barrier, atomic,
+    /// prefix, consistent, detects, recovers=MS
+    #[arg(long = "promise", value_name = "PROMISE")]
+    pub(crate) promises: Vec<String>,
+
+    /// Only this fault, at this moment (a seeded one when none is named), for example
+    /// `power-loss@op=sync,path=*-wal,n=17`; may be given several times
+    #[arg(long = "fault", value_name = "NAME[@TRIGGER]")]
+    pub(crate) faults: Vec<String>,
+
+    /// The seed of everything that plugpull decides
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// How long the trials may take; every fault gets at least one
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub(crate) budget: Duration,
+
+    /// Make this many trials of each fault, whatever the budget
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) rounds: Option<u64>,
+
+    /// Repeat one trial by its seed, as a finding prints it; wants one --fault
+    #[arg(long, value_name = "N", conflicts_with_all = ["rounds", "seed"])]
+    pub(crate) trial_seed: Option<u64>,
+
+    /// How many clients write at the same time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) clients: u32,
+
+    /// The largest payload of a value, in bytes, up to 1 MiB
+    #[arg(long, value_name = "BYTES", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub(crate) value_size: u32,
+
+    /// Choose keys by Zipf's law with this exponent, 0 to 10, and not all alike
+    #[arg(long, value_name = "EXPONENT")]
+    pub(crate) zipf: Option<f64>,
+
+    /// All clients write the same keys
+    #[arg(long)]
+    pub(crate) shared_keys: bool,
+
+    /// How the disk may lose what was not synced: journaled or strict
+    #[arg(long, value_name = "MODEL", default_value = "journaled")]
+    pub(crate) model: String,
+
+    /// The bytes that the disk writes atomically: 512 or 4096
+    #[arg(long, value_name = "BYTES", default_value_t = 512)]
+    pub(crate) sector: u64,
+
+    /// Recovery, from spawn to the first correct answer, may take so long
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) recovery_bound: Option<Duration>,
+
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Keep the crashed data folder of each finding in this folder, as plain files
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+
+    /// No progress bar
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+
+    /// Do without FUSE, as on a machine that has none
+    #[arg(long)]
+    pub(crate) no_fuse: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TargetsArgs {
+    /// One target, in detail
+    pub(crate) name: Option<String>,
+    /// Set a knob, to see what is promised then
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) settings: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExecArgs {
+    /// The command and its arguments; found on PATH
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
+
+    /// What lies under the working directory: crashfs or tmpfs
+    #[arg(long, value_name = "STORAGE", default_value = "crashfs")]
+    pub(crate) storage: String,
+
+    /// Print the log of storage operations at the end
+    #[arg(long)]
+    pub(crate) log: bool,
+
+    /// Keep at most this many MiB of written data in the log
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    pub(crate) log_limit: u64,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
+        _ => Err("it wants KEY=VALUE, for example synchronous=off".into()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text)
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "it wants a duration, for example 30s, 500ms or 2m".into())
+}

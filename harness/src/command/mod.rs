@@ -1,0 +1,38 @@
+//! The commands, one a file.
+
+pub(crate) mod doctor;
+pub(crate) mod exec;
+pub(crate) mod faults;
+pub(crate) mod run;
+pub(crate) mod targets;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Something the user asked for that cannot be: exit code 2, and nothing was started.
+#[derive(Debug)]
+pub(crate) struct WrongUse(pub(crate) String);
+
+impl fmt::Display for WrongUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for WrongUse {}
+
+/// Wrong use, in these words.
+pub(crate) fn wrong(why: impl fmt::Display) -> anyhow::Error {
+    anyhow::Error::new(WrongUse(why.to_string()))
+}
+
+/// The `--set` options as a map. Setting one twice is wrong.
+pub(crate) fn settings(given: &[(String, String)]) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut settings = BTreeMap::new();
+    for (key, value) in given {
+        if settings.insert(key.clone(), value.clone()).is_some() {
+            return Err(wrong(format!("--set {key}=... is given twice")));
+        }
+    }
+    Ok(settings)
+}

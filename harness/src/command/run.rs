@@ -1,0 +1,414 @@
+//! `plugpull run`: live faults against a living target, within a time budget.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use plugpull_faults::fault::{Fault, Need};
+use plugpull_faults::kinds::{FAULTS, fault};
+use plugpull_faults::persist;
+use plugpull_faults::sandbox::{Isolation, Sandbox, SandboxOptions};
+use plugpull_faults::trigger::{Trigger, When};
+use plugpull_reports::{
+    Event, JsonReporter, Plan, Progress, Report, ReportBuilder, Reporter, TableReporter,
+    TargetInfo, exit_code,
+};
+use plugpull_targets::catalog;
+use plugpull_workloads::{
+    Distribution, Guarantee, Promise, WorkloadConfig, parse_demand,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::{settings, wrong};
+use crate::cli::RunArgs;
+use crate::keep::Keep;
+use crate::trial::{self, Order, SandboxHost, Setup, StorageRules};
+use crate::{pin, seed};
+
+/// How long a start may take when neither the target nor the user names a bound.
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// What the user asked for, checked.
+struct Wanted {
+    setup: Setup,
+    info: TargetInfo,
+    faults: Vec<(&'static dyn Fault, Option<Trigger>)>,
+    unavailable: Vec<(String, String)>,
+    seed: u64,
+    keep: Option<Keep>,
+    /// The options that a repetition needs, as they were typed.
+    again: String,
+}
+
+/// Runs the trials and reports them.
+pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
+    let wanted = check(args)?;
+    can_start(&wanted)?;
+    let stop = stop_on_signal();
+    let plan = Plan {
+        plugpull: env!("CARGO_PKG_VERSION").to_string(),
+        target: wanted.info.clone(),
+        seed: wanted.seed,
+        faults: wanted.faults.iter().map(|(fault, _)| fault.name().to_string()).collect(),
+        unavailable: wanted.unavailable.clone(),
+        recovery_bound: wanted.setup.recovery_bound,
+    };
+    let mut reporters = Reporters::new(args);
+    reporters.tell(&Event::RunStarted {
+        target: wanted.info.clone(),
+        seed: wanted.seed,
+        budget: args.budget,
+        faults: plan.faults.clone(),
+        unavailable: plan.unavailable.clone(),
+    });
+    let began = Instant::now();
+    let mut builder = ReportBuilder::new(plan);
+    let interrupted = trials(args, &wanted, &stop, |event| {
+        if let Event::TrialFinished(trial) = event {
+            builder.trial(trial);
+        }
+        reporters.tell(event);
+    });
+    let report = builder.finish(began.elapsed(), interrupted);
+    let code = exit_code(&report);
+    reporters.finish(report)?;
+    Ok(code)
+}
+
+/// Makes the trials: every fault once, then again in turn until the budget is spent. Returns
+/// whether the user ended it.
+fn trials(
+    args: &RunArgs,
+    wanted: &Wanted,
+    stop: &AtomicBool,
+    mut tell: impl FnMut(&Event),
+) -> bool {
+    let began = Instant::now();
+    let mut number = 0;
+    for round in 0u64.. {
+        let over = match (args.trial_seed, args.rounds) {
+            (Some(_), _) => round > 0,
+            (None, Some(rounds)) => round >= rounds,
+            (None, None) => false,
+        };
+        if over {
+            return false;
+        }
+        for (fault, trigger) in &wanted.faults {
+            if stop.load(Ordering::Relaxed) {
+                return true;
+            }
+            let by_budget = args.rounds.is_none() && args.trial_seed.is_none();
+            if by_budget && round > 0 && began.elapsed() >= args.budget {
+                return false;
+            }
+            number += 1;
+            let order = Order {
+                number,
+                fault: *fault,
+                trigger: trigger.clone(),
+                seed: args.trial_seed.unwrap_or_else(|| seed::of_trial(wanted.seed, number)),
+            };
+            tell(&Event::TrialStarted { number, fault: fault.name().to_string() });
+            let mut done = trial::run(&wanted.setup, &order);
+            if let (Some(keep), Some(disk)) = (&wanted.keep, &done.disk) {
+                let name = format!("trial-{number}-{}", fault.name());
+                if let Err(error) = keep.disk(&name, disk) {
+                    done.trial.why = format!("the crashed folder could not be kept: {error}");
+                }
+            }
+            for finding in &mut done.trial.findings {
+                finding.repeat = repeat(wanted, &done.trial.spec, order.seed);
+            }
+            tell(&Event::TrialFinished(Box::new(done.trial)));
+        }
+        if wanted.faults.is_empty() {
+            return false;
+        }
+    }
+    false
+}
+
+/// The command that makes a trial again.
+fn repeat(wanted: &Wanted, spec: &str, seed: u64) -> String {
+    format!("plugpull run {}{} --fault '{spec}' --trial-seed {seed}", wanted.info.name, wanted.again)
+}
+
+fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
+    let settings = settings(&args.settings)?;
+    let target = catalog::open(&args.target, &settings).map_err(wrong)?;
+    let mut promises = target.promises();
+    for word in &args.promises {
+        promises.push(parse_demand(word).map_err(wrong)?);
+    }
+    let model = persist::model(&args.model).ok_or_else(|| {
+        let known: Vec<&str> = persist::MODELS.iter().map(|model| model.name()).collect();
+        wrong(format!("--model {} is not known; known are {}", args.model, known.join(", ")))
+    })?;
+    if ![512, 4096].contains(&args.sector) {
+        return Err(wrong(format!("--sector {} must be 512 or 4096", args.sector)));
+    }
+    let workload = workload(args, &promises)?;
+    let faults = chosen_faults(&args.faults)?;
+    if args.trial_seed.is_some() && args.faults.len() != 1 {
+        return Err(wrong("--trial-seed repeats one trial, so it wants exactly one --fault"));
+    }
+    let keep = args.keep.as_deref().map(Keep::open).transpose()?;
+    if let Some(json) = &args.json {
+        writable(json)?;
+    }
+
+    let sandbox = Sandbox::open(&SandboxOptions::default())
+        .context("the sandbox could not be made; `plugpull doctor` says what is missing")?;
+    let fuse = !args.no_fuse && sandbox.isolation() == Isolation::Full && mounts_fuse(&sandbox);
+    let cgroup = sandbox.memory().is_ok();
+    let host = Arc::new(SandboxHost::new(sandbox, pin::choose(), cgroup));
+    let (faults, unavailable) = available(faults, fuse, cgroup, &host);
+    let info = TargetInfo {
+        name: args.target.clone(),
+        version: target.version(),
+        settings,
+        promises: promises.clone(),
+    };
+    let bound = args.recovery_bound.or_else(|| promised_bound(&promises));
+    let setup = Setup {
+        host,
+        target: Arc::from(target),
+        promises,
+        workload,
+        rules: StorageRules { model, sector: args.sector, fuse },
+        recovery_bound: args.recovery_bound,
+        start_limit: bound.map_or(START_LIMIT, |bound| (bound * 4).max(START_LIMIT)),
+    };
+    Ok(Wanted {
+        setup,
+        info,
+        faults,
+        unavailable,
+        seed: args.seed.unwrap_or_else(seed::fresh),
+        keep,
+        again: options_again(args),
+    })
+}
+
+/// The bound on recovery that the target itself promises.
+fn promised_bound(promises: &[Promise]) -> Option<Duration> {
+    let bounds = promises.iter().filter_map(|promise| match promise.guarantee {
+        Guarantee::RecoversWithinMs(ms) => Some(Duration::from_millis(ms)),
+        _ => None,
+    });
+    bounds.max()
+}
+
+fn workload(args: &RunArgs, promises: &[Promise]) -> anyhow::Result<WorkloadConfig> {
+    let distribution = match args.zipf {
+        Some(exponent) => Distribution::Zipf { exponent },
+        None => Distribution::Uniform,
+    };
+    let barriers = promises.iter().any(|promise| {
+        matches!(
+            promise.guarantee,
+            Guarantee::Durable(plugpull_workloads::Durability::AtBarrier)
+        )
+    });
+    let config = WorkloadConfig {
+        clients: args.clients,
+        value_len: 1..=args.value_size,
+        distribution,
+        shared_keys: args.shared_keys,
+        barrier_chance: if barriers { 0.03 } else { 0.0 },
+        ..WorkloadConfig::default()
+    };
+    config.validate().map_err(wrong)?;
+    Ok(config)
+}
+
+type Chosen = Vec<(&'static dyn Fault, Option<Trigger>)>;
+
+fn chosen_faults(given: &[String]) -> anyhow::Result<Chosen> {
+    if given.is_empty() {
+        return Ok(FAULTS.into_iter().map(|fault| (fault, None)).collect());
+    }
+    given
+        .iter()
+        .map(|text| {
+            let (name, trigger) = match text.split_once('@') {
+                Some((name, trigger)) => (name, Some(trigger)),
+                None => (text.as_str(), None),
+            };
+            let found = fault(name).ok_or_else(|| {
+                let known: Vec<&str> = FAULTS.iter().map(|fault| fault.name()).collect();
+                wrong(format!("there is no fault '{name}'; there are {}", known.join(", ")))
+            })?;
+            let trigger = trigger
+                .map(|text| {
+                    // Where the text names no moment, the usual one of a fixed seed stands in.
+                    let usual = found.usual_trigger(&mut ChaCha8Rng::seed_from_u64(0));
+                    let usual = match usual.when {
+                        When::Ack(_) if text.contains("recovery") => {
+                            Trigger::parse("n=1,recovery", &usual).map_err(wrong)?
+                        }
+                        _ => usual,
+                    };
+                    Trigger::parse(text, &usual).map_err(wrong)
+                })
+                .transpose()?;
+            Ok((found, trigger))
+        })
+        .collect()
+}
+
+/// Splits the faults into those that this machine can inject and the others, with why.
+fn available(
+    faults: Chosen,
+    fuse: bool,
+    cgroup: bool,
+    host: &SandboxHost,
+) -> (Chosen, Vec<(String, String)>) {
+    let limited = fuse || host.sandbox.isolation() == Isolation::Full;
+    let mut unavailable = Vec::new();
+    let kept = faults
+        .into_iter()
+        .filter(|(fault, trigger)| {
+            let mut needs = fault.needs().to_vec();
+            if trigger.as_ref().is_some_and(at_operation) {
+                needs.push(Need::CrashFs);
+            }
+            let why = needs.iter().find_map(|need| match need {
+                Need::CrashFs if !fuse => Some("needs FUSE"),
+                Need::LimitedStorage if !limited => Some("needs FUSE or mounts of its own"),
+                Need::MemoryCgroup if !cgroup => Some("needs a cgroup with a memory limit"),
+                _ => None,
+            });
+            if let Some(why) = why {
+                let why = format!("{why}, which this machine does not give; see `plugpull doctor`");
+                unavailable.push((fault.name().to_string(), why));
+            }
+            why.is_none()
+        })
+        .collect();
+    (kept, unavailable)
+}
+
+fn at_operation(trigger: &Trigger) -> bool {
+    matches!(trigger.when, When::Op { .. } | When::Chance { .. })
+}
+
+fn mounts_fuse(sandbox: &Sandbox) -> bool {
+    let mounted = sandbox.mount_fuse().is_ok();
+    mounted && sandbox.unmount(true).is_ok()
+}
+
+/// Starts the target once, on an empty data folder, before anything is claimed about it.
+fn can_start(wanted: &Wanted) -> anyhow::Result<()> {
+    trial::try_start(&wanted.setup).map_err(|why| {
+        wrong(format!("the target '{}' cannot be started: {why}", wanted.info.name))
+    })
+}
+
+fn writable(path: &Path) -> anyhow::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if path.is_dir() || !folder.is_dir() {
+        return Err(wrong(format!(
+            "the report cannot be written to {}: {}",
+            path.display(),
+            if path.is_dir() { "it is a folder" } else { "its folder does not exist" }
+        )));
+    }
+    Ok(())
+}
+
+fn options_again(args: &RunArgs) -> String {
+    let mut text = String::new();
+    let mut add = |option: String| {
+        text.push(' ');
+        text.push_str(&option);
+    };
+    for (key, value) in &args.settings {
+        add(format!("--set {key}={value}"));
+    }
+    for promise in &args.promises {
+        add(format!("--promise {promise}"));
+    }
+    if args.clients != 4 {
+        add(format!("--clients {}", args.clients));
+    }
+    if args.value_size != 4096 {
+        add(format!("--value-size {}", args.value_size));
+    }
+    if let Some(exponent) = args.zipf {
+        add(format!("--zipf {exponent}"));
+    }
+    if args.shared_keys {
+        add("--shared-keys".into());
+    }
+    if args.model != "journaled" {
+        add(format!("--model {}", args.model));
+    }
+    if args.sector != 512 {
+        add(format!("--sector {}", args.sector));
+    }
+    if let Some(bound) = args.recovery_bound {
+        add(format!("--recovery-bound {}us", bound.as_micros()));
+    }
+    text
+}
+
+/// A flag that Ctrl-C and SIGTERM raise. A second Ctrl-C ends plugpull at once, and the sandbox
+/// with it.
+fn stop_on_signal() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let raised = stop.clone();
+    let set = ctrlc::set_handler(move || {
+        if raised.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    });
+    if let Err(error) = set {
+        eprintln!("plugpull: Ctrl-C will end the run without a report: {error}");
+    }
+    stop
+}
+
+/// All reporters of a run. What one of them fails to say is said at the end, once.
+struct Reporters {
+    all: Vec<Box<dyn Reporter>>,
+    failures: Vec<String>,
+}
+
+impl Reporters {
+    fn new(args: &RunArgs) -> Self {
+        let mut all: Vec<Box<dyn Reporter>> =
+            vec![Box::new(Progress::new(args.quiet)), Box::new(TableReporter)];
+        if let Some(path) = &args.json {
+            all.push(Box::new(JsonReporter::new(path.clone())));
+        }
+        Self { all, failures: Vec::new() }
+    }
+
+    fn tell(&mut self, event: &Event) {
+        for reporter in &mut self.all {
+            if let Err(error) = reporter.event(event) {
+                let text = error.to_string();
+                if !self.failures.contains(&text) {
+                    self.failures.push(text);
+                }
+            }
+        }
+    }
+
+    fn finish(mut self, report: Report) -> anyhow::Result<()> {
+        self.tell(&Event::RunFinished(Box::new(report)));
+        match self.failures.is_empty() {
+            true => Ok(()),
+            false => anyhow::bail!("the report could not be written: {}", self.failures.join("; ")),
+        }
+    }
+}
+

@@ -1,0 +1,46 @@
+//! `plugpull targets`: what can be tested, and what each one promises.
+
+use plugpull_targets::catalog;
+
+use super::{settings, wrong};
+use crate::cli::TargetsArgs;
+
+/// Prints all targets, or one in detail.
+pub(crate) fn run(args: &TargetsArgs) -> anyhow::Result<u8> {
+    let Some(name) = &args.name else {
+        for target in catalog::all() {
+            println!("{:<14} {}", target.name, target.about);
+        }
+        println!("\n`plugpull targets NAME` shows its settings, defects and promises.");
+        return Ok(crate::KEPT);
+    };
+    let settings = settings(&args.settings)?;
+    let target = catalog::open(name, &settings).map_err(wrong)?;
+    println!("{}\n", target.version());
+    if let Some(listed) = catalog::all().into_iter().find(|listed| listed.name == name) {
+        println!("Settings (--set NAME=VALUE):");
+        for one in listed.settings {
+            println!("  {:<18} {} (default {})", one.name, one.about, one.default);
+            println!("  {:<18}   {}", "", one.values);
+        }
+        if !listed.defects.is_empty() {
+            println!("\nPlanted defects (--set defect=NAME):");
+            for defect in listed.defects {
+                println!("  {:<24} {}", defect.name, defect.about);
+            }
+        }
+    }
+    println!("\nPromises with these settings:");
+    for promise in target.promises() {
+        let classes: Vec<&str> =
+            promise.classes.iter().map(|class| plugpull_reports::class_words(*class)).collect();
+        println!(
+            "  {} after {}\n      \"{}\"\n      {}",
+            plugpull_reports::guarantee_words(promise.guarantee),
+            classes.join(", "),
+            promise.words,
+            promise.source
+        );
+    }
+    Ok(crate::KEPT)
+}

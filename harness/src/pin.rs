@@ -1,0 +1,24 @@
+//! CPU pinning. A FUSE round trip costs about 14 us when server and target share a CPU, and about
+//! 50 us when one has to wake the other's CPU.
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
+/// The CPU for targets and the filesystem's server: the last that this process may use, so that
+/// clients and the rest of plugpull stay out of the way on the others. None where the kernel does
+/// not say, or where there is one only.
+pub(crate) fn choose() -> Option<usize> {
+    let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;
+    let cpus: Vec<usize> =
+        (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).collect();
+    (cpus.len() > 1).then(|| cpus.last().copied()).flatten()
+}
+
+/// Pins the calling thread. Failing to is no error: it is slower, not wrong.
+pub(crate) fn this_thread(cpu: Option<usize>) {
+    let Some(cpu) = cpu else { return };
+    let mut set = CpuSet::new();
+    if set.set(cpu).is_ok() {
+        let _ = sched_setaffinity(Pid::from_raw(0), &set);
+    }
+}

@@ -1,0 +1,533 @@
+//! The machine that a trial runs on: target, storage and clients, and the verbs that faults use.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use parking_lot::Mutex;
+use plugpull_faults::crashfs::{Control, CrashFs, Held, PAGE, Tree};
+use plugpull_faults::fault::{InjectError, Machine, PowerOff, Started, Tally};
+use plugpull_faults::inject::Matcher;
+use plugpull_faults::persist::{self, Loss, Model, Unsynced};
+use plugpull_faults::trigger::When;
+use plugpull_targets::{Client, Running, StartError, Target};
+use plugpull_workloads::{Clock, Generator, Outcome, Recorder, Stamp, WorkloadConfig};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::clients::Gang;
+use super::host::SandboxHost;
+use super::storage::Storage;
+
+/// How long the moment of a fault is waited for.
+const MOMENT_LIMIT: Duration = Duration::from_secs(5);
+/// How often a wait looks whether the target still lives and clients want connections.
+const LOOK: Duration = Duration::from_millis(5);
+/// The tmpfs that stands in for the crash filesystem.
+const PLAIN_BYTES: u64 = 256 << 20;
+
+/// How a trial's storage behaves.
+#[derive(Clone, Copy)]
+pub(crate) struct StorageRules {
+    pub(crate) model: &'static dyn Model,
+    pub(crate) sector: u64,
+    /// True when FUSE is to be had.
+    pub(crate) fuse: bool,
+}
+
+/// The trace's clock: the crash filesystem's log, whichever filesystem that is just now.
+pub(super) struct TraceClock {
+    began: Instant,
+    fs: Mutex<Option<Control>>,
+}
+
+impl Clock for TraceClock {
+    fn now(&self) -> Stamp {
+        let fs = self.fs.lock().clone();
+        match fs {
+            Some(fs) => {
+                let (seq, nanos) = fs.now();
+                Stamp { seq, nanos }
+            }
+            None => {
+                let nanos = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                Stamp { seq: 0, nanos }
+            }
+        }
+    }
+}
+
+/// What was un-synced when the power went, for sentences.
+pub(super) struct PowerCut {
+    fs: Control,
+    model: &'static dyn Model,
+}
+
+impl PowerCut {
+    /// What was un-synced of the operations before `seq`.
+    pub(super) fn unsynced(&self, before: u64) -> Vec<Unsynced> {
+        self.fs.inspect(|_, log| persist::unsynced(log.records(), self.model, before))
+    }
+}
+
+/// A successful start: the target, and how long it took until its first correct answer.
+pub(super) struct Up {
+    pub(super) client: Box<dyn Client>,
+    pub(super) took: Duration,
+}
+
+/// The machine under one trial.
+pub(crate) struct Bench<'a> {
+    host: Arc<SandboxHost>,
+    /// The same host, for what borrows it.
+    borrowed: &'a SandboxHost,
+    target: Arc<dyn Target>,
+    rules: StorageRules,
+    pub(super) storage: Storage,
+    clock: Arc<TraceClock>,
+    pub(super) recorder: Arc<Recorder>,
+    running: Option<Box<dyn Running + 'a>>,
+    gang: Option<Gang>,
+    generators: BTreeMap<u32, Generator>,
+    starting: Option<JoinHandle<()>>,
+    rng: ChaCha8Rng,
+    start_limit: Duration,
+    pub(super) last_cut: Option<PowerCut>,
+    /// Where the last crash was, on the trace's clock.
+    pub(super) crashed_at: Option<Stamp>,
+    /// What each life of the target wrote.
+    pub(super) outputs: Vec<String>,
+    /// Storage operations of filesystems that power loss ended.
+    past_operations: u64,
+}
+
+impl<'a> Bench<'a> {
+    /// An empty machine. The target is not started yet.
+    pub(super) fn new(
+        host: &'a Arc<SandboxHost>,
+        target: &Arc<dyn Target>,
+        rules: StorageRules,
+        workload: &WorkloadConfig,
+        seed: u64,
+        rng: ChaCha8Rng,
+        start_limit: Duration,
+    ) -> anyhow::Result<Self> {
+        let sandbox = &host.sandbox;
+        let storage = if rules.fuse {
+            let owner = (0, 0);
+            Storage::crash(sandbox, CrashFs::empty(owner, seed), host.cpu)?
+        } else {
+            Storage::tmpfs(sandbox, PLAIN_BYTES)?
+        };
+        let clock =
+            Arc::new(TraceClock { began: Instant::now(), fs: Mutex::new(storage.fs()) });
+        let generators = (0..workload.clients)
+            .map(|client| Ok((client, Generator::new(workload, seed, client)?)))
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Self {
+            host: host.clone(),
+            borrowed: host,
+            target: target.clone(),
+            rules,
+            storage,
+            recorder: Arc::new(Recorder::new(clock.clone())),
+            clock,
+            running: None,
+            gang: None,
+            generators,
+            starting: None,
+            rng,
+            start_limit,
+            last_cut: None,
+            crashed_at: None,
+            outputs: Vec::new(),
+            past_operations: 0,
+        })
+    }
+
+    /// Starts the target and asks it for `probe`; the time runs from the spawn to the answer.
+    pub(super) fn bring_up(&mut self, probe: &str) -> Result<Up, Started> {
+        let began = Instant::now();
+        let deadline = began + self.start_limit;
+        let running = match self.target.start(self.borrowed, deadline) {
+            Ok(running) => running,
+            Err(StartError::Exited { code, output }) => {
+                return Err(Started::Refused(format!("exit code {code}: {}", output.trim())));
+            }
+            Err(StartError::Timeout { waited, .. }) => return Err(Started::Hung(waited)),
+            Err(StartError::Host(error)) => return Err(Started::Refused(error.to_string())),
+        };
+        let answer = running.connect(deadline).and_then(|mut client| {
+            client.get(probe, deadline)?;
+            Ok(client)
+        });
+        let took = began.elapsed();
+        match answer {
+            Ok(client) => {
+                self.running = Some(running);
+                Ok(Up { client, took })
+            }
+            Err(_) if took >= self.start_limit => Err(Started::Hung(took)),
+            Err(error) => Err(Started::Refused(format!("it does not answer: {error}"))),
+        }
+    }
+
+    /// Sets the clients going on the running target.
+    pub(super) fn work(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + self.start_limit;
+        let running = self.running.as_ref().ok_or_else(|| anyhow::anyhow!("no target runs"))?;
+        let mut clients = Vec::new();
+        for (number, generator) in std::mem::take(&mut self.generators) {
+            clients.push((number, running.connect(deadline)?, generator));
+        }
+        self.recorder.restarted();
+        self.gang = Some(Gang::start(clients, &self.recorder));
+        Ok(())
+    }
+
+    /// Storage operations recorded so far.
+    pub(super) fn operations(&self) -> u64 {
+        match self.storage.fs() {
+            Some(fs) => fs.now().0,
+            None => self.past_operations,
+        }
+    }
+
+    /// Forgets the history, and lets the workload go on in a new one.
+    pub(super) fn new_history(&mut self) {
+        self.recorder = Arc::new(Recorder::new(self.clock.clone()));
+    }
+
+    /// Begins a new life: whatever is left of the last one is gone.
+    fn buried(&mut self) {
+        if let Some(gang) = self.gang.take() {
+            self.generators = gang.stop();
+        }
+        if let Some(starting) = self.starting.take() {
+            let _ = starting.join();
+        }
+        if self.running.take().is_some() || self.host.last().is_some() {
+            if let Some(child) = self.host.take_last() {
+                self.outputs.push(child.output());
+            }
+        }
+    }
+
+    fn signal_all(&self, signal: i32) -> Result<(), InjectError> {
+        self.host.sandbox.signal_all(signal).map_err(to_io)
+    }
+
+    /// Looks after the clients once, and says whether the target lives.
+    fn tend(&self) -> bool {
+        let alive = self.host.alive();
+        if let (Some(gang), Some(running)) = (&self.gang, &self.running) {
+            let deadline = Instant::now() + Duration::from_secs(1);
+            gang.reconnect(|| if alive { running.connect(deadline).ok() } else { None });
+        }
+        alive
+    }
+
+    fn gone(&self) -> InjectError {
+        let said = self.host.last().map(|child| child.output()).unwrap_or_default();
+        InjectError::TargetGone(said.trim().to_string())
+    }
+
+    fn await_watch(
+        &mut self,
+        told: &Receiver<Held>,
+        give_up: impl Fn(&Self) -> bool,
+    ) -> Result<(), InjectError> {
+        let deadline = Instant::now() + MOMENT_LIMIT;
+        loop {
+            match told.recv_timeout(LOOK) {
+                Ok(_) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(InjectError::NeverReached("the watch was replaced".into()));
+                }
+            }
+            let alive = self.tend();
+            let over = Instant::now() >= deadline;
+            if !alive || over || give_up(self) {
+                // It may have come in this very moment.
+                if told.try_recv().is_ok() {
+                    return Ok(());
+                }
+                self.go_on();
+                return Err(if !alive && self.starting.is_none() {
+                    self.gone()
+                } else if over {
+                    InjectError::NeverReached(format!(
+                        "no such operation within {MOMENT_LIMIT:?}"
+                    ))
+                } else {
+                    InjectError::NeverReached("recovery had fewer such operations".into())
+                });
+            }
+        }
+    }
+
+    /// The watch for a moment at an operation.
+    fn watch(&mut self, when: &When) -> Result<Receiver<Held>, InjectError> {
+        let fs = self
+            .storage
+            .fs()
+            .ok_or_else(|| InjectError::NeverReached("there is no crash filesystem".into()))?;
+        let (matcher, skip) = match when {
+            When::Op { matcher, nth } => (matcher.clone(), nth - 1),
+            When::Chance { matcher, chance } => (matcher.clone(), geometric(*chance, &mut self.rng)),
+            When::Ack(_) | When::Time(_) => (Matcher::default(), 0),
+        };
+        Ok(fs.watch(matcher, skip))
+    }
+}
+
+/// How many tries with this chance fail before the first that does not.
+fn geometric(chance: f64, rng: &mut ChaCha8Rng) -> u64 {
+    if chance >= 1.0 {
+        return 0;
+    }
+    let uniform: f64 = rng.random_range(f64::MIN_POSITIVE..1.0);
+    (uniform.ln() / (1.0 - chance).ln()) as u64
+}
+
+fn to_io(error: plugpull_faults::sandbox::SandboxError) -> InjectError {
+    InjectError::Io(error.into())
+}
+
+fn storage_error(error: anyhow::Error) -> InjectError {
+    InjectError::Io(io::Error::other(format!("{error:#}")))
+}
+
+impl Machine for Bench<'_> {
+    fn rng(&mut self) -> &mut ChaCha8Rng {
+        &mut self.rng
+    }
+
+    fn fs(&self) -> Option<Control> {
+        self.storage.fs()
+    }
+
+    fn until(&mut self, when: &When) -> Result<(), InjectError> {
+        match when {
+            When::Op { .. } | When::Chance { .. } => {
+                let told = self.watch(when)?;
+                self.await_watch(&told, |_| false)
+            }
+            When::Ack(count) => {
+                let before = self.gang.as_ref().map_or(0, |gang| gang.progress.tally().ok);
+                let more = count.saturating_sub(before);
+                let tally = self.work_until(MOMENT_LIMIT, &|tally| tally.ok >= more)?;
+                if tally.ok >= more {
+                    Ok(())
+                } else if self.host.alive() {
+                    Err(InjectError::NeverReached(format!(
+                        "{} of {count} transactions were acknowledged within {MOMENT_LIMIT:?}",
+                        before + tally.ok
+                    )))
+                } else {
+                    Err(self.gone())
+                }
+            }
+            When::Time(time) => {
+                self.work_until(*time, &|_| false)?;
+                if self.host.alive() { Ok(()) } else { Err(self.gone()) }
+            }
+        }
+    }
+
+    fn start_until(&mut self, when: &When) -> Result<(), InjectError> {
+        let told = match when {
+            When::Op { .. } | When::Chance { .. } => Some(self.watch(when)?),
+            When::Ack(_) | When::Time(_) => None,
+        };
+        let (host, target) = (self.host.clone(), self.target.clone());
+        let deadline = Instant::now() + self.start_limit;
+        let starting = std::thread::spawn(move || {
+            // Whether it comes up is not the question here: it is to be crashed while it tries.
+            let _ = target.start(&*host, deadline);
+        });
+        self.starting = Some(starting);
+        match (told, when) {
+            (Some(told), _) => self.await_watch(&told, |bench| {
+                bench.starting.as_ref().is_none_or(JoinHandle::is_finished)
+            }),
+            (None, &When::Time(time)) => {
+                std::thread::sleep(time);
+                Ok(())
+            }
+            (None, _) => {
+                Err(InjectError::NeverReached("nothing is acknowledged during recovery".into()))
+            }
+        }
+    }
+
+    fn go_on(&mut self) {
+        if let Some(fs) = self.storage.fs() {
+            fs.release();
+        }
+    }
+
+    fn kill(&mut self) -> Result<bool, InjectError> {
+        let alive = self.host.alive();
+        self.recorder.crash();
+        self.crashed_at.get_or_insert(self.clock.now());
+        // The signal first, then the operations that are held: nobody comes back from them.
+        self.signal_all(libc::SIGKILL)?;
+        self.go_on();
+        self.host.sandbox.kill_all().map_err(to_io)?;
+        self.buried();
+        Ok(alive)
+    }
+
+    fn power_off(&mut self, loss: Loss) -> Result<PowerOff, InjectError> {
+        let fs = self
+            .storage
+            .fs()
+            .ok_or_else(|| InjectError::NeverReached("there is no crash filesystem".into()))?;
+        self.recorder.crash();
+        self.crashed_at = Some(self.clock.now());
+        self.signal_all(libc::SIGKILL)?;
+        let cut = fs.cut();
+        self.host.sandbox.kill_all().map_err(to_io)?;
+        self.buried();
+        let seed = self.rng.random();
+        let state = fs.inspect(|_, log| {
+            persist::crash_state(log, self.rules.model, loss, self.rules.sector, seed)
+        });
+        let off = PowerOff {
+            pending: state.pending,
+            lost: state.lost.len(),
+            torn: state.lost.iter().filter(|lost| lost.torn).count(),
+        };
+        let began = fs.inspect(|_, log| log.began());
+        let left = CrashFs::new(state.tree, began, cut, self.rng.random());
+        self.last_cut = Some(PowerCut { fs, model: self.rules.model });
+        self.storage
+            .remount(&self.host.sandbox, left.clone(), self.host.cpu)
+            .map_err(storage_error)?;
+        *self.clock.fs.lock() = Some(left);
+        Ok(off)
+    }
+
+    fn remount(&mut self) -> Result<(), InjectError> {
+        let Some(fs) = self.storage.fs() else { return Ok(()) };
+        // The kernel does not say goodbye to each inode when it unmounts.
+        self.storage.unmount(&self.host.sandbox).map_err(storage_error)?;
+        fs.damage(|tree, _| tree.settle());
+        self.storage
+            .remount(&self.host.sandbox, fs, self.host.cpu)
+            .map_err(storage_error)
+    }
+
+    fn signal(&mut self, signal: i32) -> Result<(), InjectError> {
+        self.signal_all(signal)
+    }
+
+    fn wait_exit(&mut self, limit: Duration) -> Result<Option<i32>, InjectError> {
+        match self.host.last() {
+            Some(child) => Ok(child.wait(Instant::now() + limit)?),
+            None => Ok(None),
+        }
+    }
+
+    fn start(&mut self) -> Result<Started, InjectError> {
+        Ok(match self.bring_up("c0.head") {
+            Ok(_) => Started::Up,
+            Err(other) => other,
+        })
+    }
+
+    fn oom_kill(&mut self) -> Result<String, InjectError> {
+        let child = self.host.last().ok_or_else(|| self.gone())?;
+        self.recorder.crash();
+        self.crashed_at.get_or_insert(self.clock.now());
+        let memory = self.host.sandbox.memory().map_err(to_io)?;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let evidence = memory.oom_kill(&child, deadline).map_err(to_io)?;
+        Ok(format!(
+            "{} OOM kill counted at a limit of {} bytes",
+            evidence.kills, evidence.limit
+        ))
+    }
+
+    fn limit_space(&mut self, pages_left: Option<u64>) -> Result<(), InjectError> {
+        match (self.storage.fs(), pages_left) {
+            (Some(fs), Some(pages)) => fs.fill(pages),
+            (Some(fs), None) => fs.free(),
+            (None, Some(pages)) => {
+                super::ballast::fill(&self.host.sandbox, pages * PAGE as u64)?;
+            }
+            (None, None) => super::ballast::free(&self.host.sandbox)?,
+        }
+        Ok(())
+    }
+
+    fn work_until(
+        &mut self,
+        limit: Duration,
+        done: &dyn Fn(&Tally) -> bool,
+    ) -> Result<Tally, InjectError> {
+        let Some(gang) = &self.gang else { return Ok(Tally::default()) };
+        let progress = gang.progress.clone();
+        let before = progress.tally();
+        let deadline = Instant::now() + limit;
+        loop {
+            let now = progress.tally();
+            let since = Tally {
+                ok: now.ok - before.ok,
+                fail: now.fail - before.fail,
+                info: now.info - before.info,
+            };
+            let alive = self.tend();
+            if done(&since) || !alive || Instant::now() >= deadline {
+                return Ok(since);
+            }
+            progress.wait(deadline.min(Instant::now() + LOOK));
+        }
+    }
+}
+
+impl Bench<'_> {
+    /// The outcome that counts as an ack.
+    pub(super) fn acked(&self) -> usize {
+        let history = self.recorder.history();
+        history.entries.iter().filter(|e| matches!(e.done, Some((_, Outcome::Ok)))).count()
+    }
+
+    /// Leaves the machine clean for the next trial.
+    pub(super) fn tear_down(mut self) -> anyhow::Result<()> {
+        if let Some(fs) = self.storage.fs() {
+            fs.cut();
+        }
+        self.signal_all(libc::SIGKILL)?;
+        self.host.sandbox.kill_all()?;
+        self.buried();
+        self.storage.unmount(&self.host.sandbox)
+    }
+
+    /// A copy of what lies on the disk now, to start from again; none without a crash filesystem.
+    pub(super) fn snapshot(&self) -> Option<Tree> {
+        self.storage.fs().map(|fs| fs.inspect(|tree, _| tree.clone()))
+    }
+
+    /// Puts a copy on the disk again. Every process must be dead.
+    pub(super) fn restore(
+        &mut self,
+        mut tree: Tree,
+    ) -> Result<(), InjectError> {
+        let Some(fs) = self.storage.fs() else { return Ok(()) };
+        let (seq, _) = fs.now();
+        let began = fs.inspect(|_, log| log.began());
+        tree.settle();
+        let fresh = CrashFs::new(tree, began, seq, self.rng.random());
+        self.storage
+            .remount(&self.host.sandbox, fresh.clone(), self.host.cpu)
+            .map_err(storage_error)?;
+        *self.clock.fs.lock() = Some(fresh);
+        Ok(())
+    }
+}

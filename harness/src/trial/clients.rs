@@ -1,0 +1,163 @@
+//! The clients: threads that write through the target and put every outcome into the history.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use parking_lot::{Condvar, Mutex};
+use plugpull_faults::fault::Tally;
+use plugpull_targets::{Client, ClientError};
+use plugpull_workloads::{Call, Generator, Outcome, Recorder};
+
+/// How long a client waits for one answer before it takes the connection for dead.
+const CALL_LIMIT: Duration = Duration::from_secs(20);
+/// A client that was refused waits this long before it asks again.
+const REFUSED_PAUSE: Duration = Duration::from_millis(1);
+
+/// Counts outcomes, and wakes who waits for them.
+#[derive(Default)]
+pub(super) struct Progress {
+    tally: Mutex<Tally>,
+    changed: Condvar,
+}
+
+impl Progress {
+    fn note(&self, outcome: &Outcome) {
+        let mut tally = self.tally.lock();
+        match outcome {
+            Outcome::Ok => tally.ok += 1,
+            Outcome::Fail(_) => tally.fail += 1,
+            Outcome::Info(_) => tally.info += 1,
+        }
+        self.changed.notify_all();
+    }
+
+    /// Outcomes since the workload began.
+    pub(super) fn tally(&self) -> Tally {
+        *self.tally.lock()
+    }
+
+    /// Waits for a change, at most until `deadline`.
+    pub(super) fn wait(&self, deadline: Instant) {
+        let mut tally = self.tally.lock();
+        self.changed.wait_until(&mut tally, deadline);
+    }
+}
+
+/// A client's wish for a new connection, and where to send it.
+type Wish = Sender<Box<dyn Client>>;
+
+/// The clients of one life of the target.
+pub(super) struct Gang {
+    stop: Arc<AtomicBool>,
+    wishes: Receiver<Wish>,
+    threads: Vec<JoinHandle<Generator>>,
+    /// What came back so far.
+    pub(super) progress: Arc<Progress>,
+}
+
+impl Gang {
+    /// Sets one client going for each connection and generator.
+    pub(super) fn start(
+        clients: Vec<(u32, Box<dyn Client>, Generator)>,
+        recorder: &Arc<Recorder>,
+    ) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let progress = Arc::new(Progress::default());
+        let (wish, wishes) = unbounded();
+        let threads = clients
+            .into_iter()
+            .map(|(number, connection, generator)| {
+                let worker = Worker {
+                    number,
+                    recorder: recorder.clone(),
+                    stop: stop.clone(),
+                    progress: progress.clone(),
+                    wish: wish.clone(),
+                };
+                std::thread::spawn(move || worker.run(connection, generator))
+            })
+            .collect();
+        Self { stop, wishes, threads, progress }
+    }
+
+    /// Serves clients that lost their connection; `connect` makes a new one.
+    pub(super) fn reconnect(&self, connect: impl Fn() -> Option<Box<dyn Client>>) {
+        while let Ok(wish) = self.wishes.try_recv() {
+            if let Some(connection) = connect() {
+                let _ = wish.send(connection);
+            } else {
+                // The client gives up; it was the target that went, not the connection.
+                drop(wish);
+            }
+        }
+    }
+
+    /// Stops all clients and gives their generators back, by client number. Calls that are under
+    /// way end by themselves when the target is dead, else after their answer.
+    pub(super) fn stop(self) -> BTreeMap<u32, Generator> {
+        self.stop.store(true, Ordering::Relaxed);
+        let Self { wishes, threads, .. } = self;
+        drop(wishes);
+        threads
+            .into_iter()
+            .enumerate()
+            .filter_map(|(number, thread)| Some((number as u32, thread.join().ok()?)))
+            .collect()
+    }
+}
+
+struct Worker {
+    number: u32,
+    recorder: Arc<Recorder>,
+    stop: Arc<AtomicBool>,
+    progress: Arc<Progress>,
+    wish: Sender<Wish>,
+}
+
+impl Worker {
+    fn run(&self, mut connection: Box<dyn Client>, mut generator: Generator) -> Generator {
+        while !self.stop.load(Ordering::Relaxed) {
+            let Some(call) = generator.next() else { break };
+            let index = self.recorder.invoke(self.number, call.clone());
+            let deadline = Instant::now() + CALL_LIMIT;
+            let answer = match &call {
+                Call::Txn(txn) => connection.apply(txn, deadline),
+                Call::Barrier => connection.barrier(deadline),
+            };
+            let gone = matches!(answer, Err(ClientError::Gone(_)));
+            let outcome = match answer {
+                Ok(()) => Outcome::Ok,
+                Err(ClientError::Fail(text)) => Outcome::Fail(text),
+                Err(ClientError::Info(text) | ClientError::Gone(text)) => Outcome::Info(text),
+            };
+            let counted = self.recorder.complete(index, outcome.clone());
+            self.progress.note(&counted);
+            if gone {
+                match self.new_connection() {
+                    Some(fresh) => connection = fresh,
+                    None => break,
+                }
+            } else if outcome != Outcome::Ok {
+                std::thread::sleep(REFUSED_PAUSE);
+            }
+        }
+        generator
+    }
+
+    fn new_connection(&self) -> Option<Box<dyn Client>> {
+        let (send, receive) = bounded(1);
+        self.wish.send(send).ok()?;
+        while !self.stop.load(Ordering::Relaxed) {
+            match receive.recv_timeout(Duration::from_millis(20)) {
+                Ok(connection) => return Some(connection),
+                Err(crossbeam_channel::RecvTimeoutError::Timeout) => {}
+                Err(crossbeam_channel::RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,89 @@
+//! The sandbox, as targets see it.
+
+use std::io;
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use plugpull_faults::sandbox::{Child, Program as SandboxProgram, Sandbox, SpawnRequest};
+use plugpull_targets::{Host, Launch, Process, Program};
+
+/// How long a connection to the target's port may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// A sandbox that targets are started in, all of them on one CPU.
+pub(crate) struct SandboxHost {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) cpu: Option<usize>,
+    /// Put targets in the sandbox's cgroup.
+    pub(crate) cgroup: bool,
+    /// The process that was started last, and the output of all before it.
+    last: Mutex<Option<Arc<Child>>>,
+}
+
+impl SandboxHost {
+    pub(crate) fn new(sandbox: Sandbox, cpu: Option<usize>, cgroup: bool) -> Self {
+        Self { sandbox, cpu, cgroup, last: Mutex::new(None) }
+    }
+
+    /// The process that was started last.
+    pub(crate) fn last(&self) -> Option<Arc<Child>> {
+        self.last.lock().clone()
+    }
+
+    /// The same, and forgets it.
+    pub(crate) fn take_last(&self) -> Option<Arc<Child>> {
+        self.last.lock().take()
+    }
+
+    /// True while the process that was started last lives.
+    pub(crate) fn alive(&self) -> bool {
+        self.last().is_some_and(|child| matches!(child.wait(Instant::now()), Ok(None)))
+    }
+}
+
+impl Host for SandboxHost {
+    fn spawn(&self, launch: &Launch) -> io::Result<Box<dyn Process>> {
+        let program = match &launch.program {
+            Program::Myself => SandboxProgram::Myself,
+            Program::Path(path) => SandboxProgram::Path(path.clone()),
+        };
+        let request = SpawnRequest {
+            env: launch.env.clone(),
+            cwd: launch.cwd.clone(),
+            cpu: self.cpu,
+            oom_score_adj: Some(1000),
+            cgroup: self.cgroup,
+            ..SpawnRequest::new(program, launch.args.iter().cloned())
+        };
+        let child = Arc::new(self.sandbox.spawn(&request)?);
+        *self.last.lock() = Some(child.clone());
+        Ok(Box::new(Started(child)))
+    }
+
+    fn connect(&self, port: u16) -> io::Result<TcpStream> {
+        Ok(self.sandbox.tcp_connect(port, CONNECT_LIMIT)?)
+    }
+
+    fn data_dir(&self) -> &Path {
+        self.sandbox.data_dir()
+    }
+}
+
+struct Started(Arc<Child>);
+
+impl Process for Started {
+    fn stdout_line(&mut self, deadline: Instant) -> io::Result<Option<String>> {
+        self.0.stdout_line(deadline)
+    }
+
+    fn wait(&mut self, deadline: Instant) -> io::Result<Option<i32>> {
+        self.0.wait(deadline)
+    }
+
+    fn output(&self) -> String {
+        self.0.output()
+    }
+}

@@ -1,0 +1,445 @@
+//! One trial: start, write, inject, start again, read back, judge.
+
+pub(crate) mod ballast;
+mod bench;
+mod clients;
+pub(crate) mod host;
+pub(crate) mod storage;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use plugpull_faults::crashfs::Tree;
+use plugpull_faults::fault::{Bite, Fault, InjectError, Injected, Machine, Started};
+use plugpull_faults::trigger::Trigger;
+use plugpull_reports::{ReportedFinding, Trial, class_words};
+use plugpull_targets::Target;
+use plugpull_workloads::{
+    Call, Damage, Entry, FailureClass, Finding, FindingKind, Guarantee, Judgement, Observed, Op,
+    Outcome, Promise, Stamp, Start, Txn, Verdict, WorkloadConfig, Write, judge,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+pub(crate) use bench::{Bench, StorageRules};
+pub(crate) use host::SandboxHost;
+
+/// The key whose answer tells that the target is back: written by client 0 in every transaction.
+pub(crate) const PROBE: &str = "c0.head";
+/// How long reading everything back may take.
+const READ_LIMIT: Duration = Duration::from_secs(60);
+/// How many acknowledged transactions the workload begins with, before a fault may strike.
+const WARM_UP_ACKS: u64 = 3;
+/// How long they may take.
+const WARM_UP_LIMIT: Duration = Duration::from_secs(5);
+/// How many transactions the target acknowledges between the second restart and the third.
+const MORE_ACKS: u64 = 8;
+/// How long they may take.
+const MORE_LIMIT: Duration = Duration::from_secs(5);
+/// A recovery over its bound is timed so many times more, from the same disk, before it counts.
+const SLOW_AGAIN: usize = 2;
+/// The client that stands for what was there when a history began.
+const NOBODY: u32 = u32::MAX;
+
+/// What is the same for all trials of a run.
+pub(crate) struct Setup {
+    pub(crate) host: Arc<SandboxHost>,
+    pub(crate) target: Arc<dyn Target>,
+    pub(crate) promises: Vec<Promise>,
+    pub(crate) workload: WorkloadConfig,
+    pub(crate) rules: StorageRules,
+    pub(crate) recovery_bound: Option<Duration>,
+    pub(crate) start_limit: Duration,
+}
+
+/// One trial to make.
+pub(crate) struct Order {
+    pub(crate) number: u64,
+    pub(crate) fault: &'static dyn Fault,
+    /// The user's trigger; a seeded one when none.
+    pub(crate) trigger: Option<Trigger>,
+    pub(crate) seed: u64,
+}
+
+/// A trial's record, and where a promise was broken the disk as the target found it.
+pub(crate) struct Done {
+    pub(crate) trial: Trial,
+    pub(crate) disk: Option<Tree>,
+}
+
+/// Makes one trial.
+pub(crate) fn run(setup: &Setup, order: &Order) -> Done {
+    let began = Instant::now();
+    let mut rng = ChaCha8Rng::seed_from_u64(order.seed);
+    let trigger =
+        order.trigger.clone().unwrap_or_else(|| order.fault.usual_trigger(&mut rng));
+    let mut trial = Trial {
+        number: order.number,
+        fault: order.fault.name().to_string(),
+        spec: format!("{}@{trigger}", order.fault.name()),
+        seed: order.seed,
+        class: order.fault.class(),
+        bit: false,
+        what: String::new(),
+        acked: 0,
+        operations: 0,
+        verdict: Verdict::HarnessError,
+        why: String::new(),
+        recovery_us: Vec::new(),
+        took_us: 0,
+        findings: Vec::new(),
+    };
+    let mut disk = None;
+    match Bench::new(
+        &setup.host,
+        &setup.target,
+        setup.rules,
+        &setup.workload,
+        order.seed,
+        rng,
+        setup.start_limit,
+    ) {
+        Ok(mut bench) => {
+            let result = Story { setup, order, trial: &mut trial, disk: &mut disk }
+                .tell(&mut bench, &trigger);
+            trial.operations = bench.operations();
+            if let Err(error) = result {
+                trial.verdict = Verdict::HarnessError;
+                trial.why = format!("{error:#}");
+            }
+            if let Err(error) = bench.tear_down() {
+                trial.verdict = trial.verdict.max(Verdict::HarnessError);
+                trial.why = format!("cleaning up: {error:#}");
+            }
+        }
+        Err(error) => trial.why = format!("{error:#}"),
+    }
+    trial.took_us = micros(began.elapsed());
+    Done { trial, disk }
+}
+
+/// Starts the target on an empty data folder and stops it again. The error says what it said.
+pub(crate) fn try_start(setup: &Setup) -> Result<(), String> {
+    let rng = ChaCha8Rng::seed_from_u64(0);
+    let (host, target, rules) = (&setup.host, &setup.target, setup.rules);
+    let mut bench =
+        Bench::new(host, target, rules, &setup.workload, 0, rng, setup.start_limit)
+            .map_err(|error| format!("{error:#}"))?;
+    let started = bench.bring_up(PROBE).map(drop).map_err(|why| words(&why));
+    let cleaned = bench.tear_down().map_err(|error| format!("{error:#}"));
+    started.and(cleaned)
+}
+
+struct Story<'a> {
+    setup: &'a Setup,
+    order: &'a Order,
+    trial: &'a mut Trial,
+    disk: &'a mut Option<Tree>,
+}
+
+impl Story<'_> {
+    fn tell(&mut self, bench: &mut Bench<'_>, trigger: &Trigger) -> anyhow::Result<()> {
+        if let Err(why) = bench.bring_up(PROBE) {
+            anyhow::bail!("the target did not start on an empty data folder: {}", words(&why));
+        }
+        bench.work()?;
+        // A crash before any ack would tell nothing: the workload counts from here.
+        bench.work_until(WARM_UP_LIMIT, &|tally| tally.ok >= WARM_UP_ACKS)?;
+        let injected = match self.order.fault.inject(bench, trigger) {
+            Ok(injected) => injected,
+            Err(error @ InjectError::NeverReached(_)) => {
+                self.trial.verdict = Verdict::NotMeasured;
+                self.trial.why = error.to_string();
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        bench.kill()?;
+        self.trial.what = injected.what.clone();
+        self.trial.acked = bench.acked() as u64;
+        let hits = bench.storage.fs().map_or(0, |fs| fs.damage_hits().0);
+        let before = bench.snapshot();
+        let (mut observed, mut judgement) = self.first_look(bench, &injected)?;
+        if too_slow_only(&judgement) {
+            if let Some(tree) = &before {
+                (observed, judgement) = self.time_again(bench, &injected, tree, observed)?;
+            }
+        }
+        let read = bench.storage.fs().map_or(0, |fs| fs.damage_hits().0) > hits;
+        self.trial.bit = match injected.bite {
+            Bite::Known(bit) => bit,
+            Bite::WhenRead => read,
+        };
+        let damaged = injected.damage.is_some();
+        self.note(bench, judgement);
+        if self.trial.verdict == Verdict::Pass && !damaged {
+            if let Some(Ok(state)) = observed.state {
+                self.second_look(bench, state)?;
+            }
+        }
+        if !self.trial.bit && self.trial.findings.is_empty() {
+            self.trial.verdict = Verdict::NotMeasured;
+            self.trial.why = format!("the fault had no effect: {}", self.trial.what);
+        }
+        if !self.trial.findings.is_empty() {
+            *self.disk = before;
+        }
+        Ok(())
+    }
+
+    /// The first restart, the read-back, a second restart without writes in between.
+    fn first_look(
+        &mut self,
+        bench: &mut Bench<'_>,
+        injected: &Injected,
+    ) -> anyhow::Result<(Observed, Judgement)> {
+        let mut observed = Observed {
+            stays_down: injected.stays_down.clone(),
+            damage: match &injected.damage {
+                Some(description) => Damage::SingleCopy { description: description.clone() },
+                None => Damage::None,
+            },
+            ..Observed::default()
+        };
+        self.look(bench, &mut observed);
+        bench.kill()?;
+        if matches!(observed.state, Some(Ok(_))) {
+            observed.second = Some(match bench.bring_up(PROBE) {
+                Ok(mut up) => {
+                    self.trial.recovery_us.push(micros(up.took));
+                    up.client
+                        .read_all(Instant::now() + READ_LIMIT)
+                        .map_err(|error| error.to_string())
+                }
+                Err(why) => Err(words(&why)),
+            });
+        }
+        let judgement = self.judge(bench, &observed, injected.lost_power);
+        Ok((observed, judgement))
+    }
+
+    /// Starts the target and notes what it shows.
+    fn look(&mut self, bench: &mut Bench<'_>, observed: &mut Observed) {
+        match bench.bring_up(PROBE) {
+            Ok(mut up) => {
+                self.trial.recovery_us.push(micros(up.took));
+                observed.start = Start::Started;
+                observed.recovery = Some(up.took);
+                let deadline = Instant::now() + READ_LIMIT;
+                observed.state =
+                    Some(up.client.read_all(deadline).map_err(|error| error.to_string()));
+                observed.integrity = Some(match up.client.check(deadline) {
+                    Ok(None) => Ok(()),
+                    Ok(Some(said)) => Err(said),
+                    Err(error) => Err(error.to_string()),
+                });
+            }
+            Err(Started::Hung(waited)) => observed.start = Start::Hung { waited },
+            Err(why) => observed.start = Start::Refused { message: words(&why) },
+        }
+    }
+
+    fn judge(&self, bench: &Bench<'_>, observed: &Observed, lost_power: bool) -> Judgement {
+        let class = self.trial.class;
+        let promises = owed(&self.setup.promises, class, lost_power);
+        let bound = self.setup.recovery_bound;
+        judge(&bench.recorder.history(), observed, &promises, class, bench.crashed_at, bound)
+    }
+
+    /// A busy machine makes any target late: times the same recovery again and keeps the best.
+    fn time_again(
+        &mut self,
+        bench: &mut Bench<'_>,
+        injected: &Injected,
+        disk: &Tree,
+        mut observed: Observed,
+    ) -> anyhow::Result<(Observed, Judgement)> {
+        for _ in 0..SLOW_AGAIN {
+            bench.kill()?;
+            bench.restore(disk.clone())?;
+            if let Ok(up) = bench.bring_up(PROBE) {
+                self.trial.recovery_us.push(micros(up.took));
+                observed.recovery = observed.recovery.map(|best| best.min(up.took));
+            }
+        }
+        let judgement = self.judge(bench, &observed, injected.lost_power);
+        Ok((observed, judgement))
+    }
+
+    /// The recovered store must also be good to work on: some more transactions, a SIGKILL, and
+    /// all of it must be there. What recovery left behind (a torn tail, a stale counter) shows
+    /// only now.
+    fn second_look(
+        &mut self,
+        bench: &mut Bench<'_>,
+        state: BTreeMap<String, String>,
+    ) -> anyhow::Result<()> {
+        bench.new_history();
+        bench.crashed_at = None;
+        bench.work()?;
+        let tally = bench.work_until(MORE_LIMIT, &|tally| tally.ok >= MORE_ACKS)?;
+        bench.kill()?;
+        if tally.ok == 0 {
+            self.trial.why = "the recovered target acknowledged nothing more".into();
+        }
+        let mut observed = Observed::default();
+        if tally.ok == 0 {
+            observed.stays_down = Some(format!(
+                "after recovery no transaction was acknowledged within {MORE_LIMIT:?} ({} refused, \
+                 {} unanswered)",
+                tally.fail, tally.info
+            ));
+        }
+        self.look(bench, &mut observed);
+        let mut history = bench.recorder.history();
+        history.entries.insert(0, beginning(state));
+        let class = self.trial.class;
+        let promises = owed(&self.setup.promises, FailureClass::ProcessCrash, false);
+        // Judged as the process crash that it was, after whatever came before.
+        let mut judgement = judge(
+            &history,
+            &observed,
+            &promises,
+            FailureClass::ProcessCrash,
+            bench.crashed_at,
+            self.setup.recovery_bound,
+        );
+        if judgement.verdict == Verdict::Broken {
+            for finding in &mut judgement.findings {
+                finding.sentence = format!(
+                    "after recovering from {} it was written to and killed again: {}",
+                    class_words(class),
+                    finding.sentence
+                );
+            }
+            self.note(bench, judgement);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, bench: &mut Bench<'_>, judgement: Judgement) {
+        self.trial.verdict = judgement.verdict;
+        self.trial.why = judgement.why;
+        for mut finding in judgement.findings {
+            explain(bench, &mut finding);
+            finding.fault.clone_from(&self.trial.spec);
+            self.trial.findings.push(ReportedFinding {
+                finding,
+                trial: self.trial.number,
+                count: 1,
+                repeat: String::new(),
+                output: bench.outputs.clone(),
+            });
+        }
+    }
+}
+
+/// What is owed after a failure of this class, when the machine lost power as well: of every kind
+/// of guarantee that is given for both, the one given for power loss, which is never the stronger.
+fn owed(promises: &[Promise], class: FailureClass, lost_power: bool) -> Vec<Promise> {
+    let given = |class: FailureClass| promises.iter().filter(move |p| p.classes.contains(&class));
+    if !lost_power || class == FailureClass::PowerLoss {
+        return given(class).cloned().collect();
+    }
+    let kind = |promise: &Promise| std::mem::discriminant::<Guarantee>(&promise.guarantee);
+    given(FailureClass::PowerLoss)
+        .filter(|owed| given(class).any(|other| kind(other) == kind(owed)))
+        .map(|owed| {
+            let mut owed = owed.clone();
+            owed.classes.push(class);
+            owed
+        })
+        .collect()
+}
+
+/// The history entry that stands for what was there at the beginning.
+fn beginning(state: BTreeMap<String, String>) -> Entry {
+    let ops = state
+        .into_iter()
+        .map(|(key, value)| Op { key, write: Write::Put(value) })
+        .collect();
+    let txn = Txn { id: 0, client: NOBODY, ops, abort: false };
+    Entry {
+        client: NOBODY,
+        call: Call::Txn(Arc::new(txn)),
+        invoked: Stamp::default(),
+        done: Some((Stamp::default(), Outcome::Ok)),
+    }
+}
+
+/// Says which sync was missing, where the power went and a finding names an ack.
+fn explain(bench: &Bench<'_>, finding: &mut Finding) {
+    let (Some(cut), Some(ack)) = (&bench.last_cut, finding.ack) else { return };
+    let missing = cut.unsynced(ack.seq);
+    if missing.is_empty() {
+        return;
+    }
+    let words: Vec<String> = missing.iter().take(2).map(|one| one.words()).collect();
+    let more = match missing.len().saturating_sub(2) {
+        0 => String::new(),
+        more => format!(" (and {more} more files)"),
+    };
+    finding.sentence = format!(
+        "{}; when it was acknowledged, {}{more}",
+        finding.sentence.trim_end_matches('.'),
+        words.join(", and ")
+    );
+}
+
+fn too_slow_only(judgement: &Judgement) -> bool {
+    !judgement.findings.is_empty()
+        && judgement.findings.iter().all(|f| f.kind == FindingKind::TooSlow)
+}
+
+fn words(started: &Started) -> String {
+    match started {
+        Started::Up => "it came up".into(),
+        Started::Refused(text) => text.clone(),
+        Started::Hung(waited) => format!("it neither came up nor ended within {waited:?}"),
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The history, for tests of what lies beside it.
+#[cfg(test)]
+mod tests {
+    use plugpull_workloads::{Durability, History};
+
+    use super::*;
+
+    fn promise(classes: &[FailureClass], guarantee: Guarantee) -> Promise {
+        Promise {
+            classes: classes.to_vec(),
+            guarantee,
+            words: String::new(),
+            source: String::new(),
+            demanded: false,
+        }
+    }
+
+    #[test]
+    fn after_an_error_and_a_power_loss_only_what_both_promise_is_owed() {
+        use FailureClass::{IoError, PowerLoss};
+        let all = [
+            promise(&[IoError], Guarantee::Durable(Durability::AtAck)),
+            promise(&[PowerLoss], Guarantee::Durable(Durability::AtBarrier)),
+            promise(&[PowerLoss], Guarantee::Atomic),
+            promise(&[IoError, PowerLoss], Guarantee::Consistent),
+        ];
+        let owed: Vec<Guarantee> =
+            owed(&all, IoError, true).into_iter().map(|promise| promise.guarantee).collect();
+        assert_eq!(owed, [Guarantee::Durable(Durability::AtBarrier), Guarantee::Consistent]);
+        assert_eq!(super::owed(&all, IoError, false).len(), 2);
+    }
+
+    #[test]
+    fn a_history_can_begin_with_a_state() {
+        let state = BTreeMap::from([("k".to_string(), "v".to_string())]);
+        let history = History { entries: vec![beginning(state)] };
+        assert_eq!(history.acked(), 1);
+    }
+}
