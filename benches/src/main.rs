@@ -5,6 +5,7 @@
 //! CPU that serves the filesystem. The rounds are interleaved, so that a slow moment of the
 //! machine meets every filesystem, and a cell's time is the median of its rounds.
 
+mod cell;
 mod minimal;
 mod pin;
 mod place;
@@ -22,7 +23,8 @@ use anyhow::{Context, bail};
 use clap::Parser;
 use plugpull_faults::sandbox;
 
-use place::{Machine, Place};
+use cell::Kind;
+use place::Place;
 use row::{ROWS, Row};
 use table::Table;
 
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Some((name, rest)) if name == sandbox::SANDBOX_ARG => {
             u8::try_from(sandbox::sandbox_main(rest)).unwrap_or(FAILED)
         }
+        Some((name, rest)) if name == cell::ARG => told(cell::main(rest).map(|()| MET)),
         Some((name, rest)) if name == work::ARG => told(work::main(rest).map(|()| MET)),
         _ => told(run(&Cli::parse())),
     };
@@ -84,7 +87,6 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
     ctrlc::set_handler(move || stop.store(true, Ordering::Relaxed))
         .context("asking for interrupts")?;
 
-    let machine = Machine::open()?;
     let (places, notes) = places(cli)?;
     let mut table = Table::new(places.iter().map(Place::label).collect());
     for row in rows {
@@ -101,7 +103,7 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
                 if stopped.load(Ordering::Relaxed) {
                     bail!("interrupted");
                 }
-                let took = machine.time(place, row, count).with_context(|| {
+                let took = place.time(row, count).with_context(|| {
                     format!("measuring \"{}\" on {}", row.title, place.label().title)
                 })?;
                 cell.push(took);
@@ -110,7 +112,7 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
         eprintln!();
         table.add(row, count, cells);
     }
-    println!("\n{}", machine.describe());
+    println!("\n{}", machine());
     println!("{rounds} rounds, interleaved; each cell is the median of its rounds.\n");
     print!("{table}");
     for note in notes {
@@ -129,7 +131,7 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Row>> {
 
 /// The filesystems to compare, the crash filesystem first, and why some are missing.
 fn places(cli: &Cli) -> anyhow::Result<(Vec<Place>, Vec<String>)> {
-    let mut places = vec![Place::Crash, Place::Minimal, Place::Tmpfs];
+    let mut places = Vec::from([Kind::Crash, Kind::Minimal, Kind::Tmpfs].map(Place::Mounted));
     let mut notes = Vec::new();
     if !cli.memory_only {
         places.push(Place::folder(cli.dir.as_deref())?);
@@ -139,4 +141,18 @@ fn places(cli: &Cli) -> anyhow::Result<(Vec<Place>, Vec<String>)> {
         }
     }
     Ok((places, notes))
+}
+
+/// The machine, in a sentence.
+fn machine() -> String {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let kernel = nix::sys::utsname::uname()
+        .map(|name| name.release().to_string_lossy().into_owned())
+        .unwrap_or_default();
+    // The first two numbers: the rest names somebody's build.
+    let kernel: Vec<&str> = kernel.split(['.', '-']).take(2).collect();
+    format!(
+        "{cpus} CPUs, Linux {}; server and work share one CPU.",
+        kernel.join(".")
+    )
 }

@@ -11,7 +11,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rusqlite::Connection;
 
-use crate::row::{self, Work};
+use crate::row::{self, Row, Work};
 
 /// The argument that makes this program do the work: `__work ROW FOLDER COUNT`. It prints the
 /// nanoseconds that the operations took, and nothing else.
@@ -31,6 +31,21 @@ pub(crate) fn main(args: &[String]) -> anyhow::Result<()> {
     let took = time(row::named(name)?.work, Path::new(dir), count)?;
     println!("{}", took.as_nanos());
     Ok(())
+}
+
+/// The arguments that make this program work.
+pub(crate) fn arguments(row: &Row, dir: &Path, count: u32) -> [String; 4] {
+    let dir = dir.display().to_string();
+    [ARG.into(), row.name.into(), dir, count.to_string()]
+}
+
+/// What it printed then.
+pub(crate) fn took(printed: &str) -> anyhow::Result<Duration> {
+    let nanos = printed
+        .trim()
+        .parse()
+        .with_context(|| format!("reading {printed:?}"))?;
+    Ok(Duration::from_nanos(nanos))
 }
 
 /// Does `count` operations in an empty folder, and returns how long they took, without what

@@ -1,5 +1,4 @@
 //! How storage and processes fail.
-#![allow(missing_docs)]
 
 pub mod capability;
 pub mod crashfs;

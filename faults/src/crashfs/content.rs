@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::block::Block;
+
 /// Bytes in a page.
 pub const PAGE: usize = 4096;
 const PAGE64: u64 = PAGE as u64;
@@ -14,7 +16,7 @@ const PAGE64: u64 = PAGE as u64;
 const CHUNK: u64 = 64;
 
 /// One page of data.
-pub type Page = Arc<[u8; PAGE]>;
+pub(super) type Page = Arc<Block>;
 
 #[derive(Clone, Default)]
 enum Slot {
@@ -144,33 +146,25 @@ impl Content {
 
     /// Writes `data` at `offset`, growing the file where it must, and returns what the log keeps.
     pub fn write(&mut self, offset: u64, data: &[u8]) -> WriteData {
-        let end = offset + data.len() as u64;
-        let mut kept = WriteData {
-            offset,
-            ..WriteData::default()
+        let within = (offset % PAGE64) as usize;
+        let head = if within == 0 && data.len() >= PAGE {
+            0
+        } else {
+            data.len().min(PAGE - within)
         };
-        let mut at = offset;
-        let mut rest = data;
-        while !rest.is_empty() {
-            let within = (at % PAGE64) as usize;
-            let n = rest.len().min(PAGE - within);
-            let (now, later) = rest.split_at(n);
-            if let Ok(whole) = <&[u8; PAGE]>::try_from(now) {
-                let page: Page = Arc::new(*whole);
-                kept.pages.push(page.clone());
-                self.set_page(at / PAGE64, page);
-            } else {
-                if at == offset {
-                    kept.head = now.into();
-                } else {
-                    kept.tail = now.into();
-                }
-                self.page_mut(at / PAGE64)[within..within + n].copy_from_slice(now);
-            }
-            at += n as u64;
-            rest = later;
-        }
-        self.size = self.size.max(end);
+        let (head, rest) = data.split_at(head);
+        let (whole, tail) = rest.as_chunks::<PAGE>();
+        let kept = WriteData {
+            offset,
+            head: head.into(),
+            pages: whole
+                .iter()
+                .map(|bytes| Arc::new(Block::new(bytes)))
+                .collect(),
+            tail: tail.into(),
+        };
+        self.apply(&kept);
+        self.size = self.size.max(kept.end());
         kept
     }
 
@@ -178,9 +172,7 @@ impl Content {
     /// size.
     pub fn apply(&mut self, data: &WriteData) {
         let (first, pages) = data.whole_pages();
-        for (n, page) in pages.iter().enumerate() {
-            self.set_page(first + n as u64, page.clone());
-        }
+        self.set_pages(first, pages);
         self.patch(data.offset, &data.head);
         self.patch(data.end() - data.tail.len() as u64, &data.tail);
     }
@@ -322,7 +314,10 @@ impl Content {
         let behind = self.size.div_ceil(PAGE64);
         for (index, chunk) in self.chunks.range_mut(behind / CHUNK..) {
             let from = behind.saturating_sub(index * CHUNK) as usize;
-            if chunk.slots[from..].iter().any(|slot| matches!(slot, Slot::Data(_))) {
+            if chunk.slots[from..]
+                .iter()
+                .any(|slot| matches!(slot, Slot::Data(_)))
+            {
                 for slot in &mut Arc::make_mut(chunk).slots[from..] {
                     if matches!(slot, Slot::Data(_)) {
                         *slot = Slot::Hole;
@@ -342,7 +337,9 @@ impl Content {
         let behind = self.size.div_ceil(PAGE64);
         let hidden = self.chunks.range(behind / CHUNK..).any(|(index, chunk)| {
             let from = behind.saturating_sub(index * CHUNK) as usize;
-            chunk.slots[from..].iter().any(|slot| matches!(slot, Slot::Data(_)))
+            chunk.slots[from..]
+                .iter()
+                .any(|slot| matches!(slot, Slot::Data(_)))
         });
         !hidden && self.tail().iter().all(|byte| *byte == 0)
     }
@@ -362,20 +359,36 @@ impl Content {
         }
     }
 
-    fn slot_mut(&mut self, page: u64) -> &mut Slot {
+    fn chunk_mut(&mut self, index: u64) -> &mut Chunk {
         let chunk = self
             .chunks
-            .entry(page / CHUNK)
+            .entry(index)
             .or_insert_with(|| Arc::new(Chunk::empty()));
-        &mut Arc::make_mut(chunk).slots[(page % CHUNK) as usize]
+        Arc::make_mut(chunk)
     }
 
-    fn set_page(&mut self, number: u64, page: Page) {
-        let before = std::mem::replace(self.slot_mut(number), Slot::Data(page));
-        self.pages += u64::from(matches!(before, Slot::Hole));
+    fn slot_mut(&mut self, page: u64) -> &mut Slot {
+        &mut self.chunk_mut(page / CHUNK).slots[(page % CHUNK) as usize]
+    }
+
+    /// Puts pages in place from number `first` on.
+    fn set_pages(&mut self, mut first: u64, mut pages: &[Page]) {
+        while !pages.is_empty() {
+            let within = (first % CHUNK) as usize;
+            let (now, later) = pages.split_at(pages.len().min(CHUNK as usize - within));
+            let slots = &mut self.chunk_mut(first / CHUNK).slots[within..within + now.len()];
+            let new = now.len() as u64 - used(slots);
+            for (slot, page) in slots.iter_mut().zip(now) {
+                *slot = Slot::Data(page.clone());
+            }
+            self.pages += new;
+            first += now.len() as u64;
+            pages = later;
+        }
     }
 
     fn page_mut(&mut self, number: u64) -> &mut [u8; PAGE] {
+        // Not by `slot_mut`: the count changes while the slot is borrowed.
         let chunk = self
             .chunks
             .entry(number / CHUNK)
@@ -383,10 +396,13 @@ impl Content {
         let slot = &mut Arc::make_mut(chunk).slots[(number % CHUNK) as usize];
         if !matches!(slot, Slot::Data(_)) {
             self.pages += u64::from(matches!(slot, Slot::Hole));
-            *slot = Slot::Data(Arc::new([0; PAGE]));
+            *slot = Slot::Data(Arc::new(Block::zeros()));
         }
         match slot {
-            Slot::Data(page) => Arc::make_mut(page),
+            Slot::Data(page) => {
+                let block: &mut Block = Arc::make_mut(page);
+                block
+            }
             Slot::Hole | Slot::Unwritten => unreachable!("the slot was made a page above"),
         }
     }
@@ -394,7 +410,10 @@ impl Content {
 
 /// How many of the slots take space.
 fn used(slots: &[Slot]) -> u64 {
-    slots.iter().filter(|slot| !matches!(slot, Slot::Hole)).count() as u64
+    slots
+        .iter()
+        .filter(|slot| !matches!(slot, Slot::Hole))
+        .count() as u64
 }
 
 fn page_range(offset: u64, len: u64) -> std::ops::Range<u64> {

@@ -229,7 +229,13 @@ impl Log {
     pub fn push(&mut self, pid: u32, path: Arc<str>, op: Op) {
         self.bytes += cost(&op);
         let nanos = self.nanos();
-        self.records.push(Record { seq: self.next_seq(), nanos, pid, path, op });
+        self.records.push(Record {
+            seq: self.next_seq(),
+            nanos,
+            pid,
+            path,
+            op,
+        });
         if self.bytes > self.limit {
             self.fold(self.records.len() / 2);
         }
@@ -294,7 +300,9 @@ pub fn apply(tree: &mut Tree, record: &Record) {
             tree.raw_entry(*parent, name, Some(*ino));
         }
         Op::Link { ino, parent, name } => tree.raw_entry(*parent, name, Some(*ino)),
-        Op::Unlink { parent, name, ino, .. } => {
+        Op::Unlink {
+            parent, name, ino, ..
+        } => {
             tree.raw_entry(*parent, name, None);
             drop_nameless(tree, *ino);
         }
@@ -350,7 +358,10 @@ pub fn apply(tree: &mut Tree, record: &Record) {
 
 /// After a name was taken away: a file with others stays.
 fn drop_nameless(tree: &mut Tree, ino: Ino) {
-    if tree.get(ino).is_ok_and(|inode| inode.is_dir() || inode.nlink == 0) {
+    if tree
+        .get(ino)
+        .is_ok_and(|inode| inode.is_dir() || inode.nlink == 0)
+    {
         tree.raw_drop(ino);
     }
 }

@@ -1,5 +1,7 @@
 //! The crash filesystem: in memory, copy-on-write, with a log of every mutation and every sync.
 
+#[allow(unsafe_code)]
+mod block;
 mod content;
 mod fs;
 mod log;
@@ -7,6 +9,8 @@ mod log;
 mod model_test;
 mod node;
 mod ops;
+#[cfg(test)]
+mod plain_model;
 mod raw;
 mod serve;
 mod tree;
@@ -14,9 +18,9 @@ mod tree;
 pub use content::{Content, PAGE, WriteData};
 pub use fs::{Control, CrashFs, Held, Space};
 pub use log::{Log, Op, Record, apply};
-pub use serve::serve;
 pub use node::{
     Attrs, Caller, Dir, DirEntry, FILE_MAX, Ino, Inode, NAME_MAX, Nanos, NewNode, Node, ROOT,
     RenameMode,
 };
+pub use serve::serve;
 pub use tree::Tree;

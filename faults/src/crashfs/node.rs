@@ -25,7 +25,7 @@ const FAST_SYMLINK: usize = 60;
 pub type Nanos = i64;
 
 /// Converts a time for the kernel.
-pub fn to_system_time(nanos: Nanos) -> SystemTime {
+pub(super) fn to_system_time(nanos: Nanos) -> SystemTime {
     if nanos >= 0 {
         UNIX_EPOCH + Duration::from_nanos(nanos.unsigned_abs())
     } else {
@@ -34,7 +34,7 @@ pub fn to_system_time(nanos: Nanos) -> SystemTime {
 }
 
 /// Converts a time from the kernel, kept within range.
-pub fn from_system_time(time: SystemTime) -> Nanos {
+pub(super) fn from_system_time(time: SystemTime) -> Nanos {
     match time.duration_since(UNIX_EPOCH) {
         Ok(after) => Nanos::try_from(after.as_nanos()).unwrap_or(Nanos::MAX),
         Err(before) => Nanos::try_from(before.duration().as_nanos()).map_or(Nanos::MIN, |n| -n),

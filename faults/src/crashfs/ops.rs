@@ -33,9 +33,22 @@ impl CrashFs {
         let ino = state.tree.create(parent, name, &node, mode, owner)?;
         // The owner and mode that the new inode really has: its folder may have its say.
         let inode = state.tree.get(ino)?;
-        let (mode, owner) =
-            (inode.mode, Caller { uid: inode.uid, gid: inode.gid, now: owner.now });
-        let op = Op::Create { parent, name: name.to_owned(), ino, node, mode, owner };
+        let (mode, owner) = (
+            inode.mode,
+            Caller {
+                uid: inode.uid,
+                gid: inode.gid,
+                now: owner.now,
+            },
+        );
+        let op = Op::Create {
+            parent,
+            name: name.to_owned(),
+            ino,
+            node,
+            mode,
+            owner,
+        };
         state.record(pid, ino, op);
         Ok(ino)
     }
@@ -50,7 +63,15 @@ impl CrashFs {
         let mut state = self.admit(OpKind::Link, parent, Some(name))?;
         state.tree.link(ino, parent, name, wall_clock())?;
         let path = state.tree.path_of(parent, name);
-        state.log.push(pid, path, Op::Link { ino, parent, name: name.to_owned() });
+        state.log.push(
+            pid,
+            path,
+            Op::Link {
+                ino,
+                parent,
+                name: name.to_owned(),
+            },
+        );
         Ok(())
     }
 
@@ -69,7 +90,16 @@ impl CrashFs {
         } else {
             state.tree.unlink(parent, name, now)?
         };
-        state.log.push(pid, path, Op::Unlink { parent, name: name.to_owned(), ino, dir });
+        state.log.push(
+            pid,
+            path,
+            Op::Unlink {
+                parent,
+                name: name.to_owned(),
+                ino,
+                dir,
+            },
+        );
         Ok(())
     }
 
@@ -119,7 +149,10 @@ impl CrashFs {
         if data.is_empty() {
             return Ok(0);
         }
-        let room = FILE_MAX.checked_sub(offset).filter(|room| *room > 0).ok_or(Errno::EFBIG)?;
+        let room = FILE_MAX
+            .checked_sub(offset)
+            .filter(|room| *room > 0)
+            .ok_or(Errno::EFBIG)?;
         data = &data[..data.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
         let free = state.free_pages();
         // At most two pages more than the data fills: only then is an exact count worth it.
@@ -133,16 +166,28 @@ impl CrashFs {
                 data = &data[..fits];
             }
         }
-        if !state.bad.is_empty() {
-            state.bad.rewritten(ino, offset, offset + data.len() as u64);
+        if !state.bad.is_empty() || !state.flipped.is_empty() {
+            let end = offset + data.len() as u64;
+            state.bad.rewritten(ino, offset, end);
+            state.flipped.rewritten(ino, offset, end);
         }
         let now = wall_clock();
-        let kept = state.tree.change(ino, |content| content.write(offset, data))?;
+        let kept = state
+            .tree
+            .change(ino, |content| content.write(offset, data))?;
         let inode = state.tree.get_mut(ino)?;
         inode.mtime = now;
         inode.ctime = now;
         let path = inode.path.clone();
-        state.log.push(pid, path, Op::Write { ino, data: kept, old_size });
+        state.log.push(
+            pid,
+            path,
+            Op::Write {
+                ino,
+                data: kept,
+                old_size,
+            },
+        );
         Ok(data.len() as u32)
     }
 
@@ -158,7 +203,15 @@ impl CrashFs {
         let inode = state.tree.get_mut(ino)?;
         inode.mtime = now;
         inode.ctime = now;
-        state.record(pid, ino, Op::Truncate { ino, old_size, size });
+        state.record(
+            pid,
+            ino,
+            Op::Truncate {
+                ino,
+                old_size,
+                size,
+            },
+        );
         Ok(())
     }
 
@@ -167,7 +220,10 @@ impl CrashFs {
         let mut state = self.admit(OpKind::SetAttr, ino, None)?;
         let now = wall_clock();
         state.tree.set_attrs(ino, attrs, now)?;
-        let attrs = Attrs { ctime: attrs.ctime.or(Some(now)), ..attrs };
+        let attrs = Attrs {
+            ctime: attrs.ctime.or(Some(now)),
+            ..attrs
+        };
         state.record(pid, ino, Op::SetAttrs { ino, attrs });
         Ok(())
     }
@@ -192,12 +248,23 @@ impl CrashFs {
         if len == 0 {
             return Err(Errno::EINVAL);
         }
-        let end = offset.checked_add(len).filter(|end| *end <= FILE_MAX).ok_or(Errno::EFBIG)?;
+        let end = offset
+            .checked_add(len)
+            .filter(|end| *end <= FILE_MAX)
+            .ok_or(Errno::EFBIG)?;
         let mut state = self.admit(OpKind::Allocate, ino, None)?;
         let content = state.tree.content(ino)?;
         let old_size = content.size();
-        let size = if keep_size { old_size } else { old_size.max(end) };
-        let needed = if punch { 0 } else { content.pages_needed(offset, len) };
+        let size = if keep_size {
+            old_size
+        } else {
+            old_size.max(end)
+        };
+        let needed = if punch {
+            0
+        } else {
+            content.pages_needed(offset, len)
+        };
         if needed > state.free_pages() {
             state.full_hits += 1;
             return Err(Errno::ENOSPC);
@@ -215,13 +282,25 @@ impl CrashFs {
         let now = wall_clock();
         let inode = state.tree.get_mut(ino)?;
         inode.ctime = now;
-        if punch || zero || size != old_size {
-            inode.mtime = now;
-        }
+        // Even where no byte changes, as `file_modified` in `ext4_fallocate`.
+        inode.mtime = now;
         let op = if punch || zero {
-            Op::Zero { ino, offset, len, punch, old_size, size }
+            Op::Zero {
+                ino,
+                offset,
+                len,
+                punch,
+                old_size,
+                size,
+            }
         } else {
-            Op::Allocate { ino, offset, len, old_size, size }
+            Op::Allocate {
+                ino,
+                offset,
+                len,
+                old_size,
+                size,
+            }
         };
         state.record(pid, ino, op);
         Ok(())
@@ -243,20 +322,25 @@ impl CrashFs {
             return Err(Errno::EIO);
         }
         content.read(offset, len, into);
+        if offset < end && state.flipped.hit(ino, offset, end) {
+            state.bad_hits += 1;
+        }
         Ok(())
     }
 
     /// fsync(2), fdatasync(2) (`data_only`), of a file or a folder (`dir`).
-    pub(crate) fn sync(
-        &self,
-        pid: u32,
-        ino: Ino,
-        data_only: bool,
-        dir: bool,
-    ) -> Result<(), Errno> {
+    pub(crate) fn sync(&self, pid: u32, ino: Ino, data_only: bool, dir: bool) -> Result<(), Errno> {
         let kind = if dir { OpKind::SyncDir } else { OpKind::Sync };
         let mut state = self.admit(kind, ino, None)?;
-        state.record(pid, ino, Op::Sync { ino, data_only, dir });
+        state.record(
+            pid,
+            ino,
+            Op::Sync {
+                ino,
+                data_only,
+                dir,
+            },
+        );
         Ok(())
     }
 }

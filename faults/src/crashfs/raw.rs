@@ -26,14 +26,16 @@ impl Tree {
     /// Sets or removes a name in a folder, if the folder is there. Counts the names of files;
     /// what has none any more stays, because a later change may name it again.
     pub fn raw_entry(&mut self, parent: Ino, name: &OsStr, ino: Option<Ino>) {
-        let Ok(dir) = self.dir_mut(parent) else { return };
+        let Ok(dir) = self.dir_mut(parent) else {
+            return;
+        };
         let before = dir.get(name).map(|entry| entry.ino);
         dir.set(name, ino);
         for (changed, by) in [(before, -1), (ino, 1)] {
-            if let Some(Ok(inode)) = changed.map(|ino| self.get_mut(ino)) {
-                if !inode.is_dir() {
-                    inode.nlink = inode.nlink.saturating_add_signed(by);
-                }
+            if let Some(Ok(inode)) = changed.map(|ino| self.get_mut(ino))
+                && !inode.is_dir()
+            {
+                inode.nlink = inode.nlink.saturating_add_signed(by);
             }
         }
     }
@@ -52,8 +54,11 @@ impl Tree {
 
     /// Drops what no name leads to and only open files keep alive.
     pub fn raw_drop_orphans(&mut self) {
-        let orphans: Vec<Ino> =
-            self.inodes().filter(|(_, inode)| inode.nlink == 0).map(|(ino, _)| ino).collect();
+        let orphans: Vec<Ino> = self
+            .inodes()
+            .filter(|(_, inode)| inode.nlink == 0)
+            .map(|(ino, _)| ino)
+            .collect();
         for ino in orphans {
             self.raw_drop(ino);
         }

@@ -134,7 +134,9 @@ impl Server {
         mode: u32,
         reply: ReplyEntry,
     ) {
-        let made = self.fs.make(req.pid(), caller(req), (place.0.0, place.1), node, mode);
+        let made = self
+            .fs
+            .make(req.pid(), caller(req), (place.0.0, place.1), node, mode);
         answer_entry(&mut self.fs.lock(), made, reply);
     }
 }
@@ -465,7 +467,10 @@ impl Filesystem for Server {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        answer_empty(self.fs.allocate(req.pid(), ino.0, offset, length, mode), reply);
+        answer_empty(
+            self.fs.allocate(req.pid(), ino.0, offset, length, mode),
+            reply,
+        );
     }
 
     fn lseek(
@@ -504,11 +509,16 @@ impl Filesystem for Server {
     ) {
         // As much as one write carries: the caller asks again for the rest, as it must anyway.
         let mut bytes = Vec::new();
-        let len = usize::try_from(len).unwrap_or(usize::MAX).min(MAX_WRITE as usize);
+        let len = usize::try_from(len)
+            .unwrap_or(usize::MAX)
+            .min(MAX_WRITE as usize);
         let copied = self
             .fs
             .read_bytes(ino_in.0, offset_in, len, &mut bytes)
-            .and_then(|()| self.fs.write_bytes(req.pid(), ino_out.0, offset_out, &bytes));
+            .and_then(|()| {
+                self.fs
+                    .write_bytes(req.pid(), ino_out.0, offset_out, &bytes)
+            });
         match copied {
             Ok(written) => reply.written(written),
             Err(errno) => reply.error(fail(errno)),

@@ -132,7 +132,11 @@ impl Tree {
     /// are shortened to "…", or paths would take more room than the tree.
     pub fn path_of(&self, parent: Ino, name: &OsStr) -> Arc<str> {
         let parent = self.get(parent).map_or("?", |inode| &inode.path);
-        let parent = if parent.len() > libc::PATH_MAX as usize { "…" } else { parent };
+        let parent = if parent.len() > libc::PATH_MAX as usize {
+            "…"
+        } else {
+            parent
+        };
         if parent.is_empty() {
             name.to_string_lossy().into()
         } else {
@@ -173,7 +177,8 @@ impl Tree {
         self.next_ino += 1;
         self.pages += inode.pages();
         self.inodes.insert(ino, Arc::new(inode));
-        self.touch_dir(parent, caller.now, i32::from(is_dir))?.set(name, Some(ino));
+        self.touch_dir(parent, caller.now, i32::from(is_dir))?
+            .set(name, Some(ino));
         Ok(ino)
     }
 
@@ -271,11 +276,13 @@ impl Tree {
             return Err(Errno::EINVAL);
         }
         let there_is_dir = there.map_or(Ok(false), |other| self.get(other).map(Inode::is_dir))?;
-        if let Some(other) = there.filter(|_| there_is_dir) {
-            if self.is_inside(from.0, other)? {
-                let exchange = mode == RenameMode::Exchange;
-                return Err(if exchange { Errno::EINVAL } else { Errno::ENOTEMPTY });
-            }
+        if let Some(other) = there.filter(|_| there_is_dir)
+            && self.is_inside(from.0, other)?
+        {
+            return Err(match mode {
+                RenameMode::Exchange => Errno::EINVAL,
+                _ => Errno::ENOTEMPTY,
+            });
         }
         if there == Some(ino) {
             return Ok((ino, there));
@@ -285,8 +292,10 @@ impl Tree {
         }
         let (here, other_here) = (i32::from(is_dir), i32::from(there_is_dir));
         if let (RenameMode::Exchange, Some(other)) = (mode, there) {
-            self.touch_dir(from.0, now, other_here - here)?.set(from.1, Some(other));
-            self.touch_dir(to.0, now, here - other_here)?.set(to.1, Some(ino));
+            self.touch_dir(from.0, now, other_here - here)?
+                .set(from.1, Some(other));
+            self.touch_dir(to.0, now, here - other_here)?
+                .set(to.1, Some(ino));
             self.moved(other, from.0, from.1, now)?;
             self.moved(ino, to.0, to.1, now)?;
             return Ok((ino, there));
@@ -300,7 +309,8 @@ impl Tree {
             }
         }
         self.touch_dir(from.0, now, -here)?.set(from.1, None);
-        self.touch_dir(to.0, now, here - other_here)?.set(to.1, Some(ino));
+        self.touch_dir(to.0, now, here - other_here)?
+            .set(to.1, Some(ino));
         match there {
             Some(other) if there_is_dir => self.drop_dir(other, now)?,
             Some(other) => self.drop_name(other, now)?,
@@ -392,8 +402,10 @@ impl Tree {
         let mut folders = vec![folder];
         while let Some(folder) = folders.pop() {
             let Ok(dir) = self.dir(folder) else { continue };
-            let below: Vec<(Arc<OsStr>, Ino)> =
-                dir.iter().map(|(name, entry)| (name.clone(), entry.ino)).collect();
+            let below: Vec<(Arc<OsStr>, Ino)> = dir
+                .iter()
+                .map(|(name, entry)| (name.clone(), entry.ino))
+                .collect();
             for (name, ino) in below {
                 let path = self.path_of(folder, &name);
                 if let Ok(inode) = self.get_mut(ino) {
@@ -407,14 +419,11 @@ impl Tree {
     }
 
     pub(super) fn reap(&mut self, ino: Ino) {
-        if self
-            .inodes
-            .get(&ino)
-            .is_some_and(|inode| inode.nlink == 0 && inode.lookups == 0)
+        let orphan = |inode: &Arc<Inode>| inode.nlink == 0 && inode.lookups == 0;
+        if self.inodes.get(&ino).is_some_and(orphan)
+            && let Some(inode) = self.inodes.remove(&ino)
         {
-            if let Some(inode) = self.inodes.remove(&ino) {
-                self.pages -= inode.pages();
-            }
+            self.pages -= inode.pages();
         }
     }
 }

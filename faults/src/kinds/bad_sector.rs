@@ -31,7 +31,7 @@ pub const BAD_SECTOR_FOR_EVER: BadSector = BadSector {
     for_ever: true,
 };
 
-/// A file with data, chosen by size, and one of its sectors.
+/// A file with data and the offset of one of its sectors: inode, path, offset, size.
 pub(super) fn pick(tree: &Tree, rng: &mut ChaCha8Rng) -> Option<(Ino, String, u64, u64)> {
     let mut files: Vec<(Ino, String, u64)> = tree
         .inodes()
@@ -43,8 +43,21 @@ pub(super) fn pick(tree: &Tree, rng: &mut ChaCha8Rng) -> Option<(Ino, String, u6
         })
         .collect();
     files.sort();
-    // By file first: else the largest would take nearly all the damage.
-    let index = (!files.is_empty()).then(|| rng.random_range(0..files.len()))?;
+    if files.is_empty() {
+        return None;
+    }
+    // By size, as damage falls; but now and then by file, or the largest would take all of it.
+    let index = if rng.random_bool(0.7) {
+        let total: u64 = files.iter().map(|(_, _, size)| size).sum();
+        let mut at = rng.random_range(0..total);
+        files.iter().position(|(_, _, size)| {
+            let here = at < *size;
+            at = at.saturating_sub(*size);
+            here
+        })?
+    } else {
+        rng.random_range(0..files.len())
+    };
     let (ino, path, size) = files.swap_remove(index);
     let sector = rng.random_range(0..size.div_ceil(SECTOR));
     Some((ino, path, sector * SECTOR, size))

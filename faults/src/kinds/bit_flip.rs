@@ -21,7 +21,7 @@ impl Fault for BitFlip {
     }
 
     fn about(&self) -> &'static str {
-        "after a SIGKILL, 1 to 3 bits of one sector of a file are flipped"
+        "after a SIGKILL, 1 to 6 bits of a file are flipped"
     }
 
     fn class(&self) -> FailureClass {
@@ -52,10 +52,13 @@ impl Fault for BitFlip {
             return Ok(Injected::if_bit(false, "the target has no file with data"));
         };
         let end = (sector + crate::inject::SECTOR).min(size);
-        let count = machine.rng().random_range(1..=3);
+        let count = machine.rng().random_range(1..=6);
         let mut flipped = Vec::new();
-        for _ in 0..count {
-            let at = machine.rng().random_range(sector..end);
+        for n in 0..count {
+            // The first where it was picked, the others anywhere in the file: what is free or
+            // obsolete in it is read by nobody.
+            let (from, to) = if n == 0 { (sector, end) } else { (0, size) };
+            let at = machine.rng().random_range(from..to);
             let bit = machine.rng().random_range(0..8u8);
             if !flipped.contains(&(at, bit)) {
                 flipped.push((at, bit));

@@ -48,7 +48,7 @@ impl Fault for EioRead {
         let Some(fs) = machine.fs() else {
             return Ok(Injected::if_bit(false, "there is no crash filesystem"));
         };
-        let skip = machine.rng().random_range(0..6);
+        let skip = machine.rng().random_range(0..3);
         let matcher = Matcher {
             kinds: vec![OpKind::Read],
             path: None,

@@ -40,14 +40,19 @@ pub(super) fn before(kinds: &[OpKind], rng: &mut ChaCha8Rng) -> Trigger {
     })
 }
 
-/// Early in the recovery. A recovery has few operations, so small numbers come most often.
+/// Early in the recovery: before one of its first changes, or after a short time, since many a
+/// recovery changes nothing.
 pub(super) fn in_recovery(rng: &mut ChaCha8Rng) -> Trigger {
-    let nth = skewed(rng, 12);
-    Trigger {
-        when: When::Op {
+    let when = if rng.random_bool(0.5) {
+        When::Op {
             matcher: Matcher::default(),
-            nth,
-        },
+            nth: skewed(rng, 4),
+        }
+    } else {
+        When::Time(Duration::from_micros(rng.random_range(500..6000)))
+    };
+    Trigger {
+        when,
         recovery: true,
     }
 }

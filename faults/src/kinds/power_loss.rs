@@ -38,7 +38,7 @@ pub const POWER_LOSS_TORN: PowerLoss = PowerLoss {
     name: "power-loss-torn",
     about: "power loss in the middle of the last write: some of its sectors are old",
     loss: Loss::TornLast,
-    usual: before_sync,
+    usual: before_write_or_sync,
 };
 
 /// While the target recovers from an earlier power loss.
@@ -49,8 +49,8 @@ pub const POWER_LOSS_RECOVERY: PowerLoss = PowerLoss {
     usual: moments::in_recovery,
 };
 
-fn before_sync(rng: &mut ChaCha8Rng) -> Trigger {
-    moments::before(&[OpKind::Sync], rng)
+fn before_write_or_sync(rng: &mut ChaCha8Rng) -> Trigger {
+    moments::before(&[OpKind::Sync, OpKind::Write], rng)
 }
 
 impl Fault for PowerLoss {

@@ -65,7 +65,9 @@ fn subset(
     let pending = |step: &Step<'_>| step.fate != Fate::Durable;
     // Sparse, even and dense choices find different bugs.
     let chance = [0.15, 0.5, 0.85][rng.random_range(0..3)];
-    let metadata = steps.iter().filter(|step| pending(step) && step.kind.is_metadata());
+    let metadata = steps
+        .iter()
+        .filter(|step| pending(step) && step.kind.is_metadata());
     let mut groups: Vec<usize> = metadata.map(|step| step.group).collect();
     groups.dedup();
     let prefix = rng.random_range(0..=groups.len());
@@ -78,13 +80,16 @@ fn subset(
         let kept = if step.kind.is_metadata() && model.orders_metadata() {
             in_prefix.contains(&step.group)
         } else {
-            *by_group.entry(step.group).or_insert_with(|| rng.random_bool(chance))
+            *by_group
+                .entry(step.group)
+                .or_insert_with(|| rng.random_bool(chance))
         };
         *keep = if kept { Keep::All } else { Keep::None };
-        if let Some((_, data)) = write_of(records, step) {
-            if rng.random_bool(0.2) {
-                *keep = torn(data, sector, |_| true, rng).unwrap_or(keep.clone());
-            }
+        if let Some((_, data)) = write_of(records, step)
+            && rng.random_bool(0.2)
+            && let Some(torn) = torn(data, sector, |_| true, rng)
+        {
+            *keep = torn;
         }
     }
 }
@@ -101,7 +106,9 @@ fn torn_last(
     let mut brought: HashSet<(Ino, u64)> = HashSet::new();
     let any_abandoned = steps.iter().any(|step| step.fate == Fate::Abandoned);
     for (index, step) in steps.iter().enumerate().rev() {
-        let Some((ino, data)) = write_of(records, step) else { continue };
+        let Some((ino, data)) = write_of(records, step) else {
+            continue;
+        };
         if step.fate == Fate::Durable {
             if any_abandoned {
                 let pages = sectors(data, PAGE as u64);
@@ -110,9 +117,10 @@ fn torn_last(
             continue;
         }
         let page_of = |at: u64| at * sector / PAGE as u64;
-        let can_lose =
-            |at| step.fate == Fate::Pending || !brought.contains(&(ino, page_of(at)));
-        let Some(keep) = torn(data, sector, can_lose, rng) else { continue };
+        let can_lose = |at| step.fate == Fate::Pending || !brought.contains(&(ino, page_of(at)));
+        let Some(keep) = torn(data, sector, can_lose, rng) else {
+            continue;
+        };
         keeps[index] = keep;
         for (later, keep) in steps.iter().zip(keeps).skip(index + 1) {
             // What the torn write's own record brought with it (its size) stays.
@@ -134,8 +142,11 @@ fn torn(
 ) -> Option<Keep> {
     let range = sectors(data, sector);
     let count = (range.end - range.start) as usize;
-    let losable: Vec<usize> =
-        range.zip(0..count).filter(|(at, _)| can_lose(*at)).map(|(_, n)| n).collect();
+    let losable: Vec<usize> = range
+        .zip(0..count)
+        .filter(|(at, _)| can_lose(*at))
+        .map(|(_, n)| n)
+        .collect();
     if count < 2 || losable.is_empty() {
         return None;
     }
@@ -174,7 +185,10 @@ fn close_names(steps: &[Step<'_>], keeps: &mut [Keep]) {
             keeps[*need] = Keep::All;
         }
         // The other name of an exchange.
-        if steps.get(index + 1).is_some_and(|other| other.group == step.group) {
+        if steps
+            .get(index + 1)
+            .is_some_and(|other| other.group == step.group)
+        {
             keeps[index + 1] = Keep::All;
         }
     }
@@ -217,7 +231,9 @@ fn close_sectors(plan: &Plan<'_>, records: &[Record], sector: u64, keeps: &mut [
         if durable && !any_abandoned {
             continue;
         }
-        let Some((ino, data)) = write_of(records, step) else { continue };
+        let Some((ino, data)) = write_of(records, step) else {
+            continue;
+        };
         let range = sectors(data, sector);
         if !durable && keeps[index] != Keep::All {
             let mut kept = match &keeps[index] {
@@ -226,8 +242,7 @@ fn close_sectors(plan: &Plan<'_>, records: &[Record], sector: u64, keeps: &mut [
             };
             for (kept, at) in kept.iter_mut().zip(range.clone()) {
                 *kept |= there.contains(&(ino, at))
-                    || (step.fate == Fate::Abandoned
-                        && pages_there.contains(&(ino, page_of(at))));
+                    || (step.fate == Fate::Abandoned && pages_there.contains(&(ino, page_of(at))));
             }
             keeps[index] = if kept.iter().all(|kept| *kept) {
                 Keep::All

@@ -51,7 +51,10 @@ impl Unsynced {
             };
             let s = if self.writes == 1 { "" } else { "s" };
             let (n, bytes) = (self.writes, self.bytes);
-            format!("{} had {n} write{s} ({bytes} bytes, {range}) {since}", self.path)
+            format!(
+                "{} had {n} write{s} ({bytes} bytes, {range}) {since}",
+                self.path
+            )
         } else if self.names > 0 {
             let by = if self.by_any_sync {
                 "any fsync after it".to_string()
@@ -61,7 +64,10 @@ impl Unsynced {
             let (change, path) = (self.change, &self.path);
             format!("the {change} {path} ({range}) was not made durable by {by}")
         } else {
-            format!("{} had changes of its size or space ({range}) and no fsync", self.path)
+            format!(
+                "{} had changes of its size or space ({range}) and no fsync",
+                self.path
+            )
         }
     }
 
@@ -71,7 +77,11 @@ impl Unsynced {
             Some((folder, _)) => folder.to_string(),
             None => "the data folder".to_string(),
         };
-        match self.path.split_once(" -> ").filter(|_| self.change == "rename") {
+        match self
+            .path
+            .split_once(" -> ")
+            .filter(|_| self.change == "rename")
+        {
             Some((from, to)) if folder(from) != folder(to) => {
                 format!("{} and {}", folder(from), folder(to))
             }
@@ -90,7 +100,11 @@ pub fn unsynced(records: &[Record], model: &dyn Model, before: u64) -> Vec<Unsyn
     // By file, not only by path: of two files that had the same name one after the other, the
     // first one's syncs say nothing of the second.
     let mut by_file: BTreeMap<(Arc<str>, Ino), Unsynced> = BTreeMap::new();
-    for (index, record) in records.iter().enumerate().filter(|(_, record)| record.seq < before) {
+    for (index, record) in records
+        .iter()
+        .enumerate()
+        .filter(|(_, record)| record.seq < before)
+    {
         let ino = record.op.ino();
         if let Op::Sync { .. } = record.op {
             last_sync.insert(ino, record.seq);
@@ -100,8 +114,9 @@ pub fn unsynced(records: &[Record], model: &dyn Model, before: u64) -> Vec<Unsyn
             if step.fate == Fate::Durable || matches!(step.kind, StepKind::Attrs { .. }) {
                 continue;
             }
-            let entry =
-                by_file.entry((record.path.clone(), ino)).or_insert_with(|| Unsynced {
+            let entry = by_file
+                .entry((record.path.clone(), ino))
+                .or_insert_with(|| Unsynced {
                     path: record.path.clone(),
                     writes: 0,
                     bytes: 0,
@@ -139,6 +154,6 @@ pub fn unsynced(records: &[Record], model: &dyn Model, before: u64) -> Vec<Unsyn
         }
     }
     let mut all: Vec<Unsynced> = by_file.into_values().collect();
-    all.sort_by_key(|one| std::cmp::Reverse(one.last));
+    all.sort_by_key(|one| std::cmp::Reverse((one.bytes, one.last)));
     all
 }

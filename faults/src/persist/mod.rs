@@ -18,12 +18,14 @@ mod step;
 mod strict;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod wrong_test;
 
 pub use explain::{Unsynced, unsynced};
 pub use journaled::JOURNALED;
 pub use plan::Plan;
-pub use step::{Fate, Model, Step, StepKind, SyncPoint};
 pub use state::{CrashState, Loss, Lost, crash_state};
+pub use step::{Fate, Model, Step, StepKind, SyncPoint};
 pub use strict::STRICT;
 
 /// Every model, the default first.

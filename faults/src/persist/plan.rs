@@ -27,7 +27,11 @@ impl<'a> Plan<'a> {
         };
         for (index, record) in records.iter().enumerate() {
             match &record.op {
-                Op::Sync { ino, data_only, dir } => {
+                Op::Sync {
+                    ino,
+                    data_only,
+                    dir,
+                } => {
                     judge.sync(model, records, *ino, *data_only, *dir);
                 }
                 Op::SyncFailed { ino } => judge.abandon(records, *ino),
@@ -90,13 +94,26 @@ impl<'a> Judge<'a> {
                 matches!(kind, StepKind::Size { .. } | StepKind::Space { .. })
             })
         });
-        let needs_metadata =
-            resized || self.created.get(&ino).is_some_and(|&step| self.pending(step));
-        let sync = SyncPoint { ino, data_only, dir, needs_metadata };
-        let homes: Vec<Ino> =
-            if self.ordered { self.open.keys().copied().collect() } else { vec![ino] };
+        let needs_metadata = resized
+            || self
+                .created
+                .get(&ino)
+                .is_some_and(|&step| self.pending(step));
+        let sync = SyncPoint {
+            ino,
+            data_only,
+            dir,
+            needs_metadata,
+        };
+        let homes: Vec<Ino> = if self.ordered {
+            self.open.keys().copied().collect()
+        } else {
+            vec![ino]
+        };
         for home in homes {
-            let Some(open) = self.open.remove(&home) else { continue };
+            let Some(open) = self.open.remove(&home) else {
+                continue;
+            };
             let mut still_open = Vec::new();
             for step in open {
                 let one = &self.steps[step];
@@ -143,7 +160,9 @@ impl<'a> Judge<'a> {
 
     /// A page that a durable write brought to the disk took with it what had been given up there.
     fn brings_along(&mut self, ino: Ino, data: &WriteData) {
-        let Some(given_up) = self.abandoned.get_mut(&ino) else { return };
+        let Some(given_up) = self.abandoned.get_mut(&ino) else {
+            return;
+        };
         let written = pages(data);
         given_up.retain_mut(|(step, missing)| {
             missing.retain(|page| !written.contains(page));
@@ -155,7 +174,9 @@ impl<'a> Judge<'a> {
     }
 
     fn abandon(&mut self, records: &[Record], ino: Ino) {
-        let Some(open) = self.open.get_mut(&ino) else { return };
+        let Some(open) = self.open.get_mut(&ino) else {
+            return;
+        };
         let given_up = self.abandoned.entry(ino).or_default();
         open.retain(|&step| {
             let one = &mut self.steps[step];
@@ -173,7 +194,13 @@ impl<'a> Judge<'a> {
     fn add(&mut self, record: usize, kind: StepKind<'a>, needs: Vec<usize>) -> usize {
         let step = self.steps.len();
         self.open.entry(kind.home()).or_default().push(step);
-        self.steps.push(Step { record, kind, fate: Fate::Pending, needs, group: record });
+        self.steps.push(Step {
+            record,
+            kind,
+            fate: Fate::Pending,
+            needs,
+            group: record,
+        });
         step
     }
 
@@ -195,7 +222,9 @@ impl<'a> Judge<'a> {
 
     fn expand(&mut self, index: usize, record: &'a Record) {
         match &record.op {
-            Op::Create { parent, name, ino, .. } => {
+            Op::Create {
+                parent, name, ino, ..
+            } => {
                 let needs = self.before(*parent, name);
                 let step = self.name(index, *parent, name, Some(*ino), needs);
                 self.created.insert(*ino, step);
@@ -204,12 +233,20 @@ impl<'a> Judge<'a> {
                 let needs = self.before(*parent, name);
                 self.name(index, *parent, name, Some(*ino), needs);
             }
-            Op::Unlink { parent, name, ino, .. } => {
+            Op::Unlink {
+                parent, name, ino, ..
+            } => {
                 let mut needs = self.before(*parent, name);
                 needs.extend(self.left(*ino));
                 self.name(index, *parent, name, None, needs);
             }
-            Op::Rename { from, to, ino, replaced, exchange: false } => {
+            Op::Rename {
+                from,
+                to,
+                ino,
+                replaced,
+                exchange: false,
+            } => {
                 let mut needs = self.before(to.0, &to.1);
                 needs.extend(replaced.map(|folder| self.left(folder)).unwrap_or_default());
                 let mut gone_needs = self.before(from.0, &from.1);
@@ -224,7 +261,13 @@ impl<'a> Judge<'a> {
                     self.steps[gone].group = usize::MAX - index;
                 }
             }
-            Op::Rename { from, to, ino, replaced, exchange: true } => {
+            Op::Rename {
+                from,
+                to,
+                ino,
+                replaced,
+                exchange: true,
+            } => {
                 // Both names change at once; what both need stands with the first.
                 let mut needs = self.before(to.0, &to.1);
                 needs.extend(self.before(from.0, &from.1));
@@ -233,7 +276,11 @@ impl<'a> Judge<'a> {
                 let there = self.name(index, to.0, &to.1, Some(*ino), needs);
                 self.name(index, from.0, &from.1, *replaced, vec![there]);
             }
-            Op::Write { ino, data, old_size } => {
+            Op::Write {
+                ino,
+                data,
+                old_size,
+            } => {
                 if !data.is_empty() {
                     // What is written after a cut goes to new blocks, which the old state of the
                     // file does not show.
@@ -244,19 +291,53 @@ impl<'a> Judge<'a> {
                 }
                 self.grow(index, *ino, *old_size, data.end());
             }
-            Op::Truncate { ino, old_size, size } => {
+            Op::Truncate {
+                ino,
+                old_size,
+                size,
+            } => {
                 if size < old_size {
-                    self.cut(index, StepKind::Size { ino: *ino, size: *size, shrinks: true });
+                    self.cut(
+                        index,
+                        StepKind::Size {
+                            ino: *ino,
+                            size: *size,
+                            shrinks: true,
+                        },
+                    );
                 } else {
                     self.grow(index, *ino, *old_size, *size);
                 }
             }
-            Op::Allocate { ino, old_size, size, .. } => {
-                self.add(index, StepKind::Space { ino: *ino, zeroes: false }, Vec::new());
+            Op::Allocate {
+                ino,
+                old_size,
+                size,
+                ..
+            } => {
+                self.add(
+                    index,
+                    StepKind::Space {
+                        ino: *ino,
+                        zeroes: false,
+                    },
+                    Vec::new(),
+                );
                 self.grow(index, *ino, *old_size, *size);
             }
-            Op::Zero { ino, old_size, size, .. } => {
-                self.cut(index, StepKind::Space { ino: *ino, zeroes: true });
+            Op::Zero {
+                ino,
+                old_size,
+                size,
+                ..
+            } => {
+                self.cut(
+                    index,
+                    StepKind::Space {
+                        ino: *ino,
+                        zeroes: true,
+                    },
+                );
                 self.grow(index, *ino, *old_size, *size);
             }
             Op::SetAttrs { ino, .. } => {
@@ -268,7 +349,15 @@ impl<'a> Judge<'a> {
 
     fn grow(&mut self, index: usize, ino: Ino, old_size: u64, size: u64) {
         if size > old_size {
-            self.add(index, StepKind::Size { ino, size, shrinks: false }, Vec::new());
+            self.add(
+                index,
+                StepKind::Size {
+                    ino,
+                    size,
+                    shrinks: false,
+                },
+                Vec::new(),
+            );
         }
     }
 
@@ -282,14 +371,22 @@ impl<'a> Judge<'a> {
 
     /// The last step that took bytes away from a file, if it is pending.
     fn cut_of(&self, ino: Ino) -> Vec<usize> {
-        self.last_cut.get(&ino).copied().filter(|&step| self.pending(step)).into_iter().collect()
+        self.last_cut
+            .get(&ino)
+            .copied()
+            .filter(|&step| self.pending(step))
+            .into_iter()
+            .collect()
     }
 
     /// The last step about this name, if it is pending. Where metadata has an order of its own,
     /// this and the two below are not needed.
     fn before(&self, dir: Ino, name: &'a OsStr) -> Vec<usize> {
         let before = self.entries.get(&(dir, name)).copied();
-        before.filter(|&step| !self.ordered && self.pending(step)).into_iter().collect()
+        before
+            .filter(|&step| !self.ordered && self.pending(step))
+            .into_iter()
+            .collect()
     }
 
     /// The pending steps that gave a folder, and those above it, their names: without them
@@ -300,7 +397,9 @@ impl<'a> Judge<'a> {
             return above;
         }
         while let Some(&step) = self.named.get(&folder) {
-            let StepKind::Name { dir, .. } = self.steps[step].kind else { break };
+            let StepKind::Name { dir, .. } = self.steps[step].kind else {
+                break;
+            };
             if self.pending(step) {
                 above.push(step);
             }

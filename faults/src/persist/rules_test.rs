@@ -5,7 +5,8 @@ use super::*;
 use crate::crashfs::RenameMode::{Exchange, Replace};
 
 fn crash(run: &Run, model: &dyn Model, loss: Loss, seed: u64) -> CrashState {
-    run.fs.inspect(|_, log| crash_state(log, model, loss, 512, seed))
+    run.fs
+        .inspect(|_, log| crash_state(log, model, loss, 512, seed))
 }
 
 /// The file at `path` when all that may be lost is lost; none when its name is.
@@ -21,7 +22,11 @@ fn possible(steps: &[Step], model: &dyn Model, path: &str) -> Vec<Option<Vec<u8>
     let mut all = Vec::new();
     for seed in 0..300 {
         let state = crash(&run, model, Loss::Subset, seed);
-        let found = state.tree.resolve(path).ok().map(|ino| bytes(&state.tree, ino));
+        let found = state
+            .tree
+            .resolve(path)
+            .ok()
+            .map(|ino| bytes(&state.tree, ino));
         if !all.contains(&found) {
             all.push(found);
         }
@@ -40,9 +45,18 @@ fn a_new_file_needs_an_fsync_of_its_folder_in_strict_only() {
 
 #[test]
 fn a_folder_synced_but_not_named_durably_is_lost_with_its_files_in_strict() {
-    let steps = [Dir("d"), File("d/a"), Write("d/a", 0, 10), Fsync("d/a"), FsyncDir("d")];
+    let steps = [
+        Dir("d"),
+        File("d/a"),
+        Write("d/a", 0, 10),
+        Fsync("d/a"),
+        FsyncDir("d"),
+    ];
     assert_eq!(after_losing_all(&steps, &STRICT, "d/a"), None);
-    assert_eq!(after_losing_all(&steps, &JOURNALED, "d/a"), Some(vec![1; 10]));
+    assert_eq!(
+        after_losing_all(&steps, &JOURNALED, "d/a"),
+        Some(vec![1; 10])
+    );
 }
 
 #[test]
@@ -57,7 +71,10 @@ fn a_rename_may_come_before_the_bytes_of_the_renamed_file() {
         FsyncDir(""),
     ];
     // The length is metadata, and the fsync of the folder has committed it.
-    assert_eq!(after_losing_all(&steps, &JOURNALED, "a"), Some(vec![0; 1000]));
+    assert_eq!(
+        after_losing_all(&steps, &JOURNALED, "a"),
+        Some(vec![0; 1000])
+    );
     assert_eq!(after_losing_all(&steps, &STRICT, "a"), Some(vec![]));
     let mut synced = steps.to_vec();
     synced.insert(5, Fsync("b"));
@@ -81,10 +98,14 @@ fn a_rename_is_old_or_new_and_never_neither() {
     for seed in 0..50 {
         let run = Run::new(&steps[..6]);
         let names = names(&crash(&run, &STRICT, Loss::Subset, seed).tree);
-        assert!(names.contains_key("a") || names.contains_key("e/a"), "{names:?}");
+        assert!(
+            names.contains_key("a") || names.contains_key("e/a"),
+            "{names:?}"
+        );
     }
     assert_eq!(after_losing_all(&steps, &STRICT, "e/a"), Some(vec![]));
     assert_eq!(after_losing_all(&steps, &STRICT, "a"), None);
+    assert_eq!(told(&steps, &STRICT), [""; 0], "nothing is un-synced");
 }
 
 #[test]
@@ -135,8 +156,14 @@ fn another_files_fsync_commits_the_length_but_not_the_bytes() {
 
 #[test]
 fn fdatasync_brings_the_length_that_its_data_needs() {
-    let steps =
-        [File("a"), Fsync("a"), FsyncDir(""), Append("a", 700), Fdatasync("a"), Append("a", 9)];
+    let steps = [
+        File("a"),
+        Fsync("a"),
+        FsyncDir(""),
+        Append("a", 700),
+        Fdatasync("a"),
+        Append("a", 9),
+    ];
     for model in MODELS {
         assert_eq!(after_losing_all(&steps, model, "a"), Some(vec![1; 700]));
     }
@@ -157,21 +184,39 @@ fn fdatasync_commits_other_metadata_only_where_it_must_commit() {
     append[4] = Append("a", 50);
     assert_eq!(after_losing_all(&append, &JOURNALED, "b"), Some(vec![]));
     // A rename is nothing that the file's data needs.
-    let renamed =
-        [File("a"), Write("a", 0, 100), Fsync("a"), Rename("a", "b", Replace), Fdatasync("b")];
+    let renamed = [
+        File("a"),
+        Write("a", 0, 100),
+        Fsync("a"),
+        Rename("a", "b", Replace),
+        Fdatasync("b"),
+    ];
     assert_eq!(after_losing_all(&renamed, &JOURNALED, "b"), None);
-    assert_eq!(after_losing_all(&renamed, &JOURNALED, "a"), Some(vec![1; 100]));
+    assert_eq!(
+        after_losing_all(&renamed, &JOURNALED, "a"),
+        Some(vec![1; 100])
+    );
 }
 
 #[test]
 fn a_removed_file_comes_back_until_the_removal_is_synced() {
-    let kept = [File("a"), Write("a", 0, 10), Fsync("a"), FsyncDir(""), File("b"), Unlink("a")];
+    let kept = [
+        File("a"),
+        Write("a", 0, 10),
+        Fsync("a"),
+        FsyncDir(""),
+        File("b"),
+        Unlink("a"),
+    ];
     for model in MODELS {
         assert_eq!(after_losing_all(&kept, model, "a"), Some(vec![1; 10]));
     }
     let mut elsewhere = kept.to_vec();
     elsewhere.push(Fsync("b"));
-    assert_eq!(after_losing_all(&elsewhere, &STRICT, "a"), Some(vec![1; 10]));
+    assert_eq!(
+        after_losing_all(&elsewhere, &STRICT, "a"),
+        Some(vec![1; 10])
+    );
     assert_eq!(after_losing_all(&elsewhere, &JOURNALED, "a"), None);
 }
 
@@ -189,13 +234,24 @@ fn of_two_appends_in_one_sector_the_second_is_not_there_alone() {
         let mut states = possible(&steps, model, "a");
         states.sort();
         let content = |first, second| Some([[first; 200], [second; 200]].concat());
-        assert_eq!(states, [content(0, 0), content(1, 0), content(1, 2)], "{}", model.name());
+        assert_eq!(
+            states,
+            [content(0, 0), content(1, 0), content(1, 2)],
+            "{}",
+            model.name()
+        );
     }
 }
 
 #[test]
 fn of_two_sectors_any_may_be_there_alone() {
-    let steps = [File("a"), FsyncDir(""), Truncate("a", 1024), Fsync("a"), Write("a", 0, 1024)];
+    let steps = [
+        File("a"),
+        FsyncDir(""),
+        Truncate("a", 1024),
+        Fsync("a"),
+        Write("a", 0, 1024),
+    ];
     for model in MODELS {
         let mut states = possible(&steps, model, "a");
         states.sort();
@@ -259,7 +315,12 @@ fn words_for_a_log_that_is_never_synced() {
 
 #[test]
 fn words_for_an_ack_before_the_sync() {
-    let steps = [File("log"), Append("log", 10), Fdatasync("log"), Append("log", 20)];
+    let steps = [
+        File("log"),
+        Append("log", 10),
+        Fdatasync("log"),
+        Append("log", 20),
+    ];
     assert_eq!(
         told(&steps, &JOURNALED),
         ["log had 1 write (20 bytes, operation 3) and no fsync or fdatasync after operation 2"]
@@ -269,7 +330,13 @@ fn words_for_an_ack_before_the_sync() {
 
 #[test]
 fn words_for_a_missing_fsync_of_a_folder() {
-    let steps = [Dir("d"), FsyncDir(""), File("d/log"), Append("d/log", 10), Fsync("d/log")];
+    let steps = [
+        Dir("d"),
+        FsyncDir(""),
+        File("d/log"),
+        Append("d/log", 10),
+        Fsync("d/log"),
+    ];
     assert_eq!(
         told(&steps, &STRICT),
         ["the name d/log (operation 2) was not made durable by an fsync of d"]
@@ -287,8 +354,12 @@ fn words_for_a_missing_fsync_of_a_folder() {
 
 #[test]
 fn words_for_a_rename_without_fsync_of_the_file() {
-    let steps =
-        [File("b"), Append("b", 10), Rename("b", "a", Replace), FsyncDir("")];
+    let steps = [
+        File("b"),
+        Append("b", 10),
+        Rename("b", "a", Replace),
+        FsyncDir(""),
+    ];
     for model in MODELS {
         assert_eq!(
             told(&steps, model)[0],
@@ -299,7 +370,13 @@ fn words_for_a_rename_without_fsync_of_the_file() {
 
 #[test]
 fn words_for_a_rename_without_fsync_of_its_folders() {
-    let steps = [Dir("d"), File("a"), FsyncDir(""), Fsync("a"), Rename("a", "d/a", Replace)];
+    let steps = [
+        Dir("d"),
+        File("a"),
+        FsyncDir(""),
+        Fsync("a"),
+        Rename("a", "d/a", Replace),
+    ];
     assert_eq!(
         told(&steps, &STRICT),
         [
@@ -314,15 +391,19 @@ fn words_for_a_removal_that_is_not_synced() {
     let steps = [File("a"), FsyncDir(""), Unlink("a")];
     assert_eq!(
         told(&steps, &STRICT),
-        [
-            "the removal of a (operation 2) was not made durable by an fsync of the data folder"
-        ]
+        ["the removal of a (operation 2) was not made durable by an fsync of the data folder"]
     );
 }
 
 #[test]
 fn words_for_an_ignored_error_of_fsync() {
-    let steps = [File("log"), Append("log", 10), FsyncFails("log"), Fsync("log"), FsyncDir("")];
+    let steps = [
+        File("log"),
+        Append("log", 10),
+        FsyncFails("log"),
+        Fsync("log"),
+        FsyncDir(""),
+    ];
     for model in MODELS {
         assert_eq!(
             told(&steps, model),
@@ -331,7 +412,11 @@ fn words_for_an_ignored_error_of_fsync() {
     }
     let mut again = steps.to_vec();
     again.extend([Write("log", 0, 3), Fsync("log")]);
-    assert_eq!(told(&again, &JOURNALED), [""; 0], "the page was written again, whole");
+    assert_eq!(
+        told(&again, &JOURNALED),
+        [""; 0],
+        "the page was written again, whole"
+    );
 }
 
 #[test]

@@ -49,7 +49,11 @@ pub struct CrashState {
 /// than 4096 counts as 512). The same log, model, loss, sector and seed give the same state
 /// anywhere.
 pub fn crash_state(log: &Log, model: &dyn Model, loss: Loss, sector: u64, seed: u64) -> CrashState {
-    let sector = if sector < PAGE as u64 { 512 } else { PAGE as u64 };
+    let sector = if sector < PAGE as u64 {
+        512
+    } else {
+        PAGE as u64
+    };
     let plan = Plan::new(model, log.records());
     let keeps = choose(&plan, log.records(), model, loss, sector, seed);
     build(log, &plan, sector, &keeps)

@@ -47,7 +47,11 @@ impl Run {
     pub(super) fn new(steps: &[Step]) -> Self {
         let fs = CrashFs::empty((0, 0), 1);
         let moments = vec![fs.inspect(|tree, _| tree.clone())];
-        let mut run = Run { fs, moments, written: 0 };
+        let mut run = Run {
+            fs,
+            moments,
+            written: 0,
+        };
         for step in steps {
             run.step(step);
         }
@@ -57,11 +61,17 @@ impl Run {
     /// Does a step; what is refused, as the many impossible ones of a random run, does nothing.
     pub(super) fn step(&mut self, step: &Step) {
         let _ = self.attempt(step);
-        let (tree, records) = self.fs.inspect(|tree, log| (tree.clone(), log.records().len()));
+        let (tree, records) = self
+            .fs
+            .inspect(|tree, log| (tree.clone(), log.records().len()));
         if records == self.moments.len() {
             self.moments.push(tree);
         }
-        assert_eq!(records + 1, self.moments.len(), "more than one record for {step:?}");
+        assert_eq!(
+            records + 1,
+            self.moments.len(),
+            "more than one record for {step:?}"
+        );
     }
 
     fn attempt(&mut self, step: &Step) -> Result<(), Errno> {
@@ -71,29 +81,44 @@ impl Run {
             Ok::<_, Errno>((find(folder)?, OsStr::new(name)))
         };
         let fs = &self.fs;
-        let owner = Caller { uid: 0, gid: 0, now: 1 };
+        let owner = Caller {
+            uid: 0,
+            gid: 0,
+            now: 1,
+        };
         match step {
-            Step::File(path) => {
-                fs.make(1, owner, place(path)?, NewNode::File, 0o644).map(drop)
-            }
-            Step::Dir(path) => fs.make(1, owner, place(path)?, NewNode::Dir, 0o755).map(drop),
+            Step::File(path) => fs
+                .make(1, owner, place(path)?, NewNode::File, 0o644)
+                .map(drop),
+            Step::Dir(path) => fs
+                .make(1, owner, place(path)?, NewNode::Dir, 0o755)
+                .map(drop),
             Step::Link(from, to) => fs.link(1, find(from)?, place(to)?),
             Step::Unlink(path) => fs.remove(1, place(path)?, false),
             Step::Rmdir(path) => fs.remove(1, place(path)?, true),
             Step::Rename(from, to, mode) => fs.rename(1, place(from)?, place(to)?, *mode),
-            Step::Chmod(path, mode) => {
-                fs.set_attrs(1, find(path)?, Attrs { mode: Some(*mode), ..Attrs::default() })
-            }
+            Step::Chmod(path, mode) => fs.set_attrs(
+                1,
+                find(path)?,
+                Attrs {
+                    mode: Some(*mode),
+                    ..Attrs::default()
+                },
+            ),
             Step::Write(path, at, len) => {
                 let ino = find(path)?;
                 self.written = self.written % 250 + 1;
-                self.fs.write_bytes(1, ino, *at, &vec![self.written; *len]).map(drop)
+                self.fs
+                    .write_bytes(1, ino, *at, &vec![self.written; *len])
+                    .map(drop)
             }
             Step::Append(path, len) => {
                 let ino = find(path)?;
                 let end = fs.inspect(|tree, _| tree.content(ino).map(|c| c.size()))?;
                 self.written = self.written % 250 + 1;
-                self.fs.write_bytes(1, ino, end, &vec![self.written; *len]).map(drop)
+                self.fs
+                    .write_bytes(1, ino, end, &vec![self.written; *len])
+                    .map(drop)
             }
             Step::Truncate(path, size) => fs.set_size(1, find(path)?, *size),
             Step::Allocate(path, at, len, mode) => fs.allocate(1, find(path)?, *at, *len, *mode),
@@ -161,12 +186,24 @@ pub(super) fn visible(tree: &Tree) -> BTreeMap<String, Seen> {
         if let Node::Dir(dir) = &inode.node {
             for (name, entry) in dir.iter() {
                 let name = name.to_string_lossy();
-                let path = if path.is_empty() { name.into() } else { format!("{path}/{name}") };
+                let path = if path.is_empty() {
+                    name.into()
+                } else {
+                    format!("{path}/{name}")
+                };
                 queue.push((path, entry.ino));
             }
         }
         let (mode, nlink) = (inode.mode, inode.nlink);
-        all.insert(path, Seen { ino, mode, nlink, bytes: bytes(tree, ino) });
+        all.insert(
+            path,
+            Seen {
+                ino,
+                mode,
+                nlink,
+                bytes: bytes(tree, ino),
+            },
+        );
     }
     all
 }
@@ -182,7 +219,10 @@ pub(super) fn bytes(tree: &Tree, ino: Ino) -> Vec<u8> {
 
 /// The names alone, with what they name.
 pub(super) fn names(tree: &Tree) -> BTreeMap<String, Ino> {
-    visible(tree).into_iter().map(|(path, seen)| (path, seen.ino)).collect()
+    visible(tree)
+        .into_iter()
+        .map(|(path, seen)| (path, seen.ino))
+        .collect()
 }
 
 /// The names that a record changes, by folder.
@@ -196,8 +236,9 @@ pub(super) fn changed_names(op: &Op) -> Vec<(Ino, OsString)> {
     }
 }
 
-const PATHS: [&str; 10] =
-    ["a", "b", "log", "d/a", "d/b", "d/log", "e/a", "d/e/a", "d/e", "e"];
+const PATHS: [&str; 10] = [
+    "a", "b", "log", "d/a", "d/b", "d/log", "e/a", "d/e/a", "d/e", "e",
+];
 
 fn path() -> impl Strategy<Value = &'static str> {
     proptest::sample::select(&PATHS[..])
@@ -245,6 +286,9 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     // Two folders and a file from the beginning, or most steps would find nothing to do.
     proptest::collection::vec(step(), 1..40).prop_map(|steps| {
-        [Step::Dir("d"), Step::File("a"), Step::File("d/log")].into_iter().chain(steps).collect()
+        [Step::Dir("d"), Step::File("a"), Step::File("d/log")]
+            .into_iter()
+            .chain(steps)
+            .collect()
     })
 }

@@ -144,8 +144,10 @@ fn kill_at(isolation: &str, after: Option<Duration>) -> Result<bool, Failed> {
     let all = said.iter().any(|line| line == "all");
     if all {
         // What is looked for below can be seen, when it is there.
-        let seen = Seen::look(&mark, folder.path(), pid, &said)?;
-        ensure(seen.is_all(isolation, &said), format!("{seen:?}; {said:?}"))?;
+        await_that(&format!("all can be seen of {said:?}"), || {
+            Seen::look(&mark, folder.path(), pid, &said)
+                .is_ok_and(|seen| seen.is_all(isolation, &said))
+        })?;
     }
     supervisor.0.kill()?;
     supervisor.0.wait()?;

@@ -28,7 +28,7 @@ fn kills() -> Result<(), Failed> {
     for _ in 0..2 {
         let mut request = own(&["hold", "20"]);
         request.cgroup = true;
-            let child = sandbox.spawn(&request)?;
+        let child = sandbox.spawn(&request)?;
         expect_line(&child, "holding")?;
         let evidence = memory.oom_kill(&child, soon())?;
         ensure(

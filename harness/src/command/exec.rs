@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use nix::unistd::{getegid, geteuid};
 use plugpull_faults::crashfs::CrashFs;
 use plugpull_faults::sandbox::{
     Isolation, Program, Sandbox, SandboxOptions, SpawnRequest, Wanted,
@@ -33,7 +34,7 @@ pub(crate) fn run(args: &ExecArgs) -> anyhow::Result<u8> {
     let cpu = pin::choose();
     let mut storage = match args.storage.as_str() {
         "crashfs" => {
-            let fs = CrashFs::empty((0, 0), 0);
+            let fs = CrashFs::empty((geteuid().as_raw(), getegid().as_raw()), 0);
             fs.limit_log(args.log_limit << 20);
             Storage::crash(&sandbox, fs, cpu)?
         }

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use nix::unistd::{getegid, geteuid};
 use parking_lot::Mutex;
 use plugpull_faults::crashfs::{Control, CrashFs, Held, PAGE, Tree};
 use plugpull_faults::fault::{InjectError, Machine, PowerOff, Started, Tally};
@@ -24,6 +25,8 @@ use super::storage::Storage;
 
 /// How long the moment of a fault is waited for.
 const MOMENT_LIMIT: Duration = Duration::from_secs(5);
+/// How many transactions it is waited for.
+const MOMENT_ACKS: u64 = 600;
 /// How often a wait looks whether the target still lives and clients want connections.
 const LOOK: Duration = Duration::from_millis(5);
 /// The tmpfs that stands in for the crash filesystem.
@@ -117,7 +120,8 @@ impl<'a> Bench<'a> {
     ) -> anyhow::Result<Self> {
         let sandbox = &host.sandbox;
         let storage = if rules.fuse {
-            let owner = (0, 0);
+            // Inside the sandbox a user is who he is outside.
+            let owner = (geteuid().as_raw(), getegid().as_raw());
             Storage::crash(sandbox, CrashFs::empty(owner, seed), host.cpu)?
         } else {
             Storage::tmpfs(sandbox, PLAIN_BYTES)?
@@ -241,6 +245,7 @@ impl<'a> Bench<'a> {
         give_up: impl Fn(&Self) -> bool,
     ) -> Result<(), InjectError> {
         let deadline = Instant::now() + MOMENT_LIMIT;
+        let acked = self.gang.as_ref().map_or(0, |gang| gang.progress.tally().ok);
         loop {
             match told.recv_timeout(LOOK) {
                 Ok(_) => return Ok(()),
@@ -250,7 +255,10 @@ impl<'a> Bench<'a> {
                 }
             }
             let alive = self.tend();
-            let over = Instant::now() >= deadline;
+            let idle = self.gang.as_ref().is_some_and(|gang| {
+                gang.progress.tally().ok >= acked + MOMENT_ACKS
+            });
+            let over = idle || Instant::now() >= deadline;
             if !alive || over || give_up(self) {
                 // It may have come in this very moment.
                 if told.try_recv().is_ok() {
@@ -260,9 +268,9 @@ impl<'a> Bench<'a> {
                 return Err(if !alive && self.starting.is_none() {
                     self.gone()
                 } else if over {
-                    InjectError::NeverReached(format!(
-                        "no such operation within {MOMENT_LIMIT:?}"
-                    ))
+                    InjectError::NeverReached(
+                        "the workload went on without such an operation".into(),
+                    )
                 } else {
                     InjectError::NeverReached("recovery had fewer such operations".into())
                 });

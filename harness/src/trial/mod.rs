@@ -375,15 +375,15 @@ fn explain(bench: &Bench<'_>, finding: &mut Finding) {
     if missing.is_empty() {
         return;
     }
-    let words: Vec<String> = missing.iter().take(2).map(|one| one.words()).collect();
-    let more = match missing.len().saturating_sub(2) {
-        0 => String::new(),
-        more => format!(" (and {more} more files)"),
+    let more = match missing.len() {
+        1 => String::new(),
+        2 => " (1 more file had un-synced changes)".into(),
+        n => format!(" ({} more files had un-synced changes)", n - 1),
     };
     finding.sentence = format!(
         "{}; when it was acknowledged, {}{more}",
         finding.sentence.trim_end_matches('.'),
-        words.join(", and ")
+        missing[0].words()
     );
 }
 

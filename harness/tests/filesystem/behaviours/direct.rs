@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use libc::{O_CREAT, O_DIRECT, O_DSYNC, O_RDWR};
 
-use super::{Behaviour, behaviour, file, rw, runs};
+use super::{Behaviour, behaviour, file, runs, rw};
 use crate::outcome::{line, value, word};
 use crate::sys::{self, Aligned, Map, open};
 
@@ -25,26 +25,38 @@ pub(super) const LIST: &[Behaviour] = &[
     behaviour("direct.sectors-of-512", "512 512", || {
         let file = direct("f")?;
         let mut buffer = Aligned::new(512, 0, b'b');
-        line([value(file.write_at(&buffer, 512)), value(file.read_at(&mut buffer, 512))])
+        line([
+            value(file.write_at(&buffer, 512)),
+            value(file.read_at(&mut buffer, 512)),
+        ])
     }),
     behaviour("direct.unaligned-buffer", "EINVAL", || {
-        Ok(value(direct("f")?.write_at(&Aligned::new(4096, 1, b'b'), 0)))
+        Ok(value(
+            direct("f")?.write_at(&Aligned::new(4096, 1, b'b'), 0),
+        ))
     }),
     behaviour("direct.unaligned-length", "EINVAL", || {
         Ok(value(direct("f")?.write_at(&Aligned::new(100, 0, b'b'), 0)))
     }),
     behaviour("direct.unaligned-offset", "EINVAL", || {
-        Ok(value(direct("f")?.write_at(&Aligned::new(4096, 0, b'b'), 100)))
+        Ok(value(
+            direct("f")?.write_at(&Aligned::new(4096, 0, b'b'), 100),
+        ))
     }),
     behaviour("direct.unaligned-read", "EINVAL", || {
         file("f", [b'a'; 8192])?;
-        Ok(value(direct("f")?.read_at(&mut Aligned::new(4096, 0, 0), 100)))
+        Ok(value(
+            direct("f")?.read_at(&mut Aligned::new(4096, 0, 0), 100),
+        ))
     }),
     behaviour("direct.read-short-at-the-end", "100 0", || {
         file("f", [b'a'; 4196])?;
         let file = direct("f")?;
         let mut buffer = Aligned::new(4096, 0, 0);
-        line([value(file.read_at(&mut buffer, 4096)), value(file.read_at(&mut buffer, 8192))])
+        line([
+            value(file.read_at(&mut buffer, 4096)),
+            value(file.read_at(&mut buffer, 8192)),
+        ])
     }),
     behaviour("direct.sees-cached-write", "c", || {
         file("f", [b'a'; 4096])?.write_all_at(&[b'c'; 4096], 0)?;
@@ -84,7 +96,10 @@ pub(super) const LIST: &[Behaviour] = &[
     }),
     behaviour("direct.with-dsync", "ok 4096xs", || {
         let file = open("f", O_CREAT | O_RDWR | O_DIRECT | O_DSYNC, 0o644)?;
-        line([word(file.write_all_at(&Aligned::new(4096, 0, b's'), 0)), runs("f")?])
+        line([
+            word(file.write_all_at(&Aligned::new(4096, 0, b's'), 0)),
+            runs("f")?,
+        ])
     }),
     behaviour("direct.three-mebibytes", "true", || {
         let mut buffer = Aligned::new(3 << 20, 0, 0);

@@ -26,7 +26,9 @@ pub(super) const LIST: &[Behaviour] = &[
         file("f", "x")?;
         line([word(fs::create_dir("a/b")), word(fs::create_dir("f/b"))])
     }),
-    behaviour("mkdir.trailing-slash", "ok", || Ok(word(fs::create_dir("d/")))),
+    behaviour("mkdir.trailing-slash", "ok", || {
+        Ok(word(fs::create_dir("d/")))
+    }),
     behaviour("mkdir.link-counts", "2 4 3 2", || {
         fs::create_dir("d")?;
         let empty = nlink("d")?;
@@ -51,17 +53,21 @@ pub(super) const LIST: &[Behaviour] = &[
         }
         Ok(depth.to_string())
     }),
-    behaviour("rmdir.refusals", "ENOTEMPTY ENOTDIR ENOENT EINVAL ENOTEMPTY", || {
-        fs::create_dir_all("d/e")?;
-        file("f", "x")?;
-        line([
-            word(sys::rmdir("d")),
-            word(sys::rmdir("f")),
-            word(sys::rmdir("g")),
-            word(sys::rmdir("d/.")),
-            word(sys::rmdir("d/e/..")),
-        ])
-    }),
+    behaviour(
+        "rmdir.refusals",
+        "ENOTEMPTY ENOTDIR ENOENT EINVAL ENOTEMPTY",
+        || {
+            fs::create_dir_all("d/e")?;
+            file("f", "x")?;
+            line([
+                word(sys::rmdir("d")),
+                word(sys::rmdir("f")),
+                word(sys::rmdir("g")),
+                word(sys::rmdir("d/.")),
+                word(sys::rmdir("d/e/..")),
+            ])
+        },
+    ),
     behaviour("rmdir.made-again", "ok ENOENT 0", || {
         fs::create_dir("d")?;
         file("d/f", "x")?;
@@ -91,20 +97,24 @@ pub(super) const LIST: &[Behaviour] = &[
             word(open("f", O_RDONLY, 0)),
         ])
     }),
-    behaviour("gone-folder.create-in-it", "ENOENT ENOENT ENOENT ENOENT ENOENT", || {
-        fs::create_dir("d")?;
-        file("f", "x")?;
-        let outside = std::env::current_dir()?.join("f");
-        std::env::set_current_dir("d")?;
-        sys::rmdir("../d")?;
-        line([
-            word(open("g", O_CREAT | O_RDWR, 0o644)),
-            word(fs::create_dir("g")),
-            word(symlink("x", "g")),
-            word(fs::hard_link(&outside, "g")),
-            word(fs::rename(&outside, "g")),
-        ])
-    }),
+    behaviour(
+        "gone-folder.create-in-it",
+        "ENOENT ENOENT ENOENT ENOENT ENOENT",
+        || {
+            fs::create_dir("d")?;
+            file("f", "x")?;
+            let outside = std::env::current_dir()?.join("f");
+            std::env::set_current_dir("d")?;
+            sys::rmdir("../d")?;
+            line([
+                word(open("g", O_CREAT | O_RDWR, 0o644)),
+                word(fs::create_dir("g")),
+                word(symlink("x", "g")),
+                word(fs::hard_link(&outside, "g")),
+                word(fs::rename(&outside, "g")),
+            ])
+        },
+    ),
     behaviour("gone-folder.look-at-it", "ENOENT 0 ok ok ENOENT", || {
         fs::create_dir("d")?;
         std::env::set_current_dir("d")?;
@@ -137,18 +147,22 @@ pub(super) const LIST: &[Behaviour] = &[
             word(openat(held.as_raw_fd(), "f", O_RDONLY, 0)),
         ])
     }),
-    behaviour("gone-folder.name-taken-by-another", "false ENOENT x", || {
-        fs::create_dir("d")?;
-        let held = File::open("d")?;
-        sys::rmdir("d")?;
-        fs::create_dir("d")?;
-        file("d/f", "x")?;
-        line([
-            (held.metadata()?.ino() == fs::metadata("d")?.ino()).to_string(),
-            word(openat(held.as_raw_fd(), "f", O_RDONLY, 0)),
-            super::text("d/f")?,
-        ])
-    }),
+    behaviour(
+        "gone-folder.name-taken-by-another",
+        "false ENOENT x",
+        || {
+            fs::create_dir("d")?;
+            let held = File::open("d")?;
+            sys::rmdir("d")?;
+            fs::create_dir("d")?;
+            file("d/f", "x")?;
+            line([
+                (held.metadata()?.ino() == fs::metadata("d")?.ino()).to_string(),
+                word(openat(held.as_raw_fd(), "f", O_RDONLY, 0)),
+                super::text("d/f")?,
+            ])
+        },
+    ),
     behaviour("folder.synced", "ok ok", || {
         fs::create_dir("d")?;
         file("d/f", "x")?;

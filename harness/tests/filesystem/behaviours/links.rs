@@ -32,18 +32,22 @@ pub(super) const LIST: &[Behaviour] = &[
         held.write_all(b"y")?;
         Ok(format!("{same} {}", text("b")?))
     }),
-    behaviour("link.refusals", "EPERM EEXIST ENOENT ENOENT ENOTDIR", || {
-        fs::create_dir("d")?;
-        file("a", "x")?;
-        file("b", "x")?;
-        line([
-            word(fs::hard_link("d", "e")),
-            word(fs::hard_link("a", "b")),
-            word(fs::hard_link("nothing", "c")),
-            word(fs::hard_link("a", "nowhere/c")),
-            word(fs::hard_link("a", "b/c")),
-        ])
-    }),
+    behaviour(
+        "link.refusals",
+        "EPERM EEXIST ENOENT ENOENT ENOTDIR",
+        || {
+            fs::create_dir("d")?;
+            file("a", "x")?;
+            file("b", "x")?;
+            line([
+                word(fs::hard_link("d", "e")),
+                word(fs::hard_link("a", "b")),
+                word(fs::hard_link("nothing", "c")),
+                word(fs::hard_link("a", "nowhere/c")),
+                word(fs::hard_link("a", "b/c")),
+            ])
+        },
+    ),
     behaviour("link.across-folders", "2 x", || {
         fs::create_dir("d")?;
         file("a", "x")?;
@@ -55,7 +59,10 @@ pub(super) const LIST: &[Behaviour] = &[
     behaviour("link.of-open-file", "ok x", || {
         let held = file("a", "x")?;
         let from = format!("/proc/self/fd/{}", held.as_raw_fd());
-        line([word(sys::linkat(&from, "b", libc::AT_SYMLINK_FOLLOW)), text("b")?])
+        line([
+            word(sys::linkat(&from, "b", libc::AT_SYMLINK_FOLLOW)),
+            text("b")?,
+        ])
     }),
     behaviour("link.of-unlinked-file", "ENOENT", || {
         let held = file("a", "x")?;
@@ -78,6 +85,10 @@ pub(super) const LIST: &[Behaviour] = &[
         let held = file("a", [1; 4096])?;
         fs::hard_link("a", "b")?;
         held.sync_all()?;
-        Ok(format!("{} {}", fs::metadata("a")?.blocks(), fs::metadata("b")?.blocks()))
+        Ok(format!(
+            "{} {}",
+            fs::metadata("a")?.blocks(),
+            fs::metadata("b")?.blocks()
+        ))
     }),
 ];

@@ -28,23 +28,29 @@ pub(super) const LIST: &[Behaviour] = &[
         };
         line([right(".", "d")?, right("..", ".")?])
     }),
-    behaviour("list.kinds-and-numbers", "d=4 f=8 p=1 s=10 all true", || {
-        fs::create_dir("d")?;
-        file("f", "x")?;
-        symlink("f", "s")?;
-        crate::sys::mknod("p", libc::S_IFIFO | 0o600, 0)?;
-        let mut listing = Listing::open(".")?;
-        let (mut kinds, mut right) = (BTreeMap::new(), true);
-        while let Some((name, ino, kind)) = listing.next() {
-            if name != "." && name != ".." {
-                right &= fs::symlink_metadata(&name)?.ino() == ino;
-                kinds.insert(name, kind);
+    behaviour(
+        "list.kinds-and-numbers",
+        "d=4 f=8 p=1 s=10 all true",
+        || {
+            fs::create_dir("d")?;
+            file("f", "x")?;
+            symlink("f", "s")?;
+            crate::sys::mknod("p", libc::S_IFIFO | 0o600, 0)?;
+            let mut listing = Listing::open(".")?;
+            let (mut kinds, mut right) = (BTreeMap::new(), true);
+            while let Some((name, ino, kind)) = listing.next() {
+                if name != "." && name != ".." {
+                    right &= fs::symlink_metadata(&name)?.ino() == ino;
+                    kinds.insert(name, kind);
+                }
             }
-        }
-        let told: Vec<String> =
-            kinds.iter().map(|(name, kind)| format!("{name}={kind}")).collect();
-        Ok(format!("{} all {right}", told.join(" ")))
-    }),
+            let told: Vec<String> = kinds
+                .iter()
+                .map(|(name, kind)| format!("{name}={kind}"))
+                .collect();
+            Ok(format!("{} all {right}", told.join(" ")))
+        },
+    ),
     behaviour("list.five-thousand", "5000 5000", || {
         for n in 0..5000 {
             fs::write(format!("file-with-a-longer-name-{n}"), "")?;
@@ -78,7 +84,9 @@ pub(super) const LIST: &[Behaviour] = &[
             fs::remove_file(format!("file-with-a-longer-name-{n:04}"))?;
         }
         seen.extend(names(&mut listing));
-        let stays = (1..2000).step_by(2).map(|n| format!("file-with-a-longer-name-{n:04}"));
+        let stays = (1..2000)
+            .step_by(2)
+            .map(|n| format!("file-with-a-longer-name-{n:04}"));
         let once = |name: String| seen.iter().filter(|one| **one == name).count() == 1;
         Ok(format!("each once {}", stays.into_iter().all(once)))
     }),
@@ -96,7 +104,10 @@ pub(super) const LIST: &[Behaviour] = &[
         let once = |name: String| seen.iter().filter(|one| **one == name).count() == 1;
         let all_old = old.into_iter().all(once);
         let distinct: BTreeSet<&String> = seen.iter().collect();
-        Ok(format!("each once {}", all_old && distinct.len() == seen.len()))
+        Ok(format!(
+            "each once {}",
+            all_old && distinct.len() == seen.len()
+        ))
     }),
     behaviour("list.tell-and-seek", "true true", || {
         for n in 0..500 {
@@ -143,9 +154,19 @@ pub(super) const LIST: &[Behaviour] = &[
             fs::rename("new", format!("file-{n:03}"))?;
         }
         let mut seen = names(&mut listing);
-        seen.extend(first.map(|entry| entry.0).filter(|name| name.starts_with("file")));
-        let distinct: BTreeSet<&String> =
-            seen.iter().filter(|name| name.starts_with("file")).collect();
-        Ok(format!("{} once {}", distinct.len(), distinct.len() + 1 >= seen.len()))
+        seen.extend(
+            first
+                .map(|entry| entry.0)
+                .filter(|name| name.starts_with("file")),
+        );
+        let distinct: BTreeSet<&String> = seen
+            .iter()
+            .filter(|name| name.starts_with("file"))
+            .collect();
+        Ok(format!(
+            "{} once {}",
+            distinct.len(),
+            distinct.len() + 1 >= seen.len()
+        ))
     }),
 ];

@@ -128,7 +128,10 @@ fn rw(name: &str) -> io::Result<File> {
 /// A file's bytes as text, zeros as `.`.
 fn text(name: impl AsRef<Path>) -> io::Result<String> {
     let bytes = fs::read(name)?;
-    Ok(bytes.iter().map(|byte| if *byte == 0 { '.' } else { char::from(*byte) }).collect())
+    Ok(bytes
+        .iter()
+        .map(|byte| if *byte == 0 { '.' } else { char::from(*byte) })
+        .collect())
 }
 
 /// A file's bytes as runs: `3x. 2xa`.
@@ -141,7 +144,10 @@ fn runs(name: &str) -> io::Result<String> {
             _ => runs.push((letter, 1)),
         }
     }
-    let told: Vec<String> = runs.iter().map(|(letter, count)| format!("{count}x{letter}")).collect();
+    let told: Vec<String> = runs
+        .iter()
+        .map(|(letter, count)| format!("{count}x{letter}"))
+        .collect();
     Ok(told.join(" "))
 }
 

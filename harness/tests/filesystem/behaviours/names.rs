@@ -36,25 +36,41 @@ pub(super) const LIST: &[Behaviour] = &[
             ])
         },
     ),
-    behaviour("name.256-bytes-removed", "ENAMETOOLONG ENAMETOOLONG", || {
-        let long = "n".repeat(256);
-        line([word(fs::remove_file(&long)), word(fs::remove_dir(&long))])
-    }),
+    behaviour(
+        "name.256-bytes-removed",
+        "ENAMETOOLONG ENAMETOOLONG",
+        || {
+            let long = "n".repeat(256);
+            line([word(fs::remove_file(&long)), word(fs::remove_dir(&long))])
+        },
+    ),
     behaviour("name.path-of-4096-bytes", "ENAMETOOLONG", || {
         Ok(word(open("./".repeat(2048) + "f", O_RDONLY, 0)))
     }),
     behaviour("name.empty", "ENOENT ENOENT ENOENT", || {
         file("f", "x")?;
-        line([word(open("", O_RDONLY, 0)), word(fs::create_dir("")), word(fs::rename("f", ""))])
+        line([
+            word(open("", O_RDONLY, 0)),
+            word(fs::create_dir("")),
+            word(fs::rename("f", "")),
+        ])
     }),
     behaviour("name.letter-case", "2 a A", || {
         file("a", "a")?;
         file("A", "A")?;
-        Ok(format!("{} {} {}", fs::read_dir(".")?.count(), text("a")?, text("A")?))
+        Ok(format!(
+            "{} {} {}",
+            fs::read_dir(".")?.count(),
+            text("a")?,
+            text("A")?
+        ))
     }),
     behaviour("name.utf-8", "naïve-日本-🔌", || {
         file("naïve-日本-🔌", "x")?;
-        let names: Vec<_> = fs::read_dir(".")?.flatten().map(|entry| entry.file_name()).collect();
+        let names: Vec<_> = fs::read_dir(".")?
+            .flatten()
+            .map(|entry| entry.file_name())
+            .collect();
         Ok(names.iter().map(|name| name.to_string_lossy()).collect())
     }),
     behaviour("name.every-byte", "253 253 0", || {
@@ -62,9 +78,8 @@ pub(super) const LIST: &[Behaviour] = &[
         for byte in &odd {
             fs::write(OsStr::from_bytes(&[*byte]), [*byte])?;
         }
-        let right = |byte: &&u8| {
-            fs::read(OsStr::from_bytes(&[**byte])).is_ok_and(|read| read == [**byte])
-        };
+        let right =
+            |byte: &&u8| fs::read(OsStr::from_bytes(&[**byte])).is_ok_and(|read| read == [**byte]);
         let (right, listed) = (odd.iter().filter(right).count(), fs::read_dir(".")?.count());
         for byte in &odd {
             fs::remove_file(OsStr::from_bytes(&[*byte]))?;
@@ -76,7 +91,13 @@ pub(super) const LIST: &[Behaviour] = &[
         symlink("f", "s")?;
         let meta = fs::symlink_metadata("s")?;
         let to = fs::read_link("s")?;
-        Ok(format!("{} {} {:o} {}", to.display(), meta.len(), meta.mode() & 0o7777, text("s")?))
+        Ok(format!(
+            "{} {} {:o} {}",
+            to.display(),
+            meta.len(),
+            meta.mode() & 0o7777,
+            text("s")?
+        ))
     }),
     behaviour("symlink.of-itself", "ELOOP ELOOP ok", || {
         symlink("s", "s")?;
@@ -102,14 +123,18 @@ pub(super) const LIST: &[Behaviour] = &[
         symlink("f", "s")?;
         line([word(symlink("g", "s")), word(symlink("g", "f"))])
     }),
-    behaviour("symlink.target-lengths", "ENOENT ok ok ENAMETOOLONG", || {
-        line([
-            word(symlink("", "a")),
-            word(symlink("t".repeat(59), "b")),
-            word(symlink("t".repeat(4095), "c")),
-            word(symlink("t".repeat(4096), "d")),
-        ])
-    }),
+    behaviour(
+        "symlink.target-lengths",
+        "ENOENT ok ok ENAMETOOLONG",
+        || {
+            line([
+                word(symlink("", "a")),
+                word(symlink("t".repeat(59), "b")),
+                word(symlink("t".repeat(4095), "c")),
+                word(symlink("t".repeat(4096), "d")),
+            ])
+        },
+    ),
     behaviour("symlink.space", "59 0 60 8 4095 8", || {
         let mut told = Vec::new();
         for len in [59, 60, 4095] {

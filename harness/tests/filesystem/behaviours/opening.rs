@@ -16,9 +16,15 @@ use crate::sys::{self, open, openat};
 
 pub(super) const LIST: &[Behaviour] = &[
     behaviour("open.create", "ok 0", || {
-        Ok(format!("{} {}", word(open("f", O_CREAT | O_RDWR, 0o644)), fs::metadata("f")?.len()))
+        Ok(format!(
+            "{} {}",
+            word(open("f", O_CREAT | O_RDWR, 0o644)),
+            fs::metadata("f")?.len()
+        ))
     }),
-    behaviour("open.excl-new", "ok", || Ok(word(open("f", O_CREAT | O_EXCL | O_RDWR, 0o644)))),
+    behaviour("open.excl-new", "ok", || {
+        Ok(word(open("f", O_CREAT | O_EXCL | O_RDWR, 0o644)))
+    }),
     behaviour("open.excl-existing", "EEXIST", || {
         file("f", "x")?;
         Ok(word(open("f", O_CREAT | O_EXCL | O_RDWR, 0o644)))
@@ -29,9 +35,14 @@ pub(super) const LIST: &[Behaviour] = &[
     }),
     behaviour("open.create-through-dangling-symlink", "ok ok", || {
         symlink("there", "s")?;
-        line([word(open("s", O_CREAT | O_RDWR, 0o644)), word(fs::metadata("there"))])
+        line([
+            word(open("s", O_CREAT | O_RDWR, 0o644)),
+            word(fs::metadata("there")),
+        ])
     }),
-    behaviour("open.missing", "ENOENT", || Ok(word(open("f", O_RDONLY, 0)))),
+    behaviour("open.missing", "ENOENT", || {
+        Ok(word(open("f", O_RDONLY, 0)))
+    }),
     behaviour("open.create-in-missing-folder", "ENOENT", || {
         Ok(word(open("d/f", O_CREAT | O_RDWR, 0o644)))
     }),
@@ -42,7 +53,10 @@ pub(super) const LIST: &[Behaviour] = &[
     behaviour("open.directory-flag", "ENOTDIR ok", || {
         file("f", "x")?;
         fs::create_dir("d")?;
-        line([word(open("f", O_DIRECTORY, 0)), word(open("d", O_DIRECTORY, 0))])
+        line([
+            word(open("f", O_DIRECTORY, 0)),
+            word(open("d", O_DIRECTORY, 0)),
+        ])
     }),
     behaviour("open.folder-for-writing", "EISDIR EISDIR ok", || {
         fs::create_dir("d")?;
@@ -64,18 +78,29 @@ pub(super) const LIST: &[Behaviour] = &[
     behaviour("open.nofollow", "ELOOP ok", || {
         file("f", "x")?;
         symlink("f", "s")?;
-        line([word(open("s", O_NOFOLLOW, 0)), word(open("f", O_NOFOLLOW, 0))])
+        line([
+            word(open("s", O_NOFOLLOW, 0)),
+            word(open("f", O_NOFOLLOW, 0)),
+        ])
     }),
     behaviour("open.path-of-symlink", "symlink", || {
         symlink("nowhere", "s")?;
         let kind = open("s", O_PATH | O_NOFOLLOW, 0)?.metadata()?.file_type();
-        Ok(if kind.is_symlink() { "symlink".into() } else { format!("{kind:?}") })
+        Ok(if kind.is_symlink() {
+            "symlink".into()
+        } else {
+            format!("{kind:?}")
+        })
     }),
     behaviour("open.path-has-no-bytes", "EBADF EBADF 1", || {
         file("f", "x")?;
         let mut held = open("f", O_PATH, 0)?;
         let read = word(held.read(&mut [0; 4]));
-        line([read, word(sys::ftruncate(&held, 0)), held.metadata()?.len().to_string()])
+        line([
+            read,
+            word(sys::ftruncate(&held, 0)),
+            held.metadata()?.len().to_string(),
+        ])
     }),
     behaviour("open.path-reopened", "x", || {
         file("f", "x")?;
@@ -88,7 +113,10 @@ pub(super) const LIST: &[Behaviour] = &[
         let folder = File::open("d")?;
         let mut read = String::new();
         openat(folder.as_raw_fd(), "f", O_RDONLY, 0)?.read_to_string(&mut read)?;
-        line([word(openat(folder.as_raw_fd(), "g", O_CREAT | O_RDWR, 0o600)), read])
+        line([
+            word(openat(folder.as_raw_fd(), "g", O_CREAT | O_RDWR, 0o600)),
+            read,
+        ])
     }),
     behaviour("open.trunc", "0", || {
         file("f", "xyz")?;
@@ -141,7 +169,11 @@ pub(super) const LIST: &[Behaviour] = &[
         unnamed.write_all(b"new")?;
         let from = format!("/proc/self/fd/{}", unnamed.as_raw_fd());
         let linked = word(sys::linkat(&from, "f", libc::AT_SYMLINK_FOLLOW));
-        Ok(format!("ok {links} {linked} {} {}", unnamed.metadata()?.nlink(), text("f")?))
+        Ok(format!(
+            "ok {links} {linked} {} {}",
+            unnamed.metadata()?.nlink(),
+            text("f")?
+        ))
     }),
     behaviour("open.sync-flags", "ok ok true true", || {
         let mut one = open("f", O_CREAT | O_RDWR | O_SYNC, 0o644)?;
@@ -161,7 +193,10 @@ pub(super) const LIST: &[Behaviour] = &[
     }),
     behaviour("open.mode-binds-later-opens-only", "ok 0", || {
         let mut new = open("f", O_CREAT | O_RDWR, 0)?;
-        line([word(new.write_all(b"x")), format!("{:o}", fs::metadata("f")?.mode() & 0o7777)])
+        line([
+            word(new.write_all(b"x")),
+            format!("{:o}", fs::metadata("f")?.mode() & 0o7777),
+        ])
     }),
     behaviour("open.wrong-direction", "EBADF EBADF", || {
         file("f", "x")?;

@@ -16,7 +16,11 @@ pub(super) const LIST: &[Behaviour] = &[
         file("a", "x")?;
         let before = fs::metadata("a")?.ino();
         let done = word(fs::rename("a", "b"));
-        let same = if fs::metadata("b")?.ino() == before { "same" } else { "other" };
+        let same = if fs::metadata("b")?.ino() == before {
+            "same"
+        } else {
+            "other"
+        };
         line([done, word(fs::metadata("a")), text("b")?, same.into()])
     }),
     behaviour("rename.over-a-file", "new 0 old", || {
@@ -34,7 +38,11 @@ pub(super) const LIST: &[Behaviour] = &[
     behaviour("rename.two-names-of-one-file", "ok 2 2", || {
         file("a", "x")?;
         fs::hard_link("a", "b")?;
-        line([word(fs::rename("a", "b")), nlink("a")?.to_string(), nlink("b")?.to_string()])
+        line([
+            word(fs::rename("a", "b")),
+            nlink("a")?.to_string(),
+            nlink("b")?.to_string(),
+        ])
     }),
     behaviour("rename.noreplace", "EEXIST ok EEXIST", || {
         file("a", "x")?;
@@ -48,7 +56,11 @@ pub(super) const LIST: &[Behaviour] = &[
     behaviour("rename.exchange-files", "ok B A", || {
         file("a", "A")?;
         file("b", "B")?;
-        line([word(renameat2("a", "b", RENAME_EXCHANGE)), text("a")?, text("b")?])
+        line([
+            word(renameat2("a", "b", RENAME_EXCHANGE)),
+            text("a")?,
+            text("b")?,
+        ])
     }),
     behaviour("rename.exchange-file-and-folder", "ok x A 2 4 3", || {
         fs::create_dir_all("one/d")?;
@@ -72,7 +84,12 @@ pub(super) const LIST: &[Behaviour] = &[
         file("a/f", "x")?;
         let done = word(renameat2("a", "b", RENAME_EXCHANGE));
         let up = fs::metadata("b/deep/..")?.ino() == fs::metadata("b")?.ino();
-        line([done, text("b/f")?, word(fs::metadata("b/deep")), up.to_string()])
+        line([
+            done,
+            text("b/f")?,
+            word(fs::metadata("b/deep")),
+            up.to_string(),
+        ])
     }),
     behaviour("rename.exchange-missing", "ENOENT ENOENT", || {
         file("a", "x")?;
@@ -118,7 +135,11 @@ pub(super) const LIST: &[Behaviour] = &[
         file("a/f", "x")?;
         fs::create_dir("b")?;
         let replaced = File::open("b")?;
-        line([word(fs::rename("a", "b")), text("b/f")?, replaced.metadata()?.nlink().to_string()])
+        line([
+            word(fs::rename("a", "b")),
+            text("b/f")?,
+            replaced.metadata()?.nlink().to_string(),
+        ])
     }),
     behaviour("rename.over-the-other-kind", "EISDIR ENOTDIR", || {
         fs::create_dir("d")?;
@@ -168,7 +189,13 @@ pub(super) const LIST: &[Behaviour] = &[
         let before = (nlink("a")?, nlink("b")?);
         fs::rename("a/d", "b/d")?;
         let up = fs::metadata("b/d/..")?.ino() == fs::metadata("b")?.ino();
-        Ok(format!("{} {} {} {} {up}", before.0, before.1, nlink("a")?, nlink("b")?))
+        Ok(format!(
+            "{} {} {} {} {up}",
+            before.0,
+            before.1,
+            nlink("a")?,
+            nlink("b")?
+        ))
     }),
     behaviour("rename.folder-over-folder-across", "2 3 ok", || {
         fs::create_dir_all("a/d/deep")?;
@@ -191,7 +218,9 @@ pub(super) const LIST: &[Behaviour] = &[
         std::env::set_current_dir("a")?;
         fs::rename("../a", "../b")?;
         let here = std::env::current_dir()?;
-        let name = here.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = here
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
         line([name.unwrap_or_default(), word(fs::write("f", "x"))])
     }),
     behaviour("rename.open-file-follows", "xy", || {
@@ -206,12 +235,20 @@ pub(super) const LIST: &[Behaviour] = &[
             file("new", n.to_string())?;
             fs::rename("new", "current")?;
         }
-        Ok(format!("{} {}", fs::read_dir(".")?.count(), text("current")?))
+        Ok(format!(
+            "{} {}",
+            fs::read_dir(".")?.count(),
+            text("current")?
+        ))
     }),
-    behaviour("rename.negative-name-is-forgotten", "ENOENT x ENOENT", || {
-        file("a", "x")?;
-        let before = word(fs::metadata("b"));
-        fs::rename("a", "b")?;
-        line([before, text("b")?, word(fs::metadata("a"))])
-    }),
+    behaviour(
+        "rename.negative-name-is-forgotten",
+        "ENOENT x ENOENT",
+        || {
+            file("a", "x")?;
+            let before = word(fs::metadata("b"));
+            fs::rename("a", "b")?;
+            line([before, text("b")?, word(fs::metadata("a"))])
+        },
+    ),
 ];

@@ -25,7 +25,11 @@ pub(super) const LIST: &[Behaviour] = &[
         let wrote = word(held.write_all_at(b"z", 8));
         let mut byte = [0];
         held.read_exact_at(&mut byte, 8)?;
-        line([wrote, held.metadata()?.len().to_string(), char::from(byte[0]).to_string()])
+        line([
+            wrote,
+            held.metadata()?.len().to_string(),
+            char::from(byte[0]).to_string(),
+        ])
     }),
     behaviour("unlinked.stat", "0 1", || {
         let meta = unlinked("x")?.metadata()?;
@@ -63,7 +67,10 @@ pub(super) const LIST: &[Behaviour] = &[
         std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o640);
         held.set_permissions(mode)?;
         let now = std::time::SystemTime::UNIX_EPOCH;
-        line([format!("{:o}", held.metadata()?.mode() & 0o7777), word(held.set_modified(now))])
+        line([
+            format!("{:o}", held.metadata()?.mode() & 0o7777),
+            word(held.set_modified(now)),
+        ])
     }),
     behaviour("unlinked.opened-again", "x y", || {
         let held = unlinked("x")?;
@@ -78,7 +85,11 @@ pub(super) const LIST: &[Behaviour] = &[
         let mut old = [0; 3];
         held.read_exact_at(&mut old, 0)?;
         let same = held.metadata()?.ino() == fs::metadata("f")?.ino();
-        line([text("f")?, String::from_utf8_lossy(&old).into(), same.to_string()])
+        line([
+            text("f")?,
+            String::from_utf8_lossy(&old).into(),
+            same.to_string(),
+        ])
     }),
     behaviour("unlinked.survives-another-close", "1", || {
         let one = file("f", "x")?;
