@@ -85,7 +85,10 @@ impl Cell {
 
     fn time(&self, kind: Kind) -> anyhow::Result<Duration> {
         match kind {
-            Kind::Crash => self.served(|device| serve(CrashFs::empty((0, 0), 0), device)),
+            Kind::Crash => {
+                let fs = CrashFs::empty((0, 0), 0);
+                self.served(|device| serve(fs, device))
+            }
             Kind::Minimal => self.served(minimal::serve),
             Kind::Tmpfs => {
                 self.sandbox

@@ -3,24 +3,28 @@
 //! A recorder keeps every page that was ever written, so nearly every write wants fresh memory.
 //! From malloc that is a page fault for each 4 KiB, which costs as much as the rest of the write.
 //! So blocks are cut from large chunks that the kernel is asked to back with pages of 2 MiB
-//! (`Documentation/admin-guide/mm/transhuge.rst`). Blocks given back serve the next filesystem;
-//! a chunk is never given back to the kernel.
+//! (`Documentation/admin-guide/mm/transhuge.rst`), and a thread of its own has the kernel do so
+//! ahead of the writes. Blocks given back serve the next filesystem; a chunk is never given back
+//! to the kernel.
 
 use std::alloc::{Layout, alloc, handle_alloc_error};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
+use std::sync::Once;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::content::PAGE;
 
 type Bytes = [u8; PAGE];
 
 /// Bytes in a chunk: address space, of which memory is taken 2 MiB at a time as it is used.
-const CHUNK: usize = 32 << 20;
+const CHUNK: usize = 64 << 20;
 /// A huge page's size on x86-64, and on AArch64 with 4 KiB pages.
 const HUGE: usize = 2 << 20;
+/// How many fresh blocks are backed ahead of the writes: 8 MiB.
+const AHEAD: usize = (8 << 20) / PAGE;
 
 /// A page's worth of bytes. Owned alone; share it by `Arc`.
 pub(super) struct Block(NonNull<Bytes>);
@@ -55,16 +59,31 @@ impl Pool {
             return block;
         }
         if self.left == 0 {
-            self.fresh = chunk().as_ptr();
-            self.left = CHUNK / PAGE;
+            self.renew();
         }
         let block = self.fresh;
         // SAFETY: `left` blocks lie in the chunk from `fresh` on, and it is not 0. The result is
         // at most one behind the chunk's end.
         self.fresh = unsafe { self.fresh.add(1) };
         self.left -= 1;
+        self.backed = self.backed.saturating_sub(1);
+        if self.is_low() {
+            LOW.notify_one();
+        }
         // SAFETY: it lies in a chunk.
         unsafe { NonNull::new_unchecked(block) }
+    }
+
+    /// Goes on to a new chunk, when the old one is used up.
+    fn renew(&mut self) {
+        self.fresh = chunk().as_ptr();
+        self.left = CHUNK / PAGE;
+        self.backed = 0;
+    }
+
+    /// True when a whole huge page may be backed without going too far ahead.
+    fn is_low(&self) -> bool {
+        self.backed + HUGE / PAGE <= AHEAD
     }
 }
 

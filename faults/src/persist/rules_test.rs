@@ -137,6 +137,45 @@ fn an_exchange_is_whole() {
 }
 
 #[test]
+fn what_was_moved_out_of_a_folder_is_not_lost_with_it() {
+    let steps = [
+        Dir("d"),
+        Dir("e"),
+        File("d/a"),
+        FsyncDir(""),
+        FsyncDir("d"),
+        Rename("d/a", "e/a", Replace),
+        Rmdir("d"),
+    ];
+    let run = Run::new(&steps);
+    for seed in 0..100 {
+        let names = names(&crash(&run, &STRICT, Loss::Subset, seed).tree);
+        assert!(
+            names.contains_key("d/a") || names.contains_key("e/a"),
+            "{names:?}"
+        );
+    }
+}
+
+#[test]
+fn an_exchange_is_whole_also_when_a_later_rename_brings_it_along() {
+    let steps = [
+        Dir("d"),
+        File("a"),
+        File("d/b"),
+        FsyncDir(""),
+        FsyncDir("d"),
+        Rename("a", "d/b", Exchange),
+        Rename("d/b", "d/c", Replace),
+    ];
+    let run = Run::new(&steps);
+    for seed in 0..100 {
+        let state = crash(&run, &STRICT, Loss::Subset, seed);
+        assert_eq!(state.tree.inode_count(), 4, "{:?}", names(&state.tree));
+    }
+}
+
+#[test]
 fn another_files_fsync_commits_the_length_but_not_the_bytes() {
     let steps = [
         File("a"),
@@ -274,6 +313,15 @@ fn what_was_cut_off_does_not_come_back_under_later_writes() {
     for found in possible(&steps, &STRICT, "a") {
         let found = found.unwrap();
         let mixed = found.contains(&1) && found.contains(&2);
+        assert!(!mixed, "old and new bytes in one file: {found:?}");
+    }
+    // Nor when a second cut comes between: the two keep their order.
+    let zero = libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE;
+    let mut steps = steps.to_vec();
+    steps.extend([Allocate("a", 120, 10, zero), Write("a", 150, 10)]);
+    for found in possible(&steps, &STRICT, "a") {
+        let found = found.unwrap();
+        let mixed = found.contains(&1) && (found.contains(&2) || found.contains(&3));
         assert!(!mixed, "old and new bytes in one file: {found:?}");
     }
 }

@@ -322,14 +322,55 @@ pub(super) fn one_write_is_torn(case: &Case<'_>) -> Says {
     })
 }
 
+/// The state is a filesystem: no bytes are hidden behind a size, and links and space are right.
+pub(super) fn is_whole(case: &Case<'_>) -> Says {
+    let tree = &case.state.tree;
+    let state = visible(tree);
+    let mut pages = 0;
+    for (ino, inode) in tree.inodes() {
+        pages += inode.pages();
+        let paths = || state.iter().filter(|(_, seen)| seen.ino == ino);
+        let folders = || {
+            let below = |path: &str| {
+                path.rsplit_once('/')
+                    .map_or(ROOT, |(folder, _)| state[folder].ino)
+                    == ino
+            };
+            let folders = state.iter().filter(|(_, seen)| tree.dir(seen.ino).is_ok());
+            folders
+                .filter(|(path, _)| !path.is_empty() && below(path))
+                .count()
+        };
+        let links = if inode.is_dir() {
+            2 + folders()
+        } else {
+            paths().count()
+        };
+        let hidden = tree.content(ino).is_ok_and(|content| !content.is_settled());
+        ensure(
+            !hidden && inode.nlink as usize == links && paths().count() > 0,
+            || {
+                format!(
+                    "inode {ino}: {} links for {links}, hidden {hidden}",
+                    inode.nlink
+                )
+            },
+        )?;
+    }
+    ensure(tree.pages() == pages, || {
+        format!("{} pages for {pages}", tree.pages())
+    })
+}
+
 /// Everything that a state must keep to, whatever was lost.
-pub(super) const SPECS: [(&str, Spec); 6] = [
+pub(super) const SPECS: [(&str, Spec); 7] = [
     ("durable floor", durable_floor),
     ("sector ceiling", sector_ceiling),
     ("names are a prefix", names_are_a_prefix),
     ("names are not older", names_are_not_older),
     ("renames lose nothing", renames_lose_nothing),
     ("one write is torn", one_write_is_torn),
+    ("is whole", is_whole),
 ];
 
 /// Calls `judge` for each state of a run that `seed` gives under a model.

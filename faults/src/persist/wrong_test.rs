@@ -7,7 +7,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use super::spec_test::{
-    Case, LOSSES, SPECS, all_specs, crash, each_case, is_live, one_write_is_torn,
+    Case, LOSSES, SPECS, all_specs, crash, each_case, is_live, is_whole, one_write_is_torn,
     renames_lose_nothing, sector_ceiling,
 };
 use super::testing::{Run, Step, steps};
@@ -186,6 +186,10 @@ fn a_wrong_state_breaks_its_specification() {
         tree.raw_entry(ROOT, "c".as_ref(), Some(ino))
     });
     assert!(is_live(&invented).is_err());
+    let hidden = case(Loss::Nothing, |tree, ino| {
+        tree.raw_content(ino, |content| content.patch(2500, &[9]));
+    });
+    assert!(is_whole(&hidden).is_err());
     let mut whole = case(Loss::TornLast, nothing_lost);
     whole.state.lost.clear();
     assert!(one_write_is_torn(&whole).is_err());
