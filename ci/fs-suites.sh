@@ -9,8 +9,8 @@
 #   --storage  what to test: crashfs (the default), or tmpfs, to know a suite's own failures
 #   --only     only the lines whose name holds this word
 #
-# Prints a line for each suite (name, result, seconds), the output of what failed, and at last
-# `N passed, N failed, N skipped`. Exit codes: 0 nothing failed, 1 something did, 2 wrong use,
+# Prints a line for each suite (name, result, seconds), the first and last lines of what failed,
+# and at last `N passed, N failed, N skipped`. Exit codes: 0 nothing failed, 1 something did, 2 wrong use,
 # 3 a tool is missing and cannot be installed.
 #
 # PLUGPULL names the binary; without it the release build is made first.
@@ -120,7 +120,7 @@ pass() { # NAME
 fail() { # NAME WHY
     failed=$((failed + 1))
     tell "$1" FAILED "$took" "$2"
-    sed 's/^/    /' "$output"
+    { head -n 5 "$output" && tail -n +6 "$output" | tail -n 15; } | sed 's/^/    /'
 }
 
 suite() { # NAME COMMAND...
@@ -168,27 +168,30 @@ fsx_with() { # SEED FSX-OPTIONS TOP-LEVEL-SETTINGS WEIGHTS
         "$fsx" "$3"$'\n[weights]\n'"$4")
 }
 
+# No operation may have length 0: posix_fallocate refuses that, and fsx takes it for the end. With
+# whole pages fsx asks for such lengths itself, so it does without.
 for ((seed = 1; seed <= fsx_seeds; seed++)); do
-    fsx_with "$seed" "-N $fsx_ops" 'flen = 1048576' "$fsx_all"
+    fsx_with "$seed" "-N $fsx_ops" $'flen = 1048576\n[opsize]\nmin = 1\nmax = 65536' "$fsx_all"
     suite "fsx all operations, seed $seed" "${fsx_command[@]}"
-    fsx_with "$seed" "-N $fsx_ops" $'flen = 4194304\n[opsize]\nmin = 1\nmax = 700000' "$fsx_all"
+    fsx_with "$seed" "-N $((fsx_ops / 5))" $'flen = 4194304\n[opsize]\nmin = 1\nmax = 700000' "$fsx_all"
     suite "fsx large operations, seed $seed" "${fsx_command[@]}"
-    fsx_with "$seed" "-N $fsx_ops" $'flen = 65536\nnomsyncafterwrite = true\n[opsize]\nmax = 5000' \
+    fsx_with "$seed" "-N $fsx_ops" $'flen = 65536\nnomsyncafterwrite = true\n[opsize]\nmin = 1\nmax = 5000' \
         "$fsx_all"
     suite "fsx maps without msync, seed $seed" "${fsx_command[@]}"
     fsx_with "$seed" "-N $fsx_ops" $'flen = 1048576\n[opsize]\nmin = 4096\nmax = 65536\nalign = 4096' \
-        "$fsx_all"
+        "${fsx_all/posix_fallocate = 3/posix_fallocate = 0}"
     suite "fsx whole pages, seed $seed" "${fsx_command[@]}"
 done
-fsx_with 1 "-N $fsx_ops --inject 500" 'flen = 262144' "$fsx_all"
-control "control: fsx finds a lost write" "miscompare\|mismatch" "${fsx_command[@]}"
+# The write of step 503 is left out.
+fsx_with 1 "-N 5000 --inject 503" $'flen = 65536\n[opsize]\nmin = 1\nmax = 5000' "$fsx_all"
+control "control: fsx finds a lost write" "miscompare" "${fsx_command[@]}"
 
 # fio: writes with checksums, then reads every block back.
 
 fio_suite() { # NAME OPTIONS...
     local name=$1
     shift
-    suite "fio $name" fio --name=suite --filename=data --size="$fio_size" --loops="$fio_loops" \
+    suite "fio $name" fio --name=suite --size="$fio_size" --loops="$fio_loops" \
         --verify=crc32c --verify_fatal=1 --do_verify=1 --randseed=7 --output-format=terse "$@"
 }
 
@@ -207,7 +210,7 @@ fio_suite "random, posixaio" --ioengine=posixaio --iodepth=8 --rw=randwrite --bs
 fio_suite "sequential, mmap" --ioengine=mmap --rw=write --bs=64k
 fio_suite "random, mmap" --ioengine=mmap --rw=randwrite --bs=4k
 fio_suite "random, mmap, fsync" --ioengine=mmap --rw=randwrite --bs=4k --fsync=16
-fio_suite "four jobs, one file each" --ioengine=psync --rw=randrw --bs=4k --filename= --numjobs=4
+fio_suite "four jobs, one file each" --ioengine=psync --rw=randrw --bs=4k --numjobs=4
 # The damage is to a block of the file that fio itself wrote a moment ago.
 # shellcheck disable=SC2016  # the inner shell expands
 control "control: fio finds a flipped byte" "verify" sh -c '
@@ -220,11 +223,10 @@ control "control: fio finds a flipped byte" "verify" sh -c '
 # stress-ng: every stressor that works on files in its temporary folder.
 
 stressors=(
-    access aio aiol chdir chmod chown copy-file dentry dir dirdeep dirmany dup fallocate fcntl
-    fiemap file-ioctl filename flock fpunch fsize fstat getdent handle hdd inotify io io-uring
-    iomix lease link locka lockf lockofd metamix mmap mmapfork mmapmany mknod msync msyncmany open
-    punch readahead rename revio seek sendfile splice symlink sync-file touch umask unlink utime
-    xattr
+    access aio aiol chdir chmod chown copy-file dentry dir dirdeep dirmany fallocate fcntl fiemap
+    file-ioctl filename flock fpunch fsize fstat getdent handle hdd inotify io io-uring iomix lease
+    link locka lockf lockofd metamix mmap mknod msync msyncmany open readahead rename revio seek
+    sendfile splice symlink sync-file touch unlink utime xattr
 )
 known=$(stress-ng --help 2>&1)
 for stressor in "${stressors[@]}"; do
@@ -235,9 +237,7 @@ for stressor in "${stressors[@]}"; do
         continue
     fi
     run stress-ng --temp-path . --verify --timeout "$stress_seconds" --oomable \
-        --hdd-bytes 16m --seek-size 16m --fallocate-bytes 16m --mmap-bytes 16m --aio-requests 16 \
-        --copy-file-bytes 16m --iomix-bytes 16m --readahead-bytes 16m --revio-bytes 16m \
-        --sync-file-bytes 16m --msync-bytes 16m --dentries 1024 --"$stressor" "$stress_workers"
+        --mmap-file --mmap-bytes 16m --"$stressor" "$stress_workers"
     # stress-ng(1): 2 failed, 3 no resources, 4 not implemented here.
     case $code in
         0)

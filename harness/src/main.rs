@@ -4,6 +4,7 @@ mod cli;
 mod command;
 mod keep;
 mod pin;
+mod schedule;
 mod seed;
 mod trial;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::Txn;
+use crate::{Txn, TxnId};
 
 /// A moment: a position in the trace, and the time since the trial began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -21,6 +21,12 @@ pub struct Stamp {
 pub trait Clock: Send + Sync {
     /// The moment now. Never goes back.
     fn now(&self) -> Stamp;
+
+    /// The moment now, at which this transaction's ack has been received. A clock that belongs
+    /// to a trace marks it there.
+    fn acked(&self, _txn: TxnId) -> Stamp {
+        self.now()
+    }
 }
 
 /// What came back from a call, in Jepsen's words.
@@ -122,7 +128,10 @@ impl Recorder {
             Outcome::Fail(text) if state.crashed => Outcome::Info(text),
             other => other,
         };
-        let now = self.clock.now();
+        let now = match (&outcome, &state.history.entries[index].call) {
+            (Outcome::Ok, Call::Txn(txn)) => self.clock.acked(txn.id),
+            _ => self.clock.now(),
+        };
         state.history.entries[index].done = Some((now, outcome.clone()));
         outcome
     }

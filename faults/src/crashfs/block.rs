@@ -37,13 +37,57 @@ struct Pool {
     fresh: *mut Bytes,
     /// How many of them there are, one behind the other.
     left: usize,
+    /// How many of them, from the first on, the kernel has backed, or is asked to at the moment.
+    backed: usize,
 }
 
 static POOL: Mutex<Pool> = Mutex::new(Pool {
     returned: Vec::new(),
     fresh: std::ptr::null_mut(),
     left: 0,
+    backed: 0,
 });
+
+/// Told when a huge page more should be backed.
+static LOW: Condvar = Condvar::new();
+
+/// Starts the thread that backs blocks ahead of the writes, the first time. It runs where the
+/// caller may run, so call it from a thread that is not pinned to the server's CPU.
+pub(super) fn back_ahead() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // Without the thread writes are slower, and nothing else.
+        let _ = std::thread::Builder::new()
+            .name("pages".into())
+            .spawn(|| {
+                let mut pool = POOL.lock();
+                while back_more(&mut pool) {}
+            });
+    });
+}
+
+/// Backs the next piece, or waits until that is wanted. False when the kernel cannot (before
+/// Linux 5.14) or has no memory to spare.
+fn back_more(pool: &mut MutexGuard<'_, Pool>) -> bool {
+    if pool.left == 0 {
+        pool.renew();
+    }
+    if !pool.is_low() || pool.backed == pool.left {
+        LOW.wait(pool);
+        return true;
+    }
+    // SAFETY: `left` blocks lie in the chunk from `fresh` on, and `backed` is less.
+    let piece = unsafe { pool.fresh.add(pool.backed) };
+    let to_boundary = (HUGE - piece.addr() % HUGE) / PAGE;
+    let blocks = to_boundary.min(pool.left - pool.backed);
+    pool.backed += blocks;
+    let failed = MutexGuard::unlocked(pool, || {
+        // SAFETY: the range lies in a chunk, which is valid for ever, and the advice changes no
+        // byte of it, so it does not matter that its blocks may be given out meanwhile.
+        unsafe { libc::madvise(piece.cast(), blocks * PAGE, libc::MADV_POPULATE_WRITE) }
+    });
+    failed == 0
+}
 
 // SAFETY: a block's memory is reached through the block alone, so the rules of a `Box` hold.
 unsafe impl Send for Block {}

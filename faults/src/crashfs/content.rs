@@ -352,6 +352,17 @@ impl Content {
         }
     }
 
+    /// Calls `look` for each page with data, in order, with its number.
+    pub(super) fn for_each_page(&self, mut look: impl FnMut(u64, &[u8; PAGE])) {
+        for (index, chunk) in &self.chunks {
+            for (number, slot) in (index * CHUNK..).zip(&chunk.slots) {
+                if let Slot::Data(page) = slot {
+                    look(number, page);
+                }
+            }
+        }
+    }
+
     fn slot(&self, page: u64) -> &Slot {
         match self.chunks.get(&(page / CHUNK)) {
             Some(chunk) => &chunk.slots[(page % CHUNK) as usize],

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::block;
 use super::content::PAGE;
-use super::log::{Log, Op};
+use super::log::{Log, Mark, Op};
 use super::node::{Ino, Nanos, from_system_time};
 use super::tree::Tree;
 use crate::inject::{BadSectors, Effect, Matcher, OpKind, PageOutcome, Rule, RuleId};
@@ -122,6 +122,11 @@ impl CrashFs {
     pub fn now(&self) -> (u64, u64) {
         let state = self.state.lock();
         (state.log.next_seq(), state.log.nanos())
+    }
+
+    /// Marks a client's ack in the log.
+    pub fn mark(&self, id: u64) -> Mark {
+        self.state.lock().log.mark(id)
     }
 
     /// Looks at the tree and the log as they are now.

@@ -197,10 +197,23 @@ pub struct Record {
     pub op: Op,
 }
 
+/// A client's ack, on the trace's clock: it had been received when the operation `seq` had not yet
+/// happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The number that the next operation got.
+    pub seq: u64,
+    /// Nanoseconds since the log began.
+    pub nanos: u64,
+    /// What was acknowledged, as the client names it.
+    pub id: u64,
+}
+
 /// The log of one crash filesystem: the tree it began with, and what happened since.
 pub struct Log {
     base: Tree,
     records: Vec<Record>,
+    marks: Vec<Mark>,
     /// The number of the first record kept.
     first: u64,
     began: Instant,
@@ -218,6 +231,7 @@ impl Log {
         Self {
             base,
             records: Vec::new(),
+            marks: Vec::new(),
             first,
             began,
             bytes: 0,
@@ -239,6 +253,22 @@ impl Log {
         if self.bytes > self.limit {
             self.fold(self.records.len() / 2);
         }
+    }
+
+    /// Notes that a client has received an ack now.
+    pub fn mark(&mut self, id: u64) -> Mark {
+        let mark = Mark {
+            seq: self.next_seq(),
+            nanos: self.nanos(),
+            id,
+        };
+        self.marks.push(mark);
+        mark
+    }
+
+    /// The acks, oldest first.
+    pub fn marks(&self) -> &[Mark] {
+        &self.marks
     }
 
     /// The number that the next record will get.

@@ -3,6 +3,7 @@
 #[allow(unsafe_code)]
 mod block;
 mod content;
+mod digest;
 mod fs;
 mod log;
 #[cfg(test)]
@@ -17,7 +18,7 @@ mod tree;
 
 pub use content::{Content, PAGE, WriteData};
 pub use fs::{Control, CrashFs, Held, Space};
-pub use log::{Log, Op, Record, apply};
+pub use log::{Log, Mark, Op, Record, apply};
 pub use node::{
     Attrs, Caller, Dir, DirEntry, FILE_MAX, Ino, Inode, NAME_MAX, Nanos, NewNode, Node, ROOT,
     RenameMode,

@@ -297,7 +297,13 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (path(), path()).prop_map(|(from, to)| Step::Link(from, to)),
         4 => path().prop_map(Step::Unlink),
         3 => path().prop_map(Step::Rmdir),
-        10 => (path(), path(), mode).prop_map(|(from, to, mode)| Step::Rename(from, to, mode)),
+        10 => (path(), path(), mode.clone())
+            .prop_map(|(from, to, mode)| Step::Rename(from, to, mode)),
+        // Into itself, and over what it lies in.
+        1 => (path(), path(), mode.clone())
+            .prop_map(|(above, below, mode)| Step::Rename(above.clone(), format!("{above}/{below}"), mode)),
+        2 => (path(), path(), mode)
+            .prop_map(|(above, below, mode)| Step::Rename(format!("{above}/{below}"), above, mode)),
         1 => (path(), 0..0o1000u32).prop_map(|(p, mode)| Step::Chmod(p, mode)),
         4 => (path(), at.clone(), len.clone()).prop_map(|(p, at, len)| Step::Write(p, at, len)),
         2 => (path(), at.clone()).prop_map(|(p, size)| Step::Truncate(p, size)),
@@ -313,12 +319,16 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn is_a_map_of_paths(steps in proptest::collection::vec(step(), 1..60)) {
+    fn is_a_map_of_paths(steps in proptest::collection::vec(step(), 1..80)) {
         let (mut tree, mut model) = (Tree::new(1, 2, 0), Model::new());
         let mut held = Vec::new();
+        // Something to work on, or most steps would find nothing.
+        let first = ["a", "a/b", "b"].map(|path| Step::Dir(path.into()));
+        let steps: Vec<Step> =
+            first.into_iter().chain([Step::File("a/b/a".into())]).chain(steps).collect();
         for step in &steps {
             let (done, wanted) = both(&mut tree, &mut model, &mut held, step);
             prop_assert_eq!(done, wanted, "{:?}", step);

@@ -11,21 +11,21 @@ use crate::inject::SECTOR;
 use crate::trigger::Trigger;
 
 /// A stretch of unreadable sectors.
-pub struct BadSector {
+pub(super) struct BadSector {
     name: &'static str,
     about: &'static str,
     for_ever: bool,
 }
 
 /// Good again once it is rewritten, as when a disk remaps it.
-pub const BAD_SECTOR: BadSector = BadSector {
+pub(super) const BAD_SECTOR: BadSector = BadSector {
     name: "bad-sector",
     about: "after a SIGKILL, 1 to 8 sectors of a file cannot be read until they are rewritten",
     for_ever: false,
 };
 
 /// Never good again.
-pub const BAD_SECTOR_FOR_EVER: BadSector = BadSector {
+pub(super) const BAD_SECTOR_FOR_EVER: BadSector = BadSector {
     name: "bad-sector-for-ever",
     about: "after a SIGKILL, 1 to 8 sectors of a file can never be read again",
     for_ever: true,

@@ -10,10 +10,10 @@ use crate::fault::{Bite, Fault, InjectError, Injected, Machine, Need};
 use crate::trigger::Trigger;
 
 /// A few flipped bits in one file at rest.
-pub struct BitFlip;
+pub(super) struct BitFlip;
 
 /// The one instance.
-pub const BIT_FLIP: BitFlip = BitFlip;
+pub(super) const BIT_FLIP: BitFlip = BitFlip;
 
 impl Fault for BitFlip {
     fn name(&self) -> &'static str {

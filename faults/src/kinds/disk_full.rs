@@ -16,10 +16,10 @@ use crate::trigger::Trigger;
 const FULL_FOR: Duration = Duration::from_millis(1500);
 
 /// A disk that runs full and is given space again.
-pub struct DiskFull;
+pub(super) struct DiskFull;
 
 /// The one instance.
-pub const DISK_FULL: DiskFull = DiskFull;
+pub(super) const DISK_FULL: DiskFull = DiskFull;
 
 impl Fault for DiskFull {
     fn name(&self) -> &'static str {

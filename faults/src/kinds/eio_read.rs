@@ -11,10 +11,10 @@ use crate::inject::{Effect, Matcher, OpKind, Rule};
 use crate::trigger::Trigger;
 
 /// Reads that fail for a while.
-pub struct EioRead;
+pub(super) struct EioRead;
 
 /// The one instance.
-pub const EIO_READ: EioRead = EioRead;
+pub(super) const EIO_READ: EioRead = EioRead;
 
 impl Fault for EioRead {
     fn name(&self) -> &'static str {

@@ -16,21 +16,21 @@ const WORK_ON: Duration = Duration::from_millis(500);
 
 /// A sync that fails; the workload goes on; then the power goes, which shows what was
 /// acknowledged without being on disk.
-pub struct EioSync {
+pub(super) struct EioSync {
     name: &'static str,
     about: &'static str,
     outcome: PageOutcome,
 }
 
 /// The kernel marks the pages clean: the next fsync succeeds without them.
-pub const EIO_SYNC: EioSync = EioSync {
+pub(super) const EIO_SYNC: EioSync = EioSync {
     name: "eio-sync",
     about: "fsync fails once with EIO and the pages are marked clean (ext4, XFS, btrfs); then power loss",
     outcome: PageOutcome::MarkedClean,
 };
 
 /// The kernel keeps the pages dirty: the next fsync writes them.
-pub const EIO_SYNC_KEPT: EioSync = EioSync {
+pub(super) const EIO_SYNC_KEPT: EioSync = EioSync {
     name: "eio-sync-kept",
     about: "fsync fails once with EIO and the pages stay dirty; then power loss",
     outcome: PageOutcome::KeptDirty,

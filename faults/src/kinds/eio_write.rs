@@ -16,10 +16,10 @@ use crate::trigger::Trigger;
 const WORK_ON: Duration = Duration::from_millis(500);
 
 /// Writes that fail.
-pub struct EioWrite;
+pub(super) struct EioWrite;
 
 /// The one instance.
-pub const EIO_WRITE: EioWrite = EioWrite;
+pub(super) const EIO_WRITE: EioWrite = EioWrite;
 
 impl Fault for EioWrite {
     fn name(&self) -> &'static str {

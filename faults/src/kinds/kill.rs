@@ -8,7 +8,7 @@ use crate::fault::{Fault, InjectError, Injected, Machine, Need};
 use crate::trigger::Trigger;
 
 /// A process crash at one kind of moment.
-pub struct Kill {
+pub(super) struct Kill {
     name: &'static str,
     about: &'static str,
     usual: fn(&mut ChaCha8Rng) -> Trigger,
@@ -16,7 +16,7 @@ pub struct Kill {
 }
 
 /// While it works.
-pub const KILL: Kill = Kill {
+pub(super) const KILL: Kill = Kill {
     name: "kill",
     about: "SIGKILL of the whole process tree while it works",
     usual: moments::after_acks,
@@ -24,7 +24,7 @@ pub const KILL: Kill = Kill {
 };
 
 /// While it recovers from an earlier kill.
-pub const KILL_RECOVERY: Kill = Kill {
+pub(super) const KILL_RECOVERY: Kill = Kill {
     name: "kill-recovery",
     about: "SIGKILL while the target recovers from a SIGKILL",
     usual: moments::in_recovery,
@@ -32,7 +32,7 @@ pub const KILL_RECOVERY: Kill = Kill {
 };
 
 /// At a chosen storage operation.
-pub const KILL_OP: Kill = Kill {
+pub(super) const KILL_OP: Kill = Kill {
     name: "kill-op",
     about: "SIGKILL at a chosen storage operation",
     usual: moments::anywhere,

@@ -8,10 +8,10 @@ use crate::fault::{Fault, InjectError, Injected, Machine, Need};
 use crate::trigger::Trigger;
 
 /// A kill by the kernel's OOM killer.
-pub struct Oom;
+pub(super) struct Oom;
 
 /// The one instance.
-pub const OOM: Oom = Oom;
+pub(super) const OOM: Oom = Oom;
 
 impl Fault for Oom {
     fn name(&self) -> &'static str {

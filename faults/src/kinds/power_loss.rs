@@ -10,7 +10,7 @@ use crate::persist::Loss;
 use crate::trigger::Trigger;
 
 /// A power loss with one way of losing what was not synced.
-pub struct PowerLoss {
+pub(super) struct PowerLoss {
     name: &'static str,
     about: &'static str,
     loss: Loss,
@@ -18,7 +18,7 @@ pub struct PowerLoss {
 }
 
 /// Nothing un-synced survives.
-pub const POWER_LOSS: PowerLoss = PowerLoss {
+pub(super) const POWER_LOSS: PowerLoss = PowerLoss {
     name: "power-loss",
     about: "power loss; nothing that was not synced survives",
     loss: Loss::Everything,
@@ -26,7 +26,7 @@ pub const POWER_LOSS: PowerLoss = PowerLoss {
 };
 
 /// A seeded subset of it survives.
-pub const POWER_LOSS_SUBSET: PowerLoss = PowerLoss {
+pub(super) const POWER_LOSS_SUBSET: PowerLoss = PowerLoss {
     name: "power-loss-subset",
     about: "power loss; a seeded subset of what was not synced survives, some of it torn",
     loss: Loss::Subset,
@@ -34,7 +34,7 @@ pub const POWER_LOSS_SUBSET: PowerLoss = PowerLoss {
 };
 
 /// All of it survives but for a part of the last write.
-pub const POWER_LOSS_TORN: PowerLoss = PowerLoss {
+pub(super) const POWER_LOSS_TORN: PowerLoss = PowerLoss {
     name: "power-loss-torn",
     about: "power loss in the middle of the last write: some of its sectors are old",
     loss: Loss::TornLast,
@@ -42,7 +42,7 @@ pub const POWER_LOSS_TORN: PowerLoss = PowerLoss {
 };
 
 /// While the target recovers from an earlier power loss.
-pub const POWER_LOSS_RECOVERY: PowerLoss = PowerLoss {
+pub(super) const POWER_LOSS_RECOVERY: PowerLoss = PowerLoss {
     name: "power-loss-recovery",
     about: "power loss while the target recovers from a crash",
     loss: Loss::Subset,

@@ -15,21 +15,21 @@ use crate::trigger::Trigger;
 const BACK_TO_WORK: Duration = Duration::from_secs(10);
 
 /// Storage that makes the target wait.
-pub struct Stall {
+pub(super) struct Stall {
     name: &'static str,
     about: &'static str,
     hangs: bool,
 }
 
 /// Some operations take long.
-pub const DELAY: Stall = Stall {
+pub(super) const DELAY: Stall = Stall {
     name: "delay",
     about: "up to 20 storage operations take 2 to 40 ms longer each",
     hangs: false,
 };
 
 /// Storage answers nothing for a time.
-pub const HANG: Stall = Stall {
+pub(super) const HANG: Stall = Stall {
     name: "hang",
     about: "the storage answers nothing for 50 to 400 ms",
     hangs: true,

@@ -12,10 +12,10 @@ use crate::fault::{Fault, InjectError, Injected, Machine, Need};
 use crate::trigger::Trigger;
 
 /// A pause of the whole process tree.
-pub struct Stop;
+pub(super) struct Stop;
 
 /// The one instance.
-pub const STOP: Stop = Stop;
+pub(super) const STOP: Stop = Stop;
 
 impl Fault for Stop {
     fn name(&self) -> &'static str {

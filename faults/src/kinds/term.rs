@@ -14,10 +14,10 @@ use crate::trigger::Trigger;
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// An orderly stop.
-pub struct Term;
+pub(super) struct Term;
 
 /// The one instance.
-pub const TERM: Term = Term;
+pub(super) const TERM: Term = Term;
 
 impl Fault for Term {
     fn name(&self) -> &'static str {

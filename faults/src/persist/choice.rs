@@ -47,10 +47,21 @@ pub(super) fn choose(
         Loss::Subset => subset(plan, records, model, sector, &mut rng, &mut keeps),
         Loss::TornLast => torn_last(plan, records, sector, &mut rng, &mut keeps),
     }
-    close_names(&plan.steps, &mut keeps);
-    close_forwards(&plan.steps, model, &mut keeps);
-    close_sectors(plan, records, sector, &mut keeps);
+    close(plan, records, model, sector, &mut keeps);
     keeps
+}
+
+/// Makes a choice legal.
+pub(super) fn close(
+    plan: &Plan<'_>,
+    records: &[Record],
+    model: &dyn Model,
+    sector: u64,
+    keeps: &mut [Keep],
+) {
+    close_names(&plan.steps, keeps);
+    close_forwards(&plan.steps, model, keeps);
+    close_sectors(plan, records, sector, keeps);
 }
 
 fn subset(

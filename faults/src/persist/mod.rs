@@ -18,6 +18,7 @@ mod step;
 mod strict;
 #[cfg(test)]
 mod testing;
+mod window;
 #[cfg(test)]
 mod wrong_test;
 
@@ -27,6 +28,7 @@ pub use plan::Plan;
 pub use state::{CrashState, Loss, Lost, crash_state};
 pub use step::{Fate, Model, Step, StepKind, SyncPoint};
 pub use strict::STRICT;
+pub use window::{Choice, Window};
 
 /// Every model, the default first.
 pub const MODELS: [&dyn Model; 2] = [&JOURNALED, &STRICT];

@@ -62,7 +62,7 @@ pub fn crash_state(log: &Log, model: &dyn Model, loss: Loss, sector: u64, seed: 
 fn build(log: &Log, plan: &Plan<'_>, sector: u64, keeps: &[Keep]) -> CrashState {
     let records = log.records();
     let mut tree = log.base().clone();
-    let mut lost = Vec::new();
+    let mut missing = Vec::new();
     let mut pending = 0;
     let mut next = 0;
     for (index, record) in records.iter().enumerate() {
@@ -81,25 +81,30 @@ fn build(log: &Log, plan: &Plan<'_>, sector: u64, keeps: &[Keep]) -> CrashState 
             next += 1;
             pending += usize::from(step.fate != Fate::Durable);
             apply(&mut tree, record, step, keep, sector);
-            if *keep != Keep::All {
-                lost.push(Lost {
-                    seq: record.seq,
-                    path: record.path.clone(),
-                    what: describe(record, step),
-                    torn: matches!(keep, Keep::Sectors(_)),
-                });
-            }
+            missing.extend(lost(records, step, keep));
         }
     }
     tree.settle();
     CrashState {
         tree,
-        lost,
+        lost: missing,
         pending,
     }
 }
 
-fn apply(tree: &mut Tree, record: &Record, step: &Step<'_>, keep: &Keep, sector: u64) {
+/// What is missing of a step, in words; none when it is there whole.
+pub(super) fn lost(records: &[Record], step: &Step<'_>, keep: &Keep) -> Option<Lost> {
+    let record = &records[step.record];
+    (*keep != Keep::All).then(|| Lost {
+        seq: record.seq,
+        path: record.path.clone(),
+        what: describe(record, step),
+        torn: matches!(keep, Keep::Sectors(_)),
+    })
+}
+
+/// Applies what is kept of a step.
+pub(super) fn apply(tree: &mut Tree, record: &Record, step: &Step<'_>, keep: &Keep, sector: u64) {
     if *keep == Keep::None {
         return;
     }

@@ -26,6 +26,7 @@ use super::{settings, wrong};
 use crate::cli::RunArgs;
 use crate::keep::Keep;
 use crate::trial::{self, Order, SandboxHost, Setup, StorageRules};
+use crate::schedule::{Schedule, Until};
 use crate::{pin, seed};
 
 /// How long a start may take when neither the target nor the user names a bound.
@@ -78,56 +79,45 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     Ok(code)
 }
 
-/// Makes the trials: every fault once, then again in turn until the budget is spent. Returns
-/// whether the user ended it.
+/// Makes the trials. Returns whether the user ended it.
 fn trials(
     args: &RunArgs,
     wanted: &Wanted,
     stop: &AtomicBool,
     mut tell: impl FnMut(&Event),
 ) -> bool {
-    let began = Instant::now();
+    let until = match (args.trial_seed, args.rounds) {
+        (Some(_), _) => Until::Rounds(1),
+        (None, Some(rounds)) => Until::Rounds(rounds),
+        (None, None) => Until::Budget(args.budget),
+    };
+    let mut schedule = Schedule::new(wanted.faults.len(), until);
     let mut number = 0;
-    for round in 0u64.. {
-        let over = match (args.trial_seed, args.rounds) {
-            (Some(_), _) => round > 0,
-            (None, Some(rounds)) => round >= rounds,
-            (None, None) => false,
+    while let Some(index) = schedule.next() {
+        if stop.load(Ordering::Relaxed) {
+            return true;
+        }
+        let (fault, trigger) = &wanted.faults[index];
+        number += 1;
+        let order = Order {
+            number,
+            fault: *fault,
+            trigger: trigger.clone(),
+            seed: args.trial_seed.unwrap_or_else(|| seed::of_trial(wanted.seed, number)),
         };
-        if over {
-            return false;
+        tell(&Event::TrialStarted { number, fault: fault.name().to_string() });
+        let mut done = trial::run(&wanted.setup, &order);
+        if let (Some(keep), Some(disk)) = (&wanted.keep, &done.disk) {
+            let name = format!("trial-{number}-{}", fault.name());
+            if let Err(error) = keep.disk(&name, disk) {
+                done.trial.why = format!("the crashed folder could not be kept: {error}");
+            }
         }
-        for (fault, trigger) in &wanted.faults {
-            if stop.load(Ordering::Relaxed) {
-                return true;
-            }
-            let by_budget = args.rounds.is_none() && args.trial_seed.is_none();
-            if by_budget && round > 0 && began.elapsed() >= args.budget {
-                return false;
-            }
-            number += 1;
-            let order = Order {
-                number,
-                fault: *fault,
-                trigger: trigger.clone(),
-                seed: args.trial_seed.unwrap_or_else(|| seed::of_trial(wanted.seed, number)),
-            };
-            tell(&Event::TrialStarted { number, fault: fault.name().to_string() });
-            let mut done = trial::run(&wanted.setup, &order);
-            if let (Some(keep), Some(disk)) = (&wanted.keep, &done.disk) {
-                let name = format!("trial-{number}-{}", fault.name());
-                if let Err(error) = keep.disk(&name, disk) {
-                    done.trial.why = format!("the crashed folder could not be kept: {error}");
-                }
-            }
-            for finding in &mut done.trial.findings {
-                finding.repeat = repeat(wanted, &done.trial.spec, order.seed);
-            }
-            tell(&Event::TrialFinished(Box::new(done.trial)));
+        for finding in &mut done.trial.findings {
+            finding.repeat = repeat(wanted, &done.trial.spec, order.seed);
         }
-        if wanted.faults.is_empty() {
-            return false;
-        }
+        schedule.tried(index, done.trial.bit);
+        tell(&Event::TrialFinished(Box::new(done.trial)));
     }
     false
 }

@@ -14,12 +14,13 @@ use plugpull_faults::fault::{InjectError, Machine, PowerOff, Started, Tally};
 use plugpull_faults::inject::Matcher;
 use plugpull_faults::persist::{self, Loss, Model, Unsynced};
 use plugpull_faults::trigger::When;
-use plugpull_targets::{Client, Running, StartError, Target};
-use plugpull_workloads::{Clock, Generator, Outcome, Recorder, Stamp, WorkloadConfig};
+use plugpull_targets::{Running, Target};
+use plugpull_workloads::{Clock, Generator, Outcome, Recorder, Stamp, TxnId, WorkloadConfig};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::clients::Gang;
+use super::restart::{Up, bring_up};
 use super::host::SandboxHost;
 use super::storage::Storage;
 
@@ -48,6 +49,17 @@ pub(super) struct TraceClock {
 }
 
 impl Clock for TraceClock {
+    fn acked(&self, txn: TxnId) -> Stamp {
+        let fs = self.fs.lock().clone();
+        match fs {
+            Some(fs) => {
+                let mark = fs.mark(txn);
+                Stamp { seq: mark.seq, nanos: mark.nanos }
+            }
+            None => self.now(),
+        }
+    }
+
     fn now(&self) -> Stamp {
         let fs = self.fs.lock().clone();
         match fs {
@@ -74,12 +86,6 @@ impl PowerCut {
     pub(super) fn unsynced(&self, before: u64) -> Vec<Unsynced> {
         self.fs.inspect(|_, log| persist::unsynced(log.records(), self.model, before))
     }
-}
-
-/// A successful start: the target, and how long it took until its first correct answer.
-pub(super) struct Up {
-    pub(super) client: Box<dyn Client>,
-    pub(super) took: Duration,
 }
 
 /// The machine under one trial.
@@ -154,29 +160,9 @@ impl<'a> Bench<'a> {
 
     /// Starts the target and asks it for `probe`; the time runs from the spawn to the answer.
     pub(super) fn bring_up(&mut self, probe: &str) -> Result<Up, Started> {
-        let began = Instant::now();
-        let deadline = began + self.start_limit;
-        let running = match self.target.start(self.borrowed, deadline) {
-            Ok(running) => running,
-            Err(StartError::Exited { code, output }) => {
-                return Err(Started::Refused(format!("exit code {code}: {}", output.trim())));
-            }
-            Err(StartError::Timeout { waited, .. }) => return Err(Started::Hung(waited)),
-            Err(StartError::Host(error)) => return Err(Started::Refused(error.to_string())),
-        };
-        let answer = running.connect(deadline).and_then(|mut client| {
-            client.get(probe, deadline)?;
-            Ok(client)
-        });
-        let took = began.elapsed();
-        match answer {
-            Ok(client) => {
-                self.running = Some(running);
-                Ok(Up { client, took })
-            }
-            Err(_) if took >= self.start_limit => Err(Started::Hung(took)),
-            Err(error) => Err(Started::Refused(format!("it does not answer: {error}"))),
-        }
+        let (running, up) = bring_up(&*self.target, self.borrowed, self.start_limit, probe)?;
+        self.running = Some(running);
+        Ok(up)
     }
 
     /// Sets the clients going on the running target.
@@ -364,6 +350,8 @@ impl Machine for Bench<'_> {
                 bench.starting.as_ref().is_none_or(JoinHandle::is_finished)
             }),
             (None, &When::Time(time)) => {
+                // The moment counts from the spawn.
+                self.host.await_spawn(Instant::now() + MOMENT_LIMIT);
                 std::thread::sleep(time);
                 Ok(())
             }

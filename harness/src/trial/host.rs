@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use plugpull_faults::sandbox::{Child, Program as SandboxProgram, Sandbox, SpawnRequest};
 use plugpull_targets::{Host, Launch, Process, Program};
 
@@ -21,16 +21,28 @@ pub(crate) struct SandboxHost {
     pub(crate) cgroup: bool,
     /// The process that was started last, and the output of all before it.
     last: Mutex<Option<Arc<Child>>>,
+    spawned: Condvar,
 }
 
 impl SandboxHost {
     pub(crate) fn new(sandbox: Sandbox, cpu: Option<usize>, cgroup: bool) -> Self {
-        Self { sandbox, cpu, cgroup, last: Mutex::new(None) }
+        Self { sandbox, cpu, cgroup, last: Mutex::new(None), spawned: Condvar::new() }
     }
 
     /// The process that was started last.
     pub(crate) fn last(&self) -> Option<Arc<Child>> {
         self.last.lock().clone()
+    }
+
+    /// Waits until a process has been started; false when none was by `deadline`.
+    pub(crate) fn await_spawn(&self, deadline: Instant) -> bool {
+        let mut last = self.last.lock();
+        while last.is_none() {
+            if self.spawned.wait_until(&mut last, deadline).timed_out() {
+                return last.is_some();
+            }
+        }
+        true
     }
 
     /// The same, and forgets it.
@@ -60,6 +72,7 @@ impl Host for SandboxHost {
         };
         let child = Arc::new(self.sandbox.spawn(&request)?);
         *self.last.lock() = Some(child.clone());
+        self.spawned.notify_all();
         Ok(Box::new(Started(child)))
     }
 

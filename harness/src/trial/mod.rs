@@ -4,6 +4,7 @@ pub(crate) mod ballast;
 mod bench;
 mod clients;
 pub(crate) mod host;
+pub(crate) mod restart;
 pub(crate) mod storage;
 
 use std::collections::BTreeMap;
@@ -11,24 +12,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plugpull_faults::crashfs::Tree;
-use plugpull_faults::fault::{Bite, Fault, InjectError, Injected, Machine, Started};
+use plugpull_faults::fault::{Bite, Fault, InjectError, Injected, Machine};
 use plugpull_faults::trigger::Trigger;
 use plugpull_reports::{ReportedFinding, Trial, class_words};
 use plugpull_targets::Target;
 use plugpull_workloads::{
     Call, Damage, Entry, FailureClass, Finding, FindingKind, Guarantee, Judgement, Observed, Op,
-    Outcome, Promise, Stamp, Start, Txn, Verdict, WorkloadConfig, Write, judge,
+    Outcome, Promise, Stamp, Txn, Verdict, WorkloadConfig, Write, judge,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 pub(crate) use bench::{Bench, StorageRules};
 pub(crate) use host::SandboxHost;
+use restart::words;
 
 /// The key whose answer tells that the target is back: written by client 0 in every transaction.
 pub(crate) const PROBE: &str = "c0.head";
-/// How long reading everything back may take.
-const READ_LIMIT: Duration = Duration::from_secs(60);
 /// How many acknowledged transactions the workload begins with, before a fault may strike.
 const WARM_UP_ACKS: u64 = 3;
 /// How long they may take.
@@ -208,9 +208,7 @@ impl Story<'_> {
             observed.second = Some(match bench.bring_up(PROBE) {
                 Ok(mut up) => {
                     self.trial.recovery_us.push(micros(up.took));
-                    up.client
-                        .read_all(Instant::now() + READ_LIMIT)
-                        .map_err(|error| error.to_string())
+                    up.read_all()
                 }
                 Err(why) => Err(words(&why)),
             });
@@ -224,19 +222,9 @@ impl Story<'_> {
         match bench.bring_up(PROBE) {
             Ok(mut up) => {
                 self.trial.recovery_us.push(micros(up.took));
-                observed.start = Start::Started;
-                observed.recovery = Some(up.took);
-                let deadline = Instant::now() + READ_LIMIT;
-                observed.state =
-                    Some(up.client.read_all(deadline).map_err(|error| error.to_string()));
-                observed.integrity = Some(match up.client.check(deadline) {
-                    Ok(None) => Ok(()),
-                    Ok(Some(said)) => Err(said),
-                    Err(error) => Err(error.to_string()),
-                });
+                restart::note(Ok(&mut up), observed);
             }
-            Err(Started::Hung(waited)) => observed.start = Start::Hung { waited },
-            Err(why) => observed.start = Start::Refused { message: words(&why) },
+            Err(why) => restart::note(Err(why), observed),
         }
     }
 
@@ -390,14 +378,6 @@ fn explain(bench: &Bench<'_>, finding: &mut Finding) {
 fn too_slow_only(judgement: &Judgement) -> bool {
     !judgement.findings.is_empty()
         && judgement.findings.iter().all(|f| f.kind == FindingKind::TooSlow)
-}
-
-fn words(started: &Started) -> String {
-    match started {
-        Started::Up => "it came up".into(),
-        Started::Refused(text) => text.clone(),
-        Started::Hung(waited) => format!("it neither came up nor ended within {waited:?}"),
-    }
 }
 
 fn micros(duration: Duration) -> u64 {

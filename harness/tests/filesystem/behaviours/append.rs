@@ -60,10 +60,10 @@ pub(super) const LIST: &[Behaviour] = &[
             |(n, part): (usize, &[u8])| part.iter().all(|byte| *byte == b'a' + (n % 2) as u8);
         Ok(read.chunks(64).enumerate().all(right).to_string())
     }),
-    behaviour("append.one-winner-of-excl", "1000", || {
+    behaviour("append.one-winner-of-excl", "300", || {
         let racer = || {
             sys::fork(|| {
-                let won = (0..1000)
+                let won = (0..300)
                     .filter(|n| open(format!("f{n}"), O_CREAT | O_EXCL | O_RDWR, 0o600).is_ok());
                 Ok(won.count().to_string())
             })
@@ -100,14 +100,14 @@ pub(super) const LIST: &[Behaviour] = &[
     behaviour("append.rename-seen-whole-by-readers", "done 0", || {
         file("f", "A".repeat(1000))?;
         let writer = sys::fork(|| {
-            for n in 0..500 {
+            for n in 0..200 {
                 fs::write("new", if n % 2 == 0 { "B" } else { "A" }.repeat(1000))?;
                 fs::rename("new", "f")?;
             }
             Ok("done".into())
         })?;
         let mut torn = 0;
-        for _ in 0..500 {
+        for _ in 0..200 {
             let read = fs::read_to_string("f")?;
             let whole = read == "A".repeat(1000) || read == "B".repeat(1000);
             torn += i32::from(!whole);

@@ -15,6 +15,15 @@ fn names(listing: &mut Listing) -> Vec<String> {
         .collect()
 }
 
+/// How often each name was seen.
+fn counted(seen: &[String]) -> BTreeMap<&str, u32> {
+    let mut times = BTreeMap::new();
+    for name in seen {
+        *times.entry(name.as_str()).or_insert(0) += 1;
+    }
+    times
+}
+
 pub(super) const LIST: &[Behaviour] = &[
     behaviour("list.dots", "true true", || {
         fs::create_dir("d")?;
@@ -87,7 +96,8 @@ pub(super) const LIST: &[Behaviour] = &[
         let stays = (1..2000)
             .step_by(2)
             .map(|n| format!("file-with-a-longer-name-{n:04}"));
-        let once = |name: String| seen.iter().filter(|one| **one == name).count() == 1;
+        let times = counted(&seen);
+        let once = |name: String| times.get(name.as_str()) == Some(&1);
         Ok(format!("each once {}", stays.into_iter().all(once)))
     }),
     behaviour("list.others-created-meanwhile", "each once true", || {
@@ -101,7 +111,8 @@ pub(super) const LIST: &[Behaviour] = &[
         }
         seen.extend(names(&mut listing));
         let old = (0..1000).map(|n| format!("old-with-a-longer-name-{n:04}"));
-        let once = |name: String| seen.iter().filter(|one| **one == name).count() == 1;
+        let times = counted(&seen);
+        let once = |name: String| times.get(name.as_str()) == Some(&1);
         let all_old = old.into_iter().all(once);
         let distinct: BTreeSet<&String> = seen.iter().collect();
         Ok(format!(

@@ -230,8 +230,8 @@ pub(super) const LIST: &[Behaviour] = &[
         std::io::Write::write_all(&mut held, b"y")?;
         Ok(text("b")?)
     }),
-    behaviour("rename.a-thousand-times-over", "1 999", || {
-        for n in 0..1000 {
+    behaviour("rename.over-it-again-and-again", "1 299", || {
+        for n in 0..300 {
             file("new", n.to_string())?;
             fs::rename("new", "current")?;
         }
