@@ -253,4 +253,8 @@ for stressor in "${stressors[@]}"; do
 done
 
 echo "$passed passed, $failed failed, $skipped skipped"
+if ((passed + failed == 0)); then
+    echo "nothing was run" >&2
+    exit 2
+fi
 ((failed == 0))

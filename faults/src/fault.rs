@@ -92,6 +92,12 @@ pub trait Machine {
     /// Unmounts and mounts the storage, so that nothing is left in the page cache. Every process
     /// must be dead.
     fn remount(&mut self) -> Result<(), InjectError>;
+    /// The regular files of the data folder: path within it and size in bytes, sorted by path.
+    /// Every process must be dead.
+    fn files(&mut self) -> Result<Vec<(String, u64)>, InjectError>;
+    /// Flips bit `bit` (0 to 7, 0 the lowest) of the byte at `offset` of a file that
+    /// [`Machine::files`] named. Every process must be dead.
+    fn flip(&mut self, path: &str, offset: u64, bit: u8) -> Result<(), InjectError>;
     /// A signal for every process of the target.
     fn signal(&mut self, signal: i32) -> Result<(), InjectError>;
     /// Waits until the target has ended by itself: its exit code or 128 + signal; none when it

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use plugpull_faults::trigger::parse_duration;
 
@@ -18,6 +19,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Inject live faults into a running target, restart it after each, and check it
     Run(RunArgs),
+    /// Record one run, then try the crash states that it could have left
+    Explore(ExploreArgs),
+    /// The crash of an artifact again: says whether the finding still stands
+    Replay(ReplayArgs),
     /// What this machine can inject, and how to get the rest
     Doctor,
     /// What can be tested, and what each one promises
@@ -111,6 +116,84 @@ pub(crate) struct RunArgs {
     pub(crate) no_fuse: bool,
 }
 
+/// Exit codes as of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct ExploreArgs {
+    /// The target; `plugpull targets` lists them
+    #[arg(default_value = "sqlite")]
+    pub(crate) target: String,
+
+    /// Set a knob of the target; `plugpull targets NAME` lists them
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) settings: Vec<(String, String)>,
+
+    /// Hold the target to more than it promises, as with `run`
+    #[arg(long = "promise", value_name = "PROMISE")]
+    pub(crate) promises: Vec<String>,
+
+    /// Only these models: kill, journaled, strict
+    #[arg(long = "model", value_name = "MODEL")]
+    pub(crate) models: Vec<String>,
+
+    /// How many acknowledged transactions to record
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) txns: u64,
+
+    /// The seed of everything that plugpull decides
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// How long the states may be tried
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub(crate) budget: Duration,
+
+    /// How many states are tried side by side; as many as there are CPUs when not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) workers: Option<u16>,
+
+    /// How many clients write at the same time
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) clients: u32,
+
+    /// The largest payload of a value, in bytes, up to 1 MiB
+    #[arg(long, value_name = "BYTES", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub(crate) value_size: u32,
+
+    /// The bytes that the disk writes atomically: 512 or 4096
+    #[arg(long, value_name = "BYTES", default_value_t = 512)]
+    pub(crate) sector: u64,
+
+    /// Recovery, from spawn to the first correct answer, may take so long
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) recovery_bound: Option<Duration>,
+
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Write an artifact for each finding into this folder; `plugpull replay` takes them
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+
+    /// No progress bar
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The artifact
+    pub(crate) artifact: PathBuf,
+
+    /// Write the crashed data folder here, as plain files, and try nothing
+    #[arg(long, value_name = "DIR")]
+    pub(crate) export: Option<PathBuf>,
+
+    /// Print the operations around the crash, and try nothing
+    #[arg(long)]
+    pub(crate) timeline: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct TargetsArgs {
     /// One target, in detail
@@ -137,6 +220,32 @@ pub(crate) struct ExecArgs {
     /// Keep at most this many MiB of written data in the log
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     pub(crate) log_limit: u64,
+}
+
+/// What is wrong with the command line, in one line; none where help is what is wanted.
+pub(crate) fn one_line(error: &clap::Error) -> Option<String> {
+    if !error.use_stderr()
+        || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    {
+        return None;
+    }
+    let text = error.render().to_string();
+    // Usage and a pointer to --help follow; between them and the error there may be hints.
+    let said = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .filter(|line| !line.is_empty());
+    let mut joined = String::new();
+    for line in said {
+        match joined.chars().last() {
+            None => {}
+            Some(':') => joined.push(' '),
+            Some(_) => joined.push_str("; "),
+        }
+        joined.push_str(line.trim_start_matches("error: "));
+    }
+    Some(joined)
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -1,5 +1,6 @@
 //! `--keep DIR`: the crashed data folder of each finding, as plain files.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -19,28 +20,42 @@ pub(crate) struct Keep {
 }
 
 impl Keep {
-    /// Takes a folder that is new, empty, or was plugpull's before. Any other is refused, and
-    /// nothing in it is touched.
+    /// Takes a folder that is new, empty, or was plugpull's before. Any other is refused. Nothing
+    /// is made or touched yet.
     pub(crate) fn open(dir: &Path) -> anyhow::Result<Self> {
-        let wrong = |why: String| anyhow::Error::new(WrongUse(format!("{}: {why}", dir.display())));
+        let keep = Self { dir: dir.to_path_buf() };
         match fs::read_dir(dir) {
             Ok(mut entries) => {
                 if entries.next().is_some() && !dir.join(MARKER).exists() {
-                    return Err(wrong(
+                    return Err(keep.refused(
                         "the folder is not empty and was not made by plugpull; name another one \
-                         for --keep"
-                            .into(),
+                         for --keep",
                     ));
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(dir).map_err(|error| wrong(error.to_string()))?;
-            }
-            Err(error) => return Err(wrong(error.to_string())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(keep.refused(error)),
         }
-        fs::write(dir.join(MARKER), "Made by plugpull; findings are kept here.\n")
-            .map_err(|error| wrong(error.to_string()))?;
-        Ok(Self { dir: dir.to_path_buf() })
+        Ok(keep)
+    }
+
+    /// Makes the folder plugpull's own, when all else is known to be in order.
+    pub(crate) fn claim(&self) -> anyhow::Result<()> {
+        fs::create_dir_all(&self.dir)
+            .and_then(|()| {
+                let marker = self.dir.join(MARKER);
+                fs::write(marker, "Made by plugpull; findings are kept here.\n")
+            })
+            .map_err(|error| self.refused(error))
+    }
+
+    fn refused(&self, why: impl fmt::Display) -> anyhow::Error {
+        anyhow::Error::new(WrongUse(format!("{}: {why}", self.dir.display())))
+    }
+
+    /// The path of a file of this name in it.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
     }
 
     /// Writes a crashed data folder as plain files, and returns where. A folder of the same name

@@ -2,6 +2,7 @@
 
 mod cli;
 mod command;
+mod explore;
 mod keep;
 mod pin;
 mod schedule;
@@ -31,13 +32,20 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { WRONG_USE } else { KEPT };
-            // Nobody may be listening; there is nothing else to say then.
-            let _ = error.print();
+            match cli::one_line(&error) {
+                Some(line) => eprintln!("plugpull: {line}"),
+                // Help. Nobody may be listening; there is nothing else to say then.
+                None => {
+                    let _ = error.print();
+                }
+            }
             return ExitCode::from(code);
         }
     };
     let result = match cli.command {
         Command::Run(args) => command::run::run(&args),
+        Command::Explore(args) => command::explore::run(&args),
+        Command::Replay(args) => command::replay::run(&args),
         Command::Doctor => command::doctor::run(),
         Command::Targets(args) => command::targets::run(&args),
         Command::Faults => command::faults::run(),
@@ -54,8 +62,8 @@ fn main() -> ExitCode {
 }
 
 /// What plugpull does when it starts itself again: the sandbox's janitor, an embedded target, the
-/// ballast of a full disk. None of them takes options, and none may start a thread before it is
-/// known.
+/// ballast of a full disk, damage to a plain folder. None of them takes options, and none may start
+/// a thread before it is known.
 fn hidden() -> Option<u8> {
     let mut args = std::env::args();
     let name = args.nth(1)?;
@@ -64,6 +72,7 @@ fn hidden() -> Option<u8> {
         sandbox::SANDBOX_ARG => sandbox::sandbox_main(&rest()),
         worker::WORKER => worker::worker_main(&rest()),
         trial::ballast::FILL => trial::ballast::main(&rest()),
+        trial::flip::FLIP => trial::flip::main(&rest()),
         _ => return None,
     };
     Some(u8::try_from(code).unwrap_or(FAILED))

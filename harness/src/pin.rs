@@ -8,10 +8,14 @@ use nix::unistd::Pid;
 /// clients and the rest of plugpull stay out of the way on the others. None where the kernel does
 /// not say, or where there is one only.
 pub(crate) fn choose() -> Option<usize> {
-    let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;
-    let cpus: Vec<usize> =
-        (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).collect();
+    let cpus = all();
     (cpus.len() > 1).then(|| cpus.last().copied()).flatten()
+}
+
+/// Every CPU that this process may use; none where the kernel does not say.
+pub(crate) fn all() -> Vec<usize> {
+    let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else { return Vec::new() };
+    (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).collect()
 }
 
 /// Pins the calling thread. Failing to is no error: it is slower, not wrong.

@@ -41,6 +41,7 @@ pub fn class_words(class: FailureClass) -> &'static str {
         FailureClass::CleanStop => "a clean stop",
         FailureClass::DiskFull => "a full disk",
         FailureClass::IoError => "an I/O error",
+        FailureClass::SyncFailure => "a failed sync",
         FailureClass::Corruption => "corruption",
         FailureClass::Stall => "a stall",
         FailureClass::OutOfMemory => "an OOM kill",

@@ -11,12 +11,13 @@ pub const DEMAND_WORDS: &str = "durable, durable-within=MS, barrier, atomic, pre
                                 detects or recovers=MS";
 
 /// All failures in which the data that was made durable stays whole.
-const ALL_BUT_CORRUPTION: [FailureClass; 7] = [
+const ALL_BUT_CORRUPTION: [FailureClass; 8] = [
     FailureClass::ProcessCrash,
     FailureClass::PowerLoss,
     FailureClass::CleanStop,
     FailureClass::DiskFull,
     FailureClass::IoError,
+    FailureClass::SyncFailure,
     FailureClass::Stall,
     FailureClass::OutOfMemory,
 ];

@@ -16,6 +16,10 @@ pub enum FailureClass {
     DiskFull,
     /// The device fails a write, a read or a sync (EIO).
     IoError,
+    /// A sync fails, the kernel gives up the pages that it could not write, and later the power
+    /// goes: the device broke its word first (Rebello et al., "Can Applications Recover from fsync
+    /// Failures?", USENIX ATC 2020).
+    SyncFailure,
     /// What was written is not what is read: bad sectors, flipped bits.
     Corruption,
     /// The process or its storage stands still for a while.

@@ -129,6 +129,14 @@ impl CrashFs {
         self.state.lock().log.mark(id)
     }
 
+    /// Takes the log away, and begins a new one on what the tree holds now.
+    pub fn take_log(&self) -> Log {
+        let mut state = self.state.lock();
+        let (began, first) = (state.log.began(), state.log.next_seq());
+        let fresh = Log::new(state.tree.clone(), began, first, state.log.limit());
+        std::mem::replace(&mut state.log, fresh)
+    }
+
     /// Looks at the tree and the log as they are now.
     pub fn inspect<T>(&self, look: impl FnOnce(&Tree, &Log) -> T) -> T {
         let state = self.state.lock();

@@ -281,6 +281,11 @@ impl Log {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
+    /// The bytes of writes that it keeps at most.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// When the log began.
     pub fn began(&self) -> Instant {
         self.began

@@ -5,6 +5,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::moments::{self, FirstCrash};
+use super::place;
 use crate::crashfs::{Ino, Node, Tree};
 use crate::fault::{Bite, Fault, InjectError, Injected, Machine, Need};
 use crate::inject::SECTOR;
@@ -31,36 +32,22 @@ pub(super) const BAD_SECTOR_FOR_EVER: BadSector = BadSector {
     for_ever: true,
 };
 
-/// A file with data and the offset of one of its sectors: inode, path, offset, size.
-pub(super) fn pick(tree: &Tree, rng: &mut ChaCha8Rng) -> Option<(Ino, String, u64, u64)> {
+/// A file with data and the offset of one of its sectors: inode, path, offset.
+fn pick(tree: &Tree, rng: &mut ChaCha8Rng) -> Option<(Ino, String, u64)> {
     let mut files: Vec<(Ino, String, u64)> = tree
         .inodes()
         .filter_map(|(ino, inode)| match &inode.node {
-            Node::File(content) if content.size() > 0 && inode.nlink > 0 => {
+            Node::File(content) if inode.nlink > 0 => {
                 Some((ino, inode.path.to_string(), content.size()))
             }
             _ => None,
         })
         .collect();
     files.sort();
-    if files.is_empty() {
-        return None;
-    }
-    // By size, as damage falls; but now and then by file, or the largest would take all of it.
-    let index = if rng.random_bool(0.7) {
-        let total: u64 = files.iter().map(|(_, _, size)| size).sum();
-        let mut at = rng.random_range(0..total);
-        files.iter().position(|(_, _, size)| {
-            let here = at < *size;
-            at = at.saturating_sub(*size);
-            here
-        })?
-    } else {
-        rng.random_range(0..files.len())
-    };
-    let (ino, path, size) = files.swap_remove(index);
-    let sector = rng.random_range(0..size.div_ceil(SECTOR));
-    Some((ino, path, sector * SECTOR, size))
+    let sizes: Vec<u64> = files.iter().map(|(_, _, size)| *size).collect();
+    let (index, offset) = place::pick(&sizes, rng)?;
+    let (ino, path, _) = files.swap_remove(index);
+    Some((ino, path, offset))
 }
 
 impl Fault for BadSector {
@@ -97,7 +84,7 @@ impl Fault for BadSector {
         };
         let count = machine.rng().random_range(1..=8);
         let picked = fs.inspect(|tree, _| pick(tree, machine.rng()));
-        let Some((ino, path, start, _)) = picked else {
+        let Some((ino, path, start)) = picked else {
             return Ok(Injected::if_bit(false, "the target has no file with data"));
         };
         let end = start + count * SECTOR;

@@ -4,8 +4,8 @@ use plugpull_workloads::FailureClass;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::bad_sector;
 use super::moments::{self, FirstCrash};
+use super::place;
 use crate::fault::{Bite, Fault, InjectError, Injected, Machine, Need};
 use crate::trigger::Trigger;
 
@@ -29,7 +29,7 @@ impl Fault for BitFlip {
     }
 
     fn needs(&self) -> &'static [Need] {
-        &[Need::CrashFs]
+        &[]
     }
 
     fn usual_trigger(&self, rng: &mut ChaCha8Rng) -> Trigger {
@@ -44,25 +44,24 @@ impl Fault for BitFlip {
         moments::reach(machine, trigger, FirstCrash::Kill)?;
         machine.kill()?;
         machine.remount()?;
-        let Some(fs) = machine.fs() else {
-            return Ok(Injected::if_bit(false, "there is no crash filesystem"));
-        };
-        let picked = fs.inspect(|tree, _| bad_sector::pick(tree, machine.rng()));
-        let Some((ino, path, sector, size)) = picked else {
+        let files = machine.files()?;
+        let sizes: Vec<u64> = files.iter().map(|(_, size)| *size).collect();
+        let Some((index, sector)) = place::pick(&sizes, machine.rng()) else {
             return Ok(Injected::if_bit(false, "the target has no file with data"));
         };
-        let end = (sector + crate::inject::SECTOR).min(size);
+        let (path, size) = &files[index];
+        let end = (sector + crate::inject::SECTOR).min(*size);
         let count = machine.rng().random_range(1..=6);
         let mut flipped = Vec::new();
         for n in 0..count {
             // The first where it was picked, the others anywhere in the file: what is free or
             // obsolete in it is read by nobody.
-            let (from, to) = if n == 0 { (sector, end) } else { (0, size) };
+            let (from, to) = if n == 0 { (sector, end) } else { (0, *size) };
             let at = machine.rng().random_range(from..to);
             let bit = machine.rng().random_range(0..8u8);
             if !flipped.contains(&(at, bit)) {
                 flipped.push((at, bit));
-                fs.flip_bit(ino, at, bit);
+                machine.flip(path, at, bit)?;
             }
         }
         flipped.sort_unstable();
@@ -70,10 +69,18 @@ impl Fault for BitFlip {
             .iter()
             .map(|(at, bit)| format!("byte {at} bit {bit}"))
             .collect();
-        let what = format!("flipped {} of {path}", places.join(", "));
+        let damage = format!("flipped {} of {path}", places.join(", "));
+        // Only the crash filesystem sees reads.
+        let (bite, what) = match machine.fs() {
+            Some(_) => (Bite::WhenRead, damage.clone()),
+            None => {
+                let what = format!("{damage}; whether they were read is not known");
+                (Bite::Known(true), what)
+            }
+        };
         Ok(Injected {
-            bite: Bite::WhenRead,
-            damage: Some(what.clone()),
+            bite,
+            damage: Some(damage),
             ..Injected::bit(what)
         })
     }

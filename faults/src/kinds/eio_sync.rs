@@ -46,7 +46,10 @@ impl Fault for EioSync {
     }
 
     fn class(&self) -> FailureClass {
-        FailureClass::IoError
+        match self.outcome {
+            PageOutcome::MarkedClean => FailureClass::SyncFailure,
+            PageOutcome::KeptDirty => FailureClass::IoError,
+        }
     }
 
     fn needs(&self) -> &'static [Need] {

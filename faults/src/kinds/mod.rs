@@ -9,6 +9,7 @@ mod eio_write;
 mod kill;
 mod moments;
 mod oom;
+mod place;
 mod power_loss;
 mod stall;
 mod stop;

@@ -2,7 +2,11 @@
 
 pub(crate) mod doctor;
 pub(crate) mod exec;
+pub(crate) mod explore;
 pub(crate) mod faults;
+mod interrupt;
+pub(crate) mod replay;
+mod reporters;
 pub(crate) mod run;
 pub(crate) mod targets;
 

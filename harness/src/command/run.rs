@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use nix::unistd::{AccessFlags, access};
 use plugpull_faults::fault::{Fault, Need};
 use plugpull_faults::kinds::{FAULTS, fault};
 use plugpull_faults::persist;
 use plugpull_faults::sandbox::{Isolation, Sandbox, SandboxOptions};
 use plugpull_faults::trigger::{Trigger, When};
 use plugpull_reports::{
-    Event, JsonReporter, Plan, Progress, Report, ReportBuilder, Reporter, TableReporter,
-    TargetInfo, exit_code,
+    Event, Plan, ReportBuilder, TargetInfo, exit_code,
 };
 use plugpull_targets::catalog;
 use plugpull_workloads::{
@@ -22,6 +22,8 @@ use plugpull_workloads::{
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use super::interrupt::stop_on_signal;
+use super::reporters::Reporters;
 use super::{settings, wrong};
 use crate::cli::RunArgs;
 use crate::keep::Keep;
@@ -29,8 +31,10 @@ use crate::trial::{self, Order, SandboxHost, Setup, StorageRules};
 use crate::schedule::{Schedule, Until};
 use crate::{pin, seed};
 
-/// How long a start may take when neither the target nor the user names a bound.
+/// How long a start may take before it counts as hung, when the user names no bound.
 const START_LIMIT: Duration = Duration::from_secs(20);
+/// The least that it may be, when the user does: a start takes its time on a busy machine.
+const LEAST_START_LIMIT: Duration = Duration::from_secs(2);
 
 /// What the user asked for, checked.
 struct Wanted {
@@ -46,9 +50,13 @@ struct Wanted {
 
 /// Runs the trials and reports them.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
+    // From the beginning, so that no signal ends a run without a report.
+    let stop = stop_on_signal();
     let wanted = check(args)?;
     can_start(&wanted)?;
-    let stop = stop_on_signal();
+    if let Some(keep) = &wanted.keep {
+        keep.claim()?;
+    }
     let plan = Plan {
         plugpull: env!("CARGO_PKG_VERSION").to_string(),
         target: wanted.info.clone(),
@@ -57,7 +65,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
         unavailable: wanted.unavailable.clone(),
         recovery_bound: wanted.setup.recovery_bound,
     };
-    let mut reporters = Reporters::new(args);
+    let mut reporters = Reporters::new(args.quiet, args.json.as_deref());
     reporters.tell(&Event::RunStarted {
         target: wanted.info.clone(),
         seed: wanted.seed,
@@ -156,14 +164,14 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
     let fuse = !args.no_fuse && sandbox.isolation() == Isolation::Full && mounts_fuse(&sandbox);
     let cgroup = sandbox.memory().is_ok();
     let host = Arc::new(SandboxHost::new(sandbox, pin::choose(), cgroup));
-    let (faults, unavailable) = available(faults, fuse, cgroup, &host);
+    let (faults, unavailable) = available(faults, fuse, cgroup, &host, args.no_fuse);
     let info = TargetInfo {
         name: args.target.clone(),
         version: target.version(),
         settings,
         promises: promises.clone(),
     };
-    let bound = args.recovery_bound.or_else(|| promised_bound(&promises));
+    let start_limit = start_limit(args.recovery_bound, promised_bound(&promises));
     let setup = Setup {
         host,
         target: Arc::from(target),
@@ -171,7 +179,7 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
         workload,
         rules: StorageRules { model, sector: args.sector, fuse },
         recovery_bound: args.recovery_bound,
-        start_limit: bound.map_or(START_LIMIT, |bound| (bound * 4).max(START_LIMIT)),
+        start_limit,
     };
     Ok(Wanted {
         setup,
@@ -184,8 +192,18 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
     })
 }
 
+/// How long a start may take before it counts as hung: four times the bound on recovery. One that
+/// the user names also shortens it; one that is only promised does not.
+pub(super) fn start_limit(wanted: Option<Duration>, promised: Option<Duration>) -> Duration {
+    match (wanted, promised) {
+        (Some(bound), _) => bound.saturating_mul(4).max(LEAST_START_LIMIT),
+        (None, Some(bound)) => bound.saturating_mul(4).max(START_LIMIT),
+        (None, None) => START_LIMIT,
+    }
+}
+
 /// The bound on recovery that the target itself promises.
-fn promised_bound(promises: &[Promise]) -> Option<Duration> {
+pub(super) fn promised_bound(promises: &[Promise]) -> Option<Duration> {
     let bounds = promises.iter().filter_map(|promise| match promise.guarantee {
         Guarantee::RecoversWithinMs(ms) => Some(Duration::from_millis(ms)),
         _ => None,
@@ -257,6 +275,7 @@ fn available(
     fuse: bool,
     cgroup: bool,
     host: &SandboxHost,
+    unwanted: bool,
 ) -> (Chosen, Vec<(String, String)>) {
     let limited = fuse || host.sandbox.isolation() == Isolation::Full;
     let mut unavailable = Vec::new();
@@ -267,15 +286,18 @@ fn available(
             if trigger.as_ref().is_some_and(at_operation) {
                 needs.push(Need::CrashFs);
             }
+            let lacking = |what: &str| {
+                format!("needs {what}, which this machine does not give; see `plugpull doctor`")
+            };
             let why = needs.iter().find_map(|need| match need {
-                Need::CrashFs if !fuse => Some("needs FUSE"),
-                Need::LimitedStorage if !limited => Some("needs FUSE or mounts of its own"),
-                Need::MemoryCgroup if !cgroup => Some("needs a cgroup with a memory limit"),
+                Need::CrashFs if unwanted => Some("needs FUSE, which --no-fuse does without".into()),
+                Need::CrashFs if !fuse => Some(lacking("FUSE")),
+                Need::LimitedStorage if !limited => Some(lacking("FUSE or mounts of its own")),
+                Need::MemoryCgroup if !cgroup => Some(lacking("a cgroup with a memory limit")),
                 _ => None,
             });
-            if let Some(why) = why {
-                let why = format!("{why}, which this machine does not give; see `plugpull doctor`");
-                unavailable.push((fault.name().to_string(), why));
+            if let Some(why) = &why {
+                unavailable.push((fault.name().to_string(), why.clone()));
             }
             why.is_none()
         })
@@ -287,7 +309,7 @@ fn at_operation(trigger: &Trigger) -> bool {
     matches!(trigger.when, When::Op { .. } | When::Chance { .. })
 }
 
-fn mounts_fuse(sandbox: &Sandbox) -> bool {
+pub(super) fn mounts_fuse(sandbox: &Sandbox) -> bool {
     let mounted = sandbox.mount_fuse().is_ok();
     mounted && sandbox.unmount(true).is_ok()
 }
@@ -295,23 +317,27 @@ fn mounts_fuse(sandbox: &Sandbox) -> bool {
 /// Starts the target once, on an empty data folder, before anything is claimed about it.
 fn can_start(wanted: &Wanted) -> anyhow::Result<()> {
     trial::try_start(&wanted.setup).map_err(|why| {
-        wrong(format!("the target '{}' cannot be started: {why}", wanted.info.name))
+        // What it said may have many lines; an error of ours has one.
+        let why: Vec<&str> = why.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        wrong(format!("the target '{}' cannot be started: {}", wanted.info.name, why.join("; ")))
     })
 }
 
-fn writable(path: &Path) -> anyhow::Result<()> {
+pub(super) fn writable(path: &Path) -> anyhow::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    if path.is_dir() || !folder.is_dir() {
-        return Err(wrong(format!(
-            "the report cannot be written to {}: {}",
-            path.display(),
-            if path.is_dir() { "it is a folder" } else { "its folder does not exist" }
-        )));
-    }
-    Ok(())
+    let why = if path.is_dir() {
+        "it is a folder".to_string()
+    } else if !folder.is_dir() {
+        "its folder does not exist".to_string()
+    } else if let Err(error) = access(folder, AccessFlags::W_OK) {
+        format!("its folder: {}", error.desc())
+    } else {
+        return Ok(());
+    };
+    Err(wrong(format!("the report cannot be written to {}: {why}", path.display())))
 }
 
 fn options_again(args: &RunArgs) -> String {
@@ -341,6 +367,9 @@ fn options_again(args: &RunArgs) -> String {
     if args.model != "journaled" {
         add(format!("--model {}", args.model));
     }
+    if args.no_fuse {
+        add("--no-fuse".into());
+    }
     if args.sector != 512 {
         add(format!("--sector {}", args.sector));
     }
@@ -349,56 +378,3 @@ fn options_again(args: &RunArgs) -> String {
     }
     text
 }
-
-/// A flag that Ctrl-C and SIGTERM raise. A second Ctrl-C ends plugpull at once, and the sandbox
-/// with it.
-fn stop_on_signal() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let raised = stop.clone();
-    let set = ctrlc::set_handler(move || {
-        if raised.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    });
-    if let Err(error) = set {
-        eprintln!("plugpull: Ctrl-C will end the run without a report: {error}");
-    }
-    stop
-}
-
-/// All reporters of a run. What one of them fails to say is said at the end, once.
-struct Reporters {
-    all: Vec<Box<dyn Reporter>>,
-    failures: Vec<String>,
-}
-
-impl Reporters {
-    fn new(args: &RunArgs) -> Self {
-        let mut all: Vec<Box<dyn Reporter>> =
-            vec![Box::new(Progress::new(args.quiet)), Box::new(TableReporter)];
-        if let Some(path) = &args.json {
-            all.push(Box::new(JsonReporter::new(path.clone())));
-        }
-        Self { all, failures: Vec::new() }
-    }
-
-    fn tell(&mut self, event: &Event) {
-        for reporter in &mut self.all {
-            if let Err(error) = reporter.event(event) {
-                let text = error.to_string();
-                if !self.failures.contains(&text) {
-                    self.failures.push(text);
-                }
-            }
-        }
-    }
-
-    fn finish(mut self, report: Report) -> anyhow::Result<()> {
-        self.tell(&Event::RunFinished(Box::new(report)));
-        match self.failures.is_empty() {
-            true => Ok(()),
-            false => anyhow::bail!("the report could not be written: {}", self.failures.join("; ")),
-        }
-    }
-}
-

@@ -97,7 +97,7 @@ pub(crate) struct Bench<'a> {
     rules: StorageRules,
     pub(super) storage: Storage,
     clock: Arc<TraceClock>,
-    pub(super) recorder: Arc<Recorder>,
+    pub(crate) recorder: Arc<Recorder>,
     running: Option<Box<dyn Running + 'a>>,
     gang: Option<Gang>,
     generators: BTreeMap<u32, Generator>,
@@ -115,7 +115,7 @@ pub(crate) struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     /// An empty machine. The target is not started yet.
-    pub(super) fn new(
+    pub(crate) fn new(
         host: &'a Arc<SandboxHost>,
         target: &Arc<dyn Target>,
         rules: StorageRules,
@@ -159,14 +159,14 @@ impl<'a> Bench<'a> {
     }
 
     /// Starts the target and asks it for `probe`; the time runs from the spawn to the answer.
-    pub(super) fn bring_up(&mut self, probe: &str) -> Result<Up, Started> {
+    pub(crate) fn bring_up(&mut self, probe: &str) -> Result<Up, Started> {
         let (running, up) = bring_up(&*self.target, self.borrowed, self.start_limit, probe)?;
         self.running = Some(running);
         Ok(up)
     }
 
     /// Sets the clients going on the running target.
-    pub(super) fn work(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn work(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + self.start_limit;
         let running = self.running.as_ref().ok_or_else(|| anyhow::anyhow!("no target runs"))?;
         let mut clients = Vec::new();
@@ -419,6 +419,14 @@ impl Machine for Bench<'_> {
             .map_err(storage_error)
     }
 
+    fn files(&mut self) -> Result<Vec<(String, u64)>, InjectError> {
+        super::flip::files(&self.host.sandbox, &self.storage)
+    }
+
+    fn flip(&mut self, path: &str, offset: u64, bit: u8) -> Result<(), InjectError> {
+        super::flip::flip(&self.host.sandbox, &self.storage, path, offset, bit)
+    }
+
     fn signal(&mut self, signal: i32) -> Result<(), InjectError> {
         self.signal_all(signal)
     }
@@ -495,7 +503,7 @@ impl Bench<'_> {
     }
 
     /// Leaves the machine clean for the next trial.
-    pub(super) fn tear_down(mut self) -> anyhow::Result<()> {
+    pub(crate) fn tear_down(mut self) -> anyhow::Result<()> {
         if let Some(fs) = self.storage.fs() {
             fs.cut();
         }

@@ -3,6 +3,7 @@
 pub(crate) mod ballast;
 mod bench;
 mod clients;
+pub(crate) mod flip;
 pub(crate) mod host;
 pub(crate) mod restart;
 pub(crate) mod storage;

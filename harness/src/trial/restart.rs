@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use plugpull_faults::fault::Started;
 use plugpull_targets::{Client, Running, StartError, Target};
 use plugpull_workloads::{Observed, Start};
@@ -25,6 +26,18 @@ impl Up {
     }
 }
 
+/// How a target ended before it was ready, in words; `code` is its exit code or 128 + signal.
+fn ended(code: i32, output: &str) -> String {
+    let how = match Signal::try_from(code - 128) {
+        Ok(signal) => format!("ended by {signal}"),
+        Err(_) => format!("exit code {code}"),
+    };
+    match output {
+        "" => how,
+        said => format!("{how}: {said}"),
+    }
+}
+
 /// Starts the target and asks it for `probe`; the time runs from the spawn to the answer.
 pub(crate) fn bring_up<'host>(
     target: &dyn Target,
@@ -37,7 +50,7 @@ pub(crate) fn bring_up<'host>(
     let running = match target.start(host, deadline) {
         Ok(running) => running,
         Err(StartError::Exited { code, output }) => {
-            return Err(Started::Refused(format!("exit code {code}: {}", output.trim())));
+            return Err(Started::Refused(ended(code, output.trim())));
         }
         Err(StartError::Timeout { waited, .. }) => return Err(Started::Hung(waited)),
         Err(StartError::Host(error)) => return Err(Started::Refused(error.to_string())),

@@ -7,6 +7,7 @@ use crate::promise::promise;
 
 use FailureClass::{
     CleanStop, Corruption, DiskFull, IoError, OutOfMemory, PowerLoss, ProcessCrash, Stall,
+    SyncFailure,
 };
 
 const SOURCE: &str = "the reference store's documentation, targets/src/reference/mod.rs, Promises";
@@ -18,6 +19,7 @@ const FAILURES: &[FailureClass] = &[
     CleanStop,
     DiskFull,
     IoError,
+    SyncFailure,
     Stall,
     OutOfMemory,
 ];

@@ -70,6 +70,10 @@ pub(crate) fn of(settings: &Settings) -> Vec<Promise> {
             IO_ERRORS,
         );
     }
+    // For a failed sync whose pages the kernel gives up, followed by a power loss, SQLite promises
+    // nothing: it relies on the sync (https://www.sqlite.org/atomiccommit.html, section 2.0, and
+    // https://www.sqlite.org/howtocorrupt.html, section 3). A checkpoint ignores the error, and the
+    // next one takes the pages for written.
     power_loss(&mut promises, settings);
     promises
 }

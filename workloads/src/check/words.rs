@@ -94,6 +94,7 @@ pub(super) fn class(class: FailureClass) -> &'static str {
         FailureClass::CleanStop => "a clean stop",
         FailureClass::DiskFull => "a full disk",
         FailureClass::IoError => "an I/O error",
+        FailureClass::SyncFailure => "a failed sync",
         FailureClass::Corruption => "corruption at rest",
         FailureClass::Stall => "a stall",
         FailureClass::OutOfMemory => "running out of memory",

@@ -1,0 +1,169 @@
+//! Which crash states are tried, in which order: the points around acks, syncs, renames and new
+//! files first, and at each point the most telling choices first.
+
+use std::collections::HashSet;
+
+use plugpull_faults::crashfs::{Log, Op, Tree};
+use plugpull_faults::persist::{Choice, Lost, Window};
+use rand::seq::SliceRandom;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::Rules;
+
+/// Seeded subsets a point.
+const SUBSETS: usize = 6;
+/// Choices a point that are tried at all points before the others at any.
+const FIRST: usize = 12;
+
+/// One crash state of the trace, before it is tried.
+pub(crate) struct Case {
+    /// Index of the rules.
+    pub(crate) rules: usize,
+    /// How many operations had happened.
+    pub(crate) point: u64,
+    /// What of the pending steps is missing.
+    pub(crate) choice: Choice,
+    /// The same in words.
+    pub(crate) lost: Vec<Lost>,
+    /// The content's digest.
+    pub(crate) digest: u128,
+}
+
+/// What was covered under one model.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Coverage {
+    /// Crash points looked at.
+    pub(crate) points: u64,
+    /// States made.
+    pub(crate) made: u64,
+    /// States whose content was new.
+    pub(crate) distinct: u64,
+}
+
+/// Hands out the states of a trace. The order depends on the trace and the seed alone.
+pub(crate) struct Order<'a> {
+    log: &'a Log,
+    rules: &'a [Rules],
+    sector: u64,
+    seed: u64,
+    points: Vec<usize>,
+    /// Pass, position in `points`, index of the rules: where it stands.
+    at: (usize, usize, usize),
+    /// What is left of the place where it stands.
+    ready: Vec<(Case, Tree)>,
+    seen: HashSet<u128>,
+    /// Per model.
+    pub(crate) coverage: Vec<Coverage>,
+}
+
+impl<'a> Order<'a> {
+    /// All states of `log` under these rules.
+    pub(crate) fn new(log: &'a Log, rules: &'a [Rules], sector: u64, seed: u64) -> Self {
+        Self {
+            log,
+            rules,
+            sector,
+            seed,
+            points: points(log, seed),
+            at: (0, 0, 0),
+            ready: Vec::new(),
+            seen: HashSet::new(),
+            coverage: vec![Coverage::default(); rules.len()],
+        }
+    }
+
+    /// How many crash points there are.
+    pub(crate) fn point_count(&self) -> usize {
+        self.points.len()
+    }
+
+    /// The next state, with its content where that is new.
+    pub(crate) fn next(&mut self) -> Option<(Case, Option<Tree>)> {
+        loop {
+            if let Some((case, tree)) = self.ready.pop() {
+                let coverage = &mut self.coverage[case.rules];
+                coverage.made += 1;
+                let new = self.seen.insert(case.digest);
+                coverage.distinct += u64::from(new);
+                return Some((case, new.then_some(tree)));
+            }
+            if !self.refill() {
+                return None;
+            }
+        }
+    }
+
+    /// Makes the states of the next place; false when there is none.
+    fn refill(&mut self) -> bool {
+        let (pass, position, rules) = self.at;
+        if pass == 2 {
+            return false;
+        }
+        let Some(&point) = self.points.get(position) else {
+            self.at = (pass + 1, 0, 0);
+            return true;
+        };
+        self.at = if rules + 1 < self.rules.len() {
+            (pass, position, rules + 1)
+        } else {
+            (pass, position + 1, 0)
+        };
+        let one = self.rules[rules];
+        // Killing loses nothing, so one state a point is all there is.
+        if !one.power && pass > 0 {
+            return true;
+        }
+        let window = Window::new(self.log, point, one.model, self.sector);
+        let choices = if one.power {
+            let seed = self.seed ^ (point as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            window.choices(SUBSETS, seed)
+        } else {
+            vec![Choice::default()]
+        };
+        let chosen: Vec<Choice> = match pass {
+            0 => choices.into_iter().take(FIRST).collect(),
+            _ => choices.into_iter().skip(FIRST).collect(),
+        };
+        if pass == 0 {
+            self.coverage[rules].points += 1;
+        }
+        for choice in chosen.into_iter().rev() {
+            let state = window.state(&choice);
+            let case = Case {
+                rules,
+                point: point as u64,
+                choice,
+                lost: state.lost,
+                digest: state.tree.digest(),
+            };
+            self.ready.push((case, state.tree));
+        }
+        true
+    }
+}
+
+/// The crash points, most promising first, in a seeded order within each class: points next to
+/// each other tell much the same.
+fn points(log: &Log, seed: u64) -> Vec<usize> {
+    let records = log.records();
+    let acks: HashSet<u64> = log.marks().iter().map(|mark| mark.seq).collect();
+    let telling = |op: &Op| {
+        matches!(
+            op,
+            Op::Sync { .. } | Op::Rename { .. } | Op::Create { .. } | Op::Unlink { .. }
+        )
+    };
+    let first = records.first().map_or(0, |record| record.seq);
+    let (mut near, mut far): (Vec<usize>, Vec<usize>) = (0..=records.len()).partition(|&point| {
+        let behind = point.checked_sub(1).and_then(|before| records.get(before));
+        acks.contains(&(first + point as u64))
+            || behind.is_some_and(|record| telling(&record.op))
+            || records.get(point).is_some_and(|record| telling(&record.op))
+    });
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    near.shuffle(&mut rng);
+    far.shuffle(&mut rng);
+    near.extend(far);
+    near
+}

@@ -1,0 +1,46 @@
+//! Exploring: one recorded run, and the crash states that it could have left.
+
+mod artifact;
+mod cases;
+mod findings;
+mod record;
+mod shrink;
+mod station;
+
+pub(crate) use artifact::{About, Artifact, TimelineEntry};
+pub(crate) use cases::{Case, Coverage, Order};
+pub(crate) use findings::{Groups, Seen, sentence, timeline};
+pub(crate) use record::{Trace, record};
+pub(crate) use shrink::{Court, Shrink, tries};
+pub(crate) use station::{Answers, Station, Stations, Tried};
+
+use plugpull_faults::persist::{MODELS, Model};
+use plugpull_workloads::FailureClass;
+
+/// One persistence model of an exploration; the first of them is `kill`.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules {
+    /// Its name on the command line.
+    pub(crate) name: &'static str,
+    /// The model that decides what is pending. For `kill` it does not matter: nothing is lost.
+    pub(crate) model: &'static dyn Model,
+    /// True when the machine loses power, false when only the process dies.
+    pub(crate) power: bool,
+}
+
+impl Rules {
+    /// `kill`: the process dies, and the disk has every operation up to that moment.
+    pub(crate) const KILL: Rules = Rules { name: "kill", model: MODELS[0], power: false };
+
+    /// Every model: `kill`, then the persistence models.
+    pub(crate) fn all() -> Vec<Rules> {
+        let power =
+            MODELS.into_iter().map(|model| Rules { name: model.name(), model, power: true });
+        std::iter::once(Self::KILL).chain(power).collect()
+    }
+
+    /// The class of failure whose promises are owed.
+    pub(crate) fn class(self) -> FailureClass {
+        if self.power { FailureClass::PowerLoss } else { FailureClass::ProcessCrash }
+    }
+}

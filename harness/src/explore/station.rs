@@ -1,0 +1,135 @@
+//! Where crash states are tried: a sandbox each, several side by side.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use plugpull_faults::crashfs::{CrashFs, Tree};
+use plugpull_targets::Target;
+use plugpull_workloads::{Observed, Start};
+
+use crate::trial::storage::Storage;
+use crate::trial::{PROBE, SandboxHost, restart};
+
+/// A sandbox in which a target is started on one state after the other.
+pub(crate) struct Station {
+    pub(crate) host: Arc<SandboxHost>,
+    pub(crate) target: Arc<dyn Target>,
+    pub(crate) start_limit: Duration,
+}
+
+/// What a target made of a state, and what it said.
+#[derive(Clone)]
+pub(crate) struct Tried {
+    pub(crate) observed: Observed,
+    pub(crate) output: String,
+    pub(crate) took: Duration,
+}
+
+impl Station {
+    /// Starts the target on this content, reads everything back and kills it; with `again` it is
+    /// started and read a second time.
+    pub(crate) fn observe(&self, tree: &Tree, again: bool) -> anyhow::Result<Tried> {
+        let began = Instant::now();
+        let sandbox = &self.host.sandbox;
+        let fs = CrashFs::new(tree.clone(), began, 0, 0);
+        let mut storage = Storage::crash(sandbox, fs.clone(), self.host.cpu)?;
+        let mut observed = Observed::default();
+        self.look(&mut observed);
+        sandbox.kill_all()?;
+        let mut output = self.host.take_last().map(|child| child.output()).unwrap_or_default();
+        if again && matches!(observed.state, Some(Ok(_))) {
+            let mut second = Observed::default();
+            self.look(&mut second);
+            sandbox.kill_all()?;
+            if let Some(child) = self.host.take_last() {
+                output.push_str(&child.output());
+            }
+            observed.second = Some(match (second.start, second.state) {
+                (Start::Started, Some(state)) => state,
+                (Start::Refused { message }, _) => Err(message),
+                (start, _) => Err(format!("{start:?}")),
+            });
+        }
+        fs.cut();
+        storage.unmount(sandbox)?;
+        Ok(Tried { observed, output, took: began.elapsed() })
+    }
+
+    fn look(&self, observed: &mut Observed) {
+        match restart::bring_up(&*self.target, &self.host, self.start_limit, PROBE) {
+            Ok((_running, mut up)) => restart::note(Ok(&mut up), observed),
+            Err(why) => restart::note(Err(why), observed),
+        }
+    }
+}
+
+type Job = (u128, Tree);
+
+/// Stations at work, each in a thread of its own.
+pub(crate) struct Stations {
+    jobs: Option<Sender<Job>>,
+    pub(crate) results: Receiver<(u128, anyhow::Result<Tried>)>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Stations {
+    /// Sets the stations to work.
+    pub(crate) fn start(stations: Vec<Station>) -> Self {
+        let (jobs, queue) = bounded::<Job>(stations.len() * 2);
+        let (done, results) = unbounded();
+        let threads = stations
+            .into_iter()
+            .map(|station| {
+                let (queue, done) = (queue.clone(), done.clone());
+                std::thread::spawn(move || {
+                    for (digest, tree) in queue {
+                        // A second start of every eighth content: which, the content decides.
+                        let result = station.observe(&tree, digest % 8 == 0);
+                        if done.send((digest, result)).is_err() {
+                            break;
+                        }
+                    }
+                })
+            })
+            .collect();
+        Self { jobs: Some(jobs), results, threads }
+    }
+
+    /// Hands a state over; waits while all stations are busy and have one waiting.
+    pub(crate) fn give(&self, digest: u128, tree: Tree) {
+        if let Some(jobs) = &self.jobs {
+            let _ = jobs.send((digest, tree));
+        }
+    }
+
+    /// Ends them after what they were given.
+    pub(crate) fn finish(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What is known of contents that were tried.
+#[derive(Default)]
+pub(crate) struct Answers {
+    known: HashMap<u128, Arc<Tried>>,
+}
+
+impl Answers {
+    /// Keeps an answer.
+    pub(crate) fn note(&mut self, digest: u128, tried: Tried) -> Arc<Tried> {
+        let tried = Arc::new(tried);
+        self.known.insert(digest, tried.clone());
+        tried
+    }
+
+    /// The answer of a content, if it was tried.
+    pub(crate) fn get(&self, digest: u128) -> Option<Arc<Tried>> {
+        self.known.get(&digest).cloned()
+    }
+}
