@@ -69,7 +69,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 fn duration_text(duration: Duration) -> String {
-    if duration.as_micros() % 1000 == 0 {
+    if duration.as_micros().is_multiple_of(1000) {
         format!("{}ms", duration.as_millis())
     } else {
         format!("{}us", duration.as_micros())

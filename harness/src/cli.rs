@@ -224,9 +224,7 @@ pub(crate) struct ExecArgs {
 
 /// What is wrong with the command line, in one line; none where help is what is wanted.
 pub(crate) fn one_line(error: &clap::Error) -> Option<String> {
-    if !error.use_stderr()
-        || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-    {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return None;
     }
     let text = error.render().to_string();

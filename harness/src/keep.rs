@@ -23,7 +23,9 @@ impl Keep {
     /// Takes a folder that is new, empty, or was plugpull's before. Any other is refused. Nothing
     /// is made or touched yet.
     pub(crate) fn open(dir: &Path) -> anyhow::Result<Self> {
-        let keep = Self { dir: dir.to_path_buf() };
+        let keep = Self {
+            dir: dir.to_path_buf(),
+        };
         match fs::read_dir(dir) {
             Ok(mut entries) => {
                 if entries.next().is_some() && !dir.join(MARKER).exists() {

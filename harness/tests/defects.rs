@@ -16,7 +16,11 @@ fn found(defect: &str, kinds: &[&str], options: &str) {
     assert_eq!(defective.ran.code, 1, "{}", defective.ran.stdout);
     assert!(!shown.is_empty(), "{}", defective.ran.stdout);
     for kind in &shown {
-        assert!(kinds.contains(&kind.as_str()), "{kind}: {}", defective.ran.stdout);
+        assert!(
+            kinds.contains(&kind.as_str()),
+            "{kind}: {}",
+            defective.ran.stdout
+        );
     }
     let sound = run(&format!("reference {options}"));
     sound.must_have_no_finding();
@@ -78,6 +82,9 @@ defects! {
 
 #[test]
 fn every_planted_defect_has_a_test() {
-    let planted: Vec<&str> = reference::DEFECTS.iter().map(|defect| defect.name).collect();
+    let planted: Vec<&str> = reference::DEFECTS
+        .iter()
+        .map(|defect| defect.name)
+        .collect();
     assert_eq!(planted, TESTED);
 }

@@ -1,5 +1,7 @@
 //! The JSON report: what it always has at its top, and that a seed decides the trials.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod support;
 
 use support::{Reported, list, machine, run, text};
@@ -22,7 +24,8 @@ fn the_top_has_what_is_documented() {
 
 #[test]
 fn a_finding_has_what_is_documented() {
-    let run = run("reference --set defect=delete-not-logged --fault kill@ack=60 --rounds 2 --seed 1");
+    let run =
+        run("reference --set defect=delete-not-logged --fault kill@ack=60 --rounds 2 --seed 1");
     assert_eq!(run.ran.code, 1);
     assert_eq!(run.report["verdict"], "broken", "{}", run.ran.stdout);
     assert!(!run.findings().is_empty());
@@ -38,19 +41,30 @@ fn a_finding_has_what_is_documented() {
 /// What `repeat` says shows the same kind of finding.
 #[test]
 fn the_command_of_a_finding_repeats_it() {
-    let first = run("reference --set defect=delete-not-logged --fault kill@ack=60 --rounds 1 --seed 1");
+    let first = run("reference --set defect=stale-lock-refused --fault kill --rounds 1 --seed 1");
     let finding = &first.findings()[0];
     let again = text(finding, "repeat").replace('\'', "");
     let options = again.strip_prefix("plugpull run ").unwrap();
     let second = run(options);
     assert_eq!(second.ran.code, 1, "{options}: {}", second.ran.stdout);
-    assert!(second.kinds().contains(&text(finding, "kind").to_string()), "{}", second.ran.stdout);
+    assert!(
+        second.kinds().contains(&text(finding, "kind").to_string()),
+        "{}",
+        second.ran.stdout
+    );
     assert_eq!(second.trials()[0]["seed"], first.trials()[0]["seed"]);
 }
 
 fn planned(run: &Reported) -> Vec<(String, u64)> {
     let trials = run.trials().iter();
-    trials.map(|trial| (text(trial, "spec").to_string(), trial["seed"].as_u64().unwrap())).collect()
+    trials
+        .map(|trial| {
+            (
+                text(trial, "spec").to_string(),
+                trial["seed"].as_u64().unwrap(),
+            )
+        })
+        .collect()
 }
 
 #[test]
@@ -71,7 +85,10 @@ fn the_same_seed_makes_the_same_findings() {
     let options = "reference --set defect=no-fsync --clients 1 --rounds 3 --seed 5 \
                    --fault power-loss-subset@op=write,path=log-1,n=30";
     let told = |run: Reported| -> Vec<(String, String)> {
-        let findings = run.trials().iter().flat_map(|trial| list(trial, "findings"));
+        let findings = run
+            .trials()
+            .iter()
+            .flat_map(|trial| list(trial, "findings"));
         findings
             .map(|finding| (text(finding, "kind").into(), text(finding, "key").into()))
             .collect()

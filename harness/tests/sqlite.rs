@@ -6,8 +6,15 @@ use support::{Reported, list, machine, run, text};
 
 /// Whether one of the findings says all of this in its sentence.
 fn says(run: &Reported, words: &[&str]) -> bool {
-    let mut findings = run.trials().iter().flat_map(|trial| list(trial, "findings"));
-    findings.any(|finding| words.iter().all(|word| text(finding, "sentence").contains(word)))
+    let mut findings = run
+        .trials()
+        .iter()
+        .flat_map(|trial| list(trial, "findings"));
+    findings.any(|finding| {
+        words
+            .iter()
+            .all(|word| text(finding, "sentence").contains(word))
+    })
 }
 
 /// The README's second example, with one trial of each fault in place of a time.
@@ -29,7 +36,10 @@ fn without_syncs_acknowledged_transactions_are_lost() {
     for finding in run.findings() {
         assert_eq!(finding["promise"]["demanded"], true, "{finding}");
         let fault = text(finding, "fault");
-        assert!(fault.starts_with("power-loss") || fault.starts_with("eio-sync"), "{finding}");
+        assert!(
+            fault.starts_with("power-loss") || fault.starts_with("eio-sync"),
+            "{finding}"
+        );
     }
 }
 
@@ -50,7 +60,9 @@ fn sound(settings: &str) {
         return;
     }
     for model in ["journaled", "strict"] {
-        let all = run(&format!("sqlite {settings} --model {model} --rounds 1 --seed 2"));
+        let all = run(&format!(
+            "sqlite {settings} --model {model} --rounds 1 --seed 2"
+        ));
         all.must_have_no_finding();
         let told = all.count("pass") + all.count("no-promise");
         assert!(told >= 10, "too little was measured: {}", all.ran.stdout);
@@ -96,10 +108,21 @@ fn delete_with_full_may_roll_back_the_last_commit() {
 
         let more = run(&format!("{options} --promise durable"));
         assert_eq!(more.ran.code, 1, "{}", more.ran.stdout);
-        assert_eq!(more.kinds(), ["lost-ack", "lost-ack"], "{}", more.ran.stdout);
-        assert!(says(&more, &["the target never promised this"]), "{}", more.ran.stdout);
+        assert_eq!(
+            more.kinds(),
+            ["lost-ack", "lost-ack"],
+            "{}",
+            more.ran.stdout
+        );
+        assert!(
+            says(&more, &["the target never promised this"]),
+            "{}",
+            more.ran.stdout
+        );
 
-        let extra = run(&format!("{options} --promise durable --set synchronous=extra"));
+        let extra = run(&format!(
+            "{options} --promise durable --set synchronous=extra"
+        ));
         extra.must_have_no_finding();
         assert_eq!(extra.ran.code, 0, "{}", extra.ran.stdout);
     }
@@ -115,11 +138,16 @@ fn two_thousand_trials_without_a_finding() {
     let mut trials = 0;
     for (target, seed) in [
         ("sqlite --set journal_mode=wal --set synchronous=full", 11),
-        ("sqlite --set journal_mode=delete --set synchronous=extra", 12),
+        (
+            "sqlite --set journal_mode=delete --set synchronous=extra",
+            12,
+        ),
         ("reference", 13),
     ] {
         for model in ["journaled", "strict"] {
-            let run = run(&format!("{target} --model {model} --rounds 18 --seed {seed}"));
+            let run = run(&format!(
+                "{target} --model {model} --rounds 18 --seed {seed}"
+            ));
             run.must_have_no_finding();
             trials += run.trials().len();
         }

@@ -22,11 +22,17 @@ fn the_rest_is_not_measured() {
     for fault in &left {
         let row = run.row(fault);
         assert_eq!(row["bit"], 1, "{row}");
-        assert!(["pass", "detected"].contains(&text(row, "verdict")), "{row}");
+        assert!(
+            ["pass", "detected"].contains(&text(row, "verdict")),
+            "{row}"
+        );
     }
     let rows = list(&run.report, "faults");
     assert!(rows.len() > left.len());
-    for row in rows.iter().filter(|row| !left.contains(&text(row, "fault"))) {
+    for row in rows
+        .iter()
+        .filter(|row| !left.contains(&text(row, "fault")))
+    {
         assert_eq!(row["trials"], 0, "{row}");
         assert_eq!(text(row, "verdict"), "not-measured", "{row}");
         let why = text(row, "why");
@@ -52,15 +58,24 @@ fn a_moment_at_an_operation_needs_fuse() {
 #[test]
 fn findings_are_found_without_fuse() {
     for (options, kind) in [
-        ("--set defect=stale-lock-refused --fault kill", "will-not-start"),
+        (
+            "--set defect=stale-lock-refused --fault kill",
+            "will-not-start",
+        ),
         ("--set defect=enospc-acked --fault disk-full", "lost-ack"),
     ] {
         if options.contains("disk-full") && !machine::has("mount-namespace") {
             continue;
         }
-        let run = run(&format!("reference --no-fuse --rounds 1 --seed 1 {options}"));
+        let run = run(&format!(
+            "reference --no-fuse --rounds 1 --seed 1 {options}"
+        ));
         assert_eq!(run.ran.code, 1, "{}", run.ran.stdout);
-        assert!(run.kinds().iter().any(|found| found == kind), "{}", run.ran.stdout);
+        assert!(
+            run.kinds().iter().any(|found| found == kind),
+            "{}",
+            run.ran.stdout
+        );
         let again = text(&run.findings()[0], "repeat");
         assert!(again.contains("--no-fuse"), "{again}");
     }
@@ -72,7 +87,11 @@ fn bits_of_plain_files_are_flipped() {
     let defective = run(&format!("reference --set defect=no-checksum {options}"));
     assert_eq!(defective.ran.code, 1, "{}", defective.ran.stdout);
     for kind in defective.kinds() {
-        assert!(["wrong-value", "phantom"].contains(&kind.as_str()), "{}", defective.ran.stdout);
+        assert!(
+            ["wrong-value", "phantom"].contains(&kind.as_str()),
+            "{}",
+            defective.ran.stdout
+        );
     }
     let sound = run(&format!("reference {options}"));
     sound.must_have_no_finding();
@@ -81,6 +100,9 @@ fn bits_of_plain_files_are_flipped() {
     for trial in sound.trials() {
         let what = text(trial, "what");
         assert!(what.starts_with("flipped byte "), "{what}");
-        assert!(what.ends_with("whether they were read is not known"), "{what}");
+        assert!(
+            what.ends_with("whether they were read is not known"),
+            "{what}"
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! What cannot be is refused before anything is started: one clear line on standard error, exit
 //! code 2, nothing on standard output, and nothing made or changed.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod support;
 
 use std::fs;
@@ -23,7 +25,11 @@ fn contents(root: &Path) -> Vec<String> {
     for entry in fs::read_dir(root).unwrap() {
         let path = entry.unwrap().path();
         let about = fs::symlink_metadata(&path).unwrap();
-        all.push(format!("{} {:?}", path.display(), about.modified().unwrap()));
+        all.push(format!(
+            "{} {:?}",
+            path.display(),
+            about.modified().unwrap()
+        ));
         if about.is_dir() {
             all.extend(contents(&path));
         } else {
@@ -44,41 +50,72 @@ fn refused(command: &mut Command, words: &[&str]) {
     assert_eq!(ran.stderr.lines().count(), 1, "{command:?}: {}", ran.stderr);
     assert!(ran.stderr.starts_with("plugpull: "), "{}", ran.stderr);
     for word in words {
-        assert!(ran.stderr.contains(word), "{command:?}: no '{word}' in {}", ran.stderr);
+        assert!(
+            ran.stderr.contains(word),
+            "{command:?}: no '{word}' in {}",
+            ran.stderr
+        );
     }
     assert_eq!(contents(folder.path()), before, "{command:?}");
 }
 
 /// `plugpull run` with options separated by spaces is refused in these words.
 fn run_refused(options: &str, words: &[&str]) {
-    refused(plugpull().arg("run").args(options.split_whitespace()), words);
+    refused(
+        plugpull().arg("run").args(options.split_whitespace()),
+        words,
+    );
 }
 
 #[test]
 fn targets_and_their_settings() {
     run_refused("sqlit", &["sqlit", "did you mean \"sqlite\"", "reference"]);
     run_refused("sqlite reference", &["unexpected argument 'reference'"]);
-    run_refused("--set syncronous=off", &["syncronous", "did you mean \"synchronous\""]);
-    run_refused("--set synchronous=of", &["\"of\"", "did you mean \"off\"", "normal"]);
-    run_refused("--set synchronous=off --set synchronous=full", &["synchronous", "twice"]);
+    run_refused(
+        "--set syncronous=off",
+        &["syncronous", "did you mean \"synchronous\""],
+    );
+    run_refused(
+        "--set synchronous=of",
+        &["\"of\"", "did you mean \"off\"", "normal"],
+    );
+    run_refused(
+        "--set synchronous=off --set synchronous=full",
+        &["synchronous", "twice"],
+    );
     run_refused("--set synchronous", &["--set", "KEY=VALUE"]);
     run_refused("--set =off", &["--set", "KEY=VALUE"]);
-    run_refused("reference --set defect=no-fsnyc", &["no-fsnyc", "did you mean \"no-fsync\""]);
+    run_refused(
+        "reference --set defect=no-fsnyc",
+        &["no-fsnyc", "did you mean \"no-fsync\""],
+    );
     run_refused("--set page_size=1000", &["page_size", "power of two"]);
-    refused(plugpull().args(["targets", "referense"]), &["did you mean \"reference\""]);
+    refused(
+        plugpull().args(["targets", "referense"]),
+        &["did you mean \"reference\""],
+    );
 }
 
 #[test]
 fn faults_and_triggers() {
     run_refused("--fault kil", &["'kil'", "kill-op", "power-loss"]);
-    run_refused("--fault kill@n=zero", &["n=zero", "whole number", "op=write"]);
+    run_refused(
+        "--fault kill@n=zero",
+        &["n=zero", "whole number", "op=write"],
+    );
     run_refused("--fault kill@op=wrote", &["'wrote'", "write", "sync"]);
     run_refused("--fault kill@p=1.5", &["p=1.5", "chance"]);
     run_refused("--fault kill@n=1,ack=2", &["more than one moment"]);
     run_refused("--fault kill@ack=2,recovery", &["recovery"]);
     run_refused("--trial-seed 5", &["--trial-seed", "exactly one --fault"]);
-    run_refused("--trial-seed 5 --fault kill --fault term", &["exactly one --fault"]);
-    run_refused("--trial-seed 5 --fault kill --seed 6", &["--trial-seed", "--seed"]);
+    run_refused(
+        "--trial-seed 5 --fault kill --fault term",
+        &["exactly one --fault"],
+    );
+    run_refused(
+        "--trial-seed 5 --fault kill --seed 6",
+        &["--trial-seed", "--seed"],
+    );
 }
 
 #[test]
@@ -95,7 +132,10 @@ fn numbers_and_words() {
     run_refused("--zipf 11", &["11", "0 to 10"]);
     run_refused("--sector 100", &["100", "512 or 4096"]);
     run_refused("--model loose", &["loose", "journaled", "strict"]);
-    run_refused("--promise forever", &["'forever'", "durable", "recovers=MS"]);
+    run_refused(
+        "--promise forever",
+        &["'forever'", "durable", "recovers=MS"],
+    );
     run_refused("--promise recovers=soon", &["'soon'", "milliseconds"]);
     run_refused("--fautl kill", &["--fautl", "--fault"]);
     refused(plugpull().arg("rum"), &["'rum'", "'run'"]);
@@ -103,9 +143,15 @@ fn numbers_and_words() {
 
 #[test]
 fn files_and_folders() {
-    run_refused("--json nowhere/report.json", &["nowhere/report.json", "does not exist"]);
+    run_refused(
+        "--json nowhere/report.json",
+        &["nowhere/report.json", "does not exist"],
+    );
     run_refused("--json theirs", &["theirs", "it is a folder"]);
-    run_refused("--keep theirs", &["theirs", "not made by plugpull", "--keep"]);
+    run_refused(
+        "--keep theirs",
+        &["theirs", "not made by plugpull", "--keep"],
+    );
     run_refused("--keep theirs/data", &["theirs/data"]);
     // What is in order is not made either, where something else is not.
     run_refused("--keep new --json nowhere/report.json", &["nowhere"]);
@@ -120,7 +166,8 @@ fn a_target_that_cannot_start() {
         return;
     }
     for target in ["sqlite", "reference"] {
-        let script = format!("ulimit -f 0; exec {PLUGPULL} run {target} --json report.json --keep new");
+        let script =
+            format!("ulimit -f 0; exec {PLUGPULL} run {target} --json report.json --keep new");
         let words = [target, "cannot be started", "SIGXFSZ"];
         refused(Command::new("sh").args(["-c", &script]), &words);
     }

@@ -7,16 +7,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::block::Block;
+pub use super::page::PAGE;
+use super::page::Page;
+use super::write_data::WriteData;
 
-/// Bytes in a page.
-pub const PAGE: usize = 4096;
 const PAGE64: u64 = PAGE as u64;
 /// Pages in a chunk, the unit in which page tables are shared.
 const CHUNK: u64 = 64;
-
-/// One page of data.
-pub(super) type Page = Arc<Block>;
 
 #[derive(Clone, Default)]
 enum Slot {
@@ -47,72 +44,6 @@ pub struct Content {
     chunks: BTreeMap<u64, Arc<Chunk>>,
     /// Pages that take up space (data or unwritten).
     pages: u64,
-}
-
-/// The bytes that a write carried, as the log keeps them.
-///
-/// `head` lies before the first page boundary, `pages` are whole pages shared with the file,
-/// `tail` lies after the last boundary. A write inside one page is all head.
-#[derive(Clone, Default)]
-pub struct WriteData {
-    offset: u64,
-    head: Box<[u8]>,
-    pages: Vec<Page>,
-    tail: Box<[u8]>,
-}
-
-impl std::fmt::Debug for WriteData {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} bytes at {}", self.len(), self.offset)
-    }
-}
-
-impl WriteData {
-    /// File offset of the first byte.
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// How many bytes.
-    pub fn len(&self) -> u64 {
-        (self.head.len() + self.pages.len() * PAGE + self.tail.len()) as u64
-    }
-
-    /// True for a write of nothing.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// File offset behind the last byte.
-    pub fn end(&self) -> u64 {
-        self.offset + self.len()
-    }
-
-    /// Calls `piece` for each contiguous run of bytes, in order, with its file offset.
-    pub fn for_each(&self, mut piece: impl FnMut(u64, &[u8])) {
-        let mut at = self.offset;
-        let runs = std::iter::once(&self.head[..])
-            .chain(self.pages.iter().map(|page| &page[..]))
-            .chain(std::iter::once(&self.tail[..]));
-        for run in runs {
-            if !run.is_empty() {
-                piece(at, run);
-                at += run.len() as u64;
-            }
-        }
-    }
-
-    /// All bytes in one buffer.
-    pub fn to_vec(&self) -> Vec<u8> {
-        let mut all = Vec::with_capacity(self.len() as usize);
-        self.for_each(|_, run| all.extend_from_slice(run));
-        all
-    }
-
-    /// The whole pages of this write, with the page number of the first.
-    fn whole_pages(&self) -> (u64, &[Page]) {
-        ((self.offset + self.head.len() as u64) / PAGE64, &self.pages)
-    }
 }
 
 impl Content {
@@ -146,23 +77,7 @@ impl Content {
 
     /// Writes `data` at `offset`, growing the file where it must, and returns what the log keeps.
     pub fn write(&mut self, offset: u64, data: &[u8]) -> WriteData {
-        let within = (offset % PAGE64) as usize;
-        let head = if within == 0 && data.len() >= PAGE {
-            0
-        } else {
-            data.len().min(PAGE - within)
-        };
-        let (head, rest) = data.split_at(head);
-        let (whole, tail) = rest.as_chunks::<PAGE>();
-        let kept = WriteData {
-            offset,
-            head: head.into(),
-            pages: whole
-                .iter()
-                .map(|bytes| Arc::new(Block::new(bytes)))
-                .collect(),
-            tail: tail.into(),
-        };
+        let kept = WriteData::new(offset, data);
         self.apply(&kept);
         self.size = self.size.max(kept.end());
         kept
@@ -173,8 +88,8 @@ impl Content {
     pub fn apply(&mut self, data: &WriteData) {
         let (first, pages) = data.whole_pages();
         self.set_pages(first, pages);
-        self.patch(data.offset, &data.head);
-        self.patch(data.end() - data.tail.len() as u64, &data.tail);
+        self.patch(data.offset(), data.head());
+        self.patch(data.end() - data.tail().len() as u64, data.tail());
     }
 
     /// Overwrites bytes that lie within pages, without changing the size.
@@ -407,13 +322,10 @@ impl Content {
         let slot = &mut Arc::make_mut(chunk).slots[(number % CHUNK) as usize];
         if !matches!(slot, Slot::Data(_)) {
             self.pages += u64::from(matches!(slot, Slot::Hole));
-            *slot = Slot::Data(Arc::new(Block::zeros()));
+            *slot = Slot::Data(Page::zeros());
         }
         match slot {
-            Slot::Data(page) => {
-                let block: &mut Block = Arc::make_mut(page);
-                block
-            }
+            Slot::Data(page) => page.make_mut(),
             Slot::Hole | Slot::Unwritten => unreachable!("the slot was made a page above"),
         }
     }

@@ -10,7 +10,6 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::block;
 use super::content::PAGE;
 use super::log::{Log, Mark, Op};
 use super::node::{Ino, Nanos, from_system_time};
@@ -79,7 +78,6 @@ impl CrashFs {
     /// A filesystem that holds `tree`, with its log beginning at number `first` on a clock that
     /// began at `began`. `seed` decides the chances of rules.
     pub fn new(tree: Tree, began: Instant, first: u64, seed: u64) -> Control {
-        block::back_ahead();
         let log = Log::new(tree.clone(), began, first, DEFAULT_LOG_LIMIT);
         Arc::new(Self {
             state: Mutex::new(State {

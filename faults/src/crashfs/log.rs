@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::content::{Content, WriteData};
+use super::content::Content;
 use super::node::{Attrs, Caller, Ino, NewNode};
 use super::tree::Tree;
+use super::write_data::WriteData;
 
 /// A change of the filesystem, or a sync.
 #[derive(Clone, Debug)]

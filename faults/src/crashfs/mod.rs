@@ -1,7 +1,5 @@
 //! The crash filesystem: in memory, copy-on-write, with a log of every mutation and every sync.
 
-#[allow(unsafe_code)]
-mod block;
 mod content;
 mod digest;
 mod fs;
@@ -10,13 +8,16 @@ mod log;
 mod model_test;
 mod node;
 mod ops;
+#[allow(unsafe_code)]
+mod page;
 #[cfg(test)]
 mod plain_model;
 mod raw;
 mod serve;
 mod tree;
+mod write_data;
 
-pub use content::{Content, PAGE, WriteData};
+pub use content::{Content, PAGE};
 pub use fs::{Control, CrashFs, Held, Space};
 pub use log::{Log, Mark, Op, Record, apply};
 pub use node::{
@@ -25,3 +26,4 @@ pub use node::{
 };
 pub use serve::serve;
 pub use tree::Tree;
+pub use write_data::WriteData;

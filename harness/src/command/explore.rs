@@ -64,6 +64,9 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         "exploring needs the crash filesystem, and so FUSE; `plugpull doctor` says what is missing"
     );
 
+    if let Some(keep) = &keep {
+        keep.claim()?;
+    }
     let stop = stop_on_signal();
     let seed = args.seed.unwrap_or_else(seed::fresh);
     let storage = StorageRules { model: rules[0].model, sector: args.sector, fuse: true };

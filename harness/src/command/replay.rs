@@ -29,7 +29,9 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         println!("         -- crash under '{}' --", artifact.model);
     }
     if let Some(dir) = &args.export {
-        let at = Keep::open(dir)?.disk("data", &tree)?;
+        let keep = Keep::open(dir)?;
+        keep.claim()?;
+        let at = keep.disk("data", &tree)?;
         println!("The crashed data folder is in {}.", at.display());
     }
     if args.timeline || args.export.is_some() {

@@ -26,7 +26,10 @@ pub(super) fn files(
     storage: &Storage,
 ) -> Result<Vec<(String, u64)>, InjectError> {
     match storage.fs() {
-        Some(fs) => Ok(in_tree(&fs).into_iter().map(|(path, (_, size))| (path, size)).collect()),
+        Some(fs) => Ok(in_tree(&fs)
+            .into_iter()
+            .map(|(path, (_, size))| (path, size))
+            .collect()),
         None => listed(sandbox),
     }
 }
@@ -53,7 +56,9 @@ pub(super) fn flip(
 
 fn in_tree(fs: &Control) -> BTreeMap<String, (Ino, u64)> {
     fn walk(tree: &Tree, folder: Ino, path: &Path, found: &mut BTreeMap<String, (Ino, u64)>) {
-        let Ok(entries) = tree.dir(folder) else { return };
+        let Ok(entries) = tree.dir(folder) else {
+            return;
+        };
         for (name, entry) in entries.iter() {
             let path = path.join(Path::new(&**name));
             match tree.get(entry.ino).map(|inode| &inode.node) {
@@ -77,10 +82,10 @@ fn listed(sandbox: &Sandbox) -> Result<Vec<(String, u64)>, InjectError> {
     let deadline = Instant::now() + LIMIT;
     let mut files = Vec::new();
     while let Some(line) = child.stdout_line(deadline)? {
-        if let Some((size, path)) = line.split_once(' ') {
-            if let Ok(size) = size.parse() {
-                files.push((path.to_string(), size));
-            }
+        if let Some((size, path)) = line.split_once(' ')
+            && let Ok(size) = size.parse()
+        {
+            files.push((path.to_string(), size));
         }
     }
     finish(&child)?;
@@ -117,7 +122,9 @@ pub(crate) fn main(args: &[String]) -> i32 {
             (Ok(offset), Ok(bit @ 0..=7)) => flip_in(Path::new(file), offset, bit),
             _ => Err(io::Error::other("the offset or the bit is no such number")),
         },
-        _ => Err(io::Error::other("a folder is wanted, or a file, an offset and a bit")),
+        _ => Err(io::Error::other(
+            "a folder is wanted, or a file, an offset and a bit",
+        )),
     };
     match result {
         Ok(()) => 0,
@@ -152,7 +159,9 @@ fn flip_in(file: &Path, offset: u64, bit: u8) -> io::Result<()> {
     let mut byte = [0];
     file.read_exact_at(&mut byte, offset)?;
     file.write_all_at(&[byte[0] ^ (1 << bit)], offset)?;
-    let times = FileTimes::new().set_accessed(before.accessed()?).set_modified(before.modified()?);
+    let times = FileTimes::new()
+        .set_accessed(before.accessed()?)
+        .set_modified(before.modified()?);
     file.set_times(times)
 }
 
@@ -172,7 +181,10 @@ mod tests {
         let before = fs::metadata(&path).unwrap().modified().unwrap();
         let name = path.to_str().unwrap();
         assert_eq!(run(&[name, "1", "7"]), 0);
-        assert_eq!(fs::read(&path).unwrap(), [0b0101_0101, 0b1101_0101, 0b0101_0101]);
+        assert_eq!(
+            fs::read(&path).unwrap(),
+            [0b0101_0101, 0b1101_0101, 0b0101_0101]
+        );
         assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);
         for wrong in [&[name, "3", "0"], &[name, "0", "8"], &[name, "x", "0"]] {
             assert_eq!(run(wrong), 1, "{wrong:?}");

@@ -1,6 +1,7 @@
 //! What the tests of the command line share: running the binary, and reading its report.
 
 #![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 pub(crate) mod machine;
 
@@ -48,8 +49,13 @@ pub(crate) struct Reported {
 impl Reported {
     /// The kinds of all findings of all trials.
     pub(crate) fn kinds(&self) -> Vec<String> {
-        let findings = self.trials().iter().flat_map(|trial| list(trial, "findings"));
-        findings.map(|finding| text(finding, "kind").to_string()).collect()
+        let findings = self
+            .trials()
+            .iter()
+            .flat_map(|trial| list(trial, "findings"));
+        findings
+            .map(|finding| text(finding, "kind").to_string())
+            .collect()
     }
 
     /// Every trial in order.
@@ -73,12 +79,19 @@ impl Reported {
 
     /// How many trials ended with this verdict.
     pub(crate) fn count(&self, verdict: &str) -> usize {
-        self.trials().iter().filter(|trial| text(trial, "verdict") == verdict).count()
+        self.trials()
+            .iter()
+            .filter(|trial| text(trial, "verdict") == verdict)
+            .count()
     }
 
     /// Fails unless no promise was broken and plugpull itself had no trouble.
     pub(crate) fn must_have_no_finding(&self) {
-        assert!(self.findings().is_empty() && self.kinds().is_empty(), "{}", self.ran.stdout);
+        assert!(
+            self.findings().is_empty() && self.kinds().is_empty(),
+            "{}",
+            self.ran.stdout
+        );
         assert_eq!(self.count("harness-error"), 0, "{}", self.ran.stdout);
     }
 }
@@ -98,7 +111,12 @@ pub(crate) fn run(options: &str) -> Reported {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("report.json");
     let mut command = plugpull();
-    command.arg("run").args(options.split_whitespace()).arg("-q").arg("--json").arg(&json);
+    command
+        .arg("run")
+        .args(options.split_whitespace())
+        .arg("-q")
+        .arg("--json")
+        .arg(&json);
     reported(&mut command, &json)
 }
 
@@ -108,5 +126,8 @@ pub(crate) fn reported(command: &mut Command, json: &Path) -> Reported {
     let Ok(bytes) = std::fs::read(json) else {
         panic!("no report from {command:?}: {ran:?}");
     };
-    Reported { ran, report: serde_json::from_slice(&bytes).unwrap() }
+    Reported {
+        ran,
+        report: serde_json::from_slice(&bytes).unwrap(),
+    }
 }

@@ -1,0 +1,200 @@
+//! Nothing of plugpull outlives it: no mount, process, port, folder or cgroup, whether it ends by
+//! itself, on a signal, or is killed with SIGKILL at any moment.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+mod support;
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+use support::machine::{Traces, await_that, own_copy, running};
+
+/// How many times plugpull is killed.
+const MOMENTS: u64 = 50;
+/// How long after its start at the latest, in milliseconds.
+const LATEST: u64 = 1500;
+
+/// Two of these tests at once would see each other's doing.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// A run of a copy of plugpull, in folders of its own; killed at the latest when it is dropped.
+struct Run {
+    folder: tempfile::TempDir,
+    program: PathBuf,
+    child: Child,
+    before: Traces,
+}
+
+impl Run {
+    fn start(options: &str) -> Self {
+        let (folder, program) = own_copy();
+        for name in ["tmp", "work"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let before = look(&program, folder.path());
+        let child = Command::new(&program)
+            .args(["run", "-q", "--json", "../report.json"])
+            .args(options.split_whitespace())
+            .env("TMPDIR", folder.path().join("tmp"))
+            .current_dir(folder.path().join("work"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            // As a shell does, so that Ctrl-C meets all of it and nothing else.
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        Self {
+            folder,
+            program,
+            child,
+            before,
+        }
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id() as i32)
+    }
+
+    /// Waits until the target and all that is around it run: plugpull, janitor, init and target.
+    fn await_target(&mut self) {
+        await_that("a target runs", || {
+            assert!(self.child.try_wait().unwrap().is_none(), "it has ended");
+            running(&self.program).len() >= 4
+        });
+    }
+
+    /// Waits for the end and for everything to be gone.
+    fn nothing_is_left(mut self, moment: &str) -> (Option<i32>, Option<Value>) {
+        let status = self.child.wait().unwrap();
+        let mut left = Traces::default();
+        let nothing = Traces::default();
+        let deadline = Instant::now() + support::machine::LONG;
+        while Instant::now() < deadline {
+            left = look(&self.program, self.folder.path()).since(&self.before);
+            if left == nothing {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(left, nothing, "left behind {moment}");
+        let report = std::fs::read(self.folder.path().join("report.json")).ok();
+        (
+            status.code(),
+            report.map(|bytes| serde_json::from_slice(&bytes).unwrap()),
+        )
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // Mostly it is dead already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn look(program: &Path, folder: &Path) -> Traces {
+    Traces::look(program, &[&folder.join("tmp"), &folder.join("work")])
+}
+
+/// What these tests look for is seen when it is there.
+#[test]
+fn what_is_left_is_seen() {
+    let _alone = ALONE.lock().unwrap_or_else(|broken| broken.into_inner());
+    let mut run = Run::start("reference --rounds 1000 --seed 1");
+    run.await_target();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    std::fs::write(run.folder.path().join("tmp/left"), "").unwrap();
+    // Only where this user may make one.
+    let cgroup = Path::new("/sys/fs/cgroup/plugpull-left");
+    let made = std::fs::create_dir(cgroup).is_ok();
+    let seen = look(&run.program, run.folder.path()).since(&run.before);
+    if made {
+        std::fs::remove_dir(cgroup).unwrap();
+    }
+    drop(port);
+    assert!(seen.processes.len() >= 4, "{seen:?}");
+    assert!(seen.processes.contains(&run.child.id()), "{seen:?}");
+    assert_eq!(seen.ports.len(), 1, "{seen:?}");
+    assert_eq!(seen.folders.len(), 1, "{seen:?}");
+    assert!(!made || seen.cgroups.contains(cgroup), "{seen:?}");
+    std::fs::remove_file(run.folder.path().join("tmp/left")).unwrap();
+    killpg(run.pid(), Signal::SIGKILL).unwrap();
+    run.nothing_is_left("when its whole process group was killed");
+}
+
+/// Kills runs one after the other at moments of this seed; says in how many a target was running.
+fn killed(seed: u64, moments: u64) -> usize {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut with_target = 0;
+    for moment in 0..moments {
+        let after = Duration::from_millis(rng.random_range(0..LATEST));
+        let run = Run::start(&format!("reference --rounds 1000 --seed {moment}"));
+        // The moment is the point here; nothing is waited for.
+        std::thread::sleep(after);
+        with_target += usize::from(running(&run.program).len() >= 4);
+        kill(run.pid(), Signal::SIGKILL).unwrap();
+        let (_, report) = run.nothing_is_left(&format!("when killed after {after:?}"));
+        assert!(report.is_none(), "half a report after {after:?}");
+    }
+    with_target
+}
+
+#[test]
+fn killed_at_any_moment() {
+    let _alone = ALONE.lock().unwrap_or_else(|broken| broken.into_inner());
+    let with_target: usize = std::thread::scope(|scope| {
+        let both = [1, 2].map(|seed| scope.spawn(move || killed(seed, MOMENTS / 2)));
+        both.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    // There was something to leave behind, and it was seen.
+    assert!(
+        with_target >= 10,
+        "a target ran at {with_target} of {MOMENTS} moments"
+    );
+}
+
+#[test]
+fn ended_by_itself() {
+    let _alone = ALONE.lock().unwrap_or_else(|broken| broken.into_inner());
+    let mut run = Run::start("reference --fault kill --fault power-loss --rounds 2 --seed 1");
+    run.await_target();
+    let (code, report) = run.nothing_is_left("by a run that ended by itself");
+    let report = report.expect("a report");
+    assert_eq!(report["interrupted"], false);
+    assert!(matches!(code, Some(0 | 3)), "{code:?}");
+}
+
+/// Interrupts a run by a signal to its whole process group, as a terminal and a CI runner do.
+fn interrupted(signal: Signal) {
+    let _alone = ALONE.lock().unwrap_or_else(|broken| broken.into_inner());
+    let mut run = Run::start("reference --rounds 1000 --seed 1");
+    run.await_target();
+    killpg(run.pid(), signal).unwrap();
+    let (code, report) = run.nothing_is_left(signal.as_str());
+    let report = report.expect("a report");
+    assert_eq!(report["interrupted"], true);
+    assert_eq!(report["findings"], Value::Array(Vec::new()));
+    // Faults that were not reached are not measured, and so the run is not kept.
+    assert_eq!(code, Some(3), "{report}");
+}
+
+#[test]
+fn interrupted_by_ctrl_c() {
+    interrupted(Signal::SIGINT);
+}
+
+#[test]
+fn interrupted_by_sigterm() {
+    interrupted(Signal::SIGTERM);
+}
