@@ -44,7 +44,7 @@ struct Cli {
     /// A short run: three rounds of a fifth of the work.
     #[arg(long)]
     quick: bool,
-    /// Rounds, of which each cell shows the median [default: 7, with --quick 3]
+    /// Rounds, of which each cell shows the median [default: 11, with --quick 3]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..1000))]
     rounds: Option<u32>,
     /// A folder on the disk to compare with [default: the one that this program lies in]
@@ -80,7 +80,7 @@ fn told(result: anyhow::Result<u8>) -> u8 {
 
 fn run(cli: &Cli) -> anyhow::Result<u8> {
     let rows = chosen(&cli.rows)?;
-    let rounds = cli.rounds.unwrap_or(if cli.quick { 3 } else { 7 });
+    let rounds = cli.rounds.unwrap_or(if cli.quick { 3 } else { 11 });
     let stopped = Arc::new(AtomicBool::new(false));
     let stop = stopped.clone();
     // Without this, an interrupt would leave the RAM disk behind.
@@ -110,7 +110,7 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
             }
         }
         eprintln!();
-        table.add(row, count, cells);
+        table.add(row, cells);
     }
     println!("\n{}", machine());
     println!("{rounds} rounds, interleaved; each cell is the median of its rounds.\n");

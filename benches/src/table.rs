@@ -1,7 +1,9 @@
 //! The table: medians, ratios, and what they say of the targets.
+//!
+//! A ratio is the median of the rounds' own ratios: what was measured side by side is compared,
+//! so that a slow moment of the machine, which lasts longer than a cell, counts for both.
 
 use std::fmt;
-use std::time::Duration;
 
 use crate::place::Label;
 use crate::row::Row;
@@ -21,19 +23,16 @@ struct Line {
     title: &'static str,
     /// For each place, how long an operation took, in milliseconds.
     millis: Vec<f64>,
+    /// For each place, how long the first place took, relative to it.
+    ratios: Vec<f64>,
     /// For each place, how slow the first may be, relative to it.
     targets: Vec<Option<f64>>,
 }
 
 impl Line {
-    /// How long the first place took, relative to another.
-    fn ratio(&self, place: usize) -> f64 {
-        self.millis[0] / self.millis[place]
-    }
-
     fn is_met(&self, place: usize) -> bool {
         // So that a ratio that is no number misses too.
-        self.targets[place].is_none_or(|most| self.ratio(place) <= most)
+        self.targets[place].is_none_or(|most| self.ratios[place] <= most)
     }
 }
 
@@ -46,20 +45,28 @@ impl Table {
         }
     }
 
-    /// Adds a row: for each place the times of all rounds, of `count` operations each.
-    pub(crate) fn add(&mut self, row: &Row, count: u32, times: Vec<Vec<Duration>>) {
-        let millis = times
-            .into_iter()
-            .map(|rounds| median(rounds).as_secs_f64() * 1e3 / f64::from(count))
-            .collect();
+    /// Adds a row: for each place how long an operation took in each round, in milliseconds.
+    pub(crate) fn add(&mut self, row: &Row, rounds: Vec<Vec<f64>>) {
+        let ratio = |place: &Vec<f64>| {
+            median(
+                rounds[0]
+                    .iter()
+                    .zip(place)
+                    .map(|(first, other)| first / other)
+                    .collect(),
+            )
+        };
+        let ratios = rounds.iter().map(ratio).collect();
         let targets = self
             .places
             .iter()
             .map(|place| (place.target)(row))
             .collect();
+        let millis = rounds.into_iter().map(median).collect();
         self.rows.push(Line {
             title: row.title,
             millis,
+            ratios,
             targets,
         });
     }
@@ -72,13 +79,14 @@ impl Table {
     }
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    let middle = times.len() / 2;
-    match times.len() {
-        0 => Duration::ZERO,
-        odd if odd % 2 == 1 => times[middle],
-        _ => (times[middle - 1] + times[middle]) / 2,
+/// The value in the middle; of none at all, no number.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        odd if odd % 2 == 1 => values[middle],
+        _ => f64::midpoint(values[middle - 1], values[middle]),
     }
 }
 
@@ -111,7 +119,7 @@ impl fmt::Display for Table {
         for row in &self.rows {
             write!(f, "{:TITLE$}", row.title)?;
             for (place, target) in row.targets.iter().enumerate().skip(1) {
-                let mut cell = format!("{:.3}", row.ratio(place));
+                let mut cell = format!("{:.3}", row.ratios[place]);
                 if let Some(most) = target {
                     let verdict = if row.is_met(place) { "met" } else { "MISSED" };
                     cell.push_str(&format!(" (<= {most}: {verdict})"));
@@ -137,24 +145,26 @@ mod tests {
     use super::*;
     use crate::row::ROWS;
 
-    fn table(judged: u64, other: u64) -> Table {
+    fn table(judged: &[f64], other: &[f64]) -> Table {
         let place = |title, target| Label { title, target };
         let mut table = Table::new(vec![
             place("judged", |_| None),
             place("with a target", |_| Some(1.2)),
             place("without", |_| None),
         ]);
-        let times = |micros| vec![Duration::from_micros(micros)];
-        table.add(&ROWS[0], 10, vec![times(judged), times(other), times(1)]);
+        table.add(
+            &ROWS[0],
+            vec![judged.to_vec(), other.to_vec(), vec![1.0; judged.len()]],
+        );
         table
     }
 
     #[test]
     fn a_target_is_met_or_missed() {
-        let met = table(1_200, 1_000);
+        let met = table(&[1.2], &[1.0]);
         assert!(met.all_met());
         assert!(met.to_string().contains("1.200 (<= 1.2: met)"), "{met}");
-        let missed = table(1_210, 1_000);
+        let missed = table(&[1.21], &[1.0]);
         assert!(!missed.all_met());
         assert!(
             missed.to_string().contains("1.210 (<= 1.2: MISSED)"),
@@ -163,23 +173,24 @@ mod tests {
     }
 
     #[test]
-    fn a_time_of_nothing_meets_no_target() {
-        assert!(!table(0, 0).all_met());
-        assert!(!table(1, 0).all_met());
+    fn nothing_measured_meets_no_target() {
+        assert!(!table(&[0.0], &[0.0]).all_met());
+        assert!(!table(&[1.0], &[0.0]).all_met());
+        assert!(!table(&[], &[]).all_met());
     }
 
     #[test]
-    fn an_operation_is_a_share_of_the_round() {
-        assert!(table(1_210, 1_000).to_string().contains(" 0.1210 "));
+    fn rounds_are_compared_side_by_side() {
+        // The machine was slow in one round, and the first place alone in another.
+        let table = table(&[1.1, 11.0, 5.0], &[1.0, 10.0, 1.0]);
+        assert!(table.to_string().contains("1.100 (<= 1.2: met)"), "{table}");
+        assert!(table.to_string().contains(" 5.0000 "), "{table}");
     }
 
     #[test]
     fn the_median_is_in_the_middle() {
-        let of = |micros: &[u64]| {
-            median(micros.iter().map(|n| Duration::from_micros(*n)).collect()).as_micros()
-        };
-        assert_eq!(of(&[900, 1, 5]), 5);
-        assert_eq!(of(&[900, 1, 5, 7]), 6);
-        assert_eq!(of(&[]), 0);
+        assert_eq!(median(vec![900.0, 1.0, 5.0]), 5.0);
+        assert_eq!(median(vec![900.0, 1.0, 5.0, 7.0]), 6.0);
+        assert!(median(vec![]).is_nan());
     }
 }

@@ -32,7 +32,11 @@ impl WriteData {
     pub(super) fn new(offset: u64, data: &[u8]) -> Self {
         let within = (offset % PAGE as u64) as usize;
         let starts_a_page = within == 0 && data.len() >= PAGE;
-        let head = if starts_a_page { 0 } else { data.len().min(PAGE - within) };
+        let head = if starts_a_page {
+            0
+        } else {
+            data.len().min(PAGE - within)
+        };
         let (first, rest) = data.split_at(head);
         let (whole, last) = rest.as_chunks::<PAGE>();
         Self {

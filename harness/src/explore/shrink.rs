@@ -122,12 +122,12 @@ impl Shrink<'_> {
         Ok(())
     }
 
-    /// The earliest point with the same loss: right behind the last missing change, or right
-    /// behind the ack that was betrayed.
+    /// The earliest point that still fails: right behind the ack that was betrayed, or behind the
+    /// last missing change. What happened later is then not there to be missing.
     fn earlier(&mut self, best: &mut Small, kind: FindingKind) -> anyhow::Result<()> {
         let behind_loss = best.lost.iter().map(|lost| lost.seq + 1).max().unwrap_or(0);
         let ack = best.finding.ack.map_or(0, |ack| ack.seq);
-        let mut candidates = vec![behind_loss, behind_loss.max(ack)];
+        let mut candidates = vec![ack, behind_loss, behind_loss.max(ack)];
         candidates.sort_unstable();
         candidates.dedup();
         for point in candidates {

@@ -1,0 +1,147 @@
+//! `plugpull explore` and `plugpull replay`: defects that a crash state can show are found and
+//! made small, the sound stores have no finding, and an artifact shows its finding again.
+
+mod support;
+
+use std::path::Path;
+
+use serde_json::Value;
+use support::{machine, plugpull};
+
+/// What an exploration printed, its exit code and its report.
+struct Explored {
+    code: i32,
+    stdout: String,
+    report: Value,
+}
+
+impl Explored {
+    fn findings(&self) -> &[Value] {
+        self.report["findings"].as_array().map_or(&[], Vec::as_slice)
+    }
+}
+
+fn explore(options: &str, keep: &Path) -> Explored {
+    let json = keep.with_extension("json");
+    let output = plugpull()
+        .arg("explore")
+        .args(options.split_whitespace())
+        .args(["--quiet", "--seed", "7", "--json"])
+        .arg(&json)
+        .arg("--keep")
+        .arg(keep)
+        .output()
+        .expect("plugpull runs");
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = std::fs::read(&json).unwrap_or_else(|error| {
+        panic!("{error}: {stdout}{}", String::from_utf8_lossy(&output.stderr))
+    });
+    Explored {
+        code: output.status.code().unwrap_or(-1),
+        stdout,
+        report: serde_json::from_slice(&text).expect("the report is JSON"),
+    }
+}
+
+/// Explores a defect: it must be found, of one of these kinds, with at most this many changes
+/// missing, and replaying the artifact must show it again.
+fn found(defect: &str, kinds: &[&str], missing: usize) {
+    if !machine::has("fuse") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let keep = folder.path().join("kept");
+    let options =
+        format!("reference --set defect={defect} --set snapshot_every=16 --txns 30 --budget 6s");
+    let explored = explore(&options, &keep);
+    assert_eq!(explored.code, 1, "{}", explored.stdout);
+    let first = &explored.findings()[0];
+    let kind = first["kind"].as_str().expect("a kind");
+    assert!(kinds.contains(&kind), "{kind}: {}", explored.stdout);
+    let sentence = first["sentence"].as_str().expect("a sentence");
+    let lost = sentence.matches("(operation ").count();
+    assert!(lost <= missing && !sentence.contains(" more, which"), "{sentence}");
+
+    let artifact = keep.join("finding-1.json");
+    let replay = plugpull().arg("replay").arg(&artifact).output().expect("plugpull runs");
+    let said = String::from_utf8_lossy(&replay.stdout).into_owned();
+    assert!(said.contains("It still stands"), "{said}");
+    assert_eq!(replay.status.code(), Some(1));
+}
+
+#[test]
+fn a_missing_fsync_is_found_and_made_small() {
+    found("no-fsync", &["lost-ack", "will-not-start"], 3);
+}
+
+#[test]
+fn a_missing_fsync_of_the_folder_is_found_and_made_small() {
+    found("no-dir-fsync", &["lost-ack", "resurrected"], 3);
+}
+
+#[test]
+fn a_rename_before_the_sync_is_found_and_made_small() {
+    found("rename-without-fsync", &["will-not-start"], 3);
+}
+
+#[test]
+fn a_commit_of_several_records_is_found_and_made_small() {
+    found("non-atomic-commit", &["torn-transaction"], 3);
+}
+
+#[test]
+fn sound_stores_have_no_finding() {
+    if !machine::has("fuse") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    for (number, options) in [
+        "reference --set snapshot_every=16 --txns 30 --budget 6s",
+        "sqlite --txns 30 --budget 6s",
+        "sqlite --set journal_mode=delete --set synchronous=extra --txns 20 --budget 6s",
+        // Held to its own promise, which allows the last commit to be rolled back.
+        "sqlite --set journal_mode=delete --txns 20 --budget 6s",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let explored = explore(options, &folder.path().join(number.to_string()));
+        assert!(explored.findings().is_empty(), "{options}: {}", explored.stdout);
+        assert_eq!(explored.code, 0, "{options}: {}", explored.stdout);
+    }
+}
+
+/// The documents say that DELETE with FULL may roll the last commit back.
+#[test]
+fn the_documented_rollback_of_sqlite_is_found_when_more_is_demanded() {
+    if !machine::has("fuse") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = "sqlite --set journal_mode=delete --promise durable --txns 20 --budget 8s";
+    let explored = explore(options, &folder.path().join("kept"));
+    assert_eq!(explored.code, 1, "{}", explored.stdout);
+    let told = explored.findings().iter().any(|finding| {
+        let sentence = finding["sentence"].as_str().unwrap_or_default();
+        finding["kind"] == "lost-ack" && sentence.contains("removal of the name kv.db-journal")
+    });
+    assert!(told, "{}", explored.stdout);
+}
+
+#[test]
+fn an_artifact_that_was_changed_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("finding.json");
+    for (text, word) in [
+        ("{}", "no artifact"),
+        ("not json", "no artifact"),
+        (r#"{"schema":"plugpull.artifact/99"}"#, "plugpull.artifact/99"),
+        (r#"{"schema":"plugpull.artifact/1"}"#, "damaged"),
+    ] {
+        std::fs::write(&path, text).expect("written");
+        let replay = plugpull().arg("replay").arg(&path).output().expect("plugpull runs");
+        let said = String::from_utf8_lossy(&replay.stderr).into_owned();
+        assert!(said.contains(word), "{text}: {said}");
+        assert_eq!(replay.status.code(), Some(2), "{text}");
+    }
+}
