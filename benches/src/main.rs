@@ -50,8 +50,8 @@ struct Cli {
     /// A folder on the disk to compare with [default: the one that this program lies in]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Only these rows (append, sequential, random, sqlite, wal)
-    #[arg(long = "row", value_name = "NAME")]
+    /// Only this row; may be given several times
+    #[arg(long = "row", value_name = "NAME", value_parser = row::NAMES)]
     rows: Vec<String>,
     /// Only the filesystems in memory: no folder, no RAM disk.
     #[arg(long)]

@@ -74,13 +74,21 @@ pub(crate) const ROWS: [Row; 5] = [
     },
 ];
 
+/// The names of all rows.
+pub(crate) const NAMES: [&str; ROWS.len()] = {
+    let mut names = [""; ROWS.len()];
+    let mut n = 0;
+    while n < ROWS.len() {
+        names[n] = ROWS[n].name;
+        n += 1;
+    }
+    names
+};
+
 /// The row of this name, or which ones there are.
 pub(crate) fn named(name: &str) -> anyhow::Result<&'static Row> {
     match ROWS.iter().find(|row| row.name == name) {
         Some(row) => Ok(row),
-        None => {
-            let names: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
-            bail!("no row is called {name:?}; there are {}", names.join(", "))
-        }
+        None => bail!("no row is called {name:?}; there are {}", NAMES.join(", ")),
     }
 }

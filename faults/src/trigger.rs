@@ -85,6 +85,11 @@ impl Trigger {
         }
     }
 
+    /// True when the moment is a storage operation, which only the crash filesystem sees.
+    pub fn at_operation(&self) -> bool {
+        matches!(self.when, When::Op { .. } | When::Chance { .. })
+    }
+
     /// Reads a trigger. `usual` stands where the text names no moment ("recovery" alone).
     pub fn parse(text: &str, usual: &Trigger) -> Result<Self, TriggerError> {
         let wrong = |what: String| TriggerError {
@@ -214,11 +219,7 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap().to_string(), text);
         }
-        assert_eq!(
-            parse("recovery").is_err(),
-            true,
-            "the usual moment is an ack"
-        );
+        assert!(parse("recovery").is_err(), "the usual moment is an ack");
         assert_eq!(parse("").unwrap().when, When::Ack(7));
     }
 

@@ -62,8 +62,10 @@ defects! {
         by "--seed 1 --rounds 4 --clients 1 --fault power-loss-torn@op=sync,path=log-1,n=12";
     non_atomic_commit: "non-atomic-commit" is ["torn-transaction"],
         by "--seed 1 --rounds 6 --clients 1 --fault kill-op@op=write,path=log-1,p=0.1";
+    // A snapshot made when there is space again would heal it.
     enospc_acked: "enospc-acked" is ["lost-ack", "resurrected"],
-        by "--seed 1 --rounds 1 --clients 1 --fault disk-full@op=write,path=log-1,n=12";
+        by "--seed 1 --rounds 1 --clients 1 --set snapshot_every=1000000 \
+            --fault disk-full@op=write,path=log-1,n=12";
     // The record that never reached the disk leaves a hole with good records behind it.
     eio_ignored: "eio-ignored" is ["will-not-start", "lost-ack"],
         by "--seed 1 --rounds 2 --clients 1 --fault eio-sync@op=sync,path=log-1,n=12";

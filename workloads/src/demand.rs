@@ -106,7 +106,7 @@ mod tests {
             assert_eq!(promise.source, format!("--promise {word}"));
             let corruption = promise.classes.contains(&FailureClass::Corruption);
             assert_eq!(corruption, word == "detects", "{word}");
-            assert_eq!(promise.classes.len(), if word == "detects" { 1 } else { 7 });
+            assert_eq!(promise.classes.len(), if word == "detects" { 1 } else { 8 });
         }
     }
 

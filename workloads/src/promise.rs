@@ -34,7 +34,8 @@ pub enum FailureClass {
 pub enum Durability {
     /// From the ack on.
     AtAck,
-    /// From the ack on, but for the last N transactions acknowledged before the crash.
+    /// From the ack on, but for the last N transactions committed before the crash: safe is what
+    /// N acknowledged transactions certainly followed, called for after its ack.
     AllButLast(u32),
     /// From the next acknowledged barrier (anchor, flush, checkpoint) on.
     AtBarrier,

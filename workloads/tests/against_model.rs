@@ -82,14 +82,17 @@ fn models(history: &History) -> Vec<Model<'_>> {
 /// Whether the state is legal, by trying everything.
 fn legal(history: &History, state: &State, given: Given) -> bool {
     let txns = models(history);
-    let mut acked: Vec<usize> = (0..txns.len()).filter(|t| txns[*t].ack.is_some()).collect();
-    acked.sort_by_key(|t| txns[*t].ack);
-    let safe = match given.durable {
-        None => 0,
-        Some(Durability::AllButLast(n)) => acked.len().saturating_sub(n as usize),
-        Some(_) => acked.len(),
+    let acked: Vec<usize> = (0..txns.len()).filter(|t| txns[*t].ack.is_some()).collect();
+    let followers = |t: usize| {
+        let after = |u: &&usize| Some(txns[**u].invoked) > txns[t].ack;
+        acked.iter().filter(after).count()
     };
-    let obliged: BTreeSet<usize> = acked[..safe].iter().copied().collect();
+    let safe = |t: &usize| match given.durable {
+        None => false,
+        Some(Durability::AllButLast(n)) => followers(*t) >= n as usize,
+        Some(_) => true,
+    };
+    let obliged: BTreeSet<usize> = acked.iter().copied().filter(safe).collect();
     let strange: Vec<&String> = state
         .iter()
         .filter(|(key, value)| {

@@ -426,6 +426,26 @@ fn durability_reaches_as_far_as_it_is_promised() {
     }
 }
 
+/// Two clients commit at the same time, and the ack of the first commit arrives last: nobody
+/// outside knows which of the two was the last one, so either may be gone.
+#[test]
+fn the_last_commit_need_not_be_the_last_ack() {
+    let mut book = Book::default();
+    book.ok(1, 0, &["a"]);
+    book.together(&[(2, 0, &["b"]), (3, 1, &["c"])]);
+    let promises = [promise(Guarantee::Durable(Durability::AllButLast(1)))];
+    let one = ("a", value(1, 0));
+    for state in [
+        vec![one.clone(), ("b", value(2, 0))],
+        vec![one.clone(), ("c", value(3, 0))],
+    ] {
+        assert_eq!(book.judge(&state, &promises).verdict, Verdict::Pass);
+    }
+    // The one before them was certainly followed.
+    let state = [("b", value(2, 0)), ("c", value(3, 0))];
+    assert_eq!(only(&book, &state, &promises).txn, Some(1));
+}
+
 #[test]
 fn without_a_crash_the_end_of_the_history_counts() {
     let book = book();

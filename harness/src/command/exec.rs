@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use nix::unistd::{getegid, geteuid};
-use plugpull_faults::crashfs::CrashFs;
+use plugpull_faults::crashfs::{CrashFs, Log};
 use plugpull_faults::sandbox::{
     Isolation, Program, Sandbox, SandboxOptions, SpawnRequest, Wanted,
 };
@@ -52,17 +52,20 @@ pub(crate) fn run(args: &ExecArgs) -> anyhow::Result<u8> {
     print(&child.stderr(), &mut io::stderr());
     sandbox.kill_all()?;
     storage.unmount(&sandbox)?;
-    if args.log {
-        if let Some(fs) = storage.fs() {
-            fs.inspect(|_, log| {
-                for record in log.records() {
-                    let micros = record.nanos / 1000;
-                    println!("{:>8} {micros:>10} us  {:<16} {}", record.seq, record.op.name(), record.path);
-                }
-            });
-        }
+    if args.log
+        && let Some(fs) = storage.fs()
+    {
+        fs.inspect(|_, log| print_log(log));
     }
     Ok(u8::try_from(code).unwrap_or(u8::MAX))
+}
+
+/// One line an operation: number, time, name, file.
+fn print_log(log: &Log) {
+    for record in log.records() {
+        let (micros, name) = (record.nanos / 1000, record.op.name());
+        println!("{:>8} {micros:>10} us  {name:<16} {}", record.seq, record.path);
+    }
 }
 
 fn print(text: &str, to: &mut dyn Write) {

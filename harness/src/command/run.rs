@@ -283,7 +283,7 @@ fn available(
         .into_iter()
         .filter(|(fault, trigger)| {
             let mut needs = fault.needs().to_vec();
-            if trigger.as_ref().is_some_and(at_operation) {
+            if trigger.as_ref().is_some_and(Trigger::at_operation) {
                 needs.push(Need::CrashFs);
             }
             let lacking = |what: &str| {
@@ -303,10 +303,6 @@ fn available(
         })
         .collect();
     (kept, unavailable)
-}
-
-fn at_operation(trigger: &Trigger) -> bool {
-    matches!(trigger.when, When::Op { .. } | When::Chance { .. })
 }
 
 pub(super) fn mounts_fuse(sandbox: &Sandbox) -> bool {

@@ -5,7 +5,7 @@ use plugpull_faults::crashfs::{Log, Tree};
 use plugpull_faults::persist::{Choice, Lost, Window};
 use plugpull_workloads::{Finding, FindingKind, Judgement, Promise, judge};
 
-use super::station::{Answers, Station, Tried};
+use super::station::{Answers, Station, Tried, twice};
 use super::{Case, Rules, Trace};
 
 /// How many states one minimisation may try.
@@ -114,10 +114,11 @@ impl Shrink<'_> {
     fn take(&mut self, best: &mut Small, less: Choice, kind: FindingKind) -> anyhow::Result<()> {
         let settled = self.court.window(best.rules, best.point).settled(&less);
         let size = |choice: &Choice| choice.lost.len() + choice.torn.len();
-        if self.tries > 0 && size(&settled) < size(&best.choice) {
-            if let Some(smaller) = self.fails(best.rules, best.point, &settled, kind)? {
-                *best = smaller;
-            }
+        if self.tries > 0
+            && size(&settled) < size(&best.choice)
+            && let Some(smaller) = self.fails(best.rules, best.point, &settled, kind)?
+        {
+            *best = smaller;
         }
         Ok(())
     }
@@ -156,7 +157,7 @@ impl Shrink<'_> {
             Some(tried) => tried,
             None => {
                 self.tries = self.tries.saturating_sub(1);
-                let tried = self.station.observe(&state.tree, digest % 8 == 0)?;
+                let tried = self.station.observe(&state.tree, twice(digest))?;
                 self.answers.note(digest, tried)
             }
         };

@@ -199,10 +199,9 @@ impl<'a> Bench<'a> {
         if let Some(starting) = self.starting.take() {
             let _ = starting.join();
         }
-        if self.running.take().is_some() || self.host.last().is_some() {
-            if let Some(child) = self.host.take_last() {
-                self.outputs.push(child.output());
-            }
+        self.running = None;
+        if let Some(child) = self.host.take_last() {
+            self.outputs.push(child.output());
         }
     }
 

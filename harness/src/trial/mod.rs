@@ -40,6 +40,8 @@ const MORE_ACKS: u64 = 8;
 const MORE_LIMIT: Duration = Duration::from_secs(5);
 /// A recovery over its bound is timed so many times more, from the same disk, before it counts.
 const SLOW_AGAIN: usize = 2;
+/// How often a fault chooses another moment where its first cannot be had.
+const OTHER_MOMENTS: usize = 64;
 /// The client that stands for what was there when a history began.
 const NOBODY: u32 = u32::MAX;
 
@@ -74,7 +76,7 @@ pub(crate) fn run(setup: &Setup, order: &Order) -> Done {
     let began = Instant::now();
     let mut rng = ChaCha8Rng::seed_from_u64(order.seed);
     let trigger =
-        order.trigger.clone().unwrap_or_else(|| order.fault.usual_trigger(&mut rng));
+        order.trigger.clone().unwrap_or_else(|| usual(order.fault, setup.rules.fuse, &mut rng));
     let mut trial = Trial {
         number: order.number,
         fault: order.fault.name().to_string(),
@@ -120,6 +122,18 @@ pub(crate) fn run(setup: &Setup, order: &Order) -> Done {
     Done { trial, disk }
 }
 
+/// A moment that a fault chooses: without FUSE one that is no storage operation, where it has such.
+fn usual(fault: &dyn Fault, fuse: bool, rng: &mut ChaCha8Rng) -> Trigger {
+    let mut trigger = fault.usual_trigger(rng);
+    for _ in 0..OTHER_MOMENTS {
+        if fuse || !trigger.at_operation() {
+            break;
+        }
+        trigger = fault.usual_trigger(rng);
+    }
+    trigger
+}
+
 /// Starts the target on an empty data folder and stops it again. The error says what it said.
 pub(crate) fn try_start(setup: &Setup) -> Result<(), String> {
     let rng = ChaCha8Rng::seed_from_u64(0);
@@ -162,10 +176,10 @@ impl Story<'_> {
         let hits = bench.storage.fs().map_or(0, |fs| fs.damage_hits().0);
         let before = bench.snapshot();
         let (mut observed, mut judgement) = self.first_look(bench, &injected)?;
-        if too_slow_only(&judgement) {
-            if let Some(tree) = &before {
-                (observed, judgement) = self.time_again(bench, &injected, tree, observed)?;
-            }
+        if too_slow_only(&judgement)
+            && let Some(tree) = &before
+        {
+            (observed, judgement) = self.time_again(bench, &injected, tree, observed)?;
         }
         let read = bench.storage.fs().map_or(0, |fs| fs.damage_hits().0) > hits;
         self.trial.bit = match injected.bite {
@@ -174,10 +188,11 @@ impl Story<'_> {
         };
         let damaged = injected.damage.is_some();
         self.note(bench, judgement);
-        if self.trial.verdict == Verdict::Pass && !damaged {
-            if let Some(Ok(state)) = observed.state {
-                self.second_look(bench, state)?;
-            }
+        if self.trial.verdict == Verdict::Pass
+            && !damaged
+            && let Some(Ok(state)) = observed.state
+        {
+            self.second_look(bench, state)?;
         }
         if !self.trial.bit && self.trial.findings.is_empty() {
             self.trial.verdict = Verdict::NotMeasured;

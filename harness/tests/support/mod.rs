@@ -1,7 +1,10 @@
 //! What the tests of the command line share: running the binary, and reading its report.
 
 #![allow(dead_code, reason = "each test program uses its own part")]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 pub(crate) mod machine;
 

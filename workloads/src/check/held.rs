@@ -166,17 +166,19 @@ fn safe(durability: Durability, facts: &Facts<'_>, history: &History, crash: Sta
     match durability {
         Durability::AtAck => acks.map(|ack| ack.is_some()).collect(),
         Durability::AllButLast(n) => {
-            let mut in_order: Vec<(Stamp, usize)> = acks
-                .enumerate()
-                .filter_map(|(txn, ack)| Some((ack.filter(|ack| *ack <= crash)?, txn)))
+            // Acks of several clients need not arrive in the order of the commits. What was
+            // called for after an ack was certainly committed later.
+            let acked = |ack: Option<Stamp>| ack.is_some_and(|ack| ack <= crash);
+            let mut calls: Vec<Stamp> = facts
+                .txns
+                .iter()
+                .filter(|fact| acked(fact.ack))
+                .map(|fact| fact.invoked)
                 .collect();
-            in_order.sort_unstable();
-            in_order.truncate(in_order.len().saturating_sub(n as usize));
-            let mut safe = vec![false; facts.txns.len()];
-            for (_, txn) in in_order {
-                safe[txn] = true;
-            }
-            safe
+            calls.sort_unstable();
+            let later = |ack: Stamp| calls.len() - calls.partition_point(|call| *call <= ack);
+            acks.map(|ack| acked(ack) && ack.is_some_and(|ack| later(ack) >= n as usize))
+                .collect()
         }
         Durability::AtBarrier => {
             // Of several barriers the last one to be called covers what the others do.
