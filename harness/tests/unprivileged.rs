@@ -51,7 +51,7 @@ fn possible() -> bool {
     machine::has("user-namespaces")
 }
 
-fn bitten<'a>(run: &'a Reported) -> Vec<&'a str> {
+fn bitten(run: &Reported) -> Vec<&str> {
     let rows = list(&run.report, "faults").iter();
     rows.filter(|row| row["bit"] != 0)
         .map(|row| text(row, "fault"))
