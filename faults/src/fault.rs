@@ -165,19 +165,18 @@ impl Injected {
 }
 
 /// One way in which storage or processes fail.
-pub trait Fault: Sync {
+pub struct Fault {
     /// Its name on the command line.
-    fn name(&self) -> &'static str;
+    pub name: &'static str,
     /// What it does, in one line.
-    fn about(&self) -> &'static str;
+    pub about: &'static str,
     /// The class of failure whose promises it puts to the test.
-    fn class(&self) -> FailureClass;
+    pub class: FailureClass,
     /// What it needs.
-    fn needs(&self) -> &'static [Need];
+    pub needs: &'static [Need],
     /// A seeded moment for it to strike, when the user names none.
-    fn usual_trigger(&self, rng: &mut ChaCha8Rng) -> Trigger;
+    pub usual_trigger: fn(&mut ChaCha8Rng) -> Trigger,
     /// Waits for its moment and strikes. Returns with the target dead or alive; the harness then
     /// kills what is left, starts it again and checks it.
-    fn inject(&self, machine: &mut dyn Machine, trigger: &Trigger)
-    -> Result<Injected, InjectError>;
+    pub inject: fn(&mut dyn Machine, &Trigger) -> Result<Injected, InjectError>,
 }

@@ -14,8 +14,12 @@ pub(crate) fn choose() -> Option<usize> {
 
 /// Every CPU that this process may use; none where the kernel does not say.
 pub(crate) fn all() -> Vec<usize> {
-    let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else { return Vec::new() };
-    (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).collect()
+    let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else {
+        return Vec::new();
+    };
+    (0..CpuSet::count())
+        .filter(|cpu| allowed.is_set(*cpu).unwrap_or(false))
+        .collect()
 }
 
 /// Pins the calling thread. Failing to is no error: it is slower, not wrong.

@@ -28,7 +28,13 @@ pub(crate) struct Schedule {
 impl Schedule {
     /// A schedule for so many faults, beginning now.
     pub(crate) fn new(faults: usize, until: Until) -> Self {
-        Self { until, began: Instant::now(), faults: vec![(false, 0); faults], round: 0, next: 0 }
+        Self {
+            until,
+            began: Instant::now(),
+            faults: vec![(false, 0); faults],
+            round: 0,
+            next: 0,
+        }
     }
 
     /// The fault to try next; none when the run is over.
@@ -49,7 +55,10 @@ impl Schedule {
         if let Until::Rounds(_) = self.until {
             return None;
         }
-        let late = self.faults.iter().position(|(bit, used)| !bit && *used < LAST_CHANCES)?;
+        let late = self
+            .faults
+            .iter()
+            .position(|(bit, used)| !bit && *used < LAST_CHANCES)?;
         self.faults[late].1 += 1;
         Some(late)
     }

@@ -17,7 +17,9 @@ struct Explored {
 
 impl Explored {
     fn findings(&self) -> &[Value] {
-        self.report["findings"].as_array().map_or(&[], Vec::as_slice)
+        self.report["findings"]
+            .as_array()
+            .map_or(&[], Vec::as_slice)
     }
 }
 
@@ -34,7 +36,10 @@ fn explore(options: &str, keep: &Path) -> Explored {
         .expect("plugpull runs");
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     let text = std::fs::read(&json).unwrap_or_else(|error| {
-        panic!("{error}: {stdout}{}", String::from_utf8_lossy(&output.stderr))
+        panic!(
+            "{error}: {stdout}{}",
+            String::from_utf8_lossy(&output.stderr)
+        )
     });
     Explored {
         code: output.status.code().unwrap_or(-1),
@@ -60,10 +65,17 @@ fn found(defect: &str, kinds: &[&str], missing: usize) {
     assert!(kinds.contains(&kind), "{kind}: {}", explored.stdout);
     let sentence = first["sentence"].as_str().expect("a sentence");
     let lost = sentence.matches("(operation ").count();
-    assert!(lost <= missing && !sentence.contains(" more, which"), "{sentence}");
+    assert!(
+        lost <= missing && !sentence.contains(" more, which"),
+        "{sentence}"
+    );
 
     let artifact = keep.join("finding-1.json");
-    let replay = plugpull().arg("replay").arg(&artifact).output().expect("plugpull runs");
+    let replay = plugpull()
+        .arg("replay")
+        .arg(&artifact)
+        .output()
+        .expect("plugpull runs");
     let said = String::from_utf8_lossy(&replay.stdout).into_owned();
     assert!(said.contains("It still stands"), "{said}");
     assert_eq!(replay.status.code(), Some(1));
@@ -106,7 +118,11 @@ fn sound_stores_have_no_finding() {
     .enumerate()
     {
         let explored = explore(options, &folder.path().join(number.to_string()));
-        assert!(explored.findings().is_empty(), "{options}: {}", explored.stdout);
+        assert!(
+            explored.findings().is_empty(),
+            "{options}: {}",
+            explored.stdout
+        );
         assert_eq!(explored.code, 0, "{options}: {}", explored.stdout);
     }
 }
@@ -135,11 +151,18 @@ fn an_artifact_that_was_changed_is_refused() {
     for (text, word) in [
         ("{}", "no artifact"),
         ("not json", "no artifact"),
-        (r#"{"schema":"plugpull.artifact/99"}"#, "plugpull.artifact/99"),
+        (
+            r#"{"schema":"plugpull.artifact/99"}"#,
+            "plugpull.artifact/99",
+        ),
         (r#"{"schema":"plugpull.artifact/1"}"#, "damaged"),
     ] {
         std::fs::write(&path, text).expect("written");
-        let replay = plugpull().arg("replay").arg(&path).output().expect("plugpull runs");
+        let replay = plugpull()
+            .arg("replay")
+            .arg(&path)
+            .output()
+            .expect("plugpull runs");
         let said = String::from_utf8_lossy(&replay.stderr).into_owned();
         assert!(said.contains(word), "{text}: {said}");
         assert_eq!(replay.status.code(), Some(2), "{text}");

@@ -1,6 +1,9 @@
 //! The JSON report: what it always has at its top, and that a seed decides the trials.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 mod support;
 

@@ -1,7 +1,10 @@
 //! Nothing of plugpull outlives it: no mount, process, port, folder or cgroup, whether it ends by
 //! itself, on a signal, or is killed with SIGKILL at any moment.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 mod support;
 
@@ -16,7 +19,8 @@ use nix::unistd::Pid;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
-use support::machine::{Traces, await_that, own_copy, running};
+use support::machine::{self, await_that, own_copy};
+use support::traces::{Traces, running};
 
 /// How many times plugpull is killed.
 const MOMENTS: u64 = 50;
@@ -40,7 +44,7 @@ impl Run {
         for name in ["tmp", "work"] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
         }
-        let before = look(&program, folder.path());
+        let before = look(&program, None, folder.path());
         let child = Command::new(&program)
             .args(["run", "-q", "--json", "../report.json"])
             .args(options.split_whitespace())
@@ -65,6 +69,11 @@ impl Run {
         Pid::from_raw(self.child.id() as i32)
     }
 
+    /// What it has of the machine now.
+    fn traces(&self) -> Traces {
+        look(&self.program, Some(self.child.id()), self.folder.path()).since(&self.before)
+    }
+
     /// Waits until the target and all that is around it run: plugpull, janitor, init and target.
     fn await_target(&mut self) {
         await_that("a target runs", || {
@@ -78,9 +87,9 @@ impl Run {
         let status = self.child.wait().unwrap();
         let mut left = Traces::default();
         let nothing = Traces::default();
-        let deadline = Instant::now() + support::machine::LONG;
+        let deadline = Instant::now() + machine::LONG;
         while Instant::now() < deadline {
-            left = look(&self.program, self.folder.path()).since(&self.before);
+            left = self.traces();
             if left == nothing {
                 break;
             }
@@ -103,8 +112,8 @@ impl Drop for Run {
     }
 }
 
-fn look(program: &Path, folder: &Path) -> Traces {
-    Traces::look(program, &[&folder.join("tmp"), &folder.join("work")])
+fn look(program: &Path, pid: Option<u32>, folder: &Path) -> Traces {
+    Traces::look(program, pid, &[&folder.join("tmp"), &folder.join("work")])
 }
 
 /// What these tests look for is seen when it is there.
@@ -115,19 +124,17 @@ fn what_is_left_is_seen() {
     run.await_target();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     std::fs::write(run.folder.path().join("tmp/left"), "").unwrap();
-    // Only where this user may make one.
-    let cgroup = Path::new("/sys/fs/cgroup/plugpull-left");
-    let made = std::fs::create_dir(cgroup).is_ok();
-    let seen = look(&run.program, run.folder.path()).since(&run.before);
-    if made {
-        std::fs::remove_dir(cgroup).unwrap();
-    }
+    let seen = run.traces();
     drop(port);
     assert!(seen.processes.len() >= 4, "{seen:?}");
     assert!(seen.processes.contains(&run.child.id()), "{seen:?}");
     assert_eq!(seen.ports.len(), 1, "{seen:?}");
     assert_eq!(seen.folders.len(), 1, "{seen:?}");
-    assert!(!made || seen.cgroups.contains(cgroup), "{seen:?}");
+    assert_eq!(
+        seen.cgroups.is_empty(),
+        !machine::has("cgroup-memory"),
+        "{seen:?}"
+    );
     std::fs::remove_file(run.folder.path().join("tmp/left")).unwrap();
     killpg(run.pid(), Signal::SIGKILL).unwrap();
     run.nothing_is_left("when its whole process group was killed");

@@ -1,7 +1,10 @@
 //! As an ordinary user: without `/dev/fuse` it does what it can, and with it everything but what
 //! needs a cgroup. Root's tests, since only root can become somebody else.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 mod support;
 

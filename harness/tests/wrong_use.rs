@@ -1,7 +1,10 @@
 //! What cannot be is refused before anything is started: one clear line on standard error, exit
 //! code 2, nothing on standard output, and nothing made or changed.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 mod support;
 

@@ -73,8 +73,8 @@ fn open(isolation: Isolation, user_namespace: bool) -> Result<Sandbox, SandboxEr
 fn needing(need: Need) -> Vec<&'static str> {
     FAULTS
         .iter()
-        .filter(|fault| fault.needs().contains(&need))
-        .map(|fault| fault.name())
+        .filter(|fault| fault.needs.contains(&need))
+        .map(|fault| fault.name)
         .collect()
 }
 

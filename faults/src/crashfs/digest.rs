@@ -18,7 +18,9 @@ impl Tree {
     fn digest_folder(&self, folder: Ino, hash: &mut Xxh3) {
         let Ok(dir) = self.dir(folder) else { return };
         for (name, entry) in dir.iter() {
-            let Ok(inode) = self.get(entry.ino) else { continue };
+            let Ok(inode) = self.get(entry.ino) else {
+                continue;
+            };
             let name = name.as_encoded_bytes();
             hash.update(&(name.len() as u64).to_le_bytes());
             hash.update(name);
@@ -59,17 +61,28 @@ mod tests {
 
     #[test]
     fn tells_contents_apart_and_nothing_else() {
-        let caller = Caller { uid: 0, gid: 0, now: 0 };
+        let caller = Caller {
+            uid: 0,
+            gid: 0,
+            now: 0,
+        };
         let mut one = Tree::new(0, 0, 0);
         let make = |tree: &mut Tree, name: &str, now| {
-            tree.create(ROOT, OsStr::new(name), &NewNode::File, 0o644, Caller { now, ..caller })
-                .expect("a file")
+            tree.create(
+                ROOT,
+                OsStr::new(name),
+                &NewNode::File,
+                0o644,
+                Caller { now, ..caller },
+            )
+            .expect("a file")
         };
         let empty = one.digest();
         let a = make(&mut one, "a", 1);
         let named = one.digest();
         assert_ne!(empty, named);
-        one.change(a, |content| content.write(5000, b"x")).expect("a write");
+        one.change(a, |content| content.write(5000, b"x"))
+            .expect("a write");
         let written = one.digest();
         assert_ne!(named, written);
 
@@ -79,10 +92,16 @@ mod tests {
         other.unlink(ROOT, OsStr::new("b"), 3).expect("unlinked");
         let a = make(&mut other, "a", 4);
         assert_ne!(a, gone);
-        other.change(a, |content| content.write(0, &[0; 5000])).expect("zeros");
-        other.change(a, |content| content.write(5000, b"x")).expect("a write");
+        other
+            .change(a, |content| content.write(0, &[0; 5000]))
+            .expect("zeros");
+        other
+            .change(a, |content| content.write(5000, b"x"))
+            .expect("a write");
         assert_eq!(other.digest(), written);
-        other.change(a, |content| content.write(5000, b"y")).expect("a write");
+        other
+            .change(a, |content| content.write(5000, b"y"))
+            .expect("a write");
         assert_ne!(other.digest(), written);
     }
 }

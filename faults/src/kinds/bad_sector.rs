@@ -11,25 +11,24 @@ use crate::fault::{Bite, Fault, InjectError, Injected, Machine, Need};
 use crate::inject::SECTOR;
 use crate::trigger::Trigger;
 
-/// A stretch of unreadable sectors.
-pub(super) struct BadSector {
-    name: &'static str,
-    about: &'static str,
-    for_ever: bool,
-}
-
 /// Good again once it is rewritten, as when a disk remaps it.
-pub(super) const BAD_SECTOR: BadSector = BadSector {
+pub(super) const BAD_SECTOR: Fault = Fault {
     name: "bad-sector",
     about: "after a SIGKILL, 1 to 8 sectors of a file cannot be read until they are rewritten",
-    for_ever: false,
+    class: FailureClass::Corruption,
+    needs: &[Need::CrashFs],
+    usual_trigger: moments::after_acks,
+    inject: |machine, trigger| strike(machine, trigger, false),
 };
 
 /// Never good again.
-pub(super) const BAD_SECTOR_FOR_EVER: BadSector = BadSector {
+pub(super) const BAD_SECTOR_FOR_EVER: Fault = Fault {
     name: "bad-sector-for-ever",
     about: "after a SIGKILL, 1 to 8 sectors of a file can never be read again",
-    for_ever: true,
+    class: FailureClass::Corruption,
+    needs: &[Need::CrashFs],
+    usual_trigger: moments::after_acks,
+    inject: |machine, trigger| strike(machine, trigger, true),
 };
 
 /// A file with data and the offset of one of its sectors: inode, path, offset.
@@ -50,55 +49,33 @@ fn pick(tree: &Tree, rng: &mut ChaCha8Rng) -> Option<(Ino, String, u64)> {
     Some((ino, path, offset))
 }
 
-impl Fault for BadSector {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn about(&self) -> &'static str {
-        self.about
-    }
-
-    fn class(&self) -> FailureClass {
-        FailureClass::Corruption
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::CrashFs]
-    }
-
-    fn usual_trigger(&self, rng: &mut ChaCha8Rng) -> Trigger {
-        moments::after_acks(rng)
-    }
-
-    fn inject(
-        &self,
-        machine: &mut dyn Machine,
-        trigger: &Trigger,
-    ) -> Result<Injected, InjectError> {
-        moments::reach(machine, trigger, FirstCrash::Kill)?;
-        machine.kill()?;
-        machine.remount()?;
-        let Some(fs) = machine.fs() else {
-            return Ok(Injected::if_bit(false, "there is no crash filesystem"));
-        };
-        let count = machine.rng().random_range(1..=8);
-        let picked = fs.inspect(|tree, _| pick(tree, machine.rng()));
-        let Some((ino, path, start)) = picked else {
-            return Ok(Injected::if_bit(false, "the target has no file with data"));
-        };
-        let end = start + count * SECTOR;
-        fs.damage(|_, bad| bad.add(ino, start, end, self.for_ever));
-        let how_long = if self.for_ever {
-            "ever again"
-        } else {
-            "until rewritten"
-        };
-        let what = format!("bytes {start} to {end} of {path} cannot be read {how_long}");
-        Ok(Injected {
-            bite: Bite::WhenRead,
-            damage: Some(what.clone()),
-            ..Injected::bit(what)
-        })
-    }
+fn strike(
+    machine: &mut dyn Machine,
+    trigger: &Trigger,
+    for_ever: bool,
+) -> Result<Injected, InjectError> {
+    moments::reach(machine, trigger, FirstCrash::Kill)?;
+    machine.kill()?;
+    machine.remount()?;
+    let Some(fs) = machine.fs() else {
+        return Ok(Injected::if_bit(false, "there is no crash filesystem"));
+    };
+    let count = machine.rng().random_range(1..=8);
+    let picked = fs.inspect(|tree, _| pick(tree, machine.rng()));
+    let Some((ino, path, start)) = picked else {
+        return Ok(Injected::if_bit(false, "the target has no file with data"));
+    };
+    let end = start + count * SECTOR;
+    fs.damage(|_, bad| bad.add(ino, start, end, for_ever));
+    let how_long = if for_ever {
+        "ever again"
+    } else {
+        "until rewritten"
+    };
+    let what = format!("bytes {start} to {end} of {path} cannot be read {how_long}");
+    Ok(Injected {
+        bite: Bite::WhenRead,
+        damage: Some(what.clone()),
+        ..Injected::bit(what)
+    })
 }

@@ -2,86 +2,63 @@
 
 use plugpull_workloads::FailureClass;
 use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
 
 use super::moments::{self, FirstCrash};
 use super::place;
-use crate::fault::{Bite, Fault, InjectError, Injected, Machine, Need};
+use crate::fault::{Bite, Fault, InjectError, Injected, Machine};
 use crate::trigger::Trigger;
 
 /// A few flipped bits in one file at rest.
-pub(super) struct BitFlip;
+pub(super) const BIT_FLIP: Fault = Fault {
+    name: "bit-flip",
+    about: "after a SIGKILL, 1 to 6 bits of a file are flipped",
+    class: FailureClass::Corruption,
+    needs: &[],
+    usual_trigger: moments::after_acks,
+    inject: strike,
+};
 
-/// The one instance.
-pub(super) const BIT_FLIP: BitFlip = BitFlip;
-
-impl Fault for BitFlip {
-    fn name(&self) -> &'static str {
-        "bit-flip"
-    }
-
-    fn about(&self) -> &'static str {
-        "after a SIGKILL, 1 to 6 bits of a file are flipped"
-    }
-
-    fn class(&self) -> FailureClass {
-        FailureClass::Corruption
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[]
-    }
-
-    fn usual_trigger(&self, rng: &mut ChaCha8Rng) -> Trigger {
-        moments::after_acks(rng)
-    }
-
-    fn inject(
-        &self,
-        machine: &mut dyn Machine,
-        trigger: &Trigger,
-    ) -> Result<Injected, InjectError> {
-        moments::reach(machine, trigger, FirstCrash::Kill)?;
-        machine.kill()?;
-        machine.remount()?;
-        let files = machine.files()?;
-        let sizes: Vec<u64> = files.iter().map(|(_, size)| *size).collect();
-        let Some((index, sector)) = place::pick(&sizes, machine.rng()) else {
-            return Ok(Injected::if_bit(false, "the target has no file with data"));
-        };
-        let (path, size) = &files[index];
-        let end = (sector + crate::inject::SECTOR).min(*size);
-        let count = machine.rng().random_range(1..=6);
-        let mut flipped = Vec::new();
-        for n in 0..count {
-            // The first where it was picked, the others anywhere in the file: what is free or
-            // obsolete in it is read by nobody.
-            let (from, to) = if n == 0 { (sector, end) } else { (0, *size) };
-            let at = machine.rng().random_range(from..to);
-            let bit = machine.rng().random_range(0..8u8);
-            if !flipped.contains(&(at, bit)) {
-                flipped.push((at, bit));
-                machine.flip(path, at, bit)?;
-            }
+fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, InjectError> {
+    moments::reach(machine, trigger, FirstCrash::Kill)?;
+    machine.kill()?;
+    machine.remount()?;
+    let files = machine.files()?;
+    let sizes: Vec<u64> = files.iter().map(|(_, size)| *size).collect();
+    let Some((index, sector)) = place::pick(&sizes, machine.rng()) else {
+        return Ok(Injected::if_bit(false, "the target has no file with data"));
+    };
+    let (path, size) = &files[index];
+    let end = (sector + crate::inject::SECTOR).min(*size);
+    let count = machine.rng().random_range(1..=6);
+    let mut flipped = Vec::new();
+    for n in 0..count {
+        // The first where it was picked, the others anywhere in the file: what is free or
+        // obsolete in it is read by nobody.
+        let (from, to) = if n == 0 { (sector, end) } else { (0, *size) };
+        let at = machine.rng().random_range(from..to);
+        let bit = machine.rng().random_range(0..8u8);
+        if !flipped.contains(&(at, bit)) {
+            flipped.push((at, bit));
+            machine.flip(path, at, bit)?;
         }
-        flipped.sort_unstable();
-        let places: Vec<String> = flipped
-            .iter()
-            .map(|(at, bit)| format!("byte {at} bit {bit}"))
-            .collect();
-        let damage = format!("flipped {} of {path}", places.join(", "));
-        // Only the crash filesystem sees reads.
-        let (bite, what) = match machine.fs() {
-            Some(_) => (Bite::WhenRead, damage.clone()),
-            None => {
-                let what = format!("{damage}; whether they were read is not known");
-                (Bite::Known(true), what)
-            }
-        };
-        Ok(Injected {
-            bite,
-            damage: Some(damage),
-            ..Injected::bit(what)
-        })
     }
+    flipped.sort_unstable();
+    let places: Vec<String> = flipped
+        .iter()
+        .map(|(at, bit)| format!("byte {at} bit {bit}"))
+        .collect();
+    let damage = format!("flipped {} of {path}", places.join(", "));
+    // Only the crash filesystem sees reads.
+    let (bite, what) = match machine.fs() {
+        Some(_) => (Bite::WhenRead, damage.clone()),
+        None => {
+            let what = format!("{damage}; whether they were read is not known");
+            (Bite::Known(true), what)
+        }
+    };
+    Ok(Injected {
+        bite,
+        damage: Some(damage),
+        ..Injected::bit(what)
+    })
 }

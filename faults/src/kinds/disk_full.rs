@@ -16,63 +16,45 @@ use crate::trigger::Trigger;
 const FULL_FOR: Duration = Duration::from_millis(1500);
 
 /// A disk that runs full and is given space again.
-pub(super) struct DiskFull;
+pub(super) const DISK_FULL: Fault = Fault {
+    name: "disk-full",
+    about: "the disk has 0 to 16 pages left, so that a write fits in part or not at all; then space is freed",
+    class: FailureClass::DiskFull,
+    needs: &[Need::LimitedStorage],
+    usual_trigger,
+    inject: strike,
+};
 
-/// The one instance.
-pub(super) const DISK_FULL: DiskFull = DiskFull;
-
-impl Fault for DiskFull {
-    fn name(&self) -> &'static str {
-        "disk-full"
+fn usual_trigger(rng: &mut ChaCha8Rng) -> Trigger {
+    if rng.random_bool(0.5) {
+        moments::before(&[OpKind::Write], rng)
+    } else {
+        moments::after_acks(rng)
     }
+}
 
-    fn about(&self) -> &'static str {
-        "the disk has 0 to 16 pages left, so that a write fits in part or not at all; then space is freed"
-    }
-
-    fn class(&self) -> FailureClass {
-        FailureClass::DiskFull
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::LimitedStorage]
-    }
-
-    fn usual_trigger(&self, rng: &mut ChaCha8Rng) -> Trigger {
-        if rng.random_bool(0.5) {
-            moments::before(&[OpKind::Write], rng)
-        } else {
-            moments::after_acks(rng)
-        }
-    }
-
-    fn inject(
-        &self,
-        machine: &mut dyn Machine,
-        trigger: &Trigger,
-    ) -> Result<Injected, InjectError> {
-        moments::reach(machine, trigger, FirstCrash::Kill)?;
-        let left = machine.rng().random_range(0..=16);
-        let before = machine.fs().map_or(0, |fs| fs.damage_hits().1);
-        machine.limit_space(Some(left))?;
-        machine.go_on();
-        let full = machine.work_until(FULL_FOR, &|tally| tally.fail + tally.info >= 3)?;
-        machine.limit_space(None)?;
-        let stays_down = stall::works_again(machine)?;
-        // On a plain tmpfs only the target's own word tells.
-        let bit = match machine.fs() {
-            Some(fs) => fs.damage_hits().1 > before,
-            None => full.fail + full.info > 0,
-        };
-        let what = format!(
-            "disk full with {left} pages left at {trigger}: {} transactions refused, {} unknown, \
-             {} acknowledged meanwhile",
-            full.fail, full.info, full.ok
-        );
-        Ok(Injected {
-            bite: Bite::Known(bit),
-            stays_down,
-            ..Injected::bit(what)
-        })
-    }
+fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, InjectError> {
+    moments::reach(machine, trigger, FirstCrash::Kill)?;
+    let left = machine.rng().random_range(0..=16);
+    let before = machine.fs().map_or(0, |fs| fs.damage_hits().1);
+    machine.limit_space(Some(left))?;
+    machine.go_on();
+    let full = machine.work_until(FULL_FOR, &|tally| tally.fail + tally.info >= 3)?;
+    machine.limit_space(None)?;
+    let stays_down = stall::works_again(machine)?;
+    // On a plain tmpfs only the target's own word tells.
+    let bit = match machine.fs() {
+        Some(fs) => fs.damage_hits().1 > before,
+        None => full.fail + full.info > 0,
+    };
+    let what = format!(
+        "disk full with {left} pages left at {trigger}: {} transactions refused, {} unknown, \
+         {} acknowledged meanwhile",
+        full.fail, full.info, full.ok
+    );
+    Ok(Injected {
+        bite: Bite::Known(bit),
+        stays_down,
+        ..Injected::bit(what)
+    })
 }

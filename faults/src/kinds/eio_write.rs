@@ -16,59 +16,41 @@ use crate::trigger::Trigger;
 const WORK_ON: Duration = Duration::from_millis(500);
 
 /// Writes that fail.
-pub(super) struct EioWrite;
+pub(super) const EIO_WRITE: Fault = Fault {
+    name: "eio-write",
+    about: "1 to 4 writes fail with EIO; the workload goes on; then SIGKILL",
+    class: FailureClass::IoError,
+    needs: &[Need::CrashFs],
+    usual_trigger,
+    inject: strike,
+};
 
-/// The one instance.
-pub(super) const EIO_WRITE: EioWrite = EioWrite;
+fn usual_trigger(rng: &mut ChaCha8Rng) -> Trigger {
+    moments::before(&[OpKind::Write], rng)
+}
 
-impl Fault for EioWrite {
-    fn name(&self) -> &'static str {
-        "eio-write"
-    }
-
-    fn about(&self) -> &'static str {
-        "1 to 4 writes fail with EIO; the workload goes on; then SIGKILL"
-    }
-
-    fn class(&self) -> FailureClass {
-        FailureClass::IoError
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::CrashFs]
-    }
-
-    fn usual_trigger(&self, rng: &mut ChaCha8Rng) -> Trigger {
-        moments::before(&[OpKind::Write], rng)
-    }
-
-    fn inject(
-        &self,
-        machine: &mut dyn Machine,
-        trigger: &Trigger,
-    ) -> Result<Injected, InjectError> {
-        moments::reach(machine, trigger, FirstCrash::Kill)?;
-        let Some(fs) = machine.fs() else {
-            return Ok(Injected::if_bit(false, "there is no crash filesystem"));
-        };
-        let times = machine.rng().random_range(1..=4);
-        let matcher = Matcher {
-            kinds: vec![OpKind::Write],
-            path: None,
-        };
-        let rule = fs.add_rule(Rule {
-            times: Some(times),
-            ..Rule::always(matcher, Effect::Fail(Errno::EIO))
-        });
-        machine.go_on();
-        let tally = machine.work_until(WORK_ON, &|tally| tally.ok >= 20)?;
-        let hits = fs.remove_rule(rule);
-        machine.kill()?;
-        let what = format!(
-            "{hits} writes failed with EIO from {trigger} on; then {} transactions were \
-             acknowledged, {} refused, {} unknown",
-            tally.ok, tally.fail, tally.info
-        );
-        Ok(Injected::if_bit(hits > 0, what))
-    }
+fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, InjectError> {
+    moments::reach(machine, trigger, FirstCrash::Kill)?;
+    let Some(fs) = machine.fs() else {
+        return Ok(Injected::if_bit(false, "there is no crash filesystem"));
+    };
+    let times = machine.rng().random_range(1..=4);
+    let matcher = Matcher {
+        kinds: vec![OpKind::Write],
+        path: None,
+    };
+    let rule = fs.add_rule(Rule {
+        times: Some(times),
+        ..Rule::always(matcher, Effect::Fail(Errno::EIO))
+    });
+    machine.go_on();
+    let tally = machine.work_until(WORK_ON, &|tally| tally.ok >= 20)?;
+    let hits = fs.remove_rule(rule);
+    machine.kill()?;
+    let what = format!(
+        "{hits} writes failed with EIO from {trigger} on; then {} transactions were \
+         acknowledged, {} refused, {} unknown",
+        tally.ok, tally.fail, tally.info
+    );
+    Ok(Injected::if_bit(hits > 0, what))
 }

@@ -18,7 +18,7 @@ mod term;
 use crate::fault::Fault;
 
 /// Every fault, in the order in which a run tries them.
-pub const FAULTS: [&dyn Fault; 20] = [
+pub const FAULTS: [&Fault; 20] = [
     &kill::KILL,
     &kill::KILL_OP,
     &kill::KILL_RECOVERY,
@@ -42,8 +42,8 @@ pub const FAULTS: [&dyn Fault; 20] = [
 ];
 
 /// The fault of this name.
-pub fn fault(name: &str) -> Option<&'static dyn Fault> {
-    FAULTS.into_iter().find(|fault| fault.name() == name)
+pub fn fault(name: &str) -> Option<&'static Fault> {
+    FAULTS.into_iter().find(|fault| fault.name == name)
 }
 
 #[cfg(test)]
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let mut names: Vec<&str> = FAULTS.iter().map(|fault| fault.name()).collect();
+        let mut names: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), FAULTS.len());

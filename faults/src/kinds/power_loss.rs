@@ -9,90 +9,68 @@ use crate::inject::OpKind;
 use crate::persist::Loss;
 use crate::trigger::Trigger;
 
-/// A power loss with one way of losing what was not synced.
-pub(super) struct PowerLoss {
-    name: &'static str,
-    about: &'static str,
-    loss: Loss,
-    usual: fn(&mut ChaCha8Rng) -> Trigger,
-}
-
 /// Nothing un-synced survives.
-pub(super) const POWER_LOSS: PowerLoss = PowerLoss {
+pub(super) const POWER_LOSS: Fault = Fault {
     name: "power-loss",
     about: "power loss; nothing that was not synced survives",
-    loss: Loss::Everything,
-    usual: moments::anywhere,
+    class: FailureClass::PowerLoss,
+    needs: &[Need::CrashFs],
+    usual_trigger: moments::anywhere,
+    inject: |machine, trigger| strike(machine, trigger, Loss::Everything),
 };
 
 /// A seeded subset of it survives.
-pub(super) const POWER_LOSS_SUBSET: PowerLoss = PowerLoss {
+pub(super) const POWER_LOSS_SUBSET: Fault = Fault {
     name: "power-loss-subset",
     about: "power loss; a seeded subset of what was not synced survives, some of it torn",
-    loss: Loss::Subset,
-    usual: moments::anywhere,
+    class: FailureClass::PowerLoss,
+    needs: &[Need::CrashFs],
+    usual_trigger: moments::anywhere,
+    inject: |machine, trigger| strike(machine, trigger, Loss::Subset),
 };
 
 /// All of it survives but for a part of the last write.
-pub(super) const POWER_LOSS_TORN: PowerLoss = PowerLoss {
+pub(super) const POWER_LOSS_TORN: Fault = Fault {
     name: "power-loss-torn",
     about: "power loss in the middle of the last write: some of its sectors are old",
-    loss: Loss::TornLast,
-    usual: before_write_or_sync,
+    class: FailureClass::PowerLoss,
+    needs: &[Need::CrashFs],
+    usual_trigger: before_write_or_sync,
+    inject: |machine, trigger| strike(machine, trigger, Loss::TornLast),
 };
 
 /// While the target recovers from an earlier power loss.
-pub(super) const POWER_LOSS_RECOVERY: PowerLoss = PowerLoss {
+pub(super) const POWER_LOSS_RECOVERY: Fault = Fault {
     name: "power-loss-recovery",
     about: "power loss while the target recovers from a crash",
-    loss: Loss::Subset,
-    usual: moments::in_recovery,
+    class: FailureClass::PowerLoss,
+    needs: &[Need::CrashFs],
+    usual_trigger: moments::in_recovery,
+    inject: |machine, trigger| strike(machine, trigger, Loss::Subset),
 };
 
 fn before_write_or_sync(rng: &mut ChaCha8Rng) -> Trigger {
     moments::before(&[OpKind::Sync, OpKind::Write], rng)
 }
 
-impl Fault for PowerLoss {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn about(&self) -> &'static str {
-        self.about
-    }
-
-    fn class(&self) -> FailureClass {
-        FailureClass::PowerLoss
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::CrashFs]
-    }
-
-    fn usual_trigger(&self, rng: &mut ChaCha8Rng) -> Trigger {
-        (self.usual)(rng)
-    }
-
-    fn inject(
-        &self,
-        machine: &mut dyn Machine,
-        trigger: &Trigger,
-    ) -> Result<Injected, InjectError> {
-        moments::reach(machine, trigger, FirstCrash::PowerLoss)?;
-        let off = machine.power_off(self.loss)?;
-        // Cutting the power kills the target in any case; tearing needs something to tear.
-        let bit = self.loss != Loss::TornLast || off.torn > 0;
-        Ok(Injected {
-            bite: Bite::Known(bit),
-            what: format!(
-                "power lost at {trigger}: of {} un-synced changes {} were lost and {} torn",
-                off.pending,
-                off.lost - off.torn,
-                off.torn
-            ),
-            lost_power: true,
-            ..Injected::bit("")
-        })
-    }
+fn strike(
+    machine: &mut dyn Machine,
+    trigger: &Trigger,
+    loss: Loss,
+) -> Result<Injected, InjectError> {
+    moments::reach(machine, trigger, FirstCrash::PowerLoss)?;
+    let off = machine.power_off(loss)?;
+    // Cutting the power kills the target in any case; tearing needs something to tear.
+    let bit = loss != Loss::TornLast || off.torn > 0;
+    Ok(Injected {
+        bite: Bite::Known(bit),
+        what: format!(
+            "power lost at {trigger}: of {} un-synced changes {} were lost and {} torn",
+            off.pending,
+            off.lost - off.torn,
+            off.torn
+        ),
+        lost_power: true,
+        ..Injected::bit("")
+    })
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use plugpull_workloads::FailureClass;
 use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
 
 use super::moments::{self, FirstCrash};
 use crate::fault::{Fault, InjectError, Injected, Machine, Need};
@@ -14,84 +13,61 @@ use crate::trigger::Trigger;
 /// How long the target may take to acknowledge again when the trouble is over.
 const BACK_TO_WORK: Duration = Duration::from_secs(10);
 
-/// Storage that makes the target wait.
-pub(super) struct Stall {
-    name: &'static str,
-    about: &'static str,
-    hangs: bool,
-}
-
 /// Some operations take long.
-pub(super) const DELAY: Stall = Stall {
+pub(super) const DELAY: Fault = Fault {
     name: "delay",
     about: "up to 20 storage operations take 2 to 40 ms longer each",
-    hangs: false,
+    class: FailureClass::Stall,
+    needs: &[Need::CrashFs],
+    usual_trigger: moments::after_acks,
+    inject: |machine, trigger| strike(machine, trigger, false),
 };
 
 /// Storage answers nothing for a time.
-pub(super) const HANG: Stall = Stall {
+pub(super) const HANG: Fault = Fault {
     name: "hang",
     about: "the storage answers nothing for 50 to 400 ms",
-    hangs: true,
+    class: FailureClass::Stall,
+    needs: &[Need::CrashFs],
+    usual_trigger: moments::after_acks,
+    inject: |machine, trigger| strike(machine, trigger, true),
 };
 
-impl Fault for Stall {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn about(&self) -> &'static str {
-        self.about
-    }
-
-    fn class(&self) -> FailureClass {
-        FailureClass::Stall
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[Need::CrashFs]
-    }
-
-    fn usual_trigger(&self, rng: &mut ChaCha8Rng) -> Trigger {
-        moments::after_acks(rng)
-    }
-
-    fn inject(
-        &self,
-        machine: &mut dyn Machine,
-        trigger: &Trigger,
-    ) -> Result<Injected, InjectError> {
-        moments::reach(machine, trigger, FirstCrash::Kill)?;
-        let Some(fs) = machine.fs() else {
-            return Ok(Injected::if_bit(false, "there is no crash filesystem"));
-        };
-        let rng = machine.rng();
-        let hang = Duration::from_millis(rng.random_range(50..400));
-        let delay = Duration::from_millis(rng.random_range(2..40));
-        let effect = if self.hangs {
-            Effect::Hang
-        } else {
-            Effect::Delay(delay)
-        };
-        let times = (!self.hangs).then_some(20);
-        let rule = fs.add_rule(Rule {
-            times,
-            ..Rule::always(Matcher::default(), effect)
-        });
-        machine.go_on();
-        machine.work_until(hang, &|_| false)?;
-        let hits = fs.remove_rule(rule);
-        let stays_down = works_again(machine)?;
-        let what = if self.hangs {
-            format!("the storage hung for {hang:?} at {trigger}")
-        } else {
-            format!("{hits} operations took {delay:?} longer from {trigger} on")
-        };
-        Ok(Injected {
-            stays_down,
-            ..Injected::if_bit(hits > 0, what)
-        })
-    }
+fn strike(
+    machine: &mut dyn Machine,
+    trigger: &Trigger,
+    hangs: bool,
+) -> Result<Injected, InjectError> {
+    moments::reach(machine, trigger, FirstCrash::Kill)?;
+    let Some(fs) = machine.fs() else {
+        return Ok(Injected::if_bit(false, "there is no crash filesystem"));
+    };
+    let rng = machine.rng();
+    let hang = Duration::from_millis(rng.random_range(50..400));
+    let delay = Duration::from_millis(rng.random_range(2..40));
+    let effect = if hangs {
+        Effect::Hang
+    } else {
+        Effect::Delay(delay)
+    };
+    let times = (!hangs).then_some(20);
+    let rule = fs.add_rule(Rule {
+        times,
+        ..Rule::always(Matcher::default(), effect)
+    });
+    machine.go_on();
+    machine.work_until(hang, &|_| false)?;
+    let hits = fs.remove_rule(rule);
+    let stays_down = works_again(machine)?;
+    let what = if hangs {
+        format!("the storage hung for {hang:?} at {trigger}")
+    } else {
+        format!("{hits} operations took {delay:?} longer from {trigger} on")
+    };
+    Ok(Injected {
+        stays_down,
+        ..Injected::if_bit(hits > 0, what)
+    })
 }
 
 /// Waits for three acknowledged transactions; says what is wrong when they do not come.

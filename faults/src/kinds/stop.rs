@@ -4,60 +4,37 @@ use std::time::Duration;
 
 use plugpull_workloads::FailureClass;
 use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
 
 use super::moments::{self, FirstCrash};
 use super::stall;
-use crate::fault::{Fault, InjectError, Injected, Machine, Need};
+use crate::fault::{Fault, InjectError, Injected, Machine};
 use crate::trigger::Trigger;
 
 /// A pause of the whole process tree.
-pub(super) struct Stop;
+pub(super) const STOP: Fault = Fault {
+    name: "stop",
+    about: "SIGSTOP of the whole process tree for 50 to 400 ms, then SIGCONT",
+    class: FailureClass::Stall,
+    needs: &[],
+    usual_trigger: moments::after_acks,
+    inject: strike,
+};
 
-/// The one instance.
-pub(super) const STOP: Stop = Stop;
-
-impl Fault for Stop {
-    fn name(&self) -> &'static str {
-        "stop"
-    }
-
-    fn about(&self) -> &'static str {
-        "SIGSTOP of the whole process tree for 50 to 400 ms, then SIGCONT"
-    }
-
-    fn class(&self) -> FailureClass {
-        FailureClass::Stall
-    }
-
-    fn needs(&self) -> &'static [Need] {
-        &[]
-    }
-
-    fn usual_trigger(&self, rng: &mut ChaCha8Rng) -> Trigger {
-        moments::after_acks(rng)
-    }
-
-    fn inject(
-        &self,
-        machine: &mut dyn Machine,
-        trigger: &Trigger,
-    ) -> Result<Injected, InjectError> {
-        moments::reach(machine, trigger, FirstCrash::Kill)?;
-        let pause = Duration::from_millis(machine.rng().random_range(50..400));
-        machine.signal(libc::SIGSTOP)?;
-        machine.go_on();
-        let meanwhile = machine.work_until(pause, &|_| false)?;
-        machine.signal(libc::SIGCONT)?;
-        let stays_down = stall::works_again(machine)?;
-        // One answer may have been under way to each client when the signal came.
-        let what = format!(
-            "stopped for {pause:?} at {trigger}; {} transactions were acknowledged meanwhile",
-            meanwhile.ok
-        );
-        Ok(Injected {
-            stays_down,
-            ..Injected::bit(what)
-        })
-    }
+fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, InjectError> {
+    moments::reach(machine, trigger, FirstCrash::Kill)?;
+    let pause = Duration::from_millis(machine.rng().random_range(50..400));
+    machine.signal(libc::SIGSTOP)?;
+    machine.go_on();
+    let meanwhile = machine.work_until(pause, &|_| false)?;
+    machine.signal(libc::SIGCONT)?;
+    let stays_down = stall::works_again(machine)?;
+    // One answer may have been under way to each client when the signal came.
+    let what = format!(
+        "stopped for {pause:?} at {trigger}; {} transactions were acknowledged meanwhile",
+        meanwhile.ok
+    );
+    Ok(Injected {
+        stays_down,
+        ..Injected::bit(what)
+    })
 }

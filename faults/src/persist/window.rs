@@ -53,7 +53,14 @@ impl<'a> Window<'a> {
         let mut blocked_names: HashSet<(Ino, &OsStr)> = HashSet::new();
         let mut next = 0;
         for (index, record) in records.iter().enumerate() {
-            if let Op::Create { ino, node, mode, owner, .. } = &record.op {
+            if let Op::Create {
+                ino,
+                node,
+                mode,
+                owner,
+                ..
+            } = &record.op
+            {
                 durable.raw_node(*ino, node, *mode, *owner, record.path.clone());
             }
             while let Some(step) = plan.steps.get(next).filter(|step| step.record == index) {
@@ -77,13 +84,24 @@ impl<'a> Window<'a> {
                 next += 1;
             }
         }
-        Self { records, plan, model, sector, durable, open }
+        Self {
+            records,
+            plan,
+            model,
+            sector,
+            durable,
+            open,
+        }
     }
 
     /// The pending steps, by index in the plan.
     pub fn pending(&self) -> Vec<usize> {
         let steps = &self.plan.steps;
-        self.open.iter().copied().filter(|s| steps[*s].fate != Fate::Durable).collect()
+        self.open
+            .iter()
+            .copied()
+            .filter(|s| steps[*s].fate != Fate::Durable)
+            .collect()
     }
 
     /// The choices worth trying here, the most telling first: all there, nothing there, the last
@@ -116,7 +134,9 @@ impl<'a> Window<'a> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         for _ in 0..if pending.len() > 2 { subsets } else { 0 } {
             let chance = [0.15, 0.5, 0.85][rng.random_range(0..3)];
-            choices.push(without(&mut pending.iter().copied().filter(|_| rng.random_bool(chance))));
+            choices.push(without(
+                &mut pending.iter().copied().filter(|_| rng.random_bool(chance)),
+            ));
         }
         let mut seen = HashSet::new();
         choices.retain(|choice| seen.insert(choice.clone()));
@@ -131,7 +151,9 @@ impl<'a> Window<'a> {
             let range = data.offset() / self.sector..data.end().div_ceil(self.sector);
             (range.end - range.start > 1).then_some((*s, range))
         });
-        let Some((step, range)) = last else { return Vec::new() };
+        let Some((step, range)) = last else {
+            return Vec::new();
+        };
         let record = self.plan.steps[step].record;
         // What came after the torn write is not there, but for what its own record brought.
         let lost: BTreeSet<usize> = pending
@@ -149,12 +171,20 @@ impl<'a> Window<'a> {
             (0..count).map(|n| n % 2 == 0).collect(),
         ];
         let first_page = range.start / per_page;
-        masks.push(range.clone().map(|at| at / per_page == first_page).collect());
+        masks.push(
+            range
+                .clone()
+                .map(|at| at / per_page == first_page)
+                .collect(),
+        );
         masks.push(range.map(|at| at / per_page != first_page).collect());
         masks.retain(|mask| mask.iter().any(|kept| *kept) && mask.iter().any(|kept| !*kept));
         masks
             .into_iter()
-            .map(|mask| Choice { lost: lost.clone(), torn: BTreeMap::from([(step, mask)]) })
+            .map(|mask| Choice {
+                lost: lost.clone(),
+                torn: BTreeMap::from([(step, mask)]),
+            })
             .collect()
     }
 
@@ -165,10 +195,20 @@ impl<'a> Window<'a> {
         let mut tree = self.durable.clone();
         for &index in &self.open {
             let step = &self.plan.steps[index];
-            apply(&mut tree, &self.records[step.record], step, &keeps[index], self.sector);
+            apply(
+                &mut tree,
+                &self.records[step.record],
+                step,
+                &keeps[index],
+                self.sector,
+            );
         }
         tree.settle();
-        CrashState { tree, lost: missing, pending: self.pending().len() }
+        CrashState {
+            tree,
+            lost: missing,
+            pending: self.pending().len(),
+        }
     }
 
     /// What is really missing under a choice, as a choice: after everything was made legal.
@@ -193,7 +233,10 @@ impl<'a> Window<'a> {
         let steps: &[Step<'_>] = &self.plan.steps;
         let mut keeps = vec![Keep::All; steps.len()];
         for index in &choice.lost {
-            if steps.get(*index).is_some_and(|step| step.fate != Fate::Durable) {
+            if steps
+                .get(*index)
+                .is_some_and(|step| step.fate != Fate::Durable)
+            {
                 keeps[*index] = Keep::None;
             }
         }
@@ -209,7 +252,13 @@ impl<'a> Window<'a> {
                 keeps[*index] = Keep::Sectors(kept.clone());
             }
         }
-        close(&self.plan, self.records, self.model, self.sector, &mut keeps);
+        close(
+            &self.plan,
+            self.records,
+            self.model,
+            self.sector,
+            &mut keeps,
+        );
         let missing = self
             .open
             .iter()

@@ -25,13 +25,18 @@ pub(crate) fn run() -> anyhow::Result<u8> {
             println!("  {fix}");
         }
     }
-    let missing = found.iter().filter(|one| !one.available && !one.enables.is_empty()).count();
+    let missing = found
+        .iter()
+        .filter(|one| !one.available && !one.enables.is_empty())
+        .count();
     println!(
         "\n{}",
         match missing {
             0 => "Every fault can be injected here.".to_string(),
             1 => "One capability is missing; what needs it is reported as not measured.".into(),
-            n => format!("{n} capabilities are missing; what needs them is reported as not measured."),
+            n => format!(
+                "{n} capabilities are missing; what needs them is reported as not measured."
+            ),
         }
     );
     Ok(crate::KEPT)

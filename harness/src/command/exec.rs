@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use nix::unistd::{getegid, geteuid};
 use plugpull_faults::crashfs::{CrashFs, Log};
-use plugpull_faults::sandbox::{
-    Isolation, Program, Sandbox, SandboxOptions, SpawnRequest, Wanted,
-};
+use plugpull_faults::sandbox::{Isolation, Program, Sandbox, SandboxOptions, SpawnRequest, Wanted};
 
 use super::wrong;
 use crate::cli::ExecArgs;
@@ -41,7 +39,10 @@ pub(crate) fn run(args: &ExecArgs) -> anyhow::Result<u8> {
         "tmpfs" => Storage::tmpfs(&sandbox, TMPFS_BYTES)?,
         other => return Err(wrong(format!("--storage {other} must be crashfs or tmpfs"))),
     };
-    let request = SpawnRequest { cpu, ..SpawnRequest::new(Program::Path(program), args.command[1..].iter().cloned()) };
+    let request = SpawnRequest {
+        cpu,
+        ..SpawnRequest::new(Program::Path(program), args.command[1..].iter().cloned())
+    };
     let child = sandbox.spawn(&request).context("starting the command")?;
     let code = loop {
         if let Some(code) = child.wait(Instant::now() + Duration::from_secs(3600))? {
@@ -64,7 +65,10 @@ pub(crate) fn run(args: &ExecArgs) -> anyhow::Result<u8> {
 fn print_log(log: &Log) {
     for record in log.records() {
         let (micros, name) = (record.nanos / 1000, record.op.name());
-        println!("{:>8} {micros:>10} us  {name:<16} {}", record.seq, record.path);
+        println!(
+            "{:>8} {micros:>10} us  {name:<16} {}",
+            record.seq, record.path
+        );
     }
 }
 
@@ -78,7 +82,9 @@ fn find(name: &str) -> anyhow::Result<PathBuf> {
         vec![PathBuf::from(name)]
     } else {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).map(|folder| folder.join(name)).collect()
+        std::env::split_paths(&path)
+            .map(|folder| folder.join(name))
+            .collect()
     };
     candidates
         .into_iter()

@@ -8,9 +8,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use plugpull_faults::sandbox::{Isolation, Sandbox, SandboxOptions};
-use plugpull_reports::{
-    Event, Plan, ReportBuilder, ReportedFinding, TargetInfo, Trial, exit_code,
-};
+use plugpull_reports::{Event, Plan, ReportBuilder, ReportedFinding, TargetInfo, Trial, exit_code};
 use plugpull_targets::{Target, catalog};
 use plugpull_workloads::{Verdict, WorkloadConfig, parse_demand};
 
@@ -30,15 +28,17 @@ use crate::{pin, seed};
 /// Records, tries and reports.
 pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     let settings = settings(&args.settings)?;
-    let target: Arc<dyn Target> =
-        Arc::from(catalog::open(&args.target, &settings).map_err(wrong)?);
+    let target: Arc<dyn Target> = Arc::from(catalog::open(&args.target, &settings).map_err(wrong)?);
     let mut promises = target.promises();
     for word in &args.promises {
         promises.push(parse_demand(word).map_err(wrong)?);
     }
     let rules = chosen_rules(&args.models)?;
     if ![512, 4096].contains(&args.sector) {
-        return Err(wrong(format!("--sector {} must be 512 or 4096", args.sector)));
+        return Err(wrong(format!(
+            "--sector {} must be 512 or 4096",
+            args.sector
+        )));
     }
     let workload = WorkloadConfig {
         clients: args.clients,
@@ -56,7 +56,11 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     let station = |number: usize| -> anyhow::Result<Station> {
         let cpu = (!cpus.is_empty()).then(|| cpus[number % cpus.len()]);
         let host = Arc::new(SandboxHost::new(open_sandbox()?, cpu, false));
-        Ok(Station { host, target: target.clone(), start_limit: limit })
+        Ok(Station {
+            host,
+            target: target.clone(),
+            start_limit: limit,
+        })
     };
     let own = station(0)?;
     anyhow::ensure!(
@@ -69,9 +73,15 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     }
     let stop = stop_on_signal();
     let seed = args.seed.unwrap_or_else(seed::fresh);
-    let storage = StorageRules { model: rules[0].model, sector: args.sector, fuse: true };
-    let trace = record(&own.host, &target, storage, &workload, seed, args.txns, limit)
-        .context("recording the run")?;
+    let storage = StorageRules {
+        model: rules[0].model,
+        sector: args.sector,
+        fuse: true,
+    };
+    let trace = record(
+        &own.host, &target, storage, &workload, seed, args.txns, limit,
+    )
+    .context("recording the run")?;
     let info = TargetInfo {
         name: args.target.clone(),
         version: target.version(),
@@ -118,7 +128,9 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     let mut order = Order::new(&trace.log, &rules, args.sector, seed);
     let (tried, interrupted) =
         exploration.go(&mut order, Stations::start(stations), args.budget, &stop)?;
-    let Exploration { groups, builder, .. } = exploration;
+    let Exploration {
+        groups, builder, ..
+    } = exploration;
     let mut report = builder.finish(began.elapsed(), interrupted);
     report.findings = findings(args, &court, &groups, keep.as_ref(), &info, seed)?;
     let code = exit_code(&report);
@@ -145,10 +157,16 @@ fn chosen_rules(given: &[String]) -> anyhow::Result<Vec<Rules>> {
     given
         .iter()
         .map(|name| {
-            all.iter().copied().find(|one| one.name == name).ok_or_else(|| {
-                let known: Vec<&str> = all.iter().map(|one| one.name).collect();
-                wrong(format!("--model {name} is not known; known are {}", known.join(", ")))
-            })
+            all.iter()
+                .copied()
+                .find(|one| one.name == name)
+                .ok_or_else(|| {
+                    let known: Vec<&str> = all.iter().map(|one| one.name).collect();
+                    wrong(format!(
+                        "--model {name} is not known; known are {}",
+                        known.join(", ")
+                    ))
+                })
         })
         .collect()
 }
@@ -185,7 +203,9 @@ impl Exploration<'_> {
             if stop.load(Ordering::Relaxed) || began.elapsed() >= budget {
                 break true;
             }
-            let Some((case, tree)) = order.next() else { break false };
+            let Some((case, tree)) = order.next() else {
+                break false;
+            };
             if let Some(tree) = tree {
                 stations.give(case.digest, tree);
                 given += 1;
@@ -205,7 +225,10 @@ impl Exploration<'_> {
     }
 
     fn judge_ready(&mut self, waiting: &mut VecDeque<Case>) -> anyhow::Result<()> {
-        while let Some(tried) = waiting.front().and_then(|case| self.answers.get(case.digest)) {
+        while let Some(tried) = waiting
+            .front()
+            .and_then(|case| self.answers.get(case.digest))
+        {
             if let Some(case) = waiting.pop_front() {
                 self.judge(&case, &tried)?;
             }
@@ -236,7 +259,12 @@ impl Exploration<'_> {
             operations: case.point,
             verdict: judgement.verdict,
             why: judgement.why,
-            recovery_us: tried.observed.recovery.iter().map(|t| t.as_micros() as u64).collect(),
+            recovery_us: tried
+                .observed
+                .recovery
+                .iter()
+                .map(|t| t.as_micros() as u64)
+                .collect(),
             took_us: tried.took.as_micros() as u64,
             findings: Vec::new(),
         };
@@ -333,7 +361,11 @@ fn tell_coverage(trace: &Trace, order: &Order<'_>, rules: &[Rules], tried: u64, 
         order.point_count()
     );
     for (one, coverage) in rules.iter().zip(&order.coverage) {
-        let Coverage { points, made, distinct } = coverage;
+        let Coverage {
+            points,
+            made,
+            distinct,
+        } = coverage;
         println!(
             "{:<10} {points} points looked at, {made} states made, {distinct} of them new",
             one.name

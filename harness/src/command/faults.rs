@@ -7,10 +7,12 @@ use plugpull_faults::persist::MODELS;
 pub(crate) fn run() -> anyhow::Result<u8> {
     println!("Faults (--fault NAME, or NAME@TRIGGER):");
     for fault in FAULTS {
-        println!("  {:<20} {}", fault.name(), fault.about());
+        println!("  {:<20} {}", fault.name, fault.about);
     }
     println!();
-    println!("Triggers: op=KIND, path=PATTERN, n=COUNT, p=CHANCE, ack=COUNT, time=DURATION, recovery");
+    println!(
+        "Triggers: op=KIND, path=PATTERN, n=COUNT, p=CHANCE, ack=COUNT, time=DURATION, recovery"
+    );
     println!("  power-loss@op=sync,path=*-wal,n=17   before the 17th sync of a file named *-wal");
     println!("  kill@ack=25                          after the 25th acknowledged transaction");
     println!("  kill-op@op=write,p=0.01              before a write, each with a chance of 1 %");

@@ -18,7 +18,9 @@ use crate::trial::SandboxHost;
 /// Puts the artifact's bytes on a disk, starts the target and says whether the finding stands.
 pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     let artifact = Artifact::read(&args.artifact).map_err(|error| wrong(format!("{error:#}")))?;
-    let tree = artifact.tree().map_err(|error| wrong(format!("{error:#}")))?;
+    let tree = artifact
+        .tree()
+        .map_err(|error| wrong(format!("{error:#}")))?;
     if args.timeline {
         for entry in &artifact.timeline {
             println!(
@@ -38,8 +40,10 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         return Ok(crate::KEPT);
     }
     let target = catalog::open(&artifact.target, &artifact.settings).map_err(wrong)?;
-    let options =
-        SandboxOptions { isolation: Wanted::Only(Isolation::Full), ..SandboxOptions::default() };
+    let options = SandboxOptions {
+        isolation: Wanted::Only(Isolation::Full),
+        ..SandboxOptions::default()
+    };
     let sandbox = Sandbox::open(&options)
         .context("the sandbox could not be made; `plugpull doctor` says what is missing")?;
     anyhow::ensure!(
@@ -47,7 +51,11 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         "replaying needs the crash filesystem, and so FUSE; `plugpull doctor` says what is missing"
     );
     if target.version() != artifact.version {
-        println!("Recorded with {}; here it is {}.", artifact.version, target.version());
+        println!(
+            "Recorded with {}; here it is {}.",
+            artifact.version,
+            target.version()
+        );
     }
     let station = Station {
         host: Arc::new(SandboxHost::new(sandbox, pin::choose(), false)),
@@ -64,11 +72,18 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         None,
     );
     println!("Recorded: {}", artifact.finding.sentence);
-    let same = judgement.findings.iter().find(|found| found.kind == artifact.finding.kind);
+    let same = judgement
+        .findings
+        .iter()
+        .find(|found| found.kind == artifact.finding.kind);
     match (same, judgement.findings.first()) {
         (Some(found), _) => println!("It still stands: {}", found.sentence),
         (None, Some(other)) => println!("It shows otherwise now: {}", other.sentence),
         (None, None) => println!("It no longer stands: every promise was kept here."),
     }
-    Ok(if judgement.findings.is_empty() { crate::KEPT } else { 1 })
+    Ok(if judgement.findings.is_empty() {
+        crate::KEPT
+    } else {
+        1
+    })
 }

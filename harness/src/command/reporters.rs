@@ -18,7 +18,10 @@ impl Reporters {
         if let Some(path) = json {
             all.push(Box::new(JsonReporter::new(path.to_path_buf())));
         }
-        Self { all, failures: Vec::new() }
+        Self {
+            all,
+            failures: Vec::new(),
+        }
     }
 
     /// Tells all of them.
@@ -38,7 +41,10 @@ impl Reporters {
         self.tell(&Event::RunFinished(Box::new(report)));
         match self.failures.is_empty() {
             true => Ok(()),
-            false => anyhow::bail!("the report could not be written: {}", self.failures.join("; ")),
+            false => anyhow::bail!(
+                "the report could not be written: {}",
+                self.failures.join("; ")
+            ),
         }
     }
 }

@@ -12,13 +12,9 @@ use plugpull_faults::kinds::{FAULTS, fault};
 use plugpull_faults::persist;
 use plugpull_faults::sandbox::{Isolation, Sandbox, SandboxOptions};
 use plugpull_faults::trigger::{Trigger, When};
-use plugpull_reports::{
-    Event, Plan, ReportBuilder, TargetInfo, exit_code,
-};
+use plugpull_reports::{Event, Plan, ReportBuilder, TargetInfo, exit_code};
 use plugpull_targets::catalog;
-use plugpull_workloads::{
-    Distribution, Guarantee, Promise, WorkloadConfig, parse_demand,
-};
+use plugpull_workloads::{Distribution, Guarantee, Promise, WorkloadConfig, parse_demand};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -27,8 +23,8 @@ use super::reporters::Reporters;
 use super::{settings, wrong};
 use crate::cli::RunArgs;
 use crate::keep::Keep;
-use crate::trial::{self, Order, SandboxHost, Setup, StorageRules};
 use crate::schedule::{Schedule, Until};
+use crate::trial::{self, Order, SandboxHost, Setup, StorageRules};
 use crate::{pin, seed};
 
 /// How long a start may take before it counts as hung, when the user names no bound.
@@ -40,7 +36,7 @@ const LEAST_START_LIMIT: Duration = Duration::from_secs(2);
 struct Wanted {
     setup: Setup,
     info: TargetInfo,
-    faults: Vec<(&'static dyn Fault, Option<Trigger>)>,
+    faults: Vec<(&'static Fault, Option<Trigger>)>,
     unavailable: Vec<(String, String)>,
     seed: u64,
     keep: Option<Keep>,
@@ -61,7 +57,11 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
         plugpull: env!("CARGO_PKG_VERSION").to_string(),
         target: wanted.info.clone(),
         seed: wanted.seed,
-        faults: wanted.faults.iter().map(|(fault, _)| fault.name().to_string()).collect(),
+        faults: wanted
+            .faults
+            .iter()
+            .map(|(fault, _)| fault.name.to_string())
+            .collect(),
         unavailable: wanted.unavailable.clone(),
         recovery_bound: wanted.setup.recovery_bound,
     };
@@ -111,12 +111,17 @@ fn trials(
             number,
             fault: *fault,
             trigger: trigger.clone(),
-            seed: args.trial_seed.unwrap_or_else(|| seed::of_trial(wanted.seed, number)),
+            seed: args
+                .trial_seed
+                .unwrap_or_else(|| seed::of_trial(wanted.seed, number)),
         };
-        tell(&Event::TrialStarted { number, fault: fault.name().to_string() });
+        tell(&Event::TrialStarted {
+            number,
+            fault: fault.name.to_string(),
+        });
         let mut done = trial::run(&wanted.setup, &order);
         if let (Some(keep), Some(disk)) = (&wanted.keep, &done.disk) {
-            let name = format!("trial-{number}-{}", fault.name());
+            let name = format!("trial-{number}-{}", fault.name);
             if let Err(error) = keep.disk(&name, disk) {
                 done.trial.why = format!("the crashed folder could not be kept: {error}");
             }
@@ -132,7 +137,10 @@ fn trials(
 
 /// The command that makes a trial again.
 fn repeat(wanted: &Wanted, spec: &str, seed: u64) -> String {
-    format!("plugpull run {}{} --fault '{spec}' --trial-seed {seed}", wanted.info.name, wanted.again)
+    format!(
+        "plugpull run {}{} --fault '{spec}' --trial-seed {seed}",
+        wanted.info.name, wanted.again
+    )
 }
 
 fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
@@ -144,15 +152,24 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
     }
     let model = persist::model(&args.model).ok_or_else(|| {
         let known: Vec<&str> = persist::MODELS.iter().map(|model| model.name()).collect();
-        wrong(format!("--model {} is not known; known are {}", args.model, known.join(", ")))
+        wrong(format!(
+            "--model {} is not known; known are {}",
+            args.model,
+            known.join(", ")
+        ))
     })?;
     if ![512, 4096].contains(&args.sector) {
-        return Err(wrong(format!("--sector {} must be 512 or 4096", args.sector)));
+        return Err(wrong(format!(
+            "--sector {} must be 512 or 4096",
+            args.sector
+        )));
     }
     let workload = workload(args, &promises)?;
     let faults = chosen_faults(&args.faults)?;
     if args.trial_seed.is_some() && args.faults.len() != 1 {
-        return Err(wrong("--trial-seed repeats one trial, so it wants exactly one --fault"));
+        return Err(wrong(
+            "--trial-seed repeats one trial, so it wants exactly one --fault",
+        ));
     }
     let keep = args.keep.as_deref().map(Keep::open).transpose()?;
     if let Some(json) = &args.json {
@@ -177,7 +194,11 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
         target: Arc::from(target),
         promises,
         workload,
-        rules: StorageRules { model, sector: args.sector, fuse },
+        rules: StorageRules {
+            model,
+            sector: args.sector,
+            fuse,
+        },
         recovery_bound: args.recovery_bound,
         start_limit,
     };
@@ -204,10 +225,12 @@ pub(super) fn start_limit(wanted: Option<Duration>, promised: Option<Duration>) 
 
 /// The bound on recovery that the target itself promises.
 pub(super) fn promised_bound(promises: &[Promise]) -> Option<Duration> {
-    let bounds = promises.iter().filter_map(|promise| match promise.guarantee {
-        Guarantee::RecoversWithinMs(ms) => Some(Duration::from_millis(ms)),
-        _ => None,
-    });
+    let bounds = promises
+        .iter()
+        .filter_map(|promise| match promise.guarantee {
+            Guarantee::RecoversWithinMs(ms) => Some(Duration::from_millis(ms)),
+            _ => None,
+        });
     bounds.max()
 }
 
@@ -234,7 +257,7 @@ fn workload(args: &RunArgs, promises: &[Promise]) -> anyhow::Result<WorkloadConf
     Ok(config)
 }
 
-type Chosen = Vec<(&'static dyn Fault, Option<Trigger>)>;
+type Chosen = Vec<(&'static Fault, Option<Trigger>)>;
 
 fn chosen_faults(given: &[String]) -> anyhow::Result<Chosen> {
     if given.is_empty() {
@@ -248,13 +271,16 @@ fn chosen_faults(given: &[String]) -> anyhow::Result<Chosen> {
                 None => (text.as_str(), None),
             };
             let found = fault(name).ok_or_else(|| {
-                let known: Vec<&str> = FAULTS.iter().map(|fault| fault.name()).collect();
-                wrong(format!("there is no fault '{name}'; there are {}", known.join(", ")))
+                let known: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
+                wrong(format!(
+                    "there is no fault '{name}'; there are {}",
+                    known.join(", ")
+                ))
             })?;
             let trigger = trigger
                 .map(|text| {
                     // Where the text names no moment, the usual one of a fixed seed stands in.
-                    let usual = found.usual_trigger(&mut ChaCha8Rng::seed_from_u64(0));
+                    let usual = (found.usual_trigger)(&mut ChaCha8Rng::seed_from_u64(0));
                     let usual = match usual.when {
                         When::Ack(_) if text.contains("recovery") => {
                             Trigger::parse("n=1,recovery", &usual).map_err(wrong)?
@@ -282,7 +308,7 @@ fn available(
     let kept = faults
         .into_iter()
         .filter(|(fault, trigger)| {
-            let mut needs = fault.needs().to_vec();
+            let mut needs = fault.needs.to_vec();
             if trigger.as_ref().is_some_and(Trigger::at_operation) {
                 needs.push(Need::CrashFs);
             }
@@ -290,14 +316,16 @@ fn available(
                 format!("needs {what}, which this machine does not give; see `plugpull doctor`")
             };
             let why = needs.iter().find_map(|need| match need {
-                Need::CrashFs if unwanted => Some("needs FUSE, which --no-fuse does without".into()),
+                Need::CrashFs if unwanted => {
+                    Some("needs FUSE, which --no-fuse does without".into())
+                }
                 Need::CrashFs if !fuse => Some(lacking("FUSE")),
                 Need::LimitedStorage if !limited => Some(lacking("FUSE or mounts of its own")),
                 Need::MemoryCgroup if !cgroup => Some(lacking("a cgroup with a memory limit")),
                 _ => None,
             });
             if let Some(why) = &why {
-                unavailable.push((fault.name().to_string(), why.clone()));
+                unavailable.push((fault.name.to_string(), why.clone()));
             }
             why.is_none()
         })
@@ -314,8 +342,16 @@ pub(super) fn mounts_fuse(sandbox: &Sandbox) -> bool {
 fn can_start(wanted: &Wanted) -> anyhow::Result<()> {
     trial::try_start(&wanted.setup).map_err(|why| {
         // What it said may have many lines; an error of ours has one.
-        let why: Vec<&str> = why.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        wrong(format!("the target '{}' cannot be started: {}", wanted.info.name, why.join("; ")))
+        let why: Vec<&str> = why
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect();
+        wrong(format!(
+            "the target '{}' cannot be started: {}",
+            wanted.info.name,
+            why.join("; ")
+        ))
     })
 }
 
@@ -333,7 +369,10 @@ pub(super) fn writable(path: &Path) -> anyhow::Result<()> {
     } else {
         return Ok(());
     };
-    Err(wrong(format!("the report cannot be written to {}: {why}", path.display())))
+    Err(wrong(format!(
+        "the report cannot be written to {}: {why}",
+        path.display()
+    )))
 }
 
 fn options_again(args: &RunArgs) -> String {

@@ -17,7 +17,10 @@ pub(crate) fn run(args: &TargetsArgs) -> anyhow::Result<u8> {
     let settings = settings(&args.settings)?;
     let target = catalog::open(name, &settings).map_err(wrong)?;
     println!("{}\n", target.version());
-    if let Some(listed) = catalog::all().into_iter().find(|listed| listed.name == name) {
+    if let Some(listed) = catalog::all()
+        .into_iter()
+        .find(|listed| listed.name == name)
+    {
         println!("Settings (--set NAME=VALUE):");
         for one in listed.settings {
             println!("  {:<18} {} (default {})", one.name, one.about, one.default);
@@ -32,8 +35,11 @@ pub(crate) fn run(args: &TargetsArgs) -> anyhow::Result<u8> {
     }
     println!("\nPromises with these settings:");
     for promise in target.promises() {
-        let classes: Vec<&str> =
-            promise.classes.iter().map(|class| plugpull_reports::class_words(*class)).collect();
+        let classes: Vec<&str> = promise
+            .classes
+            .iter()
+            .map(|class| plugpull_reports::class_words(*class))
+            .collect();
         println!(
             "  {} after {}\n      \"{}\"\n      {}",
             plugpull_reports::guarantee_words(promise.guarantee),

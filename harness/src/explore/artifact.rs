@@ -145,7 +145,8 @@ impl Artifact {
         serde_json::to_writer(&mut file, self)?;
         file.write_all(b"\n")?;
         file.as_file().sync_all()?;
-        file.persist(path).with_context(|| format!("writing {}", path.display()))?;
+        file.persist(path)
+            .with_context(|| format!("writing {}", path.display()))?;
         Ok(())
     }
 
@@ -167,7 +168,11 @@ impl Artifact {
 
     /// The disk as it was, byte for byte.
     pub(crate) fn tree(&self) -> anyhow::Result<Tree> {
-        let caller = Caller { uid: 0, gid: 0, now: 0 };
+        let caller = Caller {
+            uid: 0,
+            gid: 0,
+            now: 0,
+        };
         let mut tree = Tree::new(0, 0, 0);
         for saved in &self.disk {
             let path = OsString::from_vec(STANDARD.decode(&saved.path)?);
@@ -178,7 +183,11 @@ impl Artifact {
                 parent = tree.lookup(parent, part)?;
             }
             if let Some(content) = &saved.content {
-                let owner = Caller { uid: saved.uid, gid: saved.gid, ..caller };
+                let owner = Caller {
+                    uid: saved.uid,
+                    gid: saved.gid,
+                    ..caller
+                };
                 let new = match content {
                     SavedContent::Folder => NewNode::Dir,
                     SavedContent::File(..) => NewNode::File,
@@ -190,7 +199,10 @@ impl Artifact {
                 let shown = path.to_string_lossy();
                 tree.raw_node(saved.ino, &new, saved.mode, owner, shown.as_ref().into());
                 if let SavedContent::File(size, runs) = content {
-                    ensure!(*size <= FILE_LIMIT, "{shown} is damaged: a size of {size} bytes");
+                    ensure!(
+                        *size <= FILE_LIMIT,
+                        "{shown} is damaged: a size of {size} bytes"
+                    );
                     for (offset, data) in runs {
                         let mut bytes = Vec::new();
                         ZlibDecoder::new(STANDARD.decode(data)?.as_slice())
@@ -204,7 +216,10 @@ impl Artifact {
         }
         tree.settle();
         let digest = format!("{:032x}", tree.digest());
-        ensure!(digest == self.digest, "the artifact is damaged: its disk is not the one saved");
+        ensure!(
+            digest == self.digest,
+            "the artifact is damaged: its disk is not the one saved"
+        );
         Ok(tree)
     }
 }

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use plugpull_faults::crashfs::{Log, Op, Tree};
 use plugpull_faults::persist::{Choice, Lost, Window};
-use rand::seq::SliceRandom;
 use rand::SeedableRng;
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::Rules;

@@ -58,7 +58,11 @@ impl Groups {
     pub(crate) fn add(&mut self, small: Small, court: &Court<'_>) {
         let kind = small.finding.kind;
         let cause = signs(&small.lost, small.point, court);
-        match self.all.iter_mut().find(|group| group.kind == kind && group.cause == cause) {
+        match self
+            .all
+            .iter_mut()
+            .find(|group| group.kind == kind && group.cause == cause)
+        {
             Some(group) => {
                 group.count += 1;
                 let size = |small: &Small| (small.lost.len(), small.point);
@@ -66,7 +70,12 @@ impl Groups {
                     group.small = small;
                 }
             }
-            None => self.all.push(Group { kind, cause, small, count: 1 }),
+            None => self.all.push(Group {
+                kind,
+                cause,
+                small,
+                count: 1,
+            }),
         }
     }
 }
@@ -84,8 +93,11 @@ fn signs(lost: &[Lost], point: u64, court: &Court<'_>) -> BTreeSet<String> {
     }
     lost.iter()
         .map(|one| {
-            let what: String =
-                one.what.chars().take_while(|c| !c.is_ascii_digit() && *c != '(').collect();
+            let what: String = one
+                .what
+                .chars()
+                .take_while(|c| !c.is_ascii_digit() && *c != '(')
+                .collect();
             format!("{} {}", pattern(what.trim_end()), pattern(&one.path))
         })
         .collect()
@@ -110,7 +122,12 @@ pub(crate) fn sentence(small: &Small, court: &Court<'_>) -> String {
     if small.lost.is_empty() {
         let records = court.trace.log.records();
         let place = match records.get(small.point as usize) {
-            Some(next) => format!("before operation {} ({} {})", next.seq, next.op.name(), next.path),
+            Some(next) => format!(
+                "before operation {} ({} {})",
+                next.seq,
+                next.op.name(),
+                next.path
+            ),
             None => "after the last operation".into(),
         };
         return format!("{said}; nothing was lost: the process merely died {place}");
@@ -144,7 +161,12 @@ pub(crate) fn timeline(small: &Small, court: &Court<'_>) -> Vec<TimelineEntry> {
     const SHOWN: usize = 60;
     let records = court.trace.log.records();
     let end = (small.point as usize).min(records.len());
-    let first_lost = small.lost.iter().map(|lost| lost.seq as usize).min().unwrap_or(end);
+    let first_lost = small
+        .lost
+        .iter()
+        .map(|lost| lost.seq as usize)
+        .min()
+        .unwrap_or(end);
     let from = end.saturating_sub(SHOWN).min(first_lost.saturating_sub(4));
     records[from..end]
         .iter()

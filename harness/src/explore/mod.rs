@@ -30,17 +30,28 @@ pub(crate) struct Rules {
 
 impl Rules {
     /// `kill`: the process dies, and the disk has every operation up to that moment.
-    pub(crate) const KILL: Rules = Rules { name: "kill", model: MODELS[0], power: false };
+    pub(crate) const KILL: Rules = Rules {
+        name: "kill",
+        model: MODELS[0],
+        power: false,
+    };
 
     /// Every model: `kill`, then the persistence models.
     pub(crate) fn all() -> Vec<Rules> {
-        let power =
-            MODELS.into_iter().map(|model| Rules { name: model.name(), model, power: true });
+        let power = MODELS.into_iter().map(|model| Rules {
+            name: model.name(),
+            model,
+            power: true,
+        });
         std::iter::once(Self::KILL).chain(power).collect()
     }
 
     /// The class of failure whose promises are owed.
     pub(crate) fn class(self) -> FailureClass {
-        if self.power { FailureClass::PowerLoss } else { FailureClass::ProcessCrash }
+        if self.power {
+            FailureClass::PowerLoss
+        } else {
+            FailureClass::ProcessCrash
+        }
     }
 }

@@ -72,11 +72,20 @@ pub(crate) fn record(
         let tally = bench.work_until(WORKLOAD_LIMIT, &|tally| tally.ok >= acks)?;
         anyhow::ensure!(tally.ok > 0, "the target acknowledged nothing");
         bench.kill()?;
-        let fs = bench.fs().ok_or_else(|| anyhow::anyhow!("exploring needs the crash filesystem"))?;
+        let fs = bench
+            .fs()
+            .ok_or_else(|| anyhow::anyhow!("exploring needs the crash filesystem"))?;
         let history = bench.recorder.history();
-        let acked =
-            history.entries.iter().filter(|e| matches!(e.done, Some((_, Outcome::Ok)))).count();
-        Ok(Trace { log: fs.take_log(), history, acked })
+        let acked = history
+            .entries
+            .iter()
+            .filter(|e| matches!(e.done, Some((_, Outcome::Ok))))
+            .count();
+        Ok(Trace {
+            log: fs.take_log(),
+            history,
+            acked,
+        })
     })();
     bench.tear_down()?;
     result

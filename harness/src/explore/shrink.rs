@@ -38,7 +38,12 @@ impl Court<'_> {
     }
 
     fn window(&self, rules: usize, point: u64) -> Window<'_> {
-        Window::new(self.log(), point as usize, self.rules[rules].model, self.sector)
+        Window::new(
+            self.log(),
+            point as usize,
+            self.rules[rules].model,
+            self.sector,
+        )
     }
 
     /// The names of the models under which this choice is legal at this point.
@@ -80,7 +85,10 @@ impl Shrink<'_> {
     /// The smallest state found that shows a finding of this kind; none when the case itself does
     /// not show it again.
     pub(crate) fn case(&mut self, case: &Case, kind: FindingKind) -> anyhow::Result<Option<Small>> {
-        let settled = self.court.window(case.rules, case.point).settled(&case.choice);
+        let settled = self
+            .court
+            .window(case.rules, case.point)
+            .settled(&case.choice);
         let Some(mut best) = self.fails(case.rules, case.point, &settled, kind)? else {
             return Ok(None);
         };
@@ -162,7 +170,10 @@ impl Shrink<'_> {
             }
         };
         let judgement = self.court.judge(rules, point, &tried);
-        let finding = judgement.findings.into_iter().find(|finding| finding.kind == kind);
+        let finding = judgement
+            .findings
+            .into_iter()
+            .find(|finding| finding.kind == kind);
         Ok(finding.map(|finding| Small {
             rules,
             point,

@@ -39,7 +39,11 @@ impl Station {
         let mut observed = Observed::default();
         self.look(&mut observed);
         sandbox.kill_all()?;
-        let mut output = self.host.take_last().map(|child| child.output()).unwrap_or_default();
+        let mut output = self
+            .host
+            .take_last()
+            .map(|child| child.output())
+            .unwrap_or_default();
         if again && matches!(observed.state, Some(Ok(_))) {
             let mut second = Observed::default();
             self.look(&mut second);
@@ -55,7 +59,11 @@ impl Station {
         }
         fs.cut();
         storage.unmount(sandbox)?;
-        Ok(Tried { observed, output, took: began.elapsed() })
+        Ok(Tried {
+            observed,
+            output,
+            took: began.elapsed(),
+        })
     }
 
     fn look(&self, observed: &mut Observed) {
@@ -100,7 +108,11 @@ impl Stations {
                 })
             })
             .collect();
-        Self { jobs: Some(jobs), results, threads }
+        Self {
+            jobs: Some(jobs),
+            results,
+            threads,
+        }
     }
 
     /// Hands a state over; waits while all stations are busy and have one waiting.

@@ -26,10 +26,15 @@ fn run(sandbox: &Sandbox, what: String) -> Result<(), InjectError> {
     let path = sandbox.data_dir().join(NAME).display().to_string();
     let request = SpawnRequest::new(Program::Myself, [FILL.to_string(), path, what]);
     let failed = |why: String| InjectError::Io(io::Error::other(why));
-    let child = sandbox.spawn(&request).map_err(|error| failed(error.to_string()))?;
+    let child = sandbox
+        .spawn(&request)
+        .map_err(|error| failed(error.to_string()))?;
     match child.wait(Instant::now() + Duration::from_secs(20))? {
         Some(0) => Ok(()),
-        _ => Err(failed(format!("filling the data folder: {}", child.output()))),
+        _ => Err(failed(format!(
+            "filling the data folder: {}",
+            child.output()
+        ))),
     }
 }
 

@@ -20,8 +20,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::clients::Gang;
-use super::restart::{Up, bring_up};
 use super::host::SandboxHost;
+use super::restart::{Up, bring_up};
 use super::storage::Storage;
 
 /// How long the moment of a fault is waited for.
@@ -54,7 +54,10 @@ impl Clock for TraceClock {
         match fs {
             Some(fs) => {
                 let mark = fs.mark(txn);
-                Stamp { seq: mark.seq, nanos: mark.nanos }
+                Stamp {
+                    seq: mark.seq,
+                    nanos: mark.nanos,
+                }
             }
             None => self.now(),
         }
@@ -84,7 +87,8 @@ pub(super) struct PowerCut {
 impl PowerCut {
     /// What was un-synced of the operations before `seq`.
     pub(super) fn unsynced(&self, before: u64) -> Vec<Unsynced> {
-        self.fs.inspect(|_, log| persist::unsynced(log.records(), self.model, before))
+        self.fs
+            .inspect(|_, log| persist::unsynced(log.records(), self.model, before))
     }
 }
 
@@ -132,8 +136,10 @@ impl<'a> Bench<'a> {
         } else {
             Storage::tmpfs(sandbox, PLAIN_BYTES)?
         };
-        let clock =
-            Arc::new(TraceClock { began: Instant::now(), fs: Mutex::new(storage.fs()) });
+        let clock = Arc::new(TraceClock {
+            began: Instant::now(),
+            fs: Mutex::new(storage.fs()),
+        });
         let generators = (0..workload.clients)
             .map(|client| Ok((client, Generator::new(workload, seed, client)?)))
             .collect::<anyhow::Result<_>>()?;
@@ -168,7 +174,10 @@ impl<'a> Bench<'a> {
     /// Sets the clients going on the running target.
     pub(crate) fn work(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + self.start_limit;
-        let running = self.running.as_ref().ok_or_else(|| anyhow::anyhow!("no target runs"))?;
+        let running = self
+            .running
+            .as_ref()
+            .ok_or_else(|| anyhow::anyhow!("no target runs"))?;
         let mut clients = Vec::new();
         for (number, generator) in std::mem::take(&mut self.generators) {
             clients.push((number, running.connect(deadline)?, generator));
@@ -214,13 +223,23 @@ impl<'a> Bench<'a> {
         let alive = self.host.alive();
         if let (Some(gang), Some(running)) = (&self.gang, &self.running) {
             let deadline = Instant::now() + Duration::from_secs(1);
-            gang.reconnect(|| if alive { running.connect(deadline).ok() } else { None });
+            gang.reconnect(|| {
+                if alive {
+                    running.connect(deadline).ok()
+                } else {
+                    None
+                }
+            });
         }
         alive
     }
 
     fn gone(&self) -> InjectError {
-        let said = self.host.last().map(|child| child.output()).unwrap_or_default();
+        let said = self
+            .host
+            .last()
+            .map(|child| child.output())
+            .unwrap_or_default();
         InjectError::TargetGone(said.trim().to_string())
     }
 
@@ -230,7 +249,10 @@ impl<'a> Bench<'a> {
         give_up: impl Fn(&Self) -> bool,
     ) -> Result<(), InjectError> {
         let deadline = Instant::now() + MOMENT_LIMIT;
-        let acked = self.gang.as_ref().map_or(0, |gang| gang.progress.tally().ok);
+        let acked = self
+            .gang
+            .as_ref()
+            .map_or(0, |gang| gang.progress.tally().ok);
         loop {
             match told.recv_timeout(LOOK) {
                 Ok(_) => return Ok(()),
@@ -240,9 +262,10 @@ impl<'a> Bench<'a> {
                 }
             }
             let alive = self.tend();
-            let idle = self.gang.as_ref().is_some_and(|gang| {
-                gang.progress.tally().ok >= acked + MOMENT_ACKS
-            });
+            let idle = self
+                .gang
+                .as_ref()
+                .is_some_and(|gang| gang.progress.tally().ok >= acked + MOMENT_ACKS);
             let over = idle || Instant::now() >= deadline;
             if !alive || over || give_up(self) {
                 // It may have come in this very moment.
@@ -271,7 +294,9 @@ impl<'a> Bench<'a> {
             .ok_or_else(|| InjectError::NeverReached("there is no crash filesystem".into()))?;
         let (matcher, skip) = match when {
             When::Op { matcher, nth } => (matcher.clone(), nth - 1),
-            When::Chance { matcher, chance } => (matcher.clone(), geometric(*chance, &mut self.rng)),
+            When::Chance { matcher, chance } => {
+                (matcher.clone(), geometric(*chance, &mut self.rng))
+            }
             When::Ack(_) | When::Time(_) => (Matcher::default(), 0),
         };
         Ok(fs.watch(matcher, skip))
@@ -311,7 +336,10 @@ impl Machine for Bench<'_> {
                 self.await_watch(&told, |_| false)
             }
             When::Ack(count) => {
-                let before = self.gang.as_ref().map_or(0, |gang| gang.progress.tally().ok);
+                let before = self
+                    .gang
+                    .as_ref()
+                    .map_or(0, |gang| gang.progress.tally().ok);
                 let more = count.saturating_sub(before);
                 let tally = self.work_until(MOMENT_LIMIT, &|tally| tally.ok >= more)?;
                 if tally.ok >= more {
@@ -327,7 +355,11 @@ impl Machine for Bench<'_> {
             }
             When::Time(time) => {
                 self.work_until(*time, &|_| false)?;
-                if self.host.alive() { Ok(()) } else { Err(self.gone()) }
+                if self.host.alive() {
+                    Ok(())
+                } else {
+                    Err(self.gone())
+                }
             }
         }
     }
@@ -354,9 +386,9 @@ impl Machine for Bench<'_> {
                 std::thread::sleep(time);
                 Ok(())
             }
-            (None, _) => {
-                Err(InjectError::NeverReached("nothing is acknowledged during recovery".into()))
-            }
+            (None, _) => Err(InjectError::NeverReached(
+                "nothing is acknowledged during recovery".into(),
+            )),
         }
     }
 
@@ -400,7 +432,10 @@ impl Machine for Bench<'_> {
         };
         let began = fs.inspect(|_, log| log.began());
         let left = CrashFs::new(state.tree, began, cut, self.rng.random());
-        self.last_cut = Some(PowerCut { fs, model: self.rules.model });
+        self.last_cut = Some(PowerCut {
+            fs,
+            model: self.rules.model,
+        });
         self.storage
             .remount(&self.host.sandbox, left.clone(), self.host.cpu)
             .map_err(storage_error)?;
@@ -409,9 +444,13 @@ impl Machine for Bench<'_> {
     }
 
     fn remount(&mut self) -> Result<(), InjectError> {
-        let Some(fs) = self.storage.fs() else { return Ok(()) };
+        let Some(fs) = self.storage.fs() else {
+            return Ok(());
+        };
         // The kernel does not say goodbye to each inode when it unmounts.
-        self.storage.unmount(&self.host.sandbox).map_err(storage_error)?;
+        self.storage
+            .unmount(&self.host.sandbox)
+            .map_err(storage_error)?;
         fs.damage(|tree, _| tree.settle());
         self.storage
             .remount(&self.host.sandbox, fs, self.host.cpu)
@@ -474,7 +513,9 @@ impl Machine for Bench<'_> {
         limit: Duration,
         done: &dyn Fn(&Tally) -> bool,
     ) -> Result<Tally, InjectError> {
-        let Some(gang) = &self.gang else { return Ok(Tally::default()) };
+        let Some(gang) = &self.gang else {
+            return Ok(Tally::default());
+        };
         let progress = gang.progress.clone();
         let before = progress.tally();
         let deadline = Instant::now() + limit;
@@ -498,7 +539,11 @@ impl Bench<'_> {
     /// The outcome that counts as an ack.
     pub(super) fn acked(&self) -> usize {
         let history = self.recorder.history();
-        history.entries.iter().filter(|e| matches!(e.done, Some((_, Outcome::Ok)))).count()
+        history
+            .entries
+            .iter()
+            .filter(|e| matches!(e.done, Some((_, Outcome::Ok))))
+            .count()
     }
 
     /// Leaves the machine clean for the next trial.
@@ -514,15 +559,16 @@ impl Bench<'_> {
 
     /// A copy of what lies on the disk now, to start from again; none without a crash filesystem.
     pub(super) fn snapshot(&self) -> Option<Tree> {
-        self.storage.fs().map(|fs| fs.inspect(|tree, _| tree.clone()))
+        self.storage
+            .fs()
+            .map(|fs| fs.inspect(|tree, _| tree.clone()))
     }
 
     /// Puts a copy on the disk again. Every process must be dead.
-    pub(super) fn restore(
-        &mut self,
-        mut tree: Tree,
-    ) -> Result<(), InjectError> {
-        let Some(fs) = self.storage.fs() else { return Ok(()) };
+    pub(super) fn restore(&mut self, mut tree: Tree) -> Result<(), InjectError> {
+        let Some(fs) = self.storage.fs() else {
+            return Ok(());
+        };
         let (seq, _) = fs.now();
         let began = fs.inspect(|_, log| log.began());
         tree.settle();

@@ -81,7 +81,12 @@ impl Gang {
                 std::thread::spawn(move || worker.run(connection, generator))
             })
             .collect();
-        Self { stop, wishes, threads, progress }
+        Self {
+            stop,
+            wishes,
+            threads,
+            progress,
+        }
     }
 
     /// Serves clients that lost their connection; `connect` makes a new one.
@@ -100,7 +105,9 @@ impl Gang {
     /// way end by themselves when the target is dead, else after their answer.
     pub(super) fn stop(self) -> BTreeMap<u32, Generator> {
         self.stop.store(true, Ordering::Relaxed);
-        let Self { wishes, threads, .. } = self;
+        let Self {
+            wishes, threads, ..
+        } = self;
         drop(wishes);
         threads
             .into_iter()

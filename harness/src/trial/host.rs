@@ -26,7 +26,13 @@ pub(crate) struct SandboxHost {
 
 impl SandboxHost {
     pub(crate) fn new(sandbox: Sandbox, cpu: Option<usize>, cgroup: bool) -> Self {
-        Self { sandbox, cpu, cgroup, last: Mutex::new(None), spawned: Condvar::new() }
+        Self {
+            sandbox,
+            cpu,
+            cgroup,
+            last: Mutex::new(None),
+            spawned: Condvar::new(),
+        }
     }
 
     /// The process that was started last.
@@ -52,7 +58,8 @@ impl SandboxHost {
 
     /// True while the process that was started last lives.
     pub(crate) fn alive(&self) -> bool {
-        self.last().is_some_and(|child| matches!(child.wait(Instant::now()), Ok(None)))
+        self.last()
+            .is_some_and(|child| matches!(child.wait(Instant::now()), Ok(None)))
     }
 }
 

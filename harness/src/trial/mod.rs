@@ -59,7 +59,7 @@ pub(crate) struct Setup {
 /// One trial to make.
 pub(crate) struct Order {
     pub(crate) number: u64,
-    pub(crate) fault: &'static dyn Fault,
+    pub(crate) fault: &'static Fault,
     /// The user's trigger; a seeded one when none.
     pub(crate) trigger: Option<Trigger>,
     pub(crate) seed: u64,
@@ -75,14 +75,16 @@ pub(crate) struct Done {
 pub(crate) fn run(setup: &Setup, order: &Order) -> Done {
     let began = Instant::now();
     let mut rng = ChaCha8Rng::seed_from_u64(order.seed);
-    let trigger =
-        order.trigger.clone().unwrap_or_else(|| usual(order.fault, setup.rules.fuse, &mut rng));
+    let trigger = order
+        .trigger
+        .clone()
+        .unwrap_or_else(|| usual(order.fault, setup.rules.fuse, &mut rng));
     let mut trial = Trial {
         number: order.number,
-        fault: order.fault.name().to_string(),
-        spec: format!("{}@{trigger}", order.fault.name()),
+        fault: order.fault.name.to_string(),
+        spec: format!("{}@{trigger}", order.fault.name),
         seed: order.seed,
-        class: order.fault.class(),
+        class: order.fault.class,
         bit: false,
         what: String::new(),
         acked: 0,
@@ -104,8 +106,13 @@ pub(crate) fn run(setup: &Setup, order: &Order) -> Done {
         setup.start_limit,
     ) {
         Ok(mut bench) => {
-            let result = Story { setup, order, trial: &mut trial, disk: &mut disk }
-                .tell(&mut bench, &trigger);
+            let result = Story {
+                setup,
+                order,
+                trial: &mut trial,
+                disk: &mut disk,
+            }
+            .tell(&mut bench, &trigger);
             trial.operations = bench.operations();
             if let Err(error) = result {
                 trial.verdict = Verdict::HarnessError;
@@ -123,13 +130,13 @@ pub(crate) fn run(setup: &Setup, order: &Order) -> Done {
 }
 
 /// A moment that a fault chooses: without FUSE one that is no storage operation, where it has such.
-fn usual(fault: &dyn Fault, fuse: bool, rng: &mut ChaCha8Rng) -> Trigger {
-    let mut trigger = fault.usual_trigger(rng);
+fn usual(fault: &Fault, fuse: bool, rng: &mut ChaCha8Rng) -> Trigger {
+    let mut trigger = (fault.usual_trigger)(rng);
     for _ in 0..OTHER_MOMENTS {
         if fuse || !trigger.at_operation() {
             break;
         }
-        trigger = fault.usual_trigger(rng);
+        trigger = (fault.usual_trigger)(rng);
     }
     trigger
 }
@@ -138,9 +145,16 @@ fn usual(fault: &dyn Fault, fuse: bool, rng: &mut ChaCha8Rng) -> Trigger {
 pub(crate) fn try_start(setup: &Setup) -> Result<(), String> {
     let rng = ChaCha8Rng::seed_from_u64(0);
     let (host, target, rules) = (&setup.host, &setup.target, setup.rules);
-    let mut bench =
-        Bench::new(host, target, rules, &setup.workload, 0, rng, setup.start_limit)
-            .map_err(|error| format!("{error:#}"))?;
+    let mut bench = Bench::new(
+        host,
+        target,
+        rules,
+        &setup.workload,
+        0,
+        rng,
+        setup.start_limit,
+    )
+    .map_err(|error| format!("{error:#}"))?;
     let started = bench.bring_up(PROBE).map(drop).map_err(|why| words(&why));
     let cleaned = bench.tear_down().map_err(|error| format!("{error:#}"));
     started.and(cleaned)
@@ -156,12 +170,15 @@ struct Story<'a> {
 impl Story<'_> {
     fn tell(&mut self, bench: &mut Bench<'_>, trigger: &Trigger) -> anyhow::Result<()> {
         if let Err(why) = bench.bring_up(PROBE) {
-            anyhow::bail!("the target did not start on an empty data folder: {}", words(&why));
+            anyhow::bail!(
+                "the target did not start on an empty data folder: {}",
+                words(&why)
+            );
         }
         bench.work()?;
         // A crash before any ack would tell nothing: the workload counts from here.
         bench.work_until(WARM_UP_LIMIT, &|tally| tally.ok >= WARM_UP_ACKS)?;
-        let injected = match self.order.fault.inject(bench, trigger) {
+        let injected = match (self.order.fault.inject)(bench, trigger) {
             Ok(injected) => injected,
             Err(error @ InjectError::NeverReached(_)) => {
                 self.trial.verdict = Verdict::NotMeasured;
@@ -213,7 +230,9 @@ impl Story<'_> {
         let mut observed = Observed {
             stays_down: injected.stays_down.clone(),
             damage: match &injected.damage {
-                Some(description) => Damage::SingleCopy { description: description.clone() },
+                Some(description) => Damage::SingleCopy {
+                    description: description.clone(),
+                },
                 None => Damage::None,
             },
             ..Observed::default()
@@ -248,7 +267,14 @@ impl Story<'_> {
         let class = self.trial.class;
         let promises = owed(&self.setup.promises, class, lost_power);
         let bound = self.setup.recovery_bound;
-        judge(&bench.recorder.history(), observed, &promises, class, bench.crashed_at, bound)
+        judge(
+            &bench.recorder.history(),
+            observed,
+            &promises,
+            class,
+            bench.crashed_at,
+            bound,
+        )
     }
 
     /// A busy machine makes any target late: times the same recovery again and keeps the best.
@@ -361,9 +387,17 @@ fn owed(promises: &[Promise], class: FailureClass, lost_power: bool) -> Vec<Prom
 fn beginning(state: BTreeMap<String, String>) -> Entry {
     let ops = state
         .into_iter()
-        .map(|(key, value)| Op { key, write: Write::Put(value) })
+        .map(|(key, value)| Op {
+            key,
+            write: Write::Put(value),
+        })
         .collect();
-    let txn = Txn { id: 0, client: NOBODY, ops, abort: false };
+    let txn = Txn {
+        id: 0,
+        client: NOBODY,
+        ops,
+        abort: false,
+    };
     Entry {
         client: NOBODY,
         call: Call::Txn(Arc::new(txn)),
@@ -374,7 +408,9 @@ fn beginning(state: BTreeMap<String, String>) -> Entry {
 
 /// Says which sync was missing, where the power went and a finding names an ack.
 fn explain(bench: &Bench<'_>, finding: &mut Finding) {
-    let (Some(cut), Some(ack)) = (&bench.last_cut, finding.ack) else { return };
+    let (Some(cut), Some(ack)) = (&bench.last_cut, finding.ack) else {
+        return;
+    };
     let missing = cut.unsynced(ack.seq);
     if missing.is_empty() {
         return;
@@ -393,7 +429,10 @@ fn explain(bench: &Bench<'_>, finding: &mut Finding) {
 
 fn too_slow_only(judgement: &Judgement) -> bool {
     !judgement.findings.is_empty()
-        && judgement.findings.iter().all(|f| f.kind == FindingKind::TooSlow)
+        && judgement
+            .findings
+            .iter()
+            .all(|f| f.kind == FindingKind::TooSlow)
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -426,16 +465,26 @@ mod tests {
             promise(&[PowerLoss], Guarantee::Atomic),
             promise(&[IoError, PowerLoss], Guarantee::Consistent),
         ];
-        let owed: Vec<Guarantee> =
-            owed(&all, IoError, true).into_iter().map(|promise| promise.guarantee).collect();
-        assert_eq!(owed, [Guarantee::Durable(Durability::AtBarrier), Guarantee::Consistent]);
+        let owed: Vec<Guarantee> = owed(&all, IoError, true)
+            .into_iter()
+            .map(|promise| promise.guarantee)
+            .collect();
+        assert_eq!(
+            owed,
+            [
+                Guarantee::Durable(Durability::AtBarrier),
+                Guarantee::Consistent
+            ]
+        );
         assert_eq!(super::owed(&all, IoError, false).len(), 2);
     }
 
     #[test]
     fn a_history_can_begin_with_a_state() {
         let state = BTreeMap::from([("k".to_string(), "v".to_string())]);
-        let history = History { entries: vec![beginning(state)] };
+        let history = History {
+            entries: vec![beginning(state)],
+        };
         assert_eq!(history.acked(), 1);
     }
 }

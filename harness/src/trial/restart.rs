@@ -22,7 +22,9 @@ pub(crate) struct Up {
 impl Up {
     /// Everything that the target holds, or why it cannot be read.
     pub(crate) fn read_all(&mut self) -> plugpull_workloads::ReadBack {
-        self.client.read_all(Instant::now() + READ_LIMIT).map_err(|error| error.to_string())
+        self.client
+            .read_all(Instant::now() + READ_LIMIT)
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -82,7 +84,11 @@ pub(crate) fn note(started: Result<&mut Up, Started>, observed: &mut Observed) {
             });
         }
         Err(Started::Hung(waited)) => observed.start = Start::Hung { waited },
-        Err(why) => observed.start = Start::Refused { message: words(&why) },
+        Err(why) => {
+            observed.start = Start::Refused {
+                message: words(&why),
+            }
+        }
     }
 }
 

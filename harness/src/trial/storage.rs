@@ -13,23 +13,35 @@ use crate::pin;
 /// What lies under the data folder.
 pub(crate) enum Storage {
     /// The crash filesystem, and while it is mounted the thread that serves it.
-    Crash { fs: Control, server: Option<JoinHandle<()>> },
+    Crash {
+        fs: Control,
+        server: Option<JoinHandle<()>>,
+    },
     /// A tmpfs; or in a bare sandbox the plain folder, which is not mounted.
     Plain { mounted: bool },
 }
 
 impl Storage {
     /// Mounts a crash filesystem. Its server runs on `cpu`, where the target shall run too.
-    pub(crate) fn crash(sandbox: &Sandbox, fs: Control, cpu: Option<usize>) -> anyhow::Result<Self> {
+    pub(crate) fn crash(
+        sandbox: &Sandbox,
+        fs: Control,
+        cpu: Option<usize>,
+    ) -> anyhow::Result<Self> {
         let server = mount(sandbox, &fs, cpu)?;
-        Ok(Self::Crash { fs, server: Some(server) })
+        Ok(Self::Crash {
+            fs,
+            server: Some(server),
+        })
     }
 
     /// Mounts a tmpfs of this many bytes, where the sandbox has mounts of its own.
     pub(crate) fn tmpfs(sandbox: &Sandbox, bytes: u64) -> anyhow::Result<Self> {
         let mounted = sandbox.isolation() == Isolation::Full;
         if mounted {
-            sandbox.mount_tmpfs(bytes).context("mounting a tmpfs in the sandbox")?;
+            sandbox
+                .mount_tmpfs(bytes)
+                .context("mounting a tmpfs in the sandbox")?;
         }
         Ok(Self::Plain { mounted })
     }
@@ -52,7 +64,10 @@ impl Storage {
     ) -> anyhow::Result<()> {
         self.unmount(sandbox)?;
         let server = mount(sandbox, &fs, cpu)?;
-        *self = Self::Crash { fs, server: Some(server) };
+        *self = Self::Crash {
+            fs,
+            server: Some(server),
+        };
         Ok(())
     }
 
@@ -66,7 +81,9 @@ impl Storage {
                 None
             }
         };
-        sandbox.unmount(true).context("unmounting the data folder")?;
+        sandbox
+            .unmount(true)
+            .context("unmounting the data folder")?;
         if let Some(server) = server {
             let _ = server.join();
         }
@@ -75,12 +92,16 @@ impl Storage {
 }
 
 fn mount(sandbox: &Sandbox, fs: &Control, cpu: Option<usize>) -> anyhow::Result<JoinHandle<()>> {
-    let device = sandbox.mount_fuse().context("mounting the crash filesystem")?;
+    let device = sandbox
+        .mount_fuse()
+        .context("mounting the crash filesystem")?;
     let fs: Arc<CrashFs> = fs.clone();
-    let thread = std::thread::Builder::new().name("crashfs".into()).spawn(move || {
-        pin::this_thread(cpu);
-        // It ends with an error when the connection is aborted, which is how a crash ends it.
-        let _ = serve(fs, device);
-    });
+    let thread = std::thread::Builder::new()
+        .name("crashfs".into())
+        .spawn(move || {
+            pin::this_thread(cpu);
+            // It ends with an error when the connection is aborted, which is how a crash ends it.
+            let _ = serve(fs, device);
+        });
     thread.context("starting the thread that serves the crash filesystem")
 }

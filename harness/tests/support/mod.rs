@@ -7,6 +7,7 @@
 )]
 
 pub(crate) mod machine;
+pub(crate) mod traces;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
