@@ -109,7 +109,7 @@ fn trials(
         number += 1;
         let order = Order {
             number,
-            fault: *fault,
+            fault,
             trigger: trigger.clone(),
             seed: args
                 .trial_seed
