@@ -1,5 +1,7 @@
 //! The crash filesystem: in memory, copy-on-write, with a log of every mutation and every sync.
 
+#[allow(unsafe_code)]
+mod ahead;
 mod content;
 mod digest;
 mod fs;

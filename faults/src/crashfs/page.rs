@@ -17,6 +17,8 @@ use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use parking_lot::Mutex;
 
+use super::ahead;
+
 /// Bytes in a page.
 pub const PAGE: usize = 4096;
 
@@ -26,6 +28,8 @@ type Bytes = [u8; PAGE];
 const CHUNK: usize = 64 << 20;
 /// A huge page's size on x86-64, and on AArch64 with 4 KiB pages.
 const HUGE: usize = 2 << 20;
+/// How many times `HUGE` is cleared before it is wanted.
+const AHEAD: usize = 4;
 /// More owners than there is memory for.
 const TOO_MANY: u32 = u32::MAX / 2;
 
@@ -69,9 +73,23 @@ impl Pool {
         if page.addr().get().is_multiple_of(HUGE) {
             // SAFETY: the page is ours, and zeros are valid counts.
             unsafe { page.as_ptr().write_bytes(0, 1) };
+            self.clear_ahead(page);
             page = self.next();
         }
         page
+    }
+
+    /// Has the memory cleared that will be wanted after the 2 MiB that `first` begins.
+    fn clear_ahead(&self, first: NonNull<Bytes>) {
+        let (here, end) = (first.addr().get(), self.fresh.addr() + self.left * PAGE);
+        let fresh_chunk = end - here == CHUNK;
+        let from = if fresh_chunk { 1 } else { AHEAD };
+        for region in from..=AHEAD {
+            let address = here + region * HUGE;
+            if address < end {
+                ahead::soon(address, HUGE);
+            }
+        }
     }
 
     fn next(&mut self) -> NonNull<Bytes> {
