@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use plugpull_workloads::{Promise, Txn};
 use thiserror::Error;
 
+use crate::Scripted;
+
 /// Which program to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Program {
@@ -43,10 +45,25 @@ pub trait Process: Send {
     fn output(&self) -> String;
 }
 
+/// What a process is given to read.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The variable that names the file with the text.
+    pub variable: &'a str,
+    /// The text; it is the process's standard input too.
+    pub text: &'a str,
+}
+
 /// Where a target lives: the sandbox, seen from inside.
 pub trait Host: Send + Sync {
-    /// Starts a process in the sandbox.
+    /// Starts the target's process in the sandbox: the one that faults are about.
     fn spawn(&self, launch: &Launch) -> io::Result<Box<dyn Process>>;
+    /// Starts a process beside the target: one that asks, writes or looks.
+    fn spawn_beside(
+        &self,
+        launch: &Launch,
+        input: Option<Input<'_>>,
+    ) -> io::Result<Box<dyn Process>>;
     /// Connects to a TCP port of the sandbox's own loopback.
     fn connect(&self, port: u16) -> io::Result<TcpStream>;
     /// The data folder, by the path the target sees.
@@ -112,8 +129,8 @@ pub trait Client: Send {
 pub trait Running: Send {
     /// A new connection.
     fn connect(&self, deadline: Instant) -> Result<Box<dyn Client>, ClientError>;
-    /// The process that is the target.
-    fn process(&mut self) -> &mut dyn Process;
+    /// The process that is the target; none where nothing keeps running.
+    fn process(&mut self) -> Option<&mut dyn Process>;
 }
 
 /// A knob of a target, set by `--set name=value`.
@@ -153,4 +170,8 @@ pub trait Target: Send + Sync {
         host: &'host dyn Host,
         deadline: Instant,
     ) -> Result<Box<dyn Running + 'host>, StartError>;
+    /// Its own workload and check, where it brings them. Then it has no [`Client`]s.
+    fn scripted(&self) -> Option<&dyn Scripted> {
+        None
+    }
 }
