@@ -2,7 +2,7 @@
 //! files first, and at each point the most telling choices first.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use plugpull_faults::crashfs::{Log, Op, Tree};
 use plugpull_faults::persist::{Choice, Window};
@@ -40,7 +40,7 @@ pub(crate) struct Coverage {
 /// Hands out the states of a trace. The order depends on the trace and the seed alone.
 pub(crate) struct Order<'a> {
     log: &'a Log,
-    within: Option<Arc<Scene>>,
+    within: Option<Rc<Scene>>,
     rules: &'a [Rules],
     /// Indices of the rules to go by.
     wanted: Vec<usize>,
@@ -62,14 +62,18 @@ impl<'a> Order<'a> {
         Self::new(log, None, (rules, wanted), sector, seed)
     }
 
-    /// All states of a recovery, under the rules of the crash before it.
+    /// All states of a recovery: under the rules of the crash before it, or where that crash only
+    /// killed the process, under all.
     pub(crate) fn of_recovery(
-        scene: &'a Arc<Scene>,
+        scene: &'a Rc<Scene>,
         rules: &'a [Rules],
         sector: u64,
         seed: u64,
     ) -> Self {
-        let wanted = vec![scene.after.rules];
+        let wanted = match rules[scene.after.rules].power {
+            true => vec![scene.after.rules],
+            false => (0..rules.len()).collect(),
+        };
         Self::new(
             &scene.log,
             Some(scene.clone()),
@@ -81,7 +85,7 @@ impl<'a> Order<'a> {
 
     fn new(
         log: &'a Log,
-        within: Option<Arc<Scene>>,
+        within: Option<Rc<Scene>>,
         (rules, wanted): (&'a [Rules], Vec<usize>),
         sector: u64,
         seed: u64,

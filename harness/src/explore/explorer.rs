@@ -7,7 +7,7 @@
 //! fixed number, and each round is followed by the recoveries that it brought to light.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -81,9 +81,9 @@ pub(crate) struct Explorer<'a> {
     /// Contents that have a trial in the report, by model.
     reported: HashSet<(usize, u128)>,
     /// How many recoveries of each kind were crashed.
-    kinds: HashMap<(usize, BTreeSet<(&'static str, String)>), u32>,
+    kinds: HashMap<BTreeSet<(&'static str, String)>, u32>,
     /// Recoveries to crash, in the order in which they were judged.
-    scenes: VecDeque<Arc<Scene>>,
+    scenes: VecDeque<Rc<Scene>>,
     recoveries: RecoveryCoverage,
     given: u64,
     number: u64,
@@ -240,7 +240,7 @@ impl<'a> Explorer<'a> {
         let count = self.kinds.entry(scene.kind()).or_default();
         if *count < SAME_KIND {
             *count += 1;
-            self.scenes.push_back(Arc::new(scene));
+            self.scenes.push_back(Rc::new(scene));
         }
     }
 

@@ -1,7 +1,7 @@
 //! Where a crash happened: in the recorded run, or in the recovery from an earlier crash.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use plugpull_faults::crashfs::{Log, Op};
 use plugpull_faults::persist::{Choice, Lost};
@@ -18,7 +18,7 @@ pub(crate) struct Crash {
     /// The same in words.
     pub(crate) lost: Vec<Lost>,
     /// The recovery that it struck; none for the recorded run itself.
-    pub(crate) within: Option<Arc<Scene>>,
+    pub(crate) within: Option<Rc<Scene>>,
 }
 
 /// A recovery: the crash before it, and what it did to the disk.
@@ -54,10 +54,11 @@ impl Crash {
 impl Scene {
     /// What kind of recovery it is: which operations on which files, without numbers, counts and
     /// order. Recoveries of one kind crash alike.
-    pub(crate) fn kind(&self) -> (usize, BTreeSet<(&'static str, String)>) {
+    pub(crate) fn kind(&self) -> BTreeSet<(&'static str, String)> {
         let records = self.log.records().iter();
-        let kinds = records.map(|record| (record.op.name(), pattern(&record.path)));
-        (self.after.rules, kinds.collect())
+        records
+            .map(|record| (record.op.name(), pattern(&record.path)))
+            .collect()
     }
 }
 
