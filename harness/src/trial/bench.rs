@@ -88,7 +88,7 @@ impl PowerCut {
     /// What was un-synced of the operations before `seq`.
     pub(super) fn unsynced(&self, before: u64) -> Vec<Unsynced> {
         self.fs
-            .inspect(|_, log| persist::unsynced(log.records(), self.model, before))
+            .inspect(|_, log| persist::unsynced(log, self.model, before))
     }
 }
 
