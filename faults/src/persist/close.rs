@@ -232,24 +232,34 @@ impl Rules<'_, '_> {
             let StepKind::Size { ino, size, .. } = step.kind else {
                 continue;
             };
-            if step.fate == Fate::Durable || keeps[at] == Keep::None {
-                continue;
-            }
+            let pending = step.fate != Fate::Durable;
             keeps[at] = match step.after {
-                After::Nothing => Keep::All,
-                After::Write(data) => match self.place(data) {
-                    Some(data) => self.length_with(&self.open[data], &keeps[data], size),
-                    None => Keep::All,
-                },
-                After::AnyData => {
-                    let mut any = self.open.iter().zip(&*keeps).filter(|(step, _)| {
-                        step.kind == StepKind::Data { ino } && step.fate != Fate::Durable
-                    });
-                    let none = any.clone().next().is_none();
-                    let kept = any.any(|(_, keep)| matches!(keep, Keep::All | Keep::Sectors(_)));
-                    if none || kept { Keep::All } else { Keep::None }
+                After::AnyData if pending => self.length_with_any(step, ino, keeps, &keeps[at]),
+                After::Write(data) if pending && keeps[at] != Keep::None => {
+                    match self.place(data) {
+                        Some(data) => self.length_with(&self.open[data], &keeps[data], size),
+                        None => Keep::All,
+                    }
                 }
+                _ => continue,
             };
+        }
+    }
+
+    /// The length on disk becomes that in memory when data completes: with data of this write or a
+    /// later one it is there; with earlier data it may be; and without any it is not.
+    fn length_with_any(&self, step: &Step<'_>, ino: Ino, keeps: &[Keep], chosen: &Keep) -> Keep {
+        let data = self.open.iter().zip(keeps).filter(|(other, _)| {
+            other.kind == StepKind::Data { ino } && other.fate != Fate::Durable
+        });
+        let kept = data
+            .clone()
+            .filter(|(_, keep)| matches!(keep, Keep::All | Keep::Sectors(_)));
+        let last = kept.map(|(other, _)| other.record).last();
+        match last {
+            Some(record) if record >= step.record => Keep::All,
+            None if data.clone().next().is_some() => Keep::None,
+            _ => chosen.clone(),
         }
     }
 

@@ -9,7 +9,7 @@ use super::window::Window;
 use crate::crashfs::Ino;
 
 /// Up to so many independent yes and no every combination is looked at.
-const EXACT_BITS: usize = 12;
+const EXACT_BITS: usize = 8;
 
 /// How many states are possible: legal choices of what is on disk. Two choices can still give
 /// equal content, as when the same bytes are written twice.
@@ -19,6 +19,14 @@ pub struct Possible {
     pub states: u128,
     /// True when it is exactly that number.
     pub exact: bool,
+}
+
+impl Possible {
+    /// Nothing can be lost.
+    pub const ONE: Possible = Possible {
+        states: 1,
+        exact: true,
+    };
 }
 
 impl Window<'_> {

@@ -8,6 +8,16 @@ use super::step::{After, Fate, Journal, Step, StepKind};
 use super::walk::{Walk, pages};
 use crate::crashfs::{Attrs, Ino, Op, PAGE, Record, WriteData};
 
+/// Steps are numbered by their record and their part in it, so that a step has one number under
+/// every model.
+pub(super) const PARTS: usize = 4;
+/// What a record does first: a name, bytes, a cut.
+const FIRST: usize = 0;
+/// A length as far as the last block has room.
+pub(super) const ROOM: usize = 1;
+/// What follows: a length, a second name.
+pub(super) const LAST: usize = 2;
+
 impl<'a> Walk<'a> {
     /// Adds the steps of a record that changes something.
     pub(super) fn expand(&mut self, index: usize, record: &'a Record) {
@@ -23,7 +33,7 @@ impl<'a> Walk<'a> {
                 self.durable
                     .raw_node(*ino, node, *mode, *owner, record.path.clone());
                 let needs = self.before(*parent, name);
-                let step = self.name(index, (*parent, name), Some(*ino), *ino, needs);
+                let step = self.name((index, FIRST), (*parent, name), Some(*ino), *ino, needs);
                 let folder = matches!(node, crate::crashfs::NewNode::Dir);
                 let known = self.inodes.entry(*ino).or_default();
                 known.created = Some(step);
@@ -32,14 +42,14 @@ impl<'a> Walk<'a> {
             }
             Op::Link { parent, name, ino } => {
                 let needs = self.before(*parent, name);
-                self.name(index, (*parent, name), Some(*ino), *ino, needs);
+                self.name((index, FIRST), (*parent, name), Some(*ino), *ino, needs);
             }
             Op::Unlink {
                 parent, name, ino, ..
             } => {
                 let mut needs = self.before(*parent, name);
                 needs.extend(self.left(*ino));
-                self.name(index, (*parent, name), None, *ino, needs);
+                self.name((index, FIRST), (*parent, name), None, *ino, needs);
             }
             Op::Rename {
                 from,
@@ -75,7 +85,7 @@ impl<'a> Walk<'a> {
                     needs.extend(self.cut_of(*ino));
                     self.cut(index, kind, needs);
                 } else if size > old_size {
-                    self.grow(index, *ino, *size, needs);
+                    self.grow(index, LAST, *ino, *size, needs);
                 }
             }
             Op::Allocate {
@@ -88,9 +98,9 @@ impl<'a> Walk<'a> {
                     ino: *ino,
                     zeroes: false,
                 };
-                self.add(index, kind, Vec::new());
+                self.add(index, FIRST, kind, Vec::new());
                 if size > old_size {
-                    self.grow(index, *ino, *size, self.appended(*ino, *size));
+                    self.grow(index, LAST, *ino, *size, self.appended(*ino, *size));
                 }
             }
             Op::Zero {
@@ -106,12 +116,12 @@ impl<'a> Walk<'a> {
                 let needs = self.cut_of(*ino);
                 self.cut(index, kind, needs);
                 if size > old_size {
-                    self.grow(index, *ino, *size, self.appended(*ino, *size));
+                    self.grow(index, LAST, *ino, *size, self.appended(*ino, *size));
                 }
             }
             Op::SetAttrs { ino, attrs } => {
                 let reshaped = self.inodes.get(ino).map_or(0, |known| known.reshaped);
-                self.add(index, StepKind::Attrs { ino: *ino }, Vec::new());
+                self.add(index, FIRST, StepKind::Attrs { ino: *ino }, Vec::new());
                 let Attrs { mode, uid, gid, .. } = attrs;
                 if mode.is_none() && uid.is_none() && gid.is_none() {
                     self.inodes.entry(*ino).or_default().reshaped = reshaped;
@@ -122,9 +132,8 @@ impl<'a> Walk<'a> {
     }
 
     /// Adds a step, whose group is its record's.
-    fn add(&mut self, record: usize, kind: StepKind<'a>, needs: Vec<usize>) -> usize {
-        let id = self.next_id;
-        self.next_id += 1;
+    fn add(&mut self, record: usize, part: usize, kind: StepKind<'a>, needs: Vec<usize>) -> usize {
+        let id = record * PARTS + part;
         let same = self
             .open
             .last()
@@ -182,14 +191,14 @@ impl<'a> Walk<'a> {
 
     fn name(
         &mut self,
-        record: usize,
+        (record, part): (usize, usize),
         (dir, name): (Ino, &'a OsStr),
         ino: Option<Ino>,
         of: Ino,
         needs: Vec<usize>,
     ) -> usize {
         let kind = StepKind::Name { dir, name, ino, of };
-        let step = self.add(record, kind, needs);
+        let step = self.add(record, part, kind, needs);
         self.entries.insert((dir, name), step);
         if let Some(folder) = ino.and_then(|ino| self.inodes.get_mut(&ino))
             && folder.named.is_some()
@@ -214,8 +223,14 @@ impl<'a> Walk<'a> {
             needs.extend(self.before(from.0, from.1));
             needs.extend(self.above(to.0));
             needs.extend(self.above(from.0));
-            let there = self.name(index, to, Some(ino), ino, needs);
-            self.name(index, from, replaced, replaced.unwrap_or(ino), vec![there]);
+            let there = self.name((index, FIRST), to, Some(ino), ino, needs);
+            self.name(
+                (index, LAST),
+                from,
+                replaced,
+                replaced.unwrap_or(ino),
+                vec![there],
+            );
             return;
         }
         if let Some(replaced) = replaced {
@@ -224,11 +239,11 @@ impl<'a> Walk<'a> {
         }
         let mut gone_needs = self.before(from.0, from.1);
         gone_needs.extend(self.above(to.0));
-        let there = self.name(index, to, Some(ino), ino, needs);
+        let there = self.name((index, FIRST), to, Some(ino), ino, needs);
         // No filesystem loses the file itself: the old name goes only when the new one is there,
         // and can be reached.
         gone_needs.push(there);
-        let gone = self.name(index, from, None, ino, gone_needs);
+        let gone = self.name((index, LAST), from, None, ino, gone_needs);
         if !self.model.order().is_ordered()
             && let Some(step) = self.step(gone)
         {
@@ -262,7 +277,7 @@ impl<'a> Walk<'a> {
         // What is written after a cut goes to new blocks, which the old state of the file does
         // not show.
         let needs = self.cut_of(ino);
-        let step = self.add(index, StepKind::Data { ino }, needs);
+        let step = self.add(index, FIRST, StepKind::Data { ino }, needs);
         let in_new_blocks = self.model.overwrite() == Overwrite::InNewBlocks;
         if let Some(step) = self.step(step) {
             if in_new_blocks || !fresh.is_empty() {
@@ -326,7 +341,7 @@ impl<'a> Walk<'a> {
         };
         let size = data.end();
         match self.model.growth() {
-            Growth::AtOnce => Some(self.grow(index, ino, size, safe)),
+            Growth::AtOnce => Some(self.grow(index, LAST, ino, size, safe)),
             Growth::AtAllocation { ordered } => {
                 // As far as the last block has room, the length changes at once.
                 let old_end = old_size.next_multiple_of(PAGE64);
@@ -347,7 +362,7 @@ impl<'a> Walk<'a> {
                         needs.extend(ordered.then_some(data));
                         needs.extend(length);
                     }
-                    let step = self.grow(index, ino, size.min(old_end), needs);
+                    let step = self.grow(index, ROOM, ino, size.min(old_end), needs);
                     if block.is_some() {
                         self.at_write_back(step, After::Nothing);
                     }
@@ -359,38 +374,38 @@ impl<'a> Walk<'a> {
                     } else {
                         After::Nothing
                     };
-                    let step = self.grow(index, ino, size, safe);
+                    let step = self.grow(index, LAST, ino, size, safe);
                     self.at_write_back(step, after);
                     last = Some(step);
                 }
                 last
             }
             Growth::AfterData => {
-                let step = self.grow(index, ino, size, safe);
+                let step = self.grow(index, LAST, ino, size, safe);
                 self.at_write_back(step, After::Write(write));
                 Some(step)
             }
             Growth::AfterAnyData => {
-                let step = self.grow(index, ino, size, safe);
+                let step = self.grow(index, LAST, ino, size, safe);
                 self.at_write_back(step, After::AnyData);
                 Some(step)
             }
         }
     }
 
-    fn grow(&mut self, index: usize, ino: Ino, size: u64, needs: Vec<usize>) -> usize {
+    fn grow(&mut self, index: usize, part: usize, ino: Ino, size: u64, needs: Vec<usize>) -> usize {
         let kind = StepKind::Size {
             ino,
             size,
             shrinks: false,
         };
-        self.add(index, kind, needs)
+        self.add(index, part, kind, needs)
     }
 
     /// Adds a step that takes bytes away. Those of one file keep their order: each changes the
     /// block map that the one before has left.
     fn cut(&mut self, index: usize, kind: StepKind<'a>, needs: Vec<usize>) {
-        let step = self.add(index, kind, needs);
+        let step = self.add(index, FIRST, kind, needs);
         self.inodes.entry(kind.home()).or_default().last_cut = Some(step);
     }
 

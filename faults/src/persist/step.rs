@@ -97,7 +97,8 @@ pub enum Journal {
 /// One change on its way to the disk.
 #[derive(Clone, Debug)]
 pub struct Step<'a> {
-    /// Its number: steps are counted from the beginning of the log.
+    /// Its number: steps of later records have higher ones, and a step has the same under every
+    /// model.
     pub id: usize,
     /// Index of its record in the log.
     pub record: usize,

@@ -9,6 +9,7 @@ use std::ffi::OsStr;
 
 use super::build::{Keep, apply};
 use super::device::Device;
+use super::expand::PARTS;
 use super::model::{Model, Order};
 use super::step::{After, Fate, Journal, Step, StepKind, SyncPoint};
 use crate::crashfs::{Ino, Op, PAGE, Record, Tree, WriteData, apply as apply_record};
@@ -27,7 +28,6 @@ pub(super) struct Walk<'a> {
     pub(super) open: Vec<Step<'a>>,
     /// The tree that a process sees, where the model asks which pages are new.
     pub(super) live: Option<Tree>,
-    pub(super) next_id: usize,
     pub(super) inodes: HashMap<Ino, Known>,
     /// The last step about a name of a folder.
     pub(super) entries: HashMap<(Ino, &'a OsStr), usize>,
@@ -86,7 +86,6 @@ impl<'a> Walk<'a> {
             durable: base.clone(),
             open: Vec::new(),
             live: model.growth().is_delayed().then(|| base.clone()),
-            next_id: 0,
             inodes: HashMap::new(),
             entries: HashMap::new(),
             abandoned: HashMap::new(),
@@ -137,7 +136,7 @@ impl<'a> Walk<'a> {
             needs_metadata: created || own().any(resized),
             allocates: own()
                 .any(|step| step.journal == Journal::AtWriteBack || !step.fresh.is_empty()),
-            now: self.next_id,
+            now: self.at * PARTS,
             changed: known.changed,
             reshaped: known.reshaped,
             resized: known.resized,
@@ -347,7 +346,7 @@ impl<'a> Walk<'a> {
 
     /// Forgets what no later step or sync can ask for.
     pub(super) fn prune(&mut self) {
-        let first = self.open.first().map_or(self.next_id, |step| step.id);
+        let first = self.open.first().map_or(self.at * PARTS, |step| step.id);
         self.inodes.retain(|_, known| {
             known.fresh.retain(|_, (data, _)| *data >= first);
             known.named.is_some() || known.changed > first

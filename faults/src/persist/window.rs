@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::build::{Keep, Lost, apply, lost, sectors};
 use super::close::Rules;
 use super::device::Device;
+use super::expand::{LAST, PARTS, ROOM};
 use super::model::Model;
 use super::state::{CrashState, Loss};
 use super::step::{Fate, Step};
@@ -94,6 +95,18 @@ impl<'a> Window<'a> {
         self.build(&self.legal(choice))
     }
 
+    /// True when this content is that of a choice made legal here. The choice may come from another
+    /// model; a length that a write brings in two steps here and in one there goes with its last.
+    pub fn shows(&self, choice: &Choice, digest: u128) -> bool {
+        if self.state(choice).tree.digest() == digest {
+            return true;
+        }
+        let first = |id: &usize| (id % PARTS == LAST).then_some(id - LAST + ROOM);
+        let mut both = choice.clone();
+        both.lost.extend(choice.lost.iter().filter_map(first));
+        both != *choice && self.state(&both).tree.digest() == digest
+    }
+
     /// The content of the disk under a seeded choice. The same seed gives the same one anywhere.
     pub fn crash(&self, loss: Loss, seed: u64) -> CrashState {
         self.build(&self.rules().chance(loss, seed))
@@ -124,7 +137,7 @@ impl<'a> Window<'a> {
         settled
     }
 
-    fn build(&self, keeps: &[Keep]) -> CrashState {
+    pub(super) fn build(&self, keeps: &[Keep]) -> CrashState {
         let mut tree = self.durable.clone();
         for (step, keep) in self.open.iter().zip(keeps) {
             apply(

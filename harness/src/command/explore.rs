@@ -38,12 +38,6 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         None => Asked::new(&args.target)?,
     };
     let rules = chosen_rules(&args.models)?;
-    if ![512, 4096].contains(&args.sector) {
-        return Err(wrong(format!(
-            "--sector {} must be 512 or 4096",
-            args.sector
-        )));
-    }
     let workload = WorkloadConfig {
         clients: args.clients,
         value_len: 1..=args.value_size,
@@ -86,7 +80,7 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
                 info: &asked.info,
                 rules: StorageRules {
                     model: rules[0].model,
-                    sector: args.sector,
+                    device: args.device.device(),
                     fuse: true,
                 },
                 workload: &workload,
@@ -114,11 +108,12 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         faults: names,
         unavailable: Vec::new(),
     });
+    let indexes = Rules::indexes(&rules, &trace.log, args.device.device());
     let court = Court {
         trace: &trace,
+        indexes: &indexes,
         rules: &rules,
         promises: asked.promises(),
-        sector: args.sector,
         recovery_bound: asked.recovery_bound,
     };
     let mut exploration = Exploration {
@@ -134,7 +129,7 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     };
     let stations: Vec<Station> = (0..workers).map(station).collect::<anyhow::Result<_>>()?;
     let began = Instant::now();
-    let mut order = Order::new(&trace.log, &rules, args.sector, seed);
+    let mut order = Order::new(&trace.log, &rules, &indexes, seed);
     let (tried, interrupted) =
         exploration.go(&mut order, Stations::start(stations), args, &stop)?;
     let Exploration {
@@ -395,9 +390,13 @@ fn tell_coverage(trace: &Trace, order: &Order<'_>, rules: &[Rules], tried: u64, 
             points,
             made,
             distinct,
+            possible,
+            at_least,
         } = coverage;
+        let at_least = if *at_least { "at least " } else { "" };
         println!(
-            "{:<10} {points} points looked at, {made} states made, {distinct} of them new",
+            "{:<14} {points} points looked at, where {at_least}{possible} states are possible; \
+             {made} made, {distinct} of them new",
             one.name
         );
     }

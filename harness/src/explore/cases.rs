@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use plugpull_faults::crashfs::{Log, Op, Tree};
-use plugpull_faults::persist::{Choice, Lost, Window};
+use plugpull_faults::persist::{Choice, Index, Lost, Possible};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -14,7 +14,12 @@ use super::Rules;
 /// Seeded subsets a point.
 const SUBSETS: usize = 6;
 /// Choices a point that are tried at all points before the others at any.
-const FIRST: usize = 12;
+const FIRST: usize = 14;
+/// Pairs of missing changes a point and model, after all else.
+const PAIRS: usize = 64;
+
+/// How often all points are visited: for the first choices, for the others, for pairs.
+const PASSES: usize = 3;
 
 /// One crash state of the trace, before it is tried.
 pub(crate) struct Case {
@@ -39,13 +44,17 @@ pub(crate) struct Coverage {
     pub(crate) made: u64,
     /// States whose content was new.
     pub(crate) distinct: u64,
+    /// States that were possible at these points, together.
+    pub(crate) possible: u128,
+    /// True when there may be more.
+    pub(crate) at_least: bool,
 }
 
 /// Hands out the states of a trace. The order depends on the trace and the seed alone.
 pub(crate) struct Order<'a> {
-    log: &'a Log,
     rules: &'a [Rules],
-    sector: u64,
+    /// One for each of the rules.
+    indexes: &'a [Index<'a>],
     seed: u64,
     points: Vec<usize>,
     /// Pass, position in `points`, index of the rules: where it stands.
@@ -59,11 +68,15 @@ pub(crate) struct Order<'a> {
 
 impl<'a> Order<'a> {
     /// All states of `log` under these rules.
-    pub(crate) fn new(log: &'a Log, rules: &'a [Rules], sector: u64, seed: u64) -> Self {
+    pub(crate) fn new(
+        log: &'a Log,
+        rules: &'a [Rules],
+        indexes: &'a [Index<'a>],
+        seed: u64,
+    ) -> Self {
         Self {
-            log,
             rules,
-            sector,
+            indexes,
             seed,
             points: points(log, seed),
             at: (0, 0, 0),
@@ -97,7 +110,7 @@ impl<'a> Order<'a> {
     /// Makes the states of the next place; false when there is none.
     fn refill(&mut self) -> bool {
         let (pass, position, rules) = self.at;
-        if pass == 2 {
+        if pass == PASSES {
             return false;
         }
         let Some(&point) = self.points.get(position) else {
@@ -114,8 +127,10 @@ impl<'a> Order<'a> {
         if !one.power && pass > 0 {
             return true;
         }
-        let window = Window::new(self.log, point, one.model, self.sector);
-        let choices = if one.power {
+        let window = self.indexes[rules].window(point);
+        let choices = if pass == PASSES - 1 {
+            window.pairs().take(PAIRS).collect()
+        } else if one.power {
             let seed = self.seed ^ (point as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
             window.choices(SUBSETS, seed)
         } else {
@@ -123,10 +138,19 @@ impl<'a> Order<'a> {
         };
         let chosen: Vec<Choice> = match pass {
             0 => choices.into_iter().take(FIRST).collect(),
-            _ => choices.into_iter().skip(FIRST).collect(),
+            1 => choices.into_iter().skip(FIRST).collect(),
+            _ => choices,
         };
         if pass == 0 {
-            self.coverage[rules].points += 1;
+            let coverage = &mut self.coverage[rules];
+            coverage.points += 1;
+            let possible = if one.power {
+                window.possible()
+            } else {
+                Possible::ONE
+            };
+            coverage.possible = coverage.possible.saturating_add(possible.states);
+            coverage.at_least |= !possible.exact;
         }
         for choice in chosen.into_iter().rev() {
             let state = window.state(&choice);

@@ -145,7 +145,7 @@ pub(crate) fn sentence(small: &Small, court: &Court<'_>) -> String {
     if small.lost.len() > 3 {
         words.push(format!("{} more", small.lost.len() - 3));
     }
-    let models = court.models_of(small.point, &small.choice);
+    let models = court.models_of(small);
     format!(
         "{said}; at the crash before operation {} the disk was missing {}, which no completed sync \
          covered; models that allow it: {}",

@@ -1,8 +1,8 @@
 //! Making a failing state small: the fewest missing changes and the earliest point that still
 //! break the same promise in the same way.
 
-use plugpull_faults::crashfs::{Log, Tree};
-use plugpull_faults::persist::{Choice, Lost, Window};
+use plugpull_faults::crashfs::Tree;
+use plugpull_faults::persist::{Choice, Index, Lost, Window};
 use plugpull_workloads::{Finding, FindingKind, Judgement, Promise, judge};
 
 use super::station::{Answers, Station, Tried, twice};
@@ -16,7 +16,8 @@ pub(crate) struct Court<'a> {
     pub(crate) trace: &'a Trace,
     pub(crate) rules: &'a [Rules],
     pub(crate) promises: &'a [Promise],
-    pub(crate) sector: u64,
+    /// One for each of the rules.
+    pub(crate) indexes: &'a [Index<'a>],
     pub(crate) recovery_bound: Option<std::time::Duration>,
 }
 
@@ -33,21 +34,14 @@ impl Court<'_> {
         )
     }
 
-    fn log(&self) -> &Log {
-        &self.trace.log
-    }
-
     fn window(&self, rules: usize, point: u64) -> Window<'_> {
-        Window::new(
-            self.log(),
-            point as usize,
-            self.rules[rules].model,
-            self.sector,
-        )
+        self.indexes[rules].window(point as usize)
     }
 
-    /// The names of the models under which this choice is legal at this point.
-    pub(crate) fn models_of(&self, point: u64, choice: &Choice) -> Vec<&'static str> {
+    /// The names of the models under which the content of a small state is legal at its point.
+    pub(crate) fn models_of(&self, small: &Small) -> Vec<&'static str> {
+        let (point, choice) = (small.point, &small.choice);
+        let digest = small.tree.digest();
         self.rules
             .iter()
             .enumerate()
@@ -55,7 +49,7 @@ impl Court<'_> {
                 if !one.power {
                     return choice == &Choice::default();
                 }
-                self.window(*index, point).settled(choice) == *choice
+                self.window(*index, point).shows(choice, digest)
             })
             .map(|(_, one)| one.name)
             .collect()
@@ -111,9 +105,11 @@ impl Shrink<'_> {
             }
             size = if size == 1 { 0 } else { size.div_ceil(2) };
         }
-        for step in best.choice.torn.keys().copied().collect::<Vec<_>>() {
+        let torn = best.choice.torn.keys().chain(&best.choice.spoiled);
+        for step in torn.copied().collect::<Vec<_>>() {
             let mut less = best.choice.clone();
             less.torn.remove(&step);
+            less.spoiled.remove(&step);
             self.take(best, less, kind)?;
         }
         Ok(())
@@ -121,7 +117,7 @@ impl Shrink<'_> {
 
     fn take(&mut self, best: &mut Small, less: Choice, kind: FindingKind) -> anyhow::Result<()> {
         let settled = self.court.window(best.rules, best.point).settled(&less);
-        let size = |choice: &Choice| choice.lost.len() + choice.torn.len();
+        let size = Choice::len;
         if self.tries > 0
             && size(&settled) < size(&best.choice)
             && let Some(smaller) = self.fails(best.rules, best.point, &settled, kind)?
