@@ -25,6 +25,8 @@ pub(crate) struct Crash {
 pub(crate) struct Scene {
     /// The crash that made it necessary.
     pub(crate) after: Crash,
+    /// The digest of the disk that it left.
+    pub(crate) digest: u128,
     /// Every operation of the recovery, on the disk that the crash left.
     pub(crate) log: Log,
 }
@@ -47,7 +49,7 @@ impl Crash {
     /// How much it takes to tell it: missing changes, over all crashes.
     pub(crate) fn size(&self) -> usize {
         let before = self.within.as_ref().map_or(0, |scene| scene.after.size());
-        before + self.choice.lost.len() + self.choice.torn.len()
+        before + self.choice.len()
     }
 }
 
