@@ -226,6 +226,10 @@ pub(crate) struct ReplayArgs {
     /// Print the operations around the crash, and try nothing
     #[arg(long)]
     pub(crate) timeline: bool,
+
+    /// Open a shell in the crashed data folder, in the sandbox, and try nothing
+    #[arg(long)]
+    pub(crate) shell: bool,
 }
 
 #[derive(Debug, Args)]
