@@ -87,7 +87,7 @@ impl Rules<'_, '_> {
             } else if let Some((ino, data)) = write_of(self.records, step)
                 && (late || !no_block.is_empty())
             {
-                self.drop_pages(at, ino, data, &mut keeps[at], |page| {
+                self.drop_pages(data, &mut keeps[at], |page| {
                     let none = no_block.contains(&(ino, page)) || (late && step.is_fresh(page));
                     if none {
                         no_block.insert((ino, page));
@@ -106,17 +106,9 @@ impl Rules<'_, '_> {
     }
 
     /// Takes the pages out of what is kept of a write that `drops`.
-    fn drop_pages(
-        &self,
-        at: usize,
-        _ino: Ino,
-        data: &WriteData,
-        keep: &mut Keep,
-        mut drops: impl FnMut(u64) -> bool,
-    ) {
+    fn drop_pages(&self, data: &WriteData, keep: &mut Keep, mut drops: impl FnMut(u64) -> bool) {
         let range = sectors(data, self.device.sector);
         let mut kept = kept_of(keep, &range);
-        debug_assert!(at < self.open.len());
         for (kept, sector) in kept.iter_mut().zip(range) {
             if drops(sector * self.device.sector / PAGE64) {
                 *kept = false;
@@ -255,7 +247,7 @@ impl Rules<'_, '_> {
         let kept = data
             .clone()
             .filter(|(_, keep)| matches!(keep, Keep::All | Keep::Sectors(_)));
-        let last = kept.map(|(other, _)| other.record).last();
+        let last = kept.map(|(other, _)| other.record).next_back();
         match last {
             Some(record) if record >= step.record => Keep::All,
             None if data.clone().next().is_some() => Keep::None,
