@@ -101,6 +101,36 @@ fn a_commit_of_several_records_is_found_and_made_small() {
     found("non-atomic-commit", &["torn-transaction"], 3);
 }
 
+/// A defect that one crash cannot show: the second crash strikes the recovery from the first.
+#[test]
+fn a_recovery_that_is_not_safe_from_crashes_is_found() {
+    if !machine::has("fuse") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = "reference --set defect=recovery-in-place --txns 10 --states 100 --budget 60s";
+    let shallow = explore(
+        &format!("{options} --recovery-depth 0"),
+        &folder.path().join("0"),
+    );
+    assert_eq!(shallow.code, 0, "{}", shallow.stdout);
+    let keep = folder.path().join("1");
+    let deep = explore(options, &keep);
+    assert_eq!(deep.code, 1, "{}", deep.stdout);
+    assert!(
+        deep.stdout.contains("recovery itself was cut"),
+        "{}",
+        deep.stdout
+    );
+    let replay = plugpull()
+        .args(["replay", "--timeline"])
+        .arg(keep.join("finding-1.json"))
+        .output()
+        .expect("plugpull runs");
+    let told = String::from_utf8_lossy(&replay.stdout).into_owned();
+    assert!(told.contains("recovery: truncate to 0"), "{told}");
+}
+
 #[test]
 fn sound_stores_have_no_finding() {
     if !machine::has("fuse") {

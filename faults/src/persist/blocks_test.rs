@@ -503,8 +503,11 @@ fn hold(real: &Real) {
             told.legal.len(),
             told.illegal.len()
         );
+        for shown in &told.contents {
+            println!("    seen: {}", short(shown));
+        }
         for what in &told.illegal {
-            println!("    {what}");
+            println!("    ILLEGAL {what}");
         }
         illegal.extend(
             told.illegal

@@ -46,7 +46,8 @@ impl Rules<'_, '_> {
     /// always.)
     fn close_names(&self, keeps: &mut [Keep]) {
         for (at, step) in self.open.iter().enumerate().rev() {
-            if !matches!(step.kind, StepKind::Name { .. }) || keeps[at] != Keep::All {
+            let name = matches!(step.kind, StepKind::Name { .. });
+            if !name || keeps[at] != Keep::All || step.fate == Fate::Durable {
                 continue;
             }
             for need in step.needs.iter().filter_map(|need| self.place(*need)) {

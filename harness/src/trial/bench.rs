@@ -267,13 +267,16 @@ impl<'a> Bench<'a> {
                 .as_ref()
                 .is_some_and(|gang| gang.progress.tally().ok >= acked + MOMENT_ACKS);
             let over = idle || Instant::now() >= deadline;
-            if !alive || over || give_up(self) {
+            // A target that is being started may not have been spawned yet; its starter ends when it
+            // dies.
+            let died = !alive && self.starting.is_none();
+            if died || over || give_up(self) {
                 // It may have come in this very moment.
                 if told.try_recv().is_ok() {
                     return Ok(());
                 }
                 self.go_on();
-                return Err(if !alive && self.starting.is_none() {
+                return Err(if died {
                     self.gone()
                 } else if over {
                     InjectError::NeverReached(
@@ -377,9 +380,14 @@ impl Machine for Bench<'_> {
         });
         self.starting = Some(starting);
         match (told, when) {
-            (Some(told), _) => self.await_watch(&told, |bench| {
-                bench.starting.as_ref().is_none_or(JoinHandle::is_finished)
-            }),
+            (Some(told), _) => {
+                self.await_watch(&told, |bench| {
+                    bench.starting.as_ref().is_none_or(JoinHandle::is_finished)
+                })?;
+                // It may come to the operation before the host has heard of its birth.
+                self.host.await_spawn(Instant::now() + MOMENT_LIMIT);
+                Ok(())
+            }
             (None, &When::Time(time)) => {
                 // The moment counts from the spawn.
                 self.host.await_spawn(Instant::now() + MOMENT_LIMIT);
