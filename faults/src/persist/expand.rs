@@ -36,7 +36,7 @@ impl<'a> Walk<'a> {
                 let folder = matches!(node, crate::crashfs::NewNode::Dir);
                 let known = self.inodes.entry(*ino).or_default();
                 known.created = Some(step);
-                known.resized = step + 1;
+                known.resized = step + PARTS;
                 known.named = folder.then_some((step, *parent));
             }
             Op::Link { parent, name, ino } => {
@@ -163,14 +163,16 @@ impl<'a> Walk<'a> {
         id
     }
 
+    /// Notes that an inode was changed: its journal's transaction has the whole record.
     fn touch(&mut self, ino: Ino, id: usize, reshapes: bool, resizes: bool) {
+        let behind = (id / PARTS + 1) * PARTS;
         let known = self.inodes.entry(ino).or_default();
-        known.changed = id + 1;
+        known.changed = behind;
         if reshapes {
-            known.reshaped = id + 1;
+            known.reshaped = behind;
         }
         if resizes {
-            known.resized = id + 1;
+            known.resized = behind;
         }
     }
 

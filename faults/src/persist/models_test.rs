@@ -345,7 +345,7 @@ fn a_rename_into_a_synced_folder_can_leave_both_names_on_btrfs() {
     exactly(&steps, &BTRFS, &["o", "d/o"], &["1*10 | 1*10", "- | 1*10"]);
     exactly(&steps, &EXT4, &["o", "d/o"], &["- | 1*10"]);
     // The file's own log has both.
-    let file = then(steps[..6].to_vec(), &[Fsync("d/o")]);
+    let file = then(steps[..7].to_vec(), &[Fsync("d/o")]);
     exactly(&file, &BTRFS, &["o", "d/o"], &["- | 1*10"]);
 }
 
