@@ -56,8 +56,9 @@ fn found(defect: &str, kinds: &[&str], missing: usize) {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let keep = folder.path().join("kept");
-    let options =
-        format!("reference --set defect={defect} --set snapshot_every=16 --txns 30 --budget 6s");
+    let options = format!(
+        "reference --set defect={defect} --set snapshot_every=16 --txns 30 --states 300 --budget 90s"
+    );
     let explored = explore(&options, &keep);
     assert_eq!(explored.code, 1, "{}", explored.stdout);
     let first = &explored.findings()[0];
