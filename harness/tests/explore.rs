@@ -57,7 +57,7 @@ fn found(defect: &str, kinds: &[&str], missing: usize) {
     let folder = tempfile::tempdir().expect("a folder");
     let keep = folder.path().join("kept");
     let options = format!(
-        "reference --set defect={defect} --set snapshot_every=16 --txns 30 --states 300 --budget 90s"
+        "reference --set defect={defect} --set snapshot_every=16 --txns 30 --states 250 --budget 90s"
     );
     let explored = explore(&options, &keep);
     assert_eq!(explored.code, 1, "{}", explored.stdout);
@@ -139,11 +139,11 @@ fn sound_stores_have_no_finding() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     for (number, options) in [
-        "reference --set snapshot_every=16 --txns 30 --budget 6s",
-        "sqlite --txns 30 --budget 6s",
-        "sqlite --set journal_mode=delete --set synchronous=extra --txns 20 --budget 6s",
+        "reference --set snapshot_every=16 --txns 30 --states 250 --budget 90s",
+        "sqlite --txns 30 --states 250 --budget 90s",
+        "sqlite --set journal_mode=delete --set synchronous=extra --txns 20 --states 250 --budget 90s",
         // Held to its own promise, which allows the last commit to be rolled back.
-        "sqlite --set journal_mode=delete --txns 20 --budget 6s",
+        "sqlite --set journal_mode=delete --txns 20 --states 250 --budget 90s",
     ]
     .into_iter()
     .enumerate()
@@ -165,7 +165,8 @@ fn the_documented_rollback_of_sqlite_is_found_when_more_is_demanded() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let options = "sqlite --set journal_mode=delete --promise durable --txns 20 --budget 8s";
+    let options =
+        "sqlite --set journal_mode=delete --promise durable --txns 20 --states 250 --budget 90s";
     let explored = explore(options, &folder.path().join("kept"));
     assert_eq!(explored.code, 1, "{}", explored.stdout);
     let told = explored.findings().iter().any(|finding| {

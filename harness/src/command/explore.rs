@@ -262,10 +262,15 @@ fn tell_coverage(trace: &Trace, order: &Order<'_>, rules: &[Rules], ended: &Ende
             possible,
             at_least,
         } = coverage;
-        let at_least = if *at_least { "at least " } else { "" };
+        let possible = possible_words(*possible, *at_least);
         println!(
+<<<<<<< HEAD
             "{:<14} {points} points looked at, where {at_least}{possible} states are possible; \
              {made} made, {distinct} of them new",
+=======
+            "{:<14} {points} points looked at, where {possible} states are possible; \
+              {made} made, {distinct} of them new",
+>>>>>>> main
             one.name
         );
     }
@@ -280,4 +285,16 @@ fn tell_coverage(trace: &Trace, order: &Order<'_>, rules: &[Rules], ended: &Ende
         false => "",
     };
     println!("{all}{} distinct states, {rate:.0} a second.", ended.tried);
+}
+
+/// A number of states that may be beyond all reading.
+fn possible_words(states: u128, at_least: bool) -> String {
+    let number = match states.checked_ilog10() {
+        Some(digits @ 7..) => format!("10^{digits}"),
+        _ => states.to_string(),
+    };
+    match at_least || states >= 10_000_000 {
+        true => format!("at least {number}"),
+        false => number,
+    }
 }

@@ -15,6 +15,7 @@ use plugpull_faults::crashfs::{Log, Tree};
 use plugpull_reports::{Event, ReportBuilder, ReportedFinding, Trial};
 use plugpull_workloads::Verdict;
 
+use super::Rules;
 use super::cases::{Case, Coverage, Order};
 use super::findings::{Groups, Seen};
 use super::scene::{Scene, changes};
@@ -26,9 +27,9 @@ const ROUND: u64 = 64;
 /// Recoveries of one kind that are crashed.
 const SAME_KIND: u32 = 2;
 /// Different states that one recovery gives at most.
-const OF_ONE_RECOVERY: usize = 24;
+const OF_ONE_RECOVERY: usize = 16;
 /// Different states of recoveries in a round, so that the recorded run comes on.
-const RECOVERIES: usize = 48;
+const RECOVERIES: usize = 24;
 
 /// How far an exploration goes.
 pub(crate) struct Limits<'a> {
@@ -139,7 +140,7 @@ impl<'a> Explorer<'a> {
                 self.give(case, tree, stations, &mut waiting, limits)?;
             }
             self.finish(stations, &mut waiting, limits)?;
-            // What recoveries of recoveries bring to light is tried in the same round.
+            // A part of a round, or when there is nothing else all there is.
             while !self.scenes.is_empty() && !over(self.given) {
                 for (case, tree) in self.of_recoveries() {
                     if over(self.given) {
@@ -148,6 +149,9 @@ impl<'a> Explorer<'a> {
                     self.give(case, Some(tree), stations, &mut waiting, limits)?;
                 }
                 self.finish(stations, &mut waiting, limits)?;
+                if !complete {
+                    break;
+                }
             }
         }
         Ok(Ended {
@@ -235,6 +239,7 @@ impl<'a> Explorer<'a> {
         }
         let scene = Scene {
             after: case.crash,
+            digest: case.digest,
             log,
         };
         let count = self.kinds.entry(scene.kind()).or_default();
@@ -251,8 +256,14 @@ impl<'a> Explorer<'a> {
             && let Some(scene) = self.scenes.pop_front()
         {
             let before = all.len();
+<<<<<<< HEAD
             let (rules, device) = (self.court.rules, self.court.device);
             let mut order = Order::of_recovery(&scene, rules, device, scene.after.point);
+=======
+            let rules = self.court.rules;
+            let indexes = Rules::indexes(rules, &scene.log, self.court.device);
+            let mut order = Order::of_recovery(&scene, rules, &indexes, scene.after.point);
+>>>>>>> main
             while all.len() < before + OF_ONE_RECOVERY
                 && let Some((case, tree)) = order.next(&mut self.seen)
             {

@@ -25,6 +25,8 @@ pub(crate) struct Crash {
 pub(crate) struct Scene {
     /// The crash that made it necessary.
     pub(crate) after: Crash,
+    /// The digest of the disk that it left.
+    pub(crate) digest: u128,
     /// Every operation of the recovery, on the disk that the crash left.
     pub(crate) log: Log,
 }

@@ -55,25 +55,29 @@ impl Court<'_> {
         }
     }
 
-    /// The names of the models under which a crash can leave what it left.
-    pub(crate) fn models_of(&self, crash: &Crash) -> Vec<&'static str> {
+    /// The names of the models under which a crash can leave the content with this digest.
+    pub(crate) fn models_of(&self, crash: &Crash, digest: u128) -> Vec<&'static str> {
         (0..self.rules.len())
-            .filter(|rules| self.allows(*rules, crash))
+            .filter(|rules| self.allows(*rules, crash, digest))
             .map(|rules| self.rules[rules].name)
             .collect()
     }
 
-    fn allows(&self, rules: usize, crash: &Crash) -> bool {
+    fn allows(&self, rules: usize, crash: &Crash, digest: u128) -> bool {
         let here = if self.rules[rules].power {
+<<<<<<< HEAD
             // Steps of other rules may be cut otherwise; it is the content that counts.
             let own = self.window(crash, crash.rules).state(&crash.choice);
             self.window(crash, rules)
                 .shows(&crash.choice, own.tree.digest())
+=======
+            self.window(crash, rules).shows(&crash.choice, digest)
+>>>>>>> main
         } else {
             crash.choice == Choice::default()
         };
         let before = crash.within.as_ref();
-        here && before.is_none_or(|scene| self.allows(rules, &scene.after))
+        here && before.is_none_or(|scene| self.allows(rules, &scene.after, scene.digest))
     }
 }
 
@@ -130,9 +134,15 @@ impl Shrink<'_> {
             }
             size = if size == 1 { 0 } else { size.div_ceil(2) };
         }
+<<<<<<< HEAD
         let torn = best.crash.choice.torn.keys();
         let torn: Vec<usize> = torn.chain(&best.crash.choice.spoiled).copied().collect();
         for step in torn {
+=======
+        let crash = &best.crash;
+        let torn = crash.choice.torn.keys().chain(&crash.choice.spoiled);
+        for step in torn.copied().collect::<Vec<_>>() {
+>>>>>>> main
             let mut less = best.crash.choice.clone();
             less.torn.remove(&step);
             less.spoiled.remove(&step);
