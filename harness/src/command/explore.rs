@@ -264,13 +264,8 @@ fn tell_coverage(trace: &Trace, order: &Order<'_>, rules: &[Rules], ended: &Ende
         } = coverage;
         let possible = possible_words(*possible, *at_least);
         println!(
-<<<<<<< HEAD
-            "{:<14} {points} points looked at, where {at_least}{possible} states are possible; \
-             {made} made, {distinct} of them new",
-=======
             "{:<14} {points} points looked at, where {possible} states are possible; \
               {made} made, {distinct} of them new",
->>>>>>> main
             one.name
         );
     }

@@ -5,11 +5,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use plugpull_faults::crashfs::{Log, Op, Tree};
-<<<<<<< HEAD
-use plugpull_faults::persist::{Choice, Device, Index, Possible, Window};
-=======
 use plugpull_faults::persist::{Choice, Index, Possible};
->>>>>>> main
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -50,19 +46,10 @@ pub(crate) struct Coverage {
 
 /// Hands out the states of a trace. The order depends on the trace and the seed alone.
 pub(crate) struct Order<'a> {
-<<<<<<< HEAD
-    log: &'a Log,
-    within: Option<Rc<Scene>>,
-    rules: &'a [Rules],
-    /// One for each of the rules, where the log is long enough to want them.
-    indexes: Option<&'a [Index<'a>]>,
-    device: Device,
-=======
     within: Option<Rc<Scene>>,
     rules: &'a [Rules],
     /// One for each of the rules.
     indexes: &'a [Index<'a>],
->>>>>>> main
     /// Indices of the rules to go by.
     wanted: Vec<usize>,
     seed: u64,
@@ -76,27 +63,15 @@ pub(crate) struct Order<'a> {
 }
 
 impl<'a> Order<'a> {
-<<<<<<< HEAD
-    /// All states of a recorded run under these rules; `indexes` has one for each of them.
-    pub(crate) fn of_run(
-        log: &'a Log,
-=======
     /// All states of a recorded run under these rules.
     pub(crate) fn of_run(
         log: &Log,
->>>>>>> main
         rules: &'a [Rules],
         indexes: &'a [Index<'a>],
         seed: u64,
     ) -> Self {
         let wanted = (0..rules.len()).collect();
-<<<<<<< HEAD
-        let mut order = Self::new(log, (rules, wanted), Device::default(), seed);
-        order.indexes = Some(indexes);
-        order
-=======
         Self::new(log, None, rules, wanted, indexes, seed)
->>>>>>> main
     }
 
     /// All states of a recovery: under the rules of the crash before it, or where that crash only
@@ -104,36 +79,13 @@ impl<'a> Order<'a> {
     pub(crate) fn of_recovery(
         scene: &Rc<Scene>,
         rules: &'a [Rules],
-<<<<<<< HEAD
-        device: Device,
-=======
         indexes: &'a [Index<'a>],
->>>>>>> main
         seed: u64,
     ) -> Self {
         let wanted = match rules[scene.after.rules].power {
             true => vec![scene.after.rules],
             false => (0..rules.len()).collect(),
         };
-<<<<<<< HEAD
-        let mut order = Self::new(&scene.log, (rules, wanted), device, seed);
-        order.within = Some(scene.clone());
-        order
-    }
-
-    fn new(
-        log: &'a Log,
-        (rules, wanted): (&'a [Rules], Vec<usize>),
-        device: Device,
-        seed: u64,
-    ) -> Self {
-        Self {
-            log,
-            within: None,
-            rules,
-            indexes: None,
-            device,
-=======
         Self::new(
             &scene.log,
             Some(scene.clone()),
@@ -156,7 +108,6 @@ impl<'a> Order<'a> {
             within,
             rules,
             indexes,
->>>>>>> main
             wanted,
             seed,
             points: points(log, seed),
@@ -190,11 +141,7 @@ impl<'a> Order<'a> {
     /// Makes the states of the next place; false when there is none.
     fn refill(&mut self) -> bool {
         let (pass, position, turn) = self.at;
-<<<<<<< HEAD
         if pass > STAGES.len() {
-=======
-        if pass == PASSES {
->>>>>>> main
             return false;
         }
         let Some(&point) = self.points.get(position) else {
@@ -212,10 +159,7 @@ impl<'a> Order<'a> {
         if !one.power && pass > 0 {
             return true;
         }
-        let window = match self.indexes {
-            Some(indexes) => indexes[rules].window(point),
-            None => Window::new(self.log, point, one.model, self.device),
-        };
+        let window = self.indexes[rules].window(point);
         let chosen: Vec<Choice> = if !one.power {
             vec![Choice::default()]
         } else if let Some(&end) = STAGES.get(pass) {

@@ -256,14 +256,9 @@ impl<'a> Explorer<'a> {
             && let Some(scene) = self.scenes.pop_front()
         {
             let before = all.len();
-<<<<<<< HEAD
-            let (rules, device) = (self.court.rules, self.court.device);
-            let mut order = Order::of_recovery(&scene, rules, device, scene.after.point);
-=======
             let rules = self.court.rules;
             let indexes = Rules::indexes(rules, &scene.log, self.court.device);
             let mut order = Order::of_recovery(&scene, rules, &indexes, scene.after.point);
->>>>>>> main
             while all.len() < before + OF_ONE_RECOVERY
                 && let Some((case, tree)) = order.next(&mut self.seen)
             {

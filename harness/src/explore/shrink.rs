@@ -65,14 +65,7 @@ impl Court<'_> {
 
     fn allows(&self, rules: usize, crash: &Crash, digest: u128) -> bool {
         let here = if self.rules[rules].power {
-<<<<<<< HEAD
-            // Steps of other rules may be cut otherwise; it is the content that counts.
-            let own = self.window(crash, crash.rules).state(&crash.choice);
-            self.window(crash, rules)
-                .shows(&crash.choice, own.tree.digest())
-=======
             self.window(crash, rules).shows(&crash.choice, digest)
->>>>>>> main
         } else {
             crash.choice == Choice::default()
         };
@@ -134,15 +127,9 @@ impl Shrink<'_> {
             }
             size = if size == 1 { 0 } else { size.div_ceil(2) };
         }
-<<<<<<< HEAD
-        let torn = best.crash.choice.torn.keys();
-        let torn: Vec<usize> = torn.chain(&best.crash.choice.spoiled).copied().collect();
-        for step in torn {
-=======
         let crash = &best.crash;
         let torn = crash.choice.torn.keys().chain(&crash.choice.spoiled);
         for step in torn.copied().collect::<Vec<_>>() {
->>>>>>> main
             let mut less = best.crash.choice.clone();
             less.torn.remove(&step);
             less.spoiled.remove(&step);
