@@ -456,15 +456,19 @@ fn try_history(real: &Real, base: &[Step], acts: &[Act], most: usize) -> Told {
             let window = index.window(point);
             for choice in window.choices(3, point as u64) {
                 let state = window.state(&choice).tree;
-                if tried.insert(state.digest()) {
-                    states.push((point, state));
+                // Right after a step, and at the end: not to be missed.
+                let telling = choice.is_empty() && (over.contains(&point) || point == last);
+                if tried.insert(state.digest()) || telling {
+                    states.push((telling, point, state));
                 }
             }
         }
         states
     });
-    let step = states.len().div_ceil(most).max(1);
-    for (point, tree) in states.into_iter().step_by(step) {
+    let every = states.len().div_ceil(most).max(1);
+    let sample = states.into_iter().enumerate();
+    let sample = sample.filter(|(n, (telling, ..))| *telling || n % every == 0);
+    for (_, (_, point, tree)) in sample {
         // Steps over before the cut, and the one under way.
         let done = over.partition_point(|end| *end <= point).saturating_sub(1);
         let fs = CrashFs::new(tree, Instant::now(), 0, 1);
