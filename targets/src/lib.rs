@@ -7,12 +7,16 @@
 //! The embedded targets ([`sqlite`], [`reference`](mod@reference)) run in a [`worker`] process of
 //! their own and are spoken to over the protocol of [`wire`].
 
+pub mod ailee;
 pub mod catalog;
+pub mod inspect;
+pub mod interstice;
 mod promise;
 pub mod reference;
 mod settings;
 pub mod sqlite;
 mod target;
+pub mod vfab;
 pub mod wire;
 pub mod worker;
 
