@@ -1,7 +1,7 @@
 //! `plugpull explore`: record one run, then try the crash states that it could have left.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -10,7 +10,7 @@ use anyhow::Context;
 use plugpull_reports::{Event, Plan, ReportBuilder, ReportedFinding, TargetInfo, Trial, exit_code};
 use plugpull_workloads::{Verdict, WorkloadConfig};
 
-use super::asked::{Asked, again, outputs};
+use super::asked::{Asked, again, outputs, writable};
 use super::interrupt::stop_on_signal;
 use super::place::with_crash_filesystem;
 use super::reporters::Reporters;
@@ -18,7 +18,7 @@ use super::wrong;
 use crate::cli::ExploreArgs;
 use crate::explore::{
     About, Answers, Artifact, Case, Court, Coverage, Groups, Order, Rules, Seen, Shrink, Station,
-    Stations, TimelineEntry, Trace, Tried, record, sentence, timeline, tries,
+    Stations, TimelineEntry, Trace, TraceFile, Tried, Wanted, record, sentence, timeline, tries,
 };
 use crate::keep::Keep;
 use crate::seed;
@@ -27,7 +27,16 @@ use plugpull_faults::pin;
 
 /// Records, tries and reports.
 pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
-    let asked = Asked::new(&args.target)?;
+    let kept = args.trace.as_deref().map(|path| read_trace(args, path));
+    let kept = kept.transpose()?;
+    let asked = match &kept {
+        Some(trace) => Asked::of(
+            &trace.about.target,
+            trace.about.settings.clone(),
+            &args.target,
+        )?,
+        None => Asked::new(&args.target)?,
+    };
     let rules = chosen_rules(&args.models)?;
     if ![512, 4096].contains(&args.sector) {
         return Err(wrong(format!(
@@ -42,6 +51,8 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     };
     workload.validate().map_err(wrong)?;
     let keep = outputs(&args.outputs)?;
+    let record_to = args.record.as_deref().map(|path| trace_file(args, path));
+    let record_to = record_to.transpose()?;
     let cpus = pin::all();
     let workers = args.workers.map_or(cpus.len().max(1), usize::from);
     let station = |number: usize| -> anyhow::Result<Station> {
@@ -62,22 +73,30 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         keep.claim()?;
     }
     let stop = stop_on_signal();
-    let seed = args.seed.unwrap_or_else(seed::fresh);
-    let storage = StorageRules {
-        model: rules[0].model,
-        sector: args.sector,
-        fuse: true,
+    let seed = match (args.seed, &kept) {
+        (Some(seed), _) => seed,
+        (None, Some(trace)) => trace.about.seed,
+        (None, None) => seed::fresh(),
     };
-    let trace = record(
-        &own.host,
-        &asked.target,
-        storage,
-        &workload,
-        seed,
-        args.txns,
-        asked.start_limit,
-    )
-    .context("recording the run")?;
+    let trace = match kept {
+        Some(trace) => trace,
+        None => {
+            let wanted = Wanted {
+                target: &asked.target,
+                info: &asked.info,
+                rules: StorageRules {
+                    model: rules[0].model,
+                    sector: args.sector,
+                    fuse: true,
+                },
+                workload: &workload,
+                seed,
+                acks: args.txns,
+                start_limit: asked.start_limit,
+            };
+            record(&own.host, &wanted, record_to.as_ref()).context("recording the run")?
+        }
+    };
     let names: Vec<String> = rules.iter().map(|one| one.name.to_string()).collect();
     let plan = Plan {
         plugpull: env!("CARGO_PKG_VERSION").to_string(),
@@ -117,7 +136,7 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     let began = Instant::now();
     let mut order = Order::new(&trace.log, &rules, args.sector, seed);
     let (tried, interrupted) =
-        exploration.go(&mut order, Stations::start(stations), args.budget, &stop)?;
+        exploration.go(&mut order, Stations::start(stations), args, &stop)?;
     let Exploration {
         groups, builder, ..
     } = exploration;
@@ -128,6 +147,35 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     reporters.finish(report)?;
     tell_coverage(&trace, &order, &rules, tried, rate);
     Ok(code)
+}
+
+/// A trace that was recorded before.
+fn read_trace(args: &ExploreArgs, path: &Path) -> anyhow::Result<Trace> {
+    if args.target.name.is_some() || !args.target.settings.is_empty() {
+        return Err(wrong(
+            "--trace names the target and its settings; leave TARGET and --set out",
+        ));
+    }
+    let file = TraceFile {
+        path: path.to_path_buf(),
+        memory: 0,
+    };
+    file.read().map_err(|error| wrong(format!("{error:#}")))
+}
+
+/// Where to record to; nothing may be there.
+fn trace_file(args: &ExploreArgs, path: &Path) -> anyhow::Result<TraceFile> {
+    writable(path, "the trace")?;
+    if path.symlink_metadata().is_ok() {
+        return Err(wrong(format!(
+            "the trace cannot be written to {}: there is something already",
+            path.display()
+        )));
+    }
+    Ok(TraceFile {
+        path: path.to_path_buf(),
+        memory: args.memory << 20,
+    })
 }
 
 fn chosen_rules(given: &[String]) -> anyhow::Result<Vec<Rules>> {
@@ -174,14 +222,15 @@ impl Exploration<'_> {
         &mut self,
         order: &mut Order<'_>,
         mut stations: Stations,
-        budget: std::time::Duration,
+        args: &ExploreArgs,
         stop: &AtomicBool,
     ) -> anyhow::Result<(u64, bool)> {
         let began = Instant::now();
         let mut waiting: VecDeque<Case> = VecDeque::new();
         let mut given = 0;
         let cut_short = loop {
-            if stop.load(Ordering::Relaxed) || began.elapsed() >= budget {
+            let over = began.elapsed() >= args.budget || Some(given) == args.states;
+            if over || stop.load(Ordering::Relaxed) {
                 break true;
             }
             let Some((case, tree)) = order.next() else {
@@ -295,10 +344,11 @@ fn findings(
         let mut finding = small.finding.clone();
         finding.sentence = sentence(small, court);
         finding.fault = format!("{}@{}", rules.name, small.point);
-        let mut repeat = format!(
-            "plugpull explore {} --seed {seed} --keep DIR",
-            again(&args.target)
-        );
+        let what = match args.trace.as_deref().or(args.record.as_deref()) {
+            Some(trace) => format!("--trace {}", trace.display()),
+            None => again(&args.target),
+        };
+        let mut repeat = format!("plugpull explore {what} --seed {seed} --keep DIR");
         if let Some(keep) = keep {
             let path: PathBuf = keep.path(&format!("finding-{}.json", number + 1));
             let entries: Vec<TimelineEntry> = timeline(small, court);
@@ -337,7 +387,7 @@ fn tell_coverage(trace: &Trace, order: &Order<'_>, rules: &[Rules], tried: u64, 
     println!(
         "\nRecorded: {} operations, {} acknowledged transactions, {} crash points.",
         trace.log.records().len(),
-        trace.acked,
+        trace.about.history.acked(),
         order.point_count()
     );
     for (one, coverage) in rules.iter().zip(&order.coverage) {

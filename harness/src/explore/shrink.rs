@@ -9,7 +9,7 @@ use super::station::{Answers, Station, Tried, twice};
 use super::{Case, Rules, Trace};
 
 /// How many states one minimisation may try.
-const TRIES: usize = 96;
+const TRIES: usize = 128;
 
 /// What is judged, and by what.
 pub(crate) struct Court<'a> {
@@ -161,10 +161,11 @@ impl Shrink<'_> {
     ) -> anyhow::Result<Option<Small>> {
         let state = self.court.window(rules, point).state(choice);
         let digest = state.tree.digest();
+        // Known answers count too: which are known depends on how fast the stations are.
+        self.tries = self.tries.saturating_sub(1);
         let tried = match self.answers.get(digest) {
             Some(tried) => tried,
             None => {
-                self.tries = self.tries.saturating_sub(1);
                 let tried = self.station.observe(&state.tree, twice(digest))?;
                 self.answers.note(digest, tried)
             }
