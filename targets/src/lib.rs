@@ -9,6 +9,7 @@
 
 pub mod ailee;
 pub mod catalog;
+pub mod driver;
 pub mod inspect;
 pub mod interstice;
 mod promise;
@@ -22,6 +23,6 @@ pub mod worker;
 
 pub use settings::UsageError;
 pub use target::{
-    Client, ClientError, Defect, Host, Launch, Process, Program, Running, Setting, StartError,
-    Target,
+    Abilities, Client, ClientError, Defect, Host, Launch, Part, Pipes, Process, Program, Running,
+    Setting, StartError, Target,
 };

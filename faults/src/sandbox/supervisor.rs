@@ -190,6 +190,30 @@ impl Sandbox {
     ) -> Result<Child, SandboxError> {
         let (output, [out, err]) = Output::capture()
             .map_err(|error| SandboxError::refused("capture the output", error))?;
+        self.spawn_on(request, [stdin, out.as_fd(), err.as_fd()], output)
+    }
+
+    /// Starts a process with this standard input and standard output; only its standard error is
+    /// captured.
+    pub fn spawn_piped(
+        &self,
+        request: &SpawnRequest,
+        stdin: BorrowedFd<'_>,
+        stdout: BorrowedFd<'_>,
+    ) -> Result<Child, SandboxError> {
+        let (output, [out, err]) = Output::capture()
+            .map_err(|error| SandboxError::refused("capture the output", error))?;
+        // What would be captured of its standard output ends here and now.
+        drop(out);
+        self.spawn_on(request, [stdin, stdout, err.as_fd()], output)
+    }
+
+    fn spawn_on(
+        &self,
+        request: &SpawnRequest,
+        fds: [BorrowedFd<'_>; 3],
+        output: Arc<Output>,
+    ) -> Result<Child, SandboxError> {
         let order = Order {
             program: match &request.program {
                 Program::Myself => None,
@@ -204,7 +228,6 @@ impl Sandbox {
             cgroup: request.cgroup,
             user: request.user,
         };
-        let fds = [stdin, out.as_fd(), err.as_fd()];
         let (pid, ending) = self.started(Command::Spawn(order), &fds)?;
         Ok(Child {
             pid,

@@ -5,6 +5,7 @@ pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod explore;
 pub(crate) mod faults;
+pub(crate) mod inspect;
 mod interrupt;
 mod place;
 pub(crate) mod replay;
