@@ -161,6 +161,11 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) states: Option<u64>,
 
+    /// How many recoveries deep crashes go: 0 crashes the recorded run alone, 1 also the recoveries
+    /// from those crashes
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=3))]
+    pub(crate) recovery_depth: u32,
+
     /// Record into this file, as it happens; `--trace` takes it
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
