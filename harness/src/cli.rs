@@ -256,6 +256,10 @@ pub(crate) struct DriverCheckArgs {
     #[arg(long, value_name = "CMD")]
     pub(crate) daemon: Option<String>,
 
+    /// How long an answer is waited for, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: u64,
+
     /// The driver and its arguments; found on PATH
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) command: Vec<String>,

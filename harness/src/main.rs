@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         Command::Targets(args) => command::targets::run(&args),
         Command::Faults => command::faults::run(),
         Command::Inspect(args) => command::inspect::run(&args),
+        Command::DriverCheck(args) => command::driver_check::run(&args),
         Command::Exec(args) => command::exec::run(&args),
     };
     match result {

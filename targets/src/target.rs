@@ -188,9 +188,13 @@ impl Default for Abilities {
 pub trait Target: Send + Sync {
     /// Its name on the command line.
     fn name(&self) -> &str;
-    /// Learns what only the program itself can tell, by starting it once on a host with an empty
-    /// data folder; the caller kills it. Before that, a target that has to ask knows no promises.
-    /// Most targets have nothing to ask.
+    /// True when only the program itself can tell what it is and promises, and it has not been
+    /// asked yet: see [`Target::introduce`].
+    fn must_be_asked(&self) -> bool {
+        false
+    }
+    /// Asks the program, by starting it once on a host with an empty data folder; the caller kills
+    /// it. Until then a target that must be asked knows no promises.
     fn introduce(&self, host: &dyn Host, deadline: Instant) -> Result<(), StartError> {
         let _ = (host, deadline);
         Ok(())

@@ -42,11 +42,11 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
             args.sector
         )));
     }
-    let workload = WorkloadConfig {
+    let workload = asked.fit(WorkloadConfig {
         clients: args.clients,
         value_len: 1..=args.value_size,
         ..WorkloadConfig::default()
-    };
+    });
     workload.validate().map_err(wrong)?;
     let keep = outputs(&args.outputs)?;
     let record_to = args.record.as_deref().map(|path| trace_file(args, path));

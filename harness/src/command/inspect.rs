@@ -2,8 +2,7 @@
 
 use std::io::{self, Write};
 
-use comfy_table::Table as Drawn;
-use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{LineStyle, Table as Drawn, TableStyle};
 use plugpull_targets::inspect::{
     INSPECTORS, Inspection, Repaired, Request, Spot, Table, inspector,
 };
@@ -120,9 +119,8 @@ fn shown(text: &str) -> String {
 
 fn drawn(table: &Table) -> String {
     let mut drawn = Drawn::new();
-    drawn
-        .load_preset(UTF8_FULL_CONDENSED)
-        .set_header(&table.head);
+    drawn.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
+    drawn.set_header(&table.head);
     for row in &table.rows {
         drawn.add_row(row.iter().map(|cell| shown(cell)));
     }

@@ -83,6 +83,10 @@ impl Target for Driver {
         NAME
     }
 
+    fn must_be_asked(&self) -> bool {
+        self.introduction.get().is_none()
+    }
+
     fn introduce(&self, host: &dyn Host, deadline: Instant) -> Result<(), StartError> {
         if self.introduction.get().is_none() {
             let running = launch::start(&self.commands, host, deadline)?;
