@@ -24,6 +24,7 @@ const PROTOCOL: u64 = 1;
 /// A request. Fields that are not named here are ignored, as the protocol asks.
 #[derive(Deserialize)]
 struct Request {
+    #[expect(dead_code, reason = "shown for its place in the protocol")]
     id: u64,
     #[serde(flatten)]
     call: Call,

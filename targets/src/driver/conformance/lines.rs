@@ -15,6 +15,11 @@ pub(super) const HELLO: &[Rule] = &[Rule {
 /// The rules that come last: the driver is killed and ended by them.
 pub(super) const RULES: &[Rule] = &[
     Rule {
+        name: "once",
+        about: "answers each request once",
+        judge: once,
+    },
+    Rule {
         name: "out-of-order",
         about: "answers all of several requests that were sent at once, in any order",
         judge: at_once,
@@ -55,6 +60,14 @@ fn hello(talk: &mut Talk<'_>) -> Kept {
     let introduction = Introduction::read(&answer.fields).map_err(Fault::Wrong)?;
     talk.introduction = Some(introduction);
     Ok(())
+}
+
+/// Judges all that came since the driver was last started.
+fn once(talk: &mut Talk<'_>) -> Kept {
+    // Behind these answers nothing of an earlier request is still on its way.
+    talk.has(0, "none", None)?;
+    talk.has(0, "none", None)?;
+    talk.nothing_unasked()
 }
 
 fn at_once(talk: &mut Talk<'_>) -> Kept {

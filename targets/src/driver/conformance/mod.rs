@@ -92,8 +92,7 @@ pub fn judge(
         let outcome = if introduced {
             talk.begin_rule();
             let kept = (rule.judge)(&mut talk);
-            // What came unasked is the fault of the rule during which it came.
-            match kept.and_then(|()| talk.nothing_unasked()) {
+            match kept {
                 Ok(()) => Outcome::Ok,
                 Err(Fault::Skip(why)) => Outcome::Skipped(why),
                 Err(Fault::Own(error)) => return Err(error),
