@@ -49,6 +49,8 @@ fn main() -> ExitCode {
         Command::Doctor => command::doctor::run(),
         Command::Targets(args) => command::targets::run(&args),
         Command::Faults => command::faults::run(),
+        Command::Inspect(args) => command::inspect::run(&args),
+        Command::DriverCheck(args) => command::driver_check::run(&args),
         Command::Exec(args) => command::exec::run(&args),
     };
     match result {

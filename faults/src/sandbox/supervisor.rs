@@ -193,6 +193,21 @@ impl Sandbox {
         self.spawn_to(request, &[stdin, out.as_fd(), err.as_fd()], output)
     }
 
+    /// Starts a process with this standard input and standard output; only its standard error is
+    /// captured.
+    pub fn spawn_piped(
+        &self,
+        request: &SpawnRequest,
+        stdin: BorrowedFd<'_>,
+        stdout: BorrowedFd<'_>,
+    ) -> Result<Child, SandboxError> {
+        let (output, [out, err]) = Output::capture()
+            .map_err(|error| SandboxError::refused("capture the output", error))?;
+        // What would be captured of its standard output ends here and now.
+        drop(out);
+        self.spawn_to(request, &[stdin, stdout, err.as_fd()], output)
+    }
+
     /// Starts a process with these as its standard input, output and error; of what it writes
     /// nothing is kept.
     pub fn spawn_with_streams(

@@ -12,6 +12,7 @@ use plugpull_targets::catalog;
 use plugpull_workloads::judge;
 
 use super::asked::start_limit;
+use super::introduce::introduce;
 use super::place::with_crash_filesystem;
 use super::wrong;
 use crate::cli::ReplayArgs;
@@ -50,6 +51,8 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     }
     let target = catalog::open(&artifact.about.target, &artifact.about.settings).map_err(wrong)?;
     let sandbox = with_crash_filesystem("replaying")?;
+    let limit = start_limit(None, &artifact.about.promises);
+    introduce(&*target, limit)?;
     if target.version() != artifact.about.version {
         println!(
             "Recorded with {}; here it is {}.",
@@ -60,7 +63,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     let station = Station {
         host: Arc::new(SandboxHost::new(sandbox, pin::choose(), false)),
         target: Arc::from(target),
-        start_limit: start_limit(None, &artifact.about.promises),
+        start_limit: limit,
     };
     let (tried, _) = station.observe(&tree, true)?;
     let judgement = judge(
