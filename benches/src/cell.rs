@@ -12,7 +12,8 @@ use plugpull_faults::crashfs::{CrashFs, serve};
 use plugpull_faults::sandbox::{Isolation, Program, Sandbox, SandboxOptions, SpawnRequest, Wanted};
 
 use crate::row::Row;
-use crate::{minimal, pin, row, work};
+use crate::{minimal, row, work};
+use plugpull_faults::pin;
 
 /// The argument that makes this program fill a cell: `__cell KIND ROW COUNT`. It prints the
 /// nanoseconds that the operations took, and nothing else.
@@ -74,7 +75,7 @@ impl Cell {
             ..SandboxOptions::default()
         };
         let sandbox = Sandbox::open(&options).context("opening a sandbox")?;
-        let cpu = pin::choose().context("choosing a CPU")?;
+        let cpu = pin::all().pop().context("the kernel names no CPU")?;
         Ok(Self {
             sandbox,
             cpu,

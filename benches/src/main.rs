@@ -7,7 +7,6 @@
 
 mod cell;
 mod minimal;
-mod pin;
 mod place;
 mod ramdisk;
 mod row;

@@ -10,7 +10,8 @@ use nix::sys::statfs::{EXT4_SUPER_MAGIC, statfs};
 use crate::cell::{self, Kind};
 use crate::ramdisk::RamDisk;
 use crate::row::{AGAINST_MINIMAL, Row};
-use crate::{pin, work};
+use crate::work;
+use plugpull_faults::pin;
 
 /// One in so many operations is done on the machine's own disk.
 const DISK_SHARE: u32 = 5;
@@ -107,7 +108,7 @@ fn work_in(dir: &Path, row: &Row, count: u32) -> anyhow::Result<Duration> {
         .with_context(|| format!("making a folder in {}", dir.display()))?;
     let mut command = own_program()?;
     command.args(work::arguments(row, dir.path(), count));
-    let cpu = pin::choose().context("choosing a CPU")?;
+    let cpu = pin::all().pop().context("the kernel names no CPU")?;
     // A process starts on the CPUs of the thread that starts it.
     std::thread::scope(|scope| {
         let starter = scope.spawn(|| {

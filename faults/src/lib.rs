@@ -6,5 +6,6 @@ pub mod fault;
 pub mod inject;
 pub mod kinds;
 pub mod persist;
+pub mod pin;
 pub mod sandbox;
 pub mod trigger;

@@ -33,13 +33,12 @@ pub(crate) enum Command {
     Exec(ExecArgs),
 }
 
-/// Exit codes: 0 every promise kept, 1 a promise broken, 2 wrong use, 3 not measured or plugpull
-/// itself failed.
+/// What is tested, and what it is held to: the same for every command that tests something.
 #[derive(Debug, Args)]
-pub(crate) struct RunArgs {
+pub(crate) struct TargetOptions {
     /// The target; `plugpull targets` lists them
-    #[arg(default_value = "sqlite")]
-    pub(crate) target: String,
+    #[arg(value_name = "TARGET", default_value = "sqlite")]
+    pub(crate) name: String,
 
     /// Set a knob of the target; `plugpull targets NAME` lists them
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
@@ -49,6 +48,35 @@ pub(crate) struct RunArgs {
     /// prefix, consistent, detects, recovers=MS
     #[arg(long = "promise", value_name = "PROMISE")]
     pub(crate) promises: Vec<String>,
+
+    /// Recovery, from spawn to the first correct answer, may take so long
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) recovery_bound: Option<Duration>,
+}
+
+/// Where the results go: the same for every command that has some.
+#[derive(Debug, Args)]
+pub(crate) struct OutputOptions {
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Keep what shows each finding in this folder: `run` the crashed data folder as plain files,
+    /// `explore` an artifact for `plugpull replay`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+
+    /// No progress bar
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+/// Exit codes: 0 every promise kept, 1 a promise broken, 2 wrong use, 3 not measured or plugpull
+/// itself failed.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetOptions,
 
     /// Only this fault, at this moment (a seeded one when none is named), for example
     /// `power-loss@op=sync,path=*-wal,n=17`; may be given several times
@@ -95,21 +123,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 512)]
     pub(crate) sector: u64,
 
-    /// Recovery, from spawn to the first correct answer, may take so long
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub(crate) recovery_bound: Option<Duration>,
-
-    /// Write the report as JSON
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
-
-    /// Keep the crashed data folder of each finding in this folder, as plain files
-    #[arg(long, value_name = "DIR")]
-    pub(crate) keep: Option<PathBuf>,
-
-    /// No progress bar
-    #[arg(long, short)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) outputs: OutputOptions,
 
     /// Do without FUSE, as on a machine that has none
     #[arg(long)]
@@ -119,17 +134,8 @@ pub(crate) struct RunArgs {
 /// Exit codes as of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct ExploreArgs {
-    /// The target; `plugpull targets` lists them
-    #[arg(default_value = "sqlite")]
-    pub(crate) target: String,
-
-    /// Set a knob of the target; `plugpull targets NAME` lists them
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
-    pub(crate) settings: Vec<(String, String)>,
-
-    /// Hold the target to more than it promises, as with `run`
-    #[arg(long = "promise", value_name = "PROMISE")]
-    pub(crate) promises: Vec<String>,
+    #[command(flatten)]
+    pub(crate) target: TargetOptions,
 
     /// Only these models: kill, journaled, strict
     #[arg(long = "model", value_name = "MODEL")]
@@ -163,21 +169,8 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 512)]
     pub(crate) sector: u64,
 
-    /// Recovery, from spawn to the first correct answer, may take so long
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub(crate) recovery_bound: Option<Duration>,
-
-    /// Write the report as JSON
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
-
-    /// Write an artifact for each finding into this folder; `plugpull replay` takes them
-    #[arg(long, value_name = "DIR")]
-    pub(crate) keep: Option<PathBuf>,
-
-    /// No progress bar
-    #[arg(long, short)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) outputs: OutputOptions,
 }
 
 #[derive(Debug, Args)]

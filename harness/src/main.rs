@@ -4,7 +4,6 @@ mod cli;
 mod command;
 mod explore;
 mod keep;
-mod pin;
 mod schedule;
 mod seed;
 mod trial;

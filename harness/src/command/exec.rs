@@ -14,8 +14,8 @@ use plugpull_faults::sandbox::{Isolation, Program, Sandbox, SandboxOptions, Spaw
 
 use super::wrong;
 use crate::cli::ExecArgs;
-use crate::pin;
 use crate::trial::storage::Storage;
+use plugpull_faults::pin;
 
 /// The tmpfs of `--storage tmpfs`.
 const TMPFS_BYTES: u64 = 16 << 30;

@@ -7,32 +7,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::Context;
-use plugpull_faults::sandbox::{Isolation, Sandbox, SandboxOptions};
 use plugpull_reports::{Event, Plan, ReportBuilder, ReportedFinding, TargetInfo, Trial, exit_code};
-use plugpull_targets::{Target, catalog};
-use plugpull_workloads::{Verdict, WorkloadConfig, parse_demand};
+use plugpull_workloads::{Verdict, WorkloadConfig};
 
+use super::asked::{Asked, again, outputs};
 use super::interrupt::stop_on_signal;
+use super::place::with_crash_filesystem;
 use super::reporters::Reporters;
-use super::run::{mounts_fuse, promised_bound, start_limit, writable};
-use super::{settings, wrong};
+use super::wrong;
 use crate::cli::ExploreArgs;
 use crate::explore::{
     About, Answers, Artifact, Case, Court, Coverage, Groups, Order, Rules, Seen, Shrink, Station,
     Stations, TimelineEntry, Trace, Tried, record, sentence, timeline, tries,
 };
 use crate::keep::Keep;
+use crate::seed;
 use crate::trial::{SandboxHost, StorageRules};
-use crate::{pin, seed};
+use plugpull_faults::pin;
 
 /// Records, tries and reports.
 pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
-    let settings = settings(&args.settings)?;
-    let target: Arc<dyn Target> = Arc::from(catalog::open(&args.target, &settings).map_err(wrong)?);
-    let mut promises = target.promises();
-    for word in &args.promises {
-        promises.push(parse_demand(word).map_err(wrong)?);
-    }
+    let asked = Asked::new(&args.target)?;
     let rules = chosen_rules(&args.models)?;
     if ![512, 4096].contains(&args.sector) {
         return Err(wrong(format!(
@@ -46,28 +41,23 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         ..WorkloadConfig::default()
     };
     workload.validate().map_err(wrong)?;
-    let keep = args.keep.as_deref().map(Keep::open).transpose()?;
-    if let Some(json) = &args.json {
-        writable(json)?;
-    }
-    let limit = start_limit(args.recovery_bound, promised_bound(&promises));
+    let keep = outputs(&args.outputs)?;
     let cpus = pin::all();
     let workers = args.workers.map_or(cpus.len().max(1), usize::from);
     let station = |number: usize| -> anyhow::Result<Station> {
         let cpu = (!cpus.is_empty()).then(|| cpus[number % cpus.len()]);
-        let host = Arc::new(SandboxHost::new(open_sandbox()?, cpu, false));
+        let host = Arc::new(SandboxHost::new(
+            with_crash_filesystem("exploring")?,
+            cpu,
+            false,
+        ));
         Ok(Station {
             host,
-            target: target.clone(),
-            start_limit: limit,
+            target: asked.target.clone(),
+            start_limit: asked.start_limit,
         })
     };
     let own = station(0)?;
-    anyhow::ensure!(
-        mounts_fuse(&own.host.sandbox),
-        "exploring needs the crash filesystem, and so FUSE; `plugpull doctor` says what is missing"
-    );
-
     if let Some(keep) = &keep {
         keep.claim()?;
     }
@@ -79,27 +69,27 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         fuse: true,
     };
     let trace = record(
-        &own.host, &target, storage, &workload, seed, args.txns, limit,
+        &own.host,
+        &asked.target,
+        storage,
+        &workload,
+        seed,
+        args.txns,
+        asked.start_limit,
     )
     .context("recording the run")?;
-    let info = TargetInfo {
-        name: args.target.clone(),
-        version: target.version(),
-        settings,
-        promises: promises.clone(),
-    };
     let names: Vec<String> = rules.iter().map(|one| one.name.to_string()).collect();
     let plan = Plan {
         plugpull: env!("CARGO_PKG_VERSION").to_string(),
-        target: info.clone(),
+        target: asked.info.clone(),
         seed,
         faults: names.clone(),
         unavailable: Vec::new(),
-        recovery_bound: args.recovery_bound,
+        recovery_bound: asked.recovery_bound,
     };
-    let mut reporters = Reporters::new(args.quiet, args.json.as_deref());
+    let mut reporters = Reporters::new(&args.outputs);
     reporters.tell(&Event::RunStarted {
-        target: info.clone(),
+        target: asked.info.clone(),
         seed,
         budget: args.budget,
         faults: names,
@@ -108,9 +98,9 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     let court = Court {
         trace: &trace,
         rules: &rules,
-        promises: &promises,
+        promises: asked.promises(),
         sector: args.sector,
-        recovery_bound: args.recovery_bound,
+        recovery_bound: asked.recovery_bound,
     };
     let mut exploration = Exploration {
         court: &court,
@@ -132,21 +122,12 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         groups, builder, ..
     } = exploration;
     let mut report = builder.finish(began.elapsed(), interrupted);
-    report.findings = findings(args, &court, &groups, keep.as_ref(), &info, seed)?;
+    report.findings = findings(args, &court, &groups, keep.as_ref(), &asked.info, seed)?;
     let code = exit_code(&report);
     let rate = tried as f64 / began.elapsed().as_secs_f64().max(1e-9);
     reporters.finish(report)?;
     tell_coverage(&trace, &order, &rules, tried, rate);
     Ok(code)
-}
-
-fn open_sandbox() -> anyhow::Result<Sandbox> {
-    let options = SandboxOptions {
-        isolation: plugpull_faults::sandbox::Wanted::Only(Isolation::Full),
-        ..SandboxOptions::default()
-    };
-    Sandbox::open(&options)
-        .context("the sandbox could not be made; `plugpull doctor` says what is missing")
 }
 
 fn chosen_rules(given: &[String]) -> anyhow::Result<Vec<Rules>> {
@@ -314,11 +295,10 @@ fn findings(
         let mut finding = small.finding.clone();
         finding.sentence = sentence(small, court);
         finding.fault = format!("{}@{}", rules.name, small.point);
-        let mut repeat = format!("plugpull explore {}", args.target);
-        for (key, value) in &args.settings {
-            repeat.push_str(&format!(" --set {key}={value}"));
-        }
-        repeat.push_str(&format!(" --seed {seed} --keep DIR"));
+        let mut repeat = format!(
+            "plugpull explore {} --seed {seed} --keep DIR",
+            again(&args.target)
+        );
         if let Some(keep) = keep {
             let path: PathBuf = keep.path(&format!("finding-{}.json", number + 1));
             let entries: Vec<TimelineEntry> = timeline(small, court);

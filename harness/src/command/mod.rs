@@ -1,10 +1,12 @@
 //! The commands, one a file.
 
+mod asked;
 pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod explore;
 pub(crate) mod faults;
 mod interrupt;
+mod place;
 pub(crate) mod replay;
 mod reporters;
 pub(crate) mod run;

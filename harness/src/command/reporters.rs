@@ -1,8 +1,8 @@
 //! Who is told what happens in a run.
 
-use std::path::Path;
-
 use plugpull_reports::{Event, JsonReporter, Progress, Report, Reporter, TableReporter};
+
+use crate::cli::OutputOptions;
 
 /// All reporters of a run. What one of them fails to say is said at the end, once.
 pub(super) struct Reporters {
@@ -11,12 +11,14 @@ pub(super) struct Reporters {
 }
 
 impl Reporters {
-    /// The progress bar unless `quiet`, the table, and the JSON report where one is wanted.
-    pub(super) fn new(quiet: bool, json: Option<&Path>) -> Self {
-        let mut all: Vec<Box<dyn Reporter>> =
-            vec![Box::new(Progress::new(quiet)), Box::new(TableReporter)];
-        if let Some(path) = json {
-            all.push(Box::new(JsonReporter::new(path.to_path_buf())));
+    /// The progress bar unless it is unwanted, the table, and the JSON report where one is wanted.
+    pub(super) fn new(wanted: &OutputOptions) -> Self {
+        let mut all: Vec<Box<dyn Reporter>> = vec![
+            Box::new(Progress::new(wanted.quiet)),
+            Box::new(TableReporter),
+        ];
+        if let Some(path) = &wanted.json {
+            all.push(Box::new(JsonReporter::new(path.clone())));
         }
         Self {
             all,

@@ -1,36 +1,31 @@
 //! `plugpull run`: live faults against a living target, within a time budget.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
-use nix::unistd::{AccessFlags, access};
 use plugpull_faults::fault::{Fault, Need};
 use plugpull_faults::kinds::{FAULTS, fault};
 use plugpull_faults::persist;
 use plugpull_faults::sandbox::{Isolation, Sandbox, SandboxOptions};
 use plugpull_faults::trigger::{Trigger, When};
 use plugpull_reports::{Event, Plan, ReportBuilder, TargetInfo, exit_code};
-use plugpull_targets::catalog;
-use plugpull_workloads::{Distribution, Guarantee, Promise, WorkloadConfig, parse_demand};
+use plugpull_workloads::{Distribution, Guarantee, Promise, WorkloadConfig};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use super::asked::{Asked, again, outputs};
 use super::interrupt::stop_on_signal;
+use super::place::{NO_SANDBOX, mounts_fuse};
 use super::reporters::Reporters;
-use super::{settings, wrong};
+use super::wrong;
 use crate::cli::RunArgs;
 use crate::keep::Keep;
 use crate::schedule::{Schedule, Until};
+use crate::seed;
 use crate::trial::{self, Order, SandboxHost, Setup, StorageRules};
-use crate::{pin, seed};
-
-/// How long a start may take before it counts as hung, when the user names no bound.
-const START_LIMIT: Duration = Duration::from_secs(20);
-/// The least that it may be, when the user does: a start takes its time on a busy machine.
-const LEAST_START_LIMIT: Duration = Duration::from_secs(2);
+use plugpull_faults::pin;
 
 /// What the user asked for, checked.
 struct Wanted {
@@ -40,7 +35,7 @@ struct Wanted {
     unavailable: Vec<(String, String)>,
     seed: u64,
     keep: Option<Keep>,
-    /// The options that a repetition needs, as they were typed.
+    /// The target and the options that a repetition needs, as they were typed.
     again: String,
 }
 
@@ -65,7 +60,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
         unavailable: wanted.unavailable.clone(),
         recovery_bound: wanted.setup.recovery_bound,
     };
-    let mut reporters = Reporters::new(args.quiet, args.json.as_deref());
+    let mut reporters = Reporters::new(&args.outputs);
     reporters.tell(&Event::RunStarted {
         target: wanted.info.clone(),
         seed: wanted.seed,
@@ -138,18 +133,13 @@ fn trials(
 /// The command that makes a trial again.
 fn repeat(wanted: &Wanted, spec: &str, seed: u64) -> String {
     format!(
-        "plugpull run {}{} --fault '{spec}' --trial-seed {seed}",
-        wanted.info.name, wanted.again
+        "plugpull run {} --fault '{spec}' --trial-seed {seed}",
+        wanted.again
     )
 }
 
 fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
-    let settings = settings(&args.settings)?;
-    let target = catalog::open(&args.target, &settings).map_err(wrong)?;
-    let mut promises = target.promises();
-    for word in &args.promises {
-        promises.push(parse_demand(word).map_err(wrong)?);
-    }
+    let asked = Asked::new(&args.target)?;
     let model = persist::model(&args.model).ok_or_else(|| {
         let known: Vec<&str> = persist::MODELS.iter().map(|model| model.name()).collect();
         wrong(format!(
@@ -164,74 +154,42 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
             args.sector
         )));
     }
-    let workload = workload(args, &promises)?;
+    let workload = workload(args, asked.promises())?;
     let faults = chosen_faults(&args.faults)?;
     if args.trial_seed.is_some() && args.faults.len() != 1 {
         return Err(wrong(
             "--trial-seed repeats one trial, so it wants exactly one --fault",
         ));
     }
-    let keep = args.keep.as_deref().map(Keep::open).transpose()?;
-    if let Some(json) = &args.json {
-        writable(json)?;
-    }
+    let keep = outputs(&args.outputs)?;
 
-    let sandbox = Sandbox::open(&SandboxOptions::default())
-        .context("the sandbox could not be made; `plugpull doctor` says what is missing")?;
+    let sandbox = Sandbox::open(&SandboxOptions::default()).context(NO_SANDBOX)?;
     let fuse = !args.no_fuse && sandbox.isolation() == Isolation::Full && mounts_fuse(&sandbox);
     let cgroup = sandbox.memory().is_ok();
     let host = Arc::new(SandboxHost::new(sandbox, pin::choose(), cgroup));
     let (faults, unavailable) = available(faults, fuse, cgroup, &host, args.no_fuse);
-    let info = TargetInfo {
-        name: args.target.clone(),
-        version: target.version(),
-        settings,
-        promises: promises.clone(),
-    };
-    let start_limit = start_limit(args.recovery_bound, promised_bound(&promises));
     let setup = Setup {
         host,
-        target: Arc::from(target),
-        promises,
+        target: asked.target,
+        promises: asked.info.promises.clone(),
         workload,
         rules: StorageRules {
             model,
             sector: args.sector,
             fuse,
         },
-        recovery_bound: args.recovery_bound,
-        start_limit,
+        recovery_bound: asked.recovery_bound,
+        start_limit: asked.start_limit,
     };
     Ok(Wanted {
         setup,
-        info,
+        info: asked.info,
         faults,
         unavailable,
         seed: args.seed.unwrap_or_else(seed::fresh),
         keep,
         again: options_again(args),
     })
-}
-
-/// How long a start may take before it counts as hung: four times the bound on recovery. One that
-/// the user names also shortens it; one that is only promised does not.
-pub(super) fn start_limit(wanted: Option<Duration>, promised: Option<Duration>) -> Duration {
-    match (wanted, promised) {
-        (Some(bound), _) => bound.saturating_mul(4).max(LEAST_START_LIMIT),
-        (None, Some(bound)) => bound.saturating_mul(4).max(START_LIMIT),
-        (None, None) => START_LIMIT,
-    }
-}
-
-/// The bound on recovery that the target itself promises.
-pub(super) fn promised_bound(promises: &[Promise]) -> Option<Duration> {
-    let bounds = promises
-        .iter()
-        .filter_map(|promise| match promise.guarantee {
-            Guarantee::RecoversWithinMs(ms) => Some(Duration::from_millis(ms)),
-            _ => None,
-        });
-    bounds.max()
 }
 
 fn workload(args: &RunArgs, promises: &[Promise]) -> anyhow::Result<WorkloadConfig> {
@@ -333,11 +291,6 @@ fn available(
     (kept, unavailable)
 }
 
-pub(super) fn mounts_fuse(sandbox: &Sandbox) -> bool {
-    let mounted = sandbox.mount_fuse().is_ok();
-    mounted && sandbox.unmount(true).is_ok()
-}
-
 /// Starts the target once, on an empty data folder, before anything is claimed about it.
 fn can_start(wanted: &Wanted) -> anyhow::Result<()> {
     trial::try_start(&wanted.setup).map_err(|why| {
@@ -355,38 +308,13 @@ fn can_start(wanted: &Wanted) -> anyhow::Result<()> {
     })
 }
 
-pub(super) fn writable(path: &Path) -> anyhow::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let why = if path.is_dir() {
-        "it is a folder".to_string()
-    } else if !folder.is_dir() {
-        "its folder does not exist".to_string()
-    } else if let Err(error) = access(folder, AccessFlags::W_OK) {
-        format!("its folder: {}", error.desc())
-    } else {
-        return Ok(());
-    };
-    Err(wrong(format!(
-        "the report cannot be written to {}: {why}",
-        path.display()
-    )))
-}
-
+/// The command's options as they were typed.
 fn options_again(args: &RunArgs) -> String {
-    let mut text = String::new();
+    let mut text = again(&args.target);
     let mut add = |option: String| {
         text.push(' ');
         text.push_str(&option);
     };
-    for (key, value) in &args.settings {
-        add(format!("--set {key}={value}"));
-    }
-    for promise in &args.promises {
-        add(format!("--promise {promise}"));
-    }
     if args.clients != 4 {
         add(format!("--clients {}", args.clients));
     }
@@ -407,9 +335,6 @@ fn options_again(args: &RunArgs) -> String {
     }
     if args.sector != 512 {
         add(format!("--sector {}", args.sector));
-    }
-    if let Some(bound) = args.recovery_bound {
-        add(format!("--recovery-bound {}us", bound.as_micros()));
     }
     text
 }

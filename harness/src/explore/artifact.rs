@@ -27,30 +27,9 @@ pub(crate) struct Artifact {
     schema: String,
     /// plugpull's version.
     pub(crate) plugpull: String,
-    /// The target's name.
-    pub(crate) target: String,
-    /// Its version and settings in words, when it was recorded.
-    pub(crate) version: String,
-    /// Its settings.
-    pub(crate) settings: BTreeMap<String, String>,
-    /// The persistence model.
-    pub(crate) model: String,
-    /// The seed of the exploration.
-    pub(crate) seed: u64,
-    /// How many operations had happened at the crash.
-    pub(crate) point: u64,
-    /// The moment of the crash.
-    pub(crate) crash: Stamp,
-    /// What the machine suffered.
-    pub(crate) class: FailureClass,
-    /// What the target was held to.
-    pub(crate) promises: Vec<Promise>,
-    /// What was found.
-    pub(crate) finding: Finding,
-    /// The operations around the crash, oldest first, with what became of each.
-    pub(crate) timeline: Vec<TimelineEntry>,
-    /// Every call of the clients, as known at the crash.
-    pub(crate) history: History,
+    /// What it is about.
+    #[serde(flatten)]
+    pub(crate) about: About,
     /// The disk.
     disk: Vec<Saved>,
     /// The disk's digest: what is rebuilt must have the same.
@@ -97,18 +76,31 @@ enum SavedContent {
 }
 
 /// What an artifact is made of, but for the disk.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct About {
+    /// The target's name.
     pub(crate) target: String,
+    /// Its version and settings in words, when it was recorded.
     pub(crate) version: String,
+    /// Its settings.
     pub(crate) settings: BTreeMap<String, String>,
+    /// The persistence model.
     pub(crate) model: String,
+    /// The seed of the exploration.
     pub(crate) seed: u64,
+    /// How many operations had happened at the crash.
     pub(crate) point: u64,
+    /// The moment of the crash.
     pub(crate) crash: Stamp,
+    /// What the machine suffered.
     pub(crate) class: FailureClass,
+    /// What the target was held to.
     pub(crate) promises: Vec<Promise>,
+    /// What was found.
     pub(crate) finding: Finding,
+    /// The operations around the crash, oldest first, with what became of each.
     pub(crate) timeline: Vec<TimelineEntry>,
+    /// Every call of the clients, as known at the crash.
     pub(crate) history: History,
 }
 
@@ -121,18 +113,7 @@ impl Artifact {
         Ok(Self {
             schema: SCHEMA.into(),
             plugpull: env!("CARGO_PKG_VERSION").into(),
-            target: about.target,
-            version: about.version,
-            settings: about.settings,
-            model: about.model,
-            seed: about.seed,
-            point: about.point,
-            crash: about.crash,
-            class: about.class,
-            promises: about.promises,
-            finding: about.finding,
-            timeline: about.timeline,
-            history: about.history,
+            about,
             disk,
             digest: format!("{:032x}", tree.digest()),
         })

@@ -7,13 +7,13 @@ use nix::unistd::Pid;
 /// The CPU for targets and the filesystem's server: the last that this process may use, so that
 /// clients and the rest of plugpull stay out of the way on the others. None where the kernel does
 /// not say, or where there is one only.
-pub(crate) fn choose() -> Option<usize> {
+pub fn choose() -> Option<usize> {
     let cpus = all();
     (cpus.len() > 1).then(|| cpus.last().copied()).flatten()
 }
 
 /// Every CPU that this process may use; none where the kernel does not say.
-pub(crate) fn all() -> Vec<usize> {
+pub fn all() -> Vec<usize> {
     let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else {
         return Vec::new();
     };
@@ -22,11 +22,10 @@ pub(crate) fn all() -> Vec<usize> {
         .collect()
 }
 
-/// Pins the calling thread. Failing to is no error: it is slower, not wrong.
-pub(crate) fn this_thread(cpu: Option<usize>) {
-    let Some(cpu) = cpu else { return };
+/// Pins the calling thread and what it will start. Failing to is no error for a caller who only
+/// wants speed: it is slower, not wrong.
+pub fn this_thread(cpu: usize) -> nix::Result<()> {
     let mut set = CpuSet::new();
-    if set.set(cpu).is_ok() {
-        let _ = sched_setaffinity(Pid::from_raw(0), &set);
-    }
+    set.set(cpu)?;
+    sched_setaffinity(Pid::from_raw(0), &set)
 }

@@ -1,0 +1,124 @@
+//! What a command was asked to test, checked: the target, what it is held to, how long it may take.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::unistd::{AccessFlags, access};
+use plugpull_reports::TargetInfo;
+use plugpull_targets::{Target, catalog};
+use plugpull_workloads::{Guarantee, Promise, parse_demand};
+
+use super::{settings, wrong};
+use crate::cli::{OutputOptions, TargetOptions};
+use crate::keep::Keep;
+
+/// How long a start may take before it counts as hung, when the user names no bound.
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// The least that it may be, when the user does: a start takes its time on a busy machine.
+const LEAST_START_LIMIT: Duration = Duration::from_secs(2);
+
+/// A target that was asked for.
+pub(super) struct Asked {
+    /// The target, with its settings applied.
+    pub(super) target: Arc<dyn Target>,
+    /// The same for reports. Its promises are what it is held to: its own, and what was demanded.
+    pub(super) info: TargetInfo,
+    /// The bound on recovery that the user named.
+    pub(super) recovery_bound: Option<Duration>,
+    /// How long a start may take before it counts as hung.
+    pub(super) start_limit: Duration,
+}
+
+impl Asked {
+    /// Opens and checks; starts nothing.
+    pub(super) fn new(options: &TargetOptions) -> anyhow::Result<Self> {
+        let settings = settings(&options.settings)?;
+        let target = catalog::open(&options.name, &settings).map_err(wrong)?;
+        let mut promises = target.promises();
+        for word in &options.promises {
+            promises.push(parse_demand(word).map_err(wrong)?);
+        }
+        Ok(Self {
+            start_limit: start_limit(options.recovery_bound, &promises),
+            recovery_bound: options.recovery_bound,
+            info: TargetInfo {
+                name: options.name.clone(),
+                version: target.version(),
+                settings,
+                promises,
+            },
+            target: Arc::from(target),
+        })
+    }
+
+    /// What the target is held to.
+    pub(super) fn promises(&self) -> &[Promise] {
+        &self.info.promises
+    }
+}
+
+/// The target and its options as they were typed, to be typed again.
+pub(super) fn again(options: &TargetOptions) -> String {
+    let mut text = options.name.clone();
+    for (key, value) in &options.settings {
+        text.push_str(&format!(" --set {key}={value}"));
+    }
+    for promise in &options.promises {
+        text.push_str(&format!(" --promise {promise}"));
+    }
+    if let Some(bound) = options.recovery_bound {
+        text.push_str(&format!(" --recovery-bound {}us", bound.as_micros()));
+    }
+    text
+}
+
+/// How long a start may take before it counts as hung: four times the bound on recovery. One that
+/// the user names also shortens it; one that is only promised does not.
+pub(super) fn start_limit(wanted: Option<Duration>, promises: &[Promise]) -> Duration {
+    match (wanted, promised_bound(promises)) {
+        (Some(bound), _) => bound.saturating_mul(4).max(LEAST_START_LIMIT),
+        (None, Some(bound)) => bound.saturating_mul(4).max(START_LIMIT),
+        (None, None) => START_LIMIT,
+    }
+}
+
+/// The bound on recovery that the target itself promises.
+fn promised_bound(promises: &[Promise]) -> Option<Duration> {
+    let bounds = promises
+        .iter()
+        .filter_map(|promise| match promise.guarantee {
+            Guarantee::RecoversWithinMs(ms) => Some(Duration::from_millis(ms)),
+            _ => None,
+        });
+    bounds.max()
+}
+
+/// Checks that the results can be written. The folder to keep things in, if one is wanted.
+pub(super) fn outputs(options: &OutputOptions) -> anyhow::Result<Option<Keep>> {
+    if let Some(json) = &options.json {
+        writable(json, "the report")?;
+    }
+    options.keep.as_deref().map(Keep::open).transpose()
+}
+
+/// Wrong use unless a file can be written there.
+pub(super) fn writable(path: &Path, what: &str) -> anyhow::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let why = if path.is_dir() {
+        "it is a folder".to_string()
+    } else if !folder.is_dir() {
+        "its folder does not exist".to_string()
+    } else if let Err(error) = access(folder, AccessFlags::W_OK) {
+        format!("its folder: {}", error.desc())
+    } else {
+        return Ok(());
+    };
+    Err(wrong(format!(
+        "{what} cannot be written to {}: {why}",
+        path.display()
+    )))
+}
