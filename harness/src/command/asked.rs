@@ -1,15 +1,17 @@
 //! What a command was asked to test, checked: the target, what it is held to, how long it may take.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
 use plugpull_reports::TargetInfo;
-use plugpull_targets::{Target, catalog};
+use plugpull_targets::Target;
+use plugpull_targets::catalog::{self, Catalogued};
 use plugpull_workloads::{Guarantee, Promise, parse_demand};
 
-use super::{settings, wrong};
+use super::{open_target, settings, wrong};
 use crate::cli::{OutputOptions, TargetOptions};
 use crate::keep::Keep;
 
@@ -33,8 +35,11 @@ pub(super) struct Asked {
 impl Asked {
     /// Opens and checks; starts nothing.
     pub(super) fn new(options: &TargetOptions) -> anyhow::Result<Self> {
-        let settings = settings(&options.settings)?;
-        let target = catalog::open(&options.name, &settings).map_err(wrong)?;
+        let mut settings = settings(&options.settings)?;
+        if options.reference {
+            stand_in(&options.name, &mut settings)?;
+        }
+        let target = open_target(&options.name, &settings)?;
         let mut promises = target.promises();
         for word in &options.promises {
             promises.push(parse_demand(word).map_err(wrong)?);
@@ -58,11 +63,34 @@ impl Asked {
     }
 }
 
+/// What `--reference` means is a setting of the targets that have a stand-in.
+fn stand_in(name: &str, settings: &mut BTreeMap<String, String>) -> anyhow::Result<()> {
+    const SETTING: &str = "reference";
+    let has = |target: &Catalogued| target.settings.iter().any(|s| s.name == SETTING);
+    let all = catalog::all();
+    if all.iter().any(|target| target.name == name && !has(target)) {
+        let names: Vec<&str> = all.iter().filter(|t| has(t)).map(|t| t.name).collect();
+        return Err(wrong(format!(
+            "{name} has no stand-in; --reference is for {}",
+            names.join(", ")
+        )));
+    }
+    if settings.insert(SETTING.into(), "yes".into()).is_some() {
+        return Err(wrong(
+            "--reference and --set reference=... say the same: leave one out",
+        ));
+    }
+    Ok(())
+}
+
 /// The target and its options as they were typed, to be typed again.
 pub(super) fn again(options: &TargetOptions) -> String {
     let mut text = options.name.clone();
     for (key, value) in &options.settings {
         text.push_str(&format!(" --set {key}={value}"));
+    }
+    if options.reference {
+        text.push_str(" --reference");
     }
     for promise in &options.promises {
         text.push_str(&format!(" --promise {promise}"));

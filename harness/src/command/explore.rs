@@ -38,6 +38,7 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     let workload = WorkloadConfig {
         clients: args.clients,
         value_len: 1..=args.value_size,
+        ops_per_txn: asked.target.ops_per_txn(),
         ..WorkloadConfig::default()
     };
     workload.validate().map_err(wrong)?;

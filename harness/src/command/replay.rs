@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use plugpull_targets::catalog;
 use plugpull_workloads::judge;
 
 use super::asked::start_limit;
+use super::{open_target, wrong};
 use super::place::with_crash_filesystem;
-use super::wrong;
 use crate::cli::ReplayArgs;
 use crate::explore::{Artifact, Station};
 use crate::keep::Keep;
@@ -38,7 +37,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     if args.timeline || args.export.is_some() {
         return Ok(crate::KEPT);
     }
-    let target = catalog::open(&artifact.about.target, &artifact.about.settings).map_err(wrong)?;
+    let target = open_target(&artifact.about.target, &artifact.about.settings)?;
     let sandbox = with_crash_filesystem("replaying")?;
     if target.version() != artifact.about.version {
         println!(

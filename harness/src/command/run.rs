@@ -11,7 +11,7 @@ use plugpull_faults::persist;
 use plugpull_faults::sandbox::{Isolation, Sandbox, SandboxOptions};
 use plugpull_faults::trigger::{Trigger, When};
 use plugpull_reports::{Event, Plan, ReportBuilder, TargetInfo, exit_code};
-use plugpull_workloads::{Distribution, Guarantee, Promise, WorkloadConfig};
+use plugpull_workloads::{Distribution, Guarantee, WorkloadConfig};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -154,7 +154,7 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
             args.sector
         )));
     }
-    let workload = workload(args, asked.promises())?;
+    let workload = workload(args, &asked)?;
     let faults = chosen_faults(&args.faults)?;
     if args.trial_seed.is_some() && args.faults.len() != 1 {
         return Err(wrong(
@@ -192,12 +192,12 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
     })
 }
 
-fn workload(args: &RunArgs, promises: &[Promise]) -> anyhow::Result<WorkloadConfig> {
+fn workload(args: &RunArgs, asked: &Asked) -> anyhow::Result<WorkloadConfig> {
     let distribution = match args.zipf {
         Some(exponent) => Distribution::Zipf { exponent },
         None => Distribution::Uniform,
     };
-    let barriers = promises.iter().any(|promise| {
+    let barriers = asked.promises().iter().any(|promise| {
         matches!(
             promise.guarantee,
             Guarantee::Durable(plugpull_workloads::Durability::AtBarrier)
@@ -208,6 +208,7 @@ fn workload(args: &RunArgs, promises: &[Promise]) -> anyhow::Result<WorkloadConf
         value_len: 1..=args.value_size,
         distribution,
         shared_keys: args.shared_keys,
+        ops_per_txn: asked.target.ops_per_txn(),
         barrier_chance: if barriers { 0.03 } else { 0.0 },
         ..WorkloadConfig::default()
     };

@@ -8,6 +8,7 @@ use super::Settings;
 use std::path::{Path, PathBuf};
 
 /// Said where gRPC was left out of the build.
+#[cfg(not(feature = "statehouse"))]
 pub(super) const NOT_BUILT_IN: &str = "the statehouse target is not built in: build plugpull with \
      `cargo build --release --features statehouse`";
 
