@@ -5,8 +5,8 @@ use std::sync::Arc;
 use plugpull_workloads::judge;
 
 use super::asked::start_limit;
-use super::{open_target, wrong};
 use super::place::with_crash_filesystem;
+use super::{open_target, wrong};
 use crate::cli::ReplayArgs;
 use crate::explore::{Artifact, Station};
 use crate::keep::Keep;
