@@ -36,9 +36,9 @@ pub(crate) enum Command {
 /// What is tested, and what it is held to: the same for every command that tests something.
 #[derive(Debug, Args)]
 pub(crate) struct TargetOptions {
-    /// The target; `plugpull targets` lists them
-    #[arg(value_name = "TARGET", default_value = "sqlite")]
-    pub(crate) name: String,
+    /// The target; `plugpull targets` lists them [default: sqlite]
+    #[arg(value_name = "TARGET")]
+    pub(crate) name: Option<String>,
 
     /// Set a knob of the target; `plugpull targets NAME` lists them
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
@@ -156,6 +156,27 @@ pub(crate) struct ExploreArgs {
     /// How long the states may be tried
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) budget: Duration,
+
+    /// Try at most this many different states
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) states: Option<u64>,
+
+    /// How many recoveries deep crashes go: 0 crashes the recorded run alone, 1 also the recoveries
+    /// from those crashes
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=3))]
+    pub(crate) recovery_depth: u32,
+
+    /// Record into this file, as it happens; `--trace` takes it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+
+    /// Explore what was recorded into this file, and record nothing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "txns", "clients", "value_size"])]
+    pub(crate) trace: Option<PathBuf>,
+
+    /// With --record: how many MiB may wait in memory to be written
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub(crate) memory: u64,
 
     /// How many states are tried side by side; as many as there are CPUs when not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]

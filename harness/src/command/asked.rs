@@ -15,6 +15,8 @@ use super::{open_target, settings, wrong};
 use crate::cli::{OutputOptions, TargetOptions};
 use crate::keep::Keep;
 
+/// The target when none is named.
+const DEFAULT: &str = "sqlite";
 /// How long a start may take before it counts as hung, when the user names no bound.
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// The least that it may be, when the user does: a start takes its time on a busy machine.
@@ -37,9 +39,18 @@ impl Asked {
     pub(super) fn new(options: &TargetOptions) -> anyhow::Result<Self> {
         let mut settings = settings(&options.settings)?;
         if options.reference {
-            stand_in(&options.name, &mut settings)?;
+            stand_in(name(options), &mut settings)?;
         }
-        let target = open_target(&options.name, &settings)?;
+        Self::of(name(options), settings, options)
+    }
+
+    /// The same for a target that a file names; the options say what more it is held to.
+    pub(super) fn of(
+        name: &str,
+        settings: BTreeMap<String, String>,
+        options: &TargetOptions,
+    ) -> anyhow::Result<Self> {
+        let target = open_target(name, &settings)?;
         let mut promises = target.promises();
         for word in &options.promises {
             promises.push(parse_demand(word).map_err(wrong)?);
@@ -48,7 +59,7 @@ impl Asked {
             start_limit: start_limit(options.recovery_bound, &promises),
             recovery_bound: options.recovery_bound,
             info: TargetInfo {
-                name: options.name.clone(),
+                name: name.to_string(),
                 version: target.version(),
                 settings,
                 promises,
@@ -83,9 +94,13 @@ fn stand_in(name: &str, settings: &mut BTreeMap<String, String>) -> anyhow::Resu
     Ok(())
 }
 
+fn name(options: &TargetOptions) -> &str {
+    options.name.as_deref().unwrap_or(DEFAULT)
+}
+
 /// The target and its options as they were typed, to be typed again.
 pub(super) fn again(options: &TargetOptions) -> String {
-    let mut text = options.name.clone();
+    let mut text = name(options).to_string();
     for (key, value) in &options.settings {
         text.push_str(&format!(" --set {key}={value}"));
     }

@@ -2,30 +2,26 @@
 //! files first, and at each point the most telling choices first.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use plugpull_faults::crashfs::{Log, Op, Tree};
-use plugpull_faults::persist::{Choice, Lost, Window};
+use plugpull_faults::persist::{Choice, Window};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::Rules;
+use super::scene::{Crash, Scene};
 
 /// Seeded subsets a point.
 const SUBSETS: usize = 6;
 /// Choices a point that are tried at all points before the others at any.
 const FIRST: usize = 12;
 
-/// One crash state of the trace, before it is tried.
+/// One crash state, before it is tried.
 pub(crate) struct Case {
-    /// Index of the rules.
-    pub(crate) rules: usize,
-    /// How many operations had happened.
-    pub(crate) point: u64,
-    /// What of the pending steps is missing.
-    pub(crate) choice: Choice,
-    /// The same in words.
-    pub(crate) lost: Vec<Lost>,
+    /// The crash that leaves it.
+    pub(crate) crash: Crash,
     /// The content's digest.
     pub(crate) digest: u128,
 }
@@ -44,31 +40,62 @@ pub(crate) struct Coverage {
 /// Hands out the states of a trace. The order depends on the trace and the seed alone.
 pub(crate) struct Order<'a> {
     log: &'a Log,
+    within: Option<Arc<Scene>>,
     rules: &'a [Rules],
+    /// Indices of the rules to go by.
+    wanted: Vec<usize>,
     sector: u64,
     seed: u64,
     points: Vec<usize>,
-    /// Pass, position in `points`, index of the rules: where it stands.
+    /// Pass, position in `points`, position in `wanted`: where it stands.
     at: (usize, usize, usize),
     /// What is left of the place where it stands.
     ready: Vec<(Case, Tree)>,
-    seen: HashSet<u128>,
     /// Per model.
     pub(crate) coverage: Vec<Coverage>,
 }
 
 impl<'a> Order<'a> {
-    /// All states of `log` under these rules.
-    pub(crate) fn new(log: &'a Log, rules: &'a [Rules], sector: u64, seed: u64) -> Self {
+    /// All states of a recorded run under these rules.
+    pub(crate) fn of_run(log: &'a Log, rules: &'a [Rules], sector: u64, seed: u64) -> Self {
+        let wanted = (0..rules.len()).collect();
+        Self::new(log, None, (rules, wanted), sector, seed)
+    }
+
+    /// All states of a recovery, under the rules of the crash before it.
+    pub(crate) fn of_recovery(
+        scene: &'a Arc<Scene>,
+        rules: &'a [Rules],
+        sector: u64,
+        seed: u64,
+    ) -> Self {
+        let wanted = vec![scene.after.rules];
+        Self::new(
+            &scene.log,
+            Some(scene.clone()),
+            (rules, wanted),
+            sector,
+            seed,
+        )
+    }
+
+    fn new(
+        log: &'a Log,
+        within: Option<Arc<Scene>>,
+        (rules, wanted): (&'a [Rules], Vec<usize>),
+        sector: u64,
+        seed: u64,
+    ) -> Self {
         Self {
             log,
+            within,
             rules,
+            wanted,
             sector,
             seed,
             points: points(log, seed),
             at: (0, 0, 0),
             ready: Vec::new(),
-            seen: HashSet::new(),
             coverage: vec![Coverage::default(); rules.len()],
         }
     }
@@ -78,13 +105,13 @@ impl<'a> Order<'a> {
         self.points.len()
     }
 
-    /// The next state, with its content where that is new.
-    pub(crate) fn next(&mut self) -> Option<(Case, Option<Tree>)> {
+    /// The next state, with its content where that is not among those seen.
+    pub(crate) fn next(&mut self, seen: &mut HashSet<u128>) -> Option<(Case, Option<Tree>)> {
         loop {
             if let Some((case, tree)) = self.ready.pop() {
-                let coverage = &mut self.coverage[case.rules];
+                let coverage = &mut self.coverage[case.crash.rules];
                 coverage.made += 1;
-                let new = self.seen.insert(case.digest);
+                let new = seen.insert(case.digest);
                 coverage.distinct += u64::from(new);
                 return Some((case, new.then_some(tree)));
             }
@@ -96,7 +123,7 @@ impl<'a> Order<'a> {
 
     /// Makes the states of the next place; false when there is none.
     fn refill(&mut self) -> bool {
-        let (pass, position, rules) = self.at;
+        let (pass, position, turn) = self.at;
         if pass == 2 {
             return false;
         }
@@ -104,11 +131,12 @@ impl<'a> Order<'a> {
             self.at = (pass + 1, 0, 0);
             return true;
         };
-        self.at = if rules + 1 < self.rules.len() {
-            (pass, position, rules + 1)
+        self.at = if turn + 1 < self.wanted.len() {
+            (pass, position, turn + 1)
         } else {
             (pass, position + 1, 0)
         };
+        let rules = self.wanted[turn];
         let one = self.rules[rules];
         // Killing loses nothing, so one state a point is all there is.
         if !one.power && pass > 0 {
@@ -131,11 +159,14 @@ impl<'a> Order<'a> {
         for choice in chosen.into_iter().rev() {
             let state = window.state(&choice);
             let case = Case {
-                rules,
-                point: point as u64,
-                choice,
-                lost: state.lost,
                 digest: state.tree.digest(),
+                crash: Crash {
+                    rules,
+                    point: point as u64,
+                    choice,
+                    lost: state.lost,
+                    within: self.within.clone(),
+                },
             };
             self.ready.push((case, state.tree));
         }

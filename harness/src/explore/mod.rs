@@ -2,17 +2,22 @@
 
 mod artifact;
 mod cases;
+mod explorer;
 mod findings;
 mod record;
+mod scene;
 mod shrink;
 mod station;
+mod trace_file;
 
 pub(crate) use artifact::{About, Artifact, TimelineEntry};
-pub(crate) use cases::{Case, Coverage, Order};
-pub(crate) use findings::{Groups, Seen, sentence, timeline};
-pub(crate) use record::{Trace, record};
-pub(crate) use shrink::{Court, Shrink, tries};
-pub(crate) use station::{Answers, Station, Stations, Tried};
+pub(crate) use cases::{Coverage, Order};
+pub(crate) use explorer::{Ended, Explorer, Limits};
+pub(crate) use findings::{Groups, sentence, timeline};
+pub(crate) use record::{Trace, Wanted, record};
+pub(crate) use shrink::Court;
+pub(crate) use station::{Station, Stations};
+pub(crate) use trace_file::TraceFile;
 
 use plugpull_faults::persist::{MODELS, Model};
 use plugpull_workloads::FailureClass;

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use plugpull_faults::crashfs::{CrashFs, Tree};
+use plugpull_faults::crashfs::{CrashFs, Log, Tree};
 use plugpull_targets::Target;
 use plugpull_workloads::{Observed, Start};
 
@@ -30,8 +30,8 @@ pub(crate) struct Tried {
 
 impl Station {
     /// Starts the target on this content, reads everything back and kills it; with `again` it is
-    /// started and read a second time.
-    pub(crate) fn observe(&self, tree: &Tree, again: bool) -> anyhow::Result<Tried> {
+    /// started and read a second time. Also what the first start did to the disk.
+    pub(crate) fn observe(&self, tree: &Tree, again: bool) -> anyhow::Result<(Tried, Log)> {
         let began = Instant::now();
         let sandbox = &self.host.sandbox;
         let fs = CrashFs::new(tree.clone(), began, 0, 0);
@@ -39,6 +39,7 @@ impl Station {
         let mut observed = Observed::default();
         self.look(&mut observed);
         sandbox.kill_all()?;
+        let log = fs.take_log();
         let mut output = self
             .host
             .take_last()
@@ -59,11 +60,12 @@ impl Station {
         }
         fs.cut();
         storage.unmount(sandbox)?;
-        Ok(Tried {
+        let tried = Tried {
             observed,
             output,
             took: began.elapsed(),
-        })
+        };
+        Ok((tried, log))
     }
 
     fn look(&self, observed: &mut Observed) {
@@ -81,11 +83,13 @@ pub(super) fn twice(digest: u128) -> bool {
 }
 
 type Job = (u128, Tree);
+/// The content, what the target made of it, and what it did to the disk.
+type Answer = (u128, anyhow::Result<(Tried, Log)>);
 
 /// Stations at work, each in a thread of its own.
 pub(crate) struct Stations {
     jobs: Option<Sender<Job>>,
-    pub(crate) results: Receiver<(u128, anyhow::Result<Tried>)>,
+    pub(crate) results: Receiver<Answer>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -135,6 +139,8 @@ impl Stations {
 #[derive(Default)]
 pub(crate) struct Answers {
     known: HashMap<u128, Arc<Tried>>,
+    /// What recovery did to those of them that were not judged yet.
+    recoveries: HashMap<u128, Log>,
 }
 
 impl Answers {
@@ -143,6 +149,16 @@ impl Answers {
         let tried = Arc::new(tried);
         self.known.insert(digest, tried.clone());
         tried
+    }
+
+    /// Keeps what recovery did to a content, until it is asked for.
+    pub(crate) fn note_recovery(&mut self, digest: u128, log: Log) {
+        self.recoveries.insert(digest, log);
+    }
+
+    /// What recovery did to a content; once.
+    pub(crate) fn take_recovery(&mut self, digest: u128) -> Option<Log> {
+        self.recoveries.remove(&digest)
     }
 
     /// The answer of a content, if it was tried.

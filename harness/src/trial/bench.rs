@@ -112,7 +112,7 @@ pub(crate) struct Bench<'a> {
     /// Where the last crash was, on the trace's clock.
     pub(super) crashed_at: Option<Stamp>,
     /// What each life of the target wrote.
-    pub(super) outputs: Vec<String>,
+    pub(crate) outputs: Vec<String>,
     /// Storage operations of filesystems that power loss ended.
     past_operations: u64,
 }
