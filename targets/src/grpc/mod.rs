@@ -9,6 +9,8 @@
 mod client;
 mod frame;
 mod server;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use client::{CallError, Channel, one};
 pub(crate) use server::{Service, Status, serve};
