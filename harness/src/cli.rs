@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+use plugpull_faults::persist::Device;
 use plugpull_faults::trigger::parse_duration;
 
 /// Pulls the plug on a storage program and says whether it kept its promises.
@@ -119,13 +120,13 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) shared_keys: bool,
 
-    /// How the disk may lose what was not synced: journaled or strict
+    /// How the disk may lose what was not synced: journaled, strict, ext4, ext4-writeback, xfs or
+    /// btrfs
     #[arg(long, value_name = "MODEL", default_value = "journaled")]
     pub(crate) model: String,
 
-    /// The bytes that the disk writes atomically: 512 or 4096
-    #[arg(long, value_name = "BYTES", default_value_t = 512)]
-    pub(crate) sector: u64,
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
 
     #[command(flatten)]
     pub(crate) outputs: OutputOptions,
@@ -135,13 +136,33 @@ pub(crate) struct RunArgs {
     pub(crate) no_fuse: bool,
 }
 
+/// What the device does with a write when power is lost.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct DeviceOptions {
+    /// The device, in SQLite's words, for example `sector=4096,atomic=4096,safe-append`; also
+    /// sequential, atomic=any and no-powersafe-overwrite
+    #[arg(long = "device", value_name = "TEXT")]
+    device: Option<Device>,
+
+    /// The bytes that the device writes atomically: short for `--device sector=BYTES`
+    #[arg(long, value_name = "BYTES", conflicts_with = "device", value_parser = sector)]
+    sector: Option<Device>,
+}
+
+impl DeviceOptions {
+    /// The device that was asked for.
+    pub(crate) fn device(self) -> Device {
+        self.device.or(self.sector).unwrap_or_default()
+    }
+}
+
 /// Exit codes as of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct ExploreArgs {
     #[command(flatten)]
     pub(crate) target: TargetOptions,
 
-    /// Only these models: kill, journaled, strict
+    /// Only these models: kill, journaled, strict, ext4, ext4-writeback, xfs, btrfs
     #[arg(long = "model", value_name = "MODEL")]
     pub(crate) models: Vec<String>,
 
@@ -190,9 +211,8 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub(crate) value_size: u32,
 
-    /// The bytes that the disk writes atomically: 512 or 4096
-    #[arg(long, value_name = "BYTES", default_value_t = 512)]
-    pub(crate) sector: u64,
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
 
     #[command(flatten)]
     pub(crate) outputs: OutputOptions,
@@ -269,6 +289,11 @@ fn key_value(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
         _ => Err("it wants KEY=VALUE, for example synchronous=off".into()),
     }
+}
+
+fn sector(text: &str) -> Result<Device, String> {
+    let device = text.parse().ok().and_then(Device::with_sector);
+    device.ok_or_else(|| "it wants 512, 1024, 2048 or 4096".into())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

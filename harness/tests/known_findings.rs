@@ -1,6 +1,11 @@
 //! `ci/known-findings.py`: silent where a target is as its list says, and loud about what is new,
 //! what has vanished, and a list that says nothing.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 mod support;
 
 use std::path::Path;

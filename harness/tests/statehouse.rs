@@ -1,5 +1,9 @@
 //! Every defect planted in the stand-in for `statehoused` is found, and the sound stand-in has no
 //! finding under the very same options.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 #![cfg(feature = "statehouse")]
 
 mod support;

@@ -190,6 +190,11 @@ impl Content {
         }
     }
 
+    /// True when the page of this number holds bytes that were written.
+    pub fn has_data(&self, page: u64) -> bool {
+        matches!(self.slot(page), Slot::Data(_))
+    }
+
     /// The next offset at or behind `offset` that holds data (`data`) or a hole (not `data`), as
     /// lseek(2) with SEEK_DATA and SEEK_HOLE: the end of the file counts as a hole; none when
     /// `offset` is not inside the file or no data follows.

@@ -36,12 +36,6 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         None => Asked::new(&args.target)?,
     };
     let rules = chosen_rules(&args.models)?;
-    if ![512, 4096].contains(&args.sector) {
-        return Err(wrong(format!(
-            "--sector {} must be 512 or 4096",
-            args.sector
-        )));
-    }
     let workload = WorkloadConfig {
         clients: args.clients,
         value_len: 1..=args.value_size,
@@ -85,7 +79,7 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
                 info: &asked.info,
                 rules: StorageRules {
                     model: rules[0].model,
-                    sector: args.sector,
+                    device: args.device.device(),
                     fuse: true,
                 },
                 workload: &workload,
@@ -113,11 +107,13 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         faults: names,
         unavailable: Vec::new(),
     });
+    let indexes = Rules::indexes(&rules, &trace.log, args.device.device());
     let court = Court {
         trace: &trace,
+        indexes: &indexes,
+        device: args.device.device(),
         rules: &rules,
         promises: asked.promises(),
-        sector: args.sector,
         recovery_bound: asked.recovery_bound,
     };
     let stations: Vec<Station> = (0..workers).map(station).collect::<anyhow::Result<_>>()?;
@@ -131,7 +127,7 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     let began = Instant::now();
     let mut tell = |event: &Event| reporters.tell(event);
     let mut explorer = Explorer::new(&court, &own, ReportBuilder::new(plan), &mut tell);
-    let mut order = Order::of_run(&trace.log, &rules, args.sector, seed);
+    let mut order = Order::of_run(&trace.log, &rules, &indexes, seed);
     let ended = explorer.go(&mut order, &stations, &limits);
     stations.finish();
     let ended = ended?;
@@ -264,9 +260,13 @@ fn tell_coverage(trace: &Trace, order: &Order<'_>, rules: &[Rules], ended: &Ende
             points,
             made,
             distinct,
+            possible,
+            at_least,
         } = coverage;
+        let possible = possible_words(*possible, *at_least);
         println!(
-            "{:<14} {points} points looked at, {made} states made, {distinct} of them new",
+            "{:<14} {points} points looked at, where {possible} states are possible; \
+              {made} made, {distinct} of them new",
             one.name
         );
     }
@@ -281,4 +281,16 @@ fn tell_coverage(trace: &Trace, order: &Order<'_>, rules: &[Rules], ended: &Ende
         false => "",
     };
     println!("{all}{} distinct states, {rate:.0} a second.", ended.tried);
+}
+
+/// A number of states that may be beyond all reading.
+fn possible_words(states: u128, at_least: bool) -> String {
+    let number = match states.checked_ilog10() {
+        Some(digits @ 7..) => format!("10^{digits}"),
+        _ => states.to_string(),
+    };
+    match at_least || states >= 10_000_000 {
+        true => format!("at least {number}"),
+        false => number,
+    }
 }

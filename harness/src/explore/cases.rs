@@ -2,10 +2,10 @@
 //! files first, and at each point the most telling choices first.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use plugpull_faults::crashfs::{Log, Op, Tree};
-use plugpull_faults::persist::{Choice, Window};
+use plugpull_faults::persist::{Choice, Index, Possible};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -16,7 +16,12 @@ use super::scene::{Crash, Scene};
 /// Seeded subsets a point.
 const SUBSETS: usize = 6;
 /// Choices a point that are tried at all points before the others at any.
-const FIRST: usize = 12;
+const FIRST: usize = 14;
+/// Pairs of missing changes a point and model, after all else.
+const PAIRS: usize = 64;
+
+/// How often all points are visited: for the first choices, for the others, for pairs.
+const PASSES: usize = 3;
 
 /// One crash state, before it is tried.
 pub(crate) struct Case {
@@ -35,16 +40,20 @@ pub(crate) struct Coverage {
     pub(crate) made: u64,
     /// States whose content was new.
     pub(crate) distinct: u64,
+    /// States that were possible at these points, together.
+    pub(crate) possible: u128,
+    /// True when there may be more.
+    pub(crate) at_least: bool,
 }
 
 /// Hands out the states of a trace. The order depends on the trace and the seed alone.
 pub(crate) struct Order<'a> {
-    log: &'a Log,
-    within: Option<Arc<Scene>>,
+    within: Option<Rc<Scene>>,
     rules: &'a [Rules],
+    /// One for each of the rules.
+    indexes: &'a [Index<'a>],
     /// Indices of the rules to go by.
     wanted: Vec<usize>,
-    sector: u64,
     seed: u64,
     points: Vec<usize>,
     /// Pass, position in `points`, position in `wanted`: where it stands.
@@ -57,41 +66,51 @@ pub(crate) struct Order<'a> {
 
 impl<'a> Order<'a> {
     /// All states of a recorded run under these rules.
-    pub(crate) fn of_run(log: &'a Log, rules: &'a [Rules], sector: u64, seed: u64) -> Self {
-        let wanted = (0..rules.len()).collect();
-        Self::new(log, None, (rules, wanted), sector, seed)
-    }
-
-    /// All states of a recovery, under the rules of the crash before it.
-    pub(crate) fn of_recovery(
-        scene: &'a Arc<Scene>,
+    pub(crate) fn of_run(
+        log: &Log,
         rules: &'a [Rules],
-        sector: u64,
+        indexes: &'a [Index<'a>],
         seed: u64,
     ) -> Self {
-        let wanted = vec![scene.after.rules];
+        let wanted = (0..rules.len()).collect();
+        Self::new(log, None, rules, wanted, indexes, seed)
+    }
+
+    /// All states of a recovery: under the rules of the crash before it, or where that crash only
+    /// killed the process, under all.
+    pub(crate) fn of_recovery(
+        scene: &Rc<Scene>,
+        rules: &'a [Rules],
+        indexes: &'a [Index<'a>],
+        seed: u64,
+    ) -> Self {
+        let wanted = match rules[scene.after.rules].power {
+            true => vec![scene.after.rules],
+            false => (0..rules.len()).collect(),
+        };
         Self::new(
             &scene.log,
             Some(scene.clone()),
-            (rules, wanted),
-            sector,
+            rules,
+            wanted,
+            indexes,
             seed,
         )
     }
 
     fn new(
-        log: &'a Log,
-        within: Option<Arc<Scene>>,
-        (rules, wanted): (&'a [Rules], Vec<usize>),
-        sector: u64,
+        log: &Log,
+        within: Option<Rc<Scene>>,
+        rules: &'a [Rules],
+        wanted: Vec<usize>,
+        indexes: &'a [Index<'a>],
         seed: u64,
     ) -> Self {
         Self {
-            log,
             within,
             rules,
+            indexes,
             wanted,
-            sector,
             seed,
             points: points(log, seed),
             at: (0, 0, 0),
@@ -124,7 +143,7 @@ impl<'a> Order<'a> {
     /// Makes the states of the next place; false when there is none.
     fn refill(&mut self) -> bool {
         let (pass, position, turn) = self.at;
-        if pass == 2 {
+        if pass == PASSES {
             return false;
         }
         let Some(&point) = self.points.get(position) else {
@@ -142,8 +161,10 @@ impl<'a> Order<'a> {
         if !one.power && pass > 0 {
             return true;
         }
-        let window = Window::new(self.log, point, one.model, self.sector);
-        let choices = if one.power {
+        let window = self.indexes[rules].window(point);
+        let choices = if pass == PASSES - 1 {
+            window.pairs().take(PAIRS).collect()
+        } else if one.power {
             let seed = self.seed ^ (point as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
             window.choices(SUBSETS, seed)
         } else {
@@ -151,10 +172,19 @@ impl<'a> Order<'a> {
         };
         let chosen: Vec<Choice> = match pass {
             0 => choices.into_iter().take(FIRST).collect(),
-            _ => choices.into_iter().skip(FIRST).collect(),
+            1 => choices.into_iter().skip(FIRST).collect(),
+            _ => choices,
         };
         if pass == 0 {
-            self.coverage[rules].points += 1;
+            let coverage = &mut self.coverage[rules];
+            coverage.points += 1;
+            let possible = if one.power {
+                window.possible()
+            } else {
+                Possible::ONE
+            };
+            coverage.possible = coverage.possible.saturating_add(possible.states);
+            coverage.at_least |= !possible.exact;
         }
         for choice in chosen.into_iter().rev() {
             let state = window.state(&choice);

@@ -7,7 +7,7 @@
 //! fixed number, and each round is followed by the recoveries that it brought to light.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use plugpull_faults::crashfs::{Log, Tree};
 use plugpull_reports::{Event, ReportBuilder, ReportedFinding, Trial};
 use plugpull_workloads::Verdict;
 
+use super::Rules;
 use super::cases::{Case, Coverage, Order};
 use super::findings::{Groups, Seen};
 use super::scene::{Scene, changes};
@@ -26,9 +27,9 @@ const ROUND: u64 = 64;
 /// Recoveries of one kind that are crashed.
 const SAME_KIND: u32 = 2;
 /// Different states that one recovery gives at most.
-const OF_ONE_RECOVERY: usize = 24;
+const OF_ONE_RECOVERY: usize = 16;
 /// Different states of recoveries in a round, so that the recorded run comes on.
-const RECOVERIES: usize = 48;
+const RECOVERIES: usize = 24;
 
 /// How far an exploration goes.
 pub(crate) struct Limits<'a> {
@@ -81,9 +82,9 @@ pub(crate) struct Explorer<'a> {
     /// Contents that have a trial in the report, by model.
     reported: HashSet<(usize, u128)>,
     /// How many recoveries of each kind were crashed.
-    kinds: HashMap<(usize, BTreeSet<(&'static str, String)>), u32>,
+    kinds: HashMap<BTreeSet<(&'static str, String)>, u32>,
     /// Recoveries to crash, in the order in which they were judged.
-    scenes: VecDeque<Arc<Scene>>,
+    scenes: VecDeque<Rc<Scene>>,
     recoveries: RecoveryCoverage,
     given: u64,
     number: u64,
@@ -139,7 +140,7 @@ impl<'a> Explorer<'a> {
                 self.give(case, tree, stations, &mut waiting, limits)?;
             }
             self.finish(stations, &mut waiting, limits)?;
-            // What recoveries of recoveries bring to light is tried in the same round.
+            // A part of a round, or when there is nothing else all there is.
             while !self.scenes.is_empty() && !over(self.given) {
                 for (case, tree) in self.of_recoveries() {
                     if over(self.given) {
@@ -148,6 +149,9 @@ impl<'a> Explorer<'a> {
                     self.give(case, Some(tree), stations, &mut waiting, limits)?;
                 }
                 self.finish(stations, &mut waiting, limits)?;
+                if !complete {
+                    break;
+                }
             }
         }
         Ok(Ended {
@@ -235,12 +239,13 @@ impl<'a> Explorer<'a> {
         }
         let scene = Scene {
             after: case.crash,
+            digest: case.digest,
             log,
         };
         let count = self.kinds.entry(scene.kind()).or_default();
         if *count < SAME_KIND {
             *count += 1;
-            self.scenes.push_back(Arc::new(scene));
+            self.scenes.push_back(Rc::new(scene));
         }
     }
 
@@ -251,8 +256,9 @@ impl<'a> Explorer<'a> {
             && let Some(scene) = self.scenes.pop_front()
         {
             let before = all.len();
-            let (rules, sector) = (self.court.rules, self.court.sector);
-            let mut order = Order::of_recovery(&scene, rules, sector, scene.after.point);
+            let rules = self.court.rules;
+            let indexes = Rules::indexes(rules, &scene.log, self.court.device);
+            let mut order = Order::of_recovery(&scene, rules, &indexes, scene.after.point);
             while all.len() < before + OF_ONE_RECOVERY
                 && let Some((case, tree)) = order.next(&mut self.seen)
             {

@@ -118,7 +118,7 @@ pub(crate) fn sentence(small: &Small, court: &Court<'_>) -> String {
     let crash = &small.crash;
     let mut text = format!("{said}; {}", place(crash, court));
     if crash.size() > 0 {
-        let models = court.models_of(crash);
+        let models = court.models_of(crash, small.tree.digest());
         text.push_str(&format!("; models that allow it: {}", models.join(", ")));
     }
     text

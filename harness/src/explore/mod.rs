@@ -19,7 +19,8 @@ pub(crate) use shrink::Court;
 pub(crate) use station::{Station, Stations};
 pub(crate) use trace_file::TraceFile;
 
-use plugpull_faults::persist::{MODELS, Model};
+use plugpull_faults::crashfs::Log;
+use plugpull_faults::persist::{Device, Index, MODELS, Model};
 use plugpull_workloads::FailureClass;
 
 /// One persistence model of an exploration; the first of them is `kill`.
@@ -49,6 +50,12 @@ impl Rules {
             power: true,
         });
         std::iter::once(Self::KILL).chain(power).collect()
+    }
+
+    /// The log, read once under each of these.
+    pub(crate) fn indexes<'a>(rules: &[Rules], log: &'a Log, device: Device) -> Vec<Index<'a>> {
+        let read = |one: &Rules| Index::new(log, one.model, device);
+        rules.iter().map(read).collect()
     }
 
     /// The class of failure whose promises are owed.

@@ -1,7 +1,7 @@
 //! Where a crash happened: in the recorded run, or in the recovery from an earlier crash.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use plugpull_faults::crashfs::{Log, Op};
 use plugpull_faults::persist::{Choice, Lost};
@@ -18,13 +18,15 @@ pub(crate) struct Crash {
     /// The same in words.
     pub(crate) lost: Vec<Lost>,
     /// The recovery that it struck; none for the recorded run itself.
-    pub(crate) within: Option<Arc<Scene>>,
+    pub(crate) within: Option<Rc<Scene>>,
 }
 
 /// A recovery: the crash before it, and what it did to the disk.
 pub(crate) struct Scene {
     /// The crash that made it necessary.
     pub(crate) after: Crash,
+    /// The digest of the disk that it left.
+    pub(crate) digest: u128,
     /// Every operation of the recovery, on the disk that the crash left.
     pub(crate) log: Log,
 }
@@ -47,17 +49,18 @@ impl Crash {
     /// How much it takes to tell it: missing changes, over all crashes.
     pub(crate) fn size(&self) -> usize {
         let before = self.within.as_ref().map_or(0, |scene| scene.after.size());
-        before + self.choice.lost.len() + self.choice.torn.len()
+        before + self.choice.len()
     }
 }
 
 impl Scene {
     /// What kind of recovery it is: which operations on which files, without numbers, counts and
     /// order. Recoveries of one kind crash alike.
-    pub(crate) fn kind(&self) -> (usize, BTreeSet<(&'static str, String)>) {
+    pub(crate) fn kind(&self) -> BTreeSet<(&'static str, String)> {
         let records = self.log.records().iter();
-        let kinds = records.map(|record| (record.op.name(), pattern(&record.path)));
-        (self.after.rules, kinds.collect())
+        records
+            .map(|record| (record.op.name(), pattern(&record.path)))
+            .collect()
     }
 }
 

@@ -2,7 +2,7 @@
 //! break the same promise in the same way.
 
 use plugpull_faults::crashfs::{Log, Tree};
-use plugpull_faults::persist::{Choice, Window};
+use plugpull_faults::persist::{Choice, Device, Index, Window};
 use plugpull_workloads::{Finding, FindingKind, Judgement, Promise, judge};
 
 use super::cases::Case;
@@ -18,7 +18,9 @@ pub(crate) struct Court<'a> {
     pub(crate) trace: &'a Trace,
     pub(crate) rules: &'a [Rules],
     pub(crate) promises: &'a [Promise],
-    pub(crate) sector: u64,
+    /// One for each of the rules.
+    pub(crate) indexes: &'a [Index<'a>],
+    pub(crate) device: Device,
     pub(crate) recovery_bound: Option<std::time::Duration>,
 }
 
@@ -46,30 +48,29 @@ impl Court<'_> {
     }
 
     fn window<'s>(&'s self, crash: &'s Crash, rules: usize) -> Window<'s> {
-        Window::new(
-            self.log(crash),
-            crash.point as usize,
-            self.rules[rules].model,
-            self.sector,
-        )
+        let point = crash.point as usize;
+        match &crash.within {
+            Some(scene) => Window::new(&scene.log, point, self.rules[rules].model, self.device),
+            None => self.indexes[rules].window(point),
+        }
     }
 
-    /// The names of the models under which a crash can leave what it left.
-    pub(crate) fn models_of(&self, crash: &Crash) -> Vec<&'static str> {
+    /// The names of the models under which a crash can leave the content with this digest.
+    pub(crate) fn models_of(&self, crash: &Crash, digest: u128) -> Vec<&'static str> {
         (0..self.rules.len())
-            .filter(|rules| self.allows(*rules, crash))
+            .filter(|rules| self.allows(*rules, crash, digest))
             .map(|rules| self.rules[rules].name)
             .collect()
     }
 
-    fn allows(&self, rules: usize, crash: &Crash) -> bool {
+    fn allows(&self, rules: usize, crash: &Crash, digest: u128) -> bool {
         let here = if self.rules[rules].power {
-            self.window(crash, rules).settled(&crash.choice) == crash.choice
+            self.window(crash, rules).shows(&crash.choice, digest)
         } else {
             crash.choice == Choice::default()
         };
         let before = crash.within.as_ref();
-        here && before.is_none_or(|scene| self.allows(rules, &scene.after))
+        here && before.is_none_or(|scene| self.allows(rules, &scene.after, scene.digest))
     }
 }
 
@@ -126,10 +127,12 @@ impl Shrink<'_> {
             }
             size = if size == 1 { 0 } else { size.div_ceil(2) };
         }
-        let torn: Vec<usize> = best.crash.choice.torn.keys().copied().collect();
-        for step in torn {
+        let crash = &best.crash;
+        let torn = crash.choice.torn.keys().chain(&crash.choice.spoiled);
+        for step in torn.copied().collect::<Vec<_>>() {
             let mut less = best.crash.choice.clone();
             less.torn.remove(&step);
+            less.spoiled.remove(&step);
             self.take(best, less, kind)?;
         }
         Ok(())

@@ -1,6 +1,11 @@
 //! The store of the stand-in, without a network. Its defects are shown by
 //! `harness/tests/statehouse.rs`.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
