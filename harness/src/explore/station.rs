@@ -13,6 +13,10 @@ use plugpull_workloads::{Observed, Start};
 use crate::trial::storage::Storage;
 use crate::trial::{PROBE, SandboxHost, restart};
 
+/// The number of the first process of a trial: the same each time, because programs write it into
+/// lock files; and another than the recorded one had, as after a reboot.
+const FIRST_PID: i32 = 1000;
+
 /// A sandbox in which a target is started on one state after the other.
 pub(crate) struct Station {
     pub(crate) host: Arc<SandboxHost>,
@@ -36,6 +40,8 @@ impl Station {
         let sandbox = &self.host.sandbox;
         let fs = CrashFs::new(tree.clone(), began, 0, 0);
         let mut storage = Storage::crash(sandbox, fs.clone(), self.host.cpu)?;
+        // Where numbers cannot be chosen, states of recoveries may differ from run to run.
+        let _ = sandbox.number_from(FIRST_PID);
         let mut observed = Observed::default();
         self.look(&mut observed);
         sandbox.kill_all()?;
