@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::settings::closest;
-use crate::{Defect, Setting, Target, UsageError, reference, sqlite, statehouse};
+use crate::{Defect, Setting, Target, UsageError, driver, reference, sqlite, statehouse};
 
 /// Makes a target from settings, each of which is checked. Starts nothing and touches nothing.
 pub type Open = fn(&BTreeMap<String, String>) -> Result<Box<dyn Target>, UsageError>;
@@ -46,6 +46,13 @@ pub fn all() -> Vec<Catalogued> {
             settings: statehouse::SETTINGS,
             defects: statehouse::DEFECTS,
             open: |settings| Ok(Box::new(statehouse::Statehouse::new(settings)?)),
+        },
+        Catalogued {
+            name: driver::NAME,
+            about: driver::ABOUT,
+            settings: driver::SETTINGS,
+            defects: &[],
+            open: |settings| Ok(Box::new(driver::Driver::new(settings)?)),
         },
     ]
 }

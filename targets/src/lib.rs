@@ -8,9 +8,13 @@
 //! their own and are spoken to over the protocol of [`wire`]. [`statehouse`] is a daemon that others
 //! wrote, spoken to over gRPC.
 
+pub mod ailee;
 pub mod catalog;
+pub mod driver;
 #[cfg(feature = "statehouse")]
 mod grpc;
+pub mod inspect;
+pub mod interstice;
 mod promise;
 pub mod reference;
 pub mod reference_daemon;
@@ -18,11 +22,12 @@ mod settings;
 pub mod sqlite;
 pub mod statehouse;
 mod target;
+pub mod vfab;
 pub mod wire;
 pub mod worker;
 
 pub use settings::UsageError;
 pub use target::{
-    Client, ClientError, Defect, Host, Launch, Process, Program, Running, Setting, StartError,
-    Target,
+    Abilities, Client, ClientError, Defect, Host, Launch, Part, Pipes, Process, Program, Running,
+    Setting, StartError, Target,
 };

@@ -2,10 +2,13 @@
 
 mod asked;
 pub(crate) mod doctor;
+pub(crate) mod driver_check;
 pub(crate) mod exec;
 pub(crate) mod explore;
 pub(crate) mod faults;
+pub(crate) mod inspect;
 mod interrupt;
+mod introduce;
 mod place;
 pub(crate) mod replay;
 mod reporters;

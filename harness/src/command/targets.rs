@@ -1,11 +1,16 @@
 //! `plugpull targets`: what can be tested, and what each one promises.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use plugpull_targets::catalog;
 
+use super::introduce::introduce;
 use super::{settings, wrong};
 use crate::cli::TargetsArgs;
+
+/// How long a target may take to say what it promises.
+const ASK_LIMIT: Duration = Duration::from_secs(20);
 
 /// Prints all targets, or one in detail.
 pub(crate) fn run(args: &TargetsArgs) -> anyhow::Result<u8> {
@@ -24,6 +29,7 @@ pub(crate) fn run(args: &TargetsArgs) -> anyhow::Result<u8> {
     };
     let settings = settings(&args.settings)?;
     let target = catalog::open(name, &settings).map_err(wrong)?;
+    introduce(&*target, ASK_LIMIT)?;
     println!("{}\n", target.version());
     if let Some(why) = target.absent() {
         println!("It cannot be tested here: {why}.\n");
