@@ -142,7 +142,7 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
 
 /// A trace that was recorded before.
 fn read_trace(args: &ExploreArgs, path: &Path) -> anyhow::Result<Trace> {
-    if args.target.name.is_some() || !args.target.settings.is_empty() {
+    if args.target.name.is_some() || args.target.reference || !args.target.settings.is_empty() {
         return Err(wrong(
             "--trace names the target and its settings; leave TARGET and --set out",
         ));
