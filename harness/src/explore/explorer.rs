@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use plugpull_faults::crashfs::{Log, Tree};
 use plugpull_reports::{Event, ReportBuilder, ReportedFinding, Trial};
-use plugpull_workloads::Verdict;
+use plugpull_workloads::{FailureClass, Judgement, Verdict};
 
 use super::Rules;
 use super::cases::{Case, Coverage, Order};
@@ -86,9 +86,13 @@ pub(crate) struct Explorer<'a> {
     /// Recoveries to crash, in the order in which they were judged.
     scenes: VecDeque<Rc<Scene>>,
     recoveries: RecoveryCoverage,
+    /// The point and depth of the last case, and what was said of the contents there.
+    judged: Judged,
     given: u64,
     number: u64,
 }
+
+type Judged = ((u64, u32), HashMap<(FailureClass, u128), Judgement>);
 
 impl<'a> Explorer<'a> {
     /// Nothing is tried yet.
@@ -110,6 +114,7 @@ impl<'a> Explorer<'a> {
             kinds: HashMap::new(),
             scenes: VecDeque::new(),
             recoveries: RecoveryCoverage::default(),
+            judged: Judged::default(),
             given: 0,
             number: 0,
         }
@@ -270,10 +275,25 @@ impl<'a> Explorer<'a> {
         all
     }
 
+    /// What is to be said of a case. Most models give the same contents at a point, one after the
+    /// other, and owe the same.
+    fn judgement(&mut self, case: &Case, tried: &Tried) -> Judgement {
+        let crash = &case.crash;
+        let place = (crash.first().point, crash.depth());
+        if self.judged.0 != place {
+            self.judged = (place, HashMap::new());
+        }
+        let class = self.court.rules[crash.rules].class();
+        let known = self.judged.1.entry((class, case.digest));
+        known
+            .or_insert_with(|| self.court.judge(crash, tried))
+            .clone()
+    }
+
     /// Judges a case, reports it and keeps what is new. True when a promise was broken.
     fn judge(&mut self, case: &Case, tried: &Tried) -> anyhow::Result<bool> {
         let crash = &case.crash;
-        let judgement = self.court.judge(crash, tried);
+        let judgement = self.judgement(case, tried);
         let rules = self.court.rules[crash.rules];
         let fresh = self.reported.insert((crash.rules, case.digest));
         let failed = !judgement.findings.is_empty();
@@ -294,7 +314,7 @@ impl<'a> Explorer<'a> {
             class: rules.class(),
             bit: true,
             what: format!("{} changes missing{during}", crash.first().lost.len()),
-            acked: self.court.trace.history_at(crash.first().point).acked() as u64,
+            acked: self.court.history_at(crash.first().point).acked() as u64,
             operations: crash.first().point,
             verdict: judgement.verdict,
             why: judgement.why,
