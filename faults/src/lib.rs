@@ -8,4 +8,5 @@ pub mod kinds;
 pub mod persist;
 pub mod pin;
 pub mod sandbox;
+pub mod trace;
 pub mod trigger;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+use plugpull_faults::persist::Device;
 use plugpull_faults::trigger::parse_duration;
 
 /// Pulls the plug on a storage program and says whether it kept its promises.
@@ -29,6 +30,10 @@ pub(crate) enum Command {
     Targets(TargetsArgs),
     /// The faults, what each one does and when it usually strikes
     Faults,
+    /// Look at the files that a system left, with a parser of plugpull's own
+    Inspect(InspectArgs),
+    /// Say what a driver gets wrong of the driver protocol
+    DriverCheck(DriverCheckArgs),
     /// Run any command in the sandbox, with a crash filesystem as its working directory
     Exec(ExecArgs),
 }
@@ -36,13 +41,17 @@ pub(crate) enum Command {
 /// What is tested, and what it is held to: the same for every command that tests something.
 #[derive(Debug, Args)]
 pub(crate) struct TargetOptions {
-    /// The target; `plugpull targets` lists them
-    #[arg(value_name = "TARGET", default_value = "sqlite")]
-    pub(crate) name: String,
+    /// The target; `plugpull targets` lists them [default: sqlite]
+    #[arg(value_name = "TARGET")]
+    pub(crate) name: Option<String>,
 
     /// Set a knob of the target; `plugpull targets NAME` lists them
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) settings: Vec<(String, String)>,
+
+    /// Test plugpull's own stand-in for the target, where it has one; it keeps every promise
+    #[arg(long)]
+    pub(crate) reference: bool,
 
     /// Hold the target to more than it promises: durable, durable-within=MS, barrier, atomic,
     /// prefix, consistent, detects, recovers=MS
@@ -115,13 +124,13 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) shared_keys: bool,
 
-    /// How the disk may lose what was not synced: journaled or strict
+    /// How the disk may lose what was not synced: journaled, strict, ext4, ext4-writeback, xfs or
+    /// btrfs
     #[arg(long, value_name = "MODEL", default_value = "journaled")]
     pub(crate) model: String,
 
-    /// The bytes that the disk writes atomically: 512 or 4096
-    #[arg(long, value_name = "BYTES", default_value_t = 512)]
-    pub(crate) sector: u64,
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
 
     #[command(flatten)]
     pub(crate) outputs: OutputOptions,
@@ -131,13 +140,33 @@ pub(crate) struct RunArgs {
     pub(crate) no_fuse: bool,
 }
 
+/// What the device does with a write when power is lost.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct DeviceOptions {
+    /// The device, in SQLite's words, for example `sector=4096,atomic=4096,safe-append`; also
+    /// sequential, atomic=any and no-powersafe-overwrite
+    #[arg(long = "device", value_name = "TEXT")]
+    device: Option<Device>,
+
+    /// The bytes that the device writes atomically: short for `--device sector=BYTES`
+    #[arg(long, value_name = "BYTES", conflicts_with = "device", value_parser = sector)]
+    sector: Option<Device>,
+}
+
+impl DeviceOptions {
+    /// The device that was asked for.
+    pub(crate) fn device(self) -> Device {
+        self.device.or(self.sector).unwrap_or_default()
+    }
+}
+
 /// Exit codes as of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct ExploreArgs {
     #[command(flatten)]
     pub(crate) target: TargetOptions,
 
-    /// Only these models: kill, journaled, strict
+    /// Only these models: kill, journaled, strict, ext4, ext4-writeback, xfs, btrfs
     #[arg(long = "model", value_name = "MODEL")]
     pub(crate) models: Vec<String>,
 
@@ -153,6 +182,27 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) budget: Duration,
 
+    /// Try at most this many different states
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) states: Option<u64>,
+
+    /// How many recoveries deep crashes go: 0 crashes the recorded run alone, 1 also the recoveries
+    /// from those crashes
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=3))]
+    pub(crate) recovery_depth: u32,
+
+    /// Record into this file, as it happens; `--trace` takes it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+
+    /// Explore what was recorded into this file, and record nothing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "txns", "clients", "value_size"])]
+    pub(crate) trace: Option<PathBuf>,
+
+    /// With --record: how many MiB may wait in memory to be written
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub(crate) memory: u64,
+
     /// How many states are tried side by side; as many as there are CPUs when not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) workers: Option<u16>,
@@ -165,9 +215,8 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub(crate) value_size: u32,
 
-    /// The bytes that the disk writes atomically: 512 or 4096
-    #[arg(long, value_name = "BYTES", default_value_t = 512)]
-    pub(crate) sector: u64,
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
 
     #[command(flatten)]
     pub(crate) outputs: OutputOptions,
@@ -185,6 +234,10 @@ pub(crate) struct ReplayArgs {
     /// Print the operations around the crash, and try nothing
     #[arg(long)]
     pub(crate) timeline: bool,
+
+    /// Open a shell in the crashed data folder, in the sandbox, and try nothing
+    #[arg(long)]
+    pub(crate) shell: bool,
 }
 
 #[derive(Debug, Args)]
@@ -194,6 +247,50 @@ pub(crate) struct TargetsArgs {
     /// Set a knob, to see what is promised then
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) settings: Vec<(String, String)>,
+}
+
+/// Exit codes: 0 sound, 1 damage found, 2 wrong use (no such file, say).
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The system: ailee (l2_snapshots.dat), interstice (a log, or a node's folder), vfab (a
+    /// workspace, or a job's folder)
+    pub(crate) system: String,
+
+    /// The file or folder; nothing in it is changed
+    pub(crate) path: PathBuf,
+
+    /// This must be in it: for ailee the state root of an acknowledged anchor, for vfab the id of
+    /// a job; may be given several times
+    #[arg(long, value_name = "WORD")]
+    pub(crate) expect: Vec<String>,
+
+    /// The files are as a crash left them: what recovery is promised to mend is no damage
+    #[arg(long)]
+    pub(crate) after_crash: bool,
+
+    /// For interstice's transaction log: write what comes before the first damage to a new file
+    #[arg(long, value_name = "OUT")]
+    pub(crate) truncate: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Exit codes: 0 every rule kept, 1 a rule broken, 2 wrong use, 3 plugpull itself failed.
+#[derive(Debug, Args)]
+pub(crate) struct DriverCheckArgs {
+    /// A program that the driver drives, started before it in the same sandbox
+    #[arg(long, value_name = "CMD")]
+    pub(crate) daemon: Option<String>,
+
+    /// How long an answer is waited for, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: u64,
+
+    /// The driver and its arguments; found on PATH
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -244,6 +341,11 @@ fn key_value(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
         _ => Err("it wants KEY=VALUE, for example synchronous=off".into()),
     }
+}
+
+fn sector(text: &str) -> Result<Device, String> {
+    let device = text.parse().ok().and_then(Device::with_sector);
+    device.ok_or_else(|| "it wants 512, 1024, 2048 or 4096".into())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -6,13 +6,14 @@ mod explore;
 mod keep;
 mod schedule;
 mod seed;
+mod terminal;
 mod trial;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use plugpull_faults::sandbox;
-use plugpull_targets::worker;
+use plugpull_targets::{reference_daemon, worker};
 
 use cli::{Cli, Command};
 
@@ -48,6 +49,8 @@ fn main() -> ExitCode {
         Command::Doctor => command::doctor::run(),
         Command::Targets(args) => command::targets::run(&args),
         Command::Faults => command::faults::run(),
+        Command::Inspect(args) => command::inspect::run(&args),
+        Command::DriverCheck(args) => command::driver_check::run(&args),
         Command::Exec(args) => command::exec::run(&args),
     };
     match result {
@@ -60,8 +63,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// What plugpull does when it starts itself again: the sandbox's janitor, an embedded target, the
-/// ballast of a full disk, damage to a plain folder. None of them takes options, and none may start
+/// What plugpull does when it starts itself again: the sandbox's janitor, an embedded target, a
+/// stand-in, a shell's way to its terminal, the ballast of a full disk, damage to a plain folder. None
+/// of them takes options, and none may start
 /// a thread before it is known.
 fn hidden() -> Option<u8> {
     let mut args = std::env::args();
@@ -69,6 +73,8 @@ fn hidden() -> Option<u8> {
     let rest = || args.collect::<Vec<String>>();
     let code = match name.as_str() {
         sandbox::SANDBOX_ARG => sandbox::sandbox_main(&rest()),
+        terminal::ARG => terminal::main(&rest()),
+        reference_daemon::REFERENCE => reference_daemon::run(&rest()),
         worker::WORKER => worker::worker_main(&rest()),
         trial::ballast::FILL => trial::ballast::main(&rest()),
         trial::flip::FLIP => trial::flip::main(&rest()),

@@ -1,12 +1,13 @@
 //! What every target offers, and what it needs from the host it lives on.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, PipeReader, PipeWriter};
 use std::net::TcpStream;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use plugpull_workloads::{Promise, Txn};
+use plugpull_workloads::{EventLog, Promise, Txn, WorkloadConfig};
 use thiserror::Error;
 
 use crate::Scripted;
@@ -54,16 +55,44 @@ pub struct Input<'a> {
     pub text: &'a str,
 }
 
+/// The other ends of a process's standard input and standard output.
+#[derive(Debug)]
+pub struct Pipes {
+    /// What is written here, it reads.
+    pub stdin: PipeWriter,
+    /// What it writes, is read here.
+    pub stdout: PipeReader,
+}
+
+/// Which part a process plays in a trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It is the target: its end is the target's end.
+    Target,
+    /// It only speaks for the target. It is killed with it, and no fault is aimed at it alone.
+    Beside,
+}
+
 /// Where a target lives: the sandbox, seen from inside.
 pub trait Host: Send + Sync {
     /// Starts the target's process in the sandbox: the one that faults are about.
     fn spawn(&self, launch: &Launch) -> io::Result<Box<dyn Process>>;
-    /// Starts a process beside the target: one that asks, writes or looks.
+    /// Starts a process beside the target, as [`Part::Beside`]: one that asks, writes or looks. A
+    /// host need not be able to: [`io::ErrorKind::Unsupported`].
     fn spawn_beside(
         &self,
         launch: &Launch,
         input: Option<Input<'_>>,
-    ) -> io::Result<Box<dyn Process>>;
+    ) -> io::Result<Box<dyn Process>> {
+        let _ = (launch, input);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Starts a process whose standard input and standard output are pipes. A host need not be able
+    /// to: [`io::ErrorKind::Unsupported`].
+    fn spawn_piped(&self, launch: &Launch, part: Part) -> io::Result<(Box<dyn Process>, Pipes)> {
+        let _ = (launch, part);
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Connects to a TCP port of the sandbox's own loopback.
     fn connect(&self, port: u16) -> io::Result<TcpStream>;
     /// The data folder, by the path the target sees.
@@ -123,6 +152,10 @@ pub trait Client: Send {
     fn read_all(&mut self, deadline: Instant) -> Result<BTreeMap<String, String>, ClientError>;
     /// The target's own integrity check: `Ok(None)` sound, `Ok(Some(what it says))` not.
     fn check(&mut self, deadline: Instant) -> Result<Option<String>, ClientError>;
+    /// What the target tells of its own past; none where it keeps no log of events.
+    fn event_log(&mut self, _deadline: Instant) -> Result<Option<EventLog>, ClientError> {
+        Ok(None)
+    }
 }
 
 /// A target that is up. Dropping it does not stop the process: the host does.
@@ -155,12 +188,57 @@ pub struct Defect {
     pub about: &'static str,
 }
 
+/// What clients may ask of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abilities {
+    /// It can roll a transaction back at its end.
+    pub abort: bool,
+    /// It can remove a key.
+    pub delete: bool,
+    /// It can make durable what was acknowledged before.
+    pub barrier: bool,
+}
+
+impl Default for Abilities {
+    /// All of them.
+    fn default() -> Self {
+        Self {
+            abort: true,
+            delete: true,
+            barrier: true,
+        }
+    }
+}
+
 /// A program under test, with its settings applied.
 pub trait Target: Send + Sync {
     /// Its name on the command line.
     fn name(&self) -> &str;
+    /// True when only the program itself can tell what it is and promises, and it has not been
+    /// asked yet: see [`Target::introduce`].
+    fn must_be_asked(&self) -> bool {
+        false
+    }
+    /// Asks the program, by starting it once on a host with an empty data folder; the caller kills
+    /// it. Until then a target that must be asked knows no promises.
+    fn introduce(&self, host: &dyn Host, deadline: Instant) -> Result<(), StartError> {
+        let _ = (host, deadline);
+        Ok(())
+    }
+    /// What its clients may be asked for.
+    fn abilities(&self) -> Abilities {
+        Abilities::default()
+    }
     /// Its version and settings, for reports: "SQLite 3.50.2, journal_mode=wal, synchronous=full".
     fn version(&self) -> String;
+    /// Why it cannot be run here, and how to change that; none when it can.
+    fn absent(&self) -> Option<String> {
+        None
+    }
+    /// How many keys a transaction should write, without the head key of its client.
+    fn ops_per_txn(&self) -> RangeInclusive<u32> {
+        WorkloadConfig::default().ops_per_txn
+    }
     /// What it promises with these settings.
     fn promises(&self) -> Vec<Promise>;
     /// Starts it on `host` and waits until it takes connections, or until `deadline`.

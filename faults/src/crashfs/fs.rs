@@ -11,7 +11,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::content::PAGE;
-use super::log::{Log, Mark, Op};
+use super::log::{Log, Mark, Op, Sink};
 use super::node::{Ino, Nanos, from_system_time};
 use super::tree::Tree;
 use crate::inject::{BadSectors, Effect, Matcher, OpKind, PageOutcome, Rule, RuleId};
@@ -113,6 +113,11 @@ impl CrashFs {
         let mut state = self.state.lock();
         let (base, began, first) = (state.tree.clone(), state.log.began(), state.log.next_seq());
         state.log = Log::new(base, began, first, bytes);
+    }
+
+    /// From here on every record and mark goes to `sink`, and the log keeps nothing.
+    pub fn stream_to(&self, sink: Box<dyn Sink>) {
+        self.state.lock().log.stream_to(sink);
     }
 
     /// The position on the trace's clock: the number that the next operation will get, and the

@@ -4,13 +4,16 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
+
 use super::content::Content;
 use super::node::{Attrs, Caller, Ino, NewNode};
 use super::tree::Tree;
 use super::write_data::WriteData;
 
-/// A change of the filesystem, or a sync.
-#[derive(Clone, Debug)]
+/// A change of the filesystem, or a sync. All but writes, whose bytes lie elsewhere, are written
+/// down by serde.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Op {
     /// A new inode under a new name.
     Create {
@@ -59,15 +62,6 @@ pub enum Op {
         replaced: Option<Ino>,
         /// True when the two were swapped.
         exchange: bool,
-    },
-    /// Bytes written.
-    Write {
-        /// The file.
-        ino: Ino,
-        /// The bytes.
-        data: WriteData,
-        /// The size before.
-        old_size: u64,
     },
     /// Length set.
     Truncate {
@@ -127,6 +121,17 @@ pub enum Op {
     SyncFailed {
         /// The file.
         ino: Ino,
+    },
+    /// Bytes written. The last variant, because serde numbers those behind a skipped one
+    /// differently when it reads them.
+    #[serde(skip)]
+    Write {
+        /// The file.
+        ino: Ino,
+        /// The bytes.
+        data: WriteData,
+        /// The size before.
+        old_size: u64,
     },
 }
 
@@ -210,6 +215,14 @@ pub struct Mark {
     pub id: u64,
 }
 
+/// Takes what happens as it happens, for a log that keeps nothing itself.
+pub trait Sink: Send {
+    /// The next record. It may wait, and the operation with it.
+    fn record(&mut self, record: Record);
+    /// An ack.
+    fn mark(&mut self, mark: Mark);
+}
+
 /// The log of one crash filesystem: the tree it began with, and what happened since.
 pub struct Log {
     base: Tree,
@@ -220,6 +233,8 @@ pub struct Log {
     began: Instant,
     bytes: u64,
     limit: u64,
+    /// Where records and marks go instead of being kept.
+    sink: Option<Box<dyn Sink>>,
 }
 
 impl Log {
@@ -237,20 +252,42 @@ impl Log {
             began,
             bytes: 0,
             limit,
+            sink: None,
         }
+    }
+
+    /// A log that was written down: what had happened on `base`, numbered from 0.
+    pub fn of(base: Tree, records: Vec<Record>, marks: Vec<Mark>) -> Self {
+        Self {
+            bytes: records.iter().map(|record| cost(&record.op)).sum(),
+            records,
+            marks,
+            limit: u64::MAX,
+            ..Self::new(base, Instant::now(), 0, u64::MAX)
+        }
+    }
+
+    /// From here on everything goes to `sink`, and nothing is kept.
+    pub fn stream_to(&mut self, sink: Box<dyn Sink>) {
+        self.sink = Some(sink);
     }
 
     /// Appends what just happened.
     pub fn push(&mut self, pid: u32, path: Arc<str>, op: Op) {
-        self.bytes += cost(&op);
-        let nanos = self.nanos();
-        self.records.push(Record {
+        let record = Record {
             seq: self.next_seq(),
-            nanos,
+            nanos: self.nanos(),
             pid,
             path,
             op,
-        });
+        };
+        if let Some(sink) = &mut self.sink {
+            sink.record(record);
+            self.first += 1;
+            return;
+        }
+        self.bytes += cost(&record.op);
+        self.records.push(record);
         if self.bytes > self.limit {
             self.fold(self.records.len() / 2);
         }
@@ -263,7 +300,10 @@ impl Log {
             nanos: self.nanos(),
             id,
         };
-        self.marks.push(mark);
+        match &mut self.sink {
+            Some(sink) => sink.mark(mark),
+            None => self.marks.push(mark),
+        }
         mark
     }
 

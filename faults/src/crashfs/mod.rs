@@ -2,6 +2,8 @@
 
 #[allow(unsafe_code)]
 mod ahead;
+#[allow(unsafe_code)]
+mod buffers;
 mod content;
 mod digest;
 mod fs;
@@ -11,17 +13,17 @@ mod model_test;
 mod node;
 mod ops;
 #[allow(unsafe_code)]
-mod page;
+pub(crate) mod page;
 #[cfg(test)]
 mod plain_model;
 mod raw;
 mod serve;
 mod tree;
-mod write_data;
+pub(crate) mod write_data;
 
 pub use content::{Content, PAGE};
 pub use fs::{Control, CrashFs, Held, Space};
-pub use log::{Log, Mark, Op, Record, apply};
+pub use log::{Log, Mark, Op, Record, Sink, apply};
 pub use node::{
     Attrs, Caller, Dir, DirEntry, FILE_MAX, Ino, Inode, NAME_MAX, Nanos, NewNode, Node, ROOT,
     RenameMode,

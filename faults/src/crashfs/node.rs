@@ -6,6 +6,8 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
+
 use super::content::{Content, PAGE};
 
 /// An inode number; the root folder is [`ROOT`].
@@ -212,7 +214,7 @@ impl Inode {
 }
 
 /// Who asks, and when.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Caller {
     /// Effective user.
     pub uid: u32,
@@ -223,7 +225,7 @@ pub struct Caller {
 }
 
 /// What a new inode shall be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum NewNode {
     /// An empty regular file.
     File,
@@ -254,7 +256,7 @@ fn symlink_pages(to: &OsStr) -> u64 {
 }
 
 /// Changed attributes; none means unchanged. The size is not one of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attrs {
     /// Permission bits.
     pub mode: Option<u32>,

@@ -22,7 +22,8 @@ use super::ahead;
 /// Bytes in a page.
 pub const PAGE: usize = 4096;
 
-type Bytes = [u8; PAGE];
+/// The bytes of a page.
+pub(crate) type Bytes = [u8; PAGE];
 
 /// Bytes in a chunk: address space, of which memory is taken 2 MiB at a time as it is used.
 const CHUNK: usize = 64 << 20;
@@ -36,7 +37,7 @@ const TOO_MANY: u32 = u32::MAX / 2;
 const _: () = assert!(HUGE / PAGE * size_of::<AtomicU32>() <= PAGE);
 
 /// One page of data. A clone shares the bytes.
-pub(super) struct Page(NonNull<Bytes>);
+pub(crate) struct Page(NonNull<Bytes>);
 
 // SAFETY: the bytes are only read while they are shared, and the count is atomic, as in an `Arc`.
 unsafe impl Send for Page {}
@@ -125,7 +126,7 @@ fn chunk() -> NonNull<Bytes> {
 
 impl Page {
     /// A page with these bytes.
-    pub(super) fn new(bytes: &Bytes) -> Self {
+    pub(crate) fn new(bytes: &Bytes) -> Self {
         let page = POOL.lock().take();
         // SAFETY: the page is ours alone, and aligned for bytes; `bytes` lies elsewhere, or it
         // would be part of a page that is still owned.

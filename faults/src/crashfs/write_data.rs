@@ -27,16 +27,21 @@ enum Ends {
     Many { page: Page, len: usize },
 }
 
+/// How many bytes of a write lie before its first whole page.
+fn head_len(offset: u64, len: usize) -> usize {
+    let within = (offset % PAGE as u64) as usize;
+    let starts_a_page = within == 0 && len >= PAGE;
+    if starts_a_page {
+        0
+    } else {
+        len.min(PAGE - within)
+    }
+}
+
 impl WriteData {
     /// Copies what was written.
     pub(super) fn new(offset: u64, data: &[u8]) -> Self {
-        let within = (offset % PAGE as u64) as usize;
-        let starts_a_page = within == 0 && data.len() >= PAGE;
-        let head = if starts_a_page {
-            0
-        } else {
-            data.len().min(PAGE - within)
-        };
+        let head = head_len(offset, data.len());
         let (first, rest) = data.split_at(head);
         let (whole, last) = rest.as_chunks::<PAGE>();
         Self {
@@ -45,6 +50,39 @@ impl WriteData {
             head,
             pages: whole.iter().map(Page::new).collect(),
         }
+    }
+
+    /// A write of `len` bytes put together again: the bytes that fill no page, and the whole
+    /// pages. None when they are not as many as such a write has.
+    pub(crate) fn of_parts(
+        offset: u64,
+        len: u64,
+        ends: EndsPart,
+        pages: Vec<Page>,
+    ) -> Option<Self> {
+        let ends = match ends {
+            EndsPart::Bytes(bytes) => Ends::new(&bytes, &[]),
+            EndsPart::Page(page) => Ends::Many { page, len: PAGE },
+        };
+        let head = head_len(offset, usize::try_from(len).ok()?);
+        let whole = Self {
+            offset,
+            ends,
+            head,
+            pages,
+        };
+        let tail = whole.ends.len().checked_sub(head)?;
+        (whole.len() == len && tail < PAGE).then_some(whole)
+    }
+
+    /// The bytes that fill no page: those before the first whole page, and those behind the last.
+    pub(crate) fn ends(&self) -> &[u8] {
+        &self.ends
+    }
+
+    /// The whole pages.
+    pub(crate) fn pages(&self) -> &[Page] {
+        &self.pages
     }
 
     /// File offset of the first byte.
@@ -100,6 +138,14 @@ impl WriteData {
     pub(super) fn whole_pages(&self) -> (u64, &[Page]) {
         ((self.offset + self.head as u64) / PAGE as u64, &self.pages)
     }
+}
+
+/// The bytes of a write that fill no page, in one piece.
+pub(crate) enum EndsPart {
+    /// Few of them, or many.
+    Bytes(Vec<u8>),
+    /// Just as many as a page has.
+    Page(Page),
 }
 
 impl fmt::Debug for WriteData {

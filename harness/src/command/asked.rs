@@ -1,22 +1,30 @@
 //! What a command was asked to test, checked: the target, what it is held to, how long it may take.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
 use plugpull_reports::TargetInfo;
-use plugpull_targets::{Target, catalog};
-use plugpull_workloads::{Guarantee, Promise, parse_demand};
+use plugpull_targets::Target;
+use plugpull_targets::catalog::{self, Catalogued};
+use plugpull_workloads::{Durability, Guarantee, Promise, WorkloadConfig, parse_demand};
 
-use super::{settings, wrong};
+use super::introduce::introduce;
+use super::{open_target, settings, wrong};
 use crate::cli::{OutputOptions, TargetOptions};
 use crate::keep::Keep;
 
+/// The target when none is named.
+const DEFAULT: &str = "sqlite";
 /// How long a start may take before it counts as hung, when the user names no bound.
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// The least that it may be, when the user does: a start takes its time on a busy machine.
 const LEAST_START_LIMIT: Duration = Duration::from_secs(2);
+
+/// How often a call is a barrier, where there are any.
+const BARRIER_CHANCE: f64 = 0.03;
 
 /// A target that was asked for.
 pub(super) struct Asked {
@@ -33,8 +41,21 @@ pub(super) struct Asked {
 impl Asked {
     /// Opens and checks; starts nothing.
     pub(super) fn new(options: &TargetOptions) -> anyhow::Result<Self> {
-        let settings = settings(&options.settings)?;
-        let target = catalog::open(&options.name, &settings).map_err(wrong)?;
+        let mut settings = settings(&options.settings)?;
+        if options.reference {
+            stand_in(name(options), &mut settings)?;
+        }
+        Self::of(name(options), settings, options)
+    }
+
+    /// The same for a target that a file names; the options say what more it is held to.
+    pub(super) fn of(
+        name: &str,
+        settings: BTreeMap<String, String>,
+        options: &TargetOptions,
+    ) -> anyhow::Result<Self> {
+        let target = open_target(name, &settings)?;
+        introduce(&*target, start_limit(options.recovery_bound, &[]))?;
         let mut promises = target.promises();
         for word in &options.promises {
             promises.push(parse_demand(word).map_err(wrong)?);
@@ -43,7 +64,7 @@ impl Asked {
             start_limit: start_limit(options.recovery_bound, &promises),
             recovery_bound: options.recovery_bound,
             info: TargetInfo {
-                name: options.name.clone(),
+                name: name.to_string(),
                 version: target.version(),
                 settings,
                 promises,
@@ -52,17 +73,67 @@ impl Asked {
         })
     }
 
+    /// The workload as the target wants it, without what it cannot do; with barriers where it promises something
+    /// for them.
+    pub(super) fn fit(&self, config: WorkloadConfig) -> WorkloadConfig {
+        let able = self.target.abilities();
+        let at_barrier =
+            |promise: &Promise| promise.guarantee == Guarantee::Durable(Durability::AtBarrier);
+        let barriers = able.barrier && self.promises().iter().any(at_barrier);
+        WorkloadConfig {
+            abort_chance: if able.abort { config.abort_chance } else { 0.0 },
+            delete_chance: if able.delete {
+                config.delete_chance
+            } else {
+                0.0
+            },
+            barrier_chance: if barriers { BARRIER_CHANCE } else { 0.0 },
+            ops_per_txn: self.target.ops_per_txn(),
+            ..config
+        }
+    }
+
     /// What the target is held to.
     pub(super) fn promises(&self) -> &[Promise] {
         &self.info.promises
     }
 }
 
+/// What `--reference` means is a setting of the targets that have a stand-in.
+fn stand_in(name: &str, settings: &mut BTreeMap<String, String>) -> anyhow::Result<()> {
+    const SETTING: &str = "reference";
+    let has = |target: &Catalogued| target.settings.iter().any(|s| s.name == SETTING);
+    let all = catalog::all();
+    if all.iter().any(|target| target.name == name && !has(target)) {
+        let names: Vec<&str> = all.iter().filter(|t| has(t)).map(|t| t.name).collect();
+        return Err(wrong(format!(
+            "{name} has no stand-in; --reference is for {}",
+            names.join(", ")
+        )));
+    }
+    if settings.insert(SETTING.into(), "yes".into()).is_some() {
+        return Err(wrong(
+            "--reference and --set reference=... say the same: leave one out",
+        ));
+    }
+    Ok(())
+}
+
+fn name(options: &TargetOptions) -> &str {
+    options.name.as_deref().unwrap_or(DEFAULT)
+}
+
 /// The target and its options as they were typed, to be typed again.
 pub(super) fn again(options: &TargetOptions) -> String {
-    let mut text = options.name.clone();
+    let mut text = name(options).to_string();
     for (key, value) in &options.settings {
-        text.push_str(&format!(" --set {key}={value}"));
+        let setting = format!("{key}={value}");
+        // Only a NUL cannot be quoted, and no argument has one.
+        let quoted = shlex::try_quote(&setting).map_or(setting.clone(), Into::into);
+        text.push_str(&format!(" --set {quoted}"));
+    }
+    if options.reference {
+        text.push_str(" --reference");
     }
     for promise in &options.promises {
         text.push_str(&format!(" --promise {promise}"));

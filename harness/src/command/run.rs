@@ -7,11 +7,11 @@ use std::time::Instant;
 use anyhow::Context;
 use plugpull_faults::fault::{Fault, Need};
 use plugpull_faults::kinds::{FAULTS, fault};
-use plugpull_faults::persist;
+use plugpull_faults::persist::{self, Device};
 use plugpull_faults::sandbox::{Isolation, Sandbox, SandboxOptions};
 use plugpull_faults::trigger::{Trigger, When};
 use plugpull_reports::{Event, Plan, ReportBuilder, TargetInfo, exit_code};
-use plugpull_workloads::{Distribution, Guarantee, Promise, WorkloadConfig};
+use plugpull_workloads::{Distribution, WorkloadConfig};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -148,13 +148,8 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
             known.join(", ")
         ))
     })?;
-    if ![512, 4096].contains(&args.sector) {
-        return Err(wrong(format!(
-            "--sector {} must be 512 or 4096",
-            args.sector
-        )));
-    }
-    let workload = workload(args, asked.promises())?;
+    let workload = asked.fit(workload(args));
+    workload.validate().map_err(wrong)?;
     let faults = chosen_faults(&args.faults)?;
     if args.trial_seed.is_some() && args.faults.len() != 1 {
         return Err(wrong(
@@ -175,7 +170,7 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
         workload,
         rules: StorageRules {
             model,
-            sector: args.sector,
+            device: args.device.device(),
             fuse,
         },
         recovery_bound: asked.recovery_bound,
@@ -192,27 +187,18 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
     })
 }
 
-fn workload(args: &RunArgs, promises: &[Promise]) -> anyhow::Result<WorkloadConfig> {
+fn workload(args: &RunArgs) -> WorkloadConfig {
     let distribution = match args.zipf {
         Some(exponent) => Distribution::Zipf { exponent },
         None => Distribution::Uniform,
     };
-    let barriers = promises.iter().any(|promise| {
-        matches!(
-            promise.guarantee,
-            Guarantee::Durable(plugpull_workloads::Durability::AtBarrier)
-        )
-    });
-    let config = WorkloadConfig {
+    WorkloadConfig {
         clients: args.clients,
         value_len: 1..=args.value_size,
         distribution,
         shared_keys: args.shared_keys,
-        barrier_chance: if barriers { 0.03 } else { 0.0 },
         ..WorkloadConfig::default()
-    };
-    config.validate().map_err(wrong)?;
-    Ok(config)
+    }
 }
 
 type Chosen = Vec<(&'static Fault, Option<Trigger>)>;
@@ -333,8 +319,8 @@ fn options_again(args: &RunArgs) -> String {
     if args.no_fuse {
         add("--no-fuse".into());
     }
-    if args.sector != 512 {
-        add(format!("--sector {}", args.sector));
+    if args.device.device() != Device::default() {
+        add(format!("--device {}", args.device.device()));
     }
     text
 }

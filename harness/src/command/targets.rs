@@ -1,22 +1,39 @@
 //! `plugpull targets`: what can be tested, and what each one promises.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use plugpull_targets::catalog;
 
+use super::introduce::introduce;
 use super::{settings, wrong};
 use crate::cli::TargetsArgs;
+
+/// How long a target may take to say what it promises.
+const ASK_LIMIT: Duration = Duration::from_secs(20);
 
 /// Prints all targets, or one in detail.
 pub(crate) fn run(args: &TargetsArgs) -> anyhow::Result<u8> {
     let Some(name) = &args.name else {
         for target in catalog::all() {
             println!("{:<14} {}", target.name, target.about);
+            let absent = (target.open)(&BTreeMap::new())
+                .ok()
+                .and_then(|t| t.absent());
+            if let Some(why) = absent {
+                println!("{:<14} not here: {why}", "");
+            }
         }
         println!("\n`plugpull targets NAME` shows its settings, defects and promises.");
         return Ok(crate::KEPT);
     };
     let settings = settings(&args.settings)?;
     let target = catalog::open(name, &settings).map_err(wrong)?;
+    introduce(&*target, ASK_LIMIT)?;
     println!("{}\n", target.version());
+    if let Some(why) = target.absent() {
+        println!("It cannot be tested here: {why}.\n");
+    }
     if let Some(listed) = catalog::all()
         .into_iter()
         .find(|listed| listed.name == name)

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use plugpull_targets::{Host, Input, Launch, Process, Program};
+use plugpull_targets::{Host, Launch, Process, Program};
 
 /// Carries the worker's arguments, one a line, to [`become_worker`].
 const ARGUMENTS: &str = "PLUGPULL_TEST_WORKER";
@@ -64,10 +64,6 @@ impl Host for PlainHost {
             output,
             reader: Some(reader),
         }))
-    }
-
-    fn spawn_beside(&self, _: &Launch, _: Option<Input<'_>>) -> io::Result<Box<dyn Process>> {
-        Err(ErrorKind::Unsupported.into())
     }
 
     fn connect(&self, port: u16) -> io::Result<TcpStream> {

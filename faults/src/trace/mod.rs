@@ -1,0 +1,27 @@
+//! The trace as a file: a log and whatever its owner says of it, to be kept and moved.
+//!
+//! # The form, version 1
+//!
+//! The line `plugpull.trace/1`, then frames. A frame is a kind (1 byte), the length of its payload
+//! as stored and as it was before compression (4 bytes each), a checksum over all of these and the
+//! payload (8 bytes, XXH3), and the payload, an LZ4 block. All numbers are little-endian.
+//!
+//! | kind | payload |
+//! | --- | --- |
+//! | `P` | whole pages of 4096 bytes, numbered through the file from 0; equal pages are stored once |
+//! | `R` | records and acks in the order in which they happened, in postcard's form |
+//! | `A` | what the owner says of the trace (for plugpull: JSON) |
+//! | `E` | the end: how many records, acks and pages there are |
+//!
+//! A page comes before the first record that needs it, so a trace is written and read in one go.
+//! A file without its `E` is not whole, and refused.
+
+mod frame;
+mod read;
+mod stored;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use read::{TraceError, Traced, read};
+pub use write::TraceWriter;
