@@ -79,6 +79,8 @@ impl ReportBuilder {
             recovery_bound_us: self.plan.recovery_bound.map(micros),
             took_us: micros(took),
             interrupted,
+            coverage: None,
+            merged: None,
             trial_log: self.trials,
         }
     }
@@ -144,7 +146,7 @@ fn settled(mut trial: Trial) -> Trial {
 }
 
 /// True when the fault bit and the restart after it was looked at.
-fn measured(trial: &Trial) -> bool {
+pub(crate) fn measured(trial: &Trial) -> bool {
     trial.bit && !matches!(trial.verdict, Verdict::NotMeasured | Verdict::HarnessError)
 }
 

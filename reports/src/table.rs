@@ -221,7 +221,8 @@ fn notes(report: &Report) -> Vec<String> {
     notes
 }
 
-fn closing(report: &Report) -> String {
+/// What a run found, in a sentence or two.
+pub(crate) fn closing(report: &Report) -> String {
     let of = |verdict| -> u64 {
         report
             .faults

@@ -2,6 +2,8 @@
 
 use plugpull_workloads::{Durability, FailureClass, FindingKind, Guarantee, Verdict};
 
+use crate::ModelCoverage;
+
 /// A verdict, as the table shows it.
 pub fn verdict_words(verdict: Verdict) -> &'static str {
     match verdict {
@@ -103,6 +105,17 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
         format!("1 {noun}")
     } else {
         format!("{number} {noun}s")
+    }
+}
+
+/// How many states a model allows, as a table shows it. Beyond a million millions the digits say
+/// nothing to a person.
+pub(crate) fn possible(model: &ModelCoverage) -> String {
+    let least = if model.at_least { "≥ " } else { "" };
+    match model.possible {
+        None => "–".into(),
+        Some(n @ 0..1_000_000_000_000) => format!("{least}{n}"),
+        Some(n) => format!("{least}10^{}", n.ilog10()),
     }
 }
 

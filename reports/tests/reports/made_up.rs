@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use plugpull_reports::{Plan, Report, ReportBuilder, ReportedFinding, TargetInfo, Trial};
+use plugpull_reports::{
+    Plan, Report, ReportBuilder, ReportedFinding, TargetInfo, Trial,
+};
 use plugpull_workloads::{
     Durability, FailureClass, Finding, FindingKind, Guarantee, Promise, Stamp, Verdict,
 };
@@ -65,6 +67,7 @@ pub(crate) fn finding(kind: FindingKind) -> ReportedFinding {
                  --fault power-loss@ack:17 --trial 7"
             .into(),
         output: vec!["listening\n".into(), output],
+        evidence: None,
     }
 }
 
