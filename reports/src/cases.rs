@@ -66,11 +66,7 @@ fn cases_of<'a>(report: &'a Report, row: &'a FaultRow) -> Vec<Case<'a>> {
         .filter(|trial| trial.fault == row.fault)
         .map(|trial| trial.class)
         .collect();
-    let own: Vec<&ReportedFinding> = report
-        .findings
-        .iter()
-        .filter(|finding| fault_name(finding) == row.fault)
-        .collect();
+    let own = broken_under(report, row);
     let of = |verdict| row.verdicts.get(&verdict).copied().unwrap_or(0);
     let judged = of(Verdict::Pass) + of(Verdict::Detected);
     let rest = || {
@@ -133,6 +129,36 @@ fn cases_of<'a>(report: &'a Report, row: &'a FaultRow) -> Vec<Case<'a>> {
         });
     }
     cases
+}
+
+/// The findings that trials of this fault showed. An exploration tells a bug once, under the model
+/// that showed it first, so what the trials say decides and the report's entry of the same kind
+/// and promise tells it.
+fn broken_under<'a>(report: &'a Report, row: &FaultRow) -> Vec<&'a ReportedFinding> {
+    let mut own: Vec<&ReportedFinding> = report
+        .findings
+        .iter()
+        .filter(|finding| fault_name(finding) == row.fault)
+        .collect();
+    let alike = |one: &ReportedFinding, other: &ReportedFinding| {
+        one.finding.kind == other.finding.kind && one.finding.promise == other.finding.promise
+    };
+    let seen = report
+        .trial_log
+        .iter()
+        .filter(|trial| trial.fault == row.fault)
+        .flat_map(|trial| &trial.findings);
+    for seen in seen {
+        if own.iter().any(|one| alike(one, seen)) {
+            continue;
+        }
+        let before = own.len();
+        own.extend(report.findings.iter().filter(|one| alike(one, seen)));
+        if own.len() == before {
+            own.push(seen);
+        }
+    }
+    own
 }
 
 /// Why plugpull failed, of the first trial of this fault in which it did.

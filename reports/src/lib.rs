@@ -7,16 +7,21 @@
 //! [`merge`] makes one of several.
 
 mod cases;
+mod compare;
+mod comparison;
 mod coverage;
 mod event;
 mod evidence;
 mod file;
 mod github;
 mod html;
+mod identity;
 mod json;
 mod junit;
 mod look;
+mod mann_whitney;
 mod markdown;
+mod merge;
 mod paint;
 mod progress;
 mod report;
@@ -26,6 +31,11 @@ mod table;
 mod told;
 mod words;
 
+pub use compare::{
+    CompareError, Comparison, LEAST_GROWTH, LEAST_TRIALS, RecoveryChange, SIGNIFICANCE, Trend,
+    compare,
+};
+pub use comparison::render_comparison;
 pub use coverage::{Coverage, ModelCoverage, PointCoverage};
 pub use event::{Event, Reporter};
 pub use evidence::{CrashedFile, Damage, Evidence, Fate, StepKind, TimelineStep};
@@ -36,9 +46,10 @@ pub use json::{ReportError, json, load, save};
 pub use junit::junit;
 pub use look::Look;
 pub use markdown::markdown;
+pub use merge::{MergeError, merge};
 pub use progress::Progress;
 pub use report::{FaultRow, Recovery, Report, ReportedFinding, SCHEMA, TargetInfo, Trial};
 pub use stdout::StdoutReporter;
-pub use summary::{Plan, ReportBuilder, exit_code};
+pub use summary::{Plan, ReportBuilder, exit_code, gravest_first};
 pub use table::{SHOWN_FINDINGS, TableReporter, render};
 pub use words::{class_words, duration_words, guarantee_words, kind_words, verdict_words};

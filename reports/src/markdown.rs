@@ -156,11 +156,7 @@ fn tell(page: &mut String, number: usize, reported: &ReportedFinding) {
 
 /// A command as a block of code. The fence is longer than any run of backticks in it.
 fn fenced(command: &str) -> String {
-    let longest = command
-        .split(|c| c != '`')
-        .map(str::len)
-        .max()
-        .unwrap_or(0);
+    let longest = command.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat((longest + 1).max(3));
     format!("{fence}sh\n{command}\n{fence}\n")
 }

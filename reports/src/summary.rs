@@ -257,6 +257,14 @@ fn findings(trials: &[Trial]) -> Vec<ReportedFinding> {
         }
     }
     let mut findings: Vec<ReportedFinding> = groups.into_iter().map(|group| group.2).collect();
+    gravest_first(&mut findings);
+    findings
+}
+
+/// Sorts findings worst first, as a report has them: by what was seen (false data before lost data
+/// before a store that does not come back before lateness), then what the target itself promised
+/// before what was demanded of it, then by how many trials showed it.
+pub fn gravest_first(findings: &mut [ReportedFinding]) {
     findings.sort_by_key(|f| {
         (
             gravity(f.finding.kind),
@@ -265,7 +273,6 @@ fn findings(trials: &[Trial]) -> Vec<ReportedFinding> {
             f.trial,
         )
     });
-    findings
 }
 
 /// The place of a kind among findings, worst first: false data served as true (nobody will

@@ -36,7 +36,11 @@ pub(super) fn put(into: &mut impl Write, kind: Kind, payload: &[u8]) -> io::Resu
     let mut head = [0; HEAD];
     head[0] = kind as u8;
     head[1..5].copy_from_slice(&u32::try_from(packed.len()).map_err(too_long)?.to_le_bytes());
-    head[5..9].copy_from_slice(&u32::try_from(payload.len()).map_err(too_long)?.to_le_bytes());
+    head[5..9].copy_from_slice(
+        &u32::try_from(payload.len())
+            .map_err(too_long)?
+            .to_le_bytes(),
+    );
     let sum = checksum(&head[..9], &packed);
     head[9..].copy_from_slice(&sum.to_le_bytes());
     into.write_all(&head)?;

@@ -186,7 +186,11 @@ struct Stream {
 
 impl Sink for Stream {
     fn record(&mut self, record: Record) {
-        send(&self.messages, &self.gate, Message::Record(Box::new(record)));
+        send(
+            &self.messages,
+            &self.gate,
+            Message::Record(Box::new(record)),
+        );
     }
 
     fn mark(&mut self, mark: Mark) {

@@ -119,7 +119,7 @@ fn models(coverage: &Coverage) -> Markup {
         return html! {};
     }
     html! {
-        div .scroll role="region" aria-label="Table of models" tabindex="0" {
+        div .scroll role="group" aria-label="Table of models" tabindex="0" {
             table .models {
                 caption .hidden { "What was covered under each persistence model" }
                 thead { tr {

@@ -13,7 +13,7 @@ pub(super) fn section(report: &Report) -> Option<Markup> {
         return None;
     }
     Some(html! {
-        div .scroll role="region" aria-label="Table of faults" tabindex="0" {
+        div .scroll role="group" aria-label="Table of faults" tabindex="0" {
             table .faults {
                 caption .hidden { "Faults, their trials and recovery times" }
                 thead { tr {

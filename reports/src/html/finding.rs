@@ -38,7 +38,7 @@ pub(super) fn finding(number: usize, reported: &ReportedFinding, open: bool) -> 
 fn command(id: usize, repeat: &str) -> Markup {
     html! {
         div .command {
-            pre tabindex="0" role="region" aria-label="Command that repeats it" { code id={ "c" (id) } { (text(repeat)) } }
+            pre tabindex="0" role="group" aria-label="Command that repeats it" { code id={ "c" (id) } { (text(repeat)) } }
             button type="button" data-copy={ "c" (id) } hidden { "Copy" span .hidden { " the command of finding " (id) } }
         }
     }
@@ -85,7 +85,7 @@ fn output(lives: &[String]) -> Markup {
                 summary { "What the target said" }
                 @for (life, words) in said {
                     h4 { @if life == 0 { "First start" } @else { "Restart " (life) } }
-                    pre .output tabindex="0" role="region" aria-label="Output of the target" {
+                    pre .output tabindex="0" role="group" aria-label="Output of the target" {
                         @for line in words.lines() { (text(line)) "\n" }
                     }
                 }

@@ -22,7 +22,7 @@ use std::io;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::Report;
-use crate::words::clean;
+use crate::words::{clean, number};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -112,30 +112,9 @@ fn percent(share: f64) -> String {
     format!("{:.2}%", (share * 100.0).clamp(0.0, 100.0))
 }
 
-/// A number with its thousands set apart: `12,345`.
-fn number(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn thousands_are_set_apart() {
-        assert_eq!(
-            [0, 999, 1000, 1_234_567].map(number),
-            ["0", "999", "1,000", "1,234,567"]
-        );
-    }
 
     #[test]
     fn a_place_stays_in_the_drawing() {

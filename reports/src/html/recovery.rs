@@ -49,7 +49,12 @@ fn restarts(report: &Report) -> Vec<Restart<'_>> {
         .trial_log
         .iter()
         .filter(|trial| crate::summary::measured(trial) && trial.class != FailureClass::Stall)
-        .flat_map(|trial| trial.recovery_us.iter().map(|us| Restart { trial, us: *us }))
+        .flat_map(|trial| {
+            trial
+                .recovery_us
+                .iter()
+                .map(|us| Restart { trial, us: *us })
+        })
         .collect()
 }
 
@@ -167,7 +172,7 @@ fn slowest(restarts: &[Restart<'_>]) -> Markup {
     sorted.truncate(SLOWEST);
     html! {
         h3 { "The slowest" }
-        div .scroll role="region" aria-label="Table of the slowest restarts" tabindex="0" {
+        div .scroll role="group" aria-label="Table of the slowest restarts" tabindex="0" {
             table .slowest {
                 thead { tr {
                     th .n scope="col" { "Time" }

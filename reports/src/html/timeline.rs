@@ -14,7 +14,7 @@ const LANES: usize = 10;
 /// Pixels from one operation to the next.
 const STEP: f64 = 20.0;
 /// Pixels for a gap in the numbers.
-const GAP: f64 = 40.0;
+const GAP: f64 = 64.0;
 /// Pixels of a lane.
 const LANE: f64 = 46.0;
 /// Pixels to the left of the first operation and to the right of the last.
@@ -50,7 +50,7 @@ pub(super) fn timeline(evidence: &Evidence, id: usize, ack: Option<u64>) -> Mark
     html! {
         figure .timeline {
             figcaption { "The last steps before the crash, oldest first. The numbers are those of the trace." }
-            div .scroll.end role="region" aria-label="Time line, can be scrolled" tabindex="0" {
+            div .scroll.end role="group" aria-label="Time line, can be scrolled" tabindex="0" {
                 div .stage style={ "width:" (format!("{width:.0}")) "px" } {
                     div .labels aria-hidden="true" {
                         @for (index, lane) in lanes.iter().enumerate() {
@@ -95,7 +95,7 @@ struct Lane<'a> {
 fn lanes(steps: &[TimelineStep]) -> Vec<Lane<'_>> {
     let mut files: BTreeMap<&str, (bool, usize)> = BTreeMap::new();
     for step in steps.iter().filter(|step| step.kind != StepKind::Ack) {
-        let entry = files.entry(&step.path).or_default();
+        let entry = files.entry(file(step)).or_default();
         entry.0 |= matches!(step.fate, Fate::Lost | Fate::Torn);
         entry.1 += 1;
     }
@@ -132,6 +132,15 @@ fn lanes(steps: &[TimelineStep]) -> Vec<Lane<'_>> {
     lanes
 }
 
+/// The file that a step is about. A rename stands on the lane of the name that its file was written
+/// under.
+fn file(step: &TimelineStep) -> &str {
+    match step.kind {
+        StepKind::Name => step.path.split_once(" -> ").map_or(&step.path, |p| p.0),
+        _ => &step.path,
+    }
+}
+
 /// Places the steps. Also the gaps in the numbers, with how many are missing, and the last place.
 fn place<'a>(
     steps: &'a [TimelineStep],
@@ -143,27 +152,22 @@ fn place<'a>(
     let mut last: Option<u64> = None;
     for step in steps {
         let ack = step.kind == StepKind::Ack;
-        let missing = match last {
-            // An ack lies between two operations and has the number of the later one.
-            Some(last) if ack => step.seq.saturating_sub(last + 1),
-            Some(last) => step.seq.saturating_sub(last + 1),
-            None => 0,
-        };
+        let missing = last.map_or(0, |last| step.seq.saturating_sub(last + 1));
         if missing > 0 {
-            gaps.push((x + STEP / 2.0 + GAP / 2.0, missing));
+            gaps.push((x + GAP / 2.0, missing));
             x += GAP;
         }
         x += STEP;
-        last = Some(if ack {
-            step.seq.saturating_sub(1).max(last.unwrap_or(0))
-        } else {
-            step.seq
-        });
+        // An ack lies between two operations and has the number of the later one.
+        last = match ack {
+            true => last.max(step.seq.checked_sub(1)),
+            false => Some(step.seq),
+        };
         let lane = lanes
             .iter()
             .position(|lane| match ack {
                 true => lane.paths.is_empty(),
-                false => lane.paths.contains(&step.path.as_str()),
+                false => lane.paths.contains(&file(step)),
             })
             .unwrap_or(0);
         placed.push(Placed { step, x, lane });
@@ -230,7 +234,7 @@ fn table(steps: &[TimelineStep]) -> Markup {
     html! {
         details {
             summary { "The same as a table (" (count(steps.len() as u64, "step")) ")" }
-            div .scroll role="region" aria-label="Steps before the crash" tabindex="0" {
+            div .scroll role="group" aria-label="Steps before the crash" tabindex="0" {
                 table .steps {
                     thead { tr {
                         th .n scope="col" { "#" }

@@ -4,7 +4,7 @@
 
 use plugpull_reports::{
     Coverage, CrashedFile, Damage, Evidence, Fate, ModelCoverage, PointCoverage, Report,
-    ReportedFinding, StepKind, TimelineStep, Trial,
+    ReportedFinding, StepKind, TimelineStep, Trial, gravest_first,
 };
 use plugpull_workloads::{FailureClass, Stamp, Verdict};
 
@@ -22,7 +22,14 @@ pub(crate) fn explored(findings: usize) -> Report {
         let number = n + 1;
         // Slower the longer the log, with a few stragglers.
         let noise = (n * 7919) % 977;
-        let us = 2_100 + n * 3 + noise * 2 + if n % 211 == 17 { 40_000 + noise * 90 } else { 0 };
+        let us = 2_100
+            + n * 3
+            + noise * 2
+            + if n % 211 == 17 {
+                40_000 + noise * 90
+            } else {
+                0
+            };
         let mut one = Trial {
             spec: format!("{model}@{n}"),
             what: format!("{} changes missing", n % 5),
@@ -43,6 +50,7 @@ pub(crate) fn explored(findings: usize) -> Report {
     }
     let mut report = report_of(plan(&models), &trials);
     report.findings = (0..findings).map(found).collect();
+    gravest_first(&mut report.findings);
     report.coverage = Some(coverage(findings > 0));
     report
 }
@@ -114,9 +122,21 @@ fn evidence(index: usize) -> Evidence {
         let at = format!("write 4096 at {}", n * 4096);
         timeline.push(step(seq, Write, &at, "store/log-1", OnDisk));
         timeline.push(step(seq + 1, Sync, "fdatasync", "store/log-1", None));
-        timeline.push(step(seq + 2, Ack, &format!("ack of transaction {n}"), "", None));
+        timeline.push(step(
+            seq + 2,
+            Ack,
+            &format!("ack of transaction {n}"),
+            "",
+            None,
+        ));
         timeline.push(step(seq + 2, Write, "write 64 at 0", "store/index", OnDisk));
-        timeline.push(step(seq + 3, Other, "truncate to 4096", "store/index", OnDisk));
+        timeline.push(step(
+            seq + 3,
+            Other,
+            "truncate to 4096",
+            "store/index",
+            OnDisk,
+        ));
     }
     timeline.extend([
         step(438, Ack, "ack of transaction 17", "", None),

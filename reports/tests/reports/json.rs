@@ -178,7 +178,10 @@ fn the_reporter_writes_at_the_end_and_not_before() {
         .event(&Event::RunFinished(Box::new(report(1))))
         .unwrap();
     assert_eq!(load(&path).unwrap(), report(1));
-    let mut nowhere = FileReporter::new(folder.path().join("missing/report.json"), plugpull_reports::json);
+    let mut nowhere = FileReporter::new(
+        folder.path().join("missing/report.json"),
+        plugpull_reports::json,
+    );
     let error = nowhere
         .event(&Event::RunFinished(Box::new(report(0))))
         .unwrap_err();

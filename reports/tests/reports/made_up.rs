@@ -5,9 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use plugpull_reports::{
-    Plan, Report, ReportBuilder, ReportedFinding, TargetInfo, Trial,
-};
+use plugpull_reports::{Plan, Report, ReportBuilder, ReportedFinding, TargetInfo, Trial};
 use plugpull_workloads::{
     Durability, FailureClass, Finding, FindingKind, Guarantee, Promise, Stamp, Verdict,
 };
