@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+use plugpull_faults::persist::Device;
 use plugpull_faults::trigger::parse_duration;
 
 /// Pulls the plug on a storage program and says whether it kept its promises.
@@ -36,9 +37,9 @@ pub(crate) enum Command {
 /// What is tested, and what it is held to: the same for every command that tests something.
 #[derive(Debug, Args)]
 pub(crate) struct TargetOptions {
-    /// The target; `plugpull targets` lists them
-    #[arg(value_name = "TARGET", default_value = "sqlite")]
-    pub(crate) name: String,
+    /// The target; `plugpull targets` lists them [default: sqlite]
+    #[arg(value_name = "TARGET")]
+    pub(crate) name: Option<String>,
 
     /// Set a knob of the target; `plugpull targets NAME` lists them
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
@@ -115,13 +116,13 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) shared_keys: bool,
 
-    /// How the disk may lose what was not synced: journaled or strict
+    /// How the disk may lose what was not synced: journaled, strict, ext4, ext4-writeback, xfs or
+    /// btrfs
     #[arg(long, value_name = "MODEL", default_value = "journaled")]
     pub(crate) model: String,
 
-    /// The bytes that the disk writes atomically: 512 or 4096
-    #[arg(long, value_name = "BYTES", default_value_t = 512)]
-    pub(crate) sector: u64,
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
 
     #[command(flatten)]
     pub(crate) outputs: OutputOptions,
@@ -131,13 +132,33 @@ pub(crate) struct RunArgs {
     pub(crate) no_fuse: bool,
 }
 
+/// What the device does with a write when power is lost.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct DeviceOptions {
+    /// The device, in SQLite's words, for example `sector=4096,atomic=4096,safe-append`; also
+    /// sequential, atomic=any and no-powersafe-overwrite
+    #[arg(long = "device", value_name = "TEXT")]
+    device: Option<Device>,
+
+    /// The bytes that the device writes atomically: short for `--device sector=BYTES`
+    #[arg(long, value_name = "BYTES", conflicts_with = "device", value_parser = sector)]
+    sector: Option<Device>,
+}
+
+impl DeviceOptions {
+    /// The device that was asked for.
+    pub(crate) fn device(self) -> Device {
+        self.device.or(self.sector).unwrap_or_default()
+    }
+}
+
 /// Exit codes as of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct ExploreArgs {
     #[command(flatten)]
     pub(crate) target: TargetOptions,
 
-    /// Only these models: kill, journaled, strict
+    /// Only these models: kill, journaled, strict, ext4, ext4-writeback, xfs, btrfs
     #[arg(long = "model", value_name = "MODEL")]
     pub(crate) models: Vec<String>,
 
@@ -153,6 +174,27 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) budget: Duration,
 
+    /// Try at most this many different states
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) states: Option<u64>,
+
+    /// How many recoveries deep crashes go: 0 crashes the recorded run alone, 1 also the recoveries
+    /// from those crashes
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=3))]
+    pub(crate) recovery_depth: u32,
+
+    /// Record into this file, as it happens; `--trace` takes it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+
+    /// Explore what was recorded into this file, and record nothing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "txns", "clients", "value_size"])]
+    pub(crate) trace: Option<PathBuf>,
+
+    /// With --record: how many MiB may wait in memory to be written
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub(crate) memory: u64,
+
     /// How many states are tried side by side; as many as there are CPUs when not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) workers: Option<u16>,
@@ -165,9 +207,8 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub(crate) value_size: u32,
 
-    /// The bytes that the disk writes atomically: 512 or 4096
-    #[arg(long, value_name = "BYTES", default_value_t = 512)]
-    pub(crate) sector: u64,
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
 
     #[command(flatten)]
     pub(crate) outputs: OutputOptions,
@@ -244,6 +285,11 @@ fn key_value(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
         _ => Err("it wants KEY=VALUE, for example synchronous=off".into()),
     }
+}
+
+fn sector(text: &str) -> Result<Device, String> {
+    let device = text.parse().ok().and_then(Device::with_sector);
+    device.ok_or_else(|| "it wants 512, 1024, 2048 or 4096".into())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

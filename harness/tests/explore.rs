@@ -56,8 +56,9 @@ fn found(defect: &str, kinds: &[&str], missing: usize) {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let keep = folder.path().join("kept");
-    let options =
-        format!("reference --set defect={defect} --set snapshot_every=16 --txns 30 --budget 6s");
+    let options = format!(
+        "reference --set defect={defect} --set snapshot_every=16 --txns 30 --states 250 --budget 90s"
+    );
     let explored = explore(&options, &keep);
     assert_eq!(explored.code, 1, "{}", explored.stdout);
     let first = &explored.findings()[0];
@@ -101,6 +102,36 @@ fn a_commit_of_several_records_is_found_and_made_small() {
     found("non-atomic-commit", &["torn-transaction"], 3);
 }
 
+/// A defect that one crash cannot show: the second crash strikes the recovery from the first.
+#[test]
+fn a_recovery_that_is_not_safe_from_crashes_is_found() {
+    if !machine::has("fuse") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = "reference --set defect=recovery-in-place --txns 10 --states 100 --budget 60s";
+    let shallow = explore(
+        &format!("{options} --recovery-depth 0"),
+        &folder.path().join("0"),
+    );
+    assert_eq!(shallow.code, 0, "{}", shallow.stdout);
+    let keep = folder.path().join("1");
+    let deep = explore(options, &keep);
+    assert_eq!(deep.code, 1, "{}", deep.stdout);
+    assert!(
+        deep.stdout.contains("recovery itself was cut"),
+        "{}",
+        deep.stdout
+    );
+    let replay = plugpull()
+        .args(["replay", "--timeline"])
+        .arg(keep.join("finding-1.json"))
+        .output()
+        .expect("plugpull runs");
+    let told = String::from_utf8_lossy(&replay.stdout).into_owned();
+    assert!(told.contains("recovery: truncate to 0"), "{told}");
+}
+
 #[test]
 fn sound_stores_have_no_finding() {
     if !machine::has("fuse") {
@@ -108,11 +139,11 @@ fn sound_stores_have_no_finding() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     for (number, options) in [
-        "reference --set snapshot_every=16 --txns 30 --budget 6s",
-        "sqlite --txns 30 --budget 6s",
-        "sqlite --set journal_mode=delete --set synchronous=extra --txns 20 --budget 6s",
+        "reference --set snapshot_every=16 --txns 30 --states 250 --budget 90s",
+        "sqlite --txns 30 --states 250 --budget 90s",
+        "sqlite --set journal_mode=delete --set synchronous=extra --txns 20 --states 250 --budget 90s",
         // Held to its own promise, which allows the last commit to be rolled back.
-        "sqlite --set journal_mode=delete --txns 20 --budget 6s",
+        "sqlite --set journal_mode=delete --txns 20 --states 250 --budget 90s",
     ]
     .into_iter()
     .enumerate()
@@ -134,7 +165,8 @@ fn the_documented_rollback_of_sqlite_is_found_when_more_is_demanded() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let options = "sqlite --set journal_mode=delete --promise durable --txns 20 --budget 8s";
+    let options =
+        "sqlite --set journal_mode=delete --promise durable --txns 20 --states 250 --budget 90s";
     let explored = explore(options, &folder.path().join("kept"));
     assert_eq!(explored.code, 1, "{}", explored.stdout);
     let told = explored.findings().iter().any(|finding| {

@@ -5,7 +5,9 @@
 //! the file and the log, so recording costs no second copy.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use xxhash_rust::xxh3::Xxh3;
 
 pub use super::page::PAGE;
 use super::page::Page;
@@ -27,13 +29,41 @@ enum Slot {
 #[derive(Clone)]
 struct Chunk {
     slots: [Slot; CHUNK as usize],
+    /// Its digest, once somebody asked for it and until it changes. Contents share chunks, so most
+    /// of a crash state's digest is known from other states.
+    digest: OnceLock<Option<u128>>,
 }
 
 impl Chunk {
     fn empty() -> Self {
         Self {
             slots: std::array::from_fn(|_| Slot::Hole),
+            digest: OnceLock::new(),
         }
+    }
+
+    /// The chunk, to change it.
+    fn change(chunk: &mut Arc<Self>) -> &mut Self {
+        let chunk = Arc::make_mut(chunk);
+        chunk.digest.take();
+        chunk
+    }
+
+    /// 128 bits over the bytes; none when all of them are zero.
+    fn digest(&self) -> Option<u128> {
+        *self.digest.get_or_init(|| {
+            let mut hash = None;
+            for (number, slot) in self.slots.iter().enumerate() {
+                if let Slot::Data(page) = slot
+                    && page[..] != [0; PAGE]
+                {
+                    let hash = hash.get_or_insert_with(Xxh3::new);
+                    hash.update(&number.to_le_bytes());
+                    hash.update(&page[..]);
+                }
+            }
+            hash.map(|hash| hash.digest128())
+        })
     }
 }
 
@@ -132,7 +162,7 @@ impl Content {
                 self.pages -= used(&chunk.slots[keep_below as usize..]);
                 if used(&chunk.slots[..keep_below as usize]) > 0 {
                     let mut chunk = chunk;
-                    Arc::make_mut(&mut chunk).slots[keep_below as usize..].fill(Slot::Hole);
+                    Chunk::change(&mut chunk).slots[keep_below as usize..].fill(Slot::Hole);
                     self.chunks.insert(index, chunk);
                 }
             }
@@ -190,6 +220,11 @@ impl Content {
         }
     }
 
+    /// True when the page of this number holds bytes that were written.
+    pub fn has_data(&self, page: u64) -> bool {
+        matches!(self.slot(page), Slot::Data(_))
+    }
+
     /// The next offset at or behind `offset` that holds data (`data`) or a hole (not `data`), as
     /// lseek(2) with SEEK_DATA and SEEK_HOLE: the end of the file counts as a hole; none when
     /// `offset` is not inside the file or no data follows.
@@ -233,7 +268,7 @@ impl Content {
                 .iter()
                 .any(|slot| matches!(slot, Slot::Data(_)))
             {
-                for slot in &mut Arc::make_mut(chunk).slots[from..] {
+                for slot in &mut Chunk::change(chunk).slots[from..] {
                     if matches!(slot, Slot::Data(_)) {
                         *slot = Slot::Hole;
                         self.pages -= 1;
@@ -267,13 +302,12 @@ impl Content {
         }
     }
 
-    /// Calls `look` for each page with data, in order, with its number.
-    pub(super) fn for_each_page(&self, mut look: impl FnMut(u64, &[u8; PAGE])) {
+    /// Calls `look` for each part of the file that is not all zeros, in order, with its number and
+    /// its digest. Equal files have equal parts, whichever way they came about.
+    pub(super) fn for_each_digest(&self, mut look: impl FnMut(u64, u128)) {
         for (index, chunk) in &self.chunks {
-            for (number, slot) in (index * CHUNK..).zip(&chunk.slots) {
-                if let Slot::Data(page) = slot {
-                    look(number, page);
-                }
+            if let Some(digest) = chunk.digest() {
+                look(*index, digest);
             }
         }
     }
@@ -290,7 +324,7 @@ impl Content {
             .chunks
             .entry(index)
             .or_insert_with(|| Arc::new(Chunk::empty()));
-        Arc::make_mut(chunk)
+        Chunk::change(chunk)
     }
 
     fn slot_mut(&mut self, page: u64) -> &mut Slot {
@@ -319,7 +353,7 @@ impl Content {
             .chunks
             .entry(number / CHUNK)
             .or_insert_with(|| Arc::new(Chunk::empty()));
-        let slot = &mut Arc::make_mut(chunk).slots[(number % CHUNK) as usize];
+        let slot = &mut Chunk::change(chunk).slots[(number % CHUNK) as usize];
         if !matches!(slot, Slot::Data(_)) {
             self.pages += u64::from(matches!(slot, Slot::Hole));
             *slot = Slot::Data(Page::zeros());

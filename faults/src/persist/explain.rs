@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::plan::Plan;
-use super::step::{Fate, Model, StepKind};
-use crate::crashfs::{Ino, Op, Record};
+use super::device::Device;
+use super::model::{Model, Order};
+use super::step::{Fate, StepKind};
+use super::window::Window;
+use crate::crashfs::{Ino, Log, Op};
 
 /// What one file or folder had un-synced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,11 +93,12 @@ impl Unsynced {
     }
 }
 
-/// What was un-synced at the end of `records`, of the operations with numbers below `before`:
+/// What was un-synced at the end of `log`, of the operations with numbers below `before`:
 /// a line a file, and one a rename, the one with the latest operation first.
-pub fn unsynced(records: &[Record], model: &dyn Model, before: u64) -> Vec<Unsynced> {
-    let plan = Plan::new(model, records);
-    let mut steps = plan.steps.iter().peekable();
+pub fn unsynced(log: &Log, model: &dyn Model, before: u64) -> Vec<Unsynced> {
+    let records = log.records();
+    let window = Window::new(log, records.len(), model, Device::default());
+    let mut steps = window.open.iter().peekable();
     let mut last_sync: HashMap<Ino, u64> = HashMap::new();
     // By file, not only by path: of two files that had the same name one after the other, the
     // first one's syncs say nothing of the second.
@@ -122,7 +125,7 @@ pub fn unsynced(records: &[Record], model: &dyn Model, before: u64) -> Vec<Unsyn
                     bytes: 0,
                     names: 0,
                     change: "name",
-                    by_any_sync: model.orders_metadata(),
+                    by_any_sync: model.order() == Order::Journal,
                     first: record.seq,
                     last: record.seq,
                     last_sync: last_sync.get(&ino).copied(),

@@ -1,6 +1,7 @@
 //! `journaled`: a filesystem with one ordered metadata journal.
 
-use super::step::{Model, Step, StepKind, SyncPoint};
+use super::model::{Growth, Model, Order};
+use super::step::{Step, StepKind, SyncPoint};
 
 /// Any completed fsync commits all earlier metadata of the filesystem, in order; a file's data is
 /// durable up to its last completed fsync or fdatasync; what is un-synced may vanish by block.
@@ -31,7 +32,11 @@ impl Model for Journaled {
         }
     }
 
-    fn orders_metadata(&self) -> bool {
-        true
+    fn order(&self) -> Order {
+        Order::Journal
+    }
+
+    fn growth(&self) -> Growth {
+        Growth::AtOnce
     }
 }

@@ -5,10 +5,26 @@
 //! have reached the disk whole, in some of its sectors, or not at all, as far as the model keeps
 //! an order among them. A crash state is the tree with one such choice applied.
 
-mod choice;
+mod btrfs;
+mod build;
+mod chance;
+mod choices;
+mod close;
+mod count;
+mod device;
+#[cfg(test)]
+mod device_test;
+mod expand;
 mod explain;
+mod ext4;
+mod ext4_writeback;
+mod index;
+#[cfg(test)]
+mod index_test;
 mod journaled;
-mod plan;
+mod model;
+#[cfg(test)]
+mod models_test;
 #[cfg(test)]
 mod rules_test;
 #[cfg(test)]
@@ -18,20 +34,30 @@ mod step;
 mod strict;
 #[cfg(test)]
 mod testing;
+mod walk;
 mod window;
 #[cfg(test)]
 mod wrong_test;
+mod xfs;
 
+pub use btrfs::BTRFS;
+pub use build::Lost;
+pub use count::Possible;
+pub use device::{Atomic, Device};
 pub use explain::{Unsynced, unsynced};
+pub use ext4::EXT4;
+pub use ext4_writeback::EXT4_WRITEBACK;
+pub use index::Index;
 pub use journaled::JOURNALED;
-pub use plan::Plan;
-pub use state::{CrashState, Loss, Lost, crash_state};
-pub use step::{Fate, Model, Step, StepKind, SyncPoint};
+pub use model::{Growth, Model, Order, Overwrite, Replace};
+pub use state::{CrashState, Loss, crash_state};
+pub use step::{After, Fate, Journal, Step, StepKind, SyncPoint};
 pub use strict::STRICT;
 pub use window::{Choice, Window};
+pub use xfs::XFS;
 
 /// Every model, the default first.
-pub const MODELS: [&dyn Model; 2] = [&JOURNALED, &STRICT];
+pub const MODELS: [&dyn Model; 6] = [&JOURNALED, &STRICT, &EXT4, &EXT4_WRITEBACK, &XFS, &BTRFS];
 
 /// The model of this name.
 pub fn model(name: &str) -> Option<&'static dyn Model> {

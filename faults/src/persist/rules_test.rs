@@ -4,9 +4,12 @@ use super::testing::{Run, Step, Step::*, bytes, names};
 use super::*;
 use crate::crashfs::RenameMode::{Exchange, Replace};
 
+/// The models that know of no delayed allocation.
+const PLAIN: [&dyn Model; 2] = [&JOURNALED, &STRICT];
+
 fn crash(run: &Run, model: &dyn Model, loss: Loss, seed: u64) -> CrashState {
     run.fs
-        .inspect(|_, log| crash_state(log, model, loss, 512, seed))
+        .inspect(|_, log| crash_state(log, model, loss, Device::default(), seed))
 }
 
 /// The file at `path` when all that may be lost is lost; none when its name is.
@@ -78,7 +81,7 @@ fn a_rename_may_come_before_the_bytes_of_the_renamed_file() {
     assert_eq!(after_losing_all(&steps, &STRICT, "a"), Some(vec![]));
     let mut synced = steps.to_vec();
     synced.insert(5, Fsync("b"));
-    for model in MODELS {
+    for model in PLAIN {
         assert_eq!(after_losing_all(&synced, model, "a"), Some(vec![2; 1000]));
     }
 }
@@ -120,7 +123,7 @@ fn an_exchange_is_whole() {
     ];
     let before = names(Run::new(&steps[..5]).live());
     let after = names(Run::new(&steps).live());
-    for model in MODELS {
+    for model in PLAIN {
         let run = Run::new(&steps);
         let mut both = [false; 2];
         for seed in 0..50 {
@@ -203,7 +206,7 @@ fn fdatasync_brings_the_length_that_its_data_needs() {
         Fdatasync("a"),
         Append("a", 9),
     ];
-    for model in MODELS {
+    for model in PLAIN {
         assert_eq!(after_losing_all(&steps, model, "a"), Some(vec![1; 700]));
     }
 }
@@ -247,7 +250,7 @@ fn a_removed_file_comes_back_until_the_removal_is_synced() {
         File("b"),
         Unlink("a"),
     ];
-    for model in MODELS {
+    for model in PLAIN {
         assert_eq!(after_losing_all(&kept, model, "a"), Some(vec![1; 10]));
     }
     let mut elsewhere = kept.to_vec();
@@ -269,7 +272,7 @@ fn of_two_appends_in_one_sector_the_second_is_not_there_alone() {
         Write("a", 0, 200),
         Write("a", 200, 200),
     ];
-    for model in MODELS {
+    for model in PLAIN {
         let mut states = possible(&steps, model, "a");
         states.sort();
         let content = |first, second| Some([[first; 200], [second; 200]].concat());
@@ -291,7 +294,7 @@ fn of_two_sectors_any_may_be_there_alone() {
         Fsync("a"),
         Write("a", 0, 1024),
     ];
-    for model in MODELS {
+    for model in PLAIN {
         let mut states = possible(&steps, model, "a");
         states.sort();
         let content = |first, second| Some([[first; 512], [second; 512]].concat());
@@ -337,7 +340,7 @@ fn a_failed_fsync_gives_the_bytes_up_until_their_page_is_written_again() {
         FsyncFails("a"),
         Fsync("a"),
     ];
-    for model in MODELS {
+    for model in PLAIN {
         assert_eq!(after_losing_all(&steps, model, "a"), Some(vec![1; 8192]));
         let mut again = steps.to_vec();
         again.extend([Write("a", 4096, 1), Fsync("a")]);
@@ -348,7 +351,9 @@ fn a_failed_fsync_gives_the_bytes_up_until_their_page_is_written_again() {
 
 /// The sentences for what was un-synced after these steps, latest first.
 fn told(steps: &[Step], model: &dyn Model) -> Vec<String> {
-    let all = unsynced(&Run::new(steps).records(), model, u64::MAX);
+    let all = Run::new(steps)
+        .fs
+        .inspect(|_, log| unsynced(log, model, u64::MAX));
     all.iter().map(Unsynced::words).collect()
 }
 
@@ -408,7 +413,7 @@ fn words_for_a_rename_without_fsync_of_the_file() {
         Rename("b", "a", Replace),
         FsyncDir(""),
     ];
-    for model in MODELS {
+    for model in PLAIN {
         assert_eq!(
             told(&steps, model)[0],
             "b had 1 write (10 bytes, operation 1) and never an fsync or fdatasync"
@@ -452,7 +457,7 @@ fn words_for_an_ignored_error_of_fsync() {
         Fsync("log"),
         FsyncDir(""),
     ];
-    for model in MODELS {
+    for model in PLAIN {
         assert_eq!(
             told(&steps, model),
             ["log had 1 write (10 bytes, operation 1) whose fsync had failed"]
@@ -487,6 +492,8 @@ fn words_do_not_take_an_older_files_sync_for_this_ones() {
 #[test]
 fn words_are_about_what_came_before_the_ack() {
     let steps = [File("log"), Append("log", 10), Append("log", 20)];
-    let before = unsynced(&Run::new(&steps).records(), &JOURNALED, 2);
+    let before = Run::new(&steps)
+        .fs
+        .inspect(|_, log| unsynced(log, &JOURNALED, 2));
     assert_eq!((before[0].writes, before[0].bytes), (1, 10));
 }

@@ -1,6 +1,7 @@
-//! Steps towards the disk, and the rules that a model gives them.
+//! Steps towards the disk: what a record of the log changes there.
 
 use std::ffi::OsStr;
+use std::ops::Range;
 
 use crate::crashfs::Ino;
 
@@ -15,6 +16,8 @@ pub enum StepKind<'a> {
         name: &'a OsStr,
         /// What it names from now on.
         ino: Option<Ino>,
+        /// Whose name it is: what it names, or what it named when it is removed.
+        of: Ino,
     },
     /// The bytes of a write.
     Data {
@@ -60,6 +63,11 @@ impl StepKind<'_> {
     pub fn is_metadata(&self) -> bool {
         !matches!(self, StepKind::Data { .. })
     }
+
+    /// True for a change of a file's content: its bytes, length or space.
+    pub fn is_content(&self) -> bool {
+        !matches!(self, StepKind::Name { .. } | StepKind::Attrs { .. })
+    }
 }
 
 /// What is known of a step.
@@ -74,22 +82,64 @@ pub enum Fate {
     Abandoned,
 }
 
+/// When a step enters the journal of a filesystem that has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Journal {
+    /// When it happens: what is lost of these steps is a suffix.
+    AtOnce,
+    /// Some time later, when the data is written back: it is lost with any earlier step that is
+    /// lost, and takes nothing with it.
+    AtWriteBack,
+    /// Never: it is on disk apart from all others.
+    Never,
+}
+
 /// One change on its way to the disk.
 #[derive(Clone, Debug)]
 pub struct Step<'a> {
+    /// Its number: steps of later records have higher ones, and a step has the same under every
+    /// model.
+    pub id: usize,
     /// Index of its record in the log.
     pub record: usize,
     /// What it changes.
     pub kind: StepKind<'a>,
     /// What is known of it.
     pub fate: Fate,
-    /// Steps without which this one cannot be on disk (indices in the plan).
+    /// Steps without which this one cannot be on disk, whole (their numbers).
     pub needs: Vec<usize>,
     /// Steps of one group reach the disk together.
     pub group: usize,
+    /// When it enters the journal.
+    pub journal: Journal,
+    /// For a length: the data that it must not come before.
+    pub after: After,
+    /// For a write: the pages (of 4096 bytes) that had no block of the disk before it.
+    pub fresh: Vec<Range<u64>>,
+}
+
+impl Step<'_> {
+    /// True when the write is the first to this page of the file.
+    pub fn is_fresh(&self, page: u64) -> bool {
+        self.fresh.iter().any(|pages| pages.contains(&page))
+    }
+}
+
+/// Which data a length that grew must not come before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// None: what it covers reads as zeros until the data is there.
+    Nothing,
+    /// The data of this write: it goes as far as that is there.
+    Write(usize),
+    /// Any data of the same file.
+    AnyData,
 }
 
 /// A sync, as a model judges it.
+///
+/// The last four are the numbers of steps: everything before them belongs to the journal's
+/// transaction in which the inode was changed, or to an earlier one.
 #[derive(Clone, Copy, Debug)]
 pub struct SyncPoint {
     /// File or folder.
@@ -102,18 +152,15 @@ pub struct SyncPoint {
     /// metadata too, or the data could not be found. A rename is no such thing: it only touches
     /// the inode's times (`i_datasync_tid`, `ext4_do_update_inode` in fs/ext4/inode.c).
     pub needs_metadata: bool,
-}
-
-/// The rules of one kind of filesystem.
-pub trait Model: Sync {
-    /// Its name on the command line.
-    fn name(&self) -> &'static str;
-    /// What it says, in one line.
-    fn about(&self) -> &'static str;
-    /// True when a completed sync makes this earlier step durable. Asked about the steps whose
-    /// home is the synced inode, and where metadata is ordered about all metadata.
-    fn covers(&self, sync: &SyncPoint, step: &Step<'_>) -> bool;
-    /// True when metadata reaches the disk in the order in which it was changed, so that what is
-    /// lost of it is a suffix.
-    fn orders_metadata(&self) -> bool;
+    /// True when data is written back for it that has no blocks yet, or that lies behind the
+    /// length on disk: then metadata changes during the sync itself.
+    pub allocates: bool,
+    /// Behind the last step of all.
+    pub now: usize,
+    /// Behind the last step that changed the inode in any way, its times included.
+    pub changed: usize,
+    /// Behind the last step that changed more than its times.
+    pub reshaped: usize,
+    /// Behind the last step that changed its length or space, or created it.
+    pub resized: usize,
 }

@@ -1,6 +1,7 @@
 //! `strict`: POSIX at its loosest.
 
-use super::step::{Model, Step, StepKind, SyncPoint};
+use super::model::{Growth, Model, Order};
+use super::step::{Step, StepKind, SyncPoint};
 
 /// A name is durable only after an fsync of its folder; a file's data, size and attributes only
 /// after an fsync of the file; of what is un-synced any subset may be on disk, in any order.
@@ -40,7 +41,11 @@ impl Model for Strict {
         }
     }
 
-    fn orders_metadata(&self) -> bool {
-        false
+    fn order(&self) -> Order {
+        Order::None
+    }
+
+    fn growth(&self) -> Growth {
+        Growth::AtOnce
     }
 }

@@ -1,11 +1,14 @@
 //! Runs for the tests: operations done to a crash filesystem, with the tree after every record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 
 use nix::errno::Errno;
 use proptest::prelude::*;
 
+use super::device::Device;
+use super::model::Model;
+use super::window::Window;
 use crate::crashfs::{
     Attrs, Caller, Control, CrashFs, Ino, NewNode, Node, Op, ROOT, Record, RenameMode, Tree,
 };
@@ -166,6 +169,43 @@ impl Run {
     pub(super) fn records(&self) -> Vec<Record> {
         self.fs.inspect(|_, log| log.records().to_vec())
     }
+}
+
+/// Every state that is legal at the end of a run.
+pub(super) fn all_states(run: &Run, model: &dyn Model, device: Device) -> Vec<Tree> {
+    run.fs.inspect(|_, log| {
+        let window = Window::new(log, log.records().len(), model, device);
+        let choices = window.every_choice();
+        choices
+            .iter()
+            .map(|keeps| window.build(keeps).tree)
+            .collect()
+    })
+}
+
+/// What these paths show in every state that is legal: the bytes in runs, "1*512 0*88"; "" for an
+/// empty file and "-" for no such name.
+pub(super) fn possible(
+    steps: &[Step],
+    model: &dyn Model,
+    device: Device,
+    paths: &[&str],
+) -> BTreeSet<String> {
+    let shown = |tree: Tree| -> String {
+        let show = |path: &&str| match tree.resolve(path) {
+            Ok(ino) => runs(&bytes(&tree, ino)),
+            Err(_) => "-".into(),
+        };
+        paths.iter().map(show).collect::<Vec<_>>().join(" | ")
+    };
+    let states = all_states(&Run::new(steps), model, device);
+    states.into_iter().map(shown).collect()
+}
+
+fn runs(bytes: &[u8]) -> String {
+    let runs = bytes.chunk_by(|a, b| a == b);
+    let runs = runs.map(|run| format!("{}*{}", run[0], run.len()));
+    runs.collect::<Vec<_>>().join(" ")
 }
 
 /// What a name shows.

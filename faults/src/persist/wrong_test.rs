@@ -7,7 +7,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use super::spec_test::{
-    Case, LOSSES, SPECS, all_specs, crash, each_case, is_live, is_whole, one_write_is_torn,
+    Case, Held, LOSSES, SPECS, all_specs, crash, each_case, is_live, is_whole, one_write_is_torn,
     renames_lose_nothing, sector_ceiling,
 };
 use super::testing::{Run, Step, steps};
@@ -16,9 +16,13 @@ use crate::crashfs::{Ino, ROOT, Tree};
 
 /// A model that is wrong in one way.
 struct Wrong {
-    ordered: bool,
-    covers: fn(&SyncPoint, &super::Step<'_>) -> bool,
+    order: Order,
+    growth: Growth,
+    overwrite: Overwrite,
+    covers: Covers,
 }
+
+type Covers = fn(&SyncPoint, &super::Step<'_>) -> bool;
 
 impl Model for Wrong {
     fn name(&self) -> &'static str {
@@ -30,8 +34,14 @@ impl Model for Wrong {
     fn covers(&self, sync: &SyncPoint, step: &super::Step<'_>) -> bool {
         (self.covers)(sync, step)
     }
-    fn orders_metadata(&self) -> bool {
-        self.ordered
+    fn order(&self) -> Order {
+        self.order
+    }
+    fn growth(&self) -> Growth {
+        self.growth
+    }
+    fn overwrite(&self) -> Overwrite {
+        self.overwrite
     }
 }
 
@@ -52,13 +62,13 @@ fn names_only(_: &SyncPoint, step: &super::Step<'_>) -> bool {
 }
 
 /// How many of many random runs show that a model breaks each specification.
-fn broken(model: &dyn Model, journaled: bool) -> HashMap<&'static str, usize> {
+fn broken(model: &dyn Model, held: Held) -> HashMap<&'static str, usize> {
     let mut runner = TestRunner::deterministic();
     let mut broken = HashMap::new();
     for seed in 0..60 {
         let steps = steps().new_tree(&mut runner).unwrap().current();
         let run = Run::new(&steps);
-        let _ = each_case(&run, model, journaled, seed, |case| {
+        let _ = each_case(&run, model, held, seed, |case| {
             for (name, spec) in SPECS {
                 if spec(case).is_err() {
                     *broken.entry(name).or_insert(0) += 1;
@@ -72,65 +82,135 @@ fn broken(model: &dyn Model, journaled: bool) -> HashMap<&'static str, usize> {
 
 #[test]
 fn a_wrong_model_breaks_its_specification() {
-    let wrong = |ordered, covers| Wrong { ordered, covers };
-    for (what, model, journaled, spec) in [
+    let wrong = |order, covers| Wrong {
+        order,
+        growth: Growth::AtOnce,
+        overwrite: Overwrite::InPlace,
+        covers,
+    };
+    let like = |model: &dyn Model, covers: Covers| Wrong {
+        order: model.order(),
+        growth: model.growth(),
+        overwrite: model.overwrite(),
+        covers,
+    };
+    let ext4: Covers = |sync, step| EXT4.covers(sync, step);
+    let xfs: Covers = |sync, step| XFS.covers(sync, step);
+    let btrfs: Covers = |sync, step| BTRFS.covers(sync, step);
+    let unordered = Growth::AtAllocation { ordered: false };
+    for (what, model, held, spec) in [
         (
             "no sync covers data",
-            wrong(true, names_only),
-            true,
+            wrong(Order::Journal, names_only),
+            Held::Journaled,
             "durable floor",
         ),
         (
             "no sync covers a name",
-            wrong(false, data_only),
-            false,
+            wrong(Order::None, data_only),
+            Held::Strict,
             "durable floor",
         ),
         (
             "no sync covers anything",
-            wrong(false, nothing),
-            false,
+            wrong(Order::None, nothing),
+            Held::Strict,
             "sector ceiling",
         ),
         (
             "no sync covers a folder",
-            wrong(false, nothing),
-            false,
+            wrong(Order::None, nothing),
+            Held::Strict,
             "names are not older",
         ),
         (
             "a file's fsync covers its name",
-            wrong(true, everything),
-            false,
+            wrong(Order::Journal, everything),
+            Held::Strict,
             "names are not older",
         ),
         (
             "metadata has no order",
-            wrong(false, STRICT_COVERS),
-            true,
+            wrong(Order::None, STRICT_COVERS),
+            Held::Journaled,
             "names are a prefix",
         ),
         (
             "fdatasync commits everything",
-            wrong(true, everything),
-            true,
+            wrong(Order::Journal, everything),
+            Held::Journaled,
             "names are a prefix",
         ),
         (
             "no fsync commits anything",
-            wrong(true, nothing),
-            true,
+            wrong(Order::Journal, nothing),
+            Held::Journaled,
             "names are a prefix",
         ),
+        (
+            "every sync commits all on ext4",
+            like(&EXT4, everything),
+            Held::Ext4,
+            "names are a prefix",
+        ),
+        (
+            "ext4 commits lengths before data",
+            Wrong {
+                growth: unordered,
+                ..like(&EXT4, ext4)
+            },
+            Held::Ext4,
+            "lengths have data",
+        ),
+        (
+            "ext4 has no order",
+            Wrong {
+                order: Order::None,
+                ..like(&EXT4, ext4)
+            },
+            Held::Ext4Writeback,
+            "names are a prefix",
+        ),
+        (
+            "XFS logs lengths when a write happens",
+            Wrong {
+                growth: Growth::AtOnce,
+                ..like(&XFS, xfs)
+            },
+            Held::Xfs,
+            "lengths have data",
+        ),
+        (
+            "XFS has the rules of ext4 for the last block",
+            like(&EXT4, ext4),
+            Held::Xfs,
+            "lengths have data",
+        ),
+        (
+            "btrfs writes in place",
+            Wrong {
+                overwrite: Overwrite::InPlace,
+                ..like(&BTRFS, btrfs)
+            },
+            Held::Btrfs,
+            "sector ceiling",
+        ),
+        (
+            "btrfs logs no names",
+            like(&BTRFS, data_only),
+            Held::Btrfs,
+            "durable floor",
+        ),
     ] {
-        let broken = broken(&model, journaled);
+        let broken = broken(&model, held);
         assert!(
             broken.contains_key(spec),
             "{what}: {spec} does not notice; {broken:?}"
         );
     }
     for model in MODELS {
-        assert_eq!(broken(model, model.name() == "journaled"), HashMap::new());
+        let broken = broken(model, Held::to(model));
+        assert_eq!(broken, HashMap::new(), "{}", model.name());
     }
 }
 
@@ -155,7 +235,7 @@ fn a_wrong_state_breaks_its_specification() {
         Case {
             run: &run,
             records: &records,
-            journaled: false,
+            held: Held::Strict,
             loss,
             sector: 512,
             state,

@@ -4,9 +4,10 @@
 //! hold up. Without namespaces the same loop runs in an ordinary process that is a subreaper.
 
 use std::collections::HashSet;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -46,6 +47,8 @@ struct Init {
     data: PathBuf,
     home: PathBuf,
     cgroup: Option<OwnedFd>,
+    /// Where the number of the next process is chosen.
+    last_pid: Option<File>,
     /// Children that have not reached their program yet, with the request to answer.
     starting: Vec<(u64, Started)>,
     /// Children whose end the supervisor wants to know.
@@ -65,7 +68,7 @@ enum End {
 /// Sets the inside of the sandbox up, serves the supervisor until the end, and returns the exit
 /// code. All processes of a PID namespace end with this one.
 pub(super) fn run(has: Inheritance, plan: &SetUp) -> i32 {
-    let ready = match set_up(&has, plan) {
+    let (ready, last_pid) = match set_up(&has, plan) {
         Ok(ready) => ready,
         Err(failure) => {
             // If the supervisor is gone there is nobody to tell.
@@ -84,6 +87,7 @@ pub(super) fn run(has: Inheritance, plan: &SetUp) -> i32 {
         starting: Vec::new(),
         children: HashSet::new(),
         killing: Vec::new(),
+        last_pid,
         has,
     };
     if packet::send(&init.has.control, &FromInit::Ready(ready), &[]).is_err() {
@@ -97,17 +101,19 @@ pub(super) fn run(has: Inheritance, plan: &SetUp) -> i32 {
     code
 }
 
-fn set_up(has: &Inheritance, plan: &SetUp) -> Result<Ready, Failure> {
+/// Also where the number of the next process is chosen, if it can be.
+fn set_up(has: &Inheritance, plan: &SetUp) -> Result<(Ready, Option<File>), Failure> {
     prctl::set_pdeathsig(Signal::SIGKILL).during("tie init's life to the janitor's")?;
     unistd::chdir("/").during("enter /")?;
     if let Some(dir) = &has.bare {
         prctl::set_child_subreaper(true).during("become a subreaper")?;
-        return Ok(Ready {
+        let ready = Ready {
             data: dir.join("data"),
             user_namespace: false,
             tmp: "shared".into(),
             notes: Vec::new(),
-        });
+        };
+        return Ok((ready, None));
     }
     if let Some((uid, gid)) = has.user_namespace {
         map_ids(uid, gid)?;
@@ -116,12 +122,13 @@ fn set_up(has: &Inheritance, plan: &SetUp) -> Result<Ready, Failure> {
     let tree = mounts::build(&plan.base, &plan.programs, real_root)?;
     sys::loopback_up().during("bring the loopback interface up")?;
     unistd::sethostname("plugpull").during("set the host name")?;
-    Ok(Ready {
+    let ready = Ready {
         data: tree.data,
         user_namespace: !real_root,
         tmp: tree.tmp.into(),
         notes: tree.notes,
-    })
+    };
+    Ok((ready, tree.last_pid))
 }
 
 /// Maps the user to himself (user_namespaces(7)): targets see the uid that they would see
@@ -256,6 +263,14 @@ impl Init {
                 self.kill_all();
                 self.reap().during("reap")?;
                 Ok(None)
+            }
+            Command::NumberFrom { pid } => {
+                let file = self.last_pid.as_ref();
+                let file = file.ok_or_else(|| Failure::new("number processes", Errno::ENOSYS))?;
+                // The kernel goes on behind the number that is written (kernel/pid_namespace.c).
+                file.write_all_at((pid - 1).to_string().as_bytes(), 0)
+                    .during("write ns_last_pid")?;
+                done
             }
             Command::Signal { pid, signal, tree } => {
                 let signal = Signal::try_from(signal).during("know the signal")?;

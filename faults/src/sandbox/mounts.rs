@@ -1,6 +1,6 @@
 //! The private tree of mounts: all that is the user's read-only, and a few places to write.
 
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -26,6 +26,9 @@ pub(super) struct Tree {
     pub(super) tmp: &'static str,
     /// What was done without.
     pub(super) notes: Vec<String>,
+    /// Where the number of the namespace's next process is chosen, open for writing
+    /// (`ns_last_pid`, Documentation/admin-guide/sysctl/kernel.rst).
+    pub(super) last_pid: Option<File>,
 }
 
 /// Builds the tree in the caller's own mount namespace. `base` is covered by a tmpfs; `programs`
@@ -68,6 +71,11 @@ pub(super) fn build(base: &Path, programs: &[PathBuf], real_root: bool) -> Resul
         None::<&str>,
     )
     .during("mount /proc")?;
+    // Now, while it can be written to.
+    let last_pid = File::options()
+        .write(true)
+        .open("/proc/sys/kernel/ns_last_pid")
+        .ok();
     if real_root {
         // As container runtimes do: here a write would change the whole machine.
         for path in ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"] {
@@ -76,7 +84,12 @@ pub(super) fn build(base: &Path, programs: &[PathBuf], real_root: bool) -> Resul
             }
         }
     }
-    Ok(Tree { data, tmp, notes })
+    Ok(Tree {
+        data,
+        tmp,
+        notes,
+        last_pid,
+    })
 }
 
 /// Mounts a FUSE filesystem served through `device`, an open `/dev/fuse`.

@@ -107,6 +107,8 @@ pub(super) enum Command {
     Spawn(Order),
     /// Kill all processes and wait until they are reaped.
     KillAll,
+    /// Let the next process have this number, if nobody has it.
+    NumberFrom { pid: i32 },
     /// Send a signal to a process, or to every process but init.
     Signal { pid: i32, signal: i32, tree: bool },
     /// A fresh TCP socket of the sandbox's network; the answer carries it.
@@ -128,6 +130,7 @@ impl Command {
             Self::Unmount { .. } => "unmounting the data folder",
             Self::Spawn(_) => "starting a process",
             Self::KillAll => "killing all processes",
+            Self::NumberFrom { .. } => "choosing the next process number",
             Self::Signal { .. } => "sending a signal",
             Self::Socket => "making a socket",
             Self::UseCgroup => "handing over the cgroup",

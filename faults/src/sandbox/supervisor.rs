@@ -240,6 +240,13 @@ impl Sandbox {
         self.ask(Command::KillAll, &[]).map(drop)
     }
 
+    /// Lets the next process have the number `pid`, and those after it the numbers behind that, as
+    /// far as they are free; so that a program that writes its number down does it alike each time.
+    /// Only where the sandbox has a PID namespace of its own.
+    pub fn number_from(&self, pid: i32) -> Result<(), SandboxError> {
+        self.ask(Command::NumberFrom { pid }, &[]).map(drop)
+    }
+
     /// Connects to a TCP port of the sandbox's loopback, 127.0.0.1, within `timeout`.
     pub fn tcp_connect(&self, port: u16, timeout: Duration) -> Result<TcpStream, SandboxError> {
         let reply = self.ask(Command::Socket, &[])?;

@@ -19,6 +19,7 @@ pub(crate) fn tests() -> Vec<(&'static str, Test)> {
         ("a_program_that_is_not_there_is_an_error", no_program),
         ("kill_all_ends_the_whole_tree", tree),
         ("orphans_are_reaped", orphans),
+        ("process_numbers_can_be_chosen", numbers),
         ("stop_and_continue_reach_the_whole_tree", stop),
         ("sigterm_reaches_one_process", term),
         ("the_machine_is_read_only", read_only),
@@ -37,6 +38,18 @@ pub(crate) fn tests() -> Vec<(&'static str, Test)> {
 
 fn full() -> Result<Sandbox, SandboxError> {
     crate::support::open(Isolation::Full)
+}
+
+fn numbers() -> Result<(), Failed> {
+    let sandbox = full()?;
+    for _ in 0..2 {
+        sandbox.number_from(1000)?;
+        for number in ["1000\n", "1001\n"] {
+            let (_, output) = run(&sandbox, "echo $$")?;
+            ensure(output == number, format!("{output:?} is not {number:?}"))?;
+        }
+    }
+    Ok(())
 }
 
 fn codes_and_output() -> Result<(), Failed> {

@@ -1,5 +1,6 @@
 //! What a command was asked to test, checked: the target, what it is held to, how long it may take.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use super::{settings, wrong};
 use crate::cli::{OutputOptions, TargetOptions};
 use crate::keep::Keep;
 
+/// The target when none is named.
+const DEFAULT: &str = "sqlite";
 /// How long a start may take before it counts as hung, when the user names no bound.
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// The least that it may be, when the user does: a start takes its time on a busy machine.
@@ -34,7 +37,16 @@ impl Asked {
     /// Opens and checks; starts nothing.
     pub(super) fn new(options: &TargetOptions) -> anyhow::Result<Self> {
         let settings = settings(&options.settings)?;
-        let target = catalog::open(&options.name, &settings).map_err(wrong)?;
+        Self::of(name(options), settings, options)
+    }
+
+    /// The same for a target that a file names; the options say what more it is held to.
+    pub(super) fn of(
+        name: &str,
+        settings: BTreeMap<String, String>,
+        options: &TargetOptions,
+    ) -> anyhow::Result<Self> {
+        let target = catalog::open(name, &settings).map_err(wrong)?;
         let mut promises = target.promises();
         for word in &options.promises {
             promises.push(parse_demand(word).map_err(wrong)?);
@@ -43,7 +55,7 @@ impl Asked {
             start_limit: start_limit(options.recovery_bound, &promises),
             recovery_bound: options.recovery_bound,
             info: TargetInfo {
-                name: options.name.clone(),
+                name: name.to_string(),
                 version: target.version(),
                 settings,
                 promises,
@@ -58,9 +70,13 @@ impl Asked {
     }
 }
 
+fn name(options: &TargetOptions) -> &str {
+    options.name.as_deref().unwrap_or(DEFAULT)
+}
+
 /// The target and its options as they were typed, to be typed again.
 pub(super) fn again(options: &TargetOptions) -> String {
-    let mut text = options.name.clone();
+    let mut text = name(options).to_string();
     for (key, value) in &options.settings {
         text.push_str(&format!(" --set {key}={value}"));
     }

@@ -1,24 +1,22 @@
 //! `plugpull explore`: record one run, then try the crash states that it could have left.
 
-use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use plugpull_reports::{Event, Plan, ReportBuilder, ReportedFinding, TargetInfo, Trial, exit_code};
-use plugpull_workloads::{Verdict, WorkloadConfig};
+use plugpull_reports::{Event, Plan, ReportBuilder, ReportedFinding, TargetInfo, exit_code};
+use plugpull_workloads::WorkloadConfig;
 
-use super::asked::{Asked, again, outputs};
+use super::asked::{Asked, again, outputs, writable};
 use super::interrupt::stop_on_signal;
 use super::place::with_crash_filesystem;
 use super::reporters::Reporters;
 use super::wrong;
 use crate::cli::ExploreArgs;
 use crate::explore::{
-    About, Answers, Artifact, Case, Court, Coverage, Groups, Order, Rules, Seen, Shrink, Station,
-    Stations, TimelineEntry, Trace, Tried, record, sentence, timeline, tries,
+    About, Artifact, Court, Coverage, Ended, Explorer, Groups, Limits, Order, Rules, Station,
+    Stations, TimelineEntry, Trace, TraceFile, Wanted, record, sentence, timeline,
 };
 use crate::keep::Keep;
 use crate::seed;
@@ -27,14 +25,17 @@ use plugpull_faults::pin;
 
 /// Records, tries and reports.
 pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
-    let asked = Asked::new(&args.target)?;
+    let kept = args.trace.as_deref().map(|path| read_trace(args, path));
+    let kept = kept.transpose()?;
+    let asked = match &kept {
+        Some(trace) => Asked::of(
+            &trace.about.target,
+            trace.about.settings.clone(),
+            &args.target,
+        )?,
+        None => Asked::new(&args.target)?,
+    };
     let rules = chosen_rules(&args.models)?;
-    if ![512, 4096].contains(&args.sector) {
-        return Err(wrong(format!(
-            "--sector {} must be 512 or 4096",
-            args.sector
-        )));
-    }
     let workload = WorkloadConfig {
         clients: args.clients,
         value_len: 1..=args.value_size,
@@ -42,6 +43,8 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     };
     workload.validate().map_err(wrong)?;
     let keep = outputs(&args.outputs)?;
+    let record_to = args.record.as_deref().map(|path| trace_file(args, path));
+    let record_to = record_to.transpose()?;
     let cpus = pin::all();
     let workers = args.workers.map_or(cpus.len().max(1), usize::from);
     let station = |number: usize| -> anyhow::Result<Station> {
@@ -62,22 +65,30 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         keep.claim()?;
     }
     let stop = stop_on_signal();
-    let seed = args.seed.unwrap_or_else(seed::fresh);
-    let storage = StorageRules {
-        model: rules[0].model,
-        sector: args.sector,
-        fuse: true,
+    let seed = match (args.seed, &kept) {
+        (Some(seed), _) => seed,
+        (None, Some(trace)) => trace.about.seed,
+        (None, None) => seed::fresh(),
     };
-    let trace = record(
-        &own.host,
-        &asked.target,
-        storage,
-        &workload,
-        seed,
-        args.txns,
-        asked.start_limit,
-    )
-    .context("recording the run")?;
+    let trace = match kept {
+        Some(trace) => trace,
+        None => {
+            let wanted = Wanted {
+                target: &asked.target,
+                info: &asked.info,
+                rules: StorageRules {
+                    model: rules[0].model,
+                    device: args.device.device(),
+                    fuse: true,
+                },
+                workload: &workload,
+                seed,
+                acks: args.txns,
+                start_limit: asked.start_limit,
+            };
+            record(&own.host, &wanted, record_to.as_ref()).context("recording the run")?
+        }
+    };
     let names: Vec<String> = rules.iter().map(|one| one.name.to_string()).collect();
     let plan = Plan {
         plugpull: env!("CARGO_PKG_VERSION").to_string(),
@@ -95,39 +106,67 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         faults: names,
         unavailable: Vec::new(),
     });
+    let indexes = Rules::indexes(&rules, &trace.log, args.device.device());
     let court = Court {
         trace: &trace,
+        indexes: &indexes,
+        device: args.device.device(),
         rules: &rules,
         promises: asked.promises(),
-        sector: args.sector,
         recovery_bound: asked.recovery_bound,
     };
-    let mut exploration = Exploration {
-        court: &court,
-        station: &own,
-        answers: Answers::default(),
-        groups: Groups::default(),
-        builder: ReportBuilder::new(plan),
-        reporters: &mut reporters,
-        number: 0,
-        distinct_only: std::collections::HashSet::new(),
-        error: None,
-    };
     let stations: Vec<Station> = (0..workers).map(station).collect::<anyhow::Result<_>>()?;
+    let mut stations = Stations::start(stations);
+    let limits = Limits {
+        budget: args.budget,
+        states: args.states,
+        depth: args.recovery_depth,
+        stop: &stop,
+    };
     let began = Instant::now();
-    let mut order = Order::new(&trace.log, &rules, args.sector, seed);
-    let (tried, interrupted) =
-        exploration.go(&mut order, Stations::start(stations), args.budget, &stop)?;
-    let Exploration {
-        groups, builder, ..
-    } = exploration;
-    let mut report = builder.finish(began.elapsed(), interrupted);
+    let mut tell = |event: &Event| reporters.tell(event);
+    let mut explorer = Explorer::new(&court, &own, ReportBuilder::new(plan), &mut tell);
+    let mut order = Order::of_run(&trace.log, &rules, &indexes, seed);
+    let ended = explorer.go(&mut order, &stations, &limits);
+    stations.finish();
+    let ended = ended?;
+    let took = began.elapsed();
+    let (groups, builder) = explorer.into_parts();
+    let mut report = builder.finish(took, ended.interrupted);
     report.findings = findings(args, &court, &groups, keep.as_ref(), &asked.info, seed)?;
     let code = exit_code(&report);
-    let rate = tried as f64 / began.elapsed().as_secs_f64().max(1e-9);
     reporters.finish(report)?;
-    tell_coverage(&trace, &order, &rules, tried, rate);
+    tell_coverage(&trace, &order, &rules, &ended, took);
     Ok(code)
+}
+
+/// A trace that was recorded before.
+fn read_trace(args: &ExploreArgs, path: &Path) -> anyhow::Result<Trace> {
+    if args.target.name.is_some() || !args.target.settings.is_empty() {
+        return Err(wrong(
+            "--trace names the target and its settings; leave TARGET and --set out",
+        ));
+    }
+    let file = TraceFile {
+        path: path.to_path_buf(),
+        memory: 0,
+    };
+    file.read().map_err(|error| wrong(format!("{error:#}")))
+}
+
+/// Where to record to; nothing may be there.
+fn trace_file(args: &ExploreArgs, path: &Path) -> anyhow::Result<TraceFile> {
+    writable(path, "the trace")?;
+    if path.symlink_metadata().is_ok() {
+        return Err(wrong(format!(
+            "the trace cannot be written to {}: there is something already",
+            path.display()
+        )));
+    }
+    Ok(TraceFile {
+        path: path.to_path_buf(),
+        memory: args.memory << 20,
+    })
 }
 
 fn chosen_rules(given: &[String]) -> anyhow::Result<Vec<Rules>> {
@@ -152,133 +191,6 @@ fn chosen_rules(given: &[String]) -> anyhow::Result<Vec<Rules>> {
         .collect()
 }
 
-/// An exploration under way.
-struct Exploration<'a> {
-    court: &'a Court<'a>,
-    station: &'a Station,
-    answers: Answers,
-    groups: Groups,
-    builder: ReportBuilder,
-    reporters: &'a mut Reporters,
-    number: u64,
-    /// Contents that have a trial in the report already.
-    distinct_only: std::collections::HashSet<(usize, u128)>,
-    error: Option<anyhow::Error>,
-}
-
-impl Exploration<'_> {
-    /// Tries states until there are none left, the budget is spent or the user stops it. Cases
-    /// are judged in the order in which they were made, whichever station answers first. Returns
-    /// how many contents were tried, and whether it was cut short.
-    fn go(
-        &mut self,
-        order: &mut Order<'_>,
-        mut stations: Stations,
-        budget: std::time::Duration,
-        stop: &AtomicBool,
-    ) -> anyhow::Result<(u64, bool)> {
-        let began = Instant::now();
-        let mut waiting: VecDeque<Case> = VecDeque::new();
-        let mut given = 0;
-        let cut_short = loop {
-            if stop.load(Ordering::Relaxed) || began.elapsed() >= budget {
-                break true;
-            }
-            let Some((case, tree)) = order.next() else {
-                break false;
-            };
-            if let Some(tree) = tree {
-                stations.give(case.digest, tree);
-                given += 1;
-            }
-            waiting.push_back(case);
-            while let Ok((digest, tried)) = stations.results.try_recv() {
-                self.answers.note(digest, tried?);
-            }
-            self.judge_ready(&mut waiting)?;
-        };
-        stations.finish();
-        while let Ok((digest, tried)) = stations.results.try_recv() {
-            self.answers.note(digest, tried?);
-        }
-        self.judge_ready(&mut waiting)?;
-        Ok((given, cut_short && stop.load(Ordering::Relaxed)))
-    }
-
-    fn judge_ready(&mut self, waiting: &mut VecDeque<Case>) -> anyhow::Result<()> {
-        while let Some(tried) = waiting
-            .front()
-            .and_then(|case| self.answers.get(case.digest))
-        {
-            if let Some(case) = waiting.pop_front() {
-                self.judge(&case, &tried)?;
-            }
-        }
-        match self.error.take() {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
-    }
-
-    fn judge(&mut self, case: &Case, tried: &Tried) -> anyhow::Result<()> {
-        let judgement = self.court.judge(case.rules, case.point, tried);
-        let rules = self.court.rules[case.rules];
-        let fresh = self.distinct_only.insert((case.rules, case.digest));
-        if judgement.findings.is_empty() && !fresh {
-            return Ok(());
-        }
-        self.number += 1;
-        let mut trial = Trial {
-            number: self.number,
-            fault: rules.name.to_string(),
-            spec: format!("{}@{}", rules.name, case.point),
-            seed: 0,
-            class: rules.class(),
-            bit: true,
-            what: format!("{} changes missing", case.lost.len()),
-            acked: self.court.trace.history_at(case.point).acked() as u64,
-            operations: case.point,
-            verdict: judgement.verdict,
-            why: judgement.why,
-            recovery_us: tried
-                .observed
-                .recovery
-                .iter()
-                .map(|t| t.as_micros() as u64)
-                .collect(),
-            took_us: tried.took.as_micros() as u64,
-            findings: Vec::new(),
-        };
-        // Before the first ack there is little to lose; that is no failure of the measurement.
-        if trial.verdict == Verdict::NotMeasured {
-            return Ok(());
-        }
-        for finding in judgement.findings {
-            if let Seen::New = self.groups.seen(case, finding.kind, self.court) {
-                let mut shrink = Shrink {
-                    court: self.court,
-                    station: self.station,
-                    answers: &mut self.answers,
-                    tries: tries(),
-                };
-                if let Some(small) = shrink.case(case, finding.kind)? {
-                    self.groups.add(small, self.court);
-                }
-            }
-            trial.findings.push(ReportedFinding {
-                finding,
-                trial: self.number,
-                count: 1,
-                repeat: String::new(),
-                output: Vec::new(),
-            });
-        }
-        self.builder.trial(&trial);
-        self.reporters.tell(&Event::TrialFinished(Box::new(trial)));
-        Ok(())
-    }
-}
-
 /// The findings as they are reported, with an artifact each where they are kept.
 fn findings(
     args: &ExploreArgs,
@@ -291,17 +203,19 @@ fn findings(
     let mut reported = Vec::new();
     for (number, group) in groups.all.iter().enumerate() {
         let small = &group.small;
-        let rules = court.rules[small.rules];
+        let first = small.crash.first();
+        let rules = court.rules[first.rules];
         let mut finding = small.finding.clone();
         finding.sentence = sentence(small, court);
-        finding.fault = format!("{}@{}", rules.name, small.point);
-        let mut repeat = format!(
-            "plugpull explore {} --seed {seed} --keep DIR",
-            again(&args.target)
-        );
+        finding.fault = format!("{}@{}", rules.name, first.point);
+        let what = match args.trace.as_deref().or(args.record.as_deref()) {
+            Some(trace) => format!("--trace {}", trace.display()),
+            None => again(&args.target),
+        };
+        let mut repeat = format!("plugpull explore {what} --seed {seed} --keep DIR");
         if let Some(keep) = keep {
             let path: PathBuf = keep.path(&format!("finding-{}.json", number + 1));
-            let entries: Vec<TimelineEntry> = timeline(small, court);
+            let entries: Vec<TimelineEntry> = timeline(&small.crash, court);
             let artifact = Artifact::new(
                 About {
                     target: info.name.clone(),
@@ -309,13 +223,13 @@ fn findings(
                     settings: info.settings.clone(),
                     model: rules.name.to_string(),
                     seed,
-                    point: small.point,
-                    crash: court.trace.stamp(small.point),
+                    point: first.point,
+                    crash: court.trace.stamp(first.point),
                     class: rules.class(),
                     promises: court.promises.to_vec(),
                     finding: finding.clone(),
                     timeline: entries,
-                    history: court.trace.history_at(small.point),
+                    history: court.trace.history_at(first.point),
                 },
                 &small.tree,
             )?;
@@ -324,7 +238,7 @@ fn findings(
         }
         reported.push(ReportedFinding {
             finding,
-            trial: 0,
+            trial: group.trial,
             count: group.count,
             repeat,
             output: vec![small.output.clone()],
@@ -333,23 +247,49 @@ fn findings(
     Ok(reported)
 }
 
-fn tell_coverage(trace: &Trace, order: &Order<'_>, rules: &[Rules], tried: u64, rate: f64) {
+fn tell_coverage(trace: &Trace, order: &Order<'_>, rules: &[Rules], ended: &Ended, took: Duration) {
     println!(
         "\nRecorded: {} operations, {} acknowledged transactions, {} crash points.",
         trace.log.records().len(),
-        trace.acked,
+        trace.about.history.acked(),
         order.point_count()
     );
-    for (one, coverage) in rules.iter().zip(&order.coverage) {
+    for (one, coverage) in rules.iter().zip(&ended.coverage) {
         let Coverage {
             points,
             made,
             distinct,
+            possible,
+            at_least,
         } = coverage;
+        let possible = possible_words(*possible, *at_least);
         println!(
-            "{:<10} {points} points looked at, {made} states made, {distinct} of them new",
+            "{:<14} {points} points looked at, where {possible} states are possible; \
+              {made} made, {distinct} of them new",
             one.name
         );
     }
-    println!("{tried} distinct states tried, {rate:.0} a second.");
+    let recoveries = &ended.recoveries;
+    println!(
+        "{:<14} {} that changed the disk, {} of them crashed in turn, {} new states",
+        "recoveries", recoveries.seen, recoveries.crashed, recoveries.distinct
+    );
+    let rate = ended.tried as f64 / took.as_secs_f64().max(1e-9);
+    let all = match ended.complete {
+        true => "Every state was tried: ",
+        false => "",
+    };
+    println!("{all}{} distinct states, {rate:.0} a second.", ended.tried);
+}
+
+/// A number of states that may be beyond all reading.
+fn possible_words(states: u128, at_least: bool) -> String {
+    let number = match states.checked_ilog10() {
+        Some(digits @ 7..) => format!("10^{digits}"),
+        _ => states.to_string(),
+    };
+    match at_least || states >= 10_000_000 {
+        true => format!("at least {number}"),
+        false => number,
+    }
 }

@@ -52,7 +52,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         target: Arc::from(target),
         start_limit: start_limit(None, &artifact.about.promises),
     };
-    let tried = station.observe(&tree, true)?;
+    let (tried, _) = station.observe(&tree, true)?;
     let judgement = judge(
         &artifact.about.history,
         &tried.observed,

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Context;
 use plugpull_faults::fault::{Fault, Need};
 use plugpull_faults::kinds::{FAULTS, fault};
-use plugpull_faults::persist;
+use plugpull_faults::persist::{self, Device};
 use plugpull_faults::sandbox::{Isolation, Sandbox, SandboxOptions};
 use plugpull_faults::trigger::{Trigger, When};
 use plugpull_reports::{Event, Plan, ReportBuilder, TargetInfo, exit_code};
@@ -148,12 +148,6 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
             known.join(", ")
         ))
     })?;
-    if ![512, 4096].contains(&args.sector) {
-        return Err(wrong(format!(
-            "--sector {} must be 512 or 4096",
-            args.sector
-        )));
-    }
     let workload = workload(args, asked.promises())?;
     let faults = chosen_faults(&args.faults)?;
     if args.trial_seed.is_some() && args.faults.len() != 1 {
@@ -175,7 +169,7 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
         workload,
         rules: StorageRules {
             model,
-            sector: args.sector,
+            device: args.device.device(),
             fuse,
         },
         recovery_bound: asked.recovery_bound,
@@ -333,8 +327,8 @@ fn options_again(args: &RunArgs) -> String {
     if args.no_fuse {
         add("--no-fuse".into());
     }
-    if args.sector != 512 {
-        add(format!("--sector {}", args.sector));
+    if args.device.device() != Device::default() {
+        add(format!("--device {}", args.device.device()));
     }
     text
 }

@@ -2,30 +2,31 @@
 //! files first, and at each point the most telling choices first.
 
 use std::collections::HashSet;
+use std::rc::Rc;
 
 use plugpull_faults::crashfs::{Log, Op, Tree};
-use plugpull_faults::persist::{Choice, Lost, Window};
+use plugpull_faults::persist::{Choice, Index, Possible};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::Rules;
+use super::scene::{Crash, Scene};
 
 /// Seeded subsets a point.
 const SUBSETS: usize = 6;
 /// Choices a point that are tried at all points before the others at any.
-const FIRST: usize = 12;
+const FIRST: usize = 14;
+/// Pairs of missing changes a point and model, after all else.
+const PAIRS: usize = 64;
 
-/// One crash state of the trace, before it is tried.
+/// How often all points are visited: for the first choices, for the others, for pairs.
+const PASSES: usize = 3;
+
+/// One crash state, before it is tried.
 pub(crate) struct Case {
-    /// Index of the rules.
-    pub(crate) rules: usize,
-    /// How many operations had happened.
-    pub(crate) point: u64,
-    /// What of the pending steps is missing.
-    pub(crate) choice: Choice,
-    /// The same in words.
-    pub(crate) lost: Vec<Lost>,
+    /// The crash that leaves it.
+    pub(crate) crash: Crash,
     /// The content's digest.
     pub(crate) digest: u128,
 }
@@ -39,36 +40,81 @@ pub(crate) struct Coverage {
     pub(crate) made: u64,
     /// States whose content was new.
     pub(crate) distinct: u64,
+    /// States that were possible at these points, together.
+    pub(crate) possible: u128,
+    /// True when there may be more.
+    pub(crate) at_least: bool,
 }
 
 /// Hands out the states of a trace. The order depends on the trace and the seed alone.
 pub(crate) struct Order<'a> {
-    log: &'a Log,
+    within: Option<Rc<Scene>>,
     rules: &'a [Rules],
-    sector: u64,
+    /// One for each of the rules.
+    indexes: &'a [Index<'a>],
+    /// Indices of the rules to go by.
+    wanted: Vec<usize>,
     seed: u64,
     points: Vec<usize>,
-    /// Pass, position in `points`, index of the rules: where it stands.
+    /// Pass, position in `points`, position in `wanted`: where it stands.
     at: (usize, usize, usize),
     /// What is left of the place where it stands.
     ready: Vec<(Case, Tree)>,
-    seen: HashSet<u128>,
     /// Per model.
     pub(crate) coverage: Vec<Coverage>,
 }
 
 impl<'a> Order<'a> {
-    /// All states of `log` under these rules.
-    pub(crate) fn new(log: &'a Log, rules: &'a [Rules], sector: u64, seed: u64) -> Self {
-        Self {
-            log,
+    /// All states of a recorded run under these rules.
+    pub(crate) fn of_run(
+        log: &Log,
+        rules: &'a [Rules],
+        indexes: &'a [Index<'a>],
+        seed: u64,
+    ) -> Self {
+        let wanted = (0..rules.len()).collect();
+        Self::new(log, None, rules, wanted, indexes, seed)
+    }
+
+    /// All states of a recovery: under the rules of the crash before it, or where that crash only
+    /// killed the process, under all.
+    pub(crate) fn of_recovery(
+        scene: &Rc<Scene>,
+        rules: &'a [Rules],
+        indexes: &'a [Index<'a>],
+        seed: u64,
+    ) -> Self {
+        let wanted = match rules[scene.after.rules].power {
+            true => vec![scene.after.rules],
+            false => (0..rules.len()).collect(),
+        };
+        Self::new(
+            &scene.log,
+            Some(scene.clone()),
             rules,
-            sector,
+            wanted,
+            indexes,
+            seed,
+        )
+    }
+
+    fn new(
+        log: &Log,
+        within: Option<Rc<Scene>>,
+        rules: &'a [Rules],
+        wanted: Vec<usize>,
+        indexes: &'a [Index<'a>],
+        seed: u64,
+    ) -> Self {
+        Self {
+            within,
+            rules,
+            indexes,
+            wanted,
             seed,
             points: points(log, seed),
             at: (0, 0, 0),
             ready: Vec::new(),
-            seen: HashSet::new(),
             coverage: vec![Coverage::default(); rules.len()],
         }
     }
@@ -78,13 +124,13 @@ impl<'a> Order<'a> {
         self.points.len()
     }
 
-    /// The next state, with its content where that is new.
-    pub(crate) fn next(&mut self) -> Option<(Case, Option<Tree>)> {
+    /// The next state, with its content where that is not among those seen.
+    pub(crate) fn next(&mut self, seen: &mut HashSet<u128>) -> Option<(Case, Option<Tree>)> {
         loop {
             if let Some((case, tree)) = self.ready.pop() {
-                let coverage = &mut self.coverage[case.rules];
+                let coverage = &mut self.coverage[case.crash.rules];
                 coverage.made += 1;
-                let new = self.seen.insert(case.digest);
+                let new = seen.insert(case.digest);
                 coverage.distinct += u64::from(new);
                 return Some((case, new.then_some(tree)));
             }
@@ -96,26 +142,29 @@ impl<'a> Order<'a> {
 
     /// Makes the states of the next place; false when there is none.
     fn refill(&mut self) -> bool {
-        let (pass, position, rules) = self.at;
-        if pass == 2 {
+        let (pass, position, turn) = self.at;
+        if pass == PASSES {
             return false;
         }
         let Some(&point) = self.points.get(position) else {
             self.at = (pass + 1, 0, 0);
             return true;
         };
-        self.at = if rules + 1 < self.rules.len() {
-            (pass, position, rules + 1)
+        self.at = if turn + 1 < self.wanted.len() {
+            (pass, position, turn + 1)
         } else {
             (pass, position + 1, 0)
         };
+        let rules = self.wanted[turn];
         let one = self.rules[rules];
         // Killing loses nothing, so one state a point is all there is.
         if !one.power && pass > 0 {
             return true;
         }
-        let window = Window::new(self.log, point, one.model, self.sector);
-        let choices = if one.power {
+        let window = self.indexes[rules].window(point);
+        let choices = if pass == PASSES - 1 {
+            window.pairs().take(PAIRS).collect()
+        } else if one.power {
             let seed = self.seed ^ (point as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
             window.choices(SUBSETS, seed)
         } else {
@@ -123,19 +172,31 @@ impl<'a> Order<'a> {
         };
         let chosen: Vec<Choice> = match pass {
             0 => choices.into_iter().take(FIRST).collect(),
-            _ => choices.into_iter().skip(FIRST).collect(),
+            1 => choices.into_iter().skip(FIRST).collect(),
+            _ => choices,
         };
         if pass == 0 {
-            self.coverage[rules].points += 1;
+            let coverage = &mut self.coverage[rules];
+            coverage.points += 1;
+            let possible = if one.power {
+                window.possible()
+            } else {
+                Possible::ONE
+            };
+            coverage.possible = coverage.possible.saturating_add(possible.states);
+            coverage.at_least |= !possible.exact;
         }
         for choice in chosen.into_iter().rev() {
             let state = window.state(&choice);
             let case = Case {
-                rules,
-                point: point as u64,
-                choice,
-                lost: state.lost,
                 digest: state.tree.digest(),
+                crash: Crash {
+                    rules,
+                    point: point as u64,
+                    choice,
+                    lost: state.lost,
+                    within: self.within.clone(),
+                },
             };
             self.ready.push((case, state.tree));
         }

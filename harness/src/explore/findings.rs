@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use plugpull_faults::crashfs::Op;
-use plugpull_faults::persist::Lost;
+use plugpull_faults::persist::Choice;
 use plugpull_workloads::FindingKind;
 
+use super::TimelineEntry;
+use super::cases::Case;
+use super::scene::{Crash, pattern};
 use super::shrink::{Court, Small};
-use super::{Case, TimelineEntry};
 
 /// All failing states of one cause.
 pub(crate) struct Group {
@@ -17,6 +19,8 @@ pub(crate) struct Group {
     pub(crate) small: Small,
     /// How many states showed it.
     pub(crate) count: u64,
+    /// The trial that showed it first.
+    pub(crate) trial: u64,
 }
 
 /// What a failing case is to the groups.
@@ -36,10 +40,12 @@ pub(crate) struct Groups {
 impl Groups {
     /// Counts a failing case to the first group whose cause it contains.
     pub(crate) fn seen(&mut self, case: &Case, kind: FindingKind, court: &Court<'_>) -> Seen {
-        let signs = signs(&case.lost, case.point, court);
+        let signs = signs(&case.crash, court);
+        let nothing_lost = |crash: &Crash| crash.choice == Choice::default();
         let known = self.all.iter_mut().find(|group| {
             group.kind == kind
-                && if case.lost.is_empty() || group.small.lost.is_empty() {
+                && group.small.crash.depth() == case.crash.depth()
+                && if nothing_lost(&case.crash) || nothing_lost(&group.small.crash) {
                     group.cause == signs
                 } else {
                     group.cause.is_subset(&signs)
@@ -54,18 +60,18 @@ impl Groups {
         }
     }
 
-    /// Adds what was made small: a group of its own, or one more of a group of the same cause.
-    pub(crate) fn add(&mut self, small: Small, court: &Court<'_>) {
+    /// Adds what was made small out of a trial: a group of its own, or one more of a group of the same cause.
+    pub(crate) fn add(&mut self, small: Small, trial: u64, court: &Court<'_>) {
         let kind = small.finding.kind;
-        let cause = signs(&small.lost, small.point, court);
-        match self
-            .all
-            .iter_mut()
-            .find(|group| group.kind == kind && group.cause == cause)
-        {
+        let cause = signs(&small.crash, court);
+        match self.all.iter_mut().find(|group| {
+            group.kind == kind
+                && group.cause == cause
+                && group.small.crash.depth() == small.crash.depth()
+        }) {
             Some(group) => {
                 group.count += 1;
-                let size = |small: &Small| (small.lost.len(), small.point);
+                let size = |small: &Small| (small.crash.size(), small.crash.point);
                 if size(&small) < size(&group.small) {
                     group.small = small;
                 }
@@ -75,6 +81,7 @@ impl Groups {
                 cause,
                 small,
                 count: 1,
+                trial,
             }),
         }
     }
@@ -82,16 +89,18 @@ impl Groups {
 
 /// What is missing, without numbers: "write log-#". Where nothing is missing, the operation before
 /// which the process died.
-fn signs(lost: &[Lost], point: u64, court: &Court<'_>) -> BTreeSet<String> {
-    if lost.is_empty() {
-        let records = court.trace.log.records();
-        let at = records.get(point as usize).or_else(|| records.last());
+fn signs(crash: &Crash, court: &Court<'_>) -> BTreeSet<String> {
+    if crash.lost.is_empty() {
+        let records = court.log(crash).records();
+        let at = records.get(crash.point as usize).or_else(|| records.last());
         return at
             .map(|record| format!("at {} {}", record.op.name(), pattern(&record.path)))
             .into_iter()
             .collect();
     }
-    lost.iter()
+    crash
+        .lost
+        .iter()
         .map(|one| {
             let what: String = one
                 .what
@@ -103,36 +112,44 @@ fn signs(lost: &[Lost], point: u64, court: &Court<'_>) -> BTreeSet<String> {
         .collect()
 }
 
-/// A text with every run of digits as `#`.
-fn pattern(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if !c.is_ascii_digit() {
-            out.push(c);
-        } else if !out.ends_with('#') {
-            out.push('#');
-        }
-    }
-    out
-}
-
 /// The finding's sentence, and why the state is legal.
 pub(crate) fn sentence(small: &Small, court: &Court<'_>) -> String {
     let said = small.finding.sentence.trim_end_matches('.');
-    if small.lost.is_empty() {
-        let records = court.trace.log.records();
-        let place = match records.get(small.point as usize) {
-            Some(next) => format!(
-                "before operation {} ({} {})",
-                next.seq,
-                next.op.name(),
-                next.path
-            ),
-            None => "after the last operation".into(),
-        };
-        return format!("{said}; nothing was lost: the process merely died {place}");
+    let crash = &small.crash;
+    let mut text = format!("{said}; {}", place(crash, court));
+    if crash.size() > 0 {
+        let models = court.models_of(crash, small.tree.digest());
+        text.push_str(&format!("; models that allow it: {}", models.join(", ")));
     }
-    let mut words: Vec<String> = small
+    text
+}
+
+/// Where a crash struck and what it left out, in words.
+fn place(crash: &Crash, court: &Court<'_>) -> String {
+    let records = court.log(crash).records();
+    let (before, whose) = match &crash.within {
+        Some(scene) => (
+            format!("{}; then ", place(&scene.after, court)),
+            "recovery's ",
+        ),
+        None => (String::new(), ""),
+    };
+    let at = match records.get(crash.point as usize) {
+        Some(next) => format!(
+            "before {whose}operation {} ({} {})",
+            next.seq,
+            next.op.name(),
+            next.path
+        ),
+        None => format!("after {whose}last operation").replace("after last", "after the last"),
+    };
+    if crash.lost.is_empty() {
+        return match crash.within {
+            Some(_) => format!("{before}recovery itself was cut short {at}"),
+            None => format!("nothing was lost: the process merely died {at}"),
+        };
+    }
+    let mut words: Vec<String> = crash
         .lost
         .iter()
         .take(3)
@@ -142,65 +159,58 @@ pub(crate) fn sentence(small: &Small, court: &Court<'_>) -> String {
             format!("{torn}{what} of {} (operation {})", lost.path, lost.seq)
         })
         .collect();
-    if small.lost.len() > 3 {
-        words.push(format!("{} more", small.lost.len() - 3));
+    if crash.lost.len() > 3 {
+        words.push(format!("{} more", crash.lost.len() - 3));
     }
-    let models = court.models_of(small.point, &small.choice);
     format!(
-        "{said}; at the crash before operation {} the disk was missing {}, which no completed sync \
-         covered; models that allow it: {}",
-        small.point,
-        words.join(", "),
-        models.join(", ")
+        "{before}at the crash {at} the disk was missing {}, which no completed sync covered",
+        words.join(", ")
     )
 }
 
-/// The operations around the crash, with what became of each.
-pub(crate) fn timeline(small: &Small, court: &Court<'_>) -> Vec<TimelineEntry> {
+/// The operations around the crash, with what became of each: those of the recorded run, and
+/// behind them those of the recoveries that were crashed in turn.
+pub(crate) fn timeline(crash: &Crash, court: &Court<'_>) -> Vec<TimelineEntry> {
     /// How many operations before the crash are shown.
     const SHOWN: usize = 60;
-    let records = court.trace.log.records();
-    let end = (small.point as usize).min(records.len());
-    let first_lost = small
-        .lost
-        .iter()
-        .map(|lost| lost.seq as usize)
-        .min()
-        .unwrap_or(end);
-    let from = end.saturating_sub(SHOWN).min(first_lost.saturating_sub(4));
-    records[from..end]
-        .iter()
-        .map(|record| {
-            let missing = small.lost.iter().find(|lost| lost.seq == record.seq);
-            let sync = matches!(record.op, Op::Sync { .. } | Op::SyncFailed { .. });
-            let what = match &record.op {
-                Op::Write { data, .. } => format!("write {} at {}", data.len(), data.offset()),
-                Op::Truncate { size, .. } => format!("truncate to {size}"),
-                other => other.name().to_string(),
-            };
-            let fate = match missing {
-                Some(lost) if lost.torn => "torn",
-                Some(_) => "lost",
-                None if sync => "",
-                None => "on disk",
-            };
-            TimelineEntry {
-                seq: record.seq,
-                micros: record.nanos / 1000,
-                what,
-                path: record.path.to_string(),
-                fate: fate.to_string(),
-            }
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::pattern;
-
-    #[test]
-    fn numbers_do_not_make_a_cause() {
-        assert_eq!(pattern("snap-12/log-7.tmp"), "snap-#/log-#.tmp");
-    }
+    let mut entries = match &crash.within {
+        Some(scene) => timeline(&scene.after, court),
+        None => Vec::new(),
+    };
+    // Recoveries go on counting where the crash before them was.
+    let (seqs, micros) = entries
+        .last()
+        .map_or((0, 0), |last| (last.seq + 1, last.micros));
+    let records = court.log(crash).records();
+    let end = (crash.point as usize).min(records.len());
+    let first_lost = crash.lost.iter().map(|lost| lost.seq as usize).min();
+    let from = end
+        .saturating_sub(SHOWN)
+        .min(first_lost.unwrap_or(end).saturating_sub(4));
+    entries.extend(records[from..end].iter().map(|record| {
+        let missing = crash.lost.iter().find(|lost| lost.seq == record.seq);
+        let sync = matches!(record.op, Op::Sync { .. } | Op::SyncFailed { .. });
+        let what = match &record.op {
+            Op::Write { data, .. } => format!("write {} at {}", data.len(), data.offset()),
+            Op::Truncate { size, .. } => format!("truncate to {size}"),
+            other => other.name().to_string(),
+        };
+        let fate = match missing {
+            Some(lost) if lost.torn => "torn",
+            Some(_) => "lost",
+            None if sync => "",
+            None => "on disk",
+        };
+        TimelineEntry {
+            seq: seqs + record.seq,
+            micros: micros + record.nanos / 1000,
+            what: match crash.within {
+                Some(_) => format!("recovery: {what}"),
+                None => what,
+            },
+            path: record.path.to_string(),
+            fate: fate.to_string(),
+        }
+    }));
+    entries
 }

@@ -2,19 +2,25 @@
 
 mod artifact;
 mod cases;
+mod explorer;
 mod findings;
 mod record;
+mod scene;
 mod shrink;
 mod station;
+mod trace_file;
 
 pub(crate) use artifact::{About, Artifact, TimelineEntry};
-pub(crate) use cases::{Case, Coverage, Order};
-pub(crate) use findings::{Groups, Seen, sentence, timeline};
-pub(crate) use record::{Trace, record};
-pub(crate) use shrink::{Court, Shrink, tries};
-pub(crate) use station::{Answers, Station, Stations, Tried};
+pub(crate) use cases::{Coverage, Order};
+pub(crate) use explorer::{Ended, Explorer, Limits};
+pub(crate) use findings::{Groups, sentence, timeline};
+pub(crate) use record::{Trace, Wanted, record};
+pub(crate) use shrink::Court;
+pub(crate) use station::{Station, Stations};
+pub(crate) use trace_file::TraceFile;
 
-use plugpull_faults::persist::{MODELS, Model};
+use plugpull_faults::crashfs::Log;
+use plugpull_faults::persist::{Device, Index, MODELS, Model};
 use plugpull_workloads::FailureClass;
 
 /// One persistence model of an exploration; the first of them is `kill`.
@@ -44,6 +50,12 @@ impl Rules {
             power: true,
         });
         std::iter::once(Self::KILL).chain(power).collect()
+    }
+
+    /// The log, read once under each of these.
+    pub(crate) fn indexes<'a>(rules: &[Rules], log: &'a Log, device: Device) -> Vec<Index<'a>> {
+        let read = |one: &Rules| Index::new(log, one.model, device);
+        rules.iter().map(read).collect()
     }
 
     /// The class of failure whose promises are owed.

@@ -1,14 +1,19 @@
 //! Recording one run of the workload on the crash filesystem.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugpull_faults::crashfs::Log;
+use plugpull_faults::crashfs::{Log, ROOT};
 use plugpull_faults::fault::Machine;
-use plugpull_workloads::{Entry, History, Outcome, Stamp, WorkloadConfig};
+use plugpull_reports::TargetInfo;
+use plugpull_targets::Target;
+use plugpull_workloads::{Entry, History, Stamp, WorkloadConfig};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
+use super::trace_file::TraceFile;
 use crate::trial::{Bench, PROBE, SandboxHost, StorageRules, restart};
 
 /// How long the workload may take.
@@ -18,10 +23,33 @@ const WORKLOAD_LIMIT: Duration = Duration::from_secs(120);
 pub(crate) struct Trace {
     /// Every operation from an empty disk on.
     pub(crate) log: Log,
+    /// What was recorded, and the clients' side of it.
+    pub(crate) about: Recorded,
+}
+
+/// What a trace is a recording of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Recorded {
+    /// plugpull's version.
+    pub(crate) plugpull: String,
+    /// The target's name.
+    pub(crate) target: String,
+    /// Its version and settings in words.
+    pub(crate) version: String,
+    /// Its settings.
+    pub(crate) settings: BTreeMap<String, String>,
+    /// The seed of the workload.
+    pub(crate) seed: u64,
+    /// How many clients wrote.
+    pub(crate) clients: u32,
+    /// The largest value, in bytes.
+    pub(crate) value_size: u32,
+    /// User and group that the disk belonged to.
+    pub(crate) owner: (u32, u32),
     /// Every call and its outcome, on the log's clock.
     pub(crate) history: History,
-    /// How many transactions were acknowledged.
-    pub(crate) acked: usize,
+    /// What the target wrote to its standard output and standard error.
+    pub(crate) output: String,
 }
 
 impl Trace {
@@ -29,6 +57,7 @@ impl Trace {
     /// later is open, what was asked later never was.
     pub(crate) fn history_at(&self, point: u64) -> History {
         let entries = self
+            .about
             .history
             .entries
             .iter()
@@ -49,19 +78,44 @@ impl Trace {
     }
 }
 
-/// Runs the workload until so many transactions are acknowledged, and kills the target then.
+/// What shall be recorded.
+pub(crate) struct Wanted<'a> {
+    pub(crate) target: &'a Arc<dyn Target>,
+    pub(crate) info: &'a TargetInfo,
+    pub(crate) rules: StorageRules,
+    pub(crate) workload: &'a WorkloadConfig,
+    pub(crate) seed: u64,
+    /// How many acknowledged transactions.
+    pub(crate) acks: u64,
+    pub(crate) start_limit: Duration,
+}
+
+/// Runs the workload until so many transactions are acknowledged, and kills the target then. With
+/// a file, everything goes there as it happens and is read back from there.
 pub(crate) fn record(
     host: &Arc<SandboxHost>,
-    target: &Arc<dyn plugpull_targets::Target>,
-    rules: StorageRules,
-    workload: &WorkloadConfig,
-    seed: u64,
-    acks: u64,
-    start_limit: Duration,
+    wanted: &Wanted<'_>,
+    to: Option<&TraceFile>,
 ) -> anyhow::Result<Trace> {
+    let (seed, workload) = (wanted.seed, wanted.workload);
     let rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut bench = Bench::new(host, target, rules, workload, seed, rng, start_limit)?;
+    let mut bench = Bench::new(
+        host,
+        wanted.target,
+        wanted.rules,
+        workload,
+        seed,
+        rng,
+        wanted.start_limit,
+    )?;
     let result = (|| {
+        let fs = bench
+            .fs()
+            .ok_or_else(|| anyhow::anyhow!("exploring needs the crash filesystem"))?;
+        let writer = to.map(TraceFile::create).transpose()?;
+        if let Some(writer) = &writer {
+            fs.stream_to(writer.sink());
+        }
         if let Err(why) = bench.bring_up(PROBE) {
             anyhow::bail!(
                 "the target did not start on an empty data folder: {}",
@@ -69,23 +123,30 @@ pub(crate) fn record(
             );
         }
         bench.work()?;
-        let tally = bench.work_until(WORKLOAD_LIMIT, &|tally| tally.ok >= acks)?;
+        let tally = bench.work_until(WORKLOAD_LIMIT, &|tally| tally.ok >= wanted.acks)?;
         anyhow::ensure!(tally.ok > 0, "the target acknowledged nothing");
         bench.kill()?;
-        let fs = bench
-            .fs()
-            .ok_or_else(|| anyhow::anyhow!("exploring needs the crash filesystem"))?;
-        let history = bench.recorder.history();
-        let acked = history
-            .entries
-            .iter()
-            .filter(|e| matches!(e.done, Some((_, Outcome::Ok))))
-            .count();
-        Ok(Trace {
-            log: fs.take_log(),
-            history,
-            acked,
-        })
+        let owner = fs.inspect(|tree, _| tree.get(ROOT).map(|root| (root.uid, root.gid)))?;
+        let about = Recorded {
+            plugpull: env!("CARGO_PKG_VERSION").into(),
+            target: wanted.info.name.clone(),
+            version: wanted.info.version.clone(),
+            settings: wanted.info.settings.clone(),
+            seed,
+            clients: workload.clients,
+            value_size: *workload.value_len.end(),
+            owner,
+            history: bench.recorder.history(),
+            output: bench.outputs.concat(),
+        };
+        let log = fs.take_log();
+        match (to, writer) {
+            (Some(file), Some(writer)) => {
+                file.finish(writer, &about)?;
+                file.read()
+            }
+            _ => Ok(Trace { log, about }),
+        }
     })();
     bench.tear_down()?;
     result

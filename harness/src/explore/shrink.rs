@@ -2,78 +2,87 @@
 //! break the same promise in the same way.
 
 use plugpull_faults::crashfs::{Log, Tree};
-use plugpull_faults::persist::{Choice, Lost, Window};
+use plugpull_faults::persist::{Choice, Device, Index, Window};
 use plugpull_workloads::{Finding, FindingKind, Judgement, Promise, judge};
 
+use super::cases::Case;
+use super::scene::Crash;
 use super::station::{Answers, Station, Tried, twice};
-use super::{Case, Rules, Trace};
+use super::{Rules, Trace};
 
 /// How many states one minimisation may try.
-const TRIES: usize = 96;
+const TRIES: usize = 128;
 
 /// What is judged, and by what.
 pub(crate) struct Court<'a> {
     pub(crate) trace: &'a Trace,
     pub(crate) rules: &'a [Rules],
     pub(crate) promises: &'a [Promise],
-    pub(crate) sector: u64,
+    /// One for each of the rules.
+    pub(crate) indexes: &'a [Index<'a>],
+    pub(crate) device: Device,
     pub(crate) recovery_bound: Option<std::time::Duration>,
 }
 
 impl Court<'_> {
-    /// Judges what the target made of a state at a point.
-    pub(crate) fn judge(&self, rules: usize, point: u64, tried: &Tried) -> Judgement {
+    /// Judges what the target made of what a crash left.
+    pub(crate) fn judge(&self, crash: &Crash, tried: &Tried) -> Judgement {
+        // Nothing is acknowledged during a recovery: what is owed is what the first crash owed.
+        let point = crash.first().point;
         judge(
             &self.trace.history_at(point),
             &tried.observed,
             self.promises,
-            self.rules[rules].class(),
+            self.rules[crash.rules].class(),
             Some(self.trace.stamp(point)),
             self.recovery_bound,
         )
     }
 
-    fn log(&self) -> &Log {
-        &self.trace.log
+    /// The log that a crash struck.
+    pub(super) fn log<'s>(&'s self, crash: &'s Crash) -> &'s Log {
+        match &crash.within {
+            Some(scene) => &scene.log,
+            None => &self.trace.log,
+        }
     }
 
-    fn window(&self, rules: usize, point: u64) -> Window<'_> {
-        Window::new(
-            self.log(),
-            point as usize,
-            self.rules[rules].model,
-            self.sector,
-        )
+    fn window<'s>(&'s self, crash: &'s Crash, rules: usize) -> Window<'s> {
+        let point = crash.point as usize;
+        match &crash.within {
+            Some(scene) => Window::new(&scene.log, point, self.rules[rules].model, self.device),
+            None => self.indexes[rules].window(point),
+        }
     }
 
-    /// The names of the models under which this choice is legal at this point.
-    pub(crate) fn models_of(&self, point: u64, choice: &Choice) -> Vec<&'static str> {
-        self.rules
-            .iter()
-            .enumerate()
-            .filter(|(index, one)| {
-                if !one.power {
-                    return choice == &Choice::default();
-                }
-                self.window(*index, point).settled(choice) == *choice
-            })
-            .map(|(_, one)| one.name)
+    /// The names of the models under which a crash can leave the content with this digest.
+    pub(crate) fn models_of(&self, crash: &Crash, digest: u128) -> Vec<&'static str> {
+        (0..self.rules.len())
+            .filter(|rules| self.allows(*rules, crash, digest))
+            .map(|rules| self.rules[rules].name)
             .collect()
+    }
+
+    fn allows(&self, rules: usize, crash: &Crash, digest: u128) -> bool {
+        let here = if self.rules[rules].power {
+            self.window(crash, rules).shows(&crash.choice, digest)
+        } else {
+            crash.choice == Choice::default()
+        };
+        let before = crash.within.as_ref();
+        here && before.is_none_or(|scene| self.allows(rules, &scene.after, scene.digest))
     }
 }
 
 /// A failing state that could not be made smaller.
 pub(crate) struct Small {
-    pub(crate) rules: usize,
-    pub(crate) point: u64,
-    pub(crate) choice: Choice,
-    pub(crate) lost: Vec<Lost>,
+    pub(crate) crash: Crash,
     pub(crate) finding: Finding,
     pub(crate) tree: Tree,
     pub(crate) output: String,
 }
 
-/// Makes a failing case small.
+/// Makes a failing case small. Of a crash during recovery only the last crash is changed.
 pub(crate) struct Shrink<'a> {
     pub(crate) court: &'a Court<'a>,
     pub(crate) station: &'a Station,
@@ -85,11 +94,8 @@ impl Shrink<'_> {
     /// The smallest state found that shows a finding of this kind; none when the case itself does
     /// not show it again.
     pub(crate) fn case(&mut self, case: &Case, kind: FindingKind) -> anyhow::Result<Option<Small>> {
-        let settled = self
-            .court
-            .window(case.rules, case.point)
-            .settled(&case.choice);
-        let Some(mut best) = self.fails(case.rules, case.point, &settled, kind)? else {
+        let crash = self.settled(&case.crash, case.crash.point, &case.crash.choice);
+        let Some(mut best) = self.fails(crash, kind)? else {
             return Ok(None);
         };
         self.fewer(&mut best, kind)?;
@@ -98,33 +104,45 @@ impl Shrink<'_> {
         Ok(Some(best))
     }
 
+    /// The same crash at another point or with another choice, which is made legal there.
+    fn settled(&self, crash: &Crash, point: u64, choice: &Choice) -> Crash {
+        let mut other = Crash {
+            point,
+            ..crash.clone()
+        };
+        other.choice = self.court.window(&other, other.rules).settled(choice);
+        other
+    }
+
     /// Puts back what need not be missing: halves first, then quarters, down to single changes
     /// (Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002).
     fn fewer(&mut self, best: &mut Small, kind: FindingKind) -> anyhow::Result<()> {
-        let mut size = best.choice.lost.len().div_ceil(2);
+        let mut size = best.crash.choice.lost.len().div_ceil(2);
         while size > 0 {
-            let all: Vec<usize> = best.choice.lost.iter().copied().collect();
+            let all: Vec<usize> = best.crash.choice.lost.iter().copied().collect();
             for part in all.chunks(size) {
-                let mut less = best.choice.clone();
+                let mut less = best.crash.choice.clone();
                 less.lost.retain(|step| !part.contains(step));
                 self.take(best, less, kind)?;
             }
             size = if size == 1 { 0 } else { size.div_ceil(2) };
         }
-        for step in best.choice.torn.keys().copied().collect::<Vec<_>>() {
-            let mut less = best.choice.clone();
+        let crash = &best.crash;
+        let torn = crash.choice.torn.keys().chain(&crash.choice.spoiled);
+        for step in torn.copied().collect::<Vec<_>>() {
+            let mut less = best.crash.choice.clone();
             less.torn.remove(&step);
+            less.spoiled.remove(&step);
             self.take(best, less, kind)?;
         }
         Ok(())
     }
 
     fn take(&mut self, best: &mut Small, less: Choice, kind: FindingKind) -> anyhow::Result<()> {
-        let settled = self.court.window(best.rules, best.point).settled(&less);
-        let size = |choice: &Choice| choice.lost.len() + choice.torn.len();
+        let smaller = self.settled(&best.crash, best.crash.point, &less);
         if self.tries > 0
-            && size(&settled) < size(&best.choice)
-            && let Some(smaller) = self.fails(best.rules, best.point, &settled, kind)?
+            && smaller.size() < best.crash.size()
+            && let Some(smaller) = self.fails(smaller, kind)?
         {
             *best = smaller;
         }
@@ -134,17 +152,21 @@ impl Shrink<'_> {
     /// The earliest point that still fails: right behind the ack that was betrayed, or behind the
     /// last missing change. What happened later is then not there to be missing.
     fn earlier(&mut self, best: &mut Small, kind: FindingKind) -> anyhow::Result<()> {
-        let behind_loss = best.lost.iter().map(|lost| lost.seq + 1).max().unwrap_or(0);
-        let ack = best.finding.ack.map_or(0, |ack| ack.seq);
+        let missing = best.crash.lost.iter().map(|lost| lost.seq + 1);
+        let behind_loss = missing.max().unwrap_or(0);
+        let ack = match (&best.crash.within, best.finding.ack) {
+            (None, Some(ack)) => ack.seq,
+            _ => 0,
+        };
         let mut candidates = vec![ack, behind_loss, behind_loss.max(ack)];
         candidates.sort_unstable();
         candidates.dedup();
         for point in candidates {
-            if point >= best.point || self.tries == 0 {
+            if point >= best.crash.point || self.tries == 0 {
                 continue;
             }
-            let settled = self.court.window(best.rules, point).settled(&best.choice);
-            if let Some(sooner) = self.fails(best.rules, point, &settled, kind)? {
+            let sooner = self.settled(&best.crash, point, &best.crash.choice);
+            if let Some(sooner) = self.fails(sooner, kind)? {
                 *best = sooner;
                 break;
             }
@@ -152,33 +174,23 @@ impl Shrink<'_> {
         Ok(())
     }
 
-    fn fails(
-        &mut self,
-        rules: usize,
-        point: u64,
-        choice: &Choice,
-        kind: FindingKind,
-    ) -> anyhow::Result<Option<Small>> {
-        let state = self.court.window(rules, point).state(choice);
+    fn fails(&mut self, mut crash: Crash, kind: FindingKind) -> anyhow::Result<Option<Small>> {
+        let state = self.court.window(&crash, crash.rules).state(&crash.choice);
         let digest = state.tree.digest();
+        // Known answers count too: which are known depends on how fast the stations are.
+        self.tries = self.tries.saturating_sub(1);
         let tried = match self.answers.get(digest) {
             Some(tried) => tried,
             None => {
-                self.tries = self.tries.saturating_sub(1);
-                let tried = self.station.observe(&state.tree, twice(digest))?;
+                let (tried, _) = self.station.observe(&state.tree, twice(digest))?;
                 self.answers.note(digest, tried)
             }
         };
-        let judgement = self.court.judge(rules, point, &tried);
-        let finding = judgement
-            .findings
-            .into_iter()
-            .find(|finding| finding.kind == kind);
+        crash.lost = state.lost;
+        let mut findings = self.court.judge(&crash, &tried).findings.into_iter();
+        let finding = findings.find(|finding| finding.kind == kind);
         Ok(finding.map(|finding| Small {
-            rules,
-            point,
-            choice: choice.clone(),
-            lost: state.lost,
+            crash,
             finding,
             tree: state.tree,
             output: tried.output.clone(),

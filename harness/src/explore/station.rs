@@ -6,12 +6,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use plugpull_faults::crashfs::{CrashFs, Tree};
+use plugpull_faults::crashfs::{CrashFs, Log, Tree};
 use plugpull_targets::Target;
 use plugpull_workloads::{Observed, Start};
 
 use crate::trial::storage::Storage;
 use crate::trial::{PROBE, SandboxHost, restart};
+
+/// The number of the first process of a trial: the same each time, because programs write it into
+/// lock files; and another than the recorded one had, as after a reboot.
+const FIRST_PID: i32 = 1000;
 
 /// A sandbox in which a target is started on one state after the other.
 pub(crate) struct Station {
@@ -30,15 +34,18 @@ pub(crate) struct Tried {
 
 impl Station {
     /// Starts the target on this content, reads everything back and kills it; with `again` it is
-    /// started and read a second time.
-    pub(crate) fn observe(&self, tree: &Tree, again: bool) -> anyhow::Result<Tried> {
+    /// started and read a second time. Also what the first start did to the disk.
+    pub(crate) fn observe(&self, tree: &Tree, again: bool) -> anyhow::Result<(Tried, Log)> {
         let began = Instant::now();
         let sandbox = &self.host.sandbox;
         let fs = CrashFs::new(tree.clone(), began, 0, 0);
         let mut storage = Storage::crash(sandbox, fs.clone(), self.host.cpu)?;
+        // Where numbers cannot be chosen, states of recoveries may differ from run to run.
+        let _ = sandbox.number_from(FIRST_PID);
         let mut observed = Observed::default();
         self.look(&mut observed);
         sandbox.kill_all()?;
+        let log = fs.take_log();
         let mut output = self
             .host
             .take_last()
@@ -59,11 +66,12 @@ impl Station {
         }
         fs.cut();
         storage.unmount(sandbox)?;
-        Ok(Tried {
+        let tried = Tried {
             observed,
             output,
             took: began.elapsed(),
-        })
+        };
+        Ok((tried, log))
     }
 
     fn look(&self, observed: &mut Observed) {
@@ -81,11 +89,13 @@ pub(super) fn twice(digest: u128) -> bool {
 }
 
 type Job = (u128, Tree);
+/// The content, what the target made of it, and what it did to the disk.
+type Answer = (u128, anyhow::Result<(Tried, Log)>);
 
 /// Stations at work, each in a thread of its own.
 pub(crate) struct Stations {
     jobs: Option<Sender<Job>>,
-    pub(crate) results: Receiver<(u128, anyhow::Result<Tried>)>,
+    pub(crate) results: Receiver<Answer>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -135,6 +145,8 @@ impl Stations {
 #[derive(Default)]
 pub(crate) struct Answers {
     known: HashMap<u128, Arc<Tried>>,
+    /// What recovery did to those of them that were not judged yet.
+    recoveries: HashMap<u128, Log>,
 }
 
 impl Answers {
@@ -143,6 +155,16 @@ impl Answers {
         let tried = Arc::new(tried);
         self.known.insert(digest, tried.clone());
         tried
+    }
+
+    /// Keeps what recovery did to a content, until it is asked for.
+    pub(crate) fn note_recovery(&mut self, digest: u128, log: Log) {
+        self.recoveries.insert(digest, log);
+    }
+
+    /// What recovery did to a content; once.
+    pub(crate) fn take_recovery(&mut self, digest: u128) -> Option<Log> {
+        self.recoveries.remove(&digest)
     }
 
     /// The answer of a content, if it was tried.

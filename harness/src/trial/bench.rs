@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use plugpull_faults::crashfs::{Control, CrashFs, Held, PAGE, Tree};
 use plugpull_faults::fault::{InjectError, Machine, PowerOff, Started, Tally};
 use plugpull_faults::inject::Matcher;
-use plugpull_faults::persist::{self, Loss, Model, Unsynced};
+use plugpull_faults::persist::{self, Device, Loss, Model, Unsynced};
 use plugpull_faults::trigger::When;
 use plugpull_targets::{Running, Target};
 use plugpull_workloads::{Clock, Generator, Outcome, Recorder, Stamp, TxnId, WorkloadConfig};
@@ -37,7 +37,7 @@ const PLAIN_BYTES: u64 = 256 << 20;
 #[derive(Clone, Copy)]
 pub(crate) struct StorageRules {
     pub(crate) model: &'static dyn Model,
-    pub(crate) sector: u64,
+    pub(crate) device: Device,
     /// True when FUSE is to be had.
     pub(crate) fuse: bool,
 }
@@ -88,7 +88,7 @@ impl PowerCut {
     /// What was un-synced of the operations before `seq`.
     pub(super) fn unsynced(&self, before: u64) -> Vec<Unsynced> {
         self.fs
-            .inspect(|_, log| persist::unsynced(log.records(), self.model, before))
+            .inspect(|_, log| persist::unsynced(log, self.model, before))
     }
 }
 
@@ -112,7 +112,7 @@ pub(crate) struct Bench<'a> {
     /// Where the last crash was, on the trace's clock.
     pub(super) crashed_at: Option<Stamp>,
     /// What each life of the target wrote.
-    pub(super) outputs: Vec<String>,
+    pub(crate) outputs: Vec<String>,
     /// Storage operations of filesystems that power loss ended.
     past_operations: u64,
 }
@@ -267,13 +267,16 @@ impl<'a> Bench<'a> {
                 .as_ref()
                 .is_some_and(|gang| gang.progress.tally().ok >= acked + MOMENT_ACKS);
             let over = idle || Instant::now() >= deadline;
-            if !alive || over || give_up(self) {
+            // A target that is being started may not have been spawned yet; its starter ends when it
+            // dies.
+            let died = !alive && self.starting.is_none();
+            if died || over || give_up(self) {
                 // It may have come in this very moment.
                 if told.try_recv().is_ok() {
                     return Ok(());
                 }
                 self.go_on();
-                return Err(if !alive && self.starting.is_none() {
+                return Err(if died {
                     self.gone()
                 } else if over {
                     InjectError::NeverReached(
@@ -377,9 +380,14 @@ impl Machine for Bench<'_> {
         });
         self.starting = Some(starting);
         match (told, when) {
-            (Some(told), _) => self.await_watch(&told, |bench| {
-                bench.starting.as_ref().is_none_or(JoinHandle::is_finished)
-            }),
+            (Some(told), _) => {
+                self.await_watch(&told, |bench| {
+                    bench.starting.as_ref().is_none_or(JoinHandle::is_finished)
+                })?;
+                // It may come to the operation before the host has heard of its birth.
+                self.host.await_spawn(Instant::now() + MOMENT_LIMIT);
+                Ok(())
+            }
             (None, &When::Time(time)) => {
                 // The moment counts from the spawn.
                 self.host.await_spawn(Instant::now() + MOMENT_LIMIT);
@@ -423,7 +431,7 @@ impl Machine for Bench<'_> {
         self.buried();
         let seed = self.rng.random();
         let state = fs.inspect(|_, log| {
-            persist::crash_state(log, self.rules.model, loss, self.rules.sector, seed)
+            persist::crash_state(log, self.rules.model, loss, self.rules.device, seed)
         });
         let off = PowerOff {
             pending: state.pending,

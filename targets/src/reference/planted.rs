@@ -31,6 +31,8 @@ pub enum Planted {
     SlowReplay,
     /// Recovery logs the oldest record again, behind the newest.
     NonIdempotentRecovery,
+    /// Recovery empties the log and writes its records into it again.
+    RecoveryInPlace,
     /// A store that holds anything never becomes ready.
     HangOnRecovery,
 }
@@ -60,6 +62,7 @@ pub(crate) const NAMED: &[(&str, Planted)] = &[
     ("delete-not-logged", Planted::DeleteNotLogged),
     ("slow-replay", Planted::SlowReplay),
     ("non-idempotent-recovery", Planted::NonIdempotentRecovery),
+    ("recovery-in-place", Planted::RecoveryInPlace),
     ("hang-on-recovery", Planted::HangOnRecovery),
 ];
 
@@ -116,6 +119,10 @@ pub const DEFECTS: &[Defect] = &[
     Defect {
         name: "non-idempotent-recovery",
         about: "each start logs the oldest record again, so the next start shows other data",
+    },
+    Defect {
+        name: "recovery-in-place",
+        about: "each start empties the log and writes its records again, so a crash then loses them",
     },
     Defect {
         name: "hang-on-recovery",

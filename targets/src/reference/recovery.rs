@@ -191,6 +191,11 @@ fn open_log(
     // DEFECT no-checksum: takes any record for a good one.
     let checked = !settings.has(Planted::NoChecksum);
     let found = log::scan(&bytes, &path, number, first, checked)?;
+    // DEFECT recovery-in-place: the records are nowhere before they are written again.
+    if settings.has(Planted::RecoveryInPlace) && !found.records.is_empty() {
+        std::fs::write(&path, &bytes[..found.end as usize])
+            .map_err(|e| failed("write", &path, e))?;
+    }
     let mut log = Log::open(&path, number, found.end).map_err(|e| failed("open", &path, e))?;
     let notice = found.torn.map(|why| {
         format!(

@@ -1,0 +1,334 @@
+//! The exploration itself: hands states to the stations, judges the answers in the order of the
+//! states, and crashes the recoveries in turn.
+//!
+//! Everything is decided in the order in which states are made, never in the order in which
+//! stations answer, so that the result is the same with any number of them. Recoveries are known
+//! only when their states were tried, so the states of the recorded run are tried in rounds of a
+//! fixed number, and each round is followed by the recoveries that it brought to light.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use plugpull_faults::crashfs::{Log, Tree};
+use plugpull_reports::{Event, ReportBuilder, ReportedFinding, Trial};
+use plugpull_workloads::Verdict;
+
+use super::Rules;
+use super::cases::{Case, Coverage, Order};
+use super::findings::{Groups, Seen};
+use super::scene::{Scene, changes};
+use super::shrink::{Court, Shrink, tries};
+use super::station::{Answers, Station, Stations, Tried};
+
+/// Different states of the recorded run in a round.
+const ROUND: u64 = 64;
+/// Recoveries of one kind that are crashed.
+const SAME_KIND: u32 = 2;
+/// Different states that one recovery gives at most.
+const OF_ONE_RECOVERY: usize = 16;
+/// Different states of recoveries in a round, so that the recorded run comes on.
+const RECOVERIES: usize = 24;
+
+/// How far an exploration goes.
+pub(crate) struct Limits<'a> {
+    /// No state is begun after so long.
+    pub(crate) budget: Duration,
+    /// Nor after so many different ones.
+    pub(crate) states: Option<u64>,
+    /// How many recoveries deep crashes go; 0 for the recorded run alone.
+    pub(crate) depth: u32,
+    /// True when the user wants it to end.
+    pub(crate) stop: &'a AtomicBool,
+}
+
+/// How an exploration ended.
+pub(crate) struct Ended {
+    /// Different states tried.
+    pub(crate) tried: u64,
+    /// States of the recorded run, per model.
+    pub(crate) coverage: Vec<Coverage>,
+    /// Those of recoveries, over all models.
+    pub(crate) recoveries: RecoveryCoverage,
+    /// True when every state was tried.
+    pub(crate) complete: bool,
+    /// True when the user ended it.
+    pub(crate) interrupted: bool,
+}
+
+/// What was covered of recoveries.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RecoveryCoverage {
+    /// Recoveries that changed the disk, among the states tried.
+    pub(crate) seen: u64,
+    /// Those that were crashed in turn.
+    pub(crate) crashed: u64,
+    /// The different states that this gave.
+    pub(crate) distinct: u64,
+}
+
+/// An exploration under way.
+pub(crate) struct Explorer<'a> {
+    pub(crate) court: &'a Court<'a>,
+    /// Where minimising happens.
+    pub(crate) station: &'a Station,
+    pub(crate) builder: ReportBuilder,
+    pub(crate) tell: &'a mut dyn FnMut(&Event),
+    groups: Groups,
+    answers: Answers,
+    /// Contents that were handed out.
+    seen: HashSet<u128>,
+    /// Contents that have a trial in the report, by model.
+    reported: HashSet<(usize, u128)>,
+    /// How many recoveries of each kind were crashed.
+    kinds: HashMap<BTreeSet<(&'static str, String)>, u32>,
+    /// Recoveries to crash, in the order in which they were judged.
+    scenes: VecDeque<Rc<Scene>>,
+    recoveries: RecoveryCoverage,
+    given: u64,
+    number: u64,
+}
+
+impl<'a> Explorer<'a> {
+    /// Nothing is tried yet.
+    pub(crate) fn new(
+        court: &'a Court<'a>,
+        station: &'a Station,
+        builder: ReportBuilder,
+        tell: &'a mut dyn FnMut(&Event),
+    ) -> Self {
+        Self {
+            court,
+            station,
+            builder,
+            tell,
+            groups: Groups::default(),
+            answers: Answers::default(),
+            seen: HashSet::new(),
+            reported: HashSet::new(),
+            kinds: HashMap::new(),
+            scenes: VecDeque::new(),
+            recoveries: RecoveryCoverage::default(),
+            given: 0,
+            number: 0,
+        }
+    }
+
+    /// Tries states until there are none left or a limit is reached.
+    pub(crate) fn go(
+        &mut self,
+        order: &mut Order<'_>,
+        stations: &Stations,
+        limits: &Limits<'_>,
+    ) -> anyhow::Result<Ended> {
+        let began = Instant::now();
+        let over = |given: u64| {
+            limits.stop.load(Ordering::Relaxed)
+                || began.elapsed() >= limits.budget
+                || Some(given) == limits.states
+        };
+        let mut complete = false;
+        while !complete && !over(self.given) {
+            let mut waiting = VecDeque::new();
+            let end = self.given + ROUND;
+            while self.given < end && !over(self.given) {
+                let Some((case, tree)) = order.next(&mut self.seen) else {
+                    complete = true;
+                    break;
+                };
+                self.give(case, tree, stations, &mut waiting, limits)?;
+            }
+            self.finish(stations, &mut waiting, limits)?;
+            // A part of a round, or when there is nothing else all there is.
+            while !self.scenes.is_empty() && !over(self.given) {
+                for (case, tree) in self.of_recoveries() {
+                    if over(self.given) {
+                        break;
+                    }
+                    self.give(case, Some(tree), stations, &mut waiting, limits)?;
+                }
+                self.finish(stations, &mut waiting, limits)?;
+                if !complete {
+                    break;
+                }
+            }
+        }
+        Ok(Ended {
+            tried: self.given,
+            coverage: order.coverage.clone(),
+            recoveries: self.recoveries,
+            complete,
+            interrupted: limits.stop.load(Ordering::Relaxed),
+        })
+    }
+
+    /// The findings, and the report so far.
+    pub(crate) fn into_parts(self) -> (Groups, ReportBuilder) {
+        (self.groups, self.builder)
+    }
+
+    /// Hands a state out, and judges what is ready.
+    fn give(
+        &mut self,
+        case: Case,
+        tree: Option<Tree>,
+        stations: &Stations,
+        waiting: &mut VecDeque<Case>,
+        limits: &Limits<'_>,
+    ) -> anyhow::Result<()> {
+        if let Some(tree) = tree {
+            stations.give(case.digest, tree);
+            self.given += 1;
+        }
+        waiting.push_back(case);
+        while let Ok((digest, answer)) = stations.results.try_recv() {
+            self.note(digest, answer?);
+        }
+        self.judge_ready(waiting, limits)
+    }
+
+    /// Waits for everything that was handed out.
+    fn finish(
+        &mut self,
+        stations: &Stations,
+        waiting: &mut VecDeque<Case>,
+        limits: &Limits<'_>,
+    ) -> anyhow::Result<()> {
+        self.judge_ready(waiting, limits)?;
+        while !waiting.is_empty() {
+            let (digest, answer) = stations.results.recv()?;
+            self.note(digest, answer?);
+            self.judge_ready(waiting, limits)?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, digest: u128, (tried, log): (Tried, Log)) {
+        self.answers.note(digest, tried);
+        if changes(&log) {
+            self.answers.note_recovery(digest, log);
+        }
+    }
+
+    fn judge_ready(
+        &mut self,
+        waiting: &mut VecDeque<Case>,
+        limits: &Limits<'_>,
+    ) -> anyhow::Result<()> {
+        while let Some(tried) = waiting
+            .front()
+            .and_then(|case| self.answers.get(case.digest))
+        {
+            if let Some(case) = waiting.pop_front() {
+                let failed = self.judge(&case, &tried)?;
+                self.consider_recovery(case, failed, limits.depth);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a recovery to be crashed, unless it failed by itself or enough of its kind were.
+    fn consider_recovery(&mut self, case: Case, failed: bool, depth: u32) {
+        let Some(log) = self.answers.take_recovery(case.digest) else {
+            return;
+        };
+        self.recoveries.seen += 1;
+        if failed || case.crash.depth() >= depth {
+            return;
+        }
+        let scene = Scene {
+            after: case.crash,
+            digest: case.digest,
+            log,
+        };
+        let count = self.kinds.entry(scene.kind()).or_default();
+        if *count < SAME_KIND {
+            *count += 1;
+            self.scenes.push_back(Rc::new(scene));
+        }
+    }
+
+    /// New states of the recoveries that wait to be crashed.
+    fn of_recoveries(&mut self) -> Vec<(Case, Tree)> {
+        let mut all = Vec::new();
+        while all.len() < RECOVERIES
+            && let Some(scene) = self.scenes.pop_front()
+        {
+            let before = all.len();
+            let rules = self.court.rules;
+            let indexes = Rules::indexes(rules, &scene.log, self.court.device);
+            let mut order = Order::of_recovery(&scene, rules, &indexes, scene.after.point);
+            while all.len() < before + OF_ONE_RECOVERY
+                && let Some((case, tree)) = order.next(&mut self.seen)
+            {
+                all.extend(tree.map(|tree| (case, tree)));
+            }
+            self.recoveries.crashed += 1;
+            self.recoveries.distinct += (all.len() - before) as u64;
+        }
+        all
+    }
+
+    /// Judges a case, reports it and keeps what is new. True when a promise was broken.
+    fn judge(&mut self, case: &Case, tried: &Tried) -> anyhow::Result<bool> {
+        let crash = &case.crash;
+        let judgement = self.court.judge(crash, tried);
+        let rules = self.court.rules[crash.rules];
+        let fresh = self.reported.insert((crash.rules, case.digest));
+        let failed = !judgement.findings.is_empty();
+        // Before the first ack there is little to lose; that is no failure of the measurement.
+        if !failed && (!fresh || judgement.verdict == Verdict::NotMeasured) {
+            return Ok(false);
+        }
+        self.number += 1;
+        let during = match crash.depth() {
+            0 => "",
+            _ => ", then crashed again during recovery",
+        };
+        let mut trial = Trial {
+            number: self.number,
+            fault: rules.name.to_string(),
+            spec: format!("{}@{}", rules.name, crash.first().point),
+            seed: 0,
+            class: rules.class(),
+            bit: true,
+            what: format!("{} changes missing{during}", crash.first().lost.len()),
+            acked: self.court.trace.history_at(crash.first().point).acked() as u64,
+            operations: crash.first().point,
+            verdict: judgement.verdict,
+            why: judgement.why,
+            recovery_us: tried
+                .observed
+                .recovery
+                .iter()
+                .map(|t| t.as_micros() as u64)
+                .collect(),
+            took_us: tried.took.as_micros() as u64,
+            findings: Vec::new(),
+        };
+        for finding in judgement.findings {
+            if let Seen::New = self.groups.seen(case, finding.kind, self.court) {
+                let mut shrink = Shrink {
+                    court: self.court,
+                    station: self.station,
+                    answers: &mut self.answers,
+                    tries: tries(),
+                };
+                if let Some(small) = shrink.case(case, finding.kind)? {
+                    self.groups.add(small, self.number, self.court);
+                }
+            }
+            trial.findings.push(ReportedFinding {
+                finding,
+                trial: self.number,
+                count: 1,
+                repeat: String::new(),
+                output: Vec::new(),
+            });
+        }
+        self.builder.trial(&trial);
+        (self.tell)(&Event::TrialFinished(Box::new(trial)));
+        Ok(failed)
+    }
+}

@@ -1,0 +1,95 @@
+//! Where a crash happened: in the recorded run, or in the recovery from an earlier crash.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use plugpull_faults::crashfs::{Log, Op};
+use plugpull_faults::persist::{Choice, Lost};
+
+/// A crash: where it struck, and what of the un-synced changes the disk did not get.
+#[derive(Clone)]
+pub(crate) struct Crash {
+    /// Index of the rules.
+    pub(crate) rules: usize,
+    /// How many operations of the log had happened.
+    pub(crate) point: u64,
+    /// What of the pending steps is missing.
+    pub(crate) choice: Choice,
+    /// The same in words.
+    pub(crate) lost: Vec<Lost>,
+    /// The recovery that it struck; none for the recorded run itself.
+    pub(crate) within: Option<Rc<Scene>>,
+}
+
+/// A recovery: the crash before it, and what it did to the disk.
+pub(crate) struct Scene {
+    /// The crash that made it necessary.
+    pub(crate) after: Crash,
+    /// The digest of the disk that it left.
+    pub(crate) digest: u128,
+    /// Every operation of the recovery, on the disk that the crash left.
+    pub(crate) log: Log,
+}
+
+impl Crash {
+    /// How many recoveries it is deep: 0 in the recorded run.
+    pub(crate) fn depth(&self) -> u32 {
+        self.within
+            .as_ref()
+            .map_or(0, |scene| 1 + scene.after.depth())
+    }
+
+    /// The crash of the recorded run that everything began with.
+    pub(crate) fn first(&self) -> &Crash {
+        self.within
+            .as_ref()
+            .map_or(self, |scene| scene.after.first())
+    }
+
+    /// How much it takes to tell it: missing changes, over all crashes.
+    pub(crate) fn size(&self) -> usize {
+        let before = self.within.as_ref().map_or(0, |scene| scene.after.size());
+        before + self.choice.len()
+    }
+}
+
+impl Scene {
+    /// What kind of recovery it is: which operations on which files, without numbers, counts and
+    /// order. Recoveries of one kind crash alike.
+    pub(crate) fn kind(&self) -> BTreeSet<(&'static str, String)> {
+        let records = self.log.records().iter();
+        records
+            .map(|record| (record.op.name(), pattern(&record.path)))
+            .collect()
+    }
+}
+
+/// True when a recovery changed its disk in a way that a crash could leave half done.
+pub(crate) fn changes(log: &Log) -> bool {
+    log.records()
+        .iter()
+        .any(|record| !matches!(record.op, Op::Sync { .. } | Op::SetAttrs { .. }))
+}
+
+/// A text with every run of digits as `#`.
+pub(super) fn pattern(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if !c.is_ascii_digit() {
+            out.push(c);
+        } else if !out.ends_with('#') {
+            out.push('#');
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pattern;
+
+    #[test]
+    fn numbers_do_not_make_a_cause() {
+        assert_eq!(pattern("snap-12/log-7.tmp"), "snap-#/log-#.tmp");
+    }
+}
