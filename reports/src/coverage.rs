@@ -15,6 +15,12 @@ pub struct Coverage {
     /// Contents of the disk that were tried. Equal contents are tried once, whatever point and
     /// model they belong to.
     pub tried: u64,
+    /// True when every state was tried.
+    #[serde(default)]
+    pub complete: bool,
+    /// What was covered of recoveries that were crashed in turn; left out where none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recoveries: Option<RecoveryCoverage>,
     /// For each persistence model.
     #[serde(default)]
     pub models: Vec<ModelCoverage>,
@@ -46,6 +52,18 @@ pub struct ModelCoverage {
     pub judged: u64,
     /// States that broke a promise.
     pub failed: u64,
+}
+
+/// What was covered of crashes during recovery.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RecoveryCoverage {
+    /// Recoveries that changed the disk, among the states tried.
+    pub seen: u64,
+    /// Those that were crashed in turn.
+    pub crashed: u64,
+    /// New contents of the disk that this gave.
+    pub distinct: u64,
 }
 
 /// What was tried at one crash point, under all models.

@@ -41,6 +41,7 @@ pub struct TimelineStep {
     /// Microseconds since the trace began.
     pub micros: u64,
     /// What kind of thing it was.
+    #[serde(default)]
     pub kind: StepKind,
     /// In words: `write 4096 at 8192`, `fsync`, `ack of transaction 17`.
     pub what: String,
@@ -53,7 +54,9 @@ pub struct TimelineStep {
 }
 
 /// What kind of thing happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum StepKind {
@@ -66,6 +69,7 @@ pub enum StepKind {
     /// The target acknowledged a transaction.
     Ack,
     /// Anything else: a length, space, attributes.
+    #[default]
     Other,
 }
 
@@ -88,6 +92,18 @@ pub enum Fate {
     #[default]
     #[serde(rename = "")]
     None,
+}
+
+impl Fate {
+    /// As people and the JSON report say it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Fate::OnDisk => "on disk",
+            Fate::Lost => "lost",
+            Fate::Torn => "torn",
+            Fate::None => "",
+        }
+    }
 }
 
 /// A file of a crashed data folder.

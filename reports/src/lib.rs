@@ -10,6 +10,7 @@ mod cases;
 mod compare;
 mod comparison;
 mod coverage;
+mod covered;
 mod event;
 mod evidence;
 mod file;
@@ -36,7 +37,7 @@ pub use compare::{
     compare,
 };
 pub use comparison::render_comparison;
-pub use coverage::{Coverage, ModelCoverage, PointCoverage};
+pub use coverage::{Coverage, ModelCoverage, PointCoverage, RecoveryCoverage};
 pub use event::{Event, Reporter};
 pub use evidence::{CrashedFile, Damage, Evidence, Fate, StepKind, TimelineStep};
 pub use file::{FileReporter, Form};

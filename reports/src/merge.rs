@@ -209,6 +209,8 @@ fn coverage(reports: &[Report]) -> Result<Option<Coverage>, MergeError> {
         operations: first.operations,
         acked: first.acked,
         points: first.points,
+        // Each has tried all of its own part.
+        complete: all.iter().all(|one| one.complete),
         ..Coverage::default()
     };
     let trace = |one: &Coverage| {
@@ -229,6 +231,12 @@ fn coverage(reports: &[Report]) -> Result<Option<Coverage>, MergeError> {
             });
         }
         merged.tried += one.tried;
+        if let Some(more) = one.recoveries {
+            let sum = merged.recoveries.get_or_insert_default();
+            sum.seen += more.seen;
+            sum.crashed += more.crashed;
+            sum.distinct += more.distinct;
+        }
         for model in &one.models {
             match models.get_mut(model.model.as_str()) {
                 Some(sum) => add(sum, model),

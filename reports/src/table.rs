@@ -55,6 +55,7 @@ pub fn render(report: &Report, look: Look) -> String {
             None,
         );
     }
+    crate::covered::tell(&mut page, report);
     page.gap();
     let style = match report.verdict {
         Verdict::Pass => Style::new().green(),

@@ -1,11 +1,16 @@
 //! The commands, one a file.
 
 mod asked;
+mod baseline;
+pub(crate) mod compare;
+mod coverage;
 pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod explore;
 pub(crate) mod faults;
 mod interrupt;
+pub(crate) mod manual;
+pub(crate) mod merge;
 mod place;
 pub(crate) mod replay;
 mod reporters;

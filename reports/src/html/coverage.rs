@@ -27,6 +27,9 @@ pub(super) fn section(report: &Report) -> Option<Markup> {
         p { (sentence(coverage)) }
         (strip(coverage))
         (models(coverage))
+        @if let Some(recoveries) = coverage.recoveries {
+            p .note { "Crashes during recovery: " (crate::covered::recoveries(&recoveries)) }
+        }
     })
 }
 

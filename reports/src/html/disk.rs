@@ -2,7 +2,6 @@
 
 use maud::{Markup, html};
 
-use super::timeline::fate_words;
 use super::{number, percent, text};
 use crate::words::count;
 use crate::{CrashedFile, Damage, Evidence, Fate};
@@ -89,7 +88,7 @@ fn one(damage: &Damage) -> String {
         "{} bytes at {} {}",
         number(damage.len),
         number(damage.offset),
-        fate_words(damage.fate)
+        damage.fate.words()
     )
 }
 

@@ -213,21 +213,11 @@ fn tip(step: &TimelineStep) -> String {
         true => String::new(),
         false => format!(" {}", text(&step.path)),
     };
-    let fate = match fate_words(step.fate) {
+    let fate = match step.fate.words() {
         "" => String::new(),
         words => format!(" – {words}"),
     };
     format!("#{} {}{place}{fate}", step.seq, text(&step.what))
-}
-
-/// What became of a step, in words.
-pub(super) fn fate_words(fate: Fate) -> &'static str {
-    match fate {
-        Fate::OnDisk => "on disk",
-        Fate::Lost => "lost",
-        Fate::Torn => "torn",
-        Fate::None => "",
-    }
 }
 
 fn table(steps: &[TimelineStep]) -> Markup {
@@ -250,7 +240,7 @@ fn table(steps: &[TimelineStep]) -> Markup {
                                 td .n { (duration_words(step.micros)) }
                                 td { (text(&step.what)) }
                                 td { (text(&step.path)) }
-                                td .(match step.fate { Fate::Lost => "lost", Fate::Torn => "torn", _ => "fate" }) { (fate_words(step.fate)) }
+                                td .(match step.fate { Fate::Lost => "lost", Fate::Torn => "torn", _ => "fate" }) { (step.fate.words()) }
                             }
                         }
                     }

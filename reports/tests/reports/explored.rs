@@ -3,8 +3,8 @@
 #![allow(dead_code, reason = "the example needs only a part")]
 
 use plugpull_reports::{
-    Coverage, CrashedFile, Damage, Evidence, Fate, ModelCoverage, PointCoverage, Report,
-    ReportedFinding, StepKind, TimelineStep, Trial, gravest_first,
+    Coverage, CrashedFile, Damage, Evidence, Fate, ModelCoverage, PointCoverage, RecoveryCoverage,
+    Report, ReportedFinding, StepKind, TimelineStep, Trial, gravest_first,
 };
 use plugpull_workloads::{FailureClass, Stamp, Verdict};
 
@@ -79,6 +79,12 @@ fn coverage(failing: bool) -> Coverage {
         acked: 100,
         points: OPERATIONS + 1,
         tried: 5_310,
+        complete: false,
+        recoveries: Some(RecoveryCoverage {
+            seen: 210,
+            crashed: 12,
+            distinct: 96,
+        }),
         models: vec![
             model("kill", Some(623), false),
             model("journaled", Some(1_204_332), true),
