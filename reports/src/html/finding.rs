@@ -22,7 +22,7 @@ pub(super) fn finding(number: usize, reported: &ReportedFinding, open: bool) -> 
                     }
                     span .times { (count(reported.count, "time")) }
                 }
-                p .sentence { (text(&finding.sentence)) }
+                p .sentence { (capital(&text(&finding.sentence))) }
                 @if !reported.repeat.is_empty() { (command(number, &reported.repeat)) }
                 (facts(reported))
                 @if let Some(evidence) = evidence {

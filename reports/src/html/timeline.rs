@@ -9,6 +9,8 @@ use super::text;
 use crate::words::{count, duration_words};
 use crate::{Evidence, Fate, StepKind, TimelineStep};
 
+/// So many steps before the crash are drawn, and so many around each one that was lost or torn.
+const DRAWN: (usize, usize) = (24, 4);
 /// So many lanes; what else there was shares the last one.
 const LANES: usize = 10;
 /// Pixels from one operation to the next.
@@ -34,8 +36,9 @@ pub(super) fn timeline(evidence: &Evidence, id: usize, ack: Option<u64>) -> Mark
     if steps.is_empty() {
         return html! {};
     }
-    let lanes = lanes(steps);
-    let (placed, gaps, end) = place(steps, &lanes);
+    let worth = picked(steps, ack);
+    let lanes = lanes(&worth);
+    let (placed, gaps, end) = place(&worth, &lanes);
     let crash = end + STEP;
     let width = crash + MARGIN.1;
     let height = LANE * lanes.len() as f64 + 26.0;
@@ -49,7 +52,7 @@ pub(super) fn timeline(evidence: &Evidence, id: usize, ack: Option<u64>) -> Mark
     );
     html! {
         figure .timeline {
-            figcaption { "The last steps before the crash, oldest first. The numbers are those of the trace." }
+            figcaption { "The last steps before the crash and what was around the losses, oldest first. The numbers are those of the trace." }
             div .scroll.end role="group" aria-label="Time line, can be scrolled" tabindex="0" {
                 div .stage style={ "width:" (format!("{width:.0}")) "px" } {
                     div .labels aria-hidden="true" {
@@ -84,6 +87,27 @@ pub(super) fn timeline(evidence: &Evidence, id: usize, ack: Option<u64>) -> Mark
     }
 }
 
+/// The steps worth drawing: the last ones, what was lost or torn with what was around it, and the
+/// ack that was betrayed. The table has all of them.
+fn picked(steps: &[TimelineStep], ack: Option<u64>) -> Vec<&TimelineStep> {
+    let (last, around) = DRAWN;
+    let mut wanted = vec![false; steps.len()];
+    let mut want = |from: usize, to: usize| {
+        for one in wanted.iter_mut().take(to).skip(from) {
+            *one = true;
+        }
+    };
+    want(steps.len().saturating_sub(last), steps.len());
+    for (at, step) in steps.iter().enumerate() {
+        let betrayed = step.kind == StepKind::Ack && ack == Some(step.seq);
+        if betrayed || matches!(step.fate, Fate::Lost | Fate::Torn) {
+            want(at.saturating_sub(around), at + around + 1);
+        }
+    }
+    let both = steps.iter().zip(wanted);
+    both.filter(|one| one.1).map(|one| one.0).collect()
+}
+
 /// A lane of the drawing.
 struct Lane<'a> {
     name: String,
@@ -92,7 +116,7 @@ struct Lane<'a> {
 
 /// The acks first where there are some, then the files: damaged ones first, then by what happened
 /// to them; the quietest share a lane where there are many.
-fn lanes(steps: &[TimelineStep]) -> Vec<Lane<'_>> {
+fn lanes<'a>(steps: &[&'a TimelineStep]) -> Vec<Lane<'a>> {
     let mut files: BTreeMap<&str, (bool, usize)> = BTreeMap::new();
     for step in steps.iter().filter(|step| step.kind != StepKind::Ack) {
         let entry = files.entry(file(step)).or_default();
@@ -116,7 +140,7 @@ fn lanes(steps: &[TimelineStep]) -> Vec<Lane<'_>> {
     for (path, _) in &paths[..own] {
         lanes.push(Lane {
             name: if path.is_empty() {
-                "(no name)".into()
+                "the data folder itself".into()
             } else {
                 text(path)
             },
@@ -143,7 +167,7 @@ fn file(step: &TimelineStep) -> &str {
 
 /// Places the steps. Also the gaps in the numbers, with how many are missing, and the last place.
 fn place<'a>(
-    steps: &'a [TimelineStep],
+    steps: &[&'a TimelineStep],
     lanes: &[Lane<'_>],
 ) -> (Vec<Placed<'a>>, Vec<(f64, u64)>, f64) {
     let mut placed = Vec::with_capacity(steps.len());

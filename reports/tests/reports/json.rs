@@ -9,6 +9,7 @@ use plugpull_reports::{
 use plugpull_workloads::Verdict;
 use serde_json::Value;
 
+use crate::explored::explored;
 use crate::made_up::report;
 
 fn sample() -> PathBuf {
@@ -195,6 +196,9 @@ fn every_field_is_documented() {
     let page = std::fs::read_to_string(page).unwrap();
     let mut names = Vec::new();
     let report: Report = report(12);
+    collect(&serde_json::to_value(&report).unwrap(), "", &mut names);
+    let mut report = explored(3);
+    report.merged = Some(2);
     collect(&serde_json::to_value(&report).unwrap(), "", &mut names);
     assert!(names.len() > 40, "the names were found: {names:?}");
     for name in names {
