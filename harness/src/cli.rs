@@ -34,6 +34,10 @@ pub(crate) enum Command {
     Targets(TargetsArgs),
     /// The faults, what each one does and when it usually strikes
     Faults,
+    /// Look at the files that a system left, with a parser of plugpull's own
+    Inspect(InspectArgs),
+    /// Say what a driver gets wrong of the driver protocol
+    DriverCheck(DriverCheckArgs),
     /// Run any command in the sandbox, with a crash filesystem as its working directory
     Exec(ExecArgs),
     /// Print the completions of a shell
@@ -274,6 +278,10 @@ pub(crate) struct ReplayArgs {
     /// Print the operations around the crash, and try nothing
     #[arg(long)]
     pub(crate) timeline: bool,
+
+    /// Open a shell in the crashed data folder, in the sandbox, and try nothing
+    #[arg(long)]
+    pub(crate) shell: bool,
 }
 
 /// Exit codes: 0 nothing became worse, 1 a new finding or a slower recovery, 2 wrong use.
@@ -316,6 +324,50 @@ pub(crate) struct TargetsArgs {
     /// Set a knob, to see what is promised then
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) settings: Vec<(String, String)>,
+}
+
+/// Exit codes: 0 sound, 1 damage found, 2 wrong use (no such file, say).
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The system: ailee (l2_snapshots.dat), interstice (a log, or a node's folder), vfab (a
+    /// workspace, or a job's folder)
+    pub(crate) system: String,
+
+    /// The file or folder; nothing in it is changed
+    pub(crate) path: PathBuf,
+
+    /// This must be in it: for ailee the state root of an acknowledged anchor, for vfab the id of
+    /// a job; may be given several times
+    #[arg(long, value_name = "WORD")]
+    pub(crate) expect: Vec<String>,
+
+    /// The files are as a crash left them: what recovery is promised to mend is no damage
+    #[arg(long)]
+    pub(crate) after_crash: bool,
+
+    /// For interstice's transaction log: write what comes before the first damage to a new file
+    #[arg(long, value_name = "OUT")]
+    pub(crate) truncate: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Exit codes: 0 every rule kept, 1 a rule broken, 2 wrong use, 3 plugpull itself failed.
+#[derive(Debug, Args)]
+pub(crate) struct DriverCheckArgs {
+    /// A program that the driver drives, started before it in the same sandbox
+    #[arg(long, value_name = "CMD")]
+    pub(crate) daemon: Option<String>,
+
+    /// How long an answer is waited for, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: u64,
+
+    /// The driver and its arguments; found on PATH
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ mod explore;
 mod keep;
 mod schedule;
 mod seed;
+mod terminal;
 mod trial;
 
 use std::process::ExitCode;
@@ -50,6 +51,8 @@ fn main() -> ExitCode {
         Command::Doctor => command::doctor::run(),
         Command::Targets(args) => command::targets::run(&args),
         Command::Faults => command::faults::run(),
+        Command::Inspect(args) => command::inspect::run(&args),
+        Command::DriverCheck(args) => command::driver_check::run(&args),
         Command::Exec(args) => command::exec::run(&args),
         Command::Completions(args) => command::manual::completions(&args),
         Command::Man(args) => command::manual::man(&args),
@@ -64,8 +67,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// What plugpull does when it starts itself again: the sandbox's janitor, an embedded target, the
-/// ballast of a full disk, damage to a plain folder. None of them takes options, and none may start
+/// What plugpull does when it starts itself again: the sandbox's janitor, an embedded target, a
+/// shell's way to its terminal, the ballast of a full disk, damage to a plain folder. None of them takes options, and none may start
 /// a thread before it is known.
 fn hidden() -> Option<u8> {
     let mut args = std::env::args();
@@ -73,6 +76,7 @@ fn hidden() -> Option<u8> {
     let rest = || args.collect::<Vec<String>>();
     let code = match name.as_str() {
         sandbox::SANDBOX_ARG => sandbox::sandbox_main(&rest()),
+        terminal::ARG => terminal::main(&rest()),
         worker::WORKER => worker::worker_main(&rest()),
         trial::ballast::FILL => trial::ballast::main(&rest()),
         trial::flip::FLIP => trial::flip::main(&rest()),

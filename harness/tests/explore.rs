@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::io::Write;
 use std::path::Path;
 
 use serde_json::Value;
@@ -130,6 +131,27 @@ fn a_recovery_that_is_not_safe_from_crashes_is_found() {
         .expect("plugpull runs");
     let told = String::from_utf8_lossy(&replay.stdout).into_owned();
     assert!(told.contains("recovery: truncate to 0"), "{told}");
+    stands_in_the_crash(&keep.join("finding-1.json"));
+}
+
+/// A shell in the crashed state sees its files, and its exit code is the exit code.
+fn stands_in_the_crash(artifact: &Path) {
+    let mut replay = plugpull()
+        .args(["replay", "--shell"])
+        .arg(artifact)
+        .env("SHELL", "/bin/sh")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("plugpull runs");
+    let typed = b"ls\ncd / && rm $PLUGPULL_DATA_DIR/log-1\nexit 7\n";
+    let mut stdin = replay.stdin.take().expect("its standard input");
+    stdin.write_all(typed).expect("written");
+    drop(stdin);
+    let output = replay.wait_with_output().expect("it ends");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(shown.lines().any(|line| line == "log-1"), "{shown}");
+    assert_eq!(output.status.code(), Some(7));
 }
 
 #[test]

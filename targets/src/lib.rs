@@ -7,17 +7,22 @@
 //! The embedded targets ([`sqlite`], [`reference`](mod@reference)) run in a [`worker`] process of
 //! their own and are spoken to over the protocol of [`wire`].
 
+pub mod ailee;
 pub mod catalog;
+pub mod driver;
+pub mod inspect;
+pub mod interstice;
 mod promise;
 pub mod reference;
 mod settings;
 pub mod sqlite;
 mod target;
+pub mod vfab;
 pub mod wire;
 pub mod worker;
 
 pub use settings::UsageError;
 pub use target::{
-    Client, ClientError, Defect, Host, Launch, Process, Program, Running, Setting, StartError,
-    Target,
+    Abilities, Client, ClientError, Defect, Host, Launch, Part, Pipes, Process, Program, Running,
+    Setting, StartError, Target,
 };

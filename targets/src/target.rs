@@ -1,7 +1,7 @@
 //! What every target offers, and what it needs from the host it lives on.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, PipeReader, PipeWriter};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -43,10 +43,34 @@ pub trait Process: Send {
     fn output(&self) -> String;
 }
 
+/// The other ends of a process's standard input and standard output.
+#[derive(Debug)]
+pub struct Pipes {
+    /// What is written here, it reads.
+    pub stdin: PipeWriter,
+    /// What it writes, is read here.
+    pub stdout: PipeReader,
+}
+
+/// Which part a process plays in a trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It is the target: its end is the target's end.
+    Target,
+    /// It only speaks for the target. It is killed with it, and no fault is aimed at it alone.
+    Beside,
+}
+
 /// Where a target lives: the sandbox, seen from inside.
 pub trait Host: Send + Sync {
     /// Starts a process in the sandbox.
     fn spawn(&self, launch: &Launch) -> io::Result<Box<dyn Process>>;
+    /// Starts a process whose standard input and standard output are pipes. A host need not be able
+    /// to: [`io::ErrorKind::Unsupported`].
+    fn spawn_piped(&self, launch: &Launch, part: Part) -> io::Result<(Box<dyn Process>, Pipes)> {
+        let _ = (launch, part);
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Connects to a TCP port of the sandbox's own loopback.
     fn connect(&self, port: u16) -> io::Result<TcpStream>;
     /// The data folder, by the path the target sees.
@@ -138,10 +162,47 @@ pub struct Defect {
     pub about: &'static str,
 }
 
+/// What clients may ask of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abilities {
+    /// It can roll a transaction back at its end.
+    pub abort: bool,
+    /// It can remove a key.
+    pub delete: bool,
+    /// It can make durable what was acknowledged before.
+    pub barrier: bool,
+}
+
+impl Default for Abilities {
+    /// All of them.
+    fn default() -> Self {
+        Self {
+            abort: true,
+            delete: true,
+            barrier: true,
+        }
+    }
+}
+
 /// A program under test, with its settings applied.
 pub trait Target: Send + Sync {
     /// Its name on the command line.
     fn name(&self) -> &str;
+    /// True when only the program itself can tell what it is and promises, and it has not been
+    /// asked yet: see [`Target::introduce`].
+    fn must_be_asked(&self) -> bool {
+        false
+    }
+    /// Asks the program, by starting it once on a host with an empty data folder; the caller kills
+    /// it. Until then a target that must be asked knows no promises.
+    fn introduce(&self, host: &dyn Host, deadline: Instant) -> Result<(), StartError> {
+        let _ = (host, deadline);
+        Ok(())
+    }
+    /// What its clients may be asked for.
+    fn abilities(&self) -> Abilities {
+        Abilities::default()
+    }
     /// Its version and settings, for reports: "SQLite 3.50.2, journal_mode=wal, synchronous=full".
     fn version(&self) -> String;
     /// What it promises with these settings.

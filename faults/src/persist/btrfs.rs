@@ -13,6 +13,8 @@ use super::step::{Step, StepKind, SyncPoint};
 ///   `btrfs_log_all_parents`, `log_all_new_ancestors`); and what had such a name before
 ///   (`btrfs_check_ref_name_override`). Other files are not touched: of two new files the later one
 ///   can be there alone, where ext4 and XFS would have both. fsync of a folder logs its names.
+///   After a rename into another folder the file is there under both names, if only the new folder
+///   was synced (seen on Linux 6.18: the log of the new folder says nothing of the old one).
 ///   fdatasync does the same as fsync (`btrfs_sync_file`, fs/btrfs/file.c).
 /// - **Data is copied on write**: new bytes go to new blocks, which replace the old ones in the
 ///   transaction in which their write-back completes (`btrfs_finish_ordered_io`, fs/btrfs/inode.c).

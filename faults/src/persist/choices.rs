@@ -22,9 +22,9 @@ fn without(lost: impl IntoIterator<Item = usize>) -> Choice {
 }
 
 impl<'a> Window<'a> {
-    /// The choices worth trying here, the most telling first: all there, nothing there, the last
-    /// write torn (at sectors and at pages), names without data, lengths without data (zeros), data
-    /// without names, data without any metadata, each single step missing, each prefix, and
+    /// The choices worth trying here, the most telling first: all there, nothing there, names
+    /// without data, lengths without data (zeros), the last write torn (at sectors and at pages),
+    /// data without names, data without any metadata, each single step missing, each prefix, and
     /// `subsets` seeded ones. Different choices can still give equal states.
     pub fn choices(&self, subsets: usize, seed: u64) -> Vec<Choice> {
         let steps = self.telling();
@@ -38,10 +38,10 @@ impl<'a> Window<'a> {
             )
         };
         let mut choices = vec![Choice::default(), without(pending.iter().copied())];
-        choices.extend(self.torn_last(&steps));
-        choices.extend(self.spoiled_last(&steps));
         choices.push(of(|kind| kind.is_content()));
         choices.push(of(|kind| !kind.is_metadata()));
+        choices.extend(self.torn_last(&steps));
+        choices.extend(self.spoiled_last(&steps));
         choices.push(of(|kind| matches!(kind, StepKind::Name { .. })));
         choices.push(of(|kind| kind.is_metadata()));
         choices.extend(

@@ -46,7 +46,8 @@ impl Rules<'_, '_> {
     /// always.)
     fn close_names(&self, keeps: &mut [Keep]) {
         for (at, step) in self.open.iter().enumerate().rev() {
-            if !matches!(step.kind, StepKind::Name { .. }) || keeps[at] != Keep::All {
+            let name = matches!(step.kind, StepKind::Name { .. });
+            if !name || keeps[at] != Keep::All || step.fate == Fate::Durable {
                 continue;
             }
             for need in step.needs.iter().filter_map(|need| self.place(*need)) {
@@ -87,7 +88,7 @@ impl Rules<'_, '_> {
             } else if let Some((ino, data)) = write_of(self.records, step)
                 && (late || !no_block.is_empty())
             {
-                self.drop_pages(at, ino, data, &mut keeps[at], |page| {
+                self.drop_pages(data, &mut keeps[at], |page| {
                     let none = no_block.contains(&(ino, page)) || (late && step.is_fresh(page));
                     if none {
                         no_block.insert((ino, page));
@@ -106,17 +107,9 @@ impl Rules<'_, '_> {
     }
 
     /// Takes the pages out of what is kept of a write that `drops`.
-    fn drop_pages(
-        &self,
-        at: usize,
-        _ino: Ino,
-        data: &WriteData,
-        keep: &mut Keep,
-        mut drops: impl FnMut(u64) -> bool,
-    ) {
+    fn drop_pages(&self, data: &WriteData, keep: &mut Keep, mut drops: impl FnMut(u64) -> bool) {
         let range = sectors(data, self.device.sector);
         let mut kept = kept_of(keep, &range);
-        debug_assert!(at < self.open.len());
         for (kept, sector) in kept.iter_mut().zip(range) {
             if drops(sector * self.device.sector / PAGE64) {
                 *kept = false;

@@ -1,11 +1,10 @@
 //! What each record means for the disk.
 
 use std::ffi::OsStr;
-use std::ops::Range;
 
-use super::model::{Growth, Overwrite, Replace};
+use super::model::{Growth, Overwrite};
 use super::step::{After, Fate, Journal, Step, StepKind};
-use super::walk::{Walk, pages};
+use super::walk::Walk;
 use crate::crashfs::{Attrs, Ino, Op, PAGE, Record, WriteData};
 
 /// Steps are numbered by their record and their part in it, so that a step has one number under
@@ -37,7 +36,7 @@ impl<'a> Walk<'a> {
                 let folder = matches!(node, crate::crashfs::NewNode::Dir);
                 let known = self.inodes.entry(*ino).or_default();
                 known.created = Some(step);
-                known.resized = step + 1;
+                known.resized = step + PARTS;
                 known.named = folder.then_some((step, *parent));
             }
             Op::Link { parent, name, ino } => {
@@ -164,14 +163,16 @@ impl<'a> Walk<'a> {
         id
     }
 
+    /// Notes that an inode was changed: its journal's transaction has the whole record.
     fn touch(&mut self, ino: Ino, id: usize, reshapes: bool, resizes: bool) {
+        let behind = (id / PARTS + 1) * PARTS;
         let known = self.inodes.entry(ino).or_default();
-        known.changed = id + 1;
+        known.changed = behind;
         if reshapes {
-            known.reshaped = id + 1;
+            known.reshaped = behind;
         }
         if resizes {
-            known.resized = id + 1;
+            known.resized = behind;
         }
     }
 
@@ -254,21 +255,6 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The pending steps of a file that a rename over another brings to the disk.
-    fn flushed_by_rename(&self, ino: Ino) -> Vec<usize> {
-        let replace = self.model.replace();
-        let flushed = self.open.iter().filter(|step| {
-            let delayed = match step.kind {
-                StepKind::Size { .. } => step.journal == Journal::AtWriteBack,
-                StepKind::Data { .. } => replace == Replace::Data && !step.fresh.is_empty(),
-                _ => false,
-            };
-            delayed && step.kind.home() == ino && step.fate == Fate::Pending
-        });
-        let flushed = flushed.filter(|_| replace != Replace::Nothing);
-        flushed.map(|step| step.id).collect()
-    }
-
     fn write(&mut self, index: usize, ino: Ino, data: &WriteData, old_size: u64) {
         if data.is_empty() {
             return;
@@ -303,25 +289,6 @@ impl<'a> Walk<'a> {
                     .map(|page| (page, (step, lengths))),
             );
         }
-    }
-
-    /// The pages of a write that have no block yet, where the model asks for them.
-    fn fresh_pages(&self, ino: Ino, data: &WriteData) -> Vec<Range<u64>> {
-        let Some(live) = &self.live else {
-            return Vec::new();
-        };
-        let content = live.content(ino).ok();
-        let mut fresh: Vec<Range<u64>> = Vec::new();
-        for page in pages(data) {
-            if content.is_some_and(|content| content.has_data(page)) {
-                continue;
-            }
-            match fresh.last_mut() {
-                Some(last) if last.end == page => last.end += 1,
-                _ => fresh.push(page..page + 1),
-            }
-        }
-        fresh
     }
 
     /// Adds the length that a write brings; returns the last one.
@@ -407,69 +374,5 @@ impl<'a> Walk<'a> {
     fn cut(&mut self, index: usize, kind: StepKind<'a>, needs: Vec<usize>) {
         let step = self.add(index, FIRST, kind, needs);
         self.inodes.entry(kind.home()).or_default().last_cut = Some(step);
-    }
-
-    /// The last step that took bytes away from a file, if it is pending.
-    fn cut_of(&self, ino: Ino) -> Vec<usize> {
-        let cut = self.inodes.get(&ino).and_then(|known| known.last_cut);
-        cut.filter(|&step| self.is_pending(step))
-            .into_iter()
-            .collect()
-    }
-
-    /// The pending data that a truncate to `size` waits for: what made the file longer, below.
-    fn appended(&self, ino: Ino, size: u64) -> Vec<usize> {
-        if !self.model.truncate_waits() {
-            return Vec::new();
-        }
-        let grown = self.open.iter().filter(|step| step.kind.home() == ino);
-        grown
-            .filter_map(|step| match step.after {
-                After::Write(data) if step.fate == Fate::Pending => Some(data),
-                _ => None,
-            })
-            .filter(|data| {
-                let step = super::walk::place(&self.open, *data).map(|at| &self.open[at]);
-                let write = step.and_then(|step| super::walk::write_of(self.records, step));
-                write.is_some_and(|(_, data)| data.offset() < size)
-            })
-            .collect()
-    }
-
-    /// The last step about this name, if it is pending. Where metadata is on disk in its order,
-    /// this and the two below are not needed.
-    fn before(&self, dir: Ino, name: &'a OsStr) -> Vec<usize> {
-        let before = self.entries.get(&(dir, name)).copied();
-        before
-            .filter(|&step| self.model.order().has_gaps() && self.is_pending(step))
-            .into_iter()
-            .collect()
-    }
-
-    /// The pending steps that gave a folder, and those above it, their names: without them
-    /// nobody finds what is in it.
-    pub(super) fn above(&self, mut folder: Ino) -> Vec<usize> {
-        let mut above = Vec::new();
-        if !self.model.order().has_gaps() {
-            return above;
-        }
-        while let Some((step, parent)) = self.inodes.get(&folder).and_then(|known| known.named) {
-            if self.is_pending(step) {
-                above.push(step);
-            }
-            folder = parent;
-        }
-        above
-    }
-
-    /// The pending steps by which names left a folder. A folder that is removed is empty on the
-    /// disk too: what was moved out of it is elsewhere. None for a file.
-    fn left(&self, folder: Ino) -> Vec<usize> {
-        let gaps = self.model.order().has_gaps();
-        let left = self.open.iter().filter(|step| {
-            let gone = matches!(step.kind, StepKind::Name { ino: None, .. });
-            gaps && gone && step.kind.home() == folder && step.fate == Fate::Pending
-        });
-        left.map(|step| step.id).collect()
     }
 }

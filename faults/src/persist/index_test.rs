@@ -46,7 +46,7 @@ fn bits(window: &Window<'_>) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
     #[test]
     fn a_window_of_an_index_is_that_of_the_log(steps in steps(), seed: u64, loss in 0..4usize) {

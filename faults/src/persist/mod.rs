@@ -5,6 +5,8 @@
 //! have reached the disk whole, in some of its sectors, or not at all, as far as the model keeps
 //! an order among them. A crash state is the tree with one such choice applied.
 
+#[cfg(test)]
+mod blocks_test;
 mod btrfs;
 mod build;
 mod chance;
@@ -34,6 +36,7 @@ mod step;
 mod strict;
 #[cfg(test)]
 mod testing;
+mod ties;
 mod walk;
 mod window;
 #[cfg(test)]

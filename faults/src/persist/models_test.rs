@@ -332,6 +332,24 @@ fn a_folders_fsync_logs_its_names_on_btrfs() {
 }
 
 #[test]
+fn a_rename_into_a_synced_folder_can_leave_both_names_on_btrfs() {
+    let steps = then(
+        on_disk("o", 10),
+        &[
+            Dir("d"),
+            FsyncDir("d"),
+            Rename("o", "d/o", Over),
+            FsyncDir("d"),
+        ],
+    );
+    exactly(&steps, &BTRFS, &["o", "d/o"], &["1*10 | 1*10", "- | 1*10"]);
+    exactly(&steps, &EXT4, &["o", "d/o"], &["- | 1*10"]);
+    // The file's own log has both.
+    let file = then(steps[..7].to_vec(), &[Fsync("d/o")]);
+    exactly(&file, &BTRFS, &["o", "d/o"], &["- | 1*10"]);
+}
+
+#[test]
 fn an_fsync_logs_what_had_the_name_before_on_btrfs() {
     let steps = then(
         on_disk("a", 10),

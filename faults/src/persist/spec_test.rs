@@ -523,7 +523,7 @@ pub(super) fn all_specs(case: &Case<'_>) -> Says {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
     fn the_models_keep_to_their_specifications(steps in steps(), seed: u64) {

@@ -238,14 +238,16 @@ impl<'a> Walk<'a> {
                 next.push(data);
             }
             if let StepKind::Name { .. } = step.kind {
-                // The names that one record changes together are neighbours.
+                // The two names of an exchange are neighbours. The old name of a rename is not
+                // tied to the new one: a folder's log has only its own names.
                 let near = [at.checked_sub(1), Some(at + 1)];
                 let near = near
                     .into_iter()
                     .flatten()
                     .filter_map(|at| self.open.get(at));
                 let tied = near.filter(|other| {
-                    other.group == step.group && matches!(other.kind, StepKind::Name { .. })
+                    let named = matches!(other.kind, StepKind::Name { ino: Some(_), .. });
+                    other.group == step.group && named
                 });
                 next.extend(tied.map(|other| other.id));
             }

@@ -190,6 +190,42 @@ impl Sandbox {
     ) -> Result<Child, SandboxError> {
         let (output, [out, err]) = Output::capture()
             .map_err(|error| SandboxError::refused("capture the output", error))?;
+        self.spawn_to(request, &[stdin, out.as_fd(), err.as_fd()], output)
+    }
+
+    /// Starts a process with this standard input and standard output; only its standard error is
+    /// captured.
+    pub fn spawn_piped(
+        &self,
+        request: &SpawnRequest,
+        stdin: BorrowedFd<'_>,
+        stdout: BorrowedFd<'_>,
+    ) -> Result<Child, SandboxError> {
+        let (output, [out, err]) = Output::capture()
+            .map_err(|error| SandboxError::refused("capture the output", error))?;
+        // What would be captured of its standard output ends here and now.
+        drop(out);
+        self.spawn_to(request, &[stdin, stdout, err.as_fd()], output)
+    }
+
+    /// Starts a process with these as its standard input, output and error; of what it writes
+    /// nothing is kept.
+    pub fn spawn_with_streams(
+        &self,
+        request: &SpawnRequest,
+        streams: &[BorrowedFd<'_>; 3],
+    ) -> Result<Child, SandboxError> {
+        let (output, _) = Output::capture()
+            .map_err(|error| SandboxError::refused("capture the output", error))?;
+        self.spawn_to(request, streams, output)
+    }
+
+    fn spawn_to(
+        &self,
+        request: &SpawnRequest,
+        streams: &[BorrowedFd<'_>; 3],
+        output: Arc<Output>,
+    ) -> Result<Child, SandboxError> {
         let order = Order {
             program: match &request.program {
                 Program::Myself => None,
@@ -204,8 +240,7 @@ impl Sandbox {
             cgroup: request.cgroup,
             user: request.user,
         };
-        let fds = [stdin, out.as_fd(), err.as_fd()];
-        let (pid, ending) = self.started(Command::Spawn(order), &fds)?;
+        let (pid, ending) = self.started(Command::Spawn(order), streams)?;
         Ok(Child {
             pid,
             ending,

@@ -8,9 +8,10 @@ use std::time::Duration;
 use nix::unistd::{AccessFlags, access};
 use plugpull_reports::{Report, TargetInfo, exit_code};
 use plugpull_targets::{Target, catalog};
-use plugpull_workloads::{Guarantee, Promise, parse_demand};
+use plugpull_workloads::{Durability, Guarantee, Promise, WorkloadConfig, parse_demand};
 
 use super::baseline::Baseline;
+use super::introduce::introduce;
 use super::reporters::Reporters;
 use super::{settings, wrong};
 use crate::cli::{OutputOptions, ReportOptions, TargetOptions};
@@ -22,6 +23,9 @@ const DEFAULT: &str = "sqlite";
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// The least that it may be, when the user does: a start takes its time on a busy machine.
 const LEAST_START_LIMIT: Duration = Duration::from_secs(2);
+
+/// How often a call is a barrier, where there are any.
+const BARRIER_CHANCE: f64 = 0.03;
 
 /// A target that was asked for.
 pub(super) struct Asked {
@@ -49,6 +53,7 @@ impl Asked {
         options: &TargetOptions,
     ) -> anyhow::Result<Self> {
         let target = catalog::open(name, &settings).map_err(wrong)?;
+        introduce(&*target, start_limit(options.recovery_bound, &[]))?;
         let mut promises = target.promises();
         for word in &options.promises {
             promises.push(parse_demand(word).map_err(wrong)?);
@@ -66,6 +71,25 @@ impl Asked {
         })
     }
 
+    /// The workload without what the target cannot do; with barriers where it promises something
+    /// for them.
+    pub(super) fn fit(&self, config: WorkloadConfig) -> WorkloadConfig {
+        let able = self.target.abilities();
+        let at_barrier =
+            |promise: &Promise| promise.guarantee == Guarantee::Durable(Durability::AtBarrier);
+        let barriers = able.barrier && self.promises().iter().any(at_barrier);
+        WorkloadConfig {
+            abort_chance: if able.abort { config.abort_chance } else { 0.0 },
+            delete_chance: if able.delete {
+                config.delete_chance
+            } else {
+                0.0
+            },
+            barrier_chance: if barriers { BARRIER_CHANCE } else { 0.0 },
+            ..config
+        }
+    }
+
     /// What the target is held to.
     pub(super) fn promises(&self) -> &[Promise] {
         &self.info.promises
@@ -80,7 +104,10 @@ fn name(options: &TargetOptions) -> &str {
 pub(super) fn again(options: &TargetOptions) -> String {
     let mut text = name(options).to_string();
     for (key, value) in &options.settings {
-        text.push_str(&format!(" --set {key}={value}"));
+        let setting = format!("{key}={value}");
+        // Only a NUL cannot be quoted, and no argument has one.
+        let quoted = shlex::try_quote(&setting).map_or(setting.clone(), Into::into);
+        text.push_str(&format!(" --set {quoted}"));
     }
     for promise in &options.promises {
         text.push_str(&format!(" --promise {promise}"));

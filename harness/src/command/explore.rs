@@ -37,11 +37,11 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         None => Asked::new(&args.target)?,
     };
     let rules = chosen_rules(&args.models)?;
-    let workload = WorkloadConfig {
+    let workload = asked.fit(WorkloadConfig {
         clients: args.clients,
         value_len: 1..=args.value_size,
         ..WorkloadConfig::default()
-    };
+    });
     workload.validate().map_err(wrong)?;
     let keep = outputs(&args.outputs)?;
     let baseline = baseline(&args.outputs, &asked.info)?;

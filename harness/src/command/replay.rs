@@ -1,19 +1,27 @@
 //! `plugpull replay`: the crash of an artifact again, here.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
+use anyhow::Context;
+use plugpull_faults::crashfs::{CrashFs, Tree};
+use plugpull_faults::pin;
+use plugpull_faults::sandbox::{Program, SpawnRequest};
 use plugpull_reports::StepKind;
 use plugpull_targets::catalog;
 use plugpull_workloads::judge;
 
 use super::asked::start_limit;
+use super::introduce::introduce;
 use super::place::with_crash_filesystem;
 use super::wrong;
 use crate::cli::ReplayArgs;
 use crate::explore::{Artifact, Station};
 use crate::keep::Keep;
+use crate::terminal;
 use crate::trial::SandboxHost;
-use plugpull_faults::pin;
+use crate::trial::storage::Storage;
 
 /// Puts the artifact's bytes on a disk, starts the target and says whether the finding stands.
 pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
@@ -45,11 +53,16 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         let at = keep.disk("data", &tree)?;
         println!("The crashed data folder is in {}.", at.display());
     }
+    if args.shell {
+        return shell(&artifact, &tree);
+    }
     if args.timeline || args.export.is_some() {
         return Ok(crate::KEPT);
     }
     let target = catalog::open(&artifact.about.target, &artifact.about.settings).map_err(wrong)?;
     let sandbox = with_crash_filesystem("replaying")?;
+    let limit = start_limit(None, &artifact.about.promises);
+    introduce(&*target, limit)?;
     if target.version() != artifact.about.version {
         println!(
             "Recorded with {}; here it is {}.",
@@ -60,7 +73,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     let station = Station {
         host: Arc::new(SandboxHost::new(sandbox, pin::choose(), false)),
         target: Arc::from(target),
-        start_limit: start_limit(None, &artifact.about.promises),
+        start_limit: limit,
     };
     let (tried, _) = station.observe(&tree, true)?;
     let judgement = judge(
@@ -86,4 +99,29 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     } else {
         1
     })
+}
+
+/// Opens a shell where the target would find what the crash left.
+fn shell(artifact: &Artifact, tree: &Tree) -> anyhow::Result<u8> {
+    let sandbox = with_crash_filesystem("a shell in the crashed state")?;
+    let fs = CrashFs::new(tree.clone(), Instant::now(), 0, 0);
+    let mut storage = Storage::crash(&sandbox, fs.clone(), None)?;
+    let shell = std::env::var_os("SHELL").map_or("/bin/sh".into(), PathBuf::from);
+    let mut request = SpawnRequest::new(Program::Path(shell), Vec::<String>::new());
+    let data = sandbox.data_dir().display().to_string();
+    request.env = ["TERM", "COLORTERM", "USER"]
+        .into_iter()
+        .filter_map(|name| Some((name.to_string(), std::env::var(name).ok()?)))
+        .chain([("PLUGPULL_DATA_DIR".to_string(), data.clone())])
+        .collect();
+    println!(
+        "The disk as the crash left it to {}: {data}\nWhat you change here is gone when you leave; \
+         `plugpull replay --export DIR` keeps a copy.",
+        artifact.about.version
+    );
+    let code = terminal::run(&sandbox, &request).context("the shell could not be opened")?;
+    sandbox.kill_all()?;
+    fs.cut();
+    storage.unmount(&sandbox)?;
+    Ok(u8::try_from(code).unwrap_or(u8::MAX))
 }

@@ -11,7 +11,7 @@ use plugpull_faults::persist::{self, Device};
 use plugpull_faults::sandbox::{Isolation, Sandbox, SandboxOptions};
 use plugpull_faults::trigger::{Trigger, When};
 use plugpull_reports::{Event, Plan, ReportBuilder, TargetInfo};
-use plugpull_workloads::{Distribution, Guarantee, Promise, WorkloadConfig};
+use plugpull_workloads::{Distribution, WorkloadConfig};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -148,7 +148,8 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
             known.join(", ")
         ))
     })?;
-    let workload = workload(args, asked.promises())?;
+    let workload = asked.fit(workload(args));
+    workload.validate().map_err(wrong)?;
     let faults = chosen_faults(&args.faults)?;
     if args.trial_seed.is_some() && args.faults.len() != 1 {
         return Err(wrong(
@@ -188,27 +189,18 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
     })
 }
 
-fn workload(args: &RunArgs, promises: &[Promise]) -> anyhow::Result<WorkloadConfig> {
+fn workload(args: &RunArgs) -> WorkloadConfig {
     let distribution = match args.zipf {
         Some(exponent) => Distribution::Zipf { exponent },
         None => Distribution::Uniform,
     };
-    let barriers = promises.iter().any(|promise| {
-        matches!(
-            promise.guarantee,
-            Guarantee::Durable(plugpull_workloads::Durability::AtBarrier)
-        )
-    });
-    let config = WorkloadConfig {
+    WorkloadConfig {
         clients: args.clients,
         value_len: 1..=args.value_size,
         distribution,
         shared_keys: args.shared_keys,
-        barrier_chance: if barriers { 0.03 } else { 0.0 },
         ..WorkloadConfig::default()
-    };
-    config.validate().map_err(wrong)?;
-    Ok(config)
+    }
 }
 
 type Chosen = Vec<(&'static Fault, Option<Trigger>)>;

@@ -1,9 +1,15 @@
 //! `plugpull targets`: what can be tested, and what each one promises.
 
+use std::time::Duration;
+
 use plugpull_targets::catalog;
 
+use super::introduce::introduce;
 use super::{settings, wrong};
 use crate::cli::TargetsArgs;
+
+/// How long a target may take to say what it promises.
+const ASK_LIMIT: Duration = Duration::from_secs(20);
 
 /// Prints all targets, or one in detail.
 pub(crate) fn run(args: &TargetsArgs) -> anyhow::Result<u8> {
@@ -16,6 +22,7 @@ pub(crate) fn run(args: &TargetsArgs) -> anyhow::Result<u8> {
     };
     let settings = settings(&args.settings)?;
     let target = catalog::open(name, &settings).map_err(wrong)?;
+    introduce(&*target, ASK_LIMIT)?;
     println!("{}\n", target.version());
     if let Some(listed) = catalog::all()
         .into_iter()

@@ -15,13 +15,11 @@ use super::scene::{Crash, Scene};
 
 /// Seeded subsets a point.
 const SUBSETS: usize = 6;
-/// Choices a point that are tried at all points before the others at any.
-const FIRST: usize = 14;
-/// Pairs of missing changes a point and model, after all else.
+/// All points are visited so often: for the first choices of each, up to these numbers, so that
+/// no part of the trace waits for all choices of another; and last for pairs.
+const STAGES: [usize; 3] = [4, 14, usize::MAX];
+/// Pairs of missing changes a point and model.
 const PAIRS: usize = 64;
-
-/// How often all points are visited: for the first choices, for the others, for pairs.
-const PASSES: usize = 3;
 
 /// One crash state, before it is tried.
 pub(crate) struct Case {
@@ -143,7 +141,7 @@ impl<'a> Order<'a> {
     /// Makes the states of the next place; false when there is none.
     fn refill(&mut self) -> bool {
         let (pass, position, turn) = self.at;
-        if pass == PASSES {
+        if pass > STAGES.len() {
             return false;
         }
         let Some(&point) = self.points.get(position) else {
@@ -162,18 +160,15 @@ impl<'a> Order<'a> {
             return true;
         }
         let window = self.indexes[rules].window(point);
-        let choices = if pass == PASSES - 1 {
-            window.pairs().take(PAIRS).collect()
-        } else if one.power {
-            let seed = self.seed ^ (point as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            window.choices(SUBSETS, seed)
-        } else {
+        let chosen: Vec<Choice> = if !one.power {
             vec![Choice::default()]
-        };
-        let chosen: Vec<Choice> = match pass {
-            0 => choices.into_iter().take(FIRST).collect(),
-            1 => choices.into_iter().skip(FIRST).collect(),
-            _ => choices,
+        } else if let Some(&end) = STAGES.get(pass) {
+            let begin = pass.checked_sub(1).map_or(0, |before| STAGES[before]);
+            let seed = self.seed ^ (point as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let choices = window.choices(SUBSETS, seed).into_iter();
+            choices.take(end).skip(begin).collect()
+        } else {
+            window.pairs().take(PAIRS).collect()
         };
         if pass == 0 {
             let coverage = &mut self.coverage[rules];

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::net::TcpStream;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use plugpull_faults::sandbox::{Child, Program as SandboxProgram, Sandbox, SpawnRequest};
-use plugpull_targets::{Host, Launch, Process, Program};
+use plugpull_targets::{Host, Launch, Part, Pipes, Process, Program};
 
 /// How long a connection to the target's port may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -65,22 +66,17 @@ impl SandboxHost {
 
 impl Host for SandboxHost {
     fn spawn(&self, launch: &Launch) -> io::Result<Box<dyn Process>> {
-        let program = match &launch.program {
-            Program::Myself => SandboxProgram::Myself,
-            Program::Path(path) => SandboxProgram::Path(path.clone()),
-        };
-        let request = SpawnRequest {
-            env: launch.env.clone(),
-            cwd: launch.cwd.clone(),
-            cpu: self.cpu,
-            oom_score_adj: Some(1000),
-            cgroup: self.cgroup,
-            ..SpawnRequest::new(program, launch.args.iter().cloned())
-        };
-        let child = Arc::new(self.sandbox.spawn(&request)?);
-        *self.last.lock() = Some(child.clone());
-        self.spawned.notify_all();
-        Ok(Box::new(Started(child)))
+        let child = Arc::new(self.sandbox.spawn(&self.request(launch, Part::Target))?);
+        Ok(self.started(child, Part::Target))
+    }
+
+    fn spawn_piped(&self, launch: &Launch, part: Part) -> io::Result<(Box<dyn Process>, Pipes)> {
+        let (its_stdin, stdin) = io::pipe()?;
+        let (stdout, its_stdout) = io::pipe()?;
+        let request = self.request(launch, part);
+        let (its_in, its_out) = (its_stdin.as_fd(), its_stdout.as_fd());
+        let child = Arc::new(self.sandbox.spawn_piped(&request, its_in, its_out)?);
+        Ok((self.started(child, part), Pipes { stdin, stdout }))
     }
 
     fn connect(&self, port: u16) -> io::Result<TcpStream> {
@@ -89,6 +85,32 @@ impl Host for SandboxHost {
 
     fn data_dir(&self) -> &Path {
         self.sandbox.data_dir()
+    }
+}
+
+impl SandboxHost {
+    fn request(&self, launch: &Launch, part: Part) -> SpawnRequest {
+        let program = match &launch.program {
+            Program::Myself => SandboxProgram::Myself,
+            Program::Path(path) => SandboxProgram::Path(path.clone()),
+        };
+        SpawnRequest {
+            env: launch.env.clone(),
+            cwd: launch.cwd.clone(),
+            cpu: self.cpu,
+            oom_score_adj: Some(1000),
+            // The memory limit is for the target.
+            cgroup: self.cgroup && part == Part::Target,
+            ..SpawnRequest::new(program, launch.args.iter().cloned())
+        }
+    }
+
+    fn started(&self, child: Arc<Child>, part: Part) -> Box<dyn Process> {
+        if part == Part::Target {
+            *self.last.lock() = Some(child.clone());
+            self.spawned.notify_all();
+        }
+        Box::new(Started(child))
     }
 }
 

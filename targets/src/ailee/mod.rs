@@ -1,0 +1,31 @@
+//! AILEE's L2 node: its snapshot file, `l2_snapshots.dat`.
+//!
+//! The file is text, appended to and never rewritten: one snapshot after the other, each complete
+//! at its `END_SNAPSHOT` line, each with an anchor that commits to the state before it. The
+//! grammar and the rule of the state root were read from the node's public sources
+//! (dfeen87/AILEE-Protocol-Core-For-Bitcoin, `src/l2/L2State.cpp`); what must hold, from its
+//! `docs/NODE_CRASH_RECOVERY.md`.
+
+mod grammar;
+mod invariants;
+mod parse;
+mod report;
+mod root;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use crate::inspect::Inspector;
+
+pub use parse::parse;
+pub use root::state_root;
+pub use state::{Anchor, Balance, Ending, Escrow, File, PegIn, PegOut, Snapshot, State, Task};
+
+/// Looks at a snapshot file.
+pub const INSPECTOR: Inspector = Inspector {
+    name: "ailee",
+    about: "AILEE's l2_snapshots.dat: every snapshot, its state root and its anchor",
+    expect: Some("the state root of an acknowledged anchor"),
+    inspect: report::inspect,
+    repair: None,
+};
