@@ -57,6 +57,10 @@ pub(crate) struct TargetOptions {
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) settings: Vec<(String, String)>,
 
+    /// Test plugpull's own stand-in for the target, where it has one; it keeps every promise
+    #[arg(long)]
+    pub(crate) reference: bool,
+
     /// Hold the target to more than it promises: durable, durable-within=MS, barrier, atomic,
     /// prefix, consistent, detects, recovers=MS
     #[arg(long = "promise", value_name = "PROMISE")]

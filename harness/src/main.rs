@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use plugpull_faults::sandbox;
-use plugpull_targets::worker;
+use plugpull_targets::{reference_daemon, worker};
 
 use cli::{Cli, Command};
 
@@ -68,7 +68,8 @@ fn main() -> ExitCode {
 }
 
 /// What plugpull does when it starts itself again: the sandbox's janitor, an embedded target, a
-/// shell's way to its terminal, the ballast of a full disk, damage to a plain folder. None of them takes options, and none may start
+/// stand-in, a shell's way to its terminal, the ballast of a full disk, damage to a plain folder. None
+/// of them takes options, and none may start
 /// a thread before it is known.
 fn hidden() -> Option<u8> {
     let mut args = std::env::args();
@@ -77,6 +78,7 @@ fn hidden() -> Option<u8> {
     let code = match name.as_str() {
         sandbox::SANDBOX_ARG => sandbox::sandbox_main(&rest()),
         terminal::ARG => terminal::main(&rest()),
+        reference_daemon::REFERENCE => reference_daemon::run(&rest()),
         worker::WORKER => worker::worker_main(&rest()),
         trial::ballast::FILL => trial::ballast::main(&rest()),
         trial::flip::FLIP => trial::flip::main(&rest()),

@@ -286,12 +286,17 @@ fn gravity(kind: FindingKind) -> u8 {
         FindingKind::LostAck => 4,
         FindingKind::Resurrected => 5,
         FindingKind::PrefixHole => 6,
-        FindingKind::NotRepeatable => 7,
-        FindingKind::Unreadable => 8,
-        FindingKind::WillNotStart => 9,
-        FindingKind::StaysDown => 10,
-        FindingKind::Hung => 11,
-        FindingKind::TooSlow => 12,
+        FindingKind::StateNotReplayed => 7,
+        FindingKind::MissingEvent => 8,
+        FindingKind::StrayEvent => 9,
+        FindingKind::EventOrder => 10,
+        FindingKind::VersionGap => 11,
+        FindingKind::NotRepeatable => 12,
+        FindingKind::Unreadable => 13,
+        FindingKind::WillNotStart => 14,
+        FindingKind::StaysDown => 15,
+        FindingKind::Hung => 16,
+        FindingKind::TooSlow => 17,
     }
 }
 

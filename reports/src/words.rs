@@ -26,6 +26,11 @@ pub fn kind_words(kind: FindingKind) -> &'static str {
         FindingKind::WrongValue => "silent corruption",
         FindingKind::PrefixHole => "hole in the history",
         FindingKind::Inconsistent => "inconsistent data",
+        FindingKind::MissingEvent => "ack without an event",
+        FindingKind::StrayEvent => "event that should not exist",
+        FindingKind::EventOrder => "events out of order",
+        FindingKind::StateNotReplayed => "state and event log disagree",
+        FindingKind::VersionGap => "wrong version",
         FindingKind::Unreadable => "unreadable store",
         FindingKind::WillNotStart => "will not start",
         FindingKind::Hung => "hung",
@@ -72,6 +77,10 @@ pub fn guarantee_words(guarantee: Guarantee) -> String {
         Guarantee::Consistent => {
             "consistent: opens, checks clean, serves only what was written".into()
         }
+        Guarantee::EventLog => {
+            "logged: its events tell of each commit, in order, and come to its state".into()
+        }
+        Guarantee::Versions => "versioned: 1, 2, 3, ... for each key, each to be read again".into(),
         Guarantee::Detects => "safe from damage: harmless or refused, never served as data".into(),
         Guarantee::RecoversWithinMs(ms) => {
             format!("back within {}", duration_words(ms.saturating_mul(1000)))

@@ -23,6 +23,16 @@ pub enum FindingKind {
     PrefixHole,
     /// The values read back cannot come from any order of the transactions.
     Inconsistent,
+    /// An acknowledged transaction is not in the log of events that the target keeps.
+    MissingEvent,
+    /// The log has an event of a transaction that was aborted or certainly failed, or of none.
+    StrayEvent,
+    /// The log is not in the order of commits, or gives two of them the same place.
+    EventOrder,
+    /// The state is not what the log comes to when it is read from the beginning.
+    StateNotReplayed,
+    /// The versions of a key are not 1, 2, 3, ..., or one of them does not read as it was written.
+    VersionGap,
     /// The target's own integrity check fails, or it cannot read its own data.
     Unreadable,
     /// The target does not start again.

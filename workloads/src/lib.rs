@@ -8,6 +8,7 @@
 
 mod check;
 mod demand;
+mod event_log;
 mod finding;
 mod generate;
 mod history;
@@ -18,6 +19,7 @@ mod value;
 
 pub use check::{Judgement, judge};
 pub use demand::{DEMAND_WORDS, DemandError, parse_demand};
+pub use event_log::{Event, EventLog, EventOp, LoggedKey};
 pub use finding::{Finding, FindingKind, Verdict};
 pub use generate::{ConfigError, Distribution, Generator, MAX_VALUE_LEN, WorkloadConfig};
 pub use history::{Call, Clock, Entry, History, Outcome, Recorder, Stamp};

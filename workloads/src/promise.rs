@@ -60,6 +60,11 @@ pub enum Guarantee {
     /// It opens again, its own integrity check passes, and it serves only data that was written
     /// and not aborted.
     Consistent,
+    /// The log of events that it keeps tells of every acknowledged transaction and of no other,
+    /// each whole and in the order of commits, and comes to the state that it serves.
+    EventLog,
+    /// The versions of a key are 1, 2, 3, ..., and each reads as it was written.
+    Versions,
     /// Damage is either harmless or refused with a clear error: never served as data.
     Detects,
     /// It answers correctly within this many milliseconds of being started.

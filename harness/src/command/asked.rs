@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
 use plugpull_reports::{Report, TargetInfo, exit_code};
-use plugpull_targets::{Target, catalog};
+use plugpull_targets::Target;
+use plugpull_targets::catalog::{self, Catalogued};
 use plugpull_workloads::{Durability, Guarantee, Promise, WorkloadConfig, parse_demand};
 
 use super::baseline::Baseline;
 use super::introduce::introduce;
 use super::reporters::Reporters;
-use super::{settings, wrong};
+use super::{open_target, settings, wrong};
 use crate::cli::{OutputOptions, ReportOptions, TargetOptions};
 use crate::keep::Keep;
 
@@ -42,7 +43,10 @@ pub(super) struct Asked {
 impl Asked {
     /// Opens and checks; starts nothing.
     pub(super) fn new(options: &TargetOptions) -> anyhow::Result<Self> {
-        let settings = settings(&options.settings)?;
+        let mut settings = settings(&options.settings)?;
+        if options.reference {
+            stand_in(name(options), &mut settings)?;
+        }
         Self::of(name(options), settings, options)
     }
 
@@ -52,7 +56,7 @@ impl Asked {
         settings: BTreeMap<String, String>,
         options: &TargetOptions,
     ) -> anyhow::Result<Self> {
-        let target = catalog::open(name, &settings).map_err(wrong)?;
+        let target = open_target(name, &settings)?;
         introduce(&*target, start_limit(options.recovery_bound, &[]))?;
         let mut promises = target.promises();
         for word in &options.promises {
@@ -71,7 +75,7 @@ impl Asked {
         })
     }
 
-    /// The workload without what the target cannot do; with barriers where it promises something
+    /// The workload as the target wants it, without what it cannot do; with barriers where it promises something
     /// for them.
     pub(super) fn fit(&self, config: WorkloadConfig) -> WorkloadConfig {
         let able = self.target.abilities();
@@ -86,6 +90,7 @@ impl Asked {
                 0.0
             },
             barrier_chance: if barriers { BARRIER_CHANCE } else { 0.0 },
+            ops_per_txn: self.target.ops_per_txn(),
             ..config
         }
     }
@@ -94,6 +99,26 @@ impl Asked {
     pub(super) fn promises(&self) -> &[Promise] {
         &self.info.promises
     }
+}
+
+/// What `--reference` means is a setting of the targets that have a stand-in.
+fn stand_in(name: &str, settings: &mut BTreeMap<String, String>) -> anyhow::Result<()> {
+    const SETTING: &str = "reference";
+    let has = |target: &Catalogued| target.settings.iter().any(|s| s.name == SETTING);
+    let all = catalog::all();
+    if all.iter().any(|target| target.name == name && !has(target)) {
+        let names: Vec<&str> = all.iter().filter(|t| has(t)).map(|t| t.name).collect();
+        return Err(wrong(format!(
+            "{name} has no stand-in; --reference is for {}",
+            names.join(", ")
+        )));
+    }
+    if settings.insert(SETTING.into(), "yes".into()).is_some() {
+        return Err(wrong(
+            "--reference and --set reference=... say the same: leave one out",
+        ));
+    }
+    Ok(())
 }
 
 fn name(options: &TargetOptions) -> &str {
@@ -108,6 +133,9 @@ pub(super) fn again(options: &TargetOptions) -> String {
         // Only a NUL cannot be quoted, and no argument has one.
         let quoted = shlex::try_quote(&setting).map_or(setting.clone(), Into::into);
         text.push_str(&format!(" --set {quoted}"));
+    }
+    if options.reference {
+        text.push_str(" --reference");
     }
     for promise in &options.promises {
         text.push_str(&format!(" --promise {promise}"));

@@ -109,14 +109,14 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         unavailable: Vec::new(),
     });
     let indexes = Rules::indexes(&rules, &trace.log, args.device.device());
-    let court = Court {
-        trace: &trace,
-        indexes: &indexes,
-        device: args.device.device(),
-        rules: &rules,
-        promises: asked.promises(),
-        recovery_bound: asked.recovery_bound,
-    };
+    let court = Court::new(
+        &trace,
+        &rules,
+        &indexes,
+        args.device.device(),
+        asked.promises(),
+        asked.recovery_bound,
+    );
     let stations: Vec<Station> = (0..workers).map(station).collect::<anyhow::Result<_>>()?;
     let mut stations = Stations::start(stations);
     let limits = Limits {
@@ -142,7 +142,7 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
 
 /// A trace that was recorded before.
 fn read_trace(args: &ExploreArgs, path: &Path) -> anyhow::Result<Trace> {
-    if args.target.name.is_some() || !args.target.settings.is_empty() {
+    if args.target.name.is_some() || args.target.reference || !args.target.settings.is_empty() {
         return Err(wrong(
             "--trace names the target and its settings; leave TARGET and --set out",
         ));

@@ -23,6 +23,8 @@ pub(crate) mod targets;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use plugpull_targets::{Target, catalog};
+
 /// Something the user asked for that cannot be: exit code 2, and nothing was started.
 #[derive(Debug)]
 pub(crate) struct WrongUse(pub(crate) String);
@@ -38,6 +40,19 @@ impl std::error::Error for WrongUse {}
 /// Wrong use, in these words.
 pub(crate) fn wrong(why: impl fmt::Display) -> anyhow::Error {
     anyhow::Error::new(WrongUse(why.to_string()))
+}
+
+/// The target of this name with its settings, where it can be run here. Where it cannot, the error
+/// says how to change that; it is no wrong use.
+pub(crate) fn open_target(
+    name: &str,
+    settings: &BTreeMap<String, String>,
+) -> anyhow::Result<Box<dyn Target>> {
+    let target = catalog::open(name, settings).map_err(wrong)?;
+    match target.absent() {
+        None => Ok(target),
+        Some(why) => anyhow::bail!("{name} cannot be tested here: {why}"),
+    }
 }
 
 /// The `--set` options as a map. Setting one twice is wrong.

@@ -9,13 +9,12 @@ use plugpull_faults::crashfs::{CrashFs, Tree};
 use plugpull_faults::pin;
 use plugpull_faults::sandbox::{Program, SpawnRequest};
 use plugpull_reports::StepKind;
-use plugpull_targets::catalog;
 use plugpull_workloads::judge;
 
 use super::asked::start_limit;
 use super::introduce::introduce;
 use super::place::with_crash_filesystem;
-use super::wrong;
+use super::{open_target, wrong};
 use crate::cli::ReplayArgs;
 use crate::explore::{Artifact, Station};
 use crate::keep::Keep;
@@ -59,7 +58,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     if args.timeline || args.export.is_some() {
         return Ok(crate::KEPT);
     }
-    let target = catalog::open(&artifact.about.target, &artifact.about.settings).map_err(wrong)?;
+    let target = open_target(&artifact.about.target, &artifact.about.settings)?;
     let sandbox = with_crash_filesystem("replaying")?;
     let limit = start_limit(None, &artifact.about.promises);
     introduce(&*target, limit)?;

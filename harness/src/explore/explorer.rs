@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use plugpull_faults::crashfs::{Log, Tree};
 use plugpull_reports::{Event, PointCoverage, ReportBuilder, ReportedFinding, Trial};
-use plugpull_workloads::Verdict;
+use plugpull_workloads::{FailureClass, Judgement, Verdict};
 
 use super::Rules;
 use super::cases::{Case, Coverage, Order};
@@ -90,11 +90,17 @@ pub(crate) struct Explorer<'a> {
     /// Recoveries to crash, in the order in which they were judged.
     scenes: VecDeque<Rc<Scene>>,
     recoveries: RecoveryCoverage,
-    judged: Vec<(u64, u64)>,
+    /// States of the recorded run that were judged and that broke a promise, per model.
+    counted: Vec<(u64, u64)>,
+    /// The same per crash point.
     at: BTreeMap<u64, PointCoverage>,
+    /// The point and depth of the last case, and what was said of the contents there.
+    judged: Judged,
     given: u64,
     number: u64,
 }
+
+type Judged = ((u64, u32), HashMap<(FailureClass, u128), Judgement>);
 
 impl<'a> Explorer<'a> {
     /// Nothing is tried yet.
@@ -116,8 +122,9 @@ impl<'a> Explorer<'a> {
             kinds: HashMap::new(),
             scenes: VecDeque::new(),
             recoveries: RecoveryCoverage::default(),
-            judged: vec![(0, 0); court.rules.len()],
+            counted: vec![(0, 0); court.rules.len()],
             at: BTreeMap::new(),
+            judged: Judged::default(),
             given: 0,
             number: 0,
         }
@@ -166,7 +173,7 @@ impl<'a> Explorer<'a> {
             tried: self.given,
             coverage: order.coverage.clone(),
             recoveries: self.recoveries,
-            judged: self.judged.clone(),
+            judged: self.counted.clone(),
             at: self.at.values().copied().collect(),
             complete,
             interrupted: limits.stop.load(Ordering::Relaxed),
@@ -285,7 +292,7 @@ impl<'a> Explorer<'a> {
         if crash.depth() > 0 {
             return;
         }
-        let (judged, broken) = &mut self.judged[crash.rules];
+        let (judged, broken) = &mut self.counted[crash.rules];
         *judged += 1;
         *broken += u64::from(failed);
         let at = self.at.entry(crash.point).or_insert(PointCoverage {
@@ -297,10 +304,25 @@ impl<'a> Explorer<'a> {
         at.failed += u64::from(failed);
     }
 
+    /// What is to be said of a case. Most models give the same contents at a point, one after the
+    /// other, and owe the same.
+    fn judgement(&mut self, case: &Case, tried: &Tried) -> Judgement {
+        let crash = &case.crash;
+        let place = (crash.first().point, crash.depth());
+        if self.judged.0 != place {
+            self.judged = (place, HashMap::new());
+        }
+        let class = self.court.rules[crash.rules].class();
+        let known = self.judged.1.entry((class, case.digest));
+        known
+            .or_insert_with(|| self.court.judge(crash, tried))
+            .clone()
+    }
+
     /// Judges a case, reports it and keeps what is new. True when a promise was broken.
     fn judge(&mut self, case: &Case, tried: &Tried) -> anyhow::Result<bool> {
         let crash = &case.crash;
-        let judgement = self.court.judge(crash, tried);
+        let judgement = self.judgement(case, tried);
         let rules = self.court.rules[crash.rules];
         let fresh = self.reported.insert((crash.rules, case.digest));
         let failed = !judgement.findings.is_empty();
@@ -322,7 +344,7 @@ impl<'a> Explorer<'a> {
             class: rules.class(),
             bit: true,
             what: format!("{}{during}", missing(crash.first().lost.len())),
-            acked: self.court.trace.history_at(crash.first().point).acked() as u64,
+            acked: self.court.history_at(crash.first().point).acked() as u64,
             operations: crash.first().point,
             verdict: judgement.verdict,
             why: judgement.why,

@@ -1,9 +1,13 @@
 //! Making a failing state small: the fewest missing changes and the earliest point that still
 //! break the same promise in the same way.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
 use plugpull_faults::crashfs::{Log, Tree};
 use plugpull_faults::persist::{Choice, Device, Index, Window};
-use plugpull_workloads::{Finding, FindingKind, Judgement, Promise, judge};
+use plugpull_workloads::{Finding, FindingKind, History, Judgement, Promise, judge};
 
 use super::cases::Case;
 use super::scene::Crash;
@@ -21,7 +25,30 @@ pub(crate) struct Court<'a> {
     /// One for each of the rules.
     pub(crate) indexes: &'a [Index<'a>],
     pub(crate) device: Device,
-    pub(crate) recovery_bound: Option<std::time::Duration>,
+    pub(crate) recovery_bound: Option<Duration>,
+    last_history: RefCell<Option<(u64, Rc<History>)>>,
+}
+
+impl<'a> Court<'a> {
+    /// A court over a recorded run.
+    pub(crate) fn new(
+        trace: &'a Trace,
+        rules: &'a [Rules],
+        indexes: &'a [Index<'a>],
+        device: Device,
+        promises: &'a [Promise],
+        recovery_bound: Option<Duration>,
+    ) -> Self {
+        Self {
+            trace,
+            rules,
+            promises,
+            indexes,
+            device,
+            recovery_bound,
+            last_history: RefCell::default(),
+        }
+    }
 }
 
 impl Court<'_> {
@@ -30,13 +57,26 @@ impl Court<'_> {
         // Nothing is acknowledged during a recovery: what is owed is what the first crash owed.
         let point = crash.first().point;
         judge(
-            &self.trace.history_at(point),
+            &self.history_at(point),
             &tried.observed,
             self.promises,
             self.rules[crash.rules].class(),
             Some(self.trace.stamp(point)),
             self.recovery_bound,
         )
+    }
+
+    /// The history as it was at a point. The same point is asked for many times in a row.
+    pub(crate) fn history_at(&self, point: u64) -> Rc<History> {
+        let mut last = self.last_history.borrow_mut();
+        match &*last {
+            Some((at, history)) if *at == point => history.clone(),
+            _ => {
+                let history = Rc::new(self.trace.history_at(point));
+                *last = Some((point, history.clone()));
+                history
+            }
+        }
     }
 
     /// The log that a crash struck.
