@@ -8,14 +8,14 @@
 #[cfg(target_env = "gnu")]
 use std::sync::Once;
 
-/// Has buffers of 1 MiB and more mapped always. Once a process; does nothing but on glibc.
+/// Has buffers of 8 MiB and more mapped always. Once a process; does nothing but on glibc.
 pub(super) fn map_large_ones() {
     #[cfg(target_env = "gnu")]
     {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
             // SAFETY: it sets a number of the allocator's, under the allocator's own lock.
-            unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20) };
+            unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 8 << 20) };
         });
     }
 }

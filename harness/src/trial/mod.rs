@@ -360,6 +360,7 @@ impl Story<'_> {
                 count: 1,
                 repeat: String::new(),
                 output: bench.outputs.clone(),
+                evidence: None,
             });
         }
     }
