@@ -29,7 +29,7 @@ pub mod vfab;
 pub mod wire;
 pub mod worker;
 
-pub use scripted::{Checked, Missing, Said, Scripted};
+pub use scripted::{Answer, Checked, Missing, Said, Scripted};
 pub use settings::UsageError;
 pub use target::{
     Abilities, Client, ClientError, Defect, Host, Input, Launch, Part, Pipes, Process, Program,

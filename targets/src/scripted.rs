@@ -24,7 +24,7 @@ pub trait Scripted: Send + Sync {
     ///
     /// # Errors
     /// The check could not be run, or what it said makes no sense: nothing is known of the target.
-    fn check(&self, host: &dyn Host, acked: &[String]) -> io::Result<Checked>;
+    fn check(&self, host: &dyn Host, acked: &[String]) -> io::Result<Answer>;
     /// Files and folders outside of the data folder that must stay visible in a sandbox.
     fn visible(&self) -> Vec<PathBuf>;
     /// What it is made of, as names and texts, for people.
@@ -64,6 +64,15 @@ impl Said {
             )),
         }
     }
+}
+
+/// A check's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What it found.
+    pub checked: Checked,
+    /// The end of what it printed.
+    pub output: String,
 }
 
 /// What a check found.

@@ -16,11 +16,9 @@ use std::time::{Duration, Instant};
 
 use plugpull_workloads::Promise;
 
-use crate::scripted::{Checked, Scripted};
+use crate::scripted::{Answer, Checked, Scripted};
 use crate::settings::closest;
-use crate::{
-    Client, ClientError, Host, Input, Launch, Process, Running, StartError, Target, UsageError,
-};
+use crate::{Client, ClientError, Host, Input, Process, Running, StartError, Target, UsageError};
 use file::{CommandLine, File};
 use line::Line;
 use ready::Ready;
@@ -249,7 +247,7 @@ impl Scripted for CommandTarget {
         }
     }
 
-    fn check(&self, host: &dyn Host, acked: &[String]) -> io::Result<Checked> {
+    fn check(&self, host: &dyn Host, acked: &[String]) -> io::Result<Answer> {
         let began = Instant::now();
         let deadline = began + self.check_limit;
         let mut text = acked.join("\n");
@@ -260,23 +258,22 @@ impl Scripted for CommandTarget {
             variable: ACKED_VARIABLE,
             text: &text,
         };
-        let launch: Launch = self.check.launch(host);
-        let mut process = host.spawn_beside(&launch, Some(input))?;
+        let mut process = host.spawn_beside(&self.check.launch(host), Some(input))?;
         let mut lines = Vec::new();
-        loop {
+        let code = loop {
             match process.stdout_line(deadline) {
                 Ok(Some(line)) => lines.push(line),
-                Ok(None) => break,
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    return Ok(Checked::Hung(began.elapsed()));
-                }
+                Ok(None) => break process.wait(deadline)?,
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => break None,
                 Err(error) => return Err(error),
             }
-        }
-        let Some(code) = process.wait(deadline)? else {
-            return Ok(Checked::Hung(began.elapsed()));
         };
-        answer::read(&lines, code, &process.output(), acked).map_err(io::Error::other)
+        let output = process.output();
+        let checked = match code {
+            Some(code) => answer::read(&lines, code, &output, acked).map_err(io::Error::other)?,
+            None => Checked::Hung(began.elapsed()),
+        };
+        Ok(Answer { checked, output })
     }
 
     fn visible(&self) -> Vec<PathBuf> {
