@@ -1,7 +1,11 @@
 #!/bin/sh
 # Commits again and again, and acknowledges each commit by its hash.
 . "$PLUGPULL_FOLDER/settings.sh"
-[ -d .git ] || git init -q -b main . || exit 1
+if [ ! -d .git ]; then
+    git init -q -b main . || exit 1
+    # The repository is older than any crash that counts: every file and folder of it is synced.
+    find . -exec sync {} + || exit 1
+fi
 n=0
 while :; do
     n=$((n + 1))
