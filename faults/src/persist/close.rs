@@ -1,6 +1,6 @@
 //! Which choices among the open steps are legal: any choice, made so.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::build::{Keep, beside, sectors};
 use super::device::{Atomic, Device};
@@ -221,13 +221,14 @@ impl Rules<'_, '_> {
 
     /// A length that must not come before its data goes as far as that is there.
     fn close_lengths(&self, keeps: &mut [Keep]) {
+        let data_of = self.data_of(keeps);
         for (at, step) in self.open.iter().enumerate() {
             let StepKind::Size { ino, size, .. } = step.kind else {
                 continue;
             };
             let pending = step.fate != Fate::Durable;
             keeps[at] = match step.after {
-                After::AnyData if pending => self.length_with_any(step, ino, keeps, &keeps[at]),
+                After::AnyData if pending => length_with_any(step, data_of.get(&ino), &keeps[at]),
                 After::Write(data) if pending && keeps[at] != Keep::None => {
                     match self.place(data) {
                         Some(data) => self.length_with(&self.open[data], &keeps[data], size),
@@ -239,21 +240,23 @@ impl Rules<'_, '_> {
         }
     }
 
-    /// The length on disk becomes that in memory when data completes: with data of this write or a
-    /// later one it is there; with earlier data it may be; and without any it is not.
-    fn length_with_any(&self, step: &Step<'_>, ino: Ino, keeps: &[Keep], chosen: &Keep) -> Keep {
-        let data = self.open.iter().zip(keeps).filter(|(other, _)| {
-            other.kind == StepKind::Data { ino } && other.fate != Fate::Durable
-        });
-        let kept = data
-            .clone()
-            .filter(|(_, keep)| matches!(keep, Keep::All | Keep::Sectors(_)));
-        let last = kept.map(|(other, _)| other.record).next_back();
-        match last {
-            Some(record) if record >= step.record => Keep::All,
-            None if data.clone().next().is_some() => Keep::None,
-            _ => chosen.clone(),
+    /// Of each file that has pending data, the record of the last of it that is there, if any is.
+    /// Lengths change none of it.
+    fn data_of(&self, keeps: &[Keep]) -> HashMap<Ino, Option<usize>> {
+        let mut last = HashMap::new();
+        for (step, keep) in self.open.iter().zip(keeps) {
+            let StepKind::Data { ino } = step.kind else {
+                continue;
+            };
+            if step.fate == Fate::Durable {
+                continue;
+            }
+            let known = last.entry(ino).or_insert(None);
+            if matches!(keep, Keep::All | Keep::Sectors(_)) {
+                *known = Some(step.record);
+            }
         }
+        last
     }
 
     fn length_with(&self, write: &Step<'_>, keep: &Keep, size: u64) -> Keep {
@@ -275,6 +278,17 @@ impl Rules<'_, '_> {
         } else {
             Keep::None
         }
+    }
+}
+
+/// The length on disk becomes that in memory when data completes: with data of this write or a later
+/// one it is there; with earlier data it may be; and without any it is not. `data` is what
+/// [`Rules::data_of`] knows of the file.
+fn length_with_any(step: &Step<'_>, data: Option<&Option<usize>>, chosen: &Keep) -> Keep {
+    match data {
+        Some(Some(record)) if *record >= step.record => Keep::All,
+        Some(None) => Keep::None,
+        _ => chosen.clone(),
     }
 }
 

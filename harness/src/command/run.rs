@@ -11,6 +11,7 @@ use plugpull_faults::persist::{self, Device};
 use plugpull_faults::sandbox::{Isolation, Sandbox};
 use plugpull_faults::trigger::{Trigger, When};
 use plugpull_reports::{Event, Plan, ReportBuilder, TargetInfo};
+use plugpull_targets::Target;
 use plugpull_workloads::{Distribution, WorkloadConfig};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -163,7 +164,8 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
     let fuse = !args.no_fuse && sandbox.isolation() == Isolation::Full && mounts_fuse(&sandbox);
     let cgroup = sandbox.memory().is_ok();
     let host = Arc::new(SandboxHost::new(sandbox, pin::choose(), cgroup));
-    let (faults, unavailable) = available(faults, fuse, cgroup, &host, args.no_fuse);
+    let (faults, mut unavailable) = available(faults, fuse, cgroup, &host, args.no_fuse);
+    let faults = with_a_recovery(faults, &*asked.target, &mut unavailable);
     let setup = Setup {
         host,
         target: asked.target,
@@ -277,6 +279,32 @@ fn available(
         })
         .collect();
     (kept, unavailable)
+}
+
+/// Of the faults those that can strike: where starting the target runs nothing, there is no moment
+/// of its recovery.
+fn with_a_recovery(
+    faults: Chosen,
+    target: &dyn Target,
+    unavailable: &mut Vec<(String, String)>,
+) -> Chosen {
+    if target.scripted().is_none_or(|script| script.recovers()) {
+        return faults;
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let (kept, without): (Chosen, Chosen) = faults.into_iter().partition(|(fault, trigger)| {
+        let strikes = trigger.clone();
+        !strikes
+            .unwrap_or_else(|| (fault.usual_trigger)(&mut rng))
+            .recovery
+    });
+    let why = "strikes during recovery, and starting this target runs nothing";
+    unavailable.extend(
+        without
+            .iter()
+            .map(|(fault, _)| (fault.name.to_string(), why.to_string())),
+    );
+    kept
 }
 
 /// Starts the target once, on an empty data folder, before anything is claimed about it.
