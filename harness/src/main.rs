@@ -82,6 +82,7 @@ fn hidden() -> Option<u8> {
         worker::WORKER => worker::worker_main(&rest()),
         trial::ballast::FILL => trial::ballast::main(&rest()),
         trial::flip::FLIP => trial::flip::main(&rest()),
+        trial::input::READS => trial::input::main(&rest()),
         _ => return None,
     };
     Some(u8::try_from(code).unwrap_or(FAILED))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::settings::closest;
-use crate::{Defect, Setting, Target, UsageError, driver, reference, sqlite, statehouse};
+use crate::{Defect, Setting, Target, UsageError, command, driver, reference, sqlite, statehouse};
 
 /// Makes a target from settings, each of which is checked. Starts nothing and touches nothing.
 pub type Open = fn(&BTreeMap<String, String>) -> Result<Box<dyn Target>, UsageError>;
@@ -57,11 +57,16 @@ pub fn all() -> Vec<Catalogued> {
     ]
 }
 
-/// The target called `name`, with `settings` applied and checked. Starts nothing.
+/// The target called `name`, with `settings` applied and checked. A name with a slash or with
+/// `.toml` at its end is the file of a command target, whose version command is run; nothing else
+/// is started.
 pub fn open(
     name: &str,
     settings: &BTreeMap<String, String>,
 ) -> Result<Box<dyn Target>, UsageError> {
+    if command::is_file_name(name) {
+        return Ok(Box::new(command::CommandTarget::open(name, settings)?));
+    }
     let all = all();
     match all.iter().find(|t| t.name == name) {
         Some(target) => (target.open)(settings),

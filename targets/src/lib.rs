@@ -6,10 +6,12 @@
 //!
 //! The embedded targets ([`sqlite`], [`reference`](mod@reference)) run in a [`worker`] process of
 //! their own and are spoken to over the protocol of [`wire`]. [`statehouse`] is a daemon that others
-//! wrote, spoken to over gRPC.
+//! wrote, spoken to over gRPC. A [`command`] target is described by a file of the user's, and brings
+//! its own workload and check ([`Scripted`]).
 
 pub mod ailee;
 pub mod catalog;
+pub mod command;
 pub mod driver;
 #[cfg(feature = "statehouse")]
 mod grpc;
@@ -18,6 +20,7 @@ pub mod interstice;
 mod promise;
 pub mod reference;
 pub mod reference_daemon;
+mod scripted;
 mod settings;
 pub mod sqlite;
 pub mod statehouse;
@@ -26,8 +29,9 @@ pub mod vfab;
 pub mod wire;
 pub mod worker;
 
+pub use scripted::{Answer, Checked, Missing, Said, Scripted};
 pub use settings::UsageError;
 pub use target::{
-    Abilities, Client, ClientError, Defect, Host, Launch, Part, Pipes, Process, Program, Running,
-    Setting, StartError, Target,
+    Abilities, Client, ClientError, Defect, Host, Input, Launch, Part, Pipes, Process, Program,
+    Running, Setting, StartError, Target,
 };

@@ -48,6 +48,14 @@ pub enum UsageError {
         /// What is allowed.
         allowed: String,
     },
+    /// The file that describes a target is not as it should be.
+    #[error("{path}: {why}")]
+    File {
+        /// The file, as it was named.
+        path: String,
+        /// What is wrong with it, with the key.
+        why: String,
+    },
     /// Two settings that cannot be had together.
     #[error("{target}: {why}")]
     Conflict {

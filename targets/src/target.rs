@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use plugpull_workloads::{EventLog, Promise, Txn, WorkloadConfig};
 use thiserror::Error;
 
+use crate::Scripted;
+
 /// Which program to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Program {
@@ -44,6 +46,15 @@ pub trait Process: Send {
     fn output(&self) -> String;
 }
 
+/// What a process is given to read.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The variable that names the file with the text.
+    pub variable: &'a str,
+    /// The text; it is the process's standard input too.
+    pub text: &'a str,
+}
+
 /// The other ends of a process's standard input and standard output.
 #[derive(Debug)]
 pub struct Pipes {
@@ -64,8 +75,18 @@ pub enum Part {
 
 /// Where a target lives: the sandbox, seen from inside.
 pub trait Host: Send + Sync {
-    /// Starts a process in the sandbox.
+    /// Starts the target's process in the sandbox: the one that faults are about.
     fn spawn(&self, launch: &Launch) -> io::Result<Box<dyn Process>>;
+    /// Starts a process beside the target, as [`Part::Beside`]: one that asks, writes or looks. A
+    /// host need not be able to: [`io::ErrorKind::Unsupported`].
+    fn spawn_beside(
+        &self,
+        launch: &Launch,
+        input: Option<Input<'_>>,
+    ) -> io::Result<Box<dyn Process>> {
+        let _ = (launch, input);
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Starts a process whose standard input and standard output are pipes. A host need not be able
     /// to: [`io::ErrorKind::Unsupported`].
     fn spawn_piped(&self, launch: &Launch, part: Part) -> io::Result<(Box<dyn Process>, Pipes)> {
@@ -141,8 +162,8 @@ pub trait Client: Send {
 pub trait Running: Send {
     /// A new connection.
     fn connect(&self, deadline: Instant) -> Result<Box<dyn Client>, ClientError>;
-    /// The process that is the target.
-    fn process(&mut self) -> &mut dyn Process;
+    /// The process that is the target; none where nothing keeps running.
+    fn process(&mut self) -> Option<&mut dyn Process>;
 }
 
 /// A knob of a target, set by `--set name=value`.
@@ -227,4 +248,8 @@ pub trait Target: Send + Sync {
         host: &'host dyn Host,
         deadline: Instant,
     ) -> Result<Box<dyn Running + 'host>, StartError>;
+    /// Its own workload and check, where it brings them. Then it has no [`Client`]s.
+    fn scripted(&self) -> Option<&dyn Scripted> {
+        None
+    }
 }

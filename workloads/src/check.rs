@@ -31,6 +31,7 @@ mod served;
 mod service;
 mod words;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -104,18 +105,22 @@ pub fn judge(
         why,
         findings: Vec::new(),
     };
-    if !anything_acknowledged(history) {
-        return without_findings(Verdict::NotMeasured, "nothing was acknowledged".into());
-    }
     let held = Held::new(promises, class, recovery_bound);
     let seen = examine(history, observed, &held, crash);
-    let findings: Vec<Finding> = seen.troubles.into_iter().filter_map(finding).collect();
+    let findings: Vec<Finding> = (seen.troubles.into_iter())
+        .filter_map(|trouble| finding(trouble, &observed.said))
+        .collect();
     if !findings.is_empty() {
         return Judgement {
             verdict: Verdict::Broken,
             why: String::new(),
             findings,
         };
+    }
+    // There was nothing to lose. But a target that does not even start again has broken its word
+    // whatever it had acknowledged: that was found above.
+    if !anything_acknowledged(history) {
+        return without_findings(Verdict::NotMeasured, "nothing was acknowledged".into());
     }
     // What a perfect store would not have shown is told even where nothing forbids it.
     let perfect = examine(history, observed, &Held::everything(class), crash);
@@ -218,10 +223,15 @@ fn examine(
     seen
 }
 
-/// The finding that a trouble is, where a promise forbids it.
-fn finding(trouble: Trouble) -> Option<Finding> {
+/// The finding that a trouble is, where a promise forbids it; with what the target's own check
+/// `said` of its key.
+fn finding(trouble: Trouble, said: &BTreeMap<String, String>) -> Option<Finding> {
     let promise = trouble.promise?;
     let mut sentence = trouble.sentence;
+    if let Some(words) = trouble.key.as_ref().and_then(|key| said.get(key)) {
+        sentence += "; its check says: ";
+        sentence += &words::message(words);
+    }
     if promise.demanded {
         sentence += "; the target never promised this, ";
         sentence += &promise.source;

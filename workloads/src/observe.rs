@@ -33,6 +33,8 @@ pub struct Observed {
     pub stays_down: Option<String>,
     /// What the failure did to data at rest.
     pub damage: Damage,
+    /// What the target's own check said of keys that it misses, by key.
+    pub said: BTreeMap<String, String>,
 }
 
 impl Observed {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
+use nix::unistd::{getegid, geteuid};
+use plugpull_faults::crashfs::Tree;
 use plugpull_reports::{Event, Plan, ReportBuilder, ReportedFinding, TargetInfo, gravest_first};
 use plugpull_workloads::WorkloadConfig;
 
@@ -21,7 +23,7 @@ use crate::explore::{
 };
 use crate::keep::Keep;
 use crate::seed;
-use crate::trial::{SandboxHost, StorageRules};
+use crate::trial::{Acked, SandboxHost, StorageRules, script};
 use plugpull_faults::pin;
 
 /// Records, tries and reports.
@@ -55,7 +57,7 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     let station = |number: usize| -> anyhow::Result<Station> {
         let cpu = (!cpus.is_empty()).then(|| cpus[number % cpus.len()]);
         let host = Arc::new(SandboxHost::new(
-            with_crash_filesystem("exploring")?,
+            with_crash_filesystem("exploring", &*asked.target)?,
             cpu,
             false,
         ));
@@ -66,6 +68,7 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         })
     };
     let own = station(0)?;
+    sound_when_empty(&own)?;
     if let Some(keep) = &keep {
         keep.claim()?;
     }
@@ -125,6 +128,7 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         args.device.device(),
         asked.promises(),
         asked.recovery_bound,
+        Acked::of(&trace.about.history, &*asked.target),
     );
     let stations: Vec<Station> = (0..workers).map(station).collect::<anyhow::Result<_>>()?;
     let mut stations = Stations::start(stations);
@@ -137,7 +141,7 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     let began = Instant::now();
     let mut tell = |event: &Event| reporters.tell(event);
     let mut explorer = Explorer::new(&court, &own, ReportBuilder::new(plan), &mut tell);
-    let mut order = Order::of_run(&trace.log, &rules, &indexes, seed);
+    let mut order = Order::of_run(&trace.log, &rules, &indexes, &court.acked, seed);
     let ended = explorer.go(&mut order, &stations, &limits);
     stations.finish();
     let ended = ended?;
@@ -160,6 +164,18 @@ fn tell_recorded(file: &TraceFile, trace: &Trace) -> anyhow::Result<u8> {
         file.path.display()
     );
     Ok(crate::KEPT)
+}
+
+/// Wrong use unless the check of a target that brings its own is content with an empty data folder.
+fn sound_when_empty(station: &Station) -> anyhow::Result<()> {
+    if station.target.scripted().is_none() {
+        return Ok(());
+    }
+    let owner = (geteuid().as_raw(), getegid().as_raw());
+    let empty = Tree::new(owner.0, owner.1, 0);
+    let (tried, _) = station.observe(&empty, false, &Acked::default())?;
+    let name = station.target.name();
+    script::must_be_sound(&tried.observed).map_err(|why| wrong(format!("{name}: {why}")))
 }
 
 /// A trace that was recorded before.

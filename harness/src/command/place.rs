@@ -2,17 +2,26 @@
 
 use anyhow::Context;
 use plugpull_faults::sandbox::{Isolation, Sandbox, SandboxOptions, Wanted};
+use plugpull_targets::Target;
 
 /// What to say where no sandbox can be had.
 pub(super) const NO_SANDBOX: &str =
     "the sandbox could not be made; `plugpull doctor` says what is missing";
 
-/// A sandbox with namespaces of its own, in which the crash filesystem can be mounted. `what` needs
-/// it, in a sentence.
-pub(super) fn with_crash_filesystem(what: &str) -> anyhow::Result<Sandbox> {
+/// What the sandbox of a target must be: what the target is made of stays visible.
+pub(super) fn options_for(target: &dyn Target) -> SandboxOptions {
+    SandboxOptions {
+        visible: target.scripted().map(|s| s.visible()).unwrap_or_default(),
+        ..SandboxOptions::default()
+    }
+}
+
+/// A sandbox for this target with namespaces of its own, in which the crash filesystem can be
+/// mounted. `what` needs it, in a sentence.
+pub(super) fn with_crash_filesystem(what: &str, target: &dyn Target) -> anyhow::Result<Sandbox> {
     let options = SandboxOptions {
         isolation: Wanted::Only(Isolation::Full),
-        ..SandboxOptions::default()
+        ..options_for(target)
     };
     let sandbox = Sandbox::open(&options).context(NO_SANDBOX)?;
     anyhow::ensure!(

@@ -9,6 +9,7 @@ use plugpull_faults::crashfs::{CrashFs, Tree};
 use plugpull_faults::pin;
 use plugpull_faults::sandbox::{Program, SpawnRequest};
 use plugpull_reports::StepKind;
+use plugpull_targets::catalog;
 use plugpull_workloads::judge;
 
 use super::asked::start_limit;
@@ -19,8 +20,8 @@ use crate::cli::ReplayArgs;
 use crate::explore::{Artifact, Station};
 use crate::keep::Keep;
 use crate::terminal;
-use crate::trial::SandboxHost;
 use crate::trial::storage::Storage;
+use crate::trial::{Acked, SandboxHost};
 
 /// Puts the artifact's bytes on a disk, starts the target and says whether the finding stands.
 pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
@@ -59,7 +60,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         return Ok(crate::KEPT);
     }
     let target = open_target(&artifact.about.target, &artifact.about.settings)?;
-    let sandbox = with_crash_filesystem("replaying")?;
+    let sandbox = with_crash_filesystem("replaying", &*target)?;
     let limit = start_limit(None, &artifact.about.promises);
     introduce(&*target, limit)?;
     if target.version() != artifact.about.version {
@@ -74,7 +75,8 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         target: Arc::from(target),
         start_limit: limit,
     };
-    let (tried, _) = station.observe(&tree, true)?;
+    let acked = Acked::of(&artifact.about.history, &*station.target);
+    let (tried, _) = station.observe(&tree, true, &acked)?;
     let judgement = judge(
         &artifact.about.history,
         &tried.observed,
@@ -102,7 +104,8 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
 
 /// Opens a shell where the target would find what the crash left.
 fn shell(artifact: &Artifact, tree: &Tree) -> anyhow::Result<u8> {
-    let sandbox = with_crash_filesystem("a shell in the crashed state")?;
+    let target = catalog::open(&artifact.about.target, &artifact.about.settings).map_err(wrong)?;
+    let sandbox = with_crash_filesystem("a shell in the crashed state", &*target)?;
     let fs = CrashFs::new(tree.clone(), Instant::now(), 0, 0);
     let mut storage = Storage::crash(&sandbox, fs.clone(), None)?;
     let shell = std::env::var_os("SHELL").map_or("/bin/sh".into(), PathBuf::from);

@@ -8,7 +8,7 @@ use anyhow::Context;
 use plugpull_faults::fault::{Fault, Need};
 use plugpull_faults::kinds::{FAULTS, fault};
 use plugpull_faults::persist::{self, Device};
-use plugpull_faults::sandbox::{Isolation, Sandbox, SandboxOptions};
+use plugpull_faults::sandbox::{Isolation, Sandbox};
 use plugpull_faults::trigger::{Trigger, When};
 use plugpull_reports::{Event, Plan, ReportBuilder, TargetInfo};
 use plugpull_workloads::{Distribution, WorkloadConfig};
@@ -18,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 use super::asked::{Asked, again, baseline, finish, outputs};
 use super::baseline::Baseline;
 use super::interrupt::stop_on_signal;
-use super::place::{NO_SANDBOX, mounts_fuse};
+use super::place::{NO_SANDBOX, mounts_fuse, options_for};
 use super::reporters::Reporters;
 use super::wrong;
 use crate::cli::RunArgs;
@@ -159,7 +159,7 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
     let keep = outputs(&args.outputs)?;
     let baseline = baseline(&args.outputs, &asked.info)?;
 
-    let sandbox = Sandbox::open(&SandboxOptions::default()).context(NO_SANDBOX)?;
+    let sandbox = Sandbox::open(&options_for(&*asked.target)).context(NO_SANDBOX)?;
     let fuse = !args.no_fuse && sandbox.isolation() == Isolation::Full && mounts_fuse(&sandbox);
     let cgroup = sandbox.memory().is_ok();
     let host = Arc::new(SandboxHost::new(sandbox, pin::choose(), cgroup));

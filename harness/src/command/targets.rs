@@ -50,6 +50,12 @@ pub(crate) fn run(args: &TargetsArgs) -> anyhow::Result<u8> {
             }
         }
     }
+    if let Some(script) = target.scripted() {
+        println!("Commands and variables (--set changes a variable):");
+        for (name, text) in script.described() {
+            println!("  {name:<18} {text}");
+        }
+    }
     println!("\nPromises with these settings:");
     for promise in target.promises() {
         let classes: Vec<&str> = promise

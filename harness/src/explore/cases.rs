@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::Rules;
 use super::scene::{Crash, Scene};
+use crate::trial::Acked;
 
 /// Seeded subsets a point.
 const SUBSETS: usize = 6;
@@ -27,6 +28,8 @@ pub(crate) struct Case {
     pub(crate) crash: Crash,
     /// The content's digest.
     pub(crate) digest: u128,
+    /// The name of the trial: the content, and what was acknowledged.
+    pub(crate) key: u128,
 }
 
 /// What was covered under one model.
@@ -52,6 +55,7 @@ pub(crate) struct Order<'a> {
     indexes: &'a [Index<'a>],
     /// Indices of the rules to go by.
     wanted: Vec<usize>,
+    acked: &'a Acked,
     seed: u64,
     points: Vec<usize>,
     /// Pass, position in `points`, position in `wanted`: where it stands.
@@ -68,10 +72,11 @@ impl<'a> Order<'a> {
         log: &Log,
         rules: &'a [Rules],
         indexes: &'a [Index<'a>],
+        acked: &'a Acked,
         seed: u64,
     ) -> Self {
         let wanted = (0..rules.len()).collect();
-        Self::new(log, None, rules, wanted, indexes, seed)
+        Self::new(log, None, rules, wanted, indexes, acked, seed)
     }
 
     /// All states of a recovery: under the rules of the crash before it, or where that crash only
@@ -80,6 +85,7 @@ impl<'a> Order<'a> {
         scene: &Rc<Scene>,
         rules: &'a [Rules],
         indexes: &'a [Index<'a>],
+        acked: &'a Acked,
         seed: u64,
     ) -> Self {
         let wanted = match rules[scene.after.rules].power {
@@ -92,6 +98,7 @@ impl<'a> Order<'a> {
             rules,
             wanted,
             indexes,
+            acked,
             seed,
         )
     }
@@ -102,6 +109,7 @@ impl<'a> Order<'a> {
         rules: &'a [Rules],
         wanted: Vec<usize>,
         indexes: &'a [Index<'a>],
+        acked: &'a Acked,
         seed: u64,
     ) -> Self {
         Self {
@@ -109,6 +117,7 @@ impl<'a> Order<'a> {
             rules,
             indexes,
             wanted,
+            acked,
             seed,
             points: points(log, seed),
             at: (0, 0, 0),
@@ -128,7 +137,7 @@ impl<'a> Order<'a> {
             if let Some((case, tree)) = self.ready.pop() {
                 let coverage = &mut self.coverage[case.crash.rules];
                 coverage.made += 1;
-                let new = seen.insert(case.digest);
+                let new = seen.insert(case.key);
                 coverage.distinct += u64::from(new);
                 return Some((case, new.then_some(tree)));
             }
@@ -181,10 +190,15 @@ impl<'a> Order<'a> {
             coverage.possible = coverage.possible.saturating_add(possible.states);
             coverage.at_least |= !possible.exact;
         }
+        // Nothing is acknowledged during a recovery.
+        let first = self.within.as_ref().map(|scene| scene.after.first().point);
+        let acked = self.acked.at(first.unwrap_or(point as u64));
         for choice in chosen.into_iter().rev() {
             let state = window.state(&choice);
+            let digest = state.tree.digest();
             let case = Case {
-                digest: state.tree.digest(),
+                digest,
+                key: acked.key(digest),
                 crash: Crash {
                     rules,
                     point: point as u64,

@@ -81,7 +81,7 @@ pub(crate) struct Explorer<'a> {
     pub(crate) tell: &'a mut dyn FnMut(&Event),
     groups: Groups,
     answers: Answers,
-    /// Contents that were handed out.
+    /// Trials that were handed out.
     seen: HashSet<u128>,
     /// Contents that have a trial in the report, by model.
     reported: HashSet<(usize, u128)>,
@@ -195,12 +195,13 @@ impl<'a> Explorer<'a> {
         limits: &Limits<'_>,
     ) -> anyhow::Result<()> {
         if let Some(tree) = tree {
-            stations.give(case.digest, tree);
+            let acked = self.court.acked.at(case.crash.first().point);
+            stations.give(case.key, tree, acked);
             self.given += 1;
         }
         waiting.push_back(case);
-        while let Ok((digest, answer)) = stations.results.try_recv() {
-            self.note(digest, answer?);
+        while let Ok((key, answer)) = stations.results.try_recv() {
+            self.note(key, answer?);
         }
         self.judge_ready(waiting, limits)
     }
@@ -214,17 +215,17 @@ impl<'a> Explorer<'a> {
     ) -> anyhow::Result<()> {
         self.judge_ready(waiting, limits)?;
         while !waiting.is_empty() {
-            let (digest, answer) = stations.results.recv()?;
-            self.note(digest, answer?);
+            let (key, answer) = stations.results.recv()?;
+            self.note(key, answer?);
             self.judge_ready(waiting, limits)?;
         }
         Ok(())
     }
 
-    fn note(&mut self, digest: u128, (tried, log): (Tried, Log)) {
-        self.answers.note(digest, tried);
+    fn note(&mut self, key: u128, (tried, log): (Tried, Log)) {
+        self.answers.note(key, tried);
         if changes(&log) {
-            self.answers.note_recovery(digest, log);
+            self.answers.note_recovery(key, log);
         }
     }
 
@@ -233,10 +234,7 @@ impl<'a> Explorer<'a> {
         waiting: &mut VecDeque<Case>,
         limits: &Limits<'_>,
     ) -> anyhow::Result<()> {
-        while let Some(tried) = waiting
-            .front()
-            .and_then(|case| self.answers.get(case.digest))
-        {
+        while let Some(tried) = waiting.front().and_then(|case| self.answers.get(case.key)) {
             if let Some(case) = waiting.pop_front() {
                 let failed = self.judge(&case, &tried)?;
                 self.consider_recovery(case, failed, limits.depth);
@@ -247,7 +245,7 @@ impl<'a> Explorer<'a> {
 
     /// Keeps a recovery to be crashed, unless it failed by itself or enough of its kind were.
     fn consider_recovery(&mut self, case: Case, failed: bool, depth: u32) {
-        let Some(log) = self.answers.take_recovery(case.digest) else {
+        let Some(log) = self.answers.take_recovery(case.key) else {
             return;
         };
         self.recoveries.seen += 1;
@@ -275,7 +273,13 @@ impl<'a> Explorer<'a> {
             let before = all.len();
             let rules = self.court.rules;
             let indexes = Rules::indexes(rules, &scene.log, self.court.device);
-            let mut order = Order::of_recovery(&scene, rules, &indexes, scene.after.point);
+            let mut order = Order::of_recovery(
+                &scene,
+                rules,
+                &indexes,
+                &self.court.acked,
+                scene.after.point,
+            );
             while all.len() < before + OF_ONE_RECOVERY
                 && let Some((case, tree)) = order.next(&mut self.seen)
             {
@@ -313,7 +317,7 @@ impl<'a> Explorer<'a> {
             self.judged = (place, HashMap::new());
         }
         let class = self.court.rules[crash.rules].class();
-        let known = self.judged.1.entry((class, case.digest));
+        let known = self.judged.1.entry((class, case.key));
         known
             .or_insert_with(|| self.court.judge(crash, tried))
             .clone()
@@ -324,7 +328,7 @@ impl<'a> Explorer<'a> {
         let crash = &case.crash;
         let judgement = self.judgement(case, tried);
         let rules = self.court.rules[crash.rules];
-        let fresh = self.reported.insert((crash.rules, case.digest));
+        let fresh = self.reported.insert((crash.rules, case.key));
         let failed = !judgement.findings.is_empty();
         self.count(crash, failed);
         // Before the first ack there is little to lose; that is no failure of the measurement.

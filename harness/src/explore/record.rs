@@ -124,6 +124,9 @@ pub(crate) fn record(
         }
         bench.work()?;
         let tally = bench.work_until(WORKLOAD_LIMIT, &|tally| tally.ok >= wanted.acks)?;
+        if let Some(why) = bench.workload_end().and_then(|end| end.trouble()) {
+            anyhow::bail!(why);
+        }
         anyhow::ensure!(tally.ok > 0, "the target acknowledged nothing");
         bench.kill()?;
         let owner = fs.inspect(|tree, _| tree.get(ROOT).map(|root| (root.uid, root.gid)))?;

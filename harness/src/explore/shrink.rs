@@ -16,6 +16,7 @@ use super::cases::Case;
 use super::scene::Crash;
 use super::station::{Answers, Station, Tried, twice};
 use super::{Rules, Trace};
+use crate::trial::Acked;
 
 /// How many states one minimisation may try.
 const TRIES: usize = 128;
@@ -42,6 +43,8 @@ pub(crate) struct Court<'a> {
     pub(crate) indexes: &'a [Index<'a>],
     pub(crate) device: Device,
     pub(crate) recovery_bound: Option<Duration>,
+    /// What a workload of the target's own was told.
+    pub(crate) acked: Acked,
     last: RefCell<Option<(u64, Rc<Known>)>>,
 }
 
@@ -54,6 +57,7 @@ impl<'a> Court<'a> {
         device: Device,
         promises: &'a [Promise],
         recovery_bound: Option<Duration>,
+        acked: Acked,
     ) -> Self {
         Self {
             trace,
@@ -62,6 +66,7 @@ impl<'a> Court<'a> {
             indexes,
             device,
             recovery_bound,
+            acked,
             last: RefCell::default(),
         }
     }
@@ -263,14 +268,15 @@ impl Shrink<'_> {
 
     fn fails(&mut self, mut crash: Crash, kind: FindingKind) -> anyhow::Result<Option<Small>> {
         let state = self.court.window(&crash, crash.rules).state(&crash.choice);
-        let digest = state.tree.digest();
+        let acked = self.court.acked.at(crash.first().point);
+        let key = acked.key(state.tree.digest());
         // Known answers count too: which are known depends on how fast the stations are.
         self.tries = self.tries.saturating_sub(1);
-        let tried = match self.answers.get(digest) {
+        let tried = match self.answers.get(key) {
             Some(tried) => tried,
             None => {
-                let (tried, _) = self.station.observe(&state.tree, twice(digest))?;
-                self.answers.note(digest, tried)
+                let (tried, _) = self.station.observe(&state.tree, twice(key), &acked)?;
+                self.answers.note(key, tried)
             }
         };
         crash.lost = state.lost;

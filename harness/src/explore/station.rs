@@ -11,7 +11,7 @@ use plugpull_targets::Target;
 use plugpull_workloads::{Observed, Start};
 
 use crate::trial::storage::Storage;
-use crate::trial::{PROBE, SandboxHost, restart};
+use crate::trial::{Acked, PROBE, SandboxHost, restart};
 
 /// The number of the first process of a trial: the same each time, because programs write it into
 /// lock files; and another than the recorded one had, as after a reboot.
@@ -34,8 +34,14 @@ pub(crate) struct Tried {
 
 impl Station {
     /// Starts the target on this content, reads everything back and kills it; with `again` it is
-    /// started and read a second time. Also what the first start did to the disk.
-    pub(crate) fn observe(&self, tree: &Tree, again: bool) -> anyhow::Result<(Tried, Log)> {
+    /// started and read a second time. A target with a check of its own is asked for what was
+    /// `acked`. Also what the first start did to the disk.
+    pub(crate) fn observe(
+        &self,
+        tree: &Tree,
+        again: bool,
+        acked: &Acked,
+    ) -> anyhow::Result<(Tried, Log)> {
         let began = Instant::now();
         let sandbox = &self.host.sandbox;
         let fs = CrashFs::new(tree.clone(), began, 0, 0);
@@ -43,7 +49,7 @@ impl Station {
         // Where numbers cannot be chosen, states of recoveries may differ from run to run.
         let _ = sandbox.number_from(FIRST_PID);
         let mut observed = Observed::default();
-        self.look(&mut observed);
+        let said = self.look(acked, &mut observed)?;
         sandbox.kill_all()?;
         let log = fs.take_log();
         let mut output = self
@@ -51,13 +57,15 @@ impl Station {
             .take_last()
             .map(|child| child.output())
             .unwrap_or_default();
+        output.push_str(&said);
         if again && matches!(observed.state, Some(Ok(_))) {
             let mut second = Observed::default();
-            self.look(&mut second);
+            let said = self.look(acked, &mut second)?;
             sandbox.kill_all()?;
             if let Some(child) = self.host.take_last() {
                 output.push_str(&child.output());
             }
+            output.push_str(&said);
             observed.second = Some(match (second.start, second.state) {
                 (Start::Started, Some(state)) => state,
                 (Start::Refused { message }, _) => Err(message),
@@ -74,22 +82,25 @@ impl Station {
         Ok((tried, log))
     }
 
-    fn look(&self, observed: &mut Observed) {
-        match restart::bring_up(&*self.target, &self.host, self.start_limit, PROBE) {
+    /// Returns what the target's own check printed, where it has one.
+    fn look(&self, acked: &Acked, observed: &mut Observed) -> anyhow::Result<String> {
+        let (target, limit) = (&*self.target, self.start_limit);
+        match restart::bring_up(target, &self.host, limit, PROBE, acked.clone()) {
             Ok((_running, mut up)) => restart::note(Ok(&mut up), observed),
             Err(why) => restart::note(Err(why), observed),
         }
     }
 }
 
-/// True for one content in eight: it is started and read twice. The content decides, so that it
-/// is the same one on every machine.
-pub(super) fn twice(digest: u128) -> bool {
-    digest.is_multiple_of(8)
+/// True for one trial in eight: the target is started and read twice. The content decides, so that
+/// it is the same one on every machine.
+pub(super) fn twice(key: u128) -> bool {
+    key.is_multiple_of(8)
 }
 
-type Job = (u128, Tree);
-/// The content, what the target made of it, and what it did to the disk.
+/// The name of a trial, its content, and what was acknowledged.
+type Job = (u128, Tree, Acked);
+/// The name of the trial, what the target made of it, and what it did to the disk.
 type Answer = (u128, anyhow::Result<(Tried, Log)>);
 
 /// Stations at work, each in a thread of its own.
@@ -109,9 +120,9 @@ impl Stations {
             .map(|station| {
                 let (queue, done) = (queue.clone(), done.clone());
                 std::thread::spawn(move || {
-                    for (digest, tree) in queue {
-                        let result = station.observe(&tree, twice(digest));
-                        if done.send((digest, result)).is_err() {
+                    for (key, tree, acked) in queue {
+                        let result = station.observe(&tree, twice(key), &acked);
+                        if done.send((key, result)).is_err() {
                             break;
                         }
                     }
@@ -126,9 +137,9 @@ impl Stations {
     }
 
     /// Hands a state over; waits while all stations are busy and have one waiting.
-    pub(crate) fn give(&self, digest: u128, tree: Tree) {
+    pub(crate) fn give(&self, key: u128, tree: Tree, acked: Acked) {
         if let Some(jobs) = &self.jobs {
-            let _ = jobs.send((digest, tree));
+            let _ = jobs.send((key, tree, acked));
         }
     }
 
@@ -141,7 +152,7 @@ impl Stations {
     }
 }
 
-/// What is known of contents that were tried.
+/// What is known of trials that were made, by [`Acked::key`].
 #[derive(Default)]
 pub(crate) struct Answers {
     known: HashMap<u128, Arc<Tried>>,
@@ -151,24 +162,24 @@ pub(crate) struct Answers {
 
 impl Answers {
     /// Keeps an answer.
-    pub(crate) fn note(&mut self, digest: u128, tried: Tried) -> Arc<Tried> {
+    pub(crate) fn note(&mut self, key: u128, tried: Tried) -> Arc<Tried> {
         let tried = Arc::new(tried);
-        self.known.insert(digest, tried.clone());
+        self.known.insert(key, tried.clone());
         tried
     }
 
-    /// Keeps what recovery did to a content, until it is asked for.
-    pub(crate) fn note_recovery(&mut self, digest: u128, log: Log) {
-        self.recoveries.insert(digest, log);
+    /// Keeps what recovery did in a trial, until it is asked for.
+    pub(crate) fn note_recovery(&mut self, key: u128, log: Log) {
+        self.recoveries.insert(key, log);
     }
 
-    /// What recovery did to a content; once.
-    pub(crate) fn take_recovery(&mut self, digest: u128) -> Option<Log> {
-        self.recoveries.remove(&digest)
+    /// What recovery did in a trial; once.
+    pub(crate) fn take_recovery(&mut self, key: u128) -> Option<Log> {
+        self.recoveries.remove(&key)
     }
 
-    /// The answer of a content, if it was tried.
-    pub(crate) fn get(&self, digest: u128) -> Option<Arc<Tried>> {
-        self.known.get(&digest).cloned()
+    /// The answer of a trial, if it was made.
+    pub(crate) fn get(&self, key: u128) -> Option<Arc<Tried>> {
+        self.known.get(&key).cloned()
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -15,13 +16,16 @@ use plugpull_faults::inject::Matcher;
 use plugpull_faults::persist::{self, Device, Loss, Model, Unsynced};
 use plugpull_faults::trigger::When;
 use plugpull_targets::{Running, Target};
-use plugpull_workloads::{Clock, Generator, Outcome, Recorder, Stamp, TxnId, WorkloadConfig};
+use plugpull_workloads::{
+    Clock, Entry, Generator, History, Outcome, Recorder, Stamp, TxnId, WorkloadConfig,
+};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::clients::Gang;
 use super::host::SandboxHost;
 use super::restart::{Up, bring_up};
+use super::script::{Acked, End};
 use super::storage::Storage;
 
 /// How long the moment of a fault is waited for.
@@ -102,9 +106,15 @@ pub(crate) struct Bench<'a> {
     pub(super) storage: Storage,
     clock: Arc<TraceClock>,
     pub(crate) recorder: Arc<Recorder>,
+    /// What was there when the recorder's history began.
+    inherited: Option<Entry>,
     running: Option<Box<dyn Running + 'a>>,
     gang: Option<Gang>,
     generators: BTreeMap<u32, Generator>,
+    /// How often a workload of the target's own was started.
+    lives: u64,
+    /// Numbers the transactions of such workloads.
+    numbers: Arc<AtomicU64>,
     starting: Option<JoinHandle<()>>,
     rng: ChaCha8Rng,
     start_limit: Duration,
@@ -151,9 +161,12 @@ impl<'a> Bench<'a> {
             storage,
             recorder: Arc::new(Recorder::new(clock.clone())),
             clock,
+            inherited: None,
             running: None,
             gang: None,
             generators,
+            lives: 0,
+            numbers: Arc::new(AtomicU64::new(1)),
             starting: None,
             rng,
             start_limit,
@@ -165,8 +178,10 @@ impl<'a> Bench<'a> {
     }
 
     /// Starts the target and asks it for `probe`; the time runs from the spawn to the answer.
-    pub(crate) fn bring_up(&mut self, probe: &str) -> Result<Up, Started> {
-        let (running, up) = bring_up(&*self.target, self.borrowed, self.start_limit, probe)?;
+    pub(crate) fn bring_up(&mut self, probe: &str) -> Result<Up<'_>, Started> {
+        let acked = Acked::of(&self.history(), &*self.target);
+        let (target, limit) = (&*self.target, self.start_limit);
+        let (running, up) = bring_up(target, self.borrowed, limit, probe, acked)?;
         self.running = Some(running);
         Ok(up)
     }
@@ -178,6 +193,13 @@ impl<'a> Bench<'a> {
             .running
             .as_ref()
             .ok_or_else(|| anyhow::anyhow!("no target runs"))?;
+        if let Some(script) = self.target.scripted() {
+            self.lives += 1;
+            let process = script.work(self.borrowed, self.lives)?;
+            self.recorder.restarted();
+            self.gang = Some(Gang::read(process, &self.recorder, &self.numbers));
+            return Ok(());
+        }
         let mut clients = Vec::new();
         for (number, generator) in std::mem::take(&mut self.generators) {
             clients.push((number, running.connect(deadline)?, generator));
@@ -195,9 +217,22 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Forgets the history, and lets the workload go on in a new one.
-    pub(super) fn new_history(&mut self) {
+    /// Forgets the history, and lets the workload go on in a new one that begins with this.
+    pub(super) fn new_history(&mut self, beginning: Entry) {
+        self.inherited = Some(beginning);
         self.recorder = Arc::new(Recorder::new(self.clock.clone()));
+    }
+
+    /// The history, with what was there when it began.
+    pub(super) fn history(&self) -> History {
+        let mut history = self.recorder.history();
+        history.entries.splice(0..0, self.inherited.clone());
+        history
+    }
+
+    /// How a workload of the target's own ended, if it has.
+    pub(crate) fn workload_end(&self) -> Option<End> {
+        self.gang.as_ref()?.script.as_ref()?.end()
     }
 
     /// Begins a new life: whatever is left of the last one is gone.
@@ -220,6 +255,11 @@ impl<'a> Bench<'a> {
 
     /// Looks after the clients once, and says whether the target lives.
     fn tend(&self) -> bool {
+        let reading = self.gang.as_ref().and_then(|gang| gang.script.as_ref());
+        if let (Some(reading), Some(script)) = (reading, self.target.scripted()) {
+            // What a workload printed before its end is still being read after it.
+            return !reading.is_over() && (!script.serves() || self.host.alive());
+        }
         let alive = self.host.alive();
         if let (Some(gang), Some(running)) = (&self.gang, &self.running) {
             let deadline = Instant::now() + Duration::from_secs(1);
@@ -235,6 +275,12 @@ impl<'a> Bench<'a> {
     }
 
     fn gone(&self) -> InjectError {
+        if let Some(end) = self.workload_end() {
+            return match end.trouble() {
+                Some(why) => InjectError::TargetGone(why),
+                None => InjectError::NeverReached("the workload had come to its end".into()),
+            };
+        }
         let said = self
             .host
             .last()
@@ -347,7 +393,7 @@ impl Machine for Bench<'_> {
                 let tally = self.work_until(MOMENT_LIMIT, &|tally| tally.ok >= more)?;
                 if tally.ok >= more {
                     Ok(())
-                } else if self.host.alive() {
+                } else if self.tend() {
                     Err(InjectError::NeverReached(format!(
                         "{} of {count} transactions were acknowledged within {MOMENT_LIMIT:?}",
                         before + tally.ok
@@ -358,7 +404,7 @@ impl Machine for Bench<'_> {
             }
             When::Time(time) => {
                 self.work_until(*time, &|_| false)?;
-                if self.host.alive() {
+                if self.tend() {
                     Ok(())
                 } else {
                     Err(self.gone())

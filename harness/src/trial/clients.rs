@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::{Condvar, Mutex};
 use plugpull_faults::fault::Tally;
-use plugpull_targets::{Client, ClientError};
+use plugpull_targets::{Client, ClientError, Process};
 use plugpull_workloads::{Call, Generator, Outcome, Recorder};
+
+use super::script::{Reader, Reading};
 
 /// How long a client waits for one answer before it takes the connection for dead.
 const CALL_LIMIT: Duration = Duration::from_secs(20);
@@ -25,13 +27,18 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    fn note(&self, outcome: &Outcome) {
+    pub(super) fn note(&self, outcome: &Outcome) {
         let mut tally = self.tally.lock();
         match outcome {
             Outcome::Ok => tally.ok += 1,
             Outcome::Fail(_) => tally.fail += 1,
             Outcome::Info(_) => tally.info += 1,
         }
+        self.changed.notify_all();
+    }
+
+    /// Wakes who waits for a change, because something else has changed.
+    pub(super) fn wake(&self) {
         self.changed.notify_all();
     }
 
@@ -54,9 +61,11 @@ type Wish = Sender<Box<dyn Client>>;
 pub(super) struct Gang {
     stop: Arc<AtomicBool>,
     wishes: Receiver<Wish>,
-    threads: Vec<JoinHandle<Generator>>,
+    threads: Vec<JoinHandle<Option<Generator>>>,
     /// What came back so far.
     pub(super) progress: Arc<Progress>,
+    /// The workload, where the target brings its own instead of having clients.
+    pub(super) script: Option<Arc<Reading>>,
 }
 
 impl Gang {
@@ -78,7 +87,7 @@ impl Gang {
                     progress: progress.clone(),
                     wish: wish.clone(),
                 };
-                std::thread::spawn(move || worker.run(connection, generator))
+                std::thread::spawn(move || Some(worker.run(connection, generator)))
             })
             .collect();
         Self {
@@ -86,6 +95,38 @@ impl Gang {
             wishes,
             threads,
             progress,
+            script: None,
+        }
+    }
+
+    /// Reads what the target's own workload prints. Its transactions are numbered by `numbers`.
+    pub(super) fn read(
+        process: Box<dyn Process>,
+        recorder: &Arc<Recorder>,
+        numbers: &Arc<AtomicU64>,
+    ) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let progress = Arc::new(Progress::default());
+        let reading = Arc::new(Reading::default());
+        let reader = Reader {
+            process,
+            recorder: recorder.clone(),
+            progress: progress.clone(),
+            reading: reading.clone(),
+            numbers: numbers.clone(),
+        };
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            reader.run(&stopped);
+            None
+        });
+        Self {
+            stop,
+            // Nobody wishes for a connection.
+            wishes: unbounded().1,
+            threads: vec![thread],
+            progress,
+            script: Some(reading),
         }
     }
 
@@ -112,7 +153,7 @@ impl Gang {
         threads
             .into_iter()
             .enumerate()
-            .filter_map(|(number, thread)| Some((number as u32, thread.join().ok()?)))
+            .filter_map(|(number, thread)| Some((number as u32, thread.join().ok()??)))
             .collect()
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use plugpull_faults::sandbox::{Child, Program as SandboxProgram, Sandbox, SpawnRequest};
-use plugpull_targets::{Host, Launch, Part, Pipes, Process, Program};
+use plugpull_targets::{Host, Input, Launch, Part, Pipes, Process, Program};
 
 /// How long a connection to the target's port may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -68,6 +68,19 @@ impl Host for SandboxHost {
     fn spawn(&self, launch: &Launch) -> io::Result<Box<dyn Process>> {
         let child = Arc::new(self.sandbox.spawn(&self.request(launch, Part::Target))?);
         Ok(self.started(child, Part::Target))
+    }
+
+    fn spawn_beside(
+        &self,
+        launch: &Launch,
+        input: Option<Input<'_>>,
+    ) -> io::Result<Box<dyn Process>> {
+        let request = self.request(launch, Part::Beside);
+        let child = match input {
+            Some(input) => super::input::spawn(&self.sandbox, request, input.variable, input.text)?,
+            None => self.sandbox.spawn(&request)?,
+        };
+        Ok(self.started(Arc::new(child), Part::Beside))
     }
 
     fn spawn_piped(&self, launch: &Launch, part: Part) -> io::Result<(Box<dyn Process>, Pipes)> {

@@ -5,7 +5,9 @@ mod bench;
 mod clients;
 pub(crate) mod flip;
 pub(crate) mod host;
+pub(crate) mod input;
 pub(crate) mod restart;
+pub(crate) mod script;
 pub(crate) mod storage;
 
 use std::collections::BTreeMap;
@@ -27,6 +29,7 @@ use rand_chacha::ChaCha8Rng;
 pub(crate) use bench::{Bench, StorageRules};
 pub(crate) use host::SandboxHost;
 use restart::words;
+pub(crate) use script::Acked;
 
 /// The key whose answer tells that the target is back: written by client 0 in every transaction.
 pub(crate) const PROBE: &str = "c0.head";
@@ -153,9 +156,20 @@ pub(crate) fn try_start(setup: &Setup) -> Result<(), String> {
         setup.start_limit,
     )
     .map_err(|error| format!("{error:#}"))?;
-    let started = bench.bring_up(PROBE).map(drop).map_err(|why| words(&why));
+    let started = tried(&mut bench, target.scripted().is_some());
     let cleaned = bench.tear_down().map_err(|error| format!("{error:#}"));
     started.and(cleaned)
+}
+
+/// Starts the target; one with a check of its own must also be found sound.
+fn tried(bench: &mut Bench<'_>, scripted: bool) -> Result<(), String> {
+    let mut up = bench.bring_up(PROBE).map_err(|why| words(&why))?;
+    if !scripted {
+        return Ok(());
+    }
+    let mut observed = Observed::default();
+    restart::note(Ok(&mut up), &mut observed).map_err(|error| format!("{error:#}"))?;
+    script::must_be_sound(&observed)
 }
 
 struct Story<'a> {
@@ -235,13 +249,13 @@ impl Story<'_> {
             },
             ..Observed::default()
         };
-        self.look(bench, &mut observed);
+        self.look(bench, &mut observed)?;
         bench.kill()?;
         if matches!(observed.state, Some(Ok(_))) {
             observed.second = Some(match bench.bring_up(PROBE) {
                 Ok(mut up) => {
-                    self.trial.recovery_us.push(micros(up.took));
-                    up.read_all()
+                    self.trial.recovery_us.extend(up.took.map(micros));
+                    up.read_all()?
                 }
                 Err(why) => Err(words(&why)),
             });
@@ -251,14 +265,19 @@ impl Story<'_> {
     }
 
     /// Starts the target and notes what it shows.
-    fn look(&mut self, bench: &mut Bench<'_>, observed: &mut Observed) {
+    fn look(&mut self, bench: &mut Bench<'_>, observed: &mut Observed) -> anyhow::Result<()> {
+        let mut said = String::new();
         match bench.bring_up(PROBE) {
             Ok(mut up) => {
-                self.trial.recovery_us.push(micros(up.took));
-                restart::note(Ok(&mut up), observed);
+                self.trial.recovery_us.extend(up.took.map(micros));
+                said = restart::note(Ok(&mut up), observed)?;
             }
-            Err(why) => restart::note(Err(why), observed),
+            Err(why) => {
+                restart::note(Err(why), observed)?;
+            }
         }
+        bench.outputs.push(said);
+        Ok(())
     }
 
     fn judge(&self, bench: &Bench<'_>, observed: &Observed, lost_power: bool) -> Judgement {
@@ -287,8 +306,9 @@ impl Story<'_> {
             bench.kill()?;
             bench.restore(disk.clone())?;
             if let Ok(up) = bench.bring_up(PROBE) {
-                self.trial.recovery_us.push(micros(up.took));
-                observed.recovery = observed.recovery.map(|best| best.min(up.took));
+                self.trial.recovery_us.extend(up.took.map(micros));
+                let took = observed.recovery.into_iter().chain(up.took);
+                observed.recovery = took.min();
             }
         }
         let judgement = self.judge(bench, &observed, injected.lost_power);
@@ -303,7 +323,7 @@ impl Story<'_> {
         bench: &mut Bench<'_>,
         state: BTreeMap<String, String>,
     ) -> anyhow::Result<()> {
-        bench.new_history();
+        bench.new_history(beginning(state, Stamp::default()));
         bench.crashed_at = None;
         bench.work()?;
         let tally = bench.work_until(MORE_LIMIT, &|tally| tally.ok >= MORE_ACKS)?;
@@ -319,11 +339,8 @@ impl Story<'_> {
                 tally.fail, tally.info
             ));
         }
-        self.look(bench, &mut observed);
-        let mut history = bench.recorder.history();
-        history
-            .entries
-            .insert(0, beginning(state, Stamp::default()));
+        self.look(bench, &mut observed)?;
+        let history = bench.history();
         let class = self.trial.class;
         let promises = owed(&self.setup.promises, FailureClass::ProcessCrash, false);
         // Judged as the process crash that it was, after whatever came before.

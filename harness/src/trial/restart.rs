@@ -4,27 +4,50 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use plugpull_faults::fault::Started;
-use plugpull_targets::{Client, Running, StartError, Target};
-use plugpull_workloads::{Observed, Start};
+use plugpull_targets::{Client, ClientError, Running, StartError, Target};
+use plugpull_workloads::{Observed, ReadBack, Start};
 
 use super::host::SandboxHost;
+use super::script::{self, Acked};
 
 /// How long reading everything back may take.
 const READ_LIMIT: Duration = Duration::from_secs(60);
 
 /// A successful start.
-pub(crate) struct Up {
-    pub(crate) client: Box<dyn Client>,
-    /// From the spawn to the first correct answer.
-    pub(crate) took: Duration,
+pub(crate) struct Up<'t> {
+    ask: Ask<'t>,
+    /// From the spawn to the first correct answer; none where starting it runs nothing.
+    pub(crate) took: Option<Duration>,
 }
 
-impl Up {
+/// How a target is asked for what it holds.
+enum Ask<'t> {
+    /// Through a connection.
+    Client(Box<dyn Client>),
+    /// By its own check, with what was acknowledged.
+    Script(&'t dyn Target, &'t SandboxHost, Acked),
+}
+
+impl Up<'_> {
     /// Everything that the target holds, or why it cannot be read.
-    pub(crate) fn read_all(&mut self) -> plugpull_workloads::ReadBack {
-        self.client
-            .read_all(Instant::now() + READ_LIMIT)
-            .map_err(|error| error.to_string())
+    pub(crate) fn read_all(&mut self) -> anyhow::Result<ReadBack> {
+        match &mut self.ask {
+            Ask::Client(client) => Ok(client
+                .read_all(Instant::now() + READ_LIMIT)
+                .map_err(|error| error.to_string())),
+            Ask::Script(target, host, acked) => {
+                let mut observed = Observed::default();
+                script::look(*target, host, acked, &mut observed)?;
+                Ok(match (observed.start, observed.state) {
+                    (Start::Started, Some(state)) => state,
+                    (Start::Refused { message }, _) => Err(message),
+                    (Start::Hung { waited }, _) => {
+                        Err(format!("its check had not ended after {waited:?}"))
+                    }
+                    (Start::Started, None) => Err("its check said nothing".into()),
+                })
+            }
+        }
     }
 }
 
@@ -40,13 +63,15 @@ fn ended(code: i32, output: &str) -> String {
     }
 }
 
-/// Starts the target and asks it for `probe`; the time runs from the spawn to the answer.
-pub(crate) fn bring_up<'host>(
-    target: &dyn Target,
+/// Starts the target and asks it for `probe`; the time runs from the spawn to the answer. One with
+/// a check of its own is not asked yet: its check will be, about what was `acked`.
+pub(crate) fn bring_up<'t, 'host: 't>(
+    target: &'t dyn Target,
     host: &'host SandboxHost,
     limit: Duration,
     probe: &str,
-) -> Result<(Box<dyn Running + 'host>, Up), Started> {
+    acked: Acked,
+) -> Result<(Box<dyn Running + 'host>, Up<'t>), Started> {
     let began = Instant::now();
     let deadline = began + limit;
     let running = match target.start(host, deadline) {
@@ -57,44 +82,70 @@ pub(crate) fn bring_up<'host>(
         Err(StartError::Timeout { waited, .. }) => return Err(Started::Hung(waited)),
         Err(StartError::Host(error)) => return Err(Started::Refused(error.to_string())),
     };
-    let answer = running.connect(deadline).and_then(|mut client| {
-        client.get(probe, deadline)?;
-        Ok(client)
-    });
+    let answer = match target.scripted() {
+        Some(_) => Ok(Ask::Script(target, host, acked)),
+        None => probed(&*running, probe, deadline).map(Ask::Client),
+    };
     let took = began.elapsed();
     match answer {
-        Ok(client) => Ok((running, Up { client, took })),
+        Ok(ask) => {
+            let timed = target.scripted().is_none_or(|script| script.recovers());
+            let took = timed.then_some(took);
+            Ok((running, Up { ask, took }))
+        }
         Err(_) if took >= limit => Err(Started::Hung(took)),
         Err(error) => Err(Started::Refused(format!("it does not answer: {error}"))),
     }
 }
 
-/// Notes how a start went, and all that the target shows after it.
-pub(crate) fn note(started: Result<&mut Up, Started>, observed: &mut Observed) {
-    match started {
-        Ok(up) => {
-            observed.start = Start::Started;
-            observed.recovery = Some(up.took);
-            observed.state = Some(up.read_all());
-            let deadline = Instant::now() + READ_LIMIT;
-            observed.integrity = Some(match up.client.check(deadline) {
-                Ok(None) => Ok(()),
-                Ok(Some(said)) => Err(said),
-                Err(error) => Err(error.to_string()),
-            });
-            observed.log = up
-                .client
-                .event_log(Instant::now() + READ_LIMIT)
-                .map_err(|error| error.to_string())
-                .transpose();
+/// A connection that has answered.
+fn probed(
+    running: &dyn Running,
+    probe: &str,
+    deadline: Instant,
+) -> Result<Box<dyn Client>, ClientError> {
+    let mut client = running.connect(deadline)?;
+    client.get(probe, deadline)?;
+    Ok(client)
+}
+
+/// Notes how a start went, and all that the target shows after it. Returns what its own check
+/// printed, where it has one.
+///
+/// # Errors
+/// That check could not be run or said what makes no sense.
+pub(crate) fn note(
+    started: Result<&mut Up<'_>, Started>,
+    observed: &mut Observed,
+) -> anyhow::Result<String> {
+    let up = match started {
+        Ok(up) => up,
+        Err(Started::Hung(waited)) => {
+            observed.start = Start::Hung { waited };
+            return Ok(String::new());
         }
-        Err(Started::Hung(waited)) => observed.start = Start::Hung { waited },
         Err(why) => {
-            observed.start = Start::Refused {
-                message: words(&why),
-            }
+            let message = words(&why);
+            observed.start = Start::Refused { message };
+            return Ok(String::new());
         }
-    }
+    };
+    observed.start = Start::Started;
+    observed.recovery = up.took;
+    let client = match &mut up.ask {
+        Ask::Script(target, host, acked) => return script::look(*target, host, acked, observed),
+        Ask::Client(client) => client,
+    };
+    let state = client.read_all(Instant::now() + READ_LIMIT);
+    observed.state = Some(state.map_err(|error| error.to_string()));
+    observed.integrity = Some(match client.check(Instant::now() + READ_LIMIT) {
+        Ok(None) => Ok(()),
+        Ok(Some(said)) => Err(said),
+        Err(error) => Err(error.to_string()),
+    });
+    let log = client.event_log(Instant::now() + READ_LIMIT);
+    observed.log = log.map_err(|error| error.to_string()).transpose();
+    Ok(String::new())
 }
 
 /// How a start went, in words.

@@ -139,7 +139,7 @@ impl Running for DriverRunning {
         }))
     }
 
-    fn process(&mut self) -> &mut dyn Process {
-        &mut *self.process
+    fn process(&mut self) -> Option<&mut dyn Process> {
+        Some(&mut *self.process)
     }
 }

@@ -157,8 +157,8 @@ mod running {
             )))
         }
 
-        fn process(&mut self) -> &mut dyn Process {
-            &mut *self.process
+        fn process(&mut self) -> Option<&mut dyn Process> {
+            Some(&mut *self.process)
         }
     }
 }

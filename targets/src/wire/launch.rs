@@ -96,8 +96,8 @@ impl Running for WireRunning<'_> {
         }
     }
 
-    fn process(&mut self) -> &mut dyn Process {
-        &mut *self.process
+    fn process(&mut self) -> Option<&mut dyn Process> {
+        Some(&mut *self.process)
     }
 }
 

@@ -208,7 +208,7 @@ pub(crate) fn daemon() {
     assert_eq!(client.apply(&put(1, "k", "v"), later()), Ok(()));
     // The process is the daemon, which goes on whatever the driver does.
     let now = Instant::now();
-    assert_eq!(running.process().wait(now).unwrap(), None);
+    assert_eq!(running.process().unwrap().wait(now).unwrap(), None);
 
     let settings = self::settings(&[("cmd", "silent"), ("daemon", "exits")]);
     let error = Driver::new(&settings).unwrap().start(&host, later());

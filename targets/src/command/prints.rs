@@ -1,0 +1,101 @@
+//! Which contents a command target is made of: its file and the scripts that it names.
+
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::file::CommandLine;
+use super::line::FOLDER_VARIABLE;
+
+/// The files below `folder` that these commands name: a word that is `{folder}/...` or a program
+/// with a slash in it; in a shell text what follows `$PLUGPULL_FOLDER/`.
+pub(super) fn named(folder: &Path, commands: &[&CommandLine]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for command in commands {
+        match command {
+            CommandLine::Words(words) => {
+                let mut all = words.iter().enumerate();
+                found.extend(all.by_ref().filter_map(|(number, word)| {
+                    let below = word.strip_prefix("{folder}/");
+                    below.or_else(|| (number == 0 && word.contains('/')).then_some(word.as_str()))
+                }));
+            }
+            CommandLine::Shell(text) => found.extend(in_shell(text)),
+        }
+    }
+    let mut files: Vec<PathBuf> = found
+        .into_iter()
+        .map(|name| folder.join(name))
+        .filter(|path| path.is_file() && path.starts_with(folder))
+        .collect();
+    files.sort();
+    files.dedup();
+    files
+}
+
+fn in_shell(text: &str) -> Vec<&str> {
+    let ends = |c: char| c.is_whitespace() || "\"';&|<>()".contains(c);
+    text.split(FOLDER_VARIABLE)
+        .skip(1)
+        .filter_map(|rest| {
+            let rest = rest.strip_prefix('}').unwrap_or(rest);
+            let rest = rest.strip_prefix('"').unwrap_or(rest);
+            rest.strip_prefix('/')?.split(ends).next()
+        })
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+/// One file's name below `folder` and the hash of its content (XXH3, 64 bits): "check.sh
+/// 0123456789abcdef".
+pub(super) fn print(folder: &Path, path: &Path) -> Result<String, String> {
+    let content =
+        std::fs::read(path).map_err(|error| format!("reading {}: {error}", path.display()))?;
+    let name = path.strip_prefix(folder).unwrap_or(path);
+    Ok(format!("{} {:016x}", name.display(), xxh3_64(&content)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_are_found_in_both_forms() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["work.sh", "check.py", "lib.sh", "start"] {
+            std::fs::write(folder.path().join(name), name).expect("a file");
+        }
+        let words = |list: &[&str]| CommandLine::Words(list.iter().map(|w| (*w).into()).collect());
+        let commands = [
+            words(&["./start", "{folder}/work.sh", "lib.sh", "{folder}/missing"]),
+            CommandLine::Shell(r#"python3 "$PLUGPULL_FOLDER/check.py" --all"#.into()),
+            CommandLine::Shell(r#". ${PLUGPULL_FOLDER}/lib.sh; run"#.into()),
+        ];
+        let refs: Vec<&CommandLine> = commands.iter().collect();
+        let names: Vec<String> = named(folder.path(), &refs)
+            .iter()
+            .filter_map(|path| path.file_name())
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
+        for name in ["start", "work.sh", "check.py", "lib.sh"] {
+            assert!(names.iter().any(|n| n == name), "{name} in {names:?}");
+        }
+        assert_eq!(names.len(), 4, "{names:?}");
+    }
+
+    #[test]
+    fn another_content_has_another_print() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.sh");
+        let mut seen = Vec::new();
+        for content in ["one", "two"] {
+            std::fs::write(&path, content).expect("a file");
+            seen.push(print(folder.path(), &path).expect("a print"));
+        }
+        assert!(
+            seen[0].starts_with("a.sh ") && seen[0] != seen[1],
+            "{seen:?}"
+        );
+        assert!(print(folder.path(), &folder.path().join("gone")).is_err());
+    }
+}
