@@ -1,5 +1,6 @@
 //! plugpull: pulls the plug on a storage program and says whether it kept its promises.
 
+mod attach;
 mod cli;
 mod command;
 mod explore;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Explore(args) => command::explore::run(&args),
         Command::Replay(args) => command::replay::run(&args),
         Command::Doctor => command::doctor::run(),
+        Command::Attach(args) => command::attach::run(&args),
         Command::Targets(args) => command::targets::run(&args),
         Command::Faults => command::faults::run(),
         Command::Inspect(args) => command::inspect::run(&args),

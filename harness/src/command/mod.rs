@@ -1,6 +1,7 @@
 //! The commands, one a file.
 
 mod asked;
+pub(crate) mod attach;
 pub(crate) mod doctor;
 pub(crate) mod driver_check;
 pub(crate) mod exec;

@@ -384,7 +384,7 @@ fn owed(promises: &[Promise], class: FailureClass, lost_power: bool) -> Vec<Prom
 }
 
 /// The history entry that stands for what was there at the beginning.
-fn beginning(state: BTreeMap<String, String>) -> Entry {
+pub(crate) fn beginning(state: BTreeMap<String, String>) -> Entry {
     let ops = state
         .into_iter()
         .map(|(key, value)| Op {
