@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use plugpull_faults::persist::Device;
 use plugpull_faults::trigger::parse_duration;
 
@@ -28,6 +28,10 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Crash a service that something else supervises, outside any sandbox, and check it
     Attach(Box<AttachArgs>),
+    /// What became better and worse from one report to another
+    Compare(CompareArgs),
+    /// The reports of many machines as one
+    Merge(MergeArgs),
     /// What this machine can inject, and how to get the rest
     Doctor,
     /// What can be tested, and what each one promises
@@ -40,6 +44,10 @@ pub(crate) enum Command {
     DriverCheck(DriverCheckArgs),
     /// Run any command in the sandbox, with a crash filesystem as its working directory
     Exec(ExecArgs),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all commands
+    Man(ManArgs),
 }
 
 /// What is tested, and what it is held to: the same for every command that tests something.
@@ -52,6 +60,10 @@ pub(crate) struct TargetOptions {
     /// Set a knob of the target; `plugpull targets NAME` lists them
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) settings: Vec<(String, String)>,
+
+    /// Test plugpull's own stand-in for the target, where it has one; it keeps every promise
+    #[arg(long)]
+    pub(crate) reference: bool,
 
     /// Hold the target to more than it promises: durable, durable-within=MS, barrier, atomic,
     /// prefix, consistent, detects, recovers=MS
@@ -66,9 +78,13 @@ pub(crate) struct TargetOptions {
 /// Where the results go: the same for every command that has some.
 #[derive(Debug, Args)]
 pub(crate) struct OutputOptions {
-    /// Write the report as JSON
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) report: ReportOptions,
+
+    /// Hold the run against this earlier report (JSON): only new findings, and recovery that takes
+    /// clearly longer, fail it
+    #[arg(long, value_name = "REPORT")]
+    pub(crate) baseline: Option<PathBuf>,
 
     /// Keep what shows each finding in this folder: `run` the crashed data folder as plain files,
     /// `explore` an artifact for `plugpull replay`
@@ -78,6 +94,42 @@ pub(crate) struct OutputOptions {
     /// No progress bar
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+/// The forms of a report: the same for every command that makes one.
+#[derive(Debug, Args)]
+pub(crate) struct ReportOptions {
+    /// What standard output gets: a table for people, the JSON report and nothing else, or GitHub's
+    /// annotations before the table
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Write the report as JUnit XML, a test case for each promise and fault
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+
+    /// Write a summary in Markdown, for the page of a CI job
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+
+    /// Write the report as a page, one file that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+/// What standard output gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// The table.
+    Human,
+    /// The JSON report and nothing else.
+    Json,
+    /// Annotations and the table.
+    Github,
 }
 
 /// Exit codes: 0 every promise kept, 1 a promise broken, 2 wrong use, 3 not measured or plugpull
@@ -238,6 +290,39 @@ pub(crate) struct ReplayArgs {
     /// Open a shell in the crashed data folder, in the sandbox, and try nothing
     #[arg(long)]
     pub(crate) shell: bool,
+}
+
+/// Exit codes: 0 nothing became worse, 1 a new finding or a slower recovery, 2 wrong use.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// The earlier report (JSON)
+    pub(crate) before: PathBuf,
+
+    /// The later report (JSON)
+    pub(crate) now: PathBuf,
+}
+
+/// Exit codes as of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    /// The reports (JSON), in any order; all about the same target
+    #[arg(required = true, value_name = "REPORT")]
+    pub(crate) reports: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) report: ReportOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// A folder for the pages of all commands
+    pub(crate) dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use plugpull_faults::sandbox;
-use plugpull_targets::worker;
+use plugpull_targets::{reference_daemon, worker};
 
 use cli::{Cli, Command};
 
@@ -47,6 +47,8 @@ fn main() -> ExitCode {
         Command::Run(args) => command::run::run(&args),
         Command::Explore(args) => command::explore::run(&args),
         Command::Replay(args) => command::replay::run(&args),
+        Command::Compare(args) => command::compare::run(&args),
+        Command::Merge(args) => command::merge::run(&args),
         Command::Doctor => command::doctor::run(),
         Command::Attach(args) => command::attach::run(&args),
         Command::Targets(args) => command::targets::run(&args),
@@ -54,6 +56,8 @@ fn main() -> ExitCode {
         Command::Inspect(args) => command::inspect::run(&args),
         Command::DriverCheck(args) => command::driver_check::run(&args),
         Command::Exec(args) => command::exec::run(&args),
+        Command::Completions(args) => command::manual::completions(&args),
+        Command::Man(args) => command::manual::man(&args),
     };
     match result {
         Ok(code) => ExitCode::from(code),
@@ -66,7 +70,8 @@ fn main() -> ExitCode {
 }
 
 /// What plugpull does when it starts itself again: the sandbox's janitor, an embedded target, a
-/// shell's way to its terminal, the ballast of a full disk, damage to a plain folder. None of them takes options, and none may start
+/// stand-in, a shell's way to its terminal, the ballast of a full disk, damage to a plain folder. None
+/// of them takes options, and none may start
 /// a thread before it is known.
 fn hidden() -> Option<u8> {
     let mut args = std::env::args();
@@ -75,6 +80,7 @@ fn hidden() -> Option<u8> {
     let code = match name.as_str() {
         sandbox::SANDBOX_ARG => sandbox::sandbox_main(&rest()),
         terminal::ARG => terminal::main(&rest()),
+        reference_daemon::REFERENCE => reference_daemon::run(&rest()),
         worker::WORKER => worker::worker_main(&rest()),
         trial::ballast::FILL => trial::ballast::main(&rest()),
         trial::flip::FLIP => trial::flip::main(&rest()),

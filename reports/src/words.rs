@@ -2,6 +2,8 @@
 
 use plugpull_workloads::{Durability, FailureClass, FindingKind, Guarantee, Verdict};
 
+use crate::ModelCoverage;
+
 /// A verdict, as the table shows it.
 pub fn verdict_words(verdict: Verdict) -> &'static str {
     match verdict {
@@ -24,6 +26,11 @@ pub fn kind_words(kind: FindingKind) -> &'static str {
         FindingKind::WrongValue => "silent corruption",
         FindingKind::PrefixHole => "hole in the history",
         FindingKind::Inconsistent => "inconsistent data",
+        FindingKind::MissingEvent => "ack without an event",
+        FindingKind::StrayEvent => "event that should not exist",
+        FindingKind::EventOrder => "events out of order",
+        FindingKind::StateNotReplayed => "state and event log disagree",
+        FindingKind::VersionGap => "wrong version",
         FindingKind::Unreadable => "unreadable store",
         FindingKind::WillNotStart => "will not start",
         FindingKind::Hung => "hung",
@@ -70,6 +77,10 @@ pub fn guarantee_words(guarantee: Guarantee) -> String {
         Guarantee::Consistent => {
             "consistent: opens, checks clean, serves only what was written".into()
         }
+        Guarantee::EventLog => {
+            "logged: its events tell of each commit, in order, and come to its state".into()
+        }
+        Guarantee::Versions => "versioned: 1, 2, 3, ... for each key, each to be read again".into(),
         Guarantee::Detects => "safe from damage: harmless or refused, never served as data".into(),
         Guarantee::RecoversWithinMs(ms) => {
             format!("back within {}", duration_words(ms.saturating_mul(1000)))
@@ -103,6 +114,30 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
         format!("1 {noun}")
     } else {
         format!("{number} {noun}s")
+    }
+}
+
+/// A number with its thousands set apart: `12,345`.
+pub(crate) fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// How many states a model allows, as a table shows it. Beyond a million millions the digits say
+/// nothing to a person.
+pub(crate) fn possible(model: &ModelCoverage) -> String {
+    let least = if model.at_least { "≥ " } else { "" };
+    match model.possible {
+        None => "–".into(),
+        Some(n @ 0..1_000_000_000_000) => format!("{least}{}", number(n)),
+        Some(n) => format!("{least}10^{}", n.ilog10()),
     }
 }
 
@@ -172,6 +207,14 @@ mod tests {
         ] {
             assert_eq!(duration_words(us), words, "{us} µs");
         }
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!(
+            [0, 999, 1000, 1_234_567].map(number),
+            ["0", "999", "1,000", "1,234,567"]
+        );
     }
 
     proptest! {

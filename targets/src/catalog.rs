@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::settings::closest;
-use crate::{Defect, Setting, Target, UsageError, driver, reference, sqlite};
+use crate::{Defect, Setting, Target, UsageError, driver, reference, sqlite, statehouse};
 
 /// Makes a target from settings, each of which is checked. Starts nothing and touches nothing.
 pub type Open = fn(&BTreeMap<String, String>) -> Result<Box<dyn Target>, UsageError>;
@@ -39,6 +39,13 @@ pub fn all() -> Vec<Catalogued> {
             settings: reference::SETTINGS,
             defects: reference::DEFECTS,
             open: |settings| Ok(Box::new(reference::Reference::new(settings)?)),
+        },
+        Catalogued {
+            name: statehouse::NAME,
+            about: statehouse::ABOUT,
+            settings: statehouse::SETTINGS,
+            defects: statehouse::DEFECTS,
+            open: |settings| Ok(Box::new(statehouse::Statehouse::new(settings)?)),
         },
         Catalogued {
             name: driver::NAME,

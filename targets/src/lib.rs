@@ -5,17 +5,22 @@
 //! expected of it.
 //!
 //! The embedded targets ([`sqlite`], [`reference`](mod@reference)) run in a [`worker`] process of
-//! their own and are spoken to over the protocol of [`wire`].
+//! their own and are spoken to over the protocol of [`wire`]. [`statehouse`] is a daemon that others
+//! wrote, spoken to over gRPC.
 
 pub mod ailee;
 pub mod catalog;
 pub mod driver;
+#[cfg(feature = "statehouse")]
+mod grpc;
 pub mod inspect;
 pub mod interstice;
 mod promise;
 pub mod reference;
+pub mod reference_daemon;
 mod settings;
 pub mod sqlite;
+pub mod statehouse;
 mod target;
 pub mod vfab;
 pub mod wire;

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::{self, PipeReader, PipeWriter};
 use std::net::TcpStream;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use plugpull_workloads::{Promise, Txn};
+use plugpull_workloads::{EventLog, Promise, Txn, WorkloadConfig};
 use thiserror::Error;
 
 /// Which program to run.
@@ -138,6 +139,10 @@ pub trait Client: Send {
             "it follows no chain that could be reorganised".into(),
         ))
     }
+    /// What the target tells of its own past; none where it keeps no log of events.
+    fn event_log(&mut self, _deadline: Instant) -> Result<Option<EventLog>, ClientError> {
+        Ok(None)
+    }
 }
 
 /// A target that is up. Dropping it does not stop the process: the host does.
@@ -213,6 +218,14 @@ pub trait Target: Send + Sync {
     }
     /// Its version and settings, for reports: "SQLite 3.50.2, journal_mode=wal, synchronous=full".
     fn version(&self) -> String;
+    /// Why it cannot be run here, and how to change that; none when it can.
+    fn absent(&self) -> Option<String> {
+        None
+    }
+    /// How many keys a transaction should write, without the head key of its client.
+    fn ops_per_txn(&self) -> RangeInclusive<u32> {
+        WorkloadConfig::default().ops_per_txn
+    }
     /// What it promises with these settings.
     fn promises(&self) -> Vec<Promise>;
     /// Starts it on `host` and waits until it takes connections, or until `deadline`.

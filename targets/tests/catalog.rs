@@ -40,10 +40,19 @@ fn everything_listed_opens_with_its_defaults_and_with_each_defect() {
             .collect();
         let same = catalog::open(target.name, &settings(&defaults)).unwrap();
         assert_eq!(same.promises(), opened.promises());
+        // Where the target is real, the defects are its stand-in's.
+        let real = target.settings.iter().any(|s| s.name == "reference");
+        let mut sound = if real {
+            settings(&[("reference", "yes")])
+        } else {
+            BTreeMap::new()
+        };
+        let promises = catalog::open(target.name, &sound).unwrap().promises();
         for defect in target.defects {
-            let with = catalog::open(target.name, &settings(&[("defect", defect.name)])).unwrap();
+            sound.insert("defect".into(), defect.name.into());
+            let with = catalog::open(target.name, &sound).unwrap();
             assert!(with.version().contains(defect.name));
-            assert_eq!(with.promises(), opened.promises());
+            assert_eq!(with.promises(), promises);
         }
     }
 }
@@ -53,7 +62,8 @@ fn an_unknown_target_gets_the_list_and_a_suggestion() {
     let text = error("sqlit", &[]).to_string();
     assert_eq!(
         text,
-        "there is no target \"sqlit\" (did you mean \"sqlite\"?); known targets: sqlite, reference, driver"
+        "there is no target \"sqlit\" (did you mean \"sqlite\"?); known targets: sqlite, reference, \
+         statehouse, driver"
     );
     assert!(!error("postgres", &[]).to_string().contains("did you mean"));
 }
@@ -164,4 +174,29 @@ fn every_promise_has_its_words_and_its_source() {
             assert!(!promise.demanded && !promise.classes.is_empty());
         }
     }
+}
+
+#[test]
+fn what_belongs_to_the_stand_in_is_not_asked_of_the_real_daemon() {
+    for given in [
+        &[("defect", "abort-logged")][..],
+        &[("reference", "yes"), ("bin", "x")],
+    ] {
+        let text = error("statehouse", given).to_string();
+        assert!(text.contains("--reference"), "{text}");
+    }
+}
+
+#[cfg(not(feature = "statehouse"))]
+#[test]
+fn a_target_that_is_not_built_in_says_how_to_build_it() {
+    for reference in ["yes", "no"] {
+        let given = settings(&[("reference", reference)]);
+        let absent = catalog::open("statehouse", &given).unwrap().absent();
+        assert!(absent.unwrap().contains("--features statehouse"));
+    }
+    assert_eq!(
+        catalog::open("sqlite", &settings(&[])).unwrap().absent(),
+        None
+    );
 }

@@ -11,6 +11,8 @@
 //! | prefix hole | prefix |
 //! | phantom, wrong value | consistent or detects |
 //! | inconsistent | consistent, or else what makes the order impossible |
+//! | missing, stray or disordered event, state not replayed | event log |
+//! | version gap | versions |
 //! | unreadable, not repeatable, stays down | consistent |
 //! | will not start | consistent, durable, or a recovery bound |
 //! | hung | a recovery bound, consistent or durable |
@@ -18,6 +20,7 @@
 //!
 //! A demanded promise is cited only where the target kept its own.
 
+mod events;
 mod facts;
 mod held;
 mod losses;
@@ -199,6 +202,10 @@ fn examine(
                 losses.push(losses::contradiction(&puzzle, promise, &why));
             }
         }
+    }
+    let lost = losses.iter().any(|trouble| trouble.promise.is_some());
+    if let Some(Ok(log)) = &observed.log {
+        losses.extend(events::events(log, &facts, held, &obliged, lost));
     }
     // Wrong data that is served was not detected, whatever the target says besides. Data that is
     // not served and reported as damaged was.

@@ -6,6 +6,7 @@ use crate::{Promise, Stamp, TxnId};
 
 /// What kind of promise-breaking was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
     /// An acknowledged transaction is gone.
@@ -22,6 +23,16 @@ pub enum FindingKind {
     PrefixHole,
     /// The values read back cannot come from any order of the transactions.
     Inconsistent,
+    /// An acknowledged transaction is not in the log of events that the target keeps.
+    MissingEvent,
+    /// The log has an event of a transaction that was aborted or certainly failed, or of none.
+    StrayEvent,
+    /// The log is not in the order of commits, or gives two of them the same place.
+    EventOrder,
+    /// The state is not what the log comes to when it is read from the beginning.
+    StateNotReplayed,
+    /// The versions of a key are not 1, 2, 3, ..., or one of them does not read as it was written.
+    VersionGap,
     /// The target's own integrity check fails, or it cannot read its own data.
     Unreadable,
     /// The target does not start again.
@@ -38,6 +49,7 @@ pub enum FindingKind {
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Finding {
     /// What kind.
     pub kind: FindingKind,
@@ -61,6 +73,7 @@ pub struct Finding {
 
 /// The verdict of a trial. The order is that of gravity: a run's verdict is its worst trial's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Every promise held.

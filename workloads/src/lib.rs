@@ -8,20 +8,24 @@
 
 mod check;
 mod demand;
+mod event_log;
 mod finding;
 mod generate;
 mod history;
 mod observe;
 mod promise;
+mod recent;
 mod txn;
 mod value;
 
 pub use check::{Judgement, judge};
 pub use demand::{DEMAND_WORDS, DemandError, parse_demand};
+pub use event_log::{Event, EventLog, EventOp, LoggedKey};
 pub use finding::{Finding, FindingKind, Verdict};
 pub use generate::{ConfigError, Distribution, Generator, MAX_VALUE_LEN, WorkloadConfig};
 pub use history::{Call, Clock, Entry, History, Outcome, Recorder, Stamp};
 pub use observe::{Damage, Observed, ReadBack, Start};
 pub use promise::{Durability, FailureClass, Guarantee, Promise};
+pub use recent::{beginning, recent};
 pub use txn::{Op, Txn, TxnId, Write};
 pub use value::{CHECK_LEN, Value};

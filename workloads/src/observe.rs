@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::EventLog;
+
 /// All that a target holds, or why it could not be read.
 pub type ReadBack = Result<BTreeMap<String, String>, String>;
 
@@ -20,6 +22,9 @@ pub struct Observed {
     pub state: Option<ReadBack>,
     /// What its own integrity check said (`Err`: its words); none when it was not asked.
     pub integrity: Option<Result<(), String>>,
+    /// What it tells of its own past (`Err`: why that cannot be read); none when it keeps no log
+    /// of events, or was not asked.
+    pub log: Option<Result<EventLog, String>>,
     /// What it held after a second restart with no writes in between (`Err`: it refused, with its
     /// words); none when there was no second restart.
     pub second: Option<ReadBack>,

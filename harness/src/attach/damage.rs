@@ -23,8 +23,12 @@ pub(super) struct Flipped {
     accessed: SystemTime,
 }
 
+/// How often another place is drawn where the first holds a zero, which is padding more often than
+/// not.
+const DRAWS: usize = 64;
+
 /// Flips a bit of a file below `root`, whose name has `snap` in it where `snapshots` are wanted.
-/// Every stored byte is equally likely. None when there is no such file.
+/// Bytes that are not zero come first, each equally likely. None when there is no such file.
 pub(super) fn flip(
     root: &Path,
     snapshots: bool,
@@ -35,22 +39,18 @@ pub(super) fn flip(
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         !snapshots || name.to_lowercase().contains("snap")
     });
-    let all: u64 = files.iter().map(|(_, size)| size).sum();
-    if all == 0 {
-        return Ok(None);
-    }
-    let mut at = rng.random_range(0..all);
-    let bit = rng.random_range(0..8_u8);
-    let found = files.into_iter().find(|(_, size)| {
-        let here = at < *size;
-        if !here {
-            at -= size;
-        }
-        here
-    });
-    let Some((path, size)) = found else {
+    let Some((mut path, mut at, mut size)) = draw(&files, rng) else {
         return Ok(None);
     };
+    for _ in 0..DRAWS {
+        if holds(&root.join(&path), at)? {
+            break;
+        }
+        if let Some(other) = draw(&files, rng) {
+            (path, at, size) = other;
+        }
+    }
+    let bit = rng.random_range(0..8_u8);
     let file = root.join(&path);
     let accessed = turn(&file, at, bit).with_context(|| format!("damaging {}", file.display()))?;
     let what = format!(
@@ -62,6 +62,31 @@ pub(super) fn flip(
         file,
         accessed,
     }))
+}
+
+/// A place in one of the files: path, offset, and the file's size.
+fn draw(files: &[(PathBuf, u64)], rng: &mut ChaCha8Rng) -> Option<(PathBuf, u64, u64)> {
+    let all: u64 = files.iter().map(|(_, size)| size).sum();
+    if all == 0 {
+        return None;
+    }
+    let mut at = rng.random_range(0..all);
+    for (path, size) in files {
+        if at < *size {
+            return Some((path.clone(), at, *size));
+        }
+        at -= size;
+    }
+    None
+}
+
+/// Whether there is anything but a zero.
+fn holds(path: &Path, at: u64) -> anyhow::Result<bool> {
+    let mut byte = [0];
+    File::open(path)
+        .and_then(|file| file.read_exact_at(&mut byte, at))
+        .with_context(|| format!("reading {}", path.display()))?;
+    Ok(byte != [0])
 }
 
 /// Turns the bit, keeps the time of change, and returns the time of access that the file has now.

@@ -26,4 +26,4 @@ mod supervision;
 mod systemd;
 mod writers;
 
-pub(crate) use start::run;
+pub(crate) use start::{run, target_name};

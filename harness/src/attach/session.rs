@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use plugpull_reports::{ReportedFinding, Trial};
 use plugpull_workloads::{
     Clock, ConfigError, FailureClass, Generator, History, Observed, Promise, Recorder, Stamp,
-    Start, Verdict, WorkloadConfig, judge,
+    Start, Verdict, WorkloadConfig, beginning, judge,
 };
 
 use super::args::{AttachArgs, Mode};
@@ -21,7 +21,6 @@ use super::prefix::{Prefixed, remove_all};
 use super::supervision::Supervision;
 use super::writers::Writers;
 use crate::seed;
-use crate::trial::beginning;
 use plugpull_targets::Client;
 
 /// How long reading everything back may take.
@@ -244,6 +243,7 @@ impl<'a> Session<'a> {
                 count: 1,
                 repeat: self.again.clone(),
                 output: Vec::new(),
+                evidence: None,
             })
             .collect();
     }
@@ -374,7 +374,7 @@ impl Work<'_> {
 
 fn begun(begin: &BTreeMap<String, String>, mut history: History) -> History {
     if !begin.is_empty() {
-        history.entries.insert(0, beginning(begin.clone()));
+        history.entries.insert(0, beginning(begin.clone(), Stamp::default()));
     }
     history
 }

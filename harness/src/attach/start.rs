@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use plugpull_reports::{Event, Plan, Report, ReportBuilder, TargetInfo, exit_code};
+use plugpull_reports::{Event, Plan, Report, ReportBuilder, TargetInfo};
 use plugpull_targets::catalog;
 use plugpull_workloads::{Durability, Guarantee, WorkloadConfig, parse_demand};
 
@@ -28,13 +28,20 @@ const BARRIER_CHANCE: f64 = 0.03;
 /// The target whose protocol is spoken over a port, when none is named.
 const DEFAULT: &str = "reference";
 
-/// Runs the rounds and tells what happens. The report and the exit code; none when there was
-/// nothing to report, as for a dry run.
+/// What became of a call that made rounds.
+pub(crate) struct Outcome {
+    /// What the rounds found.
+    pub(crate) report: Report,
+    /// Everything is as it was before. What is not was said on standard error.
+    pub(crate) all_put_back: bool,
+}
+
+/// Runs the rounds and tells what happens. None when there was nothing to report, as for a dry run.
 pub(crate) fn run(
     args: &AttachArgs,
     stop: &AtomicBool,
     mut tell: impl FnMut(&Event),
-) -> anyhow::Result<Option<(Report, u8)>> {
+) -> anyhow::Result<Option<Outcome>> {
     let data = args.data_dir.as_deref().map(guard::real).transpose()?;
     let shell = Shell {
         env: data
@@ -140,12 +147,19 @@ pub(crate) fn run(
     for trouble in &troubles {
         eprintln!("plugpull: {trouble}");
     }
-    let report = builder.finish(began.elapsed(), interrupted);
-    let code = match exit_code(&report) {
-        crate::KEPT if !troubles.is_empty() => crate::FAILED,
-        code => code,
-    };
-    Ok(Some((report, code)))
+    Ok(Some(Outcome {
+        report: builder.finish(began.elapsed(), interrupted),
+        all_put_back: troubles.is_empty(),
+    }))
+}
+
+/// The name that the report gives the target.
+pub(crate) fn target_name(args: &AttachArgs) -> &str {
+    match (&args.target, &args.driver) {
+        (Some(name), _) => name,
+        (None, None) => DEFAULT,
+        (None, Some(_)) => plugpull_targets::driver::NAME,
+    }
 }
 
 /// Every refusal that needs nothing but the options and a look at the machine.
@@ -247,26 +261,17 @@ fn modes(
 /// What is tested, and what it is held to; a driver's own promises come later.
 fn target(args: &AttachArgs) -> anyhow::Result<TargetInfo> {
     let settings = settings(&args.settings)?;
-    let named = match (&args.target, &args.driver) {
-        (Some(name), _) => Some(name.as_str()),
-        (None, None) => Some(DEFAULT),
-        (None, Some(_)) => None,
-    };
     let mut info = TargetInfo {
+        name: target_name(args).to_owned(),
         settings,
         ..TargetInfo::default()
     };
-    match named {
-        Some(name) => {
-            let target = catalog::open(name, &info.settings).map_err(wrong)?;
-            info.name = name.to_owned();
-            info.version = target.version();
-            info.promises = target.promises();
-        }
-        None if !info.settings.is_empty() => {
-            return Err(wrong("--set is for the target that --target names"));
-        }
-        None => info.name = "driver".into(),
+    if args.target.is_some() || args.driver.is_none() {
+        let target = catalog::open(&info.name, &info.settings).map_err(wrong)?;
+        info.version = target.version();
+        info.promises = target.promises();
+    } else if !info.settings.is_empty() {
+        return Err(wrong("--set is for the target that --target names"));
     }
     for word in &args.promises {
         info.promises.push(parse_demand(word).map_err(wrong)?);

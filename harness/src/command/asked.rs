@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
-use plugpull_reports::TargetInfo;
-use plugpull_targets::{Target, catalog};
+use plugpull_reports::{Report, TargetInfo, exit_code};
+use plugpull_targets::Target;
+use plugpull_targets::catalog::{self, Catalogued};
 use plugpull_workloads::{Durability, Guarantee, Promise, WorkloadConfig, parse_demand};
 
+use super::baseline::Baseline;
 use super::introduce::introduce;
-use super::{settings, wrong};
-use crate::cli::{OutputOptions, TargetOptions};
+use super::reporters::Reporters;
+use super::{open_target, settings, wrong};
+use crate::cli::{OutputOptions, ReportOptions, TargetOptions};
 use crate::keep::Keep;
 
 /// The target when none is named.
@@ -40,7 +43,10 @@ pub(super) struct Asked {
 impl Asked {
     /// Opens and checks; starts nothing.
     pub(super) fn new(options: &TargetOptions) -> anyhow::Result<Self> {
-        let settings = settings(&options.settings)?;
+        let mut settings = settings(&options.settings)?;
+        if options.reference {
+            stand_in(name(options), &mut settings)?;
+        }
         Self::of(name(options), settings, options)
     }
 
@@ -50,7 +56,7 @@ impl Asked {
         settings: BTreeMap<String, String>,
         options: &TargetOptions,
     ) -> anyhow::Result<Self> {
-        let target = catalog::open(name, &settings).map_err(wrong)?;
+        let target = open_target(name, &settings)?;
         introduce(&*target, start_limit(options.recovery_bound, &[]))?;
         let mut promises = target.promises();
         for word in &options.promises {
@@ -69,7 +75,7 @@ impl Asked {
         })
     }
 
-    /// The workload without what the target cannot do; with barriers where it promises something
+    /// The workload as the target wants it, without what it cannot do; with barriers where it promises something
     /// for them.
     pub(super) fn fit(&self, config: WorkloadConfig) -> WorkloadConfig {
         let able = self.target.abilities();
@@ -84,6 +90,7 @@ impl Asked {
                 0.0
             },
             barrier_chance: if barriers { BARRIER_CHANCE } else { 0.0 },
+            ops_per_txn: self.target.ops_per_txn(),
             ..config
         }
     }
@@ -92,6 +99,26 @@ impl Asked {
     pub(super) fn promises(&self) -> &[Promise] {
         &self.info.promises
     }
+}
+
+/// What `--reference` means is a setting of the targets that have a stand-in.
+fn stand_in(name: &str, settings: &mut BTreeMap<String, String>) -> anyhow::Result<()> {
+    const SETTING: &str = "reference";
+    let has = |target: &Catalogued| target.settings.iter().any(|s| s.name == SETTING);
+    let all = catalog::all();
+    if all.iter().any(|target| target.name == name && !has(target)) {
+        let names: Vec<&str> = all.iter().filter(|t| has(t)).map(|t| t.name).collect();
+        return Err(wrong(format!(
+            "{name} has no stand-in; --reference is for {}",
+            names.join(", ")
+        )));
+    }
+    if settings.insert(SETTING.into(), "yes".into()).is_some() {
+        return Err(wrong(
+            "--reference and --set reference=... say the same: leave one out",
+        ));
+    }
+    Ok(())
 }
 
 fn name(options: &TargetOptions) -> &str {
@@ -106,6 +133,9 @@ pub(super) fn again(options: &TargetOptions) -> String {
         // Only a NUL cannot be quoted, and no argument has one.
         let quoted = shlex::try_quote(&setting).map_or(setting.clone(), Into::into);
         text.push_str(&format!(" --set {quoted}"));
+    }
+    if options.reference {
+        text.push_str(" --reference");
     }
     for promise in &options.promises {
         text.push_str(&format!(" --promise {promise}"));
@@ -139,10 +169,53 @@ fn promised_bound(promises: &[Promise]) -> Option<Duration> {
 
 /// Checks that the results can be written. The folder to keep things in, if one is wanted.
 pub(super) fn outputs(options: &OutputOptions) -> anyhow::Result<Option<Keep>> {
-    if let Some(json) = &options.json {
-        writable(json, "the report")?;
-    }
+    files(&options.report)?;
     options.keep.as_deref().map(Keep::open).transpose()
+}
+
+/// Checks that every file of a report can be written.
+pub(super) fn files(options: &ReportOptions) -> anyhow::Result<()> {
+    let all = [
+        &options.json,
+        &options.junit,
+        &options.markdown,
+        &options.html,
+    ];
+    for path in all.into_iter().flatten() {
+        writable(path, "the report")?;
+    }
+    Ok(())
+}
+
+/// The report that a run is held against, if one is wanted.
+pub(super) fn baseline(
+    options: &OutputOptions,
+    target: &TargetInfo,
+) -> anyhow::Result<Option<Baseline>> {
+    let path = options.baseline.as_deref();
+    path.map(|path| Baseline::open(path, &target.name))
+        .transpose()
+}
+
+/// Tells the reporters the end of a run, held against its baseline where there is one. The exit
+/// code.
+pub(super) fn finish(
+    reporters: Reporters,
+    report: Report,
+    baseline: Option<&Baseline>,
+) -> anyhow::Result<u8> {
+    match baseline {
+        Some(baseline) => {
+            let (comparison, code) = baseline.held_against(&report)?;
+            reporters.finish_against(report, &comparison)?;
+            Ok(code)
+        }
+        None => {
+            let code = exit_code(&report);
+            reporters.finish(report)?;
+            Ok(code)
+        }
+    }
 }
 
 /// Wrong use unless a file can be written there.

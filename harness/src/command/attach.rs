@@ -1,13 +1,16 @@
 //! `plugpull attach`: a service that something else supervises.
 
-use super::asked::outputs;
+use plugpull_reports::TargetInfo;
+
+use super::asked::{baseline, finish, outputs};
 use super::interrupt::stop_on_signal;
 use super::reporters::Reporters;
 use super::wrong;
 use crate::attach;
 use crate::attach::args::AttachArgs;
 
-/// Makes the rounds and reports them.
+/// Makes the rounds and reports them. What could not be put back makes a run that found nothing
+/// fail.
 pub(crate) fn run(args: &AttachArgs) -> anyhow::Result<u8> {
     // From the beginning, so that no signal leaves anything behind.
     let stop = stop_on_signal();
@@ -17,10 +20,18 @@ pub(crate) fn run(args: &AttachArgs) -> anyhow::Result<u8> {
         ));
     }
     outputs(&args.outputs)?;
-    let mut reporters = Reporters::new(&args.outputs);
-    let Some((report, code)) = attach::run(args, &stop, |event| reporters.tell(event))? else {
+    let target = TargetInfo {
+        name: attach::target_name(args).to_owned(),
+        ..TargetInfo::default()
+    };
+    let baseline = baseline(&args.outputs, &target)?;
+    let mut reporters = Reporters::new(&args.outputs.report, args.outputs.quiet);
+    let Some(outcome) = attach::run(args, &stop, |event| reporters.tell(event))? else {
         return Ok(crate::KEPT);
     };
-    reporters.finish(report)?;
-    Ok(code)
+    let code = finish(reporters, outcome.report, baseline.as_ref())?;
+    Ok(match code {
+        crate::KEPT if !outcome.all_put_back => crate::FAILED,
+        code => code,
+    })
 }

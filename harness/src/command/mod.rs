@@ -2,6 +2,9 @@
 
 mod asked;
 pub(crate) mod attach;
+mod baseline;
+pub(crate) mod compare;
+mod coverage;
 pub(crate) mod doctor;
 pub(crate) mod driver_check;
 pub(crate) mod exec;
@@ -10,6 +13,8 @@ pub(crate) mod faults;
 pub(crate) mod inspect;
 mod interrupt;
 mod introduce;
+pub(crate) mod manual;
+pub(crate) mod merge;
 mod place;
 pub(crate) mod replay;
 mod reporters;
@@ -18,6 +23,8 @@ pub(crate) mod targets;
 
 use std::collections::BTreeMap;
 use std::fmt;
+
+use plugpull_targets::{Target, catalog};
 
 /// Something the user asked for that cannot be: exit code 2, and nothing was started.
 #[derive(Debug)]
@@ -34,6 +41,19 @@ impl std::error::Error for WrongUse {}
 /// Wrong use, in these words.
 pub(crate) fn wrong(why: impl fmt::Display) -> anyhow::Error {
     anyhow::Error::new(WrongUse(why.to_string()))
+}
+
+/// The target of this name with its settings, where it can be run here. Where it cannot, the error
+/// says how to change that; it is no wrong use.
+pub(crate) fn open_target(
+    name: &str,
+    settings: &BTreeMap<String, String>,
+) -> anyhow::Result<Box<dyn Target>> {
+    let target = catalog::open(name, settings).map_err(wrong)?;
+    match target.absent() {
+        None => Ok(target),
+        Some(why) => anyhow::bail!("{name} cannot be tested here: {why}"),
+    }
 }
 
 /// The `--set` options as a map. Setting one twice is wrong.

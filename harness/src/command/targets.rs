@@ -1,5 +1,6 @@
 //! `plugpull targets`: what can be tested, and what each one promises.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plugpull_targets::catalog;
@@ -16,6 +17,12 @@ pub(crate) fn run(args: &TargetsArgs) -> anyhow::Result<u8> {
     let Some(name) = &args.name else {
         for target in catalog::all() {
             println!("{:<14} {}", target.name, target.about);
+            let absent = (target.open)(&BTreeMap::new())
+                .ok()
+                .and_then(|t| t.absent());
+            if let Some(why) = absent {
+                println!("{:<14} not here: {why}", "");
+            }
         }
         println!("\n`plugpull targets NAME` shows its settings, defects and promises.");
         return Ok(crate::KEPT);
@@ -24,6 +31,9 @@ pub(crate) fn run(args: &TargetsArgs) -> anyhow::Result<u8> {
     let target = catalog::open(name, &settings).map_err(wrong)?;
     introduce(&*target, ASK_LIMIT)?;
     println!("{}\n", target.version());
+    if let Some(why) = target.absent() {
+        println!("It cannot be tested here: {why}.\n");
+    }
     if let Some(listed) = catalog::all()
         .into_iter()
         .find(|listed| listed.name == name)

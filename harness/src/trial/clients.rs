@@ -17,7 +17,7 @@ const CALL_LIMIT: Duration = Duration::from_secs(20);
 /// A client that was refused waits this long before it asks again.
 const REFUSED_PAUSE: Duration = Duration::from_millis(1);
 
-/// Counts outcomes, and wakes who waits for them.
+/// Counts outcomes of calls that leave something behind, and wakes who waits for them.
 #[derive(Default)]
 pub(super) struct Progress {
     tally: Mutex<Tally>,
@@ -142,7 +142,10 @@ impl Worker {
                 Err(ClientError::Info(text) | ClientError::Gone(text)) => Outcome::Info(text),
             };
             let counted = self.recorder.complete(index, outcome.clone());
-            self.progress.note(&counted);
+            // That something was rolled back says nothing of whether the target can still write.
+            if !matches!(&call, Call::Txn(txn) if txn.abort) {
+                self.progress.note(&counted);
+            }
             if gone {
                 match self.new_connection() {
                     Some(fresh) => connection = fresh,

@@ -82,6 +82,11 @@ pub(crate) fn note(started: Result<&mut Up, Started>, observed: &mut Observed) {
                 Ok(Some(said)) => Err(said),
                 Err(error) => Err(error.to_string()),
             });
+            observed.log = up
+                .client
+                .event_log(Instant::now() + READ_LIMIT)
+                .map_err(|error| error.to_string())
+                .transpose();
         }
         Err(Started::Hung(waited)) => observed.start = Start::Hung { waited },
         Err(why) => {

@@ -11,7 +11,7 @@ use plugpull_workloads::{
 };
 
 /// The kinds that a report of many findings goes through.
-pub(crate) const KINDS: [FindingKind; 13] = [
+pub(crate) const KINDS: [FindingKind; 18] = [
     FindingKind::LostAck,
     FindingKind::TooSlow,
     FindingKind::TornTransaction,
@@ -25,6 +25,11 @@ pub(crate) const KINDS: [FindingKind; 13] = [
     FindingKind::Unreadable,
     FindingKind::NotRepeatable,
     FindingKind::StaysDown,
+    FindingKind::MissingEvent,
+    FindingKind::StrayEvent,
+    FindingKind::EventOrder,
+    FindingKind::StateNotReplayed,
+    FindingKind::VersionGap,
 ];
 
 /// A promise of durability.
@@ -65,6 +70,7 @@ pub(crate) fn finding(kind: FindingKind) -> ReportedFinding {
                  --fault power-loss@ack:17 --trial 7"
             .into(),
         output: vec!["listening\n".into(), output],
+        evidence: None,
     }
 }
 

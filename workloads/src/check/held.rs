@@ -83,6 +83,11 @@ impl Held {
         let order: &[fn(Guarantee) -> bool] = match kind {
             FindingKind::TornTransaction => &[atomic],
             FindingKind::PrefixHole => &[prefix],
+            FindingKind::MissingEvent
+            | FindingKind::StrayEvent
+            | FindingKind::EventOrder
+            | FindingKind::StateNotReplayed => &[event_log],
+            FindingKind::VersionGap => &[versions],
             // Damage that is served as data is what `Detects` is about.
             FindingKind::Phantom | FindingKind::WrongValue
                 if self.class == FailureClass::Corruption =>
@@ -143,6 +148,12 @@ impl Held {
 
 fn atomic(g: Guarantee) -> bool {
     g == Guarantee::Atomic
+}
+fn event_log(g: Guarantee) -> bool {
+    g == Guarantee::EventLog
+}
+fn versions(g: Guarantee) -> bool {
+    g == Guarantee::Versions
 }
 fn prefix(g: Guarantee) -> bool {
     g == Guarantee::Prefix

@@ -59,6 +59,16 @@ pub(super) fn service(observed: &Observed, held: &Held) -> Service {
             format!("its own integrity check failed: {check}"),
         );
     }
+    if let Some(Err(error)) = &observed.log {
+        let error = words::message(error);
+        refusal(
+            kind,
+            held.first(|g| g == Guarantee::EventLog)
+                .or_else(|| held.broken_by(kind)),
+            format!("it cannot read its event log: {error}"),
+            format!("could not read its event log: {error}"),
+        );
+    }
     if let (Some(Ok(_)), Some(Err(error))) = (&observed.state, &observed.second) {
         let kind = FindingKind::NotRepeatable;
         let error = words::message(error);

@@ -1,0 +1,106 @@
+//! The target's settings.
+
+use std::collections::BTreeMap;
+
+use super::reference::{DEFECTS, Planted};
+use crate::settings::Given;
+use crate::{Setting, UsageError};
+
+/// The program's usual name.
+const PROGRAM: &str = "statehoused";
+
+/// The settings of the `statehouse` target.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "bin",
+        values: "a path, or a name that is found on PATH",
+        default: PROGRAM,
+        about: "the daemon to test",
+    },
+    Setting {
+        name: "reference",
+        values: "yes, no",
+        default: "no",
+        about: "test plugpull's own stand-in for the daemon, which keeps every promise (the same \
+                as --reference)",
+    },
+    Setting {
+        name: "versions",
+        values: "on, off",
+        default: "off",
+        about: "hold it to its version history too: 1, 2, 3, ... for each key, and each to be read \
+                again",
+    },
+    Setting {
+        name: "commit_errors",
+        values: "unknown, final",
+        default: "unknown",
+        about: "whether a commit that is answered with an error may have happened all the same",
+    },
+    Setting {
+        name: "port",
+        values: "1024 to 65535",
+        default: "50051",
+        about: "the port it listens on, in the sandbox",
+    },
+    Setting {
+        name: "defect",
+        values: "none, or one that is listed below",
+        default: "none",
+        about: "a defect planted in the stand-in",
+    },
+];
+
+/// The settings, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The daemon, as given.
+    pub bin: String,
+    /// The stand-in takes its place.
+    pub reference: bool,
+    /// It is held to its version history.
+    pub versions: bool,
+    /// A commit that is answered with an error certainly did not happen.
+    pub commit_errors_final: bool,
+    /// Its port.
+    pub port: u16,
+    /// The stand-in's defect.
+    pub defect: Option<Planted>,
+}
+
+impl Settings {
+    /// Reads and checks the values given by `--set`.
+    pub fn parse(values: &BTreeMap<String, String>) -> Result<Self, UsageError> {
+        let given = Given::new(super::NAME, SETTINGS, values)?;
+        let reference = given.choice("reference", &[("yes", true), ("no", false)])?;
+        let mut defects = vec![("none", None)];
+        defects.extend(DEFECTS.iter().map(|d| (d.name, Planted::named(d.name))));
+        let defect = given.choice("defect", &defects)?;
+        let conflict = |why: &str| UsageError::Conflict {
+            target: super::NAME.to_owned(),
+            why: why.to_owned(),
+        };
+        if defect.is_some() && !reference {
+            return Err(conflict(
+                "defects are planted in the stand-in only: add --reference",
+            ));
+        }
+        if reference && values.contains_key("bin") {
+            return Err(conflict(
+                "bin is the real daemon and --reference is the stand-in: leave one of them out",
+            ));
+        }
+        if given.text("bin").is_empty() {
+            return Err(given.bad("bin", "a path, or a name that is found on PATH", None));
+        }
+        Ok(Self {
+            bin: given.text("bin").to_owned(),
+            reference,
+            versions: given.choice("versions", &[("on", true), ("off", false)])?,
+            commit_errors_final: given
+                .choice("commit_errors", &[("unknown", false), ("final", true)])?,
+            port: given.number("port", 1024..=u16::MAX)?,
+            defect,
+        })
+    }
+}
