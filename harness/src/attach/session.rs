@@ -374,7 +374,9 @@ impl Work<'_> {
 
 fn begun(begin: &BTreeMap<String, String>, mut history: History) -> History {
     if !begin.is_empty() {
-        history.entries.insert(0, beginning(begin.clone(), Stamp::default()));
+        history
+            .entries
+            .insert(0, beginning(begin.clone(), Stamp::default()));
     }
     history
 }

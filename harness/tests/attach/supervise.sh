@@ -3,8 +3,8 @@
 #
 # usage: supervise.sh PIDFILE COMMAND...
 #
-# Starts the command, keeps its process id in PIDFILE, and starts it again whenever it ends. On
-# SIGTERM it stops the service and ends.
+# Starts the command, keeps its process id in PIDFILE, and starts it again whenever it ends; each
+# start adds a line to PIDFILE.starts. On SIGTERM it stops the service and ends.
 set -u
 pidfile=$1
 shift
@@ -15,6 +15,7 @@ while :; do
     child=$!
     # Renamed into place, so that nobody reads half a number.
     echo "$child" >"$pidfile.new"
+    echo "$child" >>"$pidfile.starts"
     mv "$pidfile.new" "$pidfile"
     wait "$child"
 done
