@@ -9,7 +9,7 @@
 set -u
 echo "$*" >>"$FAKE/pid.calls"
 # A zombie is dead.
-alive() { grep -q '^State:[[:space:]]*[^Z]' "/proc/$(cat "$1" 2>/dev/null || echo none)/status" 2>/dev/null; }
+alive() { grep -q '^State:[[:space:]]*[A-Y]' "/proc/$(cat "$1" 2>/dev/null || echo none)/status" 2>/dev/null; }
 case $1 in
 show)
     if [ "$2" != fake.service ]; then
