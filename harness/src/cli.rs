@@ -234,8 +234,8 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) budget: Duration,
 
-    /// Try at most this many different states
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Try at most this many different states; with --record, 0 records and tries none
+    #[arg(long, value_name = "N")]
     pub(crate) states: Option<u64>,
 
     /// How many recoveries deep crashes go: 0 crashes the recorded run alone, 1 also the recoveries

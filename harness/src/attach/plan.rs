@@ -2,6 +2,7 @@
 
 use super::args::{AttachArgs, Mode};
 use super::door::Door;
+use super::round::ACKS;
 use super::supervision::Supervision;
 
 /// Every action, in order.
@@ -40,9 +41,12 @@ pub(super) fn actions(
         for (mode, name) in modes {
             let mut say = |text: String| all.push(format!("{name}, round {round}: {text}"));
             say(format!(
-                "{} clients write keys under {prefix:?}, at most {} transactions a second, until 5 \
-                 to 40 are acknowledged",
-                args.clients, args.rate
+                "{} clients write keys under {prefix:?}, at most {} transactions a second, until {} \
+                 to {} are acknowledged",
+                args.clients,
+                args.rate,
+                ACKS.start(),
+                ACKS.end()
             ));
             match mode {
                 Mode::Corruption if args.in_place => {

@@ -24,9 +24,8 @@ impl Held {
     /// Holds the process with this number. An error when there is none, or when it is plugpull
     /// itself or one that plugpull lives under.
     pub(super) fn open(pid: i32) -> anyhow::Result<Self> {
-        let known = Pid::from_raw(pid)
-            .filter(|_| pid > 1)
-            .with_context(|| format!("{pid} is no process of a service"))?;
+        let known = (pid > 1).then(|| Pid::from_raw(pid)).flatten();
+        let known = known.with_context(|| format!("{pid} is no process of a service"))?;
         let fd = pidfd_open(known, PidfdFlags::empty())
             .with_context(|| format!("process {pid} is not there"))?;
         let mut above = i32::try_from(std::process::id())?;

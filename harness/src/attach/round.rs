@@ -14,7 +14,7 @@ use super::session::{READ_LIMIT, Session, Work, unmeasured};
 use super::{process, space};
 
 /// How many acknowledgements there are before anything is done: a seeded number of these.
-const ACKS: std::ops::RangeInclusive<u64> = 5..=40;
+pub(super) const ACKS: std::ops::RangeInclusive<u64> = 20..=100;
 /// How long they may take at least; more where the rate is low.
 const ACKS_LIMIT: Duration = Duration::from_secs(10);
 /// How long a process may take to die of SIGKILL.

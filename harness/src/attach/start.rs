@@ -25,6 +25,8 @@ use crate::seed;
 const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 /// How often a call is a barrier, where there are any.
 const BARRIER_CHANCE: f64 = 0.03;
+/// How many keys each client writes.
+const KEYS: u32 = 20;
 /// The target whose protocol is spoken over a port, when none is named.
 const DEFAULT: &str = "reference";
 
@@ -95,7 +97,11 @@ pub(crate) fn run(
     for (name, why) in &left_out {
         eprintln!("plugpull: {name} is left out: {why}");
     }
-    info.version = format!("{}, attached to {}", info.version, name(args));
+    // What the service is, only a driver can tell; a target's name is for its promises.
+    info.version = match door.introduced() {
+        Some(_) => format!("{}, attached to {}", info.version, name(args)),
+        None => format!("attached to {}", name(args)),
+    };
     let workload = workload(args, &door, &info);
     workload.validate().map_err(wrong)?;
     let plan = Plan {
@@ -322,6 +328,8 @@ fn workload(args: &AttachArgs, door: &Door, info: &TargetInfo) -> WorkloadConfig
     let usual = WorkloadConfig::default();
     WorkloadConfig {
         clients: args.clients,
+        // Few, so that most writes meet an older value, and the service is not filled with them.
+        keys_per_client: KEYS,
         value_len: 1..=args.value_size,
         abort_chance: if able.abort { usual.abort_chance } else { 0.0 },
         delete_chance: if able.delete {
