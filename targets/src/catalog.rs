@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::settings::closest;
-use crate::{Defect, Setting, Target, UsageError, driver, reference, sqlite, statehouse};
+use crate::{
+    Defect, Setting, Target, UsageError, driver, interstice, reference, sqlite, statehouse,
+};
 
 /// Makes a target from settings, each of which is checked. Starts nothing and touches nothing.
 pub type Open = fn(&BTreeMap<String, String>) -> Result<Box<dyn Target>, UsageError>;
@@ -46,6 +48,13 @@ pub fn all() -> Vec<Catalogued> {
             settings: statehouse::SETTINGS,
             defects: statehouse::DEFECTS,
             open: |settings| Ok(Box::new(statehouse::Statehouse::new(settings)?)),
+        },
+        Catalogued {
+            name: interstice::NAME,
+            about: interstice::ABOUT,
+            settings: interstice::SETTINGS,
+            defects: interstice::DEFECTS,
+            open: |settings| Ok(Box::new(interstice::Interstice::new(settings)?)),
         },
         Catalogued {
             name: driver::NAME,

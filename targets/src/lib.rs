@@ -20,6 +20,7 @@ pub mod reference;
 pub mod reference_daemon;
 mod settings;
 pub mod sqlite;
+mod stand_in;
 pub mod statehouse;
 mod target;
 pub mod vfab;

@@ -11,6 +11,9 @@ pub fn run(args: &[String]) -> i32 {
         Some((system, rest)) if system == crate::statehouse::NAME => {
             crate::statehouse::reference::main(rest)
         }
+        Some((system, rest)) if system == crate::interstice::NAME => {
+            crate::interstice::reference::main(rest)
+        }
         Some((system, _)) => (
             2,
             format!(
@@ -30,10 +33,7 @@ fn known() -> String {
     let systems: &[&str] = &[
         #[cfg(feature = "statehouse")]
         crate::statehouse::NAME,
+        crate::interstice::NAME,
     ];
-    if systems.is_empty() {
-        "it was built without any: build with --features statehouse".into()
-    } else {
-        format!("there is: {}", systems.join(", "))
-    }
+    format!("there is: {}", systems.join(", "))
 }
