@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::settings::closest;
 use crate::{
-    Defect, Setting, Target, UsageError, driver, interstice, reference, sqlite, statehouse,
+    Defect, Setting, Target, UsageError, driver, interstice, reference, sqlite, statehouse, vfab,
 };
 
 /// Makes a target from settings, each of which is checked. Starts nothing and touches nothing.
@@ -55,6 +55,13 @@ pub fn all() -> Vec<Catalogued> {
             settings: interstice::SETTINGS,
             defects: interstice::DEFECTS,
             open: |settings| Ok(Box::new(interstice::Interstice::new(settings)?)),
+        },
+        Catalogued {
+            name: vfab::NAME,
+            about: vfab::ABOUT,
+            settings: vfab::SETTINGS,
+            defects: vfab::DEFECTS,
+            open: |settings| Ok(Box::new(vfab::Vfab::new(settings)?)),
         },
         Catalogued {
             name: driver::NAME,

@@ -14,6 +14,11 @@ pub fn run(args: &[String]) -> i32 {
         Some((system, rest)) if system == crate::interstice::NAME => {
             crate::interstice::reference::main(rest)
         }
+        Some((system, rest)) if system == crate::vfab::NAME => crate::vfab::reference::main(rest),
+        // Not a stand-in: what speaks for the real command line.
+        Some((system, rest)) if system == crate::vfab::commands::COMMANDS => {
+            crate::vfab::commands::main(rest)
+        }
         Some((system, _)) => (
             2,
             format!(
@@ -34,6 +39,7 @@ fn known() -> String {
         #[cfg(feature = "statehouse")]
         crate::statehouse::NAME,
         crate::interstice::NAME,
+        crate::vfab::NAME,
     ];
     format!("there is: {}", systems.join(", "))
 }

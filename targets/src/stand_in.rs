@@ -28,6 +28,12 @@ macro_rules! planted {
             /// Every defect with its name.
             pub(crate) const NAMED: &[(&str, Option<Planted>)] =
                 &[("none", None), $(($name, Some(Planted::$variant))),*];
+
+            /// Its name on the command line.
+            pub fn name(self) -> &'static str {
+                let mut named = Self::NAMED.iter();
+                named.find(|(_, planted)| *planted == Some(self)).map_or("", |(name, _)| name)
+            }
         }
     };
 }
@@ -49,14 +55,13 @@ pub(crate) const DEFECT_SETTING: Setting = Setting {
     about: "a defect planted in the stand-in",
 };
 
-/// Reads the two settings above, and refuses those named in `its_own` where the real system is
-/// asked for, and those in `the_real` where the stand-in is.
+/// Reads the two settings above: a defect is only for the stand-in, and what is named in `the_real`
+/// only for the real system.
 pub(crate) fn asked_for<T: Copy>(
     target: &str,
     given: &Given<'_>,
     values: &BTreeMap<String, String>,
     defects: &[(&str, Option<T>)],
-    its_own: &[&str],
     the_real: &[&str],
 ) -> Result<(bool, Option<T>), UsageError> {
     let reference = given.choice("reference", &[("yes", true), ("no", false)])?;
@@ -65,25 +70,16 @@ pub(crate) fn asked_for<T: Copy>(
         target: target.to_owned(),
         why,
     };
-    let misplaced = |names: &[&str]| {
-        let found = names.iter().find(|name| values.contains_key(**name));
-        found.map(|name| (*name).to_owned())
-    };
-    if reference {
-        if let Some(name) = misplaced(the_real) {
-            return Err(conflict(format!(
-                "{name} is about the real system and --reference is the stand-in: leave one of \
-                 them out"
-            )));
-        }
-    } else if defect.is_some() {
+    let misplaced = the_real.iter().find(|name| values.contains_key(**name));
+    if let (true, Some(name)) = (reference, misplaced) {
+        return Err(conflict(format!(
+            "{name} is about the real system and --reference is the stand-in: leave one of them out"
+        )));
+    }
+    if defect.is_some() && !reference {
         return Err(conflict(
             "defects are planted in the stand-in only: add --reference".into(),
         ));
-    } else if let Some(name) = misplaced(its_own) {
-        return Err(conflict(format!(
-            "{name} is a setting of the stand-in: add --reference"
-        )));
     }
     Ok((reference, defect))
 }
@@ -109,6 +105,12 @@ pub(crate) fn start<'host>(
         cwd: None,
     };
     wire::start(host, &launch, deadline)
+}
+
+/// What a target with a stand-in says of itself.
+pub(crate) fn version(system: &str, defect: Option<&str>) -> String {
+    let with = defect.map_or(String::new(), |name| format!(", with the defect {name}"));
+    format!("{system}, plugpull's stand-in{with}")
 }
 
 /// The settings `name=value` of a stand-in's command line. `reference=yes` is understood.

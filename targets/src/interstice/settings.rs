@@ -42,14 +42,8 @@ impl Settings {
     /// Reads and checks the values given by `--set`.
     pub fn parse(values: &BTreeMap<String, String>) -> Result<Self, UsageError> {
         let given = Given::new(super::NAME, SETTINGS, values)?;
-        let (reference, defect) = stand_in::asked_for(
-            super::NAME,
-            &given,
-            values,
-            Planted::NAMED,
-            &["rotate_bytes", "rotated_logs"],
-            &[],
-        )?;
+        let (reference, defect) =
+            stand_in::asked_for(super::NAME, &given, values, Planted::NAMED, &[])?;
         Ok(Self {
             reference,
             defect,

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use plugpull_workloads::Promise;
 
+use super::reference::Planted;
 use super::{NAME, Settings, promises};
 use crate::{Abilities, Host, Running, StartError, Target, UsageError, stand_in};
 
@@ -37,7 +38,10 @@ impl Target for Interstice {
     }
 
     fn version(&self) -> String {
-        "Interstice's transaction log, plugpull's stand-in".into()
+        stand_in::version(
+            "Interstice's transaction log",
+            self.settings.defect.map(Planted::name),
+        )
     }
 
     fn absent(&self) -> Option<String> {
