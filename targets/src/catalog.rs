@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::settings::closest;
 use crate::{
-    Defect, Setting, Target, UsageError, driver, interstice, reference, sqlite, statehouse, vfab,
+    Defect, Setting, Target, UsageError, ailee, driver, interstice, reference, sqlite, statehouse,
+    vfab,
 };
 
 /// Makes a target from settings, each of which is checked. Starts nothing and touches nothing.
@@ -62,6 +63,13 @@ pub fn all() -> Vec<Catalogued> {
             settings: vfab::SETTINGS,
             defects: vfab::DEFECTS,
             open: |settings| Ok(Box::new(vfab::Vfab::new(settings)?)),
+        },
+        Catalogued {
+            name: ailee::NAME,
+            about: ailee::ABOUT,
+            settings: ailee::SETTINGS,
+            defects: ailee::DEFECTS,
+            open: |settings| Ok(Box::new(ailee::Ailee::new(settings)?)),
         },
         Catalogued {
             name: driver::NAME,

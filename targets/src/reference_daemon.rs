@@ -15,6 +15,8 @@ pub fn run(args: &[String]) -> i32 {
             crate::interstice::reference::main(rest)
         }
         Some((system, rest)) if system == crate::vfab::NAME => crate::vfab::reference::main(rest),
+        #[cfg(feature = "ailee")]
+        Some((system, rest)) if system == crate::ailee::NAME => crate::ailee::reference::main(rest),
         // Not a stand-in: what speaks for the real command line.
         Some((system, rest)) if system == crate::vfab::commands::COMMANDS => {
             crate::vfab::commands::main(rest)
@@ -40,6 +42,8 @@ fn known() -> String {
         crate::statehouse::NAME,
         crate::interstice::NAME,
         crate::vfab::NAME,
+        #[cfg(feature = "ailee")]
+        crate::ailee::NAME,
     ];
     format!("there is: {}", systems.join(", "))
 }
