@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use plugpull_faults::persist::Device;
 use plugpull_faults::trigger::parse_duration;
 
@@ -24,6 +24,10 @@ pub(crate) enum Command {
     Explore(ExploreArgs),
     /// The crash of an artifact again: says whether the finding still stands
     Replay(ReplayArgs),
+    /// What became better and worse from one report to another
+    Compare(CompareArgs),
+    /// The reports of many machines as one
+    Merge(MergeArgs),
     /// What this machine can inject, and how to get the rest
     Doctor,
     /// What can be tested, and what each one promises
@@ -36,6 +40,10 @@ pub(crate) enum Command {
     DriverCheck(DriverCheckArgs),
     /// Run any command in the sandbox, with a crash filesystem as its working directory
     Exec(ExecArgs),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all commands
+    Man(ManArgs),
 }
 
 /// What is tested, and what it is held to: the same for every command that tests something.
@@ -66,9 +74,13 @@ pub(crate) struct TargetOptions {
 /// Where the results go: the same for every command that has some.
 #[derive(Debug, Args)]
 pub(crate) struct OutputOptions {
-    /// Write the report as JSON
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) report: ReportOptions,
+
+    /// Hold the run against this earlier report (JSON): only new findings, and recovery that takes
+    /// clearly longer, fail it
+    #[arg(long, value_name = "REPORT")]
+    pub(crate) baseline: Option<PathBuf>,
 
     /// Keep what shows each finding in this folder: `run` the crashed data folder as plain files,
     /// `explore` an artifact for `plugpull replay`
@@ -78,6 +90,42 @@ pub(crate) struct OutputOptions {
     /// No progress bar
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+/// The forms of a report: the same for every command that makes one.
+#[derive(Debug, Args)]
+pub(crate) struct ReportOptions {
+    /// What standard output gets: a table for people, the JSON report and nothing else, or GitHub's
+    /// annotations before the table
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Write the report as JUnit XML, a test case for each promise and fault
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+
+    /// Write a summary in Markdown, for the page of a CI job
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+
+    /// Write the report as a page, one file that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+/// What standard output gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// The table.
+    Human,
+    /// The JSON report and nothing else.
+    Json,
+    /// Annotations and the table.
+    Github,
 }
 
 /// Exit codes: 0 every promise kept, 1 a promise broken, 2 wrong use, 3 not measured or plugpull
@@ -182,8 +230,8 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) budget: Duration,
 
-    /// Try at most this many different states
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Try at most this many different states; with --record, 0 records and tries none
+    #[arg(long, value_name = "N")]
     pub(crate) states: Option<u64>,
 
     /// How many recoveries deep crashes go: 0 crashes the recorded run alone, 1 also the recoveries
@@ -238,6 +286,39 @@ pub(crate) struct ReplayArgs {
     /// Open a shell in the crashed data folder, in the sandbox, and try nothing
     #[arg(long)]
     pub(crate) shell: bool,
+}
+
+/// Exit codes: 0 nothing became worse, 1 a new finding or a slower recovery, 2 wrong use.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// The earlier report (JSON)
+    pub(crate) before: PathBuf,
+
+    /// The later report (JSON)
+    pub(crate) now: PathBuf,
+}
+
+/// Exit codes as of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    /// The reports (JSON), in any order; all about the same target
+    #[arg(required = true, value_name = "REPORT")]
+    pub(crate) reports: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) report: ReportOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// A folder for the pages of all commands
+    pub(crate) dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

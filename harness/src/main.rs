@@ -46,12 +46,16 @@ fn main() -> ExitCode {
         Command::Run(args) => command::run::run(&args),
         Command::Explore(args) => command::explore::run(&args),
         Command::Replay(args) => command::replay::run(&args),
+        Command::Compare(args) => command::compare::run(&args),
+        Command::Merge(args) => command::merge::run(&args),
         Command::Doctor => command::doctor::run(),
         Command::Targets(args) => command::targets::run(&args),
         Command::Faults => command::faults::run(),
         Command::Inspect(args) => command::inspect::run(&args),
         Command::DriverCheck(args) => command::driver_check::run(&args),
         Command::Exec(args) => command::exec::run(&args),
+        Command::Completions(args) => command::manual::completions(&args),
+        Command::Man(args) => command::manual::man(&args),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -76,11 +76,11 @@ defects! {
     slow_replay: "slow-replay" is ["too-slow"],
         by "--seed 1 --rounds 1 --clients 1 --fault kill@ack=5 \
             --set slow_replay_ms=1200 --recovery-bound 1s";
+    non_idempotent_recovery: "non-idempotent-recovery" is ["not-repeatable"],
+        by "--seed 1 --rounds 2 --clients 1 --fault kill@ack=40";
     // The kernel has the operation already: the log is emptied, and not written again.
     recovery_in_place: "recovery-in-place" is ["lost-ack", "resurrected"],
         by "--seed 1 --rounds 1 --clients 1 --fault kill-recovery@path=log-1,n=1,recovery";
-    non_idempotent_recovery: "non-idempotent-recovery" is ["not-repeatable"],
-        by "--seed 1 --rounds 2 --clients 1 --fault kill@ack=40";
     hang_on_recovery: "hang-on-recovery" is ["hung"],
         by "--seed 1 --rounds 1 --clients 1 --fault kill@ack=5 --recovery-bound 1s";
 }

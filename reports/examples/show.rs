@@ -1,29 +1,46 @@
 //! Shows a made-up run as a terminal would see it: `show 12` for one with twelve findings,
-//! `show 0 --progress` to see the progress bar first, `show 1 --json FILE` to write it down.
+//! `show 0 --progress` to see the progress bar first, `show 1 --html FILE` (or `--json`,
+//! `--junit`, `--markdown`) to write it down; with `--explored` before the file it is an
+//! exploration.
 
 use std::time::Duration;
 
-use plugpull_reports::{Event, JsonReporter, Progress, Reporter, TableReporter};
+use plugpull_reports::{
+    Event, FileReporter, Form, Progress, Reporter, TableReporter, html, json, junit, markdown,
+};
 
+#[path = "../tests/reports/explored.rs"]
+mod explored;
 #[path = "../tests/reports/made_up.rs"]
 mod made_up;
 
 fn main() -> std::io::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let findings = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(0);
-    let option = arguments.next();
-    let report = made_up::report(findings);
     let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
-    let progress = option.as_deref() == Some("--progress");
-    if progress {
-        reporters.push(Box::new(Progress::new(false)));
+    let mut report = made_up::report(findings);
+    let mut progress = false;
+    while let Some(option) = arguments.next() {
+        let form: Form = match option.as_str() {
+            "--progress" => {
+                progress = true;
+                reporters.push(Box::new(Progress::new(false)));
+                continue;
+            }
+            "--explored" => {
+                report = explored::explored(findings);
+                continue;
+            }
+            "--html" => html,
+            "--json" => json,
+            "--junit" => junit,
+            "--markdown" => markdown,
+            other => return Err(std::io::Error::other(format!("{other} is not known"))),
+        };
+        let path = arguments.next().unwrap_or_default();
+        reporters.push(Box::new(FileReporter::new(path, form)));
     }
     reporters.push(Box::new(TableReporter));
-    if option.as_deref() == Some("--json")
-        && let Some(path) = arguments.next()
-    {
-        reporters.push(Box::new(JsonReporter::new(path)));
-    }
     let mut tell = |event: Event| reporters.iter_mut().try_for_each(|r| r.event(&event));
     tell(Event::RunStarted {
         target: report.target.clone(),

@@ -1,15 +1,13 @@
 //! The JSON report as a file: written whole or not at all, and read back. `docs/report.md`
 //! describes the form.
 
-use std::fs::{File, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::{Event, Report, Reporter, SCHEMA};
+use crate::{Report, SCHEMA, file};
 
 /// Why a JSON report could not be written or read.
 #[derive(Debug, Error)]
@@ -56,48 +54,21 @@ pub enum ReportError {
     },
 }
 
-/// Writes the report to `path`, replacing what is there. A reader finds the old file or the new
-/// one, never half of one, and neither a crash nor a power cut afterwards takes it back: it is
-/// written to a temporary file in the same folder, synced, renamed, and the folder is synced.
-/// What is no regular file (a pipe, `/dev/stdout`) is written to as it stands.
+/// The report as JSON, with a line end at its end.
+pub fn json(report: &Report) -> io::Result<String> {
+    let mut text = serde_json::to_string_pretty(report)?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// Writes the report to `path`, replacing what is there: whole or not at all.
 pub fn save(report: &Report, path: &Path) -> Result<(), ReportError> {
     let failed = |source| ReportError::Write {
         path: path.to_path_buf(),
         source,
     };
-    let mut text = serde_json::to_vec_pretty(report).map_err(|e| failed(e.into()))?;
-    text.push(b'\n');
-    // A link stays a link: what it leads to is replaced.
-    let path = match std::fs::canonicalize(path) {
-        Ok(real) => real,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_path_buf(),
-        Err(error) => return Err(failed(error)),
-    };
-    match std::fs::metadata(&path) {
-        Ok(meta) if meta.is_dir() => Err(failed(io::ErrorKind::IsADirectory.into())),
-        Ok(meta) if !meta.is_file() => write_through(&path, &text).map_err(failed),
-        _ => replace(&path, &text).map_err(failed),
-    }
-}
-
-fn write_through(path: &Path, text: &[u8]) -> io::Result<()> {
-    File::options().write(true).open(path)?.write_all(text)
-}
-
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::Builder::new()
-        .prefix(".plugpull-report-")
-        // As any new file; the umask takes its part away.
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder)?;
-    file.write_all(text)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|e| e.error)?;
-    File::open(folder)?.sync_all()
+    let text = json(report).map_err(failed)?;
+    file::write(path, text.as_bytes()).map_err(failed)
 }
 
 /// Reads a report back.
@@ -126,27 +97,5 @@ pub fn load(path: &Path) -> Result<Report, ReportError> {
             path: path.to_path_buf(),
             reason: e.to_string(),
         }),
-    }
-}
-
-/// Writes the JSON report when the run has ended.
-#[derive(Clone, Debug)]
-pub struct JsonReporter {
-    path: PathBuf,
-}
-
-impl JsonReporter {
-    /// Will write to this file. Nothing is touched before the run has ended.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
-    }
-}
-
-impl Reporter for JsonReporter {
-    fn event(&mut self, event: &Event) -> io::Result<()> {
-        match event {
-            Event::RunFinished(report) => save(report, &self.path).map_err(io::Error::other),
-            _ => Ok(()),
-        }
     }
 }

@@ -173,6 +173,7 @@ mod tests {
             count: 1,
             repeat: String::new(),
             output: vec![],
+            evidence: None,
         };
         Event::TrialFinished(Box::new(Trial {
             number: 1,

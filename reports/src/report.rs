@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use plugpull_workloads::{FailureClass, Finding, Promise, Verdict};
 use serde::{Deserialize, Serialize};
 
+use crate::{Coverage, Evidence};
+
 /// The version of the JSON form. Fields may be added within a version; none changes its meaning.
 pub const SCHEMA: &str = "plugpull.report/1";
 
 /// What was tested.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TargetInfo {
     /// Its name on the command line.
     pub name: String,
@@ -23,6 +26,7 @@ pub struct TargetInfo {
 
 /// One trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Trial {
     /// Its number in the run, from 1.
     pub number: u64,
@@ -57,6 +61,7 @@ pub struct Trial {
 
 /// A finding with what a reader needs to look into it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReportedFinding {
     /// What was broken.
     #[serde(flatten)]
@@ -69,10 +74,14 @@ pub struct ReportedFinding {
     pub repeat: String,
     /// The end of what the target wrote to standard output and standard error, per life.
     pub output: Vec<String>,
+    /// What is known of the crash that showed it. Left out where nothing more is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Box<Evidence>>,
 }
 
 /// Recovery times, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Recovery {
     /// How many restarts were timed.
     pub count: u64,
@@ -86,6 +95,7 @@ pub struct Recovery {
 
 /// All trials of one fault.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FaultRow {
     /// The fault's name.
     pub fault: String,
@@ -107,6 +117,7 @@ pub struct FaultRow {
 
 /// What a run found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: String,
@@ -133,6 +144,12 @@ pub struct Report {
     pub took_us: u64,
     /// True when the user or the budget ended it before every fault was tried.
     pub interrupted: bool,
+    /// How much of what could have happened was tried; of an exploration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<Coverage>,
+    /// How many reports this one was merged from. Left out where it is one run's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<u64>,
     /// Every trial, in order.
     pub trial_log: Vec<Trial>,
 }

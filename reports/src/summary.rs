@@ -79,6 +79,8 @@ impl ReportBuilder {
             recovery_bound_us: self.plan.recovery_bound.map(micros),
             took_us: micros(took),
             interrupted,
+            coverage: None,
+            merged: None,
             trial_log: self.trials,
         }
     }
@@ -144,7 +146,7 @@ fn settled(mut trial: Trial) -> Trial {
 }
 
 /// True when the fault bit and the restart after it was looked at.
-fn measured(trial: &Trial) -> bool {
+pub(crate) fn measured(trial: &Trial) -> bool {
     trial.bit && !matches!(trial.verdict, Verdict::NotMeasured | Verdict::HarnessError)
 }
 
@@ -255,6 +257,14 @@ fn findings(trials: &[Trial]) -> Vec<ReportedFinding> {
         }
     }
     let mut findings: Vec<ReportedFinding> = groups.into_iter().map(|group| group.2).collect();
+    gravest_first(&mut findings);
+    findings
+}
+
+/// Sorts findings worst first, as a report has them: by what was seen (false data before lost data
+/// before a store that does not come back before lateness), then what the target itself promised
+/// before what was demanded of it, then by how many trials showed it.
+pub fn gravest_first(findings: &mut [ReportedFinding]) {
     findings.sort_by_key(|f| {
         (
             gravity(f.finding.kind),
@@ -263,7 +273,6 @@ fn findings(trials: &[Trial]) -> Vec<ReportedFinding> {
             f.trial,
         )
     });
-    findings
 }
 
 /// The place of a kind among findings, worst first: false data served as true (nobody will

@@ -55,6 +55,7 @@ pub fn render(report: &Report, look: Look) -> String {
             None,
         );
     }
+    crate::covered::tell(&mut page, report);
     page.gap();
     let style = match report.verdict {
         Verdict::Pass => Style::new().green(),
@@ -221,7 +222,8 @@ fn notes(report: &Report) -> Vec<String> {
     notes
 }
 
-fn closing(report: &Report) -> String {
+/// What a run found, in a sentence or two.
+pub(crate) fn closing(report: &Report) -> String {
     let of = |verdict| -> u64 {
         report
             .faults

@@ -2,6 +2,8 @@
 
 use plugpull_workloads::{Durability, FailureClass, FindingKind, Guarantee, Verdict};
 
+use crate::ModelCoverage;
+
 /// A verdict, as the table shows it.
 pub fn verdict_words(verdict: Verdict) -> &'static str {
     match verdict {
@@ -115,6 +117,30 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
     }
 }
 
+/// A number with its thousands set apart: `12,345`.
+pub(crate) fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// How many states a model allows, as a table shows it. Beyond a million millions the digits say
+/// nothing to a person.
+pub(crate) fn possible(model: &ModelCoverage) -> String {
+    let least = if model.at_least { "≥ " } else { "" };
+    match model.possible {
+        None => "–".into(),
+        Some(n @ 0..1_000_000_000_000) => format!("{least}{}", number(n)),
+        Some(n) => format!("{least}10^{}", n.ilog10()),
+    }
+}
+
 /// Words in a row: `a`, `a and b`, `a, b and c`.
 pub(crate) fn list(words: &[&str]) -> String {
     match words {
@@ -181,6 +207,14 @@ mod tests {
         ] {
             assert_eq!(duration_words(us), words, "{us} µs");
         }
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!(
+            [0, 999, 1000, 1_234_567].map(number),
+            ["0", "999", "1,000", "1,234,567"]
+        );
     }
 
     proptest! {

@@ -6,6 +6,7 @@ use crate::{Promise, Stamp, TxnId};
 
 /// What kind of promise-breaking was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
     /// An acknowledged transaction is gone.
@@ -48,6 +49,7 @@ pub enum FindingKind {
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Finding {
     /// What kind.
     pub kind: FindingKind,
@@ -71,6 +73,7 @@ pub struct Finding {
 
 /// The verdict of a trial. The order is that of gravity: a run's verdict is its worst trial's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Every promise held.

@@ -9,6 +9,7 @@ use crate::{Txn, TxnId};
 
 /// A moment: a position in the trace, and the time since the trial began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Stamp {
     /// Sequence number on the trace's clock: every storage operation with a smaller number
     /// was complete at this moment.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A class of failure, as documents speak of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureClass {
     /// The process dies (SIGKILL, abort), the machine does not.
@@ -30,6 +31,7 @@ pub enum FailureClass {
 
 /// How far an acknowledged transaction is safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Durability {
     /// From the ack on.
@@ -45,6 +47,7 @@ pub enum Durability {
 
 /// One thing a target promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Guarantee {
     /// Acknowledged transactions survive.
@@ -70,6 +73,7 @@ pub enum Guarantee {
 
 /// A guarantee, the failures it is given for, and the document it comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Promise {
     /// The failures it covers.
     pub classes: Vec<FailureClass>,

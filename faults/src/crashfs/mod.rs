@@ -2,6 +2,8 @@
 
 #[allow(unsafe_code)]
 mod ahead;
+#[allow(unsafe_code)]
+mod buffers;
 mod content;
 mod digest;
 mod fs;

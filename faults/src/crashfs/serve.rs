@@ -22,6 +22,7 @@ use fuser::{
 };
 use nix::errno::Errno;
 
+use super::buffers::map_large_ones;
 use super::content::PAGE;
 use super::fs::{CrashFs, FOR_EVER, State, wall_clock};
 use super::node::{
@@ -35,6 +36,7 @@ const MAX_WRITE: u32 = 1 << 20;
 /// Serves `fs` on an open `/dev/fuse` that is mounted already, until it is unmounted or aborted.
 /// Blocks; run it in a thread of its own, pinned to the target's CPU.
 pub fn serve(fs: Arc<CrashFs>, device: OwnedFd) -> io::Result<()> {
+    map_large_ones();
     let mut config = Config::default();
     config.acl = SessionACL::All;
     Session::from_fd(Server { fs }, device, SessionACL::All, config)?.run()

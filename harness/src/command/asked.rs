@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
-use plugpull_reports::TargetInfo;
+use plugpull_reports::{Report, TargetInfo, exit_code};
 use plugpull_targets::Target;
 use plugpull_targets::catalog::{self, Catalogued};
 use plugpull_workloads::{Durability, Guarantee, Promise, WorkloadConfig, parse_demand};
 
+use super::baseline::Baseline;
 use super::introduce::introduce;
+use super::reporters::Reporters;
 use super::{open_target, settings, wrong};
-use crate::cli::{OutputOptions, TargetOptions};
+use crate::cli::{OutputOptions, ReportOptions, TargetOptions};
 use crate::keep::Keep;
 
 /// The target when none is named.
@@ -167,10 +169,53 @@ fn promised_bound(promises: &[Promise]) -> Option<Duration> {
 
 /// Checks that the results can be written. The folder to keep things in, if one is wanted.
 pub(super) fn outputs(options: &OutputOptions) -> anyhow::Result<Option<Keep>> {
-    if let Some(json) = &options.json {
-        writable(json, "the report")?;
-    }
+    files(&options.report)?;
     options.keep.as_deref().map(Keep::open).transpose()
+}
+
+/// Checks that every file of a report can be written.
+pub(super) fn files(options: &ReportOptions) -> anyhow::Result<()> {
+    let all = [
+        &options.json,
+        &options.junit,
+        &options.markdown,
+        &options.html,
+    ];
+    for path in all.into_iter().flatten() {
+        writable(path, "the report")?;
+    }
+    Ok(())
+}
+
+/// The report that a run is held against, if one is wanted.
+pub(super) fn baseline(
+    options: &OutputOptions,
+    target: &TargetInfo,
+) -> anyhow::Result<Option<Baseline>> {
+    let path = options.baseline.as_deref();
+    path.map(|path| Baseline::open(path, &target.name))
+        .transpose()
+}
+
+/// Tells the reporters the end of a run, held against its baseline where there is one. The exit
+/// code.
+pub(super) fn finish(
+    reporters: Reporters,
+    report: Report,
+    baseline: Option<&Baseline>,
+) -> anyhow::Result<u8> {
+    match baseline {
+        Some(baseline) => {
+            let (comparison, code) = baseline.held_against(&report)?;
+            reporters.finish_against(report, &comparison)?;
+            Ok(code)
+        }
+        None => {
+            let code = exit_code(&report);
+            reporters.finish(report)?;
+            Ok(code)
+        }
+    }
 }
 
 /// Wrong use unless a file can be written there.

@@ -2,21 +2,22 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
-use plugpull_reports::{Event, Plan, ReportBuilder, ReportedFinding, TargetInfo, exit_code};
+use plugpull_reports::{Event, Plan, ReportBuilder, ReportedFinding, TargetInfo, gravest_first};
 use plugpull_workloads::WorkloadConfig;
 
-use super::asked::{Asked, again, outputs, writable};
+use super::asked::{Asked, again, baseline, finish, outputs, writable};
+use super::coverage::coverage;
 use super::interrupt::stop_on_signal;
 use super::place::with_crash_filesystem;
 use super::reporters::Reporters;
 use super::wrong;
 use crate::cli::ExploreArgs;
 use crate::explore::{
-    About, Artifact, Court, Coverage, Ended, Explorer, Groups, Limits, Order, Rules, Station,
-    Stations, TimelineEntry, Trace, TraceFile, Wanted, record, sentence, timeline,
+    About, Artifact, Court, Explorer, Groups, Limits, Order, Rules, Station, Stations, Trace,
+    TraceFile, Wanted, evidence, record, sentence, timeline,
 };
 use crate::keep::Keep;
 use crate::seed;
@@ -43,8 +44,12 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     });
     workload.validate().map_err(wrong)?;
     let keep = outputs(&args.outputs)?;
+    let baseline = baseline(&args.outputs, &asked.info)?;
     let record_to = args.record.as_deref().map(|path| trace_file(args, path));
     let record_to = record_to.transpose()?;
+    if args.states == Some(0) && record_to.is_none() {
+        return Err(wrong("--states 0 tries nothing; it wants --record FILE"));
+    }
     let cpus = pin::all();
     let workers = args.workers.map_or(cpus.len().max(1), usize::from);
     let station = |number: usize| -> anyhow::Result<Station> {
@@ -86,7 +91,13 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
                 acks: args.txns,
                 start_limit: asked.start_limit,
             };
-            record(&own.host, &wanted, record_to.as_ref()).context("recording the run")?
+            let trace =
+                record(&own.host, &wanted, record_to.as_ref()).context("recording the run")?;
+            match &record_to {
+                None => trace,
+                Some(file) if args.states == Some(0) => return tell_recorded(file, &trace),
+                Some(file) => file.read()?,
+            }
         }
     };
     let names: Vec<String> = rules.iter().map(|one| one.name.to_string()).collect();
@@ -98,7 +109,7 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         unavailable: Vec::new(),
         recovery_bound: asked.recovery_bound,
     };
-    let mut reporters = Reporters::new(&args.outputs);
+    let mut reporters = Reporters::new(&args.outputs.report, args.outputs.quiet);
     reporters.tell(&Event::RunStarted {
         target: asked.info.clone(),
         seed,
@@ -107,14 +118,14 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         unavailable: Vec::new(),
     });
     let indexes = Rules::indexes(&rules, &trace.log, args.device.device());
-    let court = Court {
-        trace: &trace,
-        indexes: &indexes,
-        device: args.device.device(),
-        rules: &rules,
-        promises: asked.promises(),
-        recovery_bound: asked.recovery_bound,
-    };
+    let court = Court::new(
+        &trace,
+        &rules,
+        &indexes,
+        args.device.device(),
+        asked.promises(),
+        asked.recovery_bound,
+    );
     let stations: Vec<Station> = (0..workers).map(station).collect::<anyhow::Result<_>>()?;
     let mut stations = Stations::start(stations);
     let limits = Limits {
@@ -134,10 +145,21 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     let (groups, builder) = explorer.into_parts();
     let mut report = builder.finish(took, ended.interrupted);
     report.findings = findings(args, &court, &groups, keep.as_ref(), &asked.info, seed)?;
-    let code = exit_code(&report);
-    reporters.finish(report)?;
-    tell_coverage(&trace, &order, &rules, &ended, took);
-    Ok(code)
+    report.coverage = Some(coverage(&trace, &order, &rules, &ended));
+    finish(reporters, report, baseline.as_ref())
+}
+
+fn tell_recorded(file: &TraceFile, trace: &Trace) -> anyhow::Result<u8> {
+    println!(
+        "Recorded {} acknowledged transactions of {} into {} ({:.1} MB); \
+         `plugpull explore --trace {}` explores them.",
+        trace.about.history.acked(),
+        trace.about.version,
+        file.path.display(),
+        std::fs::metadata(&file.path)?.len() as f64 / 1e6,
+        file.path.display()
+    );
+    Ok(crate::KEPT)
 }
 
 /// A trace that was recorded before.
@@ -213,9 +235,9 @@ fn findings(
             None => again(&args.target),
         };
         let mut repeat = format!("plugpull explore {what} --seed {seed} --keep DIR");
+        let mut kept = None;
         if let Some(keep) = keep {
             let path: PathBuf = keep.path(&format!("finding-{}.json", number + 1));
-            let entries: Vec<TimelineEntry> = timeline(&small.crash, court);
             let artifact = Artifact::new(
                 About {
                     target: info.name.clone(),
@@ -228,13 +250,14 @@ fn findings(
                     class: rules.class(),
                     promises: court.promises.to_vec(),
                     finding: finding.clone(),
-                    timeline: entries,
+                    timeline: timeline(&small.crash, court),
                     history: court.trace.history_at(first.point),
                 },
                 &small.tree,
             )?;
             artifact.write(&path)?;
             repeat = format!("plugpull replay {}", path.display());
+            kept = Some(path.display().to_string());
         }
         reported.push(ReportedFinding {
             finding,
@@ -242,54 +265,9 @@ fn findings(
             count: group.count,
             repeat,
             output: vec![small.output.clone()],
+            evidence: Some(Box::new(evidence(group, court, kept))),
         });
     }
+    gravest_first(&mut reported);
     Ok(reported)
-}
-
-fn tell_coverage(trace: &Trace, order: &Order<'_>, rules: &[Rules], ended: &Ended, took: Duration) {
-    println!(
-        "\nRecorded: {} operations, {} acknowledged transactions, {} crash points.",
-        trace.log.records().len(),
-        trace.about.history.acked(),
-        order.point_count()
-    );
-    for (one, coverage) in rules.iter().zip(&ended.coverage) {
-        let Coverage {
-            points,
-            made,
-            distinct,
-            possible,
-            at_least,
-        } = coverage;
-        let possible = possible_words(*possible, *at_least);
-        println!(
-            "{:<14} {points} points looked at, where {possible} states are possible; \
-              {made} made, {distinct} of them new",
-            one.name
-        );
-    }
-    let recoveries = &ended.recoveries;
-    println!(
-        "{:<14} {} that changed the disk, {} of them crashed in turn, {} new states",
-        "recoveries", recoveries.seen, recoveries.crashed, recoveries.distinct
-    );
-    let rate = ended.tried as f64 / took.as_secs_f64().max(1e-9);
-    let all = match ended.complete {
-        true => "Every state was tried: ",
-        false => "",
-    };
-    println!("{all}{} distinct states, {rate:.0} a second.", ended.tried);
-}
-
-/// A number of states that may be beyond all reading.
-fn possible_words(states: u128, at_least: bool) -> String {
-    let number = match states.checked_ilog10() {
-        Some(digits @ 7..) => format!("10^{digits}"),
-        _ => states.to_string(),
-    };
-    match at_least || states >= 10_000_000 {
-        true => format!("at least {number}"),
-        false => number,
-    }
 }

@@ -1,6 +1,9 @@
 //! The commands, one a file.
 
 mod asked;
+mod baseline;
+pub(crate) mod compare;
+mod coverage;
 pub(crate) mod doctor;
 pub(crate) mod driver_check;
 pub(crate) mod exec;
@@ -9,6 +12,8 @@ pub(crate) mod faults;
 pub(crate) mod inspect;
 mod interrupt;
 mod introduce;
+pub(crate) mod manual;
+pub(crate) mod merge;
 mod place;
 pub(crate) mod replay;
 mod reporters;

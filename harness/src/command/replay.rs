@@ -8,6 +8,7 @@ use anyhow::Context;
 use plugpull_faults::crashfs::{CrashFs, Tree};
 use plugpull_faults::pin;
 use plugpull_faults::sandbox::{Program, SpawnRequest};
+use plugpull_reports::StepKind;
 use plugpull_workloads::judge;
 
 use super::asked::start_limit;
@@ -28,10 +29,19 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         .tree()
         .map_err(|error| wrong(format!("{error:#}")))?;
     if args.timeline {
-        for entry in &artifact.about.timeline {
+        let mut next = None;
+        for step in &artifact.about.timeline {
+            if next.is_some_and(|next| step.seq > next) {
+                println!("     ...");
+            }
+            next = Some(step.seq + u64::from(step.kind != StepKind::Ack));
             println!(
                 "{:>8} {:>10} us  {:<8}  {:<28} {}",
-                entry.seq, entry.micros, entry.fate, entry.what, entry.path
+                step.seq,
+                step.micros,
+                step.fate.words(),
+                step.what,
+                step.path
             );
         }
         println!("         -- crash under '{}' --", artifact.about.model);

@@ -10,12 +10,13 @@ use plugpull_faults::kinds::{FAULTS, fault};
 use plugpull_faults::persist::{self, Device};
 use plugpull_faults::sandbox::{Isolation, Sandbox, SandboxOptions};
 use plugpull_faults::trigger::{Trigger, When};
-use plugpull_reports::{Event, Plan, ReportBuilder, TargetInfo, exit_code};
+use plugpull_reports::{Event, Plan, ReportBuilder, TargetInfo};
 use plugpull_workloads::{Distribution, WorkloadConfig};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::asked::{Asked, again, outputs};
+use super::asked::{Asked, again, baseline, finish, outputs};
+use super::baseline::Baseline;
 use super::interrupt::stop_on_signal;
 use super::place::{NO_SANDBOX, mounts_fuse};
 use super::reporters::Reporters;
@@ -35,6 +36,7 @@ struct Wanted {
     unavailable: Vec<(String, String)>,
     seed: u64,
     keep: Option<Keep>,
+    baseline: Option<Baseline>,
     /// The target and the options that a repetition needs, as they were typed.
     again: String,
 }
@@ -60,7 +62,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
         unavailable: wanted.unavailable.clone(),
         recovery_bound: wanted.setup.recovery_bound,
     };
-    let mut reporters = Reporters::new(&args.outputs);
+    let mut reporters = Reporters::new(&args.outputs.report, args.outputs.quiet);
     reporters.tell(&Event::RunStarted {
         target: wanted.info.clone(),
         seed: wanted.seed,
@@ -77,9 +79,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
         reporters.tell(event);
     });
     let report = builder.finish(began.elapsed(), interrupted);
-    let code = exit_code(&report);
-    reporters.finish(report)?;
-    Ok(code)
+    finish(reporters, report, wanted.baseline.as_ref())
 }
 
 /// Makes the trials. Returns whether the user ended it.
@@ -157,6 +157,7 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
         ));
     }
     let keep = outputs(&args.outputs)?;
+    let baseline = baseline(&args.outputs, &asked.info)?;
 
     let sandbox = Sandbox::open(&SandboxOptions::default()).context(NO_SANDBOX)?;
     let fuse = !args.no_fuse && sandbox.isolation() == Isolation::Full && mounts_fuse(&sandbox);
@@ -183,6 +184,7 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
         unavailable,
         seed: args.seed.unwrap_or_else(seed::fresh),
         keep,
+        baseline,
         again: options_again(args),
     })
 }

@@ -13,6 +13,7 @@ use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use plugpull_faults::crashfs::{Caller, Ino, NewNode, Node, ROOT, Tree};
+use plugpull_reports::TimelineStep;
 use plugpull_workloads::{FailureClass, Finding, History, Promise, Stamp};
 use serde::{Deserialize, Serialize};
 
@@ -34,21 +35,6 @@ pub(crate) struct Artifact {
     disk: Vec<Saved>,
     /// The disk's digest: what is rebuilt must have the same.
     digest: String,
-}
-
-/// One operation around the crash.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct TimelineEntry {
-    /// Its number on the trace's clock.
-    pub(crate) seq: u64,
-    /// Microseconds since the trace began.
-    pub(crate) micros: u64,
-    /// The operation.
-    pub(crate) what: String,
-    /// The file.
-    pub(crate) path: String,
-    /// "on disk", "lost", "torn", or nothing for a sync.
-    pub(crate) fate: String,
 }
 
 /// One name of the disk. Hard links are saved as names of the same number.
@@ -99,7 +85,7 @@ pub(crate) struct About {
     /// What was found.
     pub(crate) finding: Finding,
     /// The operations around the crash, oldest first, with what became of each.
-    pub(crate) timeline: Vec<TimelineEntry>,
+    pub(crate) timeline: Vec<TimelineStep>,
     /// Every call of the clients, as known at the crash.
     pub(crate) history: History,
 }

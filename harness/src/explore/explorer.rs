@@ -6,19 +6,19 @@
 //! only when their states were tried, so the states of the recorded run are tried in rounds of a
 //! fixed number, and each round is followed by the recoveries that it brought to light.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use plugpull_faults::crashfs::{Log, Tree};
-use plugpull_reports::{Event, ReportBuilder, ReportedFinding, Trial};
-use plugpull_workloads::Verdict;
+use plugpull_reports::{Event, PointCoverage, ReportBuilder, ReportedFinding, Trial};
+use plugpull_workloads::{FailureClass, Judgement, Verdict};
 
 use super::Rules;
 use super::cases::{Case, Coverage, Order};
 use super::findings::{Groups, Seen};
-use super::scene::{Scene, changes};
+use super::scene::{Crash, Scene, changes};
 use super::shrink::{Court, Shrink, tries};
 use super::station::{Answers, Station, Stations, Tried};
 
@@ -51,6 +51,10 @@ pub(crate) struct Ended {
     pub(crate) coverage: Vec<Coverage>,
     /// Those of recoveries, over all models.
     pub(crate) recoveries: RecoveryCoverage,
+    /// States of the recorded run that were judged and that broke a promise, per model.
+    pub(crate) judged: Vec<(u64, u64)>,
+    /// The same per crash point, in order.
+    pub(crate) at: Vec<PointCoverage>,
     /// True when every state was tried.
     pub(crate) complete: bool,
     /// True when the user ended it.
@@ -86,9 +90,17 @@ pub(crate) struct Explorer<'a> {
     /// Recoveries to crash, in the order in which they were judged.
     scenes: VecDeque<Rc<Scene>>,
     recoveries: RecoveryCoverage,
+    /// States of the recorded run that were judged and that broke a promise, per model.
+    counted: Vec<(u64, u64)>,
+    /// The same per crash point.
+    at: BTreeMap<u64, PointCoverage>,
+    /// The point and depth of the last case, and what was said of the contents there.
+    judged: Judged,
     given: u64,
     number: u64,
 }
+
+type Judged = ((u64, u32), HashMap<(FailureClass, u128), Judgement>);
 
 impl<'a> Explorer<'a> {
     /// Nothing is tried yet.
@@ -110,6 +122,9 @@ impl<'a> Explorer<'a> {
             kinds: HashMap::new(),
             scenes: VecDeque::new(),
             recoveries: RecoveryCoverage::default(),
+            counted: vec![(0, 0); court.rules.len()],
+            at: BTreeMap::new(),
+            judged: Judged::default(),
             given: 0,
             number: 0,
         }
@@ -158,6 +173,8 @@ impl<'a> Explorer<'a> {
             tried: self.given,
             coverage: order.coverage.clone(),
             recoveries: self.recoveries,
+            judged: self.counted.clone(),
+            at: self.at.values().copied().collect(),
             complete,
             interrupted: limits.stop.load(Ordering::Relaxed),
         })
@@ -270,13 +287,46 @@ impl<'a> Explorer<'a> {
         all
     }
 
+    /// Counts a state of the recorded run that was judged.
+    fn count(&mut self, crash: &Crash, failed: bool) {
+        if crash.depth() > 0 {
+            return;
+        }
+        let (judged, broken) = &mut self.counted[crash.rules];
+        *judged += 1;
+        *broken += u64::from(failed);
+        let at = self.at.entry(crash.point).or_insert(PointCoverage {
+            point: crash.point,
+            tried: 0,
+            failed: 0,
+        });
+        at.tried += 1;
+        at.failed += u64::from(failed);
+    }
+
+    /// What is to be said of a case. Most models give the same contents at a point, one after the
+    /// other, and owe the same.
+    fn judgement(&mut self, case: &Case, tried: &Tried) -> Judgement {
+        let crash = &case.crash;
+        let place = (crash.first().point, crash.depth());
+        if self.judged.0 != place {
+            self.judged = (place, HashMap::new());
+        }
+        let class = self.court.rules[crash.rules].class();
+        let known = self.judged.1.entry((class, case.digest));
+        known
+            .or_insert_with(|| self.court.judge(crash, tried))
+            .clone()
+    }
+
     /// Judges a case, reports it and keeps what is new. True when a promise was broken.
     fn judge(&mut self, case: &Case, tried: &Tried) -> anyhow::Result<bool> {
         let crash = &case.crash;
-        let judgement = self.court.judge(crash, tried);
+        let judgement = self.judgement(case, tried);
         let rules = self.court.rules[crash.rules];
         let fresh = self.reported.insert((crash.rules, case.digest));
         let failed = !judgement.findings.is_empty();
+        self.count(crash, failed);
         // Before the first ack there is little to lose; that is no failure of the measurement.
         if !failed && (!fresh || judgement.verdict == Verdict::NotMeasured) {
             return Ok(false);
@@ -293,8 +343,8 @@ impl<'a> Explorer<'a> {
             seed: 0,
             class: rules.class(),
             bit: true,
-            what: format!("{} changes missing{during}", crash.first().lost.len()),
-            acked: self.court.trace.history_at(crash.first().point).acked() as u64,
+            what: format!("{}{during}", missing(crash.first().lost.len())),
+            acked: self.court.acked_at(crash.first().point) as u64,
             operations: crash.first().point,
             verdict: judgement.verdict,
             why: judgement.why,
@@ -325,10 +375,20 @@ impl<'a> Explorer<'a> {
                 count: 1,
                 repeat: String::new(),
                 output: Vec::new(),
+                evidence: None,
             });
         }
         self.builder.trial(&trial);
         (self.tell)(&Event::TrialFinished(Box::new(trial)));
         Ok(failed)
+    }
+}
+
+/// How much is missing, in words.
+fn missing(changes: usize) -> String {
+    match changes {
+        0 => "nothing missing".into(),
+        1 => "1 change missing".into(),
+        n => format!("{n} changes missing"),
     }
 }

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use plugpull_faults::crashfs::Op;
 use plugpull_faults::persist::Choice;
 use plugpull_workloads::FindingKind;
 
-use super::TimelineEntry;
 use super::cases::Case;
 use super::scene::{Crash, pattern};
 use super::shrink::{Court, Small};
@@ -21,6 +19,13 @@ pub(crate) struct Group {
     pub(crate) count: u64,
     /// The trial that showed it first.
     pub(crate) trial: u64,
+}
+
+impl Group {
+    /// What is missing, or where the process died, without numbers.
+    pub(crate) fn cause(&self) -> impl Iterator<Item = &str> {
+        self.cause.iter().map(String::as_str)
+    }
 }
 
 /// What a failing case is to the groups.
@@ -166,51 +171,4 @@ fn place(crash: &Crash, court: &Court<'_>) -> String {
         "{before}at the crash {at} the disk was missing {}, which no completed sync covered",
         words.join(", ")
     )
-}
-
-/// The operations around the crash, with what became of each: those of the recorded run, and
-/// behind them those of the recoveries that were crashed in turn.
-pub(crate) fn timeline(crash: &Crash, court: &Court<'_>) -> Vec<TimelineEntry> {
-    /// How many operations before the crash are shown.
-    const SHOWN: usize = 60;
-    let mut entries = match &crash.within {
-        Some(scene) => timeline(&scene.after, court),
-        None => Vec::new(),
-    };
-    // Recoveries go on counting where the crash before them was.
-    let (seqs, micros) = entries
-        .last()
-        .map_or((0, 0), |last| (last.seq + 1, last.micros));
-    let records = court.log(crash).records();
-    let end = (crash.point as usize).min(records.len());
-    let first_lost = crash.lost.iter().map(|lost| lost.seq as usize).min();
-    let from = end
-        .saturating_sub(SHOWN)
-        .min(first_lost.unwrap_or(end).saturating_sub(4));
-    entries.extend(records[from..end].iter().map(|record| {
-        let missing = crash.lost.iter().find(|lost| lost.seq == record.seq);
-        let sync = matches!(record.op, Op::Sync { .. } | Op::SyncFailed { .. });
-        let what = match &record.op {
-            Op::Write { data, .. } => format!("write {} at {}", data.len(), data.offset()),
-            Op::Truncate { size, .. } => format!("truncate to {size}"),
-            other => other.name().to_string(),
-        };
-        let fate = match missing {
-            Some(lost) if lost.torn => "torn",
-            Some(_) => "lost",
-            None if sync => "",
-            None => "on disk",
-        };
-        TimelineEntry {
-            seq: seqs + record.seq,
-            micros: micros + record.nanos / 1000,
-            what: match crash.within {
-                Some(_) => format!("recovery: {what}"),
-                None => what,
-            },
-            path: record.path.to_string(),
-            fate: fate.to_string(),
-        }
-    }));
-    entries
 }

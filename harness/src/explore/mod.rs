@@ -2,6 +2,7 @@
 
 mod artifact;
 mod cases;
+mod evidence;
 mod explorer;
 mod findings;
 mod record;
@@ -10,10 +11,11 @@ mod shrink;
 mod station;
 mod trace_file;
 
-pub(crate) use artifact::{About, Artifact, TimelineEntry};
-pub(crate) use cases::{Coverage, Order};
+pub(crate) use artifact::{About, Artifact};
+pub(crate) use cases::Order;
+pub(crate) use evidence::{evidence, timeline};
 pub(crate) use explorer::{Ended, Explorer, Limits};
-pub(crate) use findings::{Groups, sentence, timeline};
+pub(crate) use findings::{Groups, sentence};
 pub(crate) use record::{Trace, Wanted, record};
 pub(crate) use shrink::Court;
 pub(crate) use station::{Station, Stations};

@@ -1,9 +1,16 @@
 //! Making a failing state small: the fewest missing changes and the earliest point that still
 //! break the same promise in the same way.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
 use plugpull_faults::crashfs::{Log, Tree};
 use plugpull_faults::persist::{Choice, Device, Index, Window};
-use plugpull_workloads::{Finding, FindingKind, Judgement, Promise, judge};
+use plugpull_workloads::{
+    Durability, FailureClass, Finding, FindingKind, Guarantee, History, Judgement, Promise,
+    Verdict, judge, recent,
+};
 
 use super::cases::Case;
 use super::scene::Crash;
@@ -13,6 +20,19 @@ use super::{Rules, Trace};
 /// How many states one minimisation may try.
 const TRIES: usize = 128;
 
+/// How many calls of each client are looked at in a history that is cut down to its end.
+const RECENT: usize = 32;
+
+/// What was known at a point.
+struct Known {
+    /// Every call.
+    whole: History,
+    /// The last ones, if that is fewer.
+    recent: Option<History>,
+    /// How many transactions were acknowledged.
+    acked: usize,
+}
+
 /// What is judged, and by what.
 pub(crate) struct Court<'a> {
     pub(crate) trace: &'a Trace,
@@ -21,7 +41,30 @@ pub(crate) struct Court<'a> {
     /// One for each of the rules.
     pub(crate) indexes: &'a [Index<'a>],
     pub(crate) device: Device,
-    pub(crate) recovery_bound: Option<std::time::Duration>,
+    pub(crate) recovery_bound: Option<Duration>,
+    last: RefCell<Option<(u64, Rc<Known>)>>,
+}
+
+impl<'a> Court<'a> {
+    /// A court over a recorded run.
+    pub(crate) fn new(
+        trace: &'a Trace,
+        rules: &'a [Rules],
+        indexes: &'a [Index<'a>],
+        device: Device,
+        promises: &'a [Promise],
+        recovery_bound: Option<Duration>,
+    ) -> Self {
+        Self {
+            trace,
+            rules,
+            promises,
+            indexes,
+            device,
+            recovery_bound,
+            last: RefCell::default(),
+        }
+    }
 }
 
 impl Court<'_> {
@@ -29,14 +72,58 @@ impl Court<'_> {
     pub(crate) fn judge(&self, crash: &Crash, tried: &Tried) -> Judgement {
         // Nothing is acknowledged during a recovery: what is owed is what the first crash owed.
         let point = crash.first().point;
-        judge(
-            &self.trace.history_at(point),
-            &tried.observed,
-            self.promises,
-            self.rules[crash.rules].class(),
-            Some(self.trace.stamp(point)),
-            self.recovery_bound,
-        )
+        let class = self.rules[crash.rules].class();
+        let known = self.known_at(point);
+        let by = |history: &History| {
+            judge(
+                history,
+                &tried.observed,
+                self.promises,
+                class,
+                Some(self.trace.stamp(point)),
+                self.recovery_bound,
+            )
+        };
+        if self.durable_at_ack(class)
+            && let Some(recent) = &known.recent
+        {
+            let short = by(recent);
+            if short.verdict == Verdict::Pass && short.why.is_empty() {
+                return short;
+            }
+        }
+        by(&known.whole)
+    }
+
+    /// True when every ack is owed, so that what was acknowledged long ago is settled.
+    fn durable_at_ack(&self, class: FailureClass) -> bool {
+        let durable = Guarantee::Durable(Durability::AtAck);
+        self.promises
+            .iter()
+            .any(|promise| promise.guarantee == durable && promise.classes.contains(&class))
+    }
+
+    /// How many transactions were acknowledged at a point.
+    pub(crate) fn acked_at(&self, point: u64) -> usize {
+        self.known_at(point).acked
+    }
+
+    /// What was known at a point. The same point is asked for many times in a row.
+    fn known_at(&self, point: u64) -> Rc<Known> {
+        let mut last = self.last.borrow_mut();
+        match &*last {
+            Some((at, known)) if *at == point => known.clone(),
+            _ => {
+                let whole = self.trace.history_at(point);
+                let known = Rc::new(Known {
+                    recent: recent(&whole, RECENT),
+                    acked: whole.acked(),
+                    whole,
+                });
+                *last = Some((point, known.clone()));
+                known
+            }
+        }
     }
 
     /// The log that a crash struck.

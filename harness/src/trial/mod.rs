@@ -18,8 +18,8 @@ use plugpull_faults::trigger::Trigger;
 use plugpull_reports::{ReportedFinding, Trial, class_words};
 use plugpull_targets::Target;
 use plugpull_workloads::{
-    Call, Damage, Entry, FailureClass, Finding, FindingKind, Guarantee, Judgement, Observed, Op,
-    Outcome, Promise, Stamp, Txn, Verdict, WorkloadConfig, Write, judge,
+    Damage, FailureClass, Finding, FindingKind, Guarantee, Judgement, Observed, Promise, Stamp,
+    Verdict, WorkloadConfig, beginning, judge,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -42,8 +42,6 @@ const MORE_LIMIT: Duration = Duration::from_secs(5);
 const SLOW_AGAIN: usize = 2;
 /// How often a fault chooses another moment where its first cannot be had.
 const OTHER_MOMENTS: usize = 64;
-/// The client that stands for what was there when a history began.
-const NOBODY: u32 = u32::MAX;
 
 /// What is the same for all trials of a run.
 pub(crate) struct Setup {
@@ -323,7 +321,9 @@ impl Story<'_> {
         }
         self.look(bench, &mut observed);
         let mut history = bench.recorder.history();
-        history.entries.insert(0, beginning(state));
+        history
+            .entries
+            .insert(0, beginning(state, Stamp::default()));
         let class = self.trial.class;
         let promises = owed(&self.setup.promises, FailureClass::ProcessCrash, false);
         // Judged as the process crash that it was, after whatever came before.
@@ -360,6 +360,7 @@ impl Story<'_> {
                 count: 1,
                 repeat: String::new(),
                 output: bench.outputs.clone(),
+                evidence: None,
             });
         }
     }
@@ -381,29 +382,6 @@ fn owed(promises: &[Promise], class: FailureClass, lost_power: bool) -> Vec<Prom
             owed
         })
         .collect()
-}
-
-/// The history entry that stands for what was there at the beginning.
-fn beginning(state: BTreeMap<String, String>) -> Entry {
-    let ops = state
-        .into_iter()
-        .map(|(key, value)| Op {
-            key,
-            write: Write::Put(value),
-        })
-        .collect();
-    let txn = Txn {
-        id: 0,
-        client: NOBODY,
-        ops,
-        abort: false,
-    };
-    Entry {
-        client: NOBODY,
-        call: Call::Txn(Arc::new(txn)),
-        invoked: Stamp::default(),
-        done: Some((Stamp::default(), Outcome::Ok)),
-    }
 }
 
 /// Says which sync was missing, where the power went and a finding names an ack.
@@ -483,7 +461,7 @@ mod tests {
     fn a_history_can_begin_with_a_state() {
         let state = BTreeMap::from([("k".to_string(), "v".to_string())]);
         let history = History {
-            entries: vec![beginning(state)],
+            entries: vec![beginning(state, Stamp::default())],
         };
         assert_eq!(history.acked(), 1);
     }

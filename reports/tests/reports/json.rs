@@ -4,11 +4,12 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use plugpull_reports::{
-    Event, JsonReporter, Report, ReportError, Reporter as _, SCHEMA, exit_code, load, save,
+    Event, FileReporter, Report, ReportError, Reporter as _, SCHEMA, exit_code, load, save,
 };
 use plugpull_workloads::Verdict;
 use serde_json::Value;
 
+use crate::explored::explored;
 use crate::made_up::report;
 
 fn sample() -> PathBuf {
@@ -166,7 +167,7 @@ fn others_may_read_it_as_they_may_any_new_file() {
 fn the_reporter_writes_at_the_end_and_not_before() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.json");
-    let mut reporter = JsonReporter::new(&path);
+    let mut reporter = FileReporter::new(&path, plugpull_reports::json);
     reporter
         .event(&Event::TrialStarted {
             number: 1,
@@ -178,7 +179,10 @@ fn the_reporter_writes_at_the_end_and_not_before() {
         .event(&Event::RunFinished(Box::new(report(1))))
         .unwrap();
     assert_eq!(load(&path).unwrap(), report(1));
-    let mut nowhere = JsonReporter::new(folder.path().join("missing/report.json"));
+    let mut nowhere = FileReporter::new(
+        folder.path().join("missing/report.json"),
+        plugpull_reports::json,
+    );
     let error = nowhere
         .event(&Event::RunFinished(Box::new(report(0))))
         .unwrap_err();
@@ -192,6 +196,9 @@ fn every_field_is_documented() {
     let page = std::fs::read_to_string(page).unwrap();
     let mut names = Vec::new();
     let report: Report = report(12);
+    collect(&serde_json::to_value(&report).unwrap(), "", &mut names);
+    let mut report = explored(3);
+    report.merged = Some(2);
     collect(&serde_json::to_value(&report).unwrap(), "", &mut names);
     assert!(names.len() > 40, "the names were found: {names:?}");
     for name in names {

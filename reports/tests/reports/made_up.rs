@@ -70,6 +70,7 @@ pub(crate) fn finding(kind: FindingKind) -> ReportedFinding {
                  --fault power-loss@ack:17 --trial 7"
             .into(),
         output: vec!["listening\n".into(), output],
+        evidence: None,
     }
 }
 

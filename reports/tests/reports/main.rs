@@ -2,7 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
+mod browser;
+mod compare;
+mod explored;
+mod forms;
 mod json;
 mod made_up;
+mod merge;
+mod schema;
 mod summary;
 mod table;

@@ -1,0 +1,181 @@
+//! How fast `plugpull explore` is, next to the target's own bare start and check, in one run.
+//!
+//! Four questions: what a state costs beside starting the target by hand; how many different states
+//! a second there are; whether a state costs more when the trace is ten times longer; how memory
+//! grows with the data.
+
+mod bare;
+mod explored;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+
+use bare::Bare;
+use explored::{Explored, Plugpull};
+
+/// One start in so many is followed by a second one, to see whether recovery is repeatable.
+const TWICE: f64 = 8.0;
+
+/// Times `plugpull explore` and says which targets it meets.
+///
+/// Exit code 0: no target is missed; 1: one is; 2: wrong use; 3: it could not be measured.
+#[derive(Parser)]
+#[command(name = "explore-bench", version)]
+struct Cli {
+    /// plugpull itself [default: the one beside this program]
+    #[arg(long)]
+    plugpull: Option<PathBuf>,
+    /// Different states a measurement
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(50..))]
+    states: u64,
+    /// Rounds, of which the median counts
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..100))]
+    rounds: u32,
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("explore-bench: {error:#}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+/// True when every target is met.
+fn run(cli: &Cli) -> anyhow::Result<bool> {
+    let program = match &cli.plugpull {
+        Some(path) => path.clone(),
+        None => std::env::current_exe()?.with_file_name("plugpull"),
+    };
+    anyhow::ensure!(
+        program.is_file(),
+        "{} is not there; build it first: cargo build --release",
+        program.display()
+    );
+    let plugpull = Plugpull::new(program)?;
+    let mut met = true;
+    let mut say = |what: &str, value: f64, unit: &str, target: Option<(f64, bool)>| {
+        let verdict = match target {
+            None => String::new(),
+            Some((limit, at_most)) => {
+                let good = if at_most {
+                    value <= limit
+                } else {
+                    value >= limit
+                };
+                met &= good;
+                let sign = if at_most { "at most" } else { "at least" };
+                let word = if good { "met" } else { "MISSED" };
+                format!("  ({sign} {limit}: {word})")
+            }
+        };
+        println!("{what:<62} {value:>9.2} {unit}{verdict}");
+    };
+
+    for target in ["sqlite", "reference"] {
+        let trace = plugpull.record(target, 100, 200)?;
+        let bare = Bare::new(plugpull.program(), target)?;
+        let (mut ratios, mut rates, mut mine, mut its) = (vec![], vec![], vec![], vec![]);
+        for _ in 0..cli.rounds {
+            let one =
+                plugpull.explore(&trace, cli.states, &["--workers=1", "--recovery-depth=0"])?;
+            let own = bare.start_check_stop(cli.states / 4)?;
+            let per_start = one.seconds_a_state() / (1.0 + 1.0 / TWICE);
+            ratios.push(per_start / own);
+            mine.push(per_start * 1e3);
+            its.push(own * 1e3);
+            rates.push(1.0 / plugpull.explore(&trace, cli.states, &[])?.seconds_a_state());
+        }
+        let name = |what: &str| format!("{target}: {what}");
+        say(
+            &name("one start, check and stop, on tmpfs, bare"),
+            median(its),
+            "ms",
+            None,
+        );
+        say(
+            &name("the same as a trial, one worker"),
+            median(mine),
+            "ms",
+            None,
+        );
+        say(
+            &name("(a) a trial, relative to bare"),
+            median(ratios),
+            "",
+            Some((1.25, true)),
+        );
+        let wanted = (target == "sqlite").then_some((200.0, false));
+        say(
+            &name("(b) different states, all CPUs"),
+            median(rates),
+            "a second",
+            wanted,
+        );
+    }
+
+    let (short, long) = (
+        plugpull.record("sqlite", 300, 200)?,
+        plugpull.record("sqlite", 3000, 200)?,
+    );
+    let mut longer = Vec::new();
+    for _ in 0..cli.rounds {
+        let cost = |trace| -> anyhow::Result<f64> {
+            let options = ["--workers=1", "--recovery-depth=0"];
+            Ok(plugpull
+                .explore(trace, cli.states, &options)?
+                .seconds_a_state())
+        };
+        let (one, ten) = (cost(&short)?, cost(&long)?);
+        longer.push(ten / one);
+    }
+    say(
+        "(c) cost of a state when the trace is 10 times longer",
+        median(longer),
+        "",
+        Some((1.2, true)),
+    );
+
+    for size in [200, 2_000, 20_000, 200_000] {
+        let trace = plugpull.record("sqlite", 200, size)?;
+        let Explored { peak_kib, .. } = plugpull.explore(&trace, cli.states.min(200), &[])?;
+        let written = std::fs::metadata(trace.path()).context("the trace")?.len();
+        say(
+            &format!(
+                "(d) memory at its peak, values up to {size} bytes, a trace of {:.1} MB",
+                written as f64 / 1e6
+            ),
+            peak_kib as f64 / 1024.0,
+            "MiB",
+            None,
+        );
+    }
+    Ok(met)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => values[n / 2],
+        n => (values[n / 2 - 1] + values[n / 2]) / 2.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(Vec::new()).is_nan());
+    }
+}

@@ -1,0 +1,181 @@
+//! Two reports held against each other: which bugs are new or gone, and whether recovery became
+//! slower. The rules are in `docs/report.md`.
+
+use plugpull_workloads::{FailureClass, Verdict};
+use thiserror::Error;
+
+use crate::identity::of_bug;
+use crate::mann_whitney::larger;
+use crate::summary::measured;
+use crate::{Report, ReportedFinding};
+
+/// How many times as long the median must be at least to count as grown.
+pub const LEAST_GROWTH: f64 = 1.25;
+/// The chance of calling a run slower that is not, over all faults of a comparison.
+pub const SIGNIFICANCE: f64 = 0.01;
+/// Fewer trials than this on either side are too few to say anything.
+pub const LEAST_TRIALS: usize = 8;
+
+/// Why two reports cannot be compared.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum CompareError {
+    /// They are about different targets.
+    #[error("the reports are about different targets: {0} and {1}")]
+    OtherTarget(String, String),
+}
+
+/// What became of recovery under one fault.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecoveryChange {
+    /// The fault.
+    pub fault: String,
+    /// Trials timed, before and now.
+    pub trials: (usize, usize),
+    /// The medians of the first restart, in microseconds, before and now.
+    pub medians: (u64, u64),
+    /// The chance of such ranks if nothing had changed.
+    pub chance: f64,
+    /// What is made of it.
+    pub trend: Trend,
+}
+
+/// What is made of two samples of recovery times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trend {
+    /// Recovery takes longer now: by [`LEAST_GROWTH`] at least, and not by luck.
+    Slower,
+    /// Recovery takes less time now, likewise.
+    Faster,
+    /// Neither.
+    Same,
+    /// One side has fewer than [`LEAST_TRIALS`].
+    TooFew,
+}
+
+/// Two reports, compared.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Comparison {
+    /// Findings that were not there before, as they are told now.
+    pub new: Vec<ReportedFinding>,
+    /// Findings that are in both, as they are told now.
+    pub known: Vec<ReportedFinding>,
+    /// Findings that were there before and are not now, as they were told.
+    pub gone: Vec<ReportedFinding>,
+    /// Faults under which recovery was timed in both.
+    pub recovery: Vec<RecoveryChange>,
+    /// Faults that were measured before and are not now.
+    pub unmeasured: Vec<String>,
+}
+
+impl Comparison {
+    /// True when something became worse: a new finding, or a slower recovery.
+    pub fn worse(&self) -> bool {
+        !self.new.is_empty() || self.slower().next().is_some()
+    }
+
+    /// The faults under which recovery is slower.
+    pub fn slower(&self) -> impl Iterator<Item = &RecoveryChange> {
+        self.recovery.iter().filter(|c| c.trend == Trend::Slower)
+    }
+}
+
+/// Compares two reports about the same target.
+pub fn compare(before: &Report, now: &Report) -> Result<Comparison, CompareError> {
+    if before.target.name != now.target.name {
+        let names = (before.target.name.clone(), now.target.name.clone());
+        return Err(CompareError::OtherTarget(names.0, names.1));
+    }
+    let had: Vec<String> = before.findings.iter().map(|f| of_bug(before, f)).collect();
+    let has: Vec<String> = now.findings.iter().map(|f| of_bug(now, f)).collect();
+    let mut comparison = Comparison::default();
+    for (finding, bug) in now.findings.iter().zip(&has) {
+        let list = match had.contains(bug) {
+            true => &mut comparison.known,
+            false => &mut comparison.new,
+        };
+        list.push(finding.clone());
+    }
+    for (finding, bug) in before.findings.iter().zip(&had) {
+        if !has.contains(bug) {
+            comparison.gone.push(finding.clone());
+        }
+    }
+    comparison.recovery = recovery(before, now);
+    comparison.unmeasured = before
+        .faults
+        .iter()
+        .filter(|row| row.verdict != Verdict::NotMeasured)
+        .filter(|row| {
+            let now = now.faults.iter().find(|other| other.fault == row.fault);
+            now.is_none_or(|now| now.verdict == Verdict::NotMeasured)
+        })
+        .map(|row| row.fault.clone())
+        .collect();
+    Ok(comparison)
+}
+
+/// The first restart of each measured trial of a fault: later ones of the same trial meet the same
+/// disk, and would count one crash twice.
+fn times(report: &Report, fault: &str) -> Vec<u64> {
+    let mut times: Vec<u64> = report
+        .trial_log
+        .iter()
+        .filter(|t| t.fault == fault && measured(t) && t.class != FailureClass::Stall)
+        .filter_map(|trial| trial.recovery_us.first().copied())
+        .collect();
+    times.sort_unstable();
+    times
+}
+
+fn recovery(before: &Report, now: &Report) -> Vec<RecoveryChange> {
+    let mut changes: Vec<RecoveryChange> = Vec::new();
+    for row in &now.faults {
+        let (old, new) = (times(before, &row.fault), times(now, &row.fault));
+        if old.is_empty() || new.is_empty() {
+            continue;
+        }
+        let medians = (median(&old), median(&new));
+        let enough = old.len().min(new.len()) >= LEAST_TRIALS;
+        let slower = medians.1 as f64 >= medians.0 as f64 * LEAST_GROWTH;
+        let faster = medians.0 as f64 >= medians.1 as f64 * LEAST_GROWTH;
+        let (chance, trend) = match (enough, slower, faster) {
+            (false, ..) => (1.0, Trend::TooFew),
+            (true, true, _) => (larger(&new, &old), Trend::Slower),
+            (true, _, true) => (larger(&old, &new), Trend::Faster),
+            _ => (larger(&new, &old), Trend::Same),
+        };
+        changes.push(RecoveryChange {
+            fault: row.fault.clone(),
+            trials: (old.len(), new.len()),
+            medians,
+            chance,
+            trend,
+        });
+    }
+    settle(&mut changes);
+    changes
+}
+
+/// Takes back what may be luck. Many faults are many chances to be wrong, so the smallest of k
+/// chances must be below 1/k of [`SIGNIFICANCE`], the next one below 1/(k-1), and so on until one
+/// is not (Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of
+/// Statistics 6, 1979).
+fn settle(changes: &mut [RecoveryChange]) {
+    let mut order: Vec<usize> = (0..changes.len())
+        .filter(|at| changes[*at].trend != Trend::TooFew)
+        .collect();
+    order.sort_by(|a, b| changes[*a].chance.total_cmp(&changes[*b].chance));
+    let mut sure = true;
+    for (place, at) in order.iter().enumerate() {
+        sure &= changes[*at].chance < SIGNIFICANCE / (order.len() - place) as f64;
+        if !sure {
+            changes[*at].trend = Trend::Same;
+        }
+    }
+}
+
+/// The median of sorted times, by nearest rank.
+fn median(sorted: &[u64]) -> u64 {
+    let at = sorted.len().div_ceil(2).saturating_sub(1);
+    sorted.get(at).copied().unwrap_or(0)
+}

@@ -1,0 +1,58 @@
+//! What an exploration covered, told on a terminal.
+
+use crate::paint::Page;
+use crate::words::{clean, count, number, possible};
+use crate::{Coverage, RecoveryCoverage, Report};
+
+/// Writes the coverage; nothing for a report without one.
+pub(crate) fn tell(page: &mut Page, report: &Report) {
+    let Some(coverage) = &report.coverage else {
+        return;
+    };
+    page.gap();
+    let recorded = format!(
+        "Recorded: {}, {}, {}.",
+        count(coverage.operations, "operation"),
+        count(coverage.acked, "acknowledged transaction"),
+        count(coverage.points, "crash point")
+    );
+    page.paragraph("", 2, &recorded, None);
+    for model in &coverage.models {
+        let line = format!(
+            "{:<14} {} looked at, where {} states are possible; {} made, {} of them new",
+            model.model,
+            count(model.points, "point"),
+            possible(model),
+            number(model.made),
+            number(model.distinct)
+        );
+        page.paragraph("", 15, &clean(&line), None);
+    }
+    if let Some(all) = &coverage.recoveries {
+        let line = format!("{:<14} {}", "recoveries", recoveries(all));
+        page.paragraph("", 15, &line, None);
+    }
+    page.paragraph("", 2, &tried(coverage, report.took_us), None);
+}
+
+/// What was covered of crashes during recovery.
+pub(crate) fn recoveries(all: &RecoveryCoverage) -> String {
+    format!(
+        "{} that changed the disk, {} of them crashed in turn, {}",
+        number(all.seen),
+        number(all.crashed),
+        count(all.distinct, "new state")
+    )
+}
+
+fn tried(coverage: &Coverage, took_us: u64) -> String {
+    let rate = coverage.tried as f64 / (took_us as f64 / 1e6).max(1e-9);
+    let all = match coverage.complete {
+        true => "Every state was tried: ",
+        false => "",
+    };
+    format!(
+        "{all}{}, {rate:.0} a second.",
+        count(coverage.tried, "distinct state")
+    )
+}

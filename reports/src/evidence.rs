@@ -1,0 +1,143 @@
+//! What is known of the crash behind a finding: the operations before it with what became of each,
+//! and what of the files was missing afterwards.
+
+use serde::{Deserialize, Serialize};
+
+/// The crash that showed a finding.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Evidence {
+    /// What is missing or where it died, without numbers, so that the same bug has the same cause
+    /// in every run: `write log-#`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cause: Vec<String>,
+    /// The persistence models that allow the state of the disk.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<String>,
+    /// How many storage operations had happened at the crash.
+    #[serde(default)]
+    pub point: u64,
+    /// The file that `plugpull replay` takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<String>,
+    /// The operations and acks before the crash, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timeline: Vec<TimelineStep>,
+    /// The files of the crashed data folder, by path. Where there were very many, those that are
+    /// damaged and some of the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<CrashedFile>,
+    /// How many more files there were.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub files_left_out: u64,
+}
+
+/// One thing that happened before a crash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TimelineStep {
+    /// The operation's number in the trace; of an ack, how many operations came before it.
+    pub seq: u64,
+    /// Microseconds since the trace began.
+    pub micros: u64,
+    /// What kind of thing it was.
+    #[serde(default)]
+    pub kind: StepKind,
+    /// In words: `write 4096 at 8192`, `fsync`, `ack of transaction 17`.
+    pub what: String,
+    /// The file or name; empty for an ack.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path: String,
+    /// What became of it.
+    #[serde(default)]
+    pub fate: Fate,
+}
+
+/// What kind of thing happened.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum StepKind {
+    /// Bytes were written.
+    Write,
+    /// A file or folder was synced.
+    Sync,
+    /// A name was made, moved or removed.
+    Name,
+    /// The target acknowledged a transaction.
+    Ack,
+    /// Anything else: a length, space, attributes.
+    #[default]
+    Other,
+}
+
+/// What became of an operation.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Fate {
+    /// It is on disk.
+    #[serde(rename = "on disk")]
+    OnDisk,
+    /// It did not reach the disk.
+    #[serde(rename = "lost")]
+    Lost,
+    /// Some of its sectors did.
+    #[serde(rename = "torn")]
+    Torn,
+    /// It changes nothing on disk itself: a sync, an ack.
+    #[default]
+    #[serde(rename = "")]
+    None,
+}
+
+impl Fate {
+    /// As people and the JSON report say it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Fate::OnDisk => "on disk",
+            Fate::Lost => "lost",
+            Fate::Torn => "torn",
+            Fate::None => "",
+        }
+    }
+}
+
+/// A file of a crashed data folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CrashedFile {
+    /// Its path in the data folder.
+    pub path: String,
+    /// Its size after the crash, in bytes.
+    pub size: u64,
+    /// True when it is not there although it had been made (its name was lost).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub missing: bool,
+    /// What of it was written and is not there, in order of offset.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damage: Vec<Damage>,
+}
+
+/// A range of a file that did not reach the disk whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Damage {
+    /// The first byte.
+    pub offset: u64,
+    /// How many bytes; they may lie behind the end of the file.
+    pub len: u64,
+    /// `lost` or `torn`.
+    pub fate: Fate,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands the field by reference"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}

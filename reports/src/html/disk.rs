@@ -1,0 +1,106 @@
+//! The files of a crashed data folder, each as a bar with its damaged ranges.
+
+use maud::{Markup, html};
+
+use super::{number, percent, text};
+use crate::words::count;
+use crate::{CrashedFile, Damage, Evidence, Fate};
+
+/// So many ranges of a file are told in words.
+const TOLD: usize = 6;
+/// No range is drawn narrower than this share of the bar: one torn sector of a gigabyte is news.
+const NARROWEST: f64 = 0.008;
+
+/// The files; nothing where nothing is known of them.
+pub(super) fn disk(evidence: &Evidence) -> Markup {
+    if evidence.files.is_empty() {
+        return html! {};
+    }
+    let (damaged, whole): (Vec<&CrashedFile>, Vec<&CrashedFile>) = evidence
+        .files
+        .iter()
+        .partition(|file| file.missing || !file.damage.is_empty());
+    let others = whole.len() as u64 + evidence.files_left_out;
+    html! {
+        h4 { "The crashed data folder" }
+        @if damaged.is_empty() {
+            p .quiet { "Every byte that was written is there." }
+        } @else {
+            ul .files { @for file in damaged { li { (bar(file)) } } }
+        }
+        @if others > 0 {
+            details {
+                summary { (count(others, "file")) " without damage" }
+                ul .names {
+                    @for file in whole { li { (text(&file.path)) span .quiet { " " (number(file.size)) " bytes" } } }
+                    @if evidence.files_left_out > 0 {
+                        li .quiet { "and " (number(evidence.files_left_out)) " more" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn bar(file: &CrashedFile) -> Markup {
+    let end = file.damage.iter().map(|d| d.offset.saturating_add(d.len));
+    let whole = end.max().unwrap_or(0).max(file.size).max(1);
+    let share = |bytes: u64| bytes as f64 / whole as f64;
+    html! {
+        p .file {
+            strong { (text(&file.path)) }
+            @if file.missing {
+                span .badge.bad { "✕ its name is lost" }
+            } @else {
+                span .quiet { " " (number(file.size)) " bytes" }
+            }
+        }
+        @if !file.damage.is_empty() {
+            svg .bar role="img" aria-label={ "Damage of " (text(&file.path)) ": " (words(file)) } width="100%" height="28" {
+                title { (words(file)) }
+                rect .there x="0" y="4" width=(percent(share(file.size))) height="20" {}
+                @if file.size < whole {
+                    rect .beyond x=(percent(share(file.size))) y="4" width=(percent(1.0 - share(file.size))) height="20" {}
+                }
+                @for damage in &file.damage { (range(damage, &share)) }
+            }
+            p .quiet { (words(file)) }
+        }
+    }
+}
+
+fn range(damage: &Damage, share: &dyn Fn(u64) -> f64) -> Markup {
+    let width = share(damage.len).max(NARROWEST);
+    let from = share(damage.offset).min(1.0 - width);
+    let class = match damage.fate {
+        Fate::Torn => "torn",
+        _ => "lost",
+    };
+    html! {
+        rect .range.(class) x=(percent(from)) y="1" width=(percent(width)) height="26" {
+            title { (one(damage)) }
+        }
+    }
+}
+
+fn one(damage: &Damage) -> String {
+    format!(
+        "{} bytes at {} {}",
+        number(damage.len),
+        number(damage.offset),
+        damage.fate.words()
+    )
+}
+
+fn words(file: &CrashedFile) -> String {
+    let mut parts: Vec<String> = file.damage.iter().take(TOLD).map(one).collect();
+    if file.damage.len() > TOLD {
+        parts.push(count((file.damage.len() - TOLD) as u64, "more range"));
+    }
+    let mut text = parts.join("; ");
+    let end = file.damage.iter().map(|d| d.offset.saturating_add(d.len));
+    if !file.missing && end.max().unwrap_or(0) > file.size {
+        text.push_str(&format!("; the file ends at {}", number(file.size)));
+    }
+    text
+}

@@ -1,0 +1,61 @@
+//! The table of faults, as on a terminal.
+
+use maud::{Markup, html};
+use plugpull_workloads::Verdict;
+
+use super::{number, text};
+use crate::words::{duration_words, verdict_words};
+use crate::{FaultRow, Report};
+
+/// The table; none where nothing was tried.
+pub(super) fn section(report: &Report) -> Option<Markup> {
+    if report.faults.is_empty() {
+        return None;
+    }
+    Some(html! {
+        div .scroll role="group" aria-label="Table of faults" tabindex="0" {
+            table .faults {
+                caption .hidden { "Faults, their trials and recovery times" }
+                thead { tr {
+                    th scope="col" { "Fault" }
+                    th scope="col" { "Verdict" }
+                    th .n scope="col" { "Trials" }
+                    th .n scope="col" { "Bit" }
+                    th .n scope="col" { "Median" }
+                    th .n scope="col" { "99 %" }
+                    th .n scope="col" { "Slowest" }
+                } }
+                tbody { @for row in &report.faults { (line(row)) } }
+            }
+        }
+        @for row in report.faults.iter().filter(|row| !row.why.is_empty()) {
+            p .note { strong { (text(&row.fault)) } ": " (verdict_words(row.verdict)) " – " (text(row.why.trim())) }
+        }
+    })
+}
+
+fn line(row: &FaultRow) -> Markup {
+    let time = |us| match row.recovery.count {
+        0 => "–".to_string(),
+        _ => duration_words(us),
+    };
+    html! {
+        tr {
+            th scope="row" { (text(&row.fault)) }
+            td { span .badge.(tone(row.verdict)) { (verdict_words(row.verdict)) } }
+            td .n { (number(row.trials)) }
+            td .n { (number(row.bit)) }
+            td .n { (time(row.recovery.p50_us)) }
+            td .n { (time(row.recovery.p99_us)) }
+            td .n { (time(row.recovery.max_us)) }
+        }
+    }
+}
+
+fn tone(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass | Verdict::Detected => "good",
+        Verdict::Broken => "bad",
+        Verdict::NoPromise | Verdict::NotMeasured | Verdict::HarnessError => "open",
+    }
+}

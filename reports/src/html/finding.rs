@@ -1,0 +1,95 @@
+//! One finding: what was broken, how it came to it, and how to see it again.
+
+use maud::{Markup, html};
+
+use super::disk::disk;
+use super::text;
+use super::timeline::timeline;
+use crate::ReportedFinding;
+use crate::words::{capital, count, guarantee_words, kind_words, list};
+
+/// The finding with this number, from 1; unfolded when `open`.
+pub(super) fn finding(number: usize, reported: &ReportedFinding, open: bool) -> Markup {
+    let finding = &reported.finding;
+    let evidence = reported.evidence.as_deref();
+    html! {
+        article .finding id={ "finding-" (number) } aria-labelledby={ "finding-" (number) "-h" } {
+            details open[open] {
+                summary {
+                    span .no { (number) }
+                    h3 id={ "finding-" (number) "-h" } {
+                        (capital(kind_words(finding.kind))) " under " (text(&finding.fault))
+                    }
+                    span .times { (count(reported.count, "time")) }
+                }
+                p .sentence { (capital(&text(&finding.sentence))) }
+                @if !reported.repeat.is_empty() { (command(number, &reported.repeat)) }
+                (facts(reported))
+                @if let Some(evidence) = evidence {
+                    (timeline(evidence, number, finding.ack.map(|ack| ack.seq)))
+                    (disk(evidence))
+                }
+                (output(&reported.output))
+            }
+        }
+    }
+}
+
+fn command(id: usize, repeat: &str) -> Markup {
+    html! {
+        div .command {
+            pre tabindex="0" role="group" aria-label="Command that repeats it" { code id={ "c" (id) } { (text(repeat)) } }
+            button type="button" data-copy={ "c" (id) } hidden { "Copy" span .hidden { " the command of finding " (id) } }
+        }
+    }
+}
+
+fn facts(reported: &ReportedFinding) -> Markup {
+    let finding = &reported.finding;
+    let promise = &finding.promise;
+    let models: Vec<&str> = reported
+        .evidence
+        .iter()
+        .flat_map(|evidence| evidence.models.iter().map(String::as_str))
+        .collect();
+    html! {
+        dl .facts {
+            div { dt { "Promise" } dd {
+                (capital(&guarantee_words(promise.guarantee)))
+                @if promise.demanded {
+                    ". Demanded by --promise: the target itself does not promise it."
+                } @else {
+                    @if !promise.words.is_empty() { ". " q { (text(&promise.words)) } }
+                    @if !promise.source.is_empty() { " " span .quiet { (text(&promise.source)) } }
+                }
+            } }
+            @if !models.is_empty() {
+                div { dt { "Models that allow it" } dd { (text(&list(&models))) } }
+            }
+            @if let Some(artifact) = reported.evidence.as_ref().and_then(|e| e.artifact.as_ref()) {
+                div { dt { "Artifact" } dd { code { (text(artifact)) } } }
+            }
+        }
+    }
+}
+
+fn output(lives: &[String]) -> Markup {
+    let said: Vec<(usize, &String)> = lives
+        .iter()
+        .enumerate()
+        .filter(|(_, life)| !life.trim().is_empty())
+        .collect();
+    html! {
+        @if !said.is_empty() {
+            details {
+                summary { "What the target said" }
+                @for (life, words) in said {
+                    h4 { @if life == 0 { "First start" } @else { "Restart " (life) } }
+                    pre .output tabindex="0" role="group" aria-label="Output of the target" {
+                        @for line in words.lines() { (text(line)) "\n" }
+                    }
+                }
+            }
+        }
+    }
+}

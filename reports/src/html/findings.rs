@@ -1,0 +1,65 @@
+//! The findings, grouped by kind where there are many.
+
+use maud::{Markup, html};
+use plugpull_workloads::FindingKind;
+
+use super::finding::finding;
+use crate::words::{capital, count, kind_words, list};
+use crate::{Report, ReportedFinding};
+
+/// Up to so many findings stand side by side; more are folded away by kind.
+const FEW: usize = 8;
+/// So many are unfolded when the page is opened.
+const OPEN: usize = 2;
+
+/// The section. It says so when there is none.
+pub(super) fn section(report: &Report) -> Markup {
+    let numbered: Vec<(usize, &ReportedFinding)> = (1..).zip(&report.findings).collect();
+    html! {
+        @if numbered.is_empty() {
+            p .none { "No promise was broken in what was tried." }
+        } @else if numbered.len() <= FEW {
+            @for (number, one) in &numbered { (finding(*number, one, *number <= OPEN)) }
+        } @else {
+            p { (summary(report)) }
+            p .tools { button type="button" data-unfold="findings" hidden { "Unfold all" } }
+            @for (index, (kind, group)) in groups(&numbered).into_iter().enumerate() {
+                details .group open[index == 0] {
+                    summary { h3 { (capital(kind_words(kind))) } span .times { (count(group.len() as u64, "finding")) } }
+                    @for (place, (number, one)) in group.iter().enumerate() {
+                        (finding(*number, one, index == 0 && place == 0))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn summary(report: &Report) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for reported in &report.findings {
+        let name = crate::cases::fault_name(reported);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    format!(
+        "{} under {}, grouped by what was seen; worst first.",
+        count(report.findings.len() as u64, "finding"),
+        super::text(&list(&names))
+    )
+}
+
+type Group<'a> = (FindingKind, Vec<(usize, &'a ReportedFinding)>);
+
+/// By kind, in the order of the report, which is that of gravity.
+fn groups<'a>(numbered: &[(usize, &'a ReportedFinding)]) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    for (number, one) in numbered {
+        match groups.iter_mut().find(|(k, _)| *k == one.finding.kind) {
+            Some((_, group)) => group.push((*number, one)),
+            None => groups.push((one.finding.kind, vec![(*number, one)])),
+        }
+    }
+    groups
+}

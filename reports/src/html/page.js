@@ -1,0 +1,72 @@
+"use strict";
+(() => {
+  const said = document.getElementById("said");
+
+  // Old browsers, and pages opened where there is no clipboard.
+  const copyByHand = (text) => {
+    const field = document.createElement("textarea");
+    field.value = text;
+    field.setAttribute("readonly", "");
+    field.style.position = "fixed";
+    field.style.opacity = "0";
+    document.body.append(field);
+    field.select();
+    const done = document.execCommand("copy");
+    field.remove();
+    return done;
+  };
+  const copy = async (text) => {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch {
+      return copyByHand(text);
+    }
+  };
+  for (const button of document.querySelectorAll("button[data-copy]")) {
+    button.hidden = false;
+    const words = button.firstChild;
+    button.addEventListener("click", async () => {
+      const from = document.getElementById(button.dataset.copy);
+      const done = await copy(from.textContent);
+      words.data = done ? "Copied" : "Select it";
+      said.textContent = done ? "The command was copied." : "It could not be copied.";
+      button.focus();
+      setTimeout(() => { words.data = "Copy"; }, 2000);
+    });
+  }
+
+  for (const button of document.querySelectorAll("button[data-unfold]")) {
+    button.hidden = false;
+    const within = document.getElementById(button.dataset.unfold);
+    button.addEventListener("click", () => {
+      const open = button.textContent === "Unfold all";
+      for (const one of within.querySelectorAll("details.group, .finding > details")) one.open = open;
+      button.textContent = open ? "Fold all" : "Unfold all";
+    });
+  }
+
+  // The crash is at the right end of a time line, and that is where one looks first.
+  const toEnd = (root) => {
+    for (const box of root.querySelectorAll(".scroll.end")) box.scrollLeft = box.scrollWidth;
+  };
+  toEnd(document);
+  document.addEventListener("toggle", (event) => {
+    if (event.target.open && !event.target.dataset.seen) {
+      event.target.dataset.seen = "yes";
+      toEnd(event.target);
+    }
+  }, true);
+
+  // A link to a finding that is folded away unfolds it.
+  const unfoldTo = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (let at = target; at; at = at.parentElement) {
+      if (at.tagName === "DETAILS") at.open = true;
+    }
+    const own = target && target.querySelector(":scope > details");
+    if (own) own.open = true;
+  };
+  addEventListener("hashchange", unfoldTo);
+  unfoldTo();
+})();

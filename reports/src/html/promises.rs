@@ -1,0 +1,74 @@
+//! The table of promises: what was promised where, and whether it held.
+
+use maud::{Markup, html};
+
+use super::text;
+use crate::Report;
+use crate::cases::{Outcome, PromiseLine, promises};
+use crate::words::{capital, class_words, guarantee_words, list};
+
+/// The table; none where nothing was promised.
+pub(super) fn section(report: &Report) -> Option<Markup> {
+    let lines = promises(report);
+    if lines.is_empty() {
+        return None;
+    }
+    Some(html! {
+        table .promises {
+            caption .hidden { "What the target promises, with the source, and what became of it" }
+            thead { tr {
+                th scope="col" { "Promise" }
+                th scope="col" { "Result" }
+            } }
+            tbody {
+                @for line in &lines { (row(line)) }
+            }
+        }
+    })
+}
+
+fn row(line: &PromiseLine<'_>) -> Markup {
+    let promise = line.promise;
+    let classes: Vec<&str> = promise.classes.iter().map(|c| class_words(*c)).collect();
+    html! {
+        tr {
+            th scope="row" {
+                span .what { (capital(&guarantee_words(promise.guarantee))) }
+                @if !classes.is_empty() { p .for { "After " (list(&classes)) } }
+                @if promise.demanded {
+                    p .source { "Demanded by --promise; the target itself does not promise it." }
+                } @else {
+                    @if !promise.words.is_empty() { q { (text(&promise.words)) } }
+                    @if !promise.source.is_empty() { p .source { (text(&promise.source)) } }
+                }
+            }
+            td { (result(line)) }
+        }
+    }
+}
+
+fn result(line: &PromiseLine<'_>) -> Markup {
+    html! {
+        @match &line.outcome {
+            Outcome::Broken(_) => {
+                span .badge.bad { "✕ broken" }
+                p { "under " (text(&list(&line.broken_under))) }
+                @if !line.kept_under.is_empty() {
+                    p .quiet { "kept under " (text(&list(&line.kept_under))) }
+                }
+            }
+            Outcome::Kept => {
+                span .badge.good { "✓ kept" }
+                p .quiet { "under " (text(&list(&line.kept_under))) }
+            }
+            Outcome::Skipped(why) => {
+                span .badge.open { "– not measured" }
+                p .quiet { (text(why)) }
+            }
+            Outcome::Error(why) => {
+                span .badge.open { "! plugpull failed" }
+                p .quiet { (text(why)) }
+            }
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The time line of a crash: the operations before it, a lane a file, the acks above.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+
+use super::marks::{HALF, legend, mark};
+use super::text;
+use crate::words::{count, duration_words};
+use crate::{Evidence, Fate, StepKind, TimelineStep};
+
+/// So many steps before the crash are drawn, and so many around each one that was lost or torn.
+const DRAWN: (usize, usize) = (24, 4);
+/// So many lanes; what else there was shares the last one.
+const LANES: usize = 10;
+/// Pixels from one operation to the next.
+const STEP: f64 = 20.0;
+/// Pixels for a gap in the numbers.
+const GAP: f64 = 64.0;
+/// Pixels of a lane.
+const LANE: f64 = 46.0;
+/// Pixels to the left of the first operation and to the right of the last.
+const MARGIN: (f64, f64) = (24.0, 96.0);
+
+/// Where something is drawn.
+struct Placed<'a> {
+    step: &'a TimelineStep,
+    x: f64,
+    lane: usize,
+}
+
+/// The drawing, its legend, and the same as a table for those who cannot see it. `id` names the
+/// finding; `ack` is the position in the trace of the ack that was betrayed.
+pub(super) fn timeline(evidence: &Evidence, id: usize, ack: Option<u64>) -> Markup {
+    let steps = &evidence.timeline;
+    if steps.is_empty() {
+        return html! {};
+    }
+    let worth = picked(steps, ack);
+    let lanes = lanes(&worth);
+    let (placed, gaps, end) = place(&worth, &lanes);
+    let crash = end + STEP;
+    let width = crash + MARGIN.1;
+    let height = LANE * lanes.len() as f64 + 26.0;
+    let of = |fate| steps.iter().filter(|step| step.fate == fate).count() as u64;
+    let said = format!(
+        "{} before the crash: {} lost, {} torn, {} on disk; the table below has them one by one.",
+        count(steps.len() as u64, "step"),
+        of(Fate::Lost),
+        of(Fate::Torn),
+        of(Fate::OnDisk)
+    );
+    html! {
+        figure .timeline {
+            figcaption { "The last steps before the crash and what was around the losses, oldest first. The numbers are those of the trace." }
+            div .scroll.end role="group" aria-label="Time line, can be scrolled" tabindex="0" {
+                div .stage style={ "width:" (format!("{width:.0}")) "px" } {
+                    div .labels aria-hidden="true" {
+                        @for (index, lane) in lanes.iter().enumerate() {
+                            span style={ "top:" (format!("{:.0}", LANE * index as f64 + 3.0)) "px" } { (lane.name) }
+                        }
+                    }
+                    svg role="img" aria-labelledby={ "t" (id) " d" (id) } width=(format!("{width:.0}")) height=(format!("{height:.0}")) {
+                        title id={ "t" (id) } { "Time line of the crash" }
+                        desc id={ "d" (id) } { (said) }
+                        @for index in 0..lanes.len() {
+                            @let y = line_y(index);
+                            line .lane x1="0" x2=(format!("{crash:.0}")) y1=(y) y2=(y) {}
+                        }
+                        @for (x, missing) in &gaps {
+                            line .gap x1=(x) x2=(x) y1="0" y2=(format!("{:.0}", height - 22.0)) {}
+                            text .tick x=(x) y=(format!("{:.0}", height - 6.0)) text-anchor="middle" { "… " (missing) " …" }
+                        }
+                        @for one in &placed {
+                            (drawn(one, ack))
+                        }
+                        (numbers(&placed, height))
+                        line .crash x1=(crash) x2=(crash) y1="0" y2=(format!("{:.0}", height - 22.0)) {}
+                        path .bolt transform={ "translate(" (crash) " 14)" } d="M3 -14 L-8 3 H-1 L-4 15 L9 -3 H2 Z" {}
+                        text .crash-word x=(crash + 14.0) y="18" { "crash" }
+                    }
+                }
+            }
+            (legend())
+            (table(steps))
+        }
+    }
+}
+
+/// The steps worth drawing: the last ones, what was lost or torn with what was around it, and the
+/// ack that was betrayed. The table has all of them.
+fn picked(steps: &[TimelineStep], ack: Option<u64>) -> Vec<&TimelineStep> {
+    let (last, around) = DRAWN;
+    let mut wanted = vec![false; steps.len()];
+    let mut want = |from: usize, to: usize| {
+        for one in wanted.iter_mut().take(to).skip(from) {
+            *one = true;
+        }
+    };
+    want(steps.len().saturating_sub(last), steps.len());
+    for (at, step) in steps.iter().enumerate() {
+        let betrayed = step.kind == StepKind::Ack && ack == Some(step.seq);
+        if betrayed || matches!(step.fate, Fate::Lost | Fate::Torn) {
+            want(at.saturating_sub(around), at + around + 1);
+        }
+    }
+    let both = steps.iter().zip(wanted);
+    both.filter(|one| one.1).map(|one| one.0).collect()
+}
+
+/// A lane of the drawing.
+struct Lane<'a> {
+    name: String,
+    paths: Vec<&'a str>,
+}
+
+/// The acks first where there are some, then the files: damaged ones first, then by what happened
+/// to them; the quietest share a lane where there are many.
+fn lanes<'a>(steps: &[&'a TimelineStep]) -> Vec<Lane<'a>> {
+    let mut files: BTreeMap<&str, (bool, usize)> = BTreeMap::new();
+    for step in steps.iter().filter(|step| step.kind != StepKind::Ack) {
+        let entry = files.entry(file(step)).or_default();
+        entry.0 |= matches!(step.fate, Fate::Lost | Fate::Torn);
+        entry.1 += 1;
+    }
+    let mut paths: Vec<(&str, (bool, usize))> = files.into_iter().collect();
+    paths.sort_by_key(|(path, (damaged, steps))| (!damaged, std::cmp::Reverse(*steps), *path));
+    let mut lanes = Vec::new();
+    if steps.iter().any(|step| step.kind == StepKind::Ack) {
+        lanes.push(Lane {
+            name: "acks to clients".into(),
+            paths: Vec::new(),
+        });
+    }
+    let own = if paths.len() > LANES {
+        LANES - 1
+    } else {
+        paths.len()
+    };
+    for (path, _) in &paths[..own] {
+        lanes.push(Lane {
+            name: if path.is_empty() {
+                "the data folder itself".into()
+            } else {
+                text(path)
+            },
+            paths: vec![path],
+        });
+    }
+    if own < paths.len() {
+        lanes.push(Lane {
+            name: count((paths.len() - own) as u64, "other file"),
+            paths: paths[own..].iter().map(|(path, _)| *path).collect(),
+        });
+    }
+    lanes
+}
+
+/// The file that a step is about. A rename stands on the lane of the name that its file was written
+/// under.
+fn file(step: &TimelineStep) -> &str {
+    match step.kind {
+        StepKind::Name => step.path.split_once(" -> ").map_or(&step.path, |p| p.0),
+        _ => &step.path,
+    }
+}
+
+/// Places the steps. Also the gaps in the numbers, with how many are missing, and the last place.
+fn place<'a>(
+    steps: &[&'a TimelineStep],
+    lanes: &[Lane<'_>],
+) -> (Vec<Placed<'a>>, Vec<(f64, u64)>, f64) {
+    let mut placed = Vec::with_capacity(steps.len());
+    let mut gaps = Vec::new();
+    let mut x = MARGIN.0 - STEP;
+    let mut last: Option<u64> = None;
+    for step in steps {
+        let ack = step.kind == StepKind::Ack;
+        let missing = last.map_or(0, |last| step.seq.saturating_sub(last + 1));
+        if missing > 0 {
+            gaps.push((x + GAP / 2.0, missing));
+            x += GAP;
+        }
+        x += STEP;
+        // An ack lies between two operations and has the number of the later one.
+        last = match ack {
+            true => last.max(step.seq.checked_sub(1)),
+            false => Some(step.seq),
+        };
+        let lane = lanes
+            .iter()
+            .position(|lane| match ack {
+                true => lane.paths.is_empty(),
+                false => lane.paths.contains(&file(step)),
+            })
+            .unwrap_or(0);
+        placed.push(Placed { step, x, lane });
+    }
+    (placed, gaps, x)
+}
+
+fn line_y(lane: usize) -> f64 {
+    LANE * lane as f64 + 32.0
+}
+
+fn drawn(one: &Placed<'_>, ack: Option<u64>) -> Markup {
+    let step = one.step;
+    let y = line_y(one.lane);
+    let betrayed = step.kind == StepKind::Ack && ack == Some(step.seq);
+    html! {
+        (mark(step.kind, step.fate, one.x, y, &tip(step)))
+        @if betrayed {
+            circle .ring cx=(one.x) cy=(y) r=(HALF + 5.0) {}
+        }
+    }
+}
+
+/// The numbers of the trace below the drawing: where there is room for them.
+fn numbers(placed: &[Placed<'_>], height: f64) -> Markup {
+    let y = format!("{:.0}", height - 6.0);
+    let mut shown: Vec<&Placed<'_>> = Vec::new();
+    for one in placed.iter().filter(|one| one.step.kind != StepKind::Ack) {
+        let room = shown.last().is_none_or(|last| one.x - last.x >= 5.0 * STEP);
+        if room {
+            shown.push(one);
+        }
+    }
+    html! {
+        @for one in shown {
+            text .tick x=(one.x) y=(y) text-anchor="middle" { "#" (one.step.seq) }
+        }
+    }
+}
+
+fn tip(step: &TimelineStep) -> String {
+    let place = match step.path.is_empty() {
+        true => String::new(),
+        false => format!(" {}", text(&step.path)),
+    };
+    let fate = match step.fate.words() {
+        "" => String::new(),
+        words => format!(" – {words}"),
+    };
+    format!("#{} {}{place}{fate}", step.seq, text(&step.what))
+}
+
+fn table(steps: &[TimelineStep]) -> Markup {
+    html! {
+        details {
+            summary { "The same as a table (" (count(steps.len() as u64, "step")) ")" }
+            div .scroll role="group" aria-label="Steps before the crash" tabindex="0" {
+                table .steps {
+                    thead { tr {
+                        th .n scope="col" { "#" }
+                        th .n scope="col" { "After" }
+                        th scope="col" { "Step" }
+                        th scope="col" { "File" }
+                        th scope="col" { "Fate" }
+                    } }
+                    tbody {
+                        @for step in steps {
+                            tr {
+                                th .n scope="row" { (step.seq) }
+                                td .n { (duration_words(step.micros)) }
+                                td { (text(&step.what)) }
+                                td { (text(&step.path)) }
+                                td .(match step.fate { Fate::Lost => "lost", Fate::Torn => "torn", _ => "fate" }) { (step.fate.words()) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The report as Markdown, for the summary page of a CI job.
+
+use std::fmt::Write as _;
+use std::io;
+
+use crate::cases::{Outcome, PromiseLine, promises};
+use crate::table::closing;
+use crate::words::{
+    capital, clean, count, duration_words, guarantee_words, kind_words, list, verdict_words,
+};
+use crate::{FaultRow, Report, ReportedFinding};
+
+/// So many findings are told; a job summary may have 1 MiB.
+const SHOWN: usize = 50;
+
+/// The report as Markdown (GitHub's and GitLab's): the verdict, promises, faults, findings with
+/// the command that repeats each. Text from outside is escaped, so that it shows as it is.
+pub fn markdown(report: &Report) -> io::Result<String> {
+    let mut page = String::new();
+    let target = &report.target;
+    let mut head = escape(&target.name);
+    if !target.version.is_empty() {
+        head.push_str(&format!(" – {}", escape(&target.version)));
+    }
+    line(&mut page, &format!("## plugpull: {head}\n"));
+    line(
+        &mut page,
+        &format!(
+            "**{}** {}\n",
+            escape(&closing(report)),
+            escape(&seed_and_time(report))
+        ),
+    );
+    let lines = promises(report);
+    if !lines.is_empty() {
+        line(&mut page, "| promise | result |\n| --- | --- |");
+        for one in &lines {
+            line(&mut page, &promise_row(one));
+        }
+        line(&mut page, "");
+    }
+    if !report.faults.is_empty() {
+        line(
+            &mut page,
+            "| fault | trials | bit | verdict | recovery p50 | p99 | max |\n\
+             | --- | ---: | ---: | --- | ---: | ---: | ---: |",
+        );
+        for row in &report.faults {
+            line(&mut page, &fault_row(row));
+        }
+        line(&mut page, "");
+    }
+    for (index, finding) in report.findings.iter().take(SHOWN).enumerate() {
+        tell(&mut page, index + 1, finding);
+    }
+    let more = report.findings.len().saturating_sub(SHOWN) as u64;
+    if more > 0 {
+        line(
+            &mut page,
+            &format!("{} in the JSON report.\n", count(more, "more finding")),
+        );
+    }
+    Ok(page)
+}
+
+fn line(page: &mut String, text: &str) {
+    page.push_str(text);
+    page.push('\n');
+}
+
+fn seed_and_time(report: &Report) -> String {
+    let mut text = format!(
+        "Seed {}, {}, {}.",
+        report.seed,
+        count(report.trials, "trial"),
+        duration_words(report.took_us)
+    );
+    if report.interrupted {
+        text.push_str(" The run was ended before every fault was tried.");
+    }
+    text
+}
+
+fn promise_row(one: &PromiseLine<'_>) -> String {
+    let promise = one.promise;
+    let source = match (promise.demanded, promise.source.is_empty()) {
+        (true, _) => " <br>*demanded by --promise*".into(),
+        (false, true) => String::new(),
+        (false, false) => format!(" <br>*{}*", escape(&promise.source)),
+    };
+    let result = match &one.outcome {
+        Outcome::Kept => format!("✅ kept under {}", escape(&list(&one.kept_under))),
+        Outcome::Broken(_) => {
+            format!("❌ **broken** under {}", escape(&list(&one.broken_under)))
+        }
+        Outcome::Skipped(why) => format!("➖ not measured: {}", escape(why)),
+        Outcome::Error(why) => format!("⚠️ plugpull itself failed: {}", escape(why)),
+    };
+    format!(
+        "| {}{source} | {result} |",
+        escape(&guarantee_words(promise.guarantee))
+    )
+}
+
+fn fault_row(row: &FaultRow) -> String {
+    let time = |us| match row.recovery.count {
+        0 => "–".to_string(),
+        _ => duration_words(us),
+    };
+    let why = match row.why.is_empty() {
+        true => String::new(),
+        false => format!(": {}", escape(&row.why)),
+    };
+    format!(
+        "| {} | {} | {} | {}{why} | {} | {} | {} |",
+        escape(&row.fault),
+        row.trials,
+        row.bit,
+        verdict_words(row.verdict),
+        time(row.recovery.p50_us),
+        time(row.recovery.p99_us),
+        time(row.recovery.max_us),
+    )
+}
+
+fn tell(page: &mut String, number: usize, reported: &ReportedFinding) {
+    let finding = &reported.finding;
+    line(
+        page,
+        &format!(
+            "### {number}. {} under {} ({})\n",
+            capital(kind_words(finding.kind)),
+            escape(&finding.fault),
+            count(reported.count, "time")
+        ),
+    );
+    line(page, &format!("{}\n", escape(&finding.sentence)));
+    let promise = &finding.promise;
+    let mut words = capital(&guarantee_words(promise.guarantee));
+    if promise.demanded {
+        words.push_str("; demanded by --promise, the target itself does not promise it");
+    } else if !promise.source.is_empty() {
+        let _ = write!(words, "; “{}” ({})", promise.words, promise.source);
+    }
+    line(page, &format!("Promise: {}\n", escape(&words)));
+    if let Some(evidence) = &reported.evidence
+        && !evidence.models.is_empty()
+    {
+        let models: Vec<&str> = evidence.models.iter().map(String::as_str).collect();
+        line(page, &format!("Allowed by: {}\n", escape(&list(&models))));
+    }
+    if !reported.repeat.is_empty() {
+        line(page, &fenced(&clean(&reported.repeat)));
+    }
+}
+
+/// A command as a block of code. The fence is longer than any run of backticks in it.
+fn fenced(command: &str) -> String {
+    let longest = command.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat((longest + 1).max(3));
+    format!("{fence}sh\n{command}\n{fence}\n")
+}
+
+/// Text on one line in which Markdown and HTML see nothing of theirs.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in clean(text).chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            // An address or a mention would become a link.
+            '@' => out.push_str("&#64;"),
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '#' | '|' | '~' | '!' | '$' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}

@@ -1,0 +1,178 @@
+//! The page in a real browser: axe-core finds nothing to object to, and nothing is wider than a
+//! phone.
+//!
+//! It needs Chromium on PATH (Debian: `chromium`), and for the first test axe-core (npm:
+//! `axe-core`), whose `axe.min.js` the variable `PLUGPULL_AXE` names. Where they are missing the
+//! tests say so and do nothing.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use plugpull_reports::{Report, html};
+use serde_json::Value;
+
+use crate::explored::explored;
+use crate::made_up::report;
+
+/// Chromium on PATH, or a word that it is missing.
+fn chromium() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let found = std::env::split_paths(&path)
+        .flat_map(|folder| {
+            ["chromium", "chromium-browser", "google-chrome"].map(|n| folder.join(n))
+        })
+        .find(|file| file.is_file());
+    if found.is_none() {
+        println!("SKIPPED: no Chromium on PATH");
+    }
+    found
+}
+
+/// axe-core's script, or a word that it is missing.
+fn axe() -> Option<String> {
+    let Some(path) = std::env::var_os("PLUGPULL_AXE") else {
+        println!("SKIPPED: PLUGPULL_AXE does not name axe-core's axe.min.js");
+        return None;
+    };
+    Some(std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
+}
+
+/// The document that the browser made of a page, when its scripts had run.
+fn document(chromium: &Path, page: &Path, theme: &str) -> String {
+    let profile = tempfile::tempdir().unwrap();
+    let output = Command::new(chromium)
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--dump-dom",
+        ])
+        .args([
+            "--allow-file-access-from-files",
+            "--virtual-time-budget=60000",
+        ])
+        .arg(format!("--blink-settings=preferredColorScheme={theme}"))
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .arg(format!("file://{}", page.display()))
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What the page's own script put into the element of this id, as JSON.
+fn answer(document: &str, id: &str) -> Value {
+    let open = format!("<pre id=\"{id}\">");
+    let text = document
+        .split_once(&open)
+        .and_then(|(_, rest)| rest.split_once("</pre>"))
+        .unwrap_or_else(|| panic!("the browser's answer holds no {open}: {document:.2000}"))
+        .0;
+    let plain = text
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&amp;", "&");
+    serde_json::from_str(&plain).unwrap()
+}
+
+/// What axe-core objects to in a page: rule and place.
+fn violations(chromium: &Path, axe: &str, page: &str, theme: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("page.html");
+    let run = "for (const d of document.querySelectorAll('details')) d.open = true;\
+               axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', \
+               'best-practice']}).then(r => { const p = document.createElement('pre'); p.id = 'axe'; \
+               p.textContent = JSON.stringify({passed: r.passes.length, violations: r.violations.map(v => \
+               v.id + ': ' + v.nodes.slice(0, 5).map(n => n.target.join(' ') + ' ' + n.failureSummary).join(' | '))}); \
+               document.body.append(p); });";
+    let text = page.replace(
+        "</body>",
+        &format!("<script>{axe}</script><script>{run}</script></body>"),
+    );
+    std::fs::write(&path, text).unwrap();
+    let answer = answer(&document(chromium, &path, theme), "axe");
+    assert!(answer["passed"].as_u64().unwrap() > 10, "{answer}");
+    let all = answer["violations"].as_array().unwrap();
+    all.iter()
+        .map(|v| v.as_str().unwrap().to_string())
+        .collect()
+}
+
+const DARK: &str = "0";
+const LIGHT: &str = "1";
+
+fn pages() -> Vec<(&'static str, Report)> {
+    let empty = Report {
+        faults: vec![],
+        trial_log: vec![],
+        ..report(0)
+    };
+    vec![
+        ("nothing tried", empty),
+        ("no finding", report(0)),
+        ("run", report(12)),
+        ("explored", explored(1)),
+        ("many", explored(20)),
+    ]
+}
+
+#[test]
+fn axe_has_no_objection_in_either_theme() {
+    let (Some(chromium), Some(axe)) = (chromium(), axe()) else {
+        return;
+    };
+    for (name, report) in pages() {
+        let page = html(&report).unwrap();
+        for theme in [LIGHT, DARK] {
+            let found = violations(&chromium, &axe, &page, theme);
+            assert!(found.is_empty(), "{name}, theme {theme}: {found:#?}");
+        }
+    }
+}
+
+#[test]
+fn axe_would_object_to_a_page_that_is_not_accessible() {
+    let (Some(chromium), Some(axe)) = (chromium(), axe()) else {
+        return;
+    };
+    let page = html(&report(1)).unwrap();
+    let worse = page
+        .replace("<html lang=\"en\">", "<html>")
+        .replace("--soft: #525b68", "--soft: #c9ccd1");
+    let found = violations(&chromium, &axe, &worse, LIGHT).join("\n");
+    assert!(found.contains("html-has-lang"), "{found}");
+    assert!(found.contains("color-contrast"), "{found}");
+}
+
+/// Shows a page in a frame of a phone's width and measures it; with everything unfolded.
+fn width_on_a_phone(chromium: &Path, page: &str) -> u64 {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("page.html"), page).unwrap();
+    let path = folder.path().join("frame.html");
+    let frame = "<!DOCTYPE html><body><iframe id=f width=360 height=800 style='border:0' src=page.html></iframe>\
+        <script>f.onload = () => { const d = f.contentDocument; \
+        for (const e of d.querySelectorAll('details')) e.open = true; \
+        const p = document.createElement('pre'); p.id = 'width'; \
+        p.textContent = d.documentElement.scrollWidth; document.body.append(p); }</script>";
+    std::fs::write(&path, frame).unwrap();
+    let answer = answer(&document(chromium, &path, LIGHT), "width");
+    answer.as_u64().unwrap()
+}
+
+#[test]
+fn nothing_is_wider_than_a_phone() {
+    let Some(chromium) = chromium() else {
+        return;
+    };
+    for (name, report) in pages() {
+        let page = html(&report).unwrap();
+        assert_eq!(width_on_a_phone(&chromium, &page), 360, "{name}");
+    }
+    let wide = html(&report(1))
+        .unwrap()
+        .replace("</main>", "<p style='width: 500px'>wide</p></main>");
+    assert!(
+        width_on_a_phone(&chromium, &wide) > 360,
+        "a wide page is seen"
+    );
+}

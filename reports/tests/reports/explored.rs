@@ -1,0 +1,188 @@
+//! A made-up exploration, with all that a page can show.
+
+#![allow(dead_code, reason = "the example needs only a part")]
+
+use plugpull_reports::{
+    Coverage, CrashedFile, Damage, Evidence, Fate, ModelCoverage, PointCoverage, RecoveryCoverage,
+    Report, ReportedFinding, StepKind, TimelineStep, Trial, gravest_first,
+};
+use plugpull_workloads::{FailureClass, Stamp, Verdict};
+
+use crate::made_up::{KINDS, broken, finding, plan, report_of, trial};
+
+/// The trace's length.
+pub(crate) const OPERATIONS: u64 = 900;
+
+/// An exploration of a trace with this many findings.
+pub(crate) fn explored(findings: usize) -> Report {
+    let models = ["kill", "journaled", "strict"];
+    let mut trials = Vec::new();
+    for n in 0..OPERATIONS {
+        let model = models[(n % 3) as usize];
+        let number = n + 1;
+        // Slower the longer the log, with a few stragglers.
+        let noise = (n * 7919) % 977;
+        let us = 2_100
+            + n * 3
+            + noise * 2
+            + if n % 211 == 17 {
+                40_000 + noise * 90
+            } else {
+                0
+            };
+        let mut one = Trial {
+            spec: format!("{model}@{n}"),
+            what: format!("{} changes missing", n % 5),
+            operations: n,
+            acked: n / 9,
+            class: match model {
+                "kill" => FailureClass::ProcessCrash,
+                _ => FailureClass::PowerLoss,
+            },
+            recovery_us: vec![us],
+            ..trial(number, model)
+        };
+        if findings > 0 && model != "kill" && n % 90 > 80 {
+            one.verdict = Verdict::Broken;
+            one.findings = broken(number, model, &[KINDS[0]]).findings;
+        }
+        trials.push(one);
+    }
+    let mut report = report_of(plan(&models), &trials);
+    report.findings = (0..findings).map(found).collect();
+    gravest_first(&mut report.findings);
+    report.coverage = Some(coverage(findings > 0));
+    report
+}
+
+fn coverage(failing: bool) -> Coverage {
+    let at: Vec<PointCoverage> = (0..=OPERATIONS)
+        .filter(|n| n % 4 != 3 && *n < 830)
+        .map(|point| PointCoverage {
+            point,
+            tried: 3 + (point * 31) % 17,
+            failed: u64::from(failing && point % 90 > 80) * 3,
+        })
+        .collect();
+    let model = |name: &str, possible, at_least| ModelCoverage {
+        model: name.into(),
+        points: at.len() as u64,
+        possible,
+        at_least,
+        made: 9_120,
+        distinct: 3_412,
+        judged: 9_120,
+        failed: if failing && name != "kill" { 31 } else { 0 },
+    };
+    Coverage {
+        operations: OPERATIONS,
+        acked: 100,
+        points: OPERATIONS + 1,
+        tried: 5_310,
+        complete: false,
+        recoveries: Some(RecoveryCoverage {
+            seen: 210,
+            crashed: 12,
+            distinct: 96,
+        }),
+        models: vec![
+            model("kill", Some(623), false),
+            model("journaled", Some(1_204_332), true),
+            model("strict", Some(u64::MAX), true),
+        ],
+        at,
+    }
+}
+
+/// The finding with this number, with evidence.
+pub(crate) fn found(index: usize) -> ReportedFinding {
+    let mut one = finding(KINDS[index % KINDS.len()]);
+    one.finding.fault = format!("journaled@{}", 441 + index);
+    one.finding.ack = Some(Stamp {
+        seq: 438,
+        nanos: 81_000_000,
+    });
+    one.count = 1 + (index as u64 * 37) % 101;
+    one.repeat = format!("plugpull replay findings/finding-{}.json", index + 1);
+    one.evidence = Some(Box::new(evidence(index)));
+    one
+}
+
+fn evidence(index: usize) -> Evidence {
+    let step = |seq: u64, kind, what: &str, path: &str, fate| TimelineStep {
+        seq,
+        micros: 80_000 + seq * 19,
+        kind,
+        what: what.into(),
+        path: path.into(),
+        fate,
+    };
+    use Fate::{Lost, None, OnDisk, Torn};
+    use StepKind::{Ack, Name, Other, Sync, Write};
+    let mut timeline = vec![
+        step(12, Name, "create", "store/log-1", OnDisk),
+        step(13, Sync, "fsync(dir)", "store", None),
+    ];
+    for n in 0..7 {
+        let seq = 410 + n * 4;
+        let at = format!("write 4096 at {}", n * 4096);
+        timeline.push(step(seq, Write, &at, "store/log-1", OnDisk));
+        timeline.push(step(seq + 1, Sync, "fdatasync", "store/log-1", None));
+        timeline.push(step(
+            seq + 2,
+            Ack,
+            &format!("ack of transaction {n}"),
+            "",
+            None,
+        ));
+        timeline.push(step(seq + 2, Write, "write 64 at 0", "store/index", OnDisk));
+        timeline.push(step(
+            seq + 3,
+            Other,
+            "truncate to 4096",
+            "store/index",
+            OnDisk,
+        ));
+    }
+    timeline.extend([
+        step(438, Ack, "ack of transaction 17", "", None),
+        step(438, Write, "write 4096 at 8192", "store/snapshot.tmp", Lost),
+        step(439, Write, "write 8192 at 0", "store/log-2", Torn),
+        step(
+            440,
+            Name,
+            "rename",
+            "store/snapshot.tmp -> store/snapshot",
+            OnDisk,
+        ),
+    ]);
+    let file = |path: &str, size, damage| CrashedFile {
+        path: path.into(),
+        size,
+        missing: false,
+        damage,
+    };
+    let hole = |offset, len, fate| Damage { offset, len, fate };
+    Evidence {
+        cause: vec![format!("write log-# {}", index % 13)],
+        models: vec!["journaled".into(), "strict".into()],
+        point: 441,
+        artifact: Some(format!("findings/finding-{}.json", index + 1)),
+        timeline,
+        files: vec![
+            file("store/index", 4_096, vec![]),
+            file("store/log-1", 1_048_576, vec![]),
+            file(
+                "store/log-2",
+                1_048_576,
+                vec![hole(0, 8_192, Torn), hole(524_288, 65_536, Lost)],
+            ),
+            file("store/snapshot", 0, vec![hole(0, 12_288, Lost)]),
+            CrashedFile {
+                missing: true,
+                ..file("store/manifest", 0, vec![])
+            },
+        ],
+        files_left_out: 12,
+    }
+}
