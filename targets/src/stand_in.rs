@@ -130,7 +130,7 @@ pub(crate) fn settings(args: &[String]) -> Result<BTreeMap<String, String>, Stri
 pub(crate) fn serve<S: Store + 'static>(opened: Result<S, String>) -> (i32, String) {
     match opened {
         Ok(store) => {
-            let why = wire::serve(Arc::new(store), &mut io::stdout());
+            let why = wire::serve(Arc::new(store), 0, &mut io::stdout());
             (1, format!("Error: cannot serve: {why}"))
         }
         Err(why) => (1, format!("Error: {why}")),
