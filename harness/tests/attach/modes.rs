@@ -109,12 +109,13 @@ fn plugpull_starts_what_has_no_supervisor() {
 
 #[test]
 fn corruption_is_tried_on_a_copy() {
-    for (defect, broken) in [("none", false), ("no-checksum", true)] {
+    // A flip must meet a value that nobody wrote again, so it takes some rounds to show.
+    for (defect, broken, rounds) in [("none", false, "5"), ("no-checksum", true, "20")] {
         let defect = format!("defect={defect}");
         let service = Service::start(&[&defect]);
         let before = service.pid();
         let on_copy = Service::on_copy(&defect);
-        let options = ["--mode", "corruption", "--rounds", "5", "--seed", "7"];
+        let options = ["--mode", "corruption", "--rounds", rounds, "--seed", "7"];
         let reported = service.attached(&[&options[..], &["--start-cmd", &on_copy]].concat());
         match broken {
             true => must_find(&reported, "wrong-value", "which"),
