@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use plugpull_faults::persist::Device;
 use plugpull_faults::trigger::parse_duration;
 
+use crate::attach::args::AttachArgs;
+
 /// Pulls the plug on a storage program and says whether it kept its promises.
 #[derive(Debug, Parser)]
 #[command(name = "plugpull", version, max_term_width = 100)]
@@ -24,6 +26,8 @@ pub(crate) enum Command {
     Explore(ExploreArgs),
     /// The crash of an artifact again: says whether the finding still stands
     Replay(ReplayArgs),
+    /// Crash a service that something else supervises, outside any sandbox, and check it
+    Attach(Box<AttachArgs>),
     /// What became better and worse from one report to another
     Compare(CompareArgs),
     /// The reports of many machines as one
@@ -230,8 +234,8 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) budget: Duration,
 
-    /// Try at most this many different states
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Try at most this many different states; with --record, 0 records and tries none
+    #[arg(long, value_name = "N")]
     pub(crate) states: Option<u64>,
 
     /// How many recoveries deep crashes go: 0 crashes the recorded run alone, 1 also the recoveries
@@ -417,7 +421,7 @@ pub(crate) fn one_line(error: &clap::Error) -> Option<String> {
     Some(joined)
 }
 
-fn key_value(text: &str) -> Result<(String, String), String> {
+pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
         _ => Err("it wants KEY=VALUE, for example synchronous=off".into()),
@@ -429,7 +433,7 @@ fn sector(text: &str) -> Result<Device, String> {
     device.ok_or_else(|| "it wants 512, 1024, 2048 or 4096".into())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text)
         .filter(|duration| !duration.is_zero())
         .ok_or_else(|| "it wants a duration, for example 30s, 500ms or 2m".into())

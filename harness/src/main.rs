@@ -1,5 +1,6 @@
 //! plugpull: pulls the plug on a storage program and says whether it kept its promises.
 
+mod attach;
 mod cli;
 mod command;
 mod explore;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => command::compare::run(&args),
         Command::Merge(args) => command::merge::run(&args),
         Command::Doctor => command::doctor::run(),
+        Command::Attach(args) => command::attach::run(&args),
         Command::Targets(args) => command::targets::run(&args),
         Command::Faults => command::faults::run(),
         Command::Inspect(args) => command::inspect::run(&args),

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::settings::closest;
-use crate::{Defect, Setting, Target, UsageError, command, driver, reference, sqlite, statehouse};
+use crate::{
+    Defect, Setting, Target, UsageError, ailee, command, driver, interstice, reference, sqlite,
+    statehouse, vfab,
+};
 
 /// Makes a target from settings, each of which is checked. Starts nothing and touches nothing.
 pub type Open = fn(&BTreeMap<String, String>) -> Result<Box<dyn Target>, UsageError>;
@@ -46,6 +49,27 @@ pub fn all() -> Vec<Catalogued> {
             settings: statehouse::SETTINGS,
             defects: statehouse::DEFECTS,
             open: |settings| Ok(Box::new(statehouse::Statehouse::new(settings)?)),
+        },
+        Catalogued {
+            name: interstice::NAME,
+            about: interstice::ABOUT,
+            settings: interstice::SETTINGS,
+            defects: interstice::DEFECTS,
+            open: |settings| Ok(Box::new(interstice::Interstice::new(settings)?)),
+        },
+        Catalogued {
+            name: vfab::NAME,
+            about: vfab::ABOUT,
+            settings: vfab::SETTINGS,
+            defects: vfab::DEFECTS,
+            open: |settings| Ok(Box::new(vfab::Vfab::new(settings)?)),
+        },
+        Catalogued {
+            name: ailee::NAME,
+            about: ailee::ABOUT,
+            settings: ailee::SETTINGS,
+            defects: ailee::DEFECTS,
+            open: |settings| Ok(Box::new(ailee::Ailee::new(settings)?)),
         },
         Catalogued {
             name: driver::NAME,

@@ -23,6 +23,7 @@ pub mod reference_daemon;
 mod scripted;
 mod settings;
 pub mod sqlite;
+mod stand_in;
 pub mod statehouse;
 mod target;
 pub mod vfab;

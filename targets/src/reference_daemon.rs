@@ -11,6 +11,16 @@ pub fn run(args: &[String]) -> i32 {
         Some((system, rest)) if system == crate::statehouse::NAME => {
             crate::statehouse::reference::main(rest)
         }
+        Some((system, rest)) if system == crate::interstice::NAME => {
+            crate::interstice::reference::main(rest)
+        }
+        Some((system, rest)) if system == crate::vfab::NAME => crate::vfab::reference::main(rest),
+        #[cfg(feature = "ailee")]
+        Some((system, rest)) if system == crate::ailee::NAME => crate::ailee::reference::main(rest),
+        // Not a stand-in: what speaks for the real command line.
+        Some((system, rest)) if system == crate::vfab::commands::COMMANDS => {
+            crate::vfab::commands::main(rest)
+        }
         Some((system, _)) => (
             2,
             format!(
@@ -30,10 +40,10 @@ fn known() -> String {
     let systems: &[&str] = &[
         #[cfg(feature = "statehouse")]
         crate::statehouse::NAME,
+        crate::interstice::NAME,
+        crate::vfab::NAME,
+        #[cfg(feature = "ailee")]
+        crate::ailee::NAME,
     ];
-    if systems.is_empty() {
-        "it was built without any: build with --features statehouse".into()
-    } else {
-        format!("there is: {}", systems.join(", "))
-    }
+    format!("there is: {}", systems.join(", "))
 }

@@ -152,6 +152,14 @@ pub trait Client: Send {
     fn read_all(&mut self, deadline: Instant) -> Result<BTreeMap<String, String>, ClientError>;
     /// The target's own integrity check: `Ok(None)` sound, `Ok(Some(what it says))` not.
     fn check(&mut self, deadline: Instant) -> Result<Option<String>, ClientError>;
+    /// Replaces the last `depth` blocks of the chain that the target follows by others. Few
+    /// targets follow one: the others refuse.
+    fn reorg(&mut self, depth: u32, deadline: Instant) -> Result<(), ClientError> {
+        let _ = (depth, deadline);
+        Err(ClientError::Fail(
+            "it follows no chain that could be reorganised".into(),
+        ))
+    }
     /// What the target tells of its own past; none where it keeps no log of events.
     fn event_log(&mut self, _deadline: Instant) -> Result<Option<EventLog>, ClientError> {
         Ok(None)

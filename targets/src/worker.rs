@@ -12,8 +12,8 @@ use crate::{reference, sqlite};
 /// [`worker_main`].
 pub const WORKER: &str = "__worker";
 
-/// Runs a worker on standard output. `args`: the target's name, `--data`, the data folder, then
-/// `name=value` settings. Serves until it is killed; returns the exit code when it cannot:
+/// Runs a worker on standard output. `args`: the target's name, `--data`, the data folder, where a
+/// fixed port is wanted `--port` and its number, then `name=value` settings. Serves until it is killed; returns the exit code when it cannot:
 /// 1 when the store cannot be opened or served (said on standard error), 2 for wrong use.
 pub fn worker_main(args: &[String]) -> i32 {
     run(args, &mut io::stdout())
@@ -21,7 +21,12 @@ pub fn worker_main(args: &[String]) -> i32 {
 
 /// As [`worker_main`], with the place where `ready PORT` is said.
 pub fn run(args: &[String], out: &mut dyn Write) -> i32 {
-    let (name, data, settings) = match parse(args) {
+    let Parsed {
+        name,
+        data,
+        port,
+        settings,
+    } = match parse(args) {
         Ok(parsed) => parsed,
         Err(why) => return end(2, &why),
     };
@@ -44,7 +49,10 @@ pub fn run(args: &[String], out: &mut dyn Write) -> i32 {
         other => return end(2, &format!("there is no embedded target {other:?}")),
     };
     match store {
-        Ok(store) => end(1, &format!("cannot serve: {}", wire::serve(store, out))),
+        Ok(store) => end(
+            1,
+            &format!("cannot serve: {}", wire::serve(store, port, out)),
+        ),
         Err(why) => end(1, &why),
     }
 }
@@ -60,12 +68,28 @@ fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-type Parsed<'a> = (&'a str, PathBuf, BTreeMap<String, String>);
+struct Parsed<'a> {
+    name: &'a str,
+    data: PathBuf,
+    /// 0 for one of the kernel's choice.
+    port: u16,
+    settings: BTreeMap<String, String>,
+}
 
 fn parse(args: &[String]) -> Result<Parsed<'_>, String> {
-    let (name, data, settings) = match args {
-        [name, flag, data, settings @ ..] if flag == "--data" => (name, data, settings),
-        _ => return Err("a worker takes: NAME --data FOLDER [name=value]...".into()),
+    let (name, data, rest) = match args {
+        [name, flag, data, rest @ ..] if flag == "--data" => (name, data, rest),
+        _ => {
+            return Err("a worker takes: NAME --data FOLDER [--port PORT] [name=value]...".into());
+        }
+    };
+    let (port, settings) = match rest {
+        [flag, port, settings @ ..] if flag == "--port" => (
+            port.parse()
+                .map_err(|_| format!("{port:?} is no port: 0 to 65535"))?,
+            settings,
+        ),
+        settings => (0, settings),
     };
     let mut values = BTreeMap::new();
     for setting in settings {
@@ -74,5 +98,10 @@ fn parse(args: &[String]) -> Result<Parsed<'_>, String> {
             .ok_or_else(|| format!("{setting:?} is not name=value"))?;
         values.insert(key.to_owned(), value.to_owned());
     }
-    Ok((name, Path::new(data).to_owned(), values))
+    Ok(Parsed {
+        name,
+        data: Path::new(data).to_owned(),
+        port,
+        settings: values,
+    })
 }

@@ -63,7 +63,7 @@ fn an_unknown_target_gets_the_list_and_a_suggestion() {
     assert_eq!(
         text,
         "there is no target \"sqlit\" (did you mean \"sqlite\"?); known targets: sqlite, reference, \
-         statehouse, driver"
+         statehouse, interstice, vfab, ailee, driver"
     );
     assert!(!error("postgres", &[]).to_string().contains("did you mean"));
 }

@@ -14,6 +14,7 @@ mod generate;
 mod history;
 mod observe;
 mod promise;
+mod recent;
 mod txn;
 mod value;
 
@@ -25,5 +26,6 @@ pub use generate::{ConfigError, Distribution, Generator, MAX_VALUE_LEN, Workload
 pub use history::{Call, Clock, Entry, History, Outcome, Recorder, Stamp};
 pub use observe::{Damage, Observed, ReadBack, Start};
 pub use promise::{Durability, FailureClass, Guarantee, Promise};
+pub use recent::{beginning, recent};
 pub use txn::{Op, Txn, TxnId, Write};
 pub use value::{CHECK_LEN, Value};

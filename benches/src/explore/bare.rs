@@ -88,8 +88,10 @@ impl Bare {
 }
 
 /// Kills it: dropping the process does.
-fn stop(process: &mut dyn Process) {
-    let _ = process.wait(Instant::now());
+fn stop(process: Option<&mut dyn Process>) {
+    if let Some(process) = process {
+        let _ = process.wait(Instant::now());
+    }
 }
 
 struct PlainHost {

@@ -49,6 +49,9 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     let baseline = baseline(&args.outputs, &asked.info)?;
     let record_to = args.record.as_deref().map(|path| trace_file(args, path));
     let record_to = record_to.transpose()?;
+    if args.states == Some(0) && record_to.is_none() {
+        return Err(wrong("--states 0 tries nothing; it wants --record FILE"));
+    }
     let cpus = pin::all();
     let workers = args.workers.map_or(cpus.len().max(1), usize::from);
     let station = |number: usize| -> anyhow::Result<Station> {
@@ -91,7 +94,13 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
                 acks: args.txns,
                 start_limit: asked.start_limit,
             };
-            record(&own.host, &wanted, record_to.as_ref()).context("recording the run")?
+            let trace =
+                record(&own.host, &wanted, record_to.as_ref()).context("recording the run")?;
+            match &record_to {
+                None => trace,
+                Some(file) if args.states == Some(0) => return tell_recorded(file, &trace),
+                Some(file) => file.read()?,
+            }
         }
     };
     let names: Vec<String> = rules.iter().map(|one| one.name.to_string()).collect();
@@ -142,6 +151,19 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     report.findings = findings(args, &court, &groups, keep.as_ref(), &asked.info, seed)?;
     report.coverage = Some(coverage(&trace, &order, &rules, &ended));
     finish(reporters, report, baseline.as_ref())
+}
+
+fn tell_recorded(file: &TraceFile, trace: &Trace) -> anyhow::Result<u8> {
+    println!(
+        "Recorded {} acknowledged transactions of {} into {} ({:.1} MB); \
+         `plugpull explore --trace {}` explores them.",
+        trace.about.history.acked(),
+        trace.about.version,
+        file.path.display(),
+        std::fs::metadata(&file.path)?.len() as f64 / 1e6,
+        file.path.display()
+    );
+    Ok(crate::KEPT)
 }
 
 /// Wrong use unless the check of a target that brings its own is content with an empty data folder.

@@ -1,6 +1,7 @@
 //! The commands, one a file.
 
 mod asked;
+pub(crate) mod attach;
 mod baseline;
 pub(crate) mod compare;
 mod coverage;

@@ -348,7 +348,7 @@ impl<'a> Explorer<'a> {
             class: rules.class(),
             bit: true,
             what: format!("{}{during}", missing(crash.first().lost.len())),
-            acked: self.court.history_at(crash.first().point).acked() as u64,
+            acked: self.court.acked_at(crash.first().point) as u64,
             operations: crash.first().point,
             verdict: judgement.verdict,
             why: judgement.why,

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use plugpull_faults::crashfs::{Log, Tree};
 use plugpull_faults::persist::{Choice, Device, Index, Window};
-use plugpull_workloads::{Finding, FindingKind, History, Judgement, Promise, judge};
+use plugpull_workloads::{
+    Durability, FailureClass, Finding, FindingKind, Guarantee, History, Judgement, Promise,
+    Verdict, judge, recent,
+};
 
 use super::cases::Case;
 use super::scene::Crash;
@@ -17,6 +20,19 @@ use crate::trial::Acked;
 
 /// How many states one minimisation may try.
 const TRIES: usize = 128;
+
+/// How many calls of each client are looked at in a history that is cut down to its end.
+const RECENT: usize = 32;
+
+/// What was known at a point.
+struct Known {
+    /// Every call.
+    whole: History,
+    /// The last ones, if that is fewer.
+    recent: Option<History>,
+    /// How many transactions were acknowledged.
+    acked: usize,
+}
 
 /// What is judged, and by what.
 pub(crate) struct Court<'a> {
@@ -29,7 +45,7 @@ pub(crate) struct Court<'a> {
     pub(crate) recovery_bound: Option<Duration>,
     /// What a workload of the target's own was told.
     pub(crate) acked: Acked,
-    last_history: RefCell<Option<(u64, Rc<History>)>>,
+    last: RefCell<Option<(u64, Rc<Known>)>>,
 }
 
 impl<'a> Court<'a> {
@@ -51,7 +67,7 @@ impl<'a> Court<'a> {
             device,
             recovery_bound,
             acked,
-            last_history: RefCell::default(),
+            last: RefCell::default(),
         }
     }
 }
@@ -61,25 +77,56 @@ impl Court<'_> {
     pub(crate) fn judge(&self, crash: &Crash, tried: &Tried) -> Judgement {
         // Nothing is acknowledged during a recovery: what is owed is what the first crash owed.
         let point = crash.first().point;
-        judge(
-            &self.history_at(point),
-            &tried.observed,
-            self.promises,
-            self.rules[crash.rules].class(),
-            Some(self.trace.stamp(point)),
-            self.recovery_bound,
-        )
+        let class = self.rules[crash.rules].class();
+        let known = self.known_at(point);
+        let by = |history: &History| {
+            judge(
+                history,
+                &tried.observed,
+                self.promises,
+                class,
+                Some(self.trace.stamp(point)),
+                self.recovery_bound,
+            )
+        };
+        if self.durable_at_ack(class)
+            && let Some(recent) = &known.recent
+        {
+            let short = by(recent);
+            if short.verdict == Verdict::Pass && short.why.is_empty() {
+                return short;
+            }
+        }
+        by(&known.whole)
     }
 
-    /// The history as it was at a point. The same point is asked for many times in a row.
-    pub(crate) fn history_at(&self, point: u64) -> Rc<History> {
-        let mut last = self.last_history.borrow_mut();
+    /// True when every ack is owed, so that what was acknowledged long ago is settled.
+    fn durable_at_ack(&self, class: FailureClass) -> bool {
+        let durable = Guarantee::Durable(Durability::AtAck);
+        self.promises
+            .iter()
+            .any(|promise| promise.guarantee == durable && promise.classes.contains(&class))
+    }
+
+    /// How many transactions were acknowledged at a point.
+    pub(crate) fn acked_at(&self, point: u64) -> usize {
+        self.known_at(point).acked
+    }
+
+    /// What was known at a point. The same point is asked for many times in a row.
+    fn known_at(&self, point: u64) -> Rc<Known> {
+        let mut last = self.last.borrow_mut();
         match &*last {
-            Some((at, history)) if *at == point => history.clone(),
+            Some((at, known)) if *at == point => known.clone(),
             _ => {
-                let history = Rc::new(self.trace.history_at(point));
-                *last = Some((point, history.clone()));
-                history
+                let whole = self.trace.history_at(point);
+                let known = Rc::new(Known {
+                    recent: recent(&whole, RECENT),
+                    acked: whole.acked(),
+                    whole,
+                });
+                *last = Some((point, known.clone()));
+                known
             }
         }
     }

@@ -20,8 +20,8 @@ use plugpull_faults::trigger::Trigger;
 use plugpull_reports::{ReportedFinding, Trial, class_words};
 use plugpull_targets::Target;
 use plugpull_workloads::{
-    Call, Damage, Entry, FailureClass, Finding, FindingKind, Guarantee, Judgement, Observed, Op,
-    Outcome, Promise, Stamp, Txn, Verdict, WorkloadConfig, Write, judge,
+    Damage, FailureClass, Finding, FindingKind, Guarantee, Judgement, Observed, Promise, Stamp,
+    Verdict, WorkloadConfig, beginning, judge,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -45,8 +45,6 @@ const MORE_LIMIT: Duration = Duration::from_secs(5);
 const SLOW_AGAIN: usize = 2;
 /// How often a fault chooses another moment where its first cannot be had.
 const OTHER_MOMENTS: usize = 64;
-/// The client that stands for what was there when a history began.
-const NOBODY: u32 = u32::MAX;
 
 /// What is the same for all trials of a run.
 pub(crate) struct Setup {
@@ -325,7 +323,7 @@ impl Story<'_> {
         bench: &mut Bench<'_>,
         state: BTreeMap<String, String>,
     ) -> anyhow::Result<()> {
-        bench.new_history(beginning(state));
+        bench.new_history(beginning(state, Stamp::default()));
         bench.crashed_at = None;
         bench.work()?;
         let tally = bench.work_until(MORE_LIMIT, &|tally| tally.ok >= MORE_ACKS)?;
@@ -401,29 +399,6 @@ fn owed(promises: &[Promise], class: FailureClass, lost_power: bool) -> Vec<Prom
             owed
         })
         .collect()
-}
-
-/// The history entry that stands for what was there at the beginning.
-fn beginning(state: BTreeMap<String, String>) -> Entry {
-    let ops = state
-        .into_iter()
-        .map(|(key, value)| Op {
-            key,
-            write: Write::Put(value),
-        })
-        .collect();
-    let txn = Txn {
-        id: 0,
-        client: NOBODY,
-        ops,
-        abort: false,
-    };
-    Entry {
-        client: NOBODY,
-        call: Call::Txn(Arc::new(txn)),
-        invoked: Stamp::default(),
-        done: Some((Stamp::default(), Outcome::Ok)),
-    }
 }
 
 /// Says which sync was missing, where the power went and a finding names an ack.
@@ -503,7 +478,7 @@ mod tests {
     fn a_history_can_begin_with_a_state() {
         let state = BTreeMap::from([("k".to_string(), "v".to_string())]);
         let history = History {
-            entries: vec![beginning(state)],
+            entries: vec![beginning(state, Stamp::default())],
         };
         assert_eq!(history.acked(), 1);
     }

@@ -7,6 +7,8 @@
 )]
 
 pub(crate) mod machine;
+#[allow(unused_imports, reason = "each test program uses its own part")]
+pub(crate) mod planted;
 pub(crate) mod traces;
 
 use std::path::Path;

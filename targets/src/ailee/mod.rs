@@ -9,17 +9,32 @@
 mod grammar;
 mod invariants;
 mod parse;
+mod promises;
+pub mod reference;
 mod report;
 mod root;
+mod settings;
 mod state;
+mod target;
 #[cfg(test)]
 mod tests;
 
 use crate::inspect::Inspector;
 
 pub use parse::parse;
+pub use reference::DEFECTS;
 pub use root::state_root;
+pub use settings::{SETTINGS, Settings};
 pub use state::{Anchor, Balance, Ending, Escrow, File, PegIn, PegOut, Snapshot, State, Task};
+
+pub use target::Ailee;
+
+/// Its name on the command line.
+pub const NAME: &str = "ailee";
+
+/// What it is, in one line.
+pub const ABOUT: &str = "the persistence of AILEE's L2 node: snapshots with anchors, and reorgs \
+                         (plugpull's stand-in, with --reference)";
 
 /// Looks at a snapshot file.
 pub const INSPECTOR: Inspector = Inspector {

@@ -89,4 +89,13 @@ impl Client for DriverClient {
         let answer = self.call(Call::Check, deadline)?;
         self.field(answer, "complaint")
     }
+
+    fn reorg(&mut self, depth: u32, deadline: Instant) -> Result<(), ClientError> {
+        if !self.introduction.reorg {
+            return Err(ClientError::Fail(
+                "the driver does not have the capability reorg".into(),
+            ));
+        }
+        self.call(Call::Reorg { depth }, deadline).map(drop)
+    }
 }

@@ -18,6 +18,8 @@ pub struct Introduction {
     pub abilities: Abilities,
     /// It can check the target's integrity.
     pub check: bool,
+    /// It can replace the last blocks of the chain that the target follows.
+    pub reorg: bool,
     /// What the target promises.
     pub promises: Vec<Promise>,
 }
@@ -32,7 +34,7 @@ struct Hello {
 }
 
 /// The capabilities that there are.
-pub(super) const CAPABILITIES: [&str; 4] = ["abort", "barrier", "check", "delete"];
+pub(super) const CAPABILITIES: [&str; 5] = ["abort", "barrier", "check", "delete", "reorg"];
 
 impl Introduction {
     /// Reads the fields of an `ok` to hello; an error says what is wrong with them.
@@ -66,6 +68,7 @@ impl Introduction {
         }
         Ok(Self {
             check: has("check"),
+            reorg: has("reorg"),
             name: hello.name,
             version: hello.version,
             abilities,

@@ -54,6 +54,11 @@ pub enum Call<'a> {
     ReadAll,
     /// The target's own integrity check.
     Check,
+    /// The last blocks of the chain that the target follows are replaced by others.
+    Reorg {
+        /// How many blocks, at least 1.
+        depth: u32,
+    },
 }
 
 /// One write: a value, or `delete`.

@@ -63,6 +63,14 @@ impl State {
             .map(|(state, _, _)| *state)
     }
 
+    /// The word of the statistics event that tells of it.
+    pub(super) fn event(self) -> &'static str {
+        WORDS
+            .iter()
+            .find(|(state, _, _)| *state == self)
+            .map_or("", |(_, _, event)| event)
+    }
+
     /// Its word.
     pub fn word(self) -> &'static str {
         WORDS

@@ -43,8 +43,17 @@ pub fn start_worker<'host>(
         cwd: None,
     };
 
+    start(host, &launch, deadline)
+}
+
+/// Starts whatever speaks this protocol, and waits until it says that it is ready.
+pub fn start<'host>(
+    host: &'host dyn Host,
+    launch: &Launch,
+    deadline: Instant,
+) -> Result<WireRunning<'host>, StartError> {
     let began = Instant::now();
-    let mut process = host.spawn(&launch)?;
+    let mut process = host.spawn(launch)?;
     loop {
         match process.stdout_line(deadline) {
             Ok(Some(line)) => {

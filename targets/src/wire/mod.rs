@@ -10,7 +10,7 @@ mod server;
 mod store;
 
 pub use client::WireClient;
-pub use launch::{WireRunning, start_worker};
+pub use launch::{WireRunning, start, start_worker};
 pub use protocol::{Answer, MAX_LINE, READY, Request};
 pub use server::{serve, serve_on};
 pub use store::{Session, Store, StoreError};

@@ -8,10 +8,10 @@ use std::thread;
 use super::protocol::{Answer, MAX_LINE, READY, Request};
 use super::store::{Session, Store, StoreError};
 
-/// Binds a port of the kernel's choice on 127.0.0.1, says `ready PORT` on `out`, and serves for as
-/// long as connections can be taken. Returns why they no longer can.
-pub fn serve(store: Arc<dyn Store>, out: &mut dyn Write) -> io::Error {
-    let announced = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| {
+/// Binds `port` on 127.0.0.1, one of the kernel's choice where it is 0, says `ready PORT` on `out`,
+/// and serves for as long as connections can be taken. Returns why they no longer can.
+pub fn serve(store: Arc<dyn Store>, port: u16, out: &mut dyn Write) -> io::Error {
+    let announced = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| {
         let port = listener.local_addr()?.port();
         writeln!(out, "{READY} {port}")?;
         out.flush()?;

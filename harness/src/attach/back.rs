@@ -1,0 +1,276 @@
+//! Waiting for the service to come back, and what is noticed meanwhile: a supervisor that gives up,
+//! crash loops, the kernel's out-of-memory killer.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use plugpull_targets::Client;
+
+use super::door::{Door, Opened};
+use super::prefix::Prefixed;
+use super::process;
+use super::supervision::{Seen, Supervision};
+use crate::trial::PROBE;
+
+/// So many starts without an answer are a crash loop.
+const CRASH_LOOP: u64 = 5;
+/// How long one question may take while the service is waited for, before it is asked anew.
+const QUESTION: Duration = Duration::from_secs(2);
+
+/// What is waited for, and with whose help.
+pub(super) struct Await<'a> {
+    pub(super) door: &'a Door,
+    pub(super) supervision: &'a Supervision,
+    pub(super) stop: &'a AtomicBool,
+    pub(super) limit: Duration,
+}
+
+/// The service answers.
+pub(super) struct Back<'door> {
+    /// The client's way; a driver ends with it.
+    _opened: Opened<'door>,
+    pub(super) client: Prefixed,
+    /// From the start of its first new process to its first correct answer.
+    pub(super) recovery: Duration,
+    /// What was noticed on the way, in words.
+    pub(super) notes: Vec<String>,
+}
+
+/// The service does not answer.
+#[derive(Debug)]
+pub(super) enum Down {
+    /// It ended, again and again; with what is known of it.
+    Refused(String),
+    /// It runs and does not answer.
+    Hung(Duration),
+    /// Nobody starts it, and that is not its fault.
+    NotStarted(String),
+    /// The user wants an end.
+    Interrupted,
+    /// plugpull could not look.
+    Failed(String),
+}
+
+/// The end of a service's process.
+pub(super) struct Death {
+    /// What was seen of the service before.
+    pub(super) before: Seen,
+    /// When it was known to be dead.
+    pub(super) since: Instant,
+    /// It was stopped in a way that only plugpull will start it after.
+    pub(super) stopped: bool,
+}
+
+impl<'a> Await<'a> {
+    /// Waits for a new process to answer.
+    pub(super) fn after(&self, death: Death) -> Result<Back<'a>, Down> {
+        let since = death.since;
+        let deadline = since + self.limit;
+        let wait = match death.stopped {
+            true => Duration::ZERO,
+            false => self.supervision.wait,
+        };
+        let mut watch = Watch {
+            old: death.before.pid,
+            since,
+            wait,
+            before: death.before,
+            lives: BTreeMap::new(),
+            last: Seen::default(),
+            oom: false,
+            by_us: false,
+        };
+        loop {
+            let asked = watch.alive(self.supervision.local()).then(|| {
+                let deadline = deadline.min(Instant::now() + QUESTION);
+                ask(self.door, deadline)
+            });
+            if let Some(Ok((opened, client))) = asked {
+                // It may have been up before it was looked at.
+                watch
+                    .look(self.supervision)
+                    .map_err(|error| Down::Failed(format!("{error:#}")))?;
+                let recovery = watch.first_start().unwrap_or(since).elapsed();
+                return Ok(Back {
+                    _opened: opened,
+                    client,
+                    recovery,
+                    notes: watch.notes(since.elapsed()),
+                });
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(Down::Interrupted);
+            }
+            watch
+                .look(self.supervision)
+                .map_err(|error| Down::Failed(format!("{error:#}")))?;
+            if let Some(down) = self.given_up(&mut watch)? {
+                return Err(down);
+            }
+            if Instant::now() >= deadline {
+                return Err(watch.too_late(self.supervision.local()));
+            }
+            std::thread::sleep(self.supervision.pace());
+        }
+    }
+
+    /// Starts the service where nobody else will. Says when there is nothing left to wait for.
+    fn given_up(&self, watch: &mut Watch) -> Result<Option<Down>, Down> {
+        let starts = watch.starts();
+        if watch.last.at_rest && starts > 0 {
+            return Ok(Some(Down::Refused(format!(
+                "its supervisor has given up ({}) after {starts} starts",
+                watch.result()
+            ))));
+        }
+        if starts >= CRASH_LOOP {
+            return Ok(Some(Down::Refused(format!(
+                "a crash loop: started {starts} times within {:.1} s, and never answered{}",
+                watch.since.elapsed().as_secs_f64(),
+                watch.oom_words()
+            ))));
+        }
+        let waited = watch.since.elapsed() >= watch.wait;
+        if watch.by_us || starts > 0 || !(waited || watch.last.at_rest) {
+            return Ok(None);
+        }
+        if !self.supervision.can_start() {
+            return match watch.last.at_rest {
+                true => Ok(Some(Down::NotStarted(watch.result()))),
+                false => Ok(None),
+            };
+        }
+        watch.by_us = true;
+        match self.supervision.start() {
+            Ok(()) => Ok(None),
+            Err(error) => Err(Down::Refused(format!("it cannot be started: {error:#}"))),
+        }
+    }
+}
+
+/// One attempt to get an answer.
+pub(super) fn ask(door: &Door, deadline: Instant) -> Result<(Opened<'_>, Prefixed), String> {
+    let opened = door.open(deadline)?;
+    let mut client = opened
+        .connect(deadline)
+        .map_err(|error| error.to_string())?;
+    client
+        .get(PROBE, deadline)
+        .map_err(|error| error.to_string())?;
+    Ok((opened, client))
+}
+
+struct Watch {
+    /// The process that died.
+    old: Option<i32>,
+    since: Instant,
+    /// How long somebody else has to start it.
+    wait: Duration,
+    before: Seen,
+    /// When each new process started.
+    lives: BTreeMap<(i32, u64), Instant>,
+    last: Seen,
+    oom: bool,
+    /// plugpull started it.
+    by_us: bool,
+}
+
+impl Watch {
+    fn look(&mut self, supervision: &Supervision) -> anyhow::Result<()> {
+        self.last = supervision.look()?;
+        self.oom |= self.last.result == "oom-kill";
+        let Some(pid) = self.last.pid.filter(|pid| Some(*pid) != self.old) else {
+            return Ok(());
+        };
+        match (supervision.local(), process::birth(pid)) {
+            (true, Some(birth)) => {
+                let started = process::started(pid).unwrap_or_else(Instant::now);
+                self.lives.entry((pid, birth)).or_insert(started);
+            }
+            // Of another machine; or it ended before it could be looked at.
+            _ if !self.lives.keys().any(|(known, _)| *known == pid) => {
+                self.lives.insert((pid, 0), Instant::now());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether it is worth asking: what answers may not be the old process. On this machine that
+    /// is dead for certain.
+    fn alive(&self, local: bool) -> bool {
+        local || self.old.is_none() || self.last.pid.is_some_and(|pid| Some(pid) != self.old)
+    }
+
+    fn starts(&self) -> u64 {
+        let counted = self.last.restarts.saturating_sub(self.before.restarts);
+        counted.max(self.lives.len() as u64)
+    }
+
+    fn first_start(&self) -> Option<Instant> {
+        // A hundredth of a second is what the kernel tells: never before the death.
+        self.lives.values().min().map(|at| (*at).max(self.since))
+    }
+
+    fn result(&self) -> String {
+        match self.last.result.as_str() {
+            "" => "no result is known".into(),
+            result => format!("its result is {result}"),
+        }
+    }
+
+    fn oom_words(&self) -> &'static str {
+        match self.oom {
+            true => "; the kernel killed it for want of memory",
+            false => "",
+        }
+    }
+
+    fn notes(&self, down: Duration) -> Vec<String> {
+        let mut notes = vec![format!("back after {:.0} ms", down.as_secs_f64() * 1e3)];
+        if let Some(pid) = self.last.pid {
+            notes.push(format!("as process {pid}"));
+        }
+        if self.by_us {
+            notes.push("started by plugpull".into());
+        }
+        let starts = self.starts();
+        if starts > 1 {
+            notes.push(format!("it took {starts} starts"));
+        }
+        if self.oom {
+            notes.push("the kernel killed it for want of memory".into());
+        }
+        if self.last.active_since_us > self.before.active_since_us {
+            let us = self.last.active_since_us - self.before.active_since_us;
+            notes.push(format!(
+                "systemd calls it active again, {:.1} s after the time before",
+                us as f64 / 1e6
+            ));
+        }
+        notes
+    }
+
+    fn too_late(&self, local: bool) -> Down {
+        let waited = self.since.elapsed();
+        let runs = match self.last.pid {
+            Some(pid) if local => Some(pid) != self.old && process::birth(pid).is_some(),
+            Some(pid) => Some(pid) != self.old,
+            None => false,
+        };
+        match (runs, self.starts()) {
+            (true, _) => Down::Hung(waited),
+            (false, 0) if self.by_us => Down::Refused(format!(
+                "{waited:.1?} after it was started it neither runs nor answers"
+            )),
+            (false, 0) => Down::NotStarted(format!(
+                "nobody started it again within {waited:.1?}, and there is no --start-cmd"
+            )),
+            (false, starts) => Down::Refused(format!(
+                "it was started {starts} times within {waited:.1?} and does not run{}",
+                self.oom_words()
+            )),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Every defect planted in the stand-in for the persistence of AILEE's node is found, and the sound
+//! stand-in has no finding under the very same options.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+#![cfg(feature = "ailee")]
+
+mod support;
+
+use plugpull_targets::ailee;
+use support::{machine, plugpull, run};
+
+support::planted::defects! {
+    "ailee", ailee::DEFECTS;
+    ack_before_anchor: "ack-before-anchor" is ["lost-ack", "resurrected"],
+        by "--seed 1 --rounds 1 --clients 1 --fault kill@ack=1000";
+    snapshot_not_synced: "snapshot-not-synced" is ["will-not-start:is damaged or gone"],
+        by "--seed 1 --rounds 2 --clients 1 --model strict --fault power-loss@ack=300";
+    torn_tail_kept: "torn-tail-kept" is ["unreadable", "lost-ack", "resurrected"],
+        by "--seed 1 --rounds 4 --clients 1 \
+            --fault power-loss-torn@op=sync,path=*l2_snapshots.dat,n=6";
+    file_rewritten: "file-rewritten" is ["unreadable:anchor-without-snapshot", "lost-ack", "resurrected"],
+        by "--seed 1 --rounds 2 --clients 1 --fault power-loss@op=sync,path=*l2_snapshots.dat,n=6";
+    anchor_not_tracked: "anchor-not-tracked" is ["unreadable:anchor-not-tracked"],
+        by "--seed 1 --rounds 1 --clients 1 --fault kill-op@op=sync,path=*l2_snapshots.dat,n=6";
+    reorg_in_parts: "reorg-in-parts" is ["unreadable:reorg-"],
+        by "--seed 1 --rounds 6 --clients 1 --fault kill-op@op=sync,path=*reorg.redb,n=16";
+    counter_restarts: "counter-restarts" is ["unreadable:reorg-"],
+        by "--seed 1 --rounds 2 --clients 1 --fault kill@ack=300";
+    damage_accepted: "damage-accepted" is ["wrong-value", "phantom", "unreadable", "lost-ack", "torn-transaction", "resurrected"],
+        by "--seed 1 --rounds 4 --clients 1 \
+            --fault bit-flip@op=write,path=*l2_snapshots.dat,n=8";
+    full_disk_acked: "full-disk-acked" is ["lost-ack", "resurrected"],
+        by "--seed 1 --rounds 1 --clients 1 --fault disk-full@op=write,path=*l2_snapshots.dat,n=4";
+}
+
+#[test]
+fn the_sound_stand_in_keeps_every_promise() {
+    if !machine::has("fuse") {
+        return;
+    }
+    let sound = run("ailee --reference --seed 5 --rounds 1");
+    sound.must_have_no_finding();
+}
+
+#[test]
+fn the_real_node_is_not_driven_and_the_run_says_so() {
+    let output = plugpull().args(["run", "ailee", "-q"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    for word in ["does not drive", "--reference", "plugpull inspect ailee"] {
+        assert!(said.contains(word), "{said}");
+    }
+}

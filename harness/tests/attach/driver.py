@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""A driver that speaks with a reference store over TCP: `driver.py PORT [REORGS]`. On a copy of the
+data folder the port is in PLUGPULL_PORT. With REORGS it knows `reorg`, and adds a line to that file
+for each. Tests only."""
+
+import json
+import os
+import socket
+import sys
+
+stream = socket.create_connection(("127.0.0.1", int(os.environ.get("PLUGPULL_PORT", sys.argv[1]))))
+lines = stream.makefile("rw")
+reorgs = sys.argv[2] if len(sys.argv) > 2 else None
+
+
+def ask(**request):
+    try:
+        lines.write(json.dumps(request) + "\n")
+        lines.flush()
+        answer = json.loads(lines.readline())
+    except (OSError, ValueError) as error:
+        return {"answer": "info", "text": str(error)}
+    if answer["answer"] not in ("fail", "info"):
+        answer["answer"] = "ok"
+    return answer
+
+
+def answer(request):
+    call = request["call"]
+    if call == "hello":
+        promise = {
+            "classes": ["process-crash", "clean-stop"],
+            "guarantee": {"durable": "at-ack"},
+            "words": "what is acknowledged stays",
+            "source": "driver.py",
+        }
+        capabilities = ["abort", "check", "delete"] + (["reorg"] if reorgs else [])
+        return {
+            "answer": "ok",
+            "protocol": 1,
+            "name": "driver.py",
+            "version": "1",
+            "capabilities": capabilities,
+            "promises": [promise],
+        }
+    if call == "apply":
+        ops = [
+            {"key": write["key"], "write": {"put": write["put"]} if "put" in write else "delete"}
+            for write in request["writes"]
+        ]
+        txn = {"id": request["txn"], "client": request["client"], "ops": ops, "abort": request["abort"]}
+        return ask(call="apply", txn=txn)
+    if call == "get":
+        return ask(call="get", key=request["key"])
+    if call == "reorg":
+        with open(reorgs, "a") as file:
+            file.write(f"{request['depth']}\n")
+        return {"answer": "ok"}
+    return ask(call=call)
+
+
+for line in sys.stdin:
+    request = json.loads(line)
+    print(json.dumps({"id": request["id"], **answer(request)}), flush=True)

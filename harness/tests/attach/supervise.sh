@@ -1,0 +1,21 @@
+#!/bin/sh
+# Stands in for a supervisor that restarts its service always: tests only.
+#
+# usage: supervise.sh PIDFILE COMMAND...
+#
+# Starts the command, keeps its process id in PIDFILE, and starts it again whenever it ends; each
+# start adds a line to PIDFILE.starts. On SIGTERM it stops the service and ends.
+set -u
+pidfile=$1
+shift
+child=
+trap 'kill -TERM "$child" 2>/dev/null; wait "$child"; rm -f "$pidfile"; exit 0' TERM
+while :; do
+    "$@" >/dev/null 2>&1 &
+    child=$!
+    # Renamed into place, so that nobody reads half a number.
+    echo "$child" >"$pidfile.new"
+    echo "$child" >>"$pidfile.starts"
+    mv "$pidfile.new" "$pidfile"
+    wait "$child"
+done
