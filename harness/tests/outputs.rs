@@ -73,7 +73,7 @@ fn every_form_is_written() {
         "--format",
         "github",
     ];
-    let (_, ran) = report(folder.path(), "r.json", Some("delete-not-logged"), &more);
+    let (_, ran) = report(folder.path(), "r.json", Some("stale-lock-refused"), &more);
     assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
     assert!(ran.stdout.starts_with("::error title="), "{}", ran.stdout);
     assert!(!ran.stdout.contains('\u{1b}'), "no control codes in a pipe");
@@ -98,7 +98,7 @@ fn a_baseline_forgives_what_it_has_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let (sound, ran) = report(folder.path(), "sound.json", None, &[]);
     assert_eq!(ran.code, 0, "{}", ran.stdout);
-    let defect = Some("delete-not-logged");
+    let defect = Some("stale-lock-refused");
     let (broken, ran) = report(folder.path(), "broken.json", defect, &["--seed", "1"]);
     assert_eq!(ran.code, 1, "{}", ran.stdout);
     let against = |baseline: &Path| {
@@ -132,7 +132,7 @@ fn merging_adds_up_and_refuses_what_does_not_belong_together() {
     let folder = tempfile::tempdir().unwrap();
     let (one, _) = report(folder.path(), "1.json", None, &["--seed", "1"]);
     let (two, _) = report(folder.path(), "2.json", None, &["--seed", "2"]);
-    let (other, _) = report(folder.path(), "3.json", Some("delete-not-logged"), &[]);
+    let (other, _) = report(folder.path(), "3.json", Some("stale-lock-refused"), &[]);
     let (one, two) = (one.to_str().unwrap(), two.to_str().unwrap());
     let merged = ran(&["merge", one, two, "--format", "json"]);
     assert_eq!(merged.code, 0, "{}", merged.stderr);
@@ -270,7 +270,7 @@ fn on_a_terminal(arguments: &[&str], columns: u16, no_color: bool) -> String {
 #[test]
 fn a_terminal_gets_colour_and_its_width_and_no_color_takes_the_colour() {
     let folder = tempfile::tempdir().unwrap();
-    let (path, _) = report(folder.path(), "r.json", Some("delete-not-logged"), &[]);
+    let (path, _) = report(folder.path(), "r.json", Some("stale-lock-refused"), &[]);
     let arguments = ["merge", path.to_str().unwrap()];
     let colour = "\u{1b}[";
     assert!(on_a_terminal(&arguments, 80, false).contains(colour));

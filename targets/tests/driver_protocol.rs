@@ -69,7 +69,9 @@ fn every_example_of_the_document_fits_and_every_call_and_answer_has_one() {
     };
     assert_eq!(
         Vec::from_iter(words("call")),
-        ["apply", "barrier", "check", "get", "hello", "read_all"]
+        [
+            "apply", "barrier", "check", "get", "hello", "read_all", "reorg"
+        ]
     );
     assert_eq!(Vec::from_iter(words("answer")), ["fail", "info", "ok"]);
 }
