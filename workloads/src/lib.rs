@@ -26,6 +26,6 @@ pub use generate::{ConfigError, Distribution, Generator, MAX_VALUE_LEN, Workload
 pub use history::{Call, Clock, Entry, History, Outcome, Recorder, Stamp};
 pub use observe::{Damage, Observed, ReadBack, Start};
 pub use promise::{Durability, FailureClass, Guarantee, Promise};
-pub use recent::{beginning, recent};
+pub use recent::{beginning, recent, settles};
 pub use txn::{Op, Txn, TxnId, Write};
 pub use value::{CHECK_LEN, Value};

@@ -3,20 +3,29 @@
 //! What a client did long ago is settled: of its keys, which nobody else writes, the store must
 //! hold what the last acknowledged write put there. So its old transactions can be told as one,
 //! and a state that this shortened history finds nothing wrong with is one that the whole history
-//! finds nothing wrong with either, where transactions are durable from their ack on. The reverse
-//! does not hold, and the words of a finding want the whole history: whatever else the short one
-//! says is worth nothing.
+//! finds nothing wrong with either, where transactions are durable from their ack on and nothing
+//! but what was written may be served ([`settles`]): a value that the short history does not know
+//! is then a finding, whatever the whole one makes of it. The reverse does not hold, and the words
+//! of a finding want the whole history: whatever else the short one says is worth nothing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::{Call, Entry, History, Op, Outcome, Stamp, Txn, Write};
+use crate::{
+    Call, Durability, Entry, FailureClass, Guarantee, History, Op, Outcome, Promise, Stamp, Txn,
+    Write,
+};
 
 /// The client of what was there at the beginning.
 const NOBODY: u32 = u32::MAX;
 
 /// The entry that stands for what was there at the beginning, and was safe from `since` on.
 pub fn beginning(state: BTreeMap<String, String>, since: Stamp) -> Entry {
+    as_one(state, since, NOBODY, 0)
+}
+
+/// One transaction that put all this, for those whose single writes no longer matter.
+fn as_one(state: BTreeMap<String, String>, done: Stamp, client: u32, id: u64) -> Entry {
     let ops = state
         .into_iter()
         .map(|(key, value)| Op {
@@ -25,20 +34,42 @@ pub fn beginning(state: BTreeMap<String, String>, since: Stamp) -> Entry {
         })
         .collect();
     let txn = Txn {
-        id: 0,
-        client: NOBODY,
+        id,
+        client,
         ops,
         abort: false,
     };
     Entry {
-        client: NOBODY,
+        client,
         call: Call::Txn(Arc::new(txn)),
         invoked: Stamp::default(),
-        done: Some((since, Outcome::Ok)),
+        done: Some((done, Outcome::Ok)),
     }
 }
 
-/// The history with only the last `keep` calls of each client, and one entry for all before them.
+/// What came of a client's old transactions.
+#[derive(Default)]
+struct Settled {
+    state: BTreeMap<String, String>,
+    /// When the last of them was acknowledged. Each client has its own time: one client's late
+    /// ack would make another's later transactions concurrent with what they overwrote.
+    since: Stamp,
+    last: u64,
+}
+
+/// True when these promises settle what was acknowledged long ago before a failure of this class,
+/// so that a history may be judged by its [`recent`] end.
+pub fn settles(promises: &[Promise], class: FailureClass) -> bool {
+    let given = |wanted: Guarantee| {
+        promises
+            .iter()
+            .any(|promise| promise.guarantee == wanted && promise.classes.contains(&class))
+    };
+    given(Guarantee::Durable(Durability::AtAck)) && given(Guarantee::Consistent)
+}
+
+/// The history with only the last `keep` calls of each client, and one entry for all its earlier
+/// ones.
 /// None where that would save nothing, or where clients write each other's keys.
 pub fn recent(history: &History, keep: usize) -> Option<History> {
     let mut owners: HashMap<&str, u32> = HashMap::new();
@@ -58,8 +89,7 @@ pub fn recent(history: &History, keep: usize) -> Option<History> {
         .into_iter()
         .map(|(client, count)| (client, count.saturating_sub(keep)))
         .collect();
-    let mut state: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut since = Stamp::default();
+    let mut settled: BTreeMap<u32, Settled> = BTreeMap::new();
     let mut entries = Vec::new();
     for entry in &history.entries {
         let left = old.entry(entry.client).or_default();
@@ -67,11 +97,15 @@ pub fn recent(history: &History, keep: usize) -> Option<History> {
             match (&entry.call, &entry.done) {
                 (Call::Txn(txn), Some((_, Outcome::Fail(_)))) if !txn.abort => {}
                 (Call::Txn(txn), Some((done, Outcome::Ok))) => {
-                    since = since.max(*done);
+                    let of_client = settled.entry(entry.client).or_default();
+                    of_client.since = of_client.since.max(*done);
+                    of_client.last = txn.id;
                     for op in txn.ops.iter().filter(|_| !txn.abort) {
                         match &op.write {
-                            Write::Put(value) => state.insert(&op.key, value),
-                            Write::Delete => state.remove(op.key.as_str()),
+                            Write::Put(value) => {
+                                of_client.state.insert(op.key.clone(), value.clone())
+                            }
+                            Write::Delete => of_client.state.remove(&op.key),
                         };
                     }
                 }
@@ -88,8 +122,10 @@ pub fn recent(history: &History, keep: usize) -> Option<History> {
     if entries.len() == history.entries.len() {
         return None;
     }
-    let own = |(key, value): (&str, &str)| (key.to_string(), value.to_string());
-    let state = state.into_iter().map(own).collect();
-    entries.insert(0, beginning(state, since));
-    Some(History { entries })
+    let old = settled.into_iter().map(|(client, of_client)| {
+        as_one(of_client.state, of_client.since, client, of_client.last)
+    });
+    Some(History {
+        entries: old.chain(entries).collect(),
+    })
 }

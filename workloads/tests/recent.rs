@@ -8,7 +8,7 @@ use std::sync::Arc;
 use common::{all, at, promise, value};
 use plugpull_workloads::{
     Call, Entry, FailureClass, Guarantee, History, Judgement, Observed, Op, Outcome, Promise, Txn,
-    Verdict, Write, judge, recent,
+    Verdict, Write, judge, recent, settles,
 };
 use proptest::prelude::*;
 
@@ -122,8 +122,10 @@ proptest! {
             }
         }
         if let Some(short) = recent(&history, KEEP) {
-            let some = [Guarantee::Durable(plugpull_workloads::Durability::AtAck)].map(promise);
+            let durable = Guarantee::Durable(plugpull_workloads::Durability::AtAck);
+            let some = [durable, Guarantee::Consistent].map(promise);
             for promises in [&all()[..], &some] {
+                prop_assert!(settles(promises, FailureClass::PowerLoss));
                 if silent(&judged(&short, &state, promises)) {
                     let whole = judged(&history, &state, promises);
                     prop_assert!(silent(&whole), "{whole:#?}");
@@ -165,9 +167,22 @@ fn old_damage_is_seen_by_it() {
     let asked: Vec<Asked> = (0..12).map(|n| put(n % 2, 9)).collect();
     let (history, state) = told(&asked, false);
     let short = recent(&history, KEEP).expect("shorter");
-    assert_eq!(short.entries.len(), 1 + 2 * KEEP);
+    assert_eq!(short.entries.len(), 2 * (1 + KEEP));
     assert!(silent(&judged(&short, &state, &all())));
     let mut older = state.clone();
     older.insert("c0.k0".into(), value(1, 0));
     assert!(!silent(&judged(&short, &older, &all())));
+}
+
+#[test]
+fn what_may_be_served_though_nobody_wrote_it_is_not_settled() {
+    let durable = Guarantee::Durable(plugpull_workloads::Durability::AtAck);
+    let power_loss = FailureClass::PowerLoss;
+    assert!(!settles(&[promise(durable)], power_loss));
+    assert!(!settles(&[promise(Guarantee::Consistent)], power_loss));
+    let both = [durable, Guarantee::Consistent].map(promise);
+    assert!(settles(&both, power_loss));
+    let mut elsewhere = both.clone();
+    elsewhere[1].classes = vec![FailureClass::CleanStop];
+    assert!(!settles(&elsewhere, power_loss));
 }

@@ -8,8 +8,7 @@ use std::time::Duration;
 use plugpull_faults::crashfs::{Log, Tree};
 use plugpull_faults::persist::{Choice, Device, Index, Window};
 use plugpull_workloads::{
-    Durability, FailureClass, Finding, FindingKind, Guarantee, History, Judgement, Promise,
-    Verdict, judge, recent,
+    Finding, FindingKind, History, Judgement, Promise, Verdict, judge, recent, settles,
 };
 
 use super::cases::Case;
@@ -89,7 +88,7 @@ impl Court<'_> {
                 self.recovery_bound,
             )
         };
-        if self.durable_at_ack(class)
+        if settles(&self.promises, class)
             && let Some(recent) = &known.recent
         {
             let short = by(recent);
@@ -98,14 +97,6 @@ impl Court<'_> {
             }
         }
         by(&known.whole)
-    }
-
-    /// True when every ack is owed, so that what was acknowledged long ago is settled.
-    fn durable_at_ack(&self, class: FailureClass) -> bool {
-        let durable = Guarantee::Durable(Durability::AtAck);
-        self.promises
-            .iter()
-            .any(|promise| promise.guarantee == durable && promise.classes.contains(&class))
     }
 
     /// How many transactions were acknowledged at a point.
