@@ -88,7 +88,7 @@ impl Court<'_> {
                 self.recovery_bound,
             )
         };
-        if settles(&self.promises, class)
+        if settles(self.promises, class)
             && let Some(recent) = &known.recent
         {
             let short = by(recent);
