@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Record one run, then try the crash states that it could have left
     Explore(ExploreArgs),
+    /// Measure how recovery time grows with what was written before the crash
+    Growth(GrowthArgs),
     /// The crash of an artifact again: says whether the finding still stands
     Replay(ReplayArgs),
     /// Crash a service that something else supervises, outside any sandbox, and check it
@@ -272,6 +274,56 @@ pub(crate) struct ExploreArgs {
 
     #[command(flatten)]
     pub(crate) outputs: OutputOptions,
+}
+
+/// Exit codes as of `run`: 1 when recovery was over its bound at a size that was measured, 3 when too
+/// few sizes could be measured.
+#[derive(Debug, Args)]
+pub(crate) struct GrowthArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetOptions,
+
+    /// How many transactions are acknowledged before each crash: four sizes or more, the largest ten
+    /// times the smallest or more [default: 1, 2, 4, 8 and 16 times up to 500, as fast as the target
+    /// is]
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
+    pub(crate) sizes: Vec<u64>,
+
+    /// Measure each size so often, unless the budget ends it
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(3..=1000))]
+    pub(crate) repeats: u64,
+
+    /// No further round of all sizes begins after this time; three are made in any case
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub(crate) budget: Duration,
+
+    /// What recovery is from
+    #[arg(long, value_name = "CRASH", value_enum, default_value_t = CrashArg::Kill)]
+    pub(crate) crash: CrashArg,
+
+    /// The seed of everything that plugpull decides
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// How many clients write at the same time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) clients: u32,
+
+    /// The largest payload of a value, in bytes, up to 1 MiB
+    #[arg(long, value_name = "BYTES", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub(crate) value_size: u32,
+
+    #[command(flatten)]
+    pub(crate) outputs: OutputOptions,
+}
+
+/// What the recoveries that are timed are from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CrashArg {
+    /// SIGKILL of the whole process tree.
+    Kill,
+    /// Power loss; nothing that was not synced survives.
+    PowerLoss,
 }
 
 #[derive(Debug, Args)]

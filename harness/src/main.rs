@@ -4,6 +4,7 @@ mod attach;
 mod cli;
 mod command;
 mod explore;
+mod growth;
 mod keep;
 mod schedule;
 mod seed;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => command::run::run(&args),
         Command::Explore(args) => command::explore::run(&args),
+        Command::Growth(args) => command::growth::run(&args),
         Command::Replay(args) => command::replay::run(&args),
         Command::Compare(args) => command::compare::run(&args),
         Command::Merge(args) => command::merge::run(&args),

@@ -15,6 +15,8 @@ mod event;
 mod evidence;
 mod file;
 mod github;
+mod grown;
+mod growth;
 mod html;
 mod identity;
 mod json;
@@ -42,6 +44,10 @@ pub use event::{Event, Reporter};
 pub use evidence::{CrashedFile, Damage, Evidence, Fate, StepKind, TimelineStep};
 pub use file::{FileReporter, Form};
 pub use github::annotations;
+pub use growth::{
+    Growth, GrowthFit, GrowthSample, GrowthShape, GrowthSize, LEAST_RANGE, LEAST_REPEATS,
+    LEAST_SIZES, SizeUnit,
+};
 pub use html::html;
 pub use json::{ReportError, json, load, save};
 pub use junit::junit;

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::io;
 
+use crate::Growth;
 use crate::cases::{Outcome, PromiseLine, promises};
+use crate::growth::{bytes_words, sentences, size_words};
 use crate::table::closing;
 use crate::words::{
     capital, clean, count, duration_words, guarantee_words, kind_words, list, verdict_words,
@@ -49,6 +51,9 @@ pub fn markdown(report: &Report) -> io::Result<String> {
             line(&mut page, &fault_row(row));
         }
         line(&mut page, "");
+    }
+    if let Some(growth) = &report.growth {
+        line(&mut page, &grown(growth));
     }
     for (index, finding) in report.findings.iter().take(SHOWN).enumerate() {
         tell(&mut page, index + 1, finding);
@@ -121,6 +126,32 @@ fn fault_row(row: &FaultRow) -> String {
         time(row.recovery.p99_us),
         time(row.recovery.max_us),
     )
+}
+
+/// How recovery grows: what is made of it, and a row for each size.
+fn grown(growth: &Growth) -> String {
+    let mut text = String::new();
+    for sentence in sentences(growth) {
+        let _ = writeln!(text, "{}\n", escape(&sentence));
+    }
+    text.push_str(
+        "| transactions | log size | data folder | runs | recovery p50 | min | max |\n\
+         | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+    );
+    for size in &growth.sizes {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} | {} |",
+            size.wanted,
+            size_words(growth.unit, size.size),
+            bytes_words(size.disk_bytes),
+            size.count,
+            duration_words(size.p50_us),
+            duration_words(size.min_us),
+            duration_words(size.max_us)
+        );
+    }
+    text
 }
 
 fn tell(page: &mut String, number: usize, reported: &ReportedFinding) {

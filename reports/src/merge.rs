@@ -8,7 +8,8 @@ use thiserror::Error;
 use crate::identity::of_entry;
 use crate::summary::gravest_first;
 use crate::{
-    Coverage, ModelCoverage, Plan, PointCoverage, Report, ReportBuilder, ReportedFinding, Trial,
+    Coverage, Growth, GrowthSample, ModelCoverage, Plan, PointCoverage, Report, ReportBuilder,
+    ReportedFinding, Trial,
 };
 
 /// Why reports cannot be merged.
@@ -60,6 +61,8 @@ pub fn merge(mut reports: Vec<Report>) -> Result<Report, MergeError> {
     let mut merged = builder.finish(Duration::from_micros(took), interrupted);
     merged.findings = findings(&reports, &renumbered);
     merged.coverage = coverage;
+    merged.growth = growth(&reports, &renumbered);
+    merged.needs_growth();
     merged.merged = Some(reports.iter().map(|one| one.merged.unwrap_or(1)).sum());
     Ok(merged)
 }
@@ -80,9 +83,10 @@ fn belong(one: &Report, other: &Report) -> Result<(), MergeError> {
         Some(us) => format!("{us} us"),
         None => "none".into(),
     };
-    let sort = |report: &Report| match report.coverage.is_some() {
-        true => "an exploration".to_string(),
-        false => "a run".to_string(),
+    let sort = |report: &Report| match (&report.coverage, &report.growth) {
+        (Some(_), _) => "an exploration".to_string(),
+        (None, Some(_)) => "of growth".to_string(),
+        (None, None) => "a run".to_string(),
     };
     same("the target", a.name.clone(), b.name.clone())?;
     same("the target's version", a.version.clone(), b.version.clone())?;
@@ -197,6 +201,29 @@ fn size(finding: &ReportedFinding) -> (usize, u64, u64) {
         evidence.timeline.iter().filter(missing).count()
     });
     (lost, evidence.map_or(0, |e| e.point), finding.trial)
+}
+
+/// What the samples of all of them say together; none for reports that measured no growth.
+fn growth(reports: &[Report], renumbered: &[Renumbered]) -> Option<Growth> {
+    let first = reports.first()?.growth.as_ref()?;
+    let samples = reports.iter().zip(renumbered).flat_map(|(report, new)| {
+        let samples = report.growth.iter().flat_map(|growth| &growth.samples);
+        samples.map(|sample| GrowthSample {
+            trial: new
+                .numbers
+                .get(&sample.trial)
+                .copied()
+                .unwrap_or(sample.trial),
+            ..sample.clone()
+        })
+    });
+    let samples = samples.collect();
+    Some(Growth::of(
+        first.unit,
+        samples,
+        first.bound_us,
+        reports[0].seed,
+    ))
 }
 
 /// What all of them covered of the one trace that they share.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use plugpull_workloads::{FailureClass, Finding, Promise, Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::{Coverage, Evidence};
+use crate::{Coverage, Evidence, Growth};
 
 /// The version of the JSON form. Fields may be added within a version; none changes its meaning.
 pub const SCHEMA: &str = "plugpull.report/1";
@@ -147,6 +147,9 @@ pub struct Report {
     /// How much of what could have happened was tried; of an exploration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coverage: Option<Coverage>,
+    /// How recovery time grows with what was written; of a run that measured that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub growth: Option<Growth>,
     /// How many reports this one was merged from. Left out where it is one run's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged: Option<u64>,

@@ -7,6 +7,8 @@
 //! - A row's verdict is the worst of its measured trials. Trials that were not measured are
 //!   counted in the row and do not change its verdict: that a trigger was missed now and then
 //!   says nothing about the target. A row without any measured trial is `not measured`.
+//! - A run that was to measure how recovery grows and could not is `not measured`, where it would
+//!   be a `pass`.
 //! - A run is `broken` when there is a finding; else `harness error` when plugpull failed in any
 //!   trial; else `not measured` when a fault that was planned was never measured, or when no
 //!   trial at all could be judged; else `pass`.
@@ -80,8 +82,23 @@ impl ReportBuilder {
             took_us: micros(took),
             interrupted,
             coverage: None,
+            growth: None,
             merged: None,
             trial_log: self.trials,
+        }
+    }
+}
+
+impl Report {
+    /// Settles the verdict of a run that was to measure growth: where too little was measured to
+    /// say anything, nothing that was kept makes it a pass.
+    pub fn needs_growth(&mut self) {
+        let open = self
+            .growth
+            .as_ref()
+            .is_some_and(|growth| growth.fit.is_none());
+        if open && self.verdict == Verdict::Pass {
+            self.verdict = Verdict::NotMeasured;
         }
     }
 }

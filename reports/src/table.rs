@@ -56,6 +56,7 @@ pub fn render(report: &Report, look: Look) -> String {
         );
     }
     crate::covered::tell(&mut page, report);
+    crate::grown::tell(&mut page, report, look);
     page.gap();
     let style = match report.verdict {
         Verdict::Pass => Style::new().green(),
@@ -284,8 +285,13 @@ pub(crate) fn closing(report: &Report) -> String {
             sentences.extend(open);
         }
         _ => {
+            let no_growth = report
+                .growth
+                .as_ref()
+                .is_some_and(|growth| growth.fit.is_none());
             sentences.push(open.unwrap_or_else(|| match report.trials {
                 0 => "Not measured: no trial was made.".into(),
+                _ if no_growth => "Not measured: how recovery grows.".into(),
                 _ => "Not measured: the target promises nothing for what was done to it.".into(),
             }));
             if kept > 0 {

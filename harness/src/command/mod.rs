@@ -10,6 +10,7 @@ pub(crate) mod driver_check;
 pub(crate) mod exec;
 pub(crate) mod explore;
 pub(crate) mod faults;
+pub(crate) mod growth;
 pub(crate) mod inspect;
 mod interrupt;
 mod introduce;

@@ -210,7 +210,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Storage operations recorded so far.
-    pub(super) fn operations(&self) -> u64 {
+    pub(crate) fn operations(&self) -> u64 {
         match self.storage.fs() {
             Some(fs) => fs.now().0,
             None => self.past_operations,
@@ -224,10 +224,15 @@ impl<'a> Bench<'a> {
     }
 
     /// The history, with what was there when it began.
-    pub(super) fn history(&self) -> History {
+    pub(crate) fn history(&self) -> History {
         let mut history = self.recorder.history();
         history.entries.splice(0..0, self.inherited.clone());
         history
+    }
+
+    /// Where the last crash was, on the trace's clock; none where there was none.
+    pub(crate) fn crashed_at(&self) -> Option<Stamp> {
+        self.crashed_at
     }
 
     /// How a workload of the target's own ended, if it has.
@@ -612,14 +617,14 @@ impl Bench<'_> {
     }
 
     /// A copy of what lies on the disk now, to start from again; none without a crash filesystem.
-    pub(super) fn snapshot(&self) -> Option<Tree> {
+    pub(crate) fn snapshot(&self) -> Option<Tree> {
         self.storage
             .fs()
             .map(|fs| fs.inspect(|tree, _| tree.clone()))
     }
 
     /// Puts a copy on the disk again. Every process must be dead.
-    pub(super) fn restore(&mut self, mut tree: Tree) -> Result<(), InjectError> {
+    pub(crate) fn restore(&mut self, mut tree: Tree) -> Result<(), InjectError> {
         let Some(fs) = self.storage.fs() else {
             return Ok(());
         };

@@ -365,21 +365,26 @@ impl Story<'_> {
         Ok(())
     }
 
-    fn note(&mut self, bench: &mut Bench<'_>, judgement: Judgement) {
-        self.trial.verdict = judgement.verdict;
-        self.trial.why = judgement.why;
-        for mut finding in judgement.findings {
-            explain(bench, &mut finding);
-            finding.fault.clone_from(&self.trial.spec);
-            self.trial.findings.push(ReportedFinding {
-                finding,
-                trial: self.trial.number,
-                count: 1,
-                repeat: String::new(),
-                output: bench.outputs.clone(),
-                evidence: None,
-            });
-        }
+    fn note(&mut self, bench: &Bench<'_>, judgement: Judgement) {
+        note(self.trial, bench, judgement);
+    }
+}
+
+/// Notes what was judged of a trial: its verdict, and its findings with all that is known here.
+pub(crate) fn note(trial: &mut Trial, bench: &Bench<'_>, judgement: Judgement) {
+    trial.verdict = judgement.verdict;
+    trial.why = judgement.why;
+    for mut finding in judgement.findings {
+        explain(bench, &mut finding);
+        finding.fault.clone_from(&trial.spec);
+        trial.findings.push(ReportedFinding {
+            finding,
+            trial: trial.number,
+            count: 1,
+            repeat: String::new(),
+            output: bench.outputs.clone(),
+            evidence: None,
+        });
     }
 }
 
@@ -430,7 +435,7 @@ fn too_slow_only(judgement: &Judgement) -> bool {
             .all(|f| f.kind == FindingKind::TooSlow)
 }
 
-fn micros(duration: Duration) -> u64 {
+pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 

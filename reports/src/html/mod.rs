@@ -4,6 +4,7 @@
 //! places in the drawings are percentages, so that a drawing fills whatever width there is and its
 //! letters keep their size.
 
+mod by_size;
 mod coverage;
 mod disk;
 mod faults;
@@ -94,6 +95,7 @@ fn parts(report: &Report) -> Vec<Part> {
         part("promises", "Promises", promises::section(report)),
         part("findings", "Findings", Some(findings::section(report))),
         part("faults", "Faults", faults::section(report)),
+        part("growth", "Growth", by_size::section(report)),
         part("recovery", "Recovery", recovery::section(report)),
         part("coverage", "Coverage", coverage::section(report)),
     ]

@@ -39,7 +39,8 @@ pub(super) fn section(report: &Report) -> Option<Markup> {
         p { (sentence(&spread, bound, over)) }
         (histogram(&restarts, &spread, bound))
         (slowest(&restarts))
-        (growth(&restarts))
+        // A report that measured growth has a drawing of its own for it.
+        @if report.growth.is_none() { (growth(&restarts)) }
     })
 }
 

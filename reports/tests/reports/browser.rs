@@ -12,6 +12,7 @@ use plugpull_reports::{Report, html};
 use serde_json::Value;
 
 use crate::explored::explored;
+use crate::grown::grown;
 use crate::made_up::report;
 
 /// Chromium on PATH, or a word that it is missing.
@@ -113,6 +114,7 @@ fn pages() -> Vec<(&'static str, Report)> {
         ("run", report(12)),
         ("explored", explored(1)),
         ("many", explored(20)),
+        ("grown", grown(12_000, 7, 5)),
     ]
 }
 

@@ -200,6 +200,8 @@ fn every_field_is_documented() {
     let mut report = explored(3);
     report.merged = Some(2);
     collect(&serde_json::to_value(&report).unwrap(), "", &mut names);
+    let grown = crate::grown::grown(12_000, 7, 5);
+    collect(&serde_json::to_value(&grown).unwrap(), "", &mut names);
     assert!(names.len() > 40, "the names were found: {names:?}");
     for name in names {
         assert!(

@@ -6,6 +6,7 @@ mod browser;
 mod compare;
 mod explored;
 mod forms;
+mod grown;
 mod json;
 mod made_up;
 mod merge;

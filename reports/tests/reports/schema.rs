@@ -40,7 +40,13 @@ fn reports_keep_to_the_schema() {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/report-v1.json");
     let old: Value = serde_json::from_slice(&std::fs::read(sample).unwrap()).unwrap();
     assert_eq!(objections(&old), [""; 0], "the first report of version 1");
-    for report in [crate::made_up::report(12), crate::explored::explored(12)] {
+    let reports = [
+        crate::made_up::report(12),
+        crate::explored::explored(12),
+        crate::grown::grown(12_000, 7, 5),
+        crate::grown::grown(0, 7, 2),
+    ];
+    for report in reports {
         let value = serde_json::to_value(report).unwrap();
         assert_eq!(objections(&value), [""; 0]);
     }

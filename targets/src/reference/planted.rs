@@ -27,7 +27,7 @@ pub enum Planted {
     StaleLockRefused,
     /// Deletes are done in memory and not logged.
     DeleteNotLogged,
-    /// Replaying takes seconds.
+    /// Replaying takes seconds, and longer with all that was ever stored.
     SlowReplay,
     /// Recovery logs the oldest record again, behind the newest.
     NonIdempotentRecovery,
@@ -114,7 +114,7 @@ pub const DEFECTS: &[Defect] = &[
     },
     Defect {
         name: "slow-replay",
-        about: "starting takes seconds once anything was stored",
+        about: "starting takes seconds once anything was stored, and longer with every transaction",
     },
     Defect {
         name: "non-idempotent-recovery",

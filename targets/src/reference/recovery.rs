@@ -121,7 +121,8 @@ pub(crate) fn recover(folder: &Folder, settings: &Settings) -> Result<Recovered,
     }
     // DEFECT slow-replay.
     if stored && settings.has(Planted::SlowReplay) {
-        thread::sleep(settings.slow_replay);
+        let transactions = u32::try_from(first + records.len() as u64 - 1).unwrap_or(u32::MAX);
+        thread::sleep(settings.slow_replay + settings.slow_replay_each * transactions);
     }
     for record in &records {
         replay(&mut map, &record.ops);

@@ -25,7 +25,13 @@ pub const SETTINGS: &[Setting] = &[
         name: "slow_replay_ms",
         values: "milliseconds",
         default: "3000",
-        about: "how long a replay takes with defect=slow-replay",
+        about: "how long a replay takes at least with defect=slow-replay",
+    },
+    Setting {
+        name: "slow_replay_each_us",
+        values: "microseconds",
+        default: "100",
+        about: "how much longer for each transaction since the beginning",
     },
 ];
 
@@ -36,8 +42,10 @@ pub struct Settings {
     pub snapshot_every: u64,
     /// The defect that is switched on.
     pub planted: Option<Planted>,
-    /// How long a replay takes with [`Planted::SlowReplay`].
+    /// How long a replay takes at least with [`Planted::SlowReplay`].
     pub slow_replay: Duration,
+    /// How much longer it takes then for each transaction since the beginning.
+    pub slow_replay_each: Duration,
 }
 
 impl Settings {
@@ -50,6 +58,9 @@ impl Settings {
             snapshot_every: given.number("snapshot_every", 1..=1_000_000)?,
             planted: given.choice("defect", &defects)?,
             slow_replay: Duration::from_millis(given.number("slow_replay_ms", 0..=600_000)?),
+            slow_replay_each: Duration::from_micros(
+                given.number("slow_replay_each_us", 0..=1_000_000)?,
+            ),
         })
     }
 
