@@ -1,8 +1,8 @@
 //! From the samples to a statement. The rules, which `docs/growth.md` tells users:
 //!
 //! - Recovery **grows** when its median at the largest size is [`LEAST_GROWTH`] times that at the
-//!   smallest or more, and the interval of 99 percent of that factor lies above 1. Otherwise it is
-//!   constant.
+//!   smallest or more, the interval of 99 percent of that factor lies above 1, and that of 95 percent
+//!   of the exponent above 0. Otherwise it is constant.
 //! - What grows has the **shape** whose curve is closest to the medians of the sizes. Linear is taken
 //!   unless another shape is closer in [`CERTAIN`] of all resamples: what cannot be told apart is
 //!   told as the simplest.
@@ -57,7 +57,9 @@ pub(super) fn fit(
     let (factors, exponents): (Vec<f64>, Vec<f64>) = again.into_iter().unzip();
     let medians = medians(&groups);
     let (factor, factor_interval) = (factor(&medians), interval(factors, 0.99));
-    let shape = if factor >= LEAST_GROWTH && factor_interval.0 > 1.0 {
+    let exponent_interval = interval(exponents, 0.95);
+    let certain = factor_interval.0 > 1.0 && exponent_interval.0 > 0.0;
+    let shape = if factor >= LEAST_GROWTH && certain {
         shape(&errors(unit, &medians), &closest)
     } else {
         GrowthShape::Constant
@@ -73,7 +75,7 @@ pub(super) fn fit(
         factor: rounded(factor),
         factor_interval: both(factor_interval),
         exponent: rounded(exponent(&groups)),
-        exponent_interval: both(interval(exponents, 0.95)),
+        exponent_interval: both(exponent_interval),
         reaches_bound_at: reached.map(|size| size.round() as u64),
     })
 }

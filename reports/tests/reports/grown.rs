@@ -68,14 +68,21 @@ fn every_form_says_what_was_found() {
     assert!(markdown(&report).unwrap().contains(words));
     let page = html(&report).unwrap();
     assert!(page.contains(words) && page.contains("id=\"growth\""));
-    assert!(!html(&crate::made_up::report(1)).unwrap().contains("id=\"growth\""));
+    assert!(
+        !html(&crate::made_up::report(1))
+            .unwrap()
+            .contains("id=\"growth\"")
+    );
 }
 
 #[test]
 fn too_little_is_no_pass() {
     let report = grown(12_000, 7, 2);
     assert_eq!(shape(&report), None);
-    assert_eq!((report.verdict, exit_code(&report)), (Verdict::NotMeasured, 3));
+    assert_eq!(
+        (report.verdict, exit_code(&report)),
+        (Verdict::NotMeasured, 3)
+    );
     let text = render(&report, Look::PLAIN);
     assert!(text.contains("Not measured: how recovery grows."), "{text}");
     html(&report).unwrap();
