@@ -11,7 +11,7 @@ use crate::crashfs::Control;
 use crate::persist::Loss;
 use crate::trigger::{Trigger, When};
 
-/// What a fault needs of the machine it is injected on.
+/// What a fault needs of the machine it is injected on, and of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Need {
     /// The crash filesystem, and so FUSE.
@@ -20,6 +20,10 @@ pub enum Need {
     LimitedStorage,
     /// A cgroup with a memory limit.
     MemoryCgroup,
+    /// A target that follows a chain of blocks, which can be reorganised.
+    Chain,
+    /// A target that keeps snapshots of its state, in files that are known.
+    Snapshots,
 }
 
 /// Why a fault could not be injected.
@@ -69,6 +73,17 @@ pub enum Started {
     Hung(Duration),
 }
 
+/// When the target learns that its chain was reorganised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// The chain is another one now, and the target is still down.
+    WhileDown,
+    /// There was no other way than to start the target and tell it first of all: it is up.
+    WhenUp,
+    /// The chain is what it was: why.
+    Refused(String),
+}
+
 /// The machine under a trial, as faults see it. The target runs and clients write to it, from the
 /// beginning until a verb stops them.
 pub trait Machine {
@@ -98,6 +113,11 @@ pub trait Machine {
     /// Flips bit `bit` (0 to 7, 0 the lowest) of the byte at `offset` of a file that
     /// [`Machine::files`] named. Every process must be dead.
     fn flip(&mut self, path: &str, offset: u64, bit: u8) -> Result<(), InjectError>;
+    /// Those of [`Machine::files`] that hold snapshots of the target's state. Every process must be
+    /// dead.
+    fn snapshots(&mut self) -> Result<Vec<(String, u64)>, InjectError>;
+    /// Replaces the last `depth` blocks of the chain that the target follows, which must be dead.
+    fn reorg(&mut self, depth: u32) -> Result<Told, InjectError>;
     /// A signal for every process of the target.
     fn signal(&mut self, signal: i32) -> Result<(), InjectError>;
     /// Waits until the target has ended by itself: its exit code or 128 + signal; none when it

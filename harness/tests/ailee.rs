@@ -26,6 +26,8 @@ support::planted::defects! {
         by "--seed 1 --rounds 1 --clients 1 --fault kill-op@op=sync,path=*l2_snapshots.dat,n=6";
     reorg_in_parts: "reorg-in-parts" is ["unreadable:reorg-"],
         by "--seed 1 --rounds 6 --clients 1 --fault kill-op@op=sync,path=*reorg.redb,n=16";
+    reorg_missed: "reorg-missed" is ["unreadable:reorg-missed"],
+        by "--seed 1 --rounds 2 --clients 1 --fault reorg@ack=60";
     counter_restarts: "counter-restarts" is ["unreadable:reorg-"],
         by "--seed 1 --rounds 2 --clients 1 --fault kill@ack=300";
     damage_accepted: "damage-accepted" is ["wrong-value", "phantom", "unreadable", "lost-ack", "torn-transaction", "resurrected"],

@@ -56,7 +56,7 @@ fn table(growth: &Growth, without: usize) -> Table {
     }
     let last = table.column_count().saturating_sub(1);
     for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, if index == last { 0 } else { 3 }));
+        column.set_padding((0, if index == last { 0 } else { 2 }));
     }
     table
 }

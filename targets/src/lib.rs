@@ -34,5 +34,5 @@ pub use scripted::{Answer, Checked, Missing, Said, Scripted};
 pub use settings::UsageError;
 pub use target::{
     Abilities, Client, ClientError, Defect, Host, Input, Launch, Part, Pipes, Process, Program,
-    Running, Setting, StartError, Target,
+    Reorgs, Running, Setting, StartError, Target,
 };

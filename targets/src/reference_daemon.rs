@@ -30,6 +30,9 @@ pub fn run(args: &[String]) -> i32 {
         ),
         None => (2, format!("which system? {}", known())),
     };
+    if why.is_empty() {
+        return code;
+    }
     // Nobody may be listening, and eprintln! would panic then.
     let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{why}\n"));
     code

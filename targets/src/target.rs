@@ -218,6 +218,18 @@ impl Default for Abilities {
     }
 }
 
+/// Whether the chain that a target follows can be reorganised, and when it can be told so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reorgs {
+    /// It follows none.
+    #[default]
+    Never,
+    /// While it is down: [`Target::reorg`].
+    WhileDown,
+    /// Once it is up: [`Client::reorg`].
+    WhenUp,
+}
+
 /// A program under test, with its settings applied.
 pub trait Target: Send + Sync {
     /// Its name on the command line.
@@ -246,6 +258,21 @@ pub trait Target: Send + Sync {
     /// How many keys a transaction should write, without the head key of its client.
     fn ops_per_txn(&self) -> RangeInclusive<u32> {
         WorkloadConfig::default().ops_per_txn
+    }
+    /// Whether the chain that it follows can be reorganised.
+    fn reorgs(&self) -> Reorgs {
+        Reorgs::default()
+    }
+    /// Replaces the last `depth` blocks of its chain on `host`, where it is down and its data folder
+    /// as it left it.
+    fn reorg(&self, host: &dyn Host, depth: u32, deadline: Instant) -> io::Result<()> {
+        let _ = (host, depth, deadline);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Whether the file at this path in its data folder holds snapshots of its state; none where it
+    /// keeps no snapshots in files of their own.
+    fn snapshots(&self) -> Option<fn(&str) -> bool> {
+        None
     }
     /// What it promises with these settings.
     fn promises(&self) -> Vec<Promise>;

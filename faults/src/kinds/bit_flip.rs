@@ -23,9 +23,19 @@ fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, Inje
     machine.kill()?;
     machine.remount()?;
     let files = machine.files()?;
+    in_one_of(machine, &files, "the target has no file with data")
+}
+
+/// Flips bits of one of these files (path and size in bytes); where none of them holds data, the
+/// fault did nothing, for this reason.
+pub(super) fn in_one_of(
+    machine: &mut dyn Machine,
+    files: &[(String, u64)],
+    nothing: &str,
+) -> Result<Injected, InjectError> {
     let sizes: Vec<u64> = files.iter().map(|(_, size)| *size).collect();
     let Some((index, sector)) = place::pick(&sizes, machine.rng()) else {
-        return Ok(Injected::if_bit(false, "the target has no file with data"));
+        return Ok(Injected::if_bit(false, nothing));
     };
     let (path, size) = &files[index];
     let end = (sector + crate::inject::SECTOR).min(*size);

@@ -2,6 +2,7 @@
 
 mod bad_sector;
 mod bit_flip;
+mod corrupt_snapshot;
 mod disk_full;
 mod eio_read;
 mod eio_sync;
@@ -11,6 +12,7 @@ mod moments;
 mod oom;
 mod place;
 mod power_loss;
+mod reorg;
 mod stall;
 mod stop;
 mod term;
@@ -18,7 +20,7 @@ mod term;
 use crate::fault::Fault;
 
 /// Every fault, in the order in which a run tries them.
-pub const FAULTS: [&Fault; 20] = [
+pub const FAULTS: [&Fault; 22] = [
     &kill::KILL,
     &kill::KILL_OP,
     &kill::KILL_RECOVERY,
@@ -34,11 +36,13 @@ pub const FAULTS: [&Fault; 20] = [
     &bad_sector::BAD_SECTOR,
     &bad_sector::BAD_SECTOR_FOR_EVER,
     &bit_flip::BIT_FLIP,
+    &corrupt_snapshot::CORRUPT_SNAPSHOT,
     &stall::DELAY,
     &stall::HANG,
     &stop::STOP,
     &term::TERM,
     &oom::OOM,
+    &reorg::REORG,
 ];
 
 /// The fault of this name.

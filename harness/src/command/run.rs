@@ -11,7 +11,7 @@ use plugpull_faults::persist::{self, Device};
 use plugpull_faults::sandbox::{Isolation, Sandbox};
 use plugpull_faults::trigger::{Trigger, When};
 use plugpull_reports::{Event, Plan, ReportBuilder, TargetInfo};
-use plugpull_targets::Target;
+use plugpull_targets::{Reorgs, Target};
 use plugpull_workloads::{Distribution, WorkloadConfig};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -152,6 +152,7 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
     let workload = asked.fit(workload(args));
     workload.validate().map_err(wrong)?;
     let faults = chosen_faults(&args.faults)?;
+    let (faults, without) = fitting(faults, &asked, !args.faults.is_empty());
     if args.trial_seed.is_some() && args.faults.len() != 1 {
         return Err(wrong(
             "--trial-seed repeats one trial, so it wants exactly one --fault",
@@ -165,6 +166,7 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
     let cgroup = sandbox.memory().is_ok();
     let host = Arc::new(SandboxHost::new(sandbox, pin::choose(), cgroup));
     let (faults, mut unavailable) = available(faults, fuse, cgroup, &host, args.no_fuse);
+    unavailable.extend(without);
     let faults = with_a_recovery(faults, &*asked.target, &mut unavailable);
     let setup = Setup {
         host,
@@ -241,6 +243,34 @@ fn chosen_faults(given: &[String]) -> anyhow::Result<Chosen> {
             Ok((found, trigger))
         })
         .collect()
+}
+
+/// Splits the faults into those that can be about this target and the others, with why. The others
+/// are left out without a word where nobody asked for them by name.
+fn fitting(faults: Chosen, asked: &Asked, by_name: bool) -> (Chosen, Vec<(String, String)>) {
+    let target = &asked.target;
+    let lacking = |fault: &Fault| {
+        let lacks = |need: &Need| match need {
+            Need::Chain if target.reorgs() == Reorgs::Never => {
+                Some("follows no chain that could be reorganised")
+            }
+            Need::Snapshots if target.snapshots().is_none() => {
+                Some("keeps no snapshots in files of their own that plugpull knows of")
+            }
+            _ => None,
+        };
+        fault.needs.iter().find_map(lacks)
+    };
+    let (kept, others): (Chosen, Chosen) = faults
+        .into_iter()
+        .partition(|(fault, _)| lacking(fault).is_none());
+    let name = &asked.info.name;
+    let why = |(fault, _): &(&'static Fault, _)| {
+        let lacks = lacking(fault).unwrap_or_default();
+        (fault.name.to_string(), format!("{name} {lacks}"))
+    };
+    let others = others.iter().map(why).filter(|_| by_name).collect();
+    (kept, others)
 }
 
 /// Splits the faults into those that this machine can inject and the others, with why.

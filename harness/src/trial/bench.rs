@@ -11,20 +11,21 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use nix::unistd::{getegid, geteuid};
 use parking_lot::Mutex;
 use plugpull_faults::crashfs::{Control, CrashFs, Held, PAGE, Tree};
-use plugpull_faults::fault::{InjectError, Machine, PowerOff, Started, Tally};
+use plugpull_faults::fault::{InjectError, Machine, PowerOff, Started, Tally, Told};
 use plugpull_faults::inject::Matcher;
 use plugpull_faults::persist::{self, Device, Loss, Model, Unsynced};
 use plugpull_faults::trigger::When;
-use plugpull_targets::{Running, Target};
+use plugpull_targets::{Reorgs, Running, Target};
 use plugpull_workloads::{
     Clock, Entry, Generator, History, Outcome, Recorder, Stamp, TxnId, WorkloadConfig,
 };
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::PROBE;
 use super::clients::Gang;
 use super::host::SandboxHost;
-use super::restart::{Up, bring_up};
+use super::restart::{Up, bring_up, words};
 use super::script::{Acked, End};
 use super::storage::Storage;
 
@@ -522,6 +523,36 @@ impl Machine for Bench<'_> {
 
     fn flip(&mut self, path: &str, offset: u64, bit: u8) -> Result<(), InjectError> {
         super::flip::flip(&self.host.sandbox, &self.storage, path, offset, bit)
+    }
+
+    fn snapshots(&mut self) -> Result<Vec<(String, u64)>, InjectError> {
+        let mut files = self.files()?;
+        let is_one = self.target.snapshots();
+        files.retain(|(path, _)| is_one.is_some_and(|is_one| is_one(path)));
+        Ok(files)
+    }
+
+    fn reorg(&mut self, depth: u32) -> Result<Told, InjectError> {
+        let deadline = Instant::now() + self.start_limit;
+        match self.target.reorgs() {
+            Reorgs::Never => Ok(Told::Refused("the target follows no chain".into())),
+            Reorgs::WhileDown => {
+                self.target.reorg(self.borrowed, depth, deadline)?;
+                Ok(Told::WhileDown)
+            }
+            Reorgs::WhenUp => {
+                self.bring_up(PROBE)
+                    .map_err(|why| InjectError::TargetGone(words(&why)))?;
+                let running = self.running.as_ref().ok_or_else(|| self.gone())?;
+                let told = running
+                    .connect(deadline)
+                    .and_then(|mut client| client.reorg(depth, deadline));
+                Ok(match told {
+                    Ok(()) => Told::WhenUp,
+                    Err(error) => Told::Refused(error.to_string()),
+                })
+            }
+        }
     }
 
     fn signal(&mut self, signal: i32) -> Result<(), InjectError> {

@@ -32,6 +32,9 @@ pub use target::Ailee;
 /// Its name on the command line.
 pub const NAME: &str = "ailee";
 
+/// The file of all snapshots, in the data folder.
+pub(crate) const SNAPSHOTS: &str = "l2_snapshots.dat";
+
 /// What it is, in one line.
 pub const ABOUT: &str = "the persistence of AILEE's L2 node: snapshots with anchors, and reorgs \
                          (plugpull's stand-in, with --reference)";

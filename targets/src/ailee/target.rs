@@ -1,14 +1,15 @@
 //! The target: the persistence of AILEE's node, by the stand-in.
 
 use std::collections::BTreeMap;
-use std::io::{Error, ErrorKind};
+use std::io::{self, Error, ErrorKind};
 use std::time::Instant;
 
 use plugpull_workloads::Promise;
 
-use super::reference::Planted;
-use super::{NAME, Settings, promises};
-use crate::{Host, Running, StartError, Target, UsageError, stand_in};
+use super::reference::{Planted, REORG};
+use super::{NAME, SNAPSHOTS, Settings, promises};
+use crate::reference_daemon::REFERENCE;
+use crate::{Host, Launch, Program, Reorgs, Running, StartError, Target, UsageError, stand_in};
 
 /// Said where the real system is asked for.
 const ABSENT: &str = "plugpull does not drive the real ailee_node (build it from \
@@ -58,6 +59,36 @@ impl Target for Ailee {
 
     fn promises(&self) -> Vec<Promise> {
         promises::all()
+    }
+
+    fn snapshots(&self) -> Option<fn(&str) -> bool> {
+        Some(|path| path == SNAPSHOTS)
+    }
+
+    fn reorgs(&self) -> Reorgs {
+        Reorgs::WhileDown
+    }
+
+    fn reorg(&self, host: &dyn Host, depth: u32, deadline: Instant) -> io::Result<()> {
+        let launch = Launch {
+            program: Program::Myself,
+            args: vec![
+                REFERENCE.to_owned(),
+                NAME.to_owned(),
+                format!("{REORG}={depth}"),
+            ],
+            env: Vec::new(),
+            cwd: None,
+        };
+        let mut network = host.spawn_beside(&launch, None)?;
+        match network.wait(deadline)? {
+            Some(0) => Ok(()),
+            Some(code) => Err(Error::other(format!(
+                "the simulated network ended with code {code}: {}",
+                network.output().trim()
+            ))),
+            None => Err(ErrorKind::TimedOut.into()),
+        }
     }
 
     fn start<'host>(

@@ -19,7 +19,7 @@ use std::time::Instant;
 use plugpull_workloads::Promise;
 
 use crate::settings::Given;
-use crate::{Abilities, Host, Running, Setting, StartError, Target, UsageError};
+use crate::{Abilities, Host, Reorgs, Running, Setting, StartError, Target, UsageError};
 
 pub use command::{CommandLine, Commands};
 pub use hello::Introduction;
@@ -118,6 +118,13 @@ impl Target for Driver {
             .get()
             .map(|known| known.abilities)
             .unwrap_or_default()
+    }
+
+    fn reorgs(&self) -> Reorgs {
+        match self.introduction.get() {
+            Some(known) if known.reorg => Reorgs::WhenUp,
+            _ => Reorgs::Never,
+        }
     }
 
     fn start<'host>(

@@ -87,6 +87,11 @@ impl Folder {
     }
 }
 
+/// Whether the file of this name in the data folder is a snapshot.
+pub(super) fn is_snapshot(name: &str) -> bool {
+    number(name, SNAPSHOT).is_some()
+}
+
 fn number(name: &str, prefix: &str) -> Option<u64> {
     name.strip_prefix(prefix)?.parse().ok()
 }

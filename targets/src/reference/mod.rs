@@ -99,6 +99,10 @@ impl Target for Reference {
         promises::all()
     }
 
+    fn snapshots(&self) -> Option<fn(&str) -> bool> {
+        Some(folder::is_snapshot)
+    }
+
     fn start<'host>(
         &self,
         host: &'host dyn Host,

@@ -14,6 +14,8 @@ const TABLE: TableDefinition<'_, &str, &str> = TableDefinition::new("default");
 /// A reorg comes with every so many blocks, and replaces so many.
 const REORG_EVERY: u64 = 4;
 const REORG_DEPTH: u64 = 2;
+/// How many reorgs of the network have been heard of.
+pub(super) const HEARD: &str = "network_reorgs";
 /// The number of the next reorg.
 const COUNTER: &str = "reorg_counter";
 
@@ -48,6 +50,16 @@ fn block(height: u64, fork: u64) -> String {
 /// An anchor's fields.
 pub(super) fn fields(value: &str) -> Vec<&str> {
     value.split('|').collect()
+}
+
+/// How many reorgs of the network have been heard of.
+pub(super) fn heard(rows: &[(String, String)]) -> io::Result<usize> {
+    match rows.iter().find(|(key, _)| key == HEARD) {
+        None => Ok(0),
+        Some((_, count)) => count
+            .parse()
+            .map_err(|_| io::Error::other(format!("reorg_db: {HEARD} is {count:?}"))),
+    }
 }
 
 impl Chain {
@@ -124,13 +136,42 @@ impl Chain {
         }
         writing.commit().map_err(told)?;
         if height.is_multiple_of(REORG_EVERY) {
-            self.reorg(height - REORG_DEPTH + 1, height, fork)?;
+            self.reorg(height - REORG_DEPTH + 1, height, fork, None)?;
         }
         Ok(())
     }
 
-    /// The blocks from `from` on are on another fork now.
-    fn reorg(&mut self, from: u64, to: u64, fork: u64) -> io::Result<()> {
+    /// Takes in the reorgs of the network that have not been heard of: the depth of each, oldest
+    /// first.
+    pub(super) fn follow(&mut self, network: &[u64]) -> io::Result<()> {
+        let rows = self.rows()?;
+        let heard = heard(&rows)?;
+        if heard > network.len() {
+            return Err(io::Error::new(
+                ErrorKind::InvalidData,
+                format!(
+                    "corruption: reorg_db has heard of {heard} reorgs of the network, and there were {}",
+                    network.len()
+                ),
+            ));
+        }
+        for (index, depth) in network.iter().enumerate().skip(heard) {
+            let rows = self.rows()?;
+            let count = |prefix| {
+                rows.iter()
+                    .filter(|(key, _)| key.starts_with(prefix))
+                    .count()
+            };
+            let height = count("block:") as u64;
+            let from = height.saturating_sub(*depth) + 1;
+            self.reorg(from, height, count("reorg:") as u64, Some(index + 1))?;
+        }
+        Ok(())
+    }
+
+    /// The blocks from `from` on are on another fork now. `heard` counts the reorgs of the network,
+    /// where it is one of them.
+    fn reorg(&mut self, from: u64, to: u64, fork: u64, heard: Option<usize>) -> io::Result<()> {
         let rows = self.rows()?;
         let invalid: Vec<(&str, Vec<&str>)> = rows
             .iter()
@@ -161,6 +202,7 @@ impl Chain {
         let blocks = (from..=to).map(|at| (format!("block:{at:020}"), block(at, fork + 1)));
         changes.extend(blocks);
         changes.push((COUNTER.to_owned(), (id + 1).to_string()));
+        changes.extend(heard.map(|count| (HEARD.to_owned(), count.to_string())));
         changes.insert(0, (format!("reorg:{id:020}"), event));
         // DEFECT reorg-in-parts.
         let parts: Vec<&[(String, String)]> = match self.defect {

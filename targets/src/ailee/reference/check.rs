@@ -8,7 +8,8 @@ use std::path::Path;
 
 use super::super::INSPECTOR;
 use super::super::parse::parse;
-use super::chain::{Chain, INVALIDATED, fields};
+use super::chain::{Chain, INVALIDATED, fields, heard};
+use super::network;
 use crate::inspect::Request;
 
 /// What does not hold; none when all does.
@@ -44,7 +45,16 @@ pub(super) fn complaint(file: &Path, chain: &Chain) -> io::Result<Option<String>
             "anchor-without-snapshot: reorg_db tracks the anchor {hash}, and no snapshot has it"
         )));
     }
-    Ok(reorgs(&chain.rows()?))
+    let rows = chain.rows()?;
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let (happened, heard) = (network::reorgs(folder)?.len(), heard(&rows)?);
+    if heard != happened {
+        return Ok(Some(format!(
+            "reorg-missed: the chain was reorganised {happened} times while the node was down, and \
+             reorg_db has heard of {heard}"
+        )));
+    }
+    Ok(reorgs(&rows))
 }
 
 /// A reorg is all or nothing, and each has a number of its own.

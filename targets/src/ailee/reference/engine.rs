@@ -8,13 +8,12 @@ use std::path::{Path, PathBuf};
 
 use plugpull_workloads::{Txn, Write};
 
+use super::super::SNAPSHOTS;
 use super::chain::Chain;
+use super::network;
 use super::planted::Planted;
 use super::snapshots::{load, snapshot};
 use crate::wire::StoreError;
-
-/// The snapshot file.
-const FILE: &str = "l2_snapshots.dat";
 
 /// The node.
 pub(super) struct Engine {
@@ -45,7 +44,7 @@ impl Engine {
     pub(super) fn open(folder: &Path, defect: Option<Planted>) -> io::Result<Self> {
         let has = |planted| defect == Some(planted);
         let chain = Chain::open(&folder.join("reorg_db"), defect)?;
-        let path = folder.join(FILE);
+        let path = folder.join(SNAPSHOTS);
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -92,7 +91,12 @@ impl Engine {
         }
         // What was read need not be on the disk: its sync may have failed.
         engine.file.sync_all()?;
-        match engine.mend() {
+        // DEFECT reorg-missed.
+        let heard = match has(Planted::ReorgMissed) {
+            true => Ok(()),
+            false => engine.chain.follow(&network::reorgs(folder)?),
+        };
+        match heard.and_then(|()| engine.mend()) {
             // Reading needs no space; the next anchor begins with it.
             Err(e) if e.kind() == ErrorKind::StorageFull => Ok(engine),
             other => other.map(|()| engine),

@@ -9,7 +9,9 @@
 //!   `reorg_db/reorg.redb` (redb, synced at each commit; the keys and texts are those of the node's
 //!   RocksDB) with the Bitcoin block that has it. Only then it is answered.
 //! - Every fourth block the simulated Bitcoin chain replaces its last two. All that follows from that
-//!   (the event, the anchors that are invalid now, the blocks, the counter) is one transaction.
+//!   (the event, the anchors that are invalid now, the blocks, the counter) is one transaction. What
+//!   the chain did while the node was down it hears of at its start (`bitcoin_reorgs`, which stands
+//!   for the network and is written by plugpull), before it is ready.
 //! - Recovery reads every snapshot and verifies its root and anchor. Of a file with one writer that
 //!   syncs each snapshot only the last can be unfinished: it is cut off, for good, unless its anchor
 //!   is tracked. Anything else that does not verify, or a tracked anchor without its snapshot, is
@@ -29,6 +31,8 @@ mod chain;
 mod check;
 #[cfg(feature = "ailee")]
 mod engine;
+#[cfg(feature = "ailee")]
+mod network;
 mod planted;
 #[cfg(feature = "ailee")]
 mod session;
@@ -39,12 +43,27 @@ mod tests;
 
 pub use planted::{DEFECTS, Planted};
 
+/// In place of settings: `reorg=DEPTH` reorganises the simulated chain while the node is down.
+pub(crate) const REORG: &str = "reorg";
+
 /// Serves the node's persistence in the working directory. `args`: settings, `name=value`. Returns
 /// why it cannot, with the exit code: 2 for wrong use, else 1.
 #[cfg(feature = "ailee")]
 pub(crate) fn main(args: &[String]) -> (i32, String) {
     use super::Settings;
     use crate::stand_in;
+    if let [one] = args
+        && let Some((REORG, depth)) = one.split_once('=')
+    {
+        let folder = std::path::Path::new(".");
+        return match depth.parse() {
+            Ok(depth) => match network::reorganise(folder, depth) {
+                Ok(()) => (0, String::new()),
+                Err(e) => (1, format!("Error: the chain cannot be reorganised: {e}")),
+            },
+            Err(_) => (2, format!("{depth:?} is no number of blocks")),
+        };
+    }
     let settings = stand_in::settings(args)
         .and_then(|values| Settings::parse(&values).map_err(|e| e.to_string()));
     match settings {

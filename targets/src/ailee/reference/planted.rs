@@ -13,6 +13,8 @@ crate::stand_in::planted! {
         "recovery does not look whether the last snapshot's anchor is tracked";
     ReorgInParts "reorg-in-parts"
         "a reorg is several transactions of the database";
+    ReorgMissed "reorg-missed"
+        "a reorg that happened while the node was down is never noticed";
     CounterRestarts "counter-restarts"
         "after a restart the ids of reorgs begin at 1 again";
     DamageAccepted "damage-accepted"
