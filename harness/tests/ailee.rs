@@ -14,7 +14,7 @@ use support::{machine, plugpull, run};
 support::planted::defects! {
     "ailee", ailee::DEFECTS;
     ack_before_anchor: "ack-before-anchor" is ["lost-ack", "resurrected"],
-        by "--seed 1 --rounds 1 --clients 1 --fault kill@ack=1000";
+        by "--seed 1 --rounds 3 --clients 1 --fault kill@ack=1000";
     snapshot_not_synced: "snapshot-not-synced" is ["will-not-start:is damaged or gone"],
         by "--seed 1 --rounds 2 --clients 1 --model strict --fault power-loss@ack=300";
     torn_tail_kept: "torn-tail-kept" is ["unreadable", "lost-ack", "resurrected"],
@@ -34,7 +34,40 @@ support::planted::defects! {
         by "--seed 1 --rounds 4 --clients 1 \
             --fault bit-flip@op=write,path=*l2_snapshots.dat,n=8";
     full_disk_acked: "full-disk-acked" is ["lost-ack", "resurrected"],
-        by "--seed 1 --rounds 1 --clients 1 --fault disk-full@op=write,path=*l2_snapshots.dat,n=4";
+        by "--seed 1 --rounds 3 --clients 1 --fault disk-full@op=write,path=*l2_snapshots.dat,n=4";
+}
+
+#[test]
+fn a_damaged_snapshot_is_refused_and_one_that_is_accepted_is_found() {
+    support::planted::found(
+        "ailee",
+        "damage-accepted",
+        &[
+            "wrong-value",
+            "phantom",
+            "unreadable",
+            "lost-ack",
+            "torn-transaction",
+            "resurrected",
+        ],
+        "--seed 1 --rounds 6 --clients 1 --fault corrupt-snapshot@ack=300",
+    );
+}
+
+/// Killed while it takes in what happened while it was down, it takes it in at the next start.
+#[test]
+fn a_reorg_is_whole_whenever_the_node_is_killed_in_it() {
+    if !machine::has("fuse") {
+        return;
+    }
+    for n in [2, 4, 8] {
+        let run = run(&format!(
+            "ailee --reference --seed 1 --rounds 1 --clients 1 \
+             --fault reorg@op=sync,path=*reorg.redb,n={n},recovery"
+        ));
+        run.must_have_no_finding();
+        assert_eq!(run.count("pass"), 1, "{}", run.ran.stdout);
+    }
 }
 
 #[test]

@@ -132,6 +132,40 @@ fn the_missing_sync_of_the_example_is_found() {
     }
 }
 
+/// A store behind a driver cannot be told while it is down: it is told at its start.
+#[test]
+fn a_reorganisation_is_fed_through_the_driver() {
+    if !has_python() || !machine::has("fuse") {
+        return;
+    }
+    let chain = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/chain.py");
+    let run = |option: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let json = folder.path().join("report.json");
+        let mut command = plugpull();
+        command
+            .args(["run", "driver", "--set"])
+            .arg(format!("cmd=python3 {chain} {EXAMPLE}{option}"))
+            .args(["--clients", "1", "--rounds", "2", "--seed", "7", "--quiet"])
+            .args(["--fault", "reorg@ack=20", "--json"])
+            .arg(&json);
+        reported(&mut command, &json)
+    };
+    let sound = run("");
+    sound.must_have_no_finding();
+    assert_eq!(sound.ran.code, 0, "{}", sound.ran.stdout);
+    for trial in sound.trials() {
+        assert!(text(trial, "what").contains("told at its start"), "{trial}");
+    }
+    let forgets = run(" --forgets");
+    assert_eq!(forgets.ran.code, 1, "{}", forgets.ran.stdout);
+    assert!(forgets.kinds().contains(&"lost-ack".to_string()));
+    // A driver without the capability is not asked.
+    let other = tested("run", "", "--rounds 1 --fault reorg");
+    assert_eq!(other.ran.code, 3, "{}", other.ran.stdout);
+    assert!(text(other.row("reorg"), "why").contains("follows no chain"));
+}
+
 #[test]
 fn what_cannot_be_driven_is_wrong_use() {
     let here = Path::new(EXAMPLE).display().to_string();

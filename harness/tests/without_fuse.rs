@@ -5,7 +5,14 @@ mod support;
 use support::{list, machine, run, text};
 
 /// What needs no crash filesystem.
-const LEFT: [&str; 5] = ["kill", "stop", "term", "disk-full", "bit-flip"];
+const LEFT: [&str; 6] = [
+    "kill",
+    "stop",
+    "term",
+    "disk-full",
+    "bit-flip",
+    "corrupt-snapshot",
+];
 
 #[test]
 fn the_rest_is_not_measured() {

@@ -163,10 +163,25 @@ impl Chain {
                     .count()
             };
             let height = count("block:") as u64;
+            if height == 0 {
+                self.heard(index + 1)?;
+                continue;
+            }
             let from = height.saturating_sub(*depth) + 1;
             self.reorg(from, height, count("reorg:") as u64, Some(index + 1))?;
         }
         Ok(())
+    }
+
+    /// Notes that so many reorgs of the network are known: none of them was about a tracked block.
+    fn heard(&mut self, count: usize) -> io::Result<()> {
+        let writing = self.database.begin_write().map_err(told)?;
+        put(
+            &mut writing.open_table(TABLE).map_err(told)?,
+            HEARD,
+            &count.to_string(),
+        )?;
+        writing.commit().map_err(told)
     }
 
     /// The blocks from `from` on are on another fork now. `heard` counts the reorgs of the network,

@@ -1,0 +1,32 @@
+"""The worked driver as one whose store follows a chain: `chain.py KV.PY [--forgets]`. With
+`--forgets` a reorganisation takes the newest line of the log with it, which was acknowledged."""
+
+import importlib.util
+import os
+import sys
+
+sys.dont_write_bytecode = True
+spec = importlib.util.spec_from_file_location("kv", sys.argv[1])
+kv = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(kv)
+
+
+class Chain(kv.Driver):
+    def hello(self, request):
+        answer = super().hello(request)
+        answer["capabilities"].append("reorg")
+        return answer
+
+    def reorg(self, request):
+        if "--forgets" in sys.argv and self.store.length:
+            lines = os.pread(self.store.log, self.store.length, 0).splitlines(keepends=True)
+            self.store.length -= len(lines[-1])
+            os.ftruncate(self.store.log, self.store.length)
+            os.fsync(self.store.log)
+        return kv.ok()
+
+    CALLS = {**kv.Driver.CALLS, "hello": hello, "reorg": reorg}
+
+
+kv.Driver = Chain
+kv.main()
