@@ -9,6 +9,7 @@ use plugpull_faults::persist::Device;
 use plugpull_faults::trigger::parse_duration;
 
 use crate::attach::args::AttachArgs;
+use crate::shard::Shard;
 
 /// Pulls the plug on a storage program and says whether it kept its promises.
 #[derive(Debug, Parser)]
@@ -156,6 +157,16 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) rounds: Option<u64>,
 
+    /// Make only part K of N of the trials, for N machines with the same options and the same
+    /// --seed; `plugpull merge` makes one report of theirs
+    #[arg(
+        long,
+        value_name = "K/N",
+        requires = "seed",
+        conflicts_with = "trial_seed"
+    )]
+    pub(crate) shard: Option<Shard>,
+
     /// Repeat one trial by its seed, as a finding prints it; wants one --fault
     #[arg(long, value_name = "N", conflicts_with_all = ["rounds", "seed"])]
     pub(crate) trial_seed: Option<u64>,
@@ -250,6 +261,11 @@ pub(crate) struct ExploreArgs {
     /// Explore what was recorded into this file, and record nothing
     #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "txns", "clients", "value_size"])]
     pub(crate) trace: Option<PathBuf>,
+
+    /// Try only part K of N of the states, for N machines with copies of the same --trace and the
+    /// same options; `plugpull merge` makes one report of theirs
+    #[arg(long, value_name = "K/N", requires = "trace")]
+    pub(crate) shard: Option<Shard>,
 
     /// With --record: how many MiB may wait in memory to be written
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]

@@ -7,6 +7,7 @@ mod explore;
 mod keep;
 mod schedule;
 mod seed;
+mod shard;
 mod terminal;
 mod trial;
 

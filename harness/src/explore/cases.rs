@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::Rules;
 use super::scene::{Crash, Scene};
+use crate::shard::Shard;
 use crate::trial::Acked;
 
 /// Seeded subsets a point.
@@ -30,6 +31,20 @@ pub(crate) struct Case {
     pub(crate) digest: u128,
     /// The name of the trial: the content, and what was acknowledged.
     pub(crate) key: u128,
+    /// Its place among the states of the recorded run, of all shards together; for a state of a
+    /// recovery, that of the state which was recovered from.
+    pub(crate) position: u64,
+}
+
+/// The next state of an order.
+pub(crate) enum Next {
+    /// One of this shard, with its content where that is new.
+    Own(Case, Option<Tree>),
+    /// One of another shard.
+    Other {
+        /// True when its content is new.
+        new: bool,
+    },
 }
 
 /// What was covered under one model.
@@ -62,7 +77,11 @@ pub(crate) struct Order<'a> {
     at: (usize, usize, usize),
     /// What is left of the place where it stands.
     ready: Vec<(Case, Tree)>,
-    /// Per model.
+    /// The shard whose states are handed out; all when there is none.
+    shard: Option<Shard>,
+    /// How many states were made.
+    made: u64,
+    /// Per model. States are those of this shard; points are all that were looked at.
     pub(crate) coverage: Vec<Coverage>,
 }
 
@@ -74,12 +93,14 @@ impl<'a> Order<'a> {
         indexes: &'a [Index<'a>],
         acked: &'a Acked,
         seed: u64,
+        shard: Option<Shard>,
     ) -> Self {
         let wanted = (0..rules.len()).collect();
-        Self::new(log, None, rules, wanted, indexes, acked, seed)
+        let order = Self::new(log, None, rules, wanted, indexes, acked, seed);
+        Self { shard, ..order }
     }
 
-    /// All states of a recovery: under the rules of the crash before it, or where that crash only
+    /// All states of a recovery, which belong to the shard that tried it: under the rules of the crash before it, or where that crash only
     /// killed the process, under all.
     pub(crate) fn of_recovery(
         scene: &Rc<Scene>,
@@ -122,6 +143,8 @@ impl<'a> Order<'a> {
             points: points(log, seed),
             at: (0, 0, 0),
             ready: Vec::new(),
+            shard: None,
+            made: 0,
             coverage: vec![Coverage::default(); rules.len()],
         }
     }
@@ -131,15 +154,23 @@ impl<'a> Order<'a> {
         self.points.len()
     }
 
-    /// The next state, with its content where that is not among those seen.
-    pub(crate) fn next(&mut self, seen: &mut HashSet<u128>) -> Option<(Case, Option<Tree>)> {
+    /// The next state. New is a content that is not among those seen.
+    pub(crate) fn next(&mut self, seen: &mut HashSet<u128>) -> Option<Next> {
         loop {
-            if let Some((case, tree)) = self.ready.pop() {
+            if let Some((mut case, tree)) = self.ready.pop() {
+                case.position = match &self.within {
+                    Some(scene) => scene.position,
+                    None => self.made,
+                };
+                self.made += 1;
+                let new = seen.insert(case.key);
+                if self.shard.is_some_and(|shard| !shard.has_state(case.key)) {
+                    return Some(Next::Other { new });
+                }
                 let coverage = &mut self.coverage[case.crash.rules];
                 coverage.made += 1;
-                let new = seen.insert(case.key);
                 coverage.distinct += u64::from(new);
-                return Some((case, new.then_some(tree)));
+                return Some(Next::Own(case, new.then_some(tree)));
             }
             if !self.refill() {
                 return None;
@@ -199,6 +230,7 @@ impl<'a> Order<'a> {
             let case = Case {
                 digest,
                 key: acked.key(digest),
+                position: 0,
                 crash: Crash {
                     rules,
                     point: point as u64,

@@ -25,6 +25,8 @@ pub(crate) struct Crash {
 pub(crate) struct Scene {
     /// The crash that made it necessary.
     pub(crate) after: Crash,
+    /// The place of that crash's state in the order of the exploration.
+    pub(crate) position: u64,
     /// The digest of the disk that it left.
     pub(crate) digest: u128,
     /// Every operation of the recovery, on the disk that the crash left.

@@ -158,11 +158,19 @@ impl Court<'_> {
 }
 
 /// A failing state that could not be made smaller.
+#[derive(Clone)]
 pub(crate) struct Small {
     pub(crate) crash: Crash,
     pub(crate) finding: Finding,
     pub(crate) tree: Tree,
     pub(crate) output: String,
+}
+
+impl Small {
+    /// How much there is to understand: missing changes, then the place of the crash.
+    pub(crate) fn measure(&self) -> (u64, u64) {
+        (self.crash.size() as u64, self.crash.point)
+    }
 }
 
 /// Makes a failing case small. Of a crash during recovery only the last crash is changed.
@@ -263,11 +271,11 @@ impl Shrink<'_> {
         let key = acked.key(state.tree.digest());
         // Known answers count too: which are known depends on how fast the stations are.
         self.tries = self.tries.saturating_sub(1);
-        let tried = match self.answers.get(key) {
+        let tried = match self.answers.get_any(key) {
             Some(tried) => tried,
             None => {
                 let (tried, _) = self.station.observe(&state.tree, twice(key), &acked)?;
-                self.answers.note(key, tried)
+                self.answers.note_aside(key, tried)
             }
         };
         crash.lost = state.lost;

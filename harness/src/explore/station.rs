@@ -156,6 +156,8 @@ impl Stations {
 #[derive(Default)]
 pub(crate) struct Answers {
     known: HashMap<u128, Arc<Tried>>,
+    /// What was tried only to make another state small.
+    aside: HashMap<u128, Arc<Tried>>,
     /// What recovery did to those of them that were not judged yet.
     recoveries: HashMap<u128, Log>,
 }
@@ -165,6 +167,14 @@ impl Answers {
     pub(crate) fn note(&mut self, key: u128, tried: Tried) -> Arc<Tried> {
         let tried = Arc::new(tried);
         self.known.insert(key, tried.clone());
+        tried
+    }
+
+    /// Keeps an answer that nobody waits for: the same state may be handed out later, and what its
+    /// recovery did is known only then.
+    pub(crate) fn note_aside(&mut self, key: u128, tried: Tried) -> Arc<Tried> {
+        let tried = Arc::new(tried);
+        self.aside.insert(key, tried.clone());
         tried
     }
 
@@ -178,7 +188,12 @@ impl Answers {
         self.recoveries.remove(&key)
     }
 
-    /// The answer of a trial, if it was made.
+    /// The answer of a trial, if it was made for whatever reason.
+    pub(crate) fn get_any(&self, key: u128) -> Option<Arc<Tried>> {
+        self.get(key).or_else(|| self.aside.get(&key).cloned())
+    }
+
+    /// The answer of a trial that was handed out, if it is there.
     pub(crate) fn get(&self, key: u128) -> Option<Arc<Tried>> {
         self.known.get(&key).cloned()
     }
