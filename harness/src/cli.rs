@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plugpull_faults::persist::Device;
 use plugpull_faults::trigger::parse_duration;
@@ -15,6 +15,15 @@ use crate::shard::Shard;
 #[derive(Debug, Parser)]
 #[command(name = "plugpull", version, max_term_width = 100)]
 pub(crate) struct Cli {
+    /// Take options from this file, and not from the nearest plugpull.toml in the working directory
+    /// or above it
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Take options from no file
+    #[arg(long, global = true, conflicts_with = "config")]
+    pub(crate) no_config: bool,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -258,8 +267,13 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
 
-    /// Explore what was recorded into this file, and record nothing
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "txns", "clients", "value_size"])]
+    /// Explore what was recorded into this file, and record nothing; it names the target and its
+    /// settings
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["record", "txns", "clients", "value_size", "name", "settings", "reference"]
+    )]
     pub(crate) trace: Option<PathBuf>,
 
     /// Try only part K of N of the states, for N machines with copies of the same --trace and the
@@ -435,6 +449,15 @@ pub(crate) fn one_line(error: &clap::Error) -> Option<String> {
         joined.push_str(line.trim_start_matches("error: "));
     }
     Some(joined)
+}
+
+/// The option that an error is about, as the error calls it.
+pub(crate) fn about(error: &clap::Error) -> Option<String> {
+    match error.get(ContextKind::InvalidArg)? {
+        ContextValue::String(about) => Some(about.clone()),
+        ContextValue::Strings(all) => all.first().cloned(),
+        _ => None,
+    }
 }
 
 pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {

@@ -168,10 +168,7 @@ fn the_shards_of_an_exploration_are_the_whole_of_it() {
         assert!(!support::list(&merged, "findings").is_empty());
         let tried = shards.tried();
         assert_eq!(tried.iter().sum::<u64>(), 150);
-        assert!(
-            tried.iter().all(|one| (15..=80).contains(one)),
-            "{tried:?}"
-        );
+        assert!(tried.iter().all(|one| (15..=80).contains(one)), "{tried:?}");
     }
 }
 

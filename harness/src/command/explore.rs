@@ -31,8 +31,7 @@ use plugpull_faults::pin;
 
 /// Records, tries and reports.
 pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
-    let kept = args.trace.as_deref().map(|path| read_trace(args, path));
-    let kept = kept.transpose()?;
+    let kept = args.trace.as_deref().map(read_trace).transpose()?;
     let asked = match &kept {
         Some(trace) => Asked::of(
             &trace.about.target,
@@ -227,12 +226,7 @@ fn sound_when_empty(station: &Station) -> anyhow::Result<()> {
 }
 
 /// A trace that was recorded before.
-fn read_trace(args: &ExploreArgs, path: &Path) -> anyhow::Result<Trace> {
-    if args.target.name.is_some() || args.target.reference || !args.target.settings.is_empty() {
-        return Err(wrong(
-            "--trace names the target and its settings; leave TARGET and --set out",
-        ));
-    }
+fn read_trace(path: &Path) -> anyhow::Result<Trace> {
     let file = TraceFile {
         path: path.to_path_buf(),
         memory: 0,
