@@ -37,14 +37,12 @@ pub(crate) struct Case {
 }
 
 /// The next state of an order.
-pub(crate) enum Next {
-    /// One of this shard, with its content where that is new.
-    Own(Case, Option<Tree>),
-    /// One of another shard.
-    Other {
-        /// True when its content is new.
-        new: bool,
-    },
+pub(crate) struct Next {
+    pub(crate) case: Case,
+    /// Its content where that is new.
+    pub(crate) tree: Option<Tree>,
+    /// False when it belongs to another shard.
+    pub(crate) own: bool,
 }
 
 /// What was covered under one model.
@@ -164,13 +162,14 @@ impl<'a> Order<'a> {
                 };
                 self.made += 1;
                 let new = seen.insert(case.key);
-                if self.shard.is_some_and(|shard| !shard.has_state(case.key)) {
-                    return Some(Next::Other { new });
+                let own = self.shard.is_none_or(|shard| shard.has_state(case.key));
+                if own {
+                    let coverage = &mut self.coverage[case.crash.rules];
+                    coverage.made += 1;
+                    coverage.distinct += u64::from(new);
                 }
-                let coverage = &mut self.coverage[case.crash.rules];
-                coverage.made += 1;
-                coverage.distinct += u64::from(new);
-                return Some(Next::Own(case, new.then_some(tree)));
+                let tree = new.then_some(tree);
+                return Some(Next { case, tree, own });
             }
             if !self.refill() {
                 return None;

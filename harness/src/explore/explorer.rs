@@ -183,16 +183,15 @@ impl<'a> Explorer<'a> {
             let mut waiting = VecDeque::new();
             let end = self.given + self.others + ROUND;
             while self.given + self.others < end && !over(self) {
-                match order.next(&mut self.seen) {
-                    Some(Next::Own(case, tree)) => {
-                        let tree = tree.filter(|_| !self.recovered.contains(&case.key));
-                        self.give(case, tree, stations, &mut waiting, limits)?;
-                    }
-                    Some(Next::Other { new }) => self.others += u64::from(new),
-                    None => {
-                        complete = true;
-                        break;
-                    }
+                let Some(Next { case, tree, own }) = order.next(&mut self.seen) else {
+                    complete = true;
+                    break;
+                };
+                if own {
+                    let tree = tree.filter(|_| !self.recovered.contains(&case.key));
+                    self.give(case, tree, stations, &mut waiting, limits)?;
+                } else {
+                    self.others += u64::from(tree.is_some());
                 }
             }
             self.finish(stations, &mut waiting, limits)?;
@@ -324,7 +323,7 @@ impl<'a> Explorer<'a> {
                 scene.after.point,
             );
             while all.len() < before + OF_ONE_RECOVERY
-                && let Some(Next::Own(case, tree)) = order.next(&mut self.recovered)
+                && let Some(Next { case, tree, .. }) = order.next(&mut self.recovered)
             {
                 let tree = tree.filter(|_| !self.seen.contains(&case.key));
                 all.extend(tree.map(|tree| (case, tree)));
