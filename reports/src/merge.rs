@@ -34,6 +34,9 @@ pub enum MergeError {
     /// A shard was given twice, and would count twice.
     #[error("shard {0} was given twice; each must be given once")]
     ShardTwice(String),
+    /// A report says of itself what cannot be.
+    #[error("there is no shard {0}")]
+    NoSuchShard(String),
     /// Some of them are shards and others are not.
     #[error(
         "the reports do not belong together: some are shards of one run (--shard), others are not"

@@ -21,6 +21,9 @@ pub fn counts_to(signs: &BTreeSet<String>, cause: &BTreeSet<String>) -> bool {
     cause == signs || !cause.is_empty() && cause.is_subset(signs)
 }
 
+/// More shards than anybody has: each that is missing gets a row.
+const MOST: u64 = 10_000;
+
 /// A report with what says which shard it is.
 struct Part {
     report: Report,
@@ -71,6 +74,9 @@ fn parts(reports: Vec<Report>) -> Result<Vec<Part>, MergeError> {
     let mut parts = Vec::new();
     for mut report in reports {
         match report.shard.take() {
+            Some(shard) if shard.of > MOST || !(1..=shard.of).contains(&shard.number) => {
+                return Err(MergeError::NoSuchShard(shard.name()));
+            }
             Some(shard) => parts.push(Part {
                 report,
                 shard: *shard,
