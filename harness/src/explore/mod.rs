@@ -20,7 +20,7 @@ pub(crate) use extent::{Ended, Limits, Shared};
 pub(crate) use findings::{Group, Groups, sentence};
 pub(crate) use record::{Trace, Wanted, record};
 pub(crate) use shrink::Court;
-pub(crate) use station::{Station, Stations};
+pub(crate) use station::{Station, Stations, Turn};
 pub(crate) use trace_file::TraceFile;
 
 use plugpull_faults::crashfs::Log;
