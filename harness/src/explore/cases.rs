@@ -174,8 +174,8 @@ impl<'a> Order<'a> {
         } else if let Some(&end) = STAGES.get(pass) {
             let begin = pass.checked_sub(1).map_or(0, |before| STAGES[before]);
             let seed = self.seed ^ (point as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            let choices = window.choices(SUBSETS, seed).into_iter();
-            choices.take(end).skip(begin).collect()
+            let choices = window.choices(SUBSETS, seed, end).into_iter();
+            choices.skip(begin).collect()
         } else {
             window.pairs().take(PAIRS).collect()
         };

@@ -208,7 +208,7 @@ impl Target for CommandTarget {
                 Some(code) => {
                     return Err(StartError::Exited {
                         code,
-                        output: process.output(),
+                        output: process.complaint(),
                     });
                 }
                 None => {
