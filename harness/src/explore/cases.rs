@@ -213,8 +213,9 @@ impl<'a> Order<'a> {
     }
 }
 
-/// The crash points, most promising first, in a seeded order within each class: points next to
-/// each other tell much the same.
+/// The crash points, most promising first: in turn one at an ack and one at a sync, a rename, a new
+/// file or a removal, so that neither waits for the other where there are many of it; then the rest.
+/// In a seeded order within each: points next to each other tell much the same.
 fn points(log: &Log, seed: u64) -> Vec<usize> {
     let records = log.records();
     let acks: HashSet<u64> = log.marks().iter().map(|mark| mark.seq).collect();
@@ -225,15 +226,43 @@ fn points(log: &Log, seed: u64) -> Vec<usize> {
         )
     };
     let first = records.first().map_or(0, |record| record.seq);
-    let (mut near, mut far): (Vec<usize>, Vec<usize>) = (0..=records.len()).partition(|&point| {
+    let (mut acked, others): (Vec<usize>, Vec<usize>) =
+        (0..=records.len()).partition(|&point| acks.contains(&(first + point as u64)));
+    let (mut near, mut far): (Vec<usize>, Vec<usize>) = others.into_iter().partition(|&point| {
         let behind = point.checked_sub(1).and_then(|before| records.get(before));
-        acks.contains(&(first + point as u64))
-            || behind.is_some_and(|record| telling(&record.op))
+        behind.is_some_and(|record| telling(&record.op))
             || records.get(point).is_some_and(|record| telling(&record.op))
     });
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    near.shuffle(&mut rng);
-    far.shuffle(&mut rng);
-    near.extend(far);
-    near
+    for class in [&mut acked, &mut near, &mut far] {
+        class.shuffle(&mut rng);
+    }
+    let mut points = in_turn(acked, near);
+    points.extend(far);
+    points
+}
+
+/// One of the first and one of the second in turn, and what is left of the longer.
+fn in_turn(first: Vec<usize>, second: Vec<usize>) -> Vec<usize> {
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut turns = Vec::new();
+    loop {
+        let pair = [first.next(), second.next()];
+        if pair == [None, None] {
+            return turns;
+        }
+        turns.extend(pair.into_iter().flatten());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_turn;
+
+    #[test]
+    fn acks_and_others_come_in_turn() {
+        assert_eq!(in_turn(vec![1], vec![2, 3, 4]), [1, 2, 3, 4]);
+        assert_eq!(in_turn(vec![1, 2, 3], vec![9]), [1, 9, 2, 3]);
+        assert!(in_turn(vec![], vec![]).is_empty());
+    }
 }
