@@ -1,7 +1,7 @@
 //! Which crash states are tried, in which order: the points around acks, syncs, renames and new
 //! files first, and at each point the most telling choices first.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
 use plugpull_faults::crashfs::{Log, Op, Tree};
@@ -60,6 +60,10 @@ pub(crate) struct Order<'a> {
     points: Vec<usize>,
     /// Pass, position in `points`, position in `wanted`: where it stands.
     at: (usize, usize, usize),
+    /// Points that fail with nothing lost: what else can be left there mostly fails in the same way.
+    deferred: HashSet<usize>,
+    /// Their places (pass, point, position in `wanted`), which come last.
+    late: VecDeque<(usize, usize, usize)>,
     /// What is left of the place where it stands.
     ready: Vec<(Case, Tree)>,
     /// Per model.
@@ -121,6 +125,8 @@ impl<'a> Order<'a> {
             seed,
             points: points(log, seed),
             at: (0, 0, 0),
+            deferred: HashSet::new(),
+            late: VecDeque::new(),
             ready: Vec::new(),
             coverage: vec![Coverage::default(); rules.len()],
         }
@@ -147,11 +153,17 @@ impl<'a> Order<'a> {
         }
     }
 
+    /// Leaves what is not made yet of this point for the end.
+    pub(crate) fn defer(&mut self, point: usize) {
+        self.deferred.insert(point);
+    }
+
     /// Makes the states of the next place; false when there is none.
     fn refill(&mut self) -> bool {
         let (pass, position, turn) = self.at;
         if pass > STAGES.len() {
-            return false;
+            let late = self.late.pop_front();
+            return late.is_some_and(|(pass, point, turn)| self.make(pass, point, turn));
         }
         let Some(&point) = self.points.get(position) else {
             self.at = (pass + 1, 0, 0);
@@ -162,6 +174,15 @@ impl<'a> Order<'a> {
         } else {
             (pass, position + 1, 0)
         };
+        if self.deferred.contains(&point) {
+            self.late.push_back((pass, point, turn));
+            return true;
+        }
+        self.make(pass, point, turn)
+    }
+
+    /// Makes the states of one place; true.
+    fn make(&mut self, pass: usize, point: usize, turn: usize) -> bool {
         let rules = self.wanted[turn];
         let one = self.rules[rules];
         // Killing loses nothing, so one state a point is all there is.
