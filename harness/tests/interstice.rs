@@ -35,7 +35,7 @@ support::planted::defects! {
     cut_at_damage: "cut-at-damage" is ["lost-ack", "resurrected"],
         by "--seed 1 --rounds 2 --clients 1 --set rotate_bytes=10000000 \
             --fault bit-flip@op=write,path=txn.log,n=40";
-    full_disk_acked: "full-disk-acked" is ["lost-ack", "resurrected"],
+    full_disk_acked: "full-disk-acked" is ["lost-ack", "resurrected", "torn-transaction"],
         by "--seed 1 --rounds 1 --clients 1 --fault disk-full@op=write,path=txn.log,n=4";
 }
 

@@ -19,7 +19,7 @@ use super::wrong;
 use crate::cli::ExploreArgs;
 use crate::explore::{
     About, Artifact, Court, Explorer, Groups, Limits, Order, Rules, Station, Stations, Trace,
-    TraceFile, Wanted, evidence, record, sentence, timeline,
+    TraceFile, Turn, Wanted, evidence, record, sentence, timeline,
 };
 use crate::keep::Keep;
 use crate::seed;
@@ -54,6 +54,9 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     }
     let cpus = pin::all();
     let workers = args.workers.map_or(cpus.len().max(1), usize::from);
+    let turns: Vec<Turn> = std::iter::repeat_with(Turn::default)
+        .take(workers)
+        .collect();
     let station = |number: usize| -> anyhow::Result<Station> {
         let cpu = (!cpus.is_empty()).then(|| cpus[number % cpus.len()]);
         let host = Arc::new(SandboxHost::new(
@@ -62,6 +65,7 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
             false,
         ));
         Ok(Station {
+            turn: turns[number % workers].clone(),
             host,
             target: asked.target.clone(),
             start_limit: asked.start_limit,
@@ -130,7 +134,9 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         asked.recovery_bound,
         Acked::of(&trace.about.history, &*asked.target),
     );
-    let stations: Vec<Station> = (0..workers).map(station).collect::<anyhow::Result<_>>()?;
+    // A CPU that has no worker sets up the next state while the target of this one runs.
+    let sandboxes = workers.max(cpus.len().min(2 * workers));
+    let stations: Vec<Station> = (0..sandboxes).map(station).collect::<anyhow::Result<_>>()?;
     let mut stations = Stations::start(stations);
     let limits = Limits {
         budget: args.budget,

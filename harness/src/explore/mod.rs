@@ -19,7 +19,7 @@ pub(crate) use explorer::{Ended, Explorer, Limits};
 pub(crate) use findings::{Groups, sentence};
 pub(crate) use record::{Trace, Wanted, record};
 pub(crate) use shrink::Court;
-pub(crate) use station::{Station, Stations};
+pub(crate) use station::{Station, Stations, Turn};
 pub(crate) use trace_file::TraceFile;
 
 use plugpull_faults::crashfs::Log;

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use parking_lot::Mutex;
 use plugpull_faults::crashfs::{CrashFs, Log, Tree};
 use plugpull_targets::Target;
 use plugpull_workloads::{Observed, Start};
@@ -17,8 +18,13 @@ use crate::trial::{Acked, PROBE, SandboxHost, restart};
 /// lock files; and another than the recorded one had, as after a reboot.
 const FIRST_PID: i32 = 1000;
 
+/// Held while a target runs. Stations that share one take turns: while the target of one starts and
+/// is read, the others take down what they had and set up what comes next.
+pub(crate) type Turn = Arc<Mutex<()>>;
+
 /// A sandbox in which a target is started on one state after the other.
 pub(crate) struct Station {
+    pub(crate) turn: Turn,
     pub(crate) host: Arc<SandboxHost>,
     pub(crate) target: Arc<dyn Target>,
     pub(crate) start_limit: Duration,
@@ -49,7 +55,9 @@ impl Station {
         // Where numbers cannot be chosen, states of recoveries may differ from run to run.
         let _ = sandbox.number_from(FIRST_PID);
         let mut observed = Observed::default();
+        let turn = self.turn.lock();
         let said = self.look(acked, &mut observed)?;
+        let turn = again.then_some(turn);
         sandbox.kill_all()?;
         let log = fs.take_log();
         let mut output = self
@@ -72,6 +80,7 @@ impl Station {
                 (start, _) => Err(format!("{start:?}")),
             });
         }
+        drop(turn);
         fs.cut();
         storage.unmount(sandbox)?;
         let tried = Tried {
