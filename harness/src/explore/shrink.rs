@@ -307,11 +307,11 @@ impl Shrink<'_> {
         let key = acked.key(state.tree.digest());
         // Known answers count too: which are known depends on how fast the stations are.
         self.tries = self.tries.saturating_sub(1);
-        let tried = match self.answers.get(key) {
+        let tried = match self.answers.get_any(key) {
             Some(tried) => tried,
             None => {
                 let (tried, _) = self.station.observe(&state.tree, twice(key), &acked)?;
-                self.answers.note(key, tried)
+                self.answers.note_beside(key, tried)
             }
         };
         crash.lost = state.lost;
