@@ -146,6 +146,33 @@ fn a_recovery_that_is_not_safe_from_crashes_is_found() {
     stands_in_the_crash(&keep.join("finding-1.json"));
 }
 
+/// The crash before the last one is made small too: here it loses nothing and comes right behind the
+/// ack that is betrayed, so that it is the only one.
+#[test]
+fn the_crash_before_a_crashed_recovery_is_made_small() {
+    if !machine::has("fuse") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = "reference --set defect=recovery-in-place --clients 1 --txns 12 --states 150 \
+                   --model journaled --budget 60s";
+    let explored = explore(options, &folder.path().join("kept"));
+    let cut_short: Vec<&str> = explored
+        .findings()
+        .iter()
+        .filter_map(|finding| finding["sentence"].as_str())
+        .filter(|sentence| sentence.contains("then recovery itself was cut short"))
+        .collect();
+    assert!(!cut_short.is_empty(), "{}", explored.stdout);
+    for sentence in cut_short {
+        assert!(sentence.contains("nothing was lost"), "{sentence}");
+        assert!(
+            !sentence.contains("acknowledged transactions are gone"),
+            "{sentence}"
+        );
+    }
+}
+
 /// A shell in the crashed state sees its files, and its exit code is the exit code.
 fn stands_in_the_crash(artifact: &Path) {
     let mut replay = plugpull()

@@ -26,14 +26,18 @@ use super::scene::{Crash, Scene, changes};
 use super::shrink::{Court, Shrink, tries};
 use super::station::{Answers, Station, Stations, Tried};
 
-/// Different states of the recorded run in a round.
+/// Different states of the recorded run in a round, at most: the first rounds are shorter, so that
+/// what they teach counts soon.
 const ROUND: u64 = 64;
+/// Those in the first round.
+const FIRST_ROUND: u64 = 8;
 /// Recoveries of one kind that are crashed.
 const SAME_KIND: u32 = 2;
 /// Different states that one recovery gives at most.
 const OF_ONE_RECOVERY: usize = 16;
-/// Different states of recoveries in a round, so that the recorded run comes on.
-const RECOVERIES: usize = 24;
+/// For so many different states of the recorded run in a round there are three of recoveries, so
+/// that the recorded run comes on.
+const FOR_THREE: u64 = 8;
 
 /// An exploration under way.
 pub(crate) struct Explorer<'a> {
@@ -69,6 +73,8 @@ pub(crate) struct Explorer<'a> {
     counted: Vec<(u64, u64)>,
     /// The same per crash point.
     at: BTreeMap<u64, PointCoverage>,
+    /// Points of the recorded run that were seen to fail with nothing lost, in this round.
+    failing: BTreeSet<usize>,
     /// The point and depth of the last case, and what was said of the contents there.
     judged: Judged,
     /// Different states that were tried.
@@ -109,6 +115,7 @@ impl<'a> Explorer<'a> {
             recoveries: RecoveryCoverage::default(),
             counted: vec![(0, 0); court.rules.len()],
             at: BTreeMap::new(),
+            failing: BTreeSet::new(),
             judged: Judged::default(),
             given: 0,
             others: 0,
@@ -131,9 +138,10 @@ impl<'a> Explorer<'a> {
                 || Some(own.given + own.others) == limits.states
         };
         let mut complete = false;
+        let mut round = FIRST_ROUND;
         while !complete && !over(self) {
             let mut waiting = VecDeque::new();
-            let end = self.given + self.others + ROUND;
+            let end = self.given + self.others + round;
             while self.given + self.others < end && !over(self) {
                 let Some(Next { case, tree, own }) = order.next(&mut self.seen) else {
                     complete = true;
@@ -149,7 +157,7 @@ impl<'a> Explorer<'a> {
             self.finish(stations, &mut waiting, limits)?;
             // A part of a round, or when there is nothing else all there is.
             while !self.scenes.is_empty() && !over(self) {
-                for (case, tree) in self.of_recoveries() {
+                for (case, tree) in self.of_recoveries(3 * round / FOR_THREE) {
                     if over(self) {
                         break;
                     }
@@ -160,6 +168,11 @@ impl<'a> Explorer<'a> {
                     break;
                 }
             }
+            // Not before: what is judged in the middle of a round depends on the stations.
+            for point in std::mem::take(&mut self.failing) {
+                order.defer(point);
+            }
+            round = ROUND.min(round * 2);
         }
         Ok(Ended {
             tried: self.given,
@@ -258,10 +271,10 @@ impl<'a> Explorer<'a> {
         }
     }
 
-    /// New states of the recoveries that wait to be crashed.
-    fn of_recoveries(&mut self) -> Vec<(Case, Tree)> {
+    /// New states of the recoveries that wait to be crashed, about so many.
+    fn of_recoveries(&mut self, wanted: u64) -> Vec<(Case, Tree)> {
         let mut all = Vec::new();
-        while all.len() < RECOVERIES
+        while (all.len() as u64) < wanted
             && let Some(scene) = self.scenes.pop_front()
         {
             let before = all.len();
@@ -301,6 +314,10 @@ impl<'a> Explorer<'a> {
         });
         at.tried += 1;
         at.failed += u64::from(failed);
+        // Shards keep to one order, and each knows only its own failures.
+        if failed && crash.lost.is_empty() && !self.shares {
+            self.failing.insert(crash.point as usize);
+        }
     }
 
     /// What is to be said of a case. Most models give the same contents at a point, one after the

@@ -2,6 +2,7 @@
 
 mod artifact;
 mod cases;
+mod chain;
 mod evidence;
 mod explorer;
 mod extent;

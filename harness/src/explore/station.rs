@@ -165,26 +165,29 @@ impl Stations {
 #[derive(Default)]
 pub(crate) struct Answers {
     known: HashMap<u128, Arc<Tried>>,
-    /// What was tried only to make another state small.
-    aside: HashMap<u128, Arc<Tried>>,
+    /// Those that minimising made for itself. They are kept apart: which of them a station answers
+    /// too, and when, depends on how fast it is, and only a station tells what recovery did.
+    beside: HashMap<u128, Arc<Tried>>,
     /// What recovery did to those of them that were not judged yet.
     recoveries: HashMap<u128, Log>,
 }
 
 impl Answers {
-    /// Keeps an answer.
-    pub(crate) fn note(&mut self, key: u128, tried: Tried) -> Arc<Tried> {
+    /// Keeps a station's answer.
+    pub(crate) fn note(&mut self, key: u128, tried: Tried) {
+        self.known.insert(key, Arc::new(tried));
+    }
+
+    /// Keeps an answer that minimising made for itself.
+    pub(crate) fn note_beside(&mut self, key: u128, tried: Tried) -> Arc<Tried> {
         let tried = Arc::new(tried);
-        self.known.insert(key, tried.clone());
+        self.beside.insert(key, tried.clone());
         tried
     }
 
-    /// Keeps an answer that nobody waits for: the same state may be handed out later, and what its
-    /// recovery did is known only then.
-    pub(crate) fn note_aside(&mut self, key: u128, tried: Tried) -> Arc<Tried> {
-        let tried = Arc::new(tried);
-        self.aside.insert(key, tried.clone());
-        tried
+    /// The answer of a trial, whoever made it.
+    pub(crate) fn get_any(&self, key: u128) -> Option<Arc<Tried>> {
+        self.get(key).or_else(|| self.beside.get(&key).cloned())
     }
 
     /// Keeps what recovery did in a trial, until it is asked for.
@@ -197,12 +200,7 @@ impl Answers {
         self.recoveries.remove(&key)
     }
 
-    /// The answer of a trial, if it was made for whatever reason.
-    pub(crate) fn get_any(&self, key: u128) -> Option<Arc<Tried>> {
-        self.get(key).or_else(|| self.aside.get(&key).cloned())
-    }
-
-    /// The answer of a trial that was handed out, if it is there.
+    /// A station's answer of a trial, if it was made.
     pub(crate) fn get(&self, key: u128) -> Option<Arc<Tried>> {
         self.known.get(&key).cloned()
     }
