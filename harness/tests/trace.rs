@@ -90,7 +90,7 @@ fn what_is_no_sound_trace_is_refused_in_one_line() {
     };
     refused("--txns 3", "--record", "there is something already");
     assert_eq!(std::fs::read(&path).expect("the trace"), sound);
-    refused("sqlite", "--trace", "leave TARGET and --set out");
+    refused("sqlite", "--trace", "cannot be used with");
 
     let middle = sound.len() / 2;
     std::fs::write(&path, &sound[..middle]).expect("written");

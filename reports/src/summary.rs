@@ -84,6 +84,7 @@ impl ReportBuilder {
             coverage: None,
             growth: None,
             merged: None,
+            shard: None,
             trial_log: self.trials,
         }
     }
