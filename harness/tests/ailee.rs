@@ -20,6 +20,8 @@ support::planted::defects! {
     torn_tail_kept: "torn-tail-kept" is ["unreadable", "lost-ack", "resurrected"],
         by "--seed 1 --rounds 4 --clients 1 \
             --fault power-loss-torn@op=sync,path=*l2_snapshots.dat,n=6";
+    snapshot_before_loaded: "snapshot-before-loaded" is ["unreadable:loaded-differs", "lost-ack", "resurrected", "torn-transaction"],
+        by "--seed 1 --rounds 3 --clients 1 --fault kill@ack=300";
     file_rewritten: "file-rewritten" is ["unreadable:anchor-without-snapshot", "lost-ack", "resurrected"],
         by "--seed 1 --rounds 2 --clients 1 --fault power-loss@op=sync,path=*l2_snapshots.dat,n=6";
     anchor_not_tracked: "anchor-not-tracked" is ["unreadable:anchor-not-tracked"],

@@ -1,21 +1,25 @@
 //! What must hold at rest: in the snapshot file by the parser, between it and the database, and in
 //! the database.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use super::super::INSPECTOR;
 use super::super::parse::parse;
-use super::chain::{Chain, INVALIDATED, fields, heard};
+use super::super::state::Anchor;
+use super::chain::{INVALIDATED, fields, heard};
+use super::engine::Engine;
 use super::network;
+use super::snapshots::root;
 use crate::inspect::Request;
 
 /// What does not hold; none when all does.
-pub(super) fn complaint(file: &Path, chain: &Chain) -> io::Result<Option<String>> {
+pub(super) fn complaint(engine: &Engine) -> io::Result<Option<String>> {
+    let (file, chain) = (&engine.path, &engine.chain);
     let inspected = (INSPECTOR.inspect)(&Request {
-        path: file.to_owned(),
+        path: file.clone(),
         ..Request::default()
     });
     match inspected {
@@ -26,13 +30,13 @@ pub(super) fn complaint(file: &Path, chain: &Chain) -> io::Result<Option<String>
             }
         }
     }
-    let anchored: BTreeSet<String> = parse(&fs::read(file)?)
-        .snapshots
-        .iter()
-        .filter_map(|snapshot| {
-            Some(String::from_utf8_lossy(&snapshot.anchor.as_ref()?.hash).into())
-        })
-        .collect();
+    let snapshots = parse(&fs::read(file)?).snapshots;
+    let anchors: Vec<&Anchor> = snapshots.iter().filter_map(|s| s.anchor.as_ref()).collect();
+    if let Some(why) = loaded(engine, anchors.last().copied()) {
+        return Ok(Some(why));
+    }
+    let hash = |anchor: &&Anchor| String::from_utf8_lossy(&anchor.hash).into_owned();
+    let anchored: BTreeSet<String> = anchors.iter().map(hash).collect();
     let tracked: BTreeSet<String> = chain.anchors()?.into_iter().collect();
     if let Some(hash) = anchored.difference(&tracked).next() {
         return Ok(Some(format!(
@@ -55,6 +59,21 @@ pub(super) fn complaint(file: &Path, chain: &Chain) -> io::Result<Option<String>
         )));
     }
     Ok(reorgs(&rows))
+}
+
+/// What the node loaded is the last snapshot, as the parser reads it.
+fn loaded(engine: &Engine, last: Option<&Anchor>) -> Option<String> {
+    let has = root(&engine.state);
+    let wanted = match last {
+        Some(anchor) => String::from_utf8_lossy(&anchor.root).into_owned(),
+        None => root(&BTreeMap::new()),
+    };
+    (engine.as_loaded && has != wanted).then(|| {
+        format!(
+            "loaded-differs: the node loaded a state with the root {has}, and that of the last \
+             snapshot is {wanted}"
+        )
+    })
 }
 
 /// A reorg is all or nothing, and each has a number of its own.

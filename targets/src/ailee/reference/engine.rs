@@ -32,6 +32,8 @@ pub(super) struct Engine {
     /// Only with ack-before-anchor: a snapshot that waits for the next one.
     waiting: Option<BTreeMap<String, String>>,
     pub(super) state: BTreeMap<String, String>,
+    /// Whether the state is what was loaded: nothing was applied since.
+    pub(super) as_loaded: bool,
 }
 
 fn damage(path: &Path, why: &str) -> io::Error {
@@ -82,7 +84,12 @@ impl Engine {
             time: loaded.anchors.len() as u64 + 1,
             untracked: loaded.anchors.last().cloned(),
             waiting: None,
-            state: loaded.tasks,
+            // DEFECT snapshot-before-loaded.
+            state: match has(Planted::SnapshotBeforeLoaded) {
+                true => loaded.before,
+                false => loaded.tasks,
+            },
+            as_loaded: true,
         };
         // DEFECT anchor-not-tracked.
         let known = |(hash, _): &(String, String)| tracked.contains(hash);
@@ -112,6 +119,7 @@ impl Engine {
         if txn.abort {
             return;
         }
+        self.as_loaded = false;
         for op in &txn.ops {
             match &op.write {
                 Write::Put(value) => drop(self.state.insert(op.key.clone(), value.clone())),

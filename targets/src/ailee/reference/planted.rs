@@ -7,6 +7,8 @@ crate::stand_in::planted! {
         "a snapshot is not synced before its anchor is tracked";
     TornTailKept "torn-tail-kept"
         "an unfinished snapshot stays, and the next one is glued to it";
+    SnapshotBeforeLoaded "snapshot-before-loaded"
+        "recovery loads the snapshot before the last";
     FileRewritten "file-rewritten"
         "the file is emptied and written again with each snapshot";
     AnchorNotTracked "anchor-not-tracked"

@@ -54,6 +54,6 @@ impl Session for NodeStore {
 
     fn check(&mut self) -> Result<Option<String>, StoreError> {
         let engine = self.engine.lock();
-        complaint(&engine.path, &engine.chain).map_err(|e| StoreError::Fail(e.to_string()))
+        complaint(&engine).map_err(|e| StoreError::Fail(e.to_string()))
     }
 }

@@ -14,6 +14,8 @@ const EMPTY: [&str; 4] = ["balances 0", "escrows 0", "pegins 0", "pegouts 0"];
 pub(super) struct Loaded {
     /// The last state.
     pub(super) tasks: BTreeMap<String, String>,
+    /// The one before it.
+    pub(super) before: BTreeMap<String, String>,
     /// Of each snapshot in order: the anchor's hash and the state root.
     pub(super) anchors: Vec<(String, String)>,
     /// The byte behind the last snapshot.
@@ -40,7 +42,8 @@ fn unquote(text: &str) -> Option<(String, &str)> {
     None
 }
 
-fn root(tasks: &BTreeMap<String, String>) -> String {
+/// The state root of these tasks.
+pub(super) fn root(tasks: &BTreeMap<String, String>) -> String {
     state_root(&State {
         tasks: tasks
             .iter()
@@ -131,7 +134,7 @@ pub(super) fn load(bytes: &[u8], verified: bool) -> Loaded {
                 }
                 at += length;
                 loaded.end = at;
-                loaded.tasks = tasks;
+                loaded.before = std::mem::replace(&mut loaded.tasks, tasks);
                 loaded.anchors.push((hash, root));
             }
             None => {

@@ -34,7 +34,7 @@ fn anchored(folder: &Path, txns: u64) -> Engine {
 }
 
 fn sound(engine: &Engine) -> Option<String> {
-    complaint(&engine.path, &engine.chain).unwrap()
+    complaint(engine).unwrap()
 }
 
 #[test]
