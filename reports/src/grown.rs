@@ -1,10 +1,13 @@
 //! How recovery grows, told on a terminal: a row for each size, and what is made of them.
 
+use std::collections::BTreeSet;
+
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
+use plugpull_workloads::Verdict;
 
 use crate::growth::{SizeUnit, bytes_words, sentences, size_words};
 use crate::paint::Page;
-use crate::words::{duration_words, number};
+use crate::words::{clean, duration_words, number};
 use crate::{Growth, GrowthSize, Look, Report};
 
 /// Writes the growth; nothing for a report without one.
@@ -17,9 +20,25 @@ pub(crate) fn tell(page: &mut Page, report: &Report, look: Look) {
         page.line(&line, None);
     }
     page.gap();
-    for sentence in sentences(growth) {
+    for sentence in told(growth, report) {
         page.paragraph("", 2, &sentence, None);
     }
+}
+
+/// What is made of the measurements, and why some could not be made.
+pub(crate) fn told(growth: &Growth, report: &Report) -> Vec<String> {
+    let mut told = sentences(growth);
+    let mut known = BTreeSet::new();
+    let trials = report.trial_log.iter();
+    for trial in trials.filter(|trial| trial.verdict == Verdict::NotMeasured) {
+        if known.insert(&trial.spec) {
+            told.push(clean(&format!(
+                "Not measured: {} – {}",
+                trial.spec, trial.why
+            )));
+        }
+    }
+    told
 }
 
 /// The columns that a reader can do without, from the first to go to the last.

@@ -5,7 +5,8 @@ use std::io;
 
 use crate::Growth;
 use crate::cases::{Outcome, PromiseLine, promises};
-use crate::growth::{bytes_words, sentences, size_words};
+use crate::grown::told;
+use crate::growth::{bytes_words, size_words};
 use crate::table::closing;
 use crate::words::{
     capital, clean, count, duration_words, guarantee_words, kind_words, list, verdict_words,
@@ -53,7 +54,7 @@ pub fn markdown(report: &Report) -> io::Result<String> {
         line(&mut page, "");
     }
     if let Some(growth) = &report.growth {
-        line(&mut page, &grown(growth));
+        line(&mut page, &grown(growth, report));
     }
     for (index, finding) in report.findings.iter().take(SHOWN).enumerate() {
         tell(&mut page, index + 1, finding);
@@ -132,9 +133,9 @@ fn fault_row(row: &FaultRow) -> String {
 }
 
 /// How recovery grows: what is made of it, and a row for each size.
-fn grown(growth: &Growth) -> String {
+fn grown(growth: &Growth, report: &Report) -> String {
     let mut text = String::new();
-    for sentence in sentences(growth) {
+    for sentence in told(growth, report) {
         let _ = writeln!(text, "{}\n", escape(&sentence));
     }
     text.push_str(

@@ -5,7 +5,8 @@ use maud::{Markup, html};
 
 use super::percent;
 use super::scale::{LogScale, tick_words};
-use crate::growth::{bytes_words, per_word, sentences, size_words};
+use crate::grown::told;
+use crate::growth::{bytes_words, per_word, size_words};
 use crate::words::{duration_words, number};
 use crate::{Growth, GrowthShape, Report};
 
@@ -17,7 +18,7 @@ const STEPS: u32 = 60;
 /// The section; none for a report that measured no growth.
 pub(super) fn section(report: &Report) -> Option<Markup> {
     let growth = report.growth.as_ref()?;
-    let said = sentences(growth);
+    let said = told(growth, report);
     Some(html! {
         @for sentence in &said { p { (sentence) } }
         (drawing(growth, said.first().map_or("", String::as_str)))

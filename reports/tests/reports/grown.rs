@@ -86,6 +86,13 @@ fn too_little_is_no_pass() {
     let text = render(&report, Look::PLAIN);
     assert!(text.contains("Not measured: how recovery grows."), "{text}");
     html(&report).unwrap();
+
+    let mut late = report;
+    late.trial_log[4].verdict = Verdict::NotMeasured;
+    late.trial_log[4].why = "the workload had come to its end".into();
+    let why = "Not measured: kill@ack=8000 – the workload had come to its end";
+    assert!(render(&late, Look::PLAIN).contains(why));
+    assert!(html(&late).unwrap().contains(why));
 }
 
 #[test]
