@@ -20,8 +20,8 @@ use plugpull_faults::trigger::Trigger;
 use plugpull_reports::{ReportedFinding, Trial, class_words};
 use plugpull_targets::Target;
 use plugpull_workloads::{
-    Damage, FailureClass, Finding, FindingKind, Guarantee, Judgement, Observed, Promise, Stamp,
-    Verdict, WorkloadConfig, beginning, judge,
+    Call, Damage, Durability, FailureClass, Finding, FindingKind, Guarantee, History, Judgement,
+    Observed, Outcome, Promise, Stamp, Verdict, WorkloadConfig, beginning, judge,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -388,7 +388,8 @@ impl Story<'_> {
 fn owed(promises: &[Promise], class: FailureClass, lost_power: bool) -> Vec<Promise> {
     let given = |class: FailureClass| promises.iter().filter(move |p| p.classes.contains(&class));
     if !lost_power || class == FailureClass::PowerLoss {
-        return given(class).cloned().collect();
+        // The judge takes those for the class, and needs the others to know what was safe before.
+        return promises.to_vec();
     }
     let kind = |promise: &Promise| std::mem::discriminant::<Guarantee>(&promise.guarantee);
     given(FailureClass::PowerLoss)
@@ -401,25 +402,56 @@ fn owed(promises: &[Promise], class: FailureClass, lost_power: bool) -> Vec<Prom
         .collect()
 }
 
-/// Says which sync was missing, where the power went and a finding names an ack.
+/// Says which sync was missing, where the power went and a finding names an ack. What is owed from a
+/// barrier on was to be synced when the last barrier was acknowledged.
 fn explain(bench: &Bench<'_>, finding: &mut Finding) {
     let (Some(cut), Some(ack)) = (&bench.last_cut, finding.ack) else {
         return;
     };
-    let missing = cut.unsynced(ack.seq);
+    let (when, moment) = match finding.promise.guarantee {
+        Guarantee::Durable(Durability::AtBarrier) => {
+            match last_barrier(&bench.recorder.history()) {
+                Some(at) => ("when the last barrier after it was acknowledged", at),
+                None => return,
+            }
+        }
+        _ => ("when it was acknowledged", ack),
+    };
+    let missing = cut.unsynced(moment.seq);
     if missing.is_empty() {
         return;
     }
-    let more = match missing.len() {
-        1 => String::new(),
-        2 => " (1 more file had un-synced changes)".into(),
-        n => format!(" ({} more files had un-synced changes)", n - 1),
-    };
+    let others: Vec<&str> = missing[1..].iter().map(|file| &*file.path).collect();
     finding.sentence = format!(
-        "{}; when it was acknowledged, {}{more}",
+        "{}; {when}, {}{}",
         finding.sentence.trim_end_matches('.'),
-        missing[0].words()
+        missing[0].words(),
+        also(&others)
     );
+}
+
+/// When the last barrier was acknowledged.
+fn last_barrier(history: &History) -> Option<Stamp> {
+    let acked = history
+        .entries
+        .iter()
+        .rev()
+        .filter_map(|entry| match (&entry.call, &entry.done) {
+            (Call::Barrier, Some((at, Outcome::Ok))) => Some(*at),
+            _ => None,
+        });
+    acked.max()
+}
+
+/// The other files that were not synced, some of them by name.
+fn also(others: &[&str]) -> String {
+    const NAMED: usize = 3;
+    let names = others[..others.len().min(NAMED)].join(", ");
+    match others.len() {
+        0 => String::new(),
+        n if n <= NAMED => format!(" (not synced either: {names})"),
+        n => format!(" (not synced either: {names} and {} more)", n - NAMED),
+    }
 }
 
 fn too_slow_only(judgement: &Judgement) -> bool {
@@ -437,7 +469,7 @@ fn micros(duration: Duration) -> u64 {
 /// The history, for tests of what lies beside it.
 #[cfg(test)]
 mod tests {
-    use plugpull_workloads::{Durability, History};
+    use plugpull_workloads::Entry;
 
     use super::*;
 
@@ -471,7 +503,34 @@ mod tests {
                 Guarantee::Consistent
             ]
         );
-        assert_eq!(super::owed(&all, IoError, false).len(), 2);
+        assert_eq!(super::owed(&all, IoError, false), all);
+    }
+
+    #[test]
+    fn the_last_barrier_is_the_one_that_was_acknowledged_last() {
+        let entry = |call: Call, at: u64, outcome: Outcome| Entry {
+            client: 0,
+            call,
+            invoked: Stamp::default(),
+            done: Some((Stamp { seq: at, nanos: at }, outcome)),
+        };
+        let mut history = History {
+            entries: vec![entry(Call::Barrier, 7, Outcome::Info("lost".into()))],
+        };
+        assert_eq!(last_barrier(&history), None);
+        history.entries.push(entry(Call::Barrier, 5, Outcome::Ok));
+        history.entries.push(entry(Call::Barrier, 3, Outcome::Ok));
+        assert_eq!(last_barrier(&history).map(|at| at.seq), Some(5));
+    }
+
+    #[test]
+    fn files_that_were_not_synced_are_named_as_far_as_they_are_few() {
+        assert_eq!(also(&[]), "");
+        assert_eq!(also(&["a", "b"]), " (not synced either: a, b)");
+        assert_eq!(
+            also(&["a", "b", "c", "d", "e"]),
+            " (not synced either: a, b, c and 2 more)"
+        );
     }
 
     #[test]
