@@ -22,10 +22,11 @@ fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, Inje
     moments::reach(machine, trigger, FirstCrash::Kill)?;
     machine.kill()?;
     machine.remount()?;
-    let files = machine.files()?;
+    let mut files = machine.files()?;
+    files.retain(|(path, _)| trigger.damages(path));
     let sizes: Vec<u64> = files.iter().map(|(_, size)| *size).collect();
     let Some((index, sector)) = place::pick(&sizes, machine.rng()) else {
-        return Ok(Injected::if_bit(false, "the target has no file with data"));
+        return Ok(Injected::if_bit(false, place::NOTHING));
     };
     let (path, size) = &files[index];
     let end = (sector + crate::inject::SECTOR).min(*size);

@@ -421,7 +421,13 @@ fn explain(bench: &Bench<'_>, finding: &mut Finding) {
     if missing.is_empty() {
         return;
     }
-    let others: Vec<&str> = missing[1..].iter().map(|file| &*file.path).collect();
+    let mut others: Vec<&str> = Vec::new();
+    for file in &missing[1..] {
+        // A name may have been that of several files.
+        if file.path != missing[0].path && !others.contains(&&*file.path) {
+            others.push(&file.path);
+        }
+    }
     finding.sentence = format!(
         "{}; {when}, {}{}",
         finding.sentence.trim_end_matches('.'),
