@@ -217,18 +217,19 @@ impl Story<'_> {
         };
         let damaged = injected.damage.is_some();
         self.note(bench, judgement);
+        let mut later = None;
         if self.trial.verdict == Verdict::Pass
             && !damaged
             && let Some(Ok(state)) = observed.state
         {
-            self.second_look(bench, state)?;
+            later = self.second_look(bench, state)?;
         }
         if !self.trial.bit && self.trial.findings.is_empty() {
             self.trial.verdict = Verdict::NotMeasured;
             self.trial.why = format!("the fault had no effect: {}", self.trial.what);
         }
         if !self.trial.findings.is_empty() {
-            *self.disk = before;
+            *self.disk = later.or(before);
         }
         Ok(())
     }
@@ -317,17 +318,18 @@ impl Story<'_> {
 
     /// The recovered store must also be good to work on: some more transactions, a SIGKILL, and
     /// all of it must be there. What recovery left behind (a torn tail, a stale counter) shows
-    /// only now.
+    /// only now. The disk after that SIGKILL, where it shows a finding.
     fn second_look(
         &mut self,
         bench: &mut Bench<'_>,
         state: BTreeMap<String, String>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Option<Tree>> {
         bench.new_history(beginning(state, Stamp::default()));
         bench.crashed_at = None;
         bench.work()?;
         let tally = bench.work_until(MORE_LIMIT, &|tally| tally.ok >= MORE_ACKS)?;
         bench.kill()?;
+        let disk = bench.snapshot();
         if tally.ok == 0 {
             self.trial.why = "the recovered target acknowledged nothing more".into();
         }
@@ -361,8 +363,9 @@ impl Story<'_> {
                 );
             }
             self.note(bench, judgement);
+            return Ok(disk);
         }
-        Ok(())
+        Ok(None)
     }
 
     fn note(&mut self, bench: &mut Bench<'_>, judgement: Judgement) {
