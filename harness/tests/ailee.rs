@@ -14,7 +14,7 @@ use support::{machine, plugpull, run};
 support::planted::defects! {
     "ailee", ailee::DEFECTS;
     ack_before_anchor: "ack-before-anchor" is ["lost-ack", "resurrected"],
-        by "--seed 1 --rounds 1 --clients 1 --fault kill@ack=1000";
+        by "--seed 1 --rounds 3 --clients 1 --fault kill@ack=1000";
     snapshot_not_synced: "snapshot-not-synced" is ["will-not-start:is damaged or gone"],
         by "--seed 1 --rounds 2 --clients 1 --model strict --fault power-loss@ack=300";
     torn_tail_kept: "torn-tail-kept" is ["unreadable", "lost-ack", "resurrected"],
@@ -31,8 +31,9 @@ support::planted::defects! {
     damage_accepted: "damage-accepted" is ["wrong-value", "phantom", "unreadable", "lost-ack", "torn-transaction", "resurrected"],
         by "--seed 1 --rounds 4 --clients 1 \
             --fault bit-flip@op=write,path=*l2_snapshots.dat,n=8";
+    // Where an anchor finds space again before the trial ends, nothing is lost.
     full_disk_acked: "full-disk-acked" is ["lost-ack", "resurrected"],
-        by "--seed 1 --rounds 1 --clients 1 --fault disk-full@op=write,path=*l2_snapshots.dat,n=4";
+        by "--seed 1 --rounds 4 --clients 1 --fault disk-full@op=write,path=*l2_snapshots.dat,n=4";
 }
 
 #[test]
