@@ -3,17 +3,27 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plugpull_faults::persist::Device;
 use plugpull_faults::trigger::parse_duration;
 
 use crate::attach::args::AttachArgs;
+use crate::shard::Shard;
 
 /// Pulls the plug on a storage program and says whether it kept its promises.
 #[derive(Debug, Parser)]
 #[command(name = "plugpull", version, max_term_width = 100)]
 pub(crate) struct Cli {
+    /// Take options from this file, and not from the nearest plugpull.toml in the working directory
+    /// or above it
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Take options from no file
+    #[arg(long, global = true, conflicts_with = "config")]
+    pub(crate) no_config: bool,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -156,6 +166,16 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) rounds: Option<u64>,
 
+    /// Make only part K of N of the trials, for N machines with the same options and the same
+    /// --seed; `plugpull merge` makes one report of theirs
+    #[arg(
+        long,
+        value_name = "K/N",
+        requires = "seed",
+        conflicts_with = "trial_seed"
+    )]
+    pub(crate) shard: Option<Shard>,
+
     /// Repeat one trial by its seed, as a finding prints it; wants one --fault
     #[arg(long, value_name = "N", conflicts_with_all = ["rounds", "seed"])]
     pub(crate) trial_seed: Option<u64>,
@@ -247,9 +267,19 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
 
-    /// Explore what was recorded into this file, and record nothing
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "txns", "clients", "value_size"])]
+    /// Explore what was recorded into this file, and record nothing; it names the target and its
+    /// settings
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["record", "txns", "clients", "value_size", "name", "settings", "reference"]
+    )]
     pub(crate) trace: Option<PathBuf>,
+
+    /// Try only part K of N of the states, for N machines with copies of the same --trace and the
+    /// same options; `plugpull merge` makes one report of theirs
+    #[arg(long, value_name = "K/N", requires = "trace")]
+    pub(crate) shard: Option<Shard>,
 
     /// With --record: how many MiB may wait in memory to be written
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
@@ -419,6 +449,15 @@ pub(crate) fn one_line(error: &clap::Error) -> Option<String> {
         joined.push_str(line.trim_start_matches("error: "));
     }
     Some(joined)
+}
+
+/// The option that an error is about, as the error calls it.
+pub(crate) fn about(error: &clap::Error) -> Option<String> {
+    match error.get(ContextKind::InvalidArg)? {
+        ContextValue::String(about) => Some(about.clone()),
+        ContextValue::Strings(all) => all.first().cloned(),
+        _ => None,
+    }
 }
 
 pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {

@@ -3,16 +3,18 @@
 mod attach;
 mod cli;
 mod command;
+mod config;
 mod explore;
 mod keep;
 mod schedule;
 mod seed;
+mod shard;
 mod terminal;
 mod trial;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use plugpull_faults::sandbox;
 use plugpull_targets::{reference_daemon, worker};
 
@@ -29,12 +31,23 @@ fn main() -> ExitCode {
     if let Some(code) = hidden() {
         return ExitCode::from(code);
     }
-    let cli = match Cli::try_parse() {
+    let given = match config::read(Cli::command(), std::env::args_os().collect()) {
+        Ok(given) => given,
+        Err(error) => {
+            eprintln!("plugpull: {error:#}");
+            return ExitCode::from(WRONG_USE);
+        }
+    };
+    let cli = match Cli::try_parse_from(&given.arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { WRONG_USE } else { KEPT };
             match cli::one_line(&error) {
-                Some(line) => eprintln!("plugpull: {line}"),
+                Some(line) => {
+                    let place = cli::about(&error).and_then(|about| given.place(&about));
+                    let place = place.map(|place| format!(" ({place})"));
+                    eprintln!("plugpull: {line}{}", place.unwrap_or_default());
+                }
                 // Help. Nobody may be listening; there is nothing else to say then.
                 None => {
                     let _ = error.print();
@@ -43,6 +56,9 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    if let Some(path) = &given.found {
+        eprintln!("plugpull: with options of {}", path.display());
+    }
     let result = match cli.command {
         Command::Run(args) => command::run::run(&args),
         Command::Explore(args) => command::explore::run(&args),

@@ -14,7 +14,7 @@ use support::{machine, plugpull, run};
 support::planted::defects! {
     "ailee", ailee::DEFECTS;
     ack_before_anchor: "ack-before-anchor" is ["lost-ack", "resurrected"],
-        by "--seed 1 --rounds 3 --clients 1 --fault kill@ack=1000";
+        by "--seed 1 --rounds 1 --clients 1 --fault kill@op=write,path=*l2_snapshots.dat,n=20";
     snapshot_not_synced: "snapshot-not-synced" is ["will-not-start:is damaged or gone"],
         by "--seed 1 --rounds 2 --clients 1 --model strict --fault power-loss@ack=300";
     torn_tail_kept: "torn-tail-kept" is ["unreadable", "lost-ack", "resurrected"],

@@ -52,13 +52,18 @@ fn explore(options: &str, keep: &Path) -> Explored {
 /// Explores a defect: it must be found, of one of these kinds, with at most this many changes
 /// missing, and replaying the artifact must show it again.
 fn found(defect: &str, kinds: &[&str], missing: usize) {
+    found_with("", defect, kinds, missing);
+}
+
+/// The same with more options.
+fn found_with(more: &str, defect: &str, kinds: &[&str], missing: usize) {
     if !machine::has("fuse") {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
     let keep = folder.path().join("kept");
     let options = format!(
-        "reference --set defect={defect} --set snapshot_every=16 --txns 30 --states 250 --budget 90s"
+        "reference --set defect={defect} --set snapshot_every=16 --txns 30 --states 250 --budget 90s {more}"
     );
     let explored = explore(&options, &keep);
     assert_eq!(explored.code, 1, "{}", explored.stdout);
@@ -100,7 +105,14 @@ fn a_rename_before_the_sync_is_found_and_made_small() {
 
 #[test]
 fn a_commit_of_several_records_is_found_and_made_small() {
-    found("non-atomic-commit", &["torn-transaction"], 3);
+    // It shows at few points, of which a part of all states need not have one; but killing the process
+    // shows it, and every point of that is tried.
+    found_with(
+        "--model kill",
+        "non-atomic-commit",
+        &["torn-transaction"],
+        3,
+    );
 }
 
 /// A defect that one crash cannot show: the second crash strikes the recovery from the first.
@@ -132,6 +144,33 @@ fn a_recovery_that_is_not_safe_from_crashes_is_found() {
     let told = String::from_utf8_lossy(&replay.stdout).into_owned();
     assert!(told.contains("recovery: truncate to 0"), "{told}");
     stands_in_the_crash(&keep.join("finding-1.json"));
+}
+
+/// The crash before the last one is made small too: here it loses nothing and comes right behind the
+/// ack that is betrayed, so that it is the only one.
+#[test]
+fn the_crash_before_a_crashed_recovery_is_made_small() {
+    if !machine::has("fuse") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = "reference --set defect=recovery-in-place --clients 1 --txns 12 --states 150 \
+                   --model journaled --budget 60s";
+    let explored = explore(options, &folder.path().join("kept"));
+    let cut_short: Vec<&str> = explored
+        .findings()
+        .iter()
+        .filter_map(|finding| finding["sentence"].as_str())
+        .filter(|sentence| sentence.contains("then recovery itself was cut short"))
+        .collect();
+    assert!(!cut_short.is_empty(), "{}", explored.stdout);
+    for sentence in cut_short {
+        assert!(sentence.contains("nothing was lost"), "{sentence}");
+        assert!(
+            !sentence.contains("acknowledged transactions are gone"),
+            "{sentence}"
+        );
+    }
 }
 
 /// A shell in the crashed state sees its files, and its exit code is the exit code.

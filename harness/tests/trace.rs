@@ -19,9 +19,9 @@ fn explore(options: &str, trace: &str, path: &Path) -> Output {
         .expect("plugpull runs")
 }
 
-/// Records a store with a defect that every model shows.
+/// Records a store with a defect that every loss of power shows.
 fn record(path: &Path) {
-    let options = "reference --set defect=non-atomic-commit --txns 25 --seed 5 --states 0";
+    let options = "reference --set defect=no-fsync --txns 25 --seed 5 --states 0";
     let output = explore(options, "--record", path);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{said}");
@@ -90,7 +90,7 @@ fn what_is_no_sound_trace_is_refused_in_one_line() {
     };
     refused("--txns 3", "--record", "there is something already");
     assert_eq!(std::fs::read(&path).expect("the trace"), sound);
-    refused("sqlite", "--trace", "leave TARGET and --set out");
+    refused("sqlite", "--trace", "cannot be used with");
 
     let middle = sound.len() / 2;
     std::fs::write(&path, &sound[..middle]).expect("written");

@@ -31,6 +31,9 @@ pub fn junit(report: &Report) -> io::Result<String> {
         suite.set_time(Duration::from_micros(took));
         suite.add_property(("seed", report.seed.to_string().as_str()));
         suite.add_property(("target", clean(&report.target.version).as_str()));
+        if let Some(shard) = &report.shard {
+            suite.add_property(("shard", shard.name().as_str()));
+        }
         suite.add_property(("verdict", verdict_words(row.verdict)));
         for case in own {
             let mut test = TestCase::new(name(case), status(case));

@@ -75,6 +75,9 @@ fn seed_and_time(report: &Report) -> String {
         count(report.trials, "trial"),
         duration_words(report.took_us)
     );
+    if let Some(shard) = &report.shard {
+        text.push_str(&format!(" Shard {}.", shard.name()));
+    }
     if report.interrupted {
         text.push_str(" The run was ended before every fault was tried.");
     }

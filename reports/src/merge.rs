@@ -6,6 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::identity::of_entry;
+use crate::shards::together;
 use crate::summary::gravest_first;
 use crate::{
     Coverage, ModelCoverage, Plan, PointCoverage, Report, ReportBuilder, ReportedFinding, Trial,
@@ -30,10 +31,24 @@ pub enum MergeError {
     /// One was given twice, and would count twice.
     #[error("the same report was given twice (seed {0}); each must be given once")]
     Twice(u64),
+    /// A shard was given twice, and would count twice.
+    #[error("shard {0} was given twice; each must be given once")]
+    ShardTwice(String),
+    /// A report says of itself what cannot be.
+    #[error("there is no shard {0}")]
+    NoSuchShard(String),
+    /// Some of them are shards and others are not.
+    #[error(
+        "the reports do not belong together: some are shards of one run (--shard), others are not"
+    )]
+    NoShard,
 }
 
 /// One report of several. Their order does not matter.
 pub fn merge(mut reports: Vec<Report>) -> Result<Report, MergeError> {
+    if reports.iter().any(|report| report.shard.is_some()) {
+        return together(reports);
+    }
     // An order of their own: the first decides where one must.
     reports.sort_by_cached_key(|report| (report.seed, text(report)));
     for pair in reports.windows(2) {
@@ -69,7 +84,7 @@ fn text<T: serde::Serialize>(part: &T) -> String {
     serde_json::to_string(part).unwrap_or_default()
 }
 
-fn belong(one: &Report, other: &Report) -> Result<(), MergeError> {
+pub(crate) fn belong(one: &Report, other: &Report) -> Result<(), MergeError> {
     let same = |what, one: String, other: String| match one == other {
         true => Ok(()),
         false => Err(MergeError::Mixed { what, one, other }),
@@ -98,7 +113,7 @@ fn belong(one: &Report, other: &Report) -> Result<(), MergeError> {
 }
 
 /// The plan of all of them: every fault that one of them planned.
-fn plan(reports: &[Report]) -> Plan {
+pub(crate) fn plan(reports: &[Report]) -> Plan {
     let first = &reports[0];
     let mut faults: Vec<String> = Vec::new();
     for row in reports.iter().flat_map(|report| &report.faults) {
@@ -200,7 +215,7 @@ fn size(finding: &ReportedFinding) -> (usize, u64, u64) {
 }
 
 /// What all of them covered of the one trace that they share.
-fn coverage(reports: &[Report]) -> Result<Option<Coverage>, MergeError> {
+pub(crate) fn coverage(reports: &[Report]) -> Result<Option<Coverage>, MergeError> {
     let all: Vec<&Coverage> = reports.iter().filter_map(|r| r.coverage.as_ref()).collect();
     let Some(first) = all.first() else {
         return Ok(None);

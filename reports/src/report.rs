@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use plugpull_workloads::{FailureClass, Finding, Promise, Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::{Coverage, Evidence};
+use crate::{Coverage, Evidence, Shard};
 
 /// The version of the JSON form. Fields may be added within a version; none changes its meaning.
 pub const SCHEMA: &str = "plugpull.report/1";
@@ -150,6 +150,9 @@ pub struct Report {
     /// How many reports this one was merged from. Left out where it is one run's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged: Option<u64>,
+    /// Which part of the work this is, where it was split by `--shard`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Box<Shard>>,
     /// Every trial, in order.
     pub trial_log: Vec<Trial>,
 }

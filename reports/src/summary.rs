@@ -81,6 +81,7 @@ impl ReportBuilder {
             interrupted,
             coverage: None,
             merged: None,
+            shard: None,
             trial_log: self.trials,
         }
     }

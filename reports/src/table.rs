@@ -84,6 +84,9 @@ fn headline(report: &Report) -> String {
         }
     }
     text.push_str(&format!(" · seed {}", report.seed));
+    if let Some(shard) = &report.shard {
+        text.push_str(&format!(" · shard {}", shard.name()));
+    }
     if let Some(bound) = report.recovery_bound_us {
         text.push_str(&format!(" · recovery bound {}", duration_words(bound)));
     }

@@ -44,6 +44,11 @@ pub trait Process: Send {
     fn wait(&mut self, deadline: Instant) -> io::Result<Option<i32>>;
     /// The end of what it has written to standard output and standard error so far.
     fn output(&self) -> String;
+    /// What tells why it ended: what it has written to standard error, or where that is nothing or
+    /// is not kept apart, all that it has written.
+    fn complaint(&self) -> String {
+        self.output()
+    }
 }
 
 /// What a process is given to read.

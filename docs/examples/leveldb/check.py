@@ -1,4 +1,4 @@
-"""An acknowledged ID is LIFE.KEYS: key KEYS of that life, and every key before it."""
+"""An acknowledged ID is FIRST-LAST: the keys with these numbers and all between them."""
 
 import os
 import sys
@@ -11,11 +11,12 @@ if not acked and not os.path.isdir("db"):
 try:
     # Without acks nothing need be there, but what is there must open.
     db = plyvel.DB("db", create_if_missing=not acked)
+    there = {int(key[3:]) for key in db.iterator(prefix=b"Key", include_value=False)}
 except plyvel.Error as error:
-    print(f"plyvel.DB: {error}", file=sys.stderr)
+    print(f"plyvel: {error}", file=sys.stderr)
     sys.exit(2)
 for ack in acked:
-    life, last = ack.split(".")
-    there = sum(1 for _ in db.iterator(prefix=life.encode() + b".", include_value=False))
-    if there <= int(last):
-        print(f"lost {ack} of the {int(last) + 1} keys up to the synced one {there} remain")
+    first, last = map(int, ack.split("-"))
+    remain = len(there.intersection(range(first, last + 1)))
+    if remain <= last - first:
+        print(f"lost {ack} {remain} of {last - first + 1} keys remain")

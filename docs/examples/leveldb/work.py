@@ -5,10 +5,12 @@ import os
 import plyvel
 
 keys = int(os.environ["KEYS"])
-life = os.environ["PLUGPULL_LIFE"]
+# Each life has keys of its own.
+first = (int(os.environ["PLUGPULL_LIFE"]) - 1) * (keys + 1)
+last = first + keys
 db = plyvel.DB("db", create_if_missing=True)
-for n in range(keys):
-    db.put(b"%s.%08d" % (life.encode(), n), b"a value of 20 bytes.")
-db.put(b"%s.%08d" % (life.encode(), keys), b"the last one, synced", sync=True)
-print(f"ack {life}.{keys}", flush=True)
+for n in range(first, last):
+    db.put(b"Key%d" % n, b"%d" % n)
+db.put(b"Key%d" % last, b"%d" % last, sync=True)
+print(f"ack {first}-{last}", flush=True)
 db.close()

@@ -454,7 +454,7 @@ fn try_history(real: &Real, base: &[Step], acts: &[Act], most: usize) -> Told {
         let mut states = Vec::new();
         for point in first..=last {
             let window = index.window(point);
-            for choice in window.choices(3, point as u64) {
+            for choice in window.choices(3, point as u64, usize::MAX) {
                 let state = window.state(&choice).tree;
                 // Right after a step, and at the end: not to be missed.
                 let telling = choice.is_empty() && (over.contains(&point) || point == last);

@@ -21,12 +21,36 @@ fn without(lost: impl IntoIterator<Item = usize>) -> Choice {
     }
 }
 
+/// Choices that differ, up to a number of them. Where thousands of steps are pending a choice is
+/// as many numbers, so none is made that is not wanted.
+struct Distinct {
+    all: Vec<Choice>,
+    seen: HashSet<Choice>,
+    limit: usize,
+}
+
+impl Distinct {
+    fn add(&mut self, make: impl FnOnce() -> Choice) {
+        self.extend(|| [make()]);
+    }
+
+    fn extend<I: IntoIterator<Item = Choice>>(&mut self, make: impl FnOnce() -> I) {
+        if self.all.len() < self.limit {
+            let new = make().into_iter();
+            self.all
+                .extend(new.filter(|choice| self.seen.insert(choice.clone())));
+            self.all.truncate(self.limit);
+        }
+    }
+}
+
 impl<'a> Window<'a> {
-    /// The choices worth trying here, the most telling first: all there, nothing there, names
-    /// without data, lengths without data (zeros), the last write torn (at sectors and at pages),
-    /// data without names, data without any metadata, each single step missing, each prefix, and
-    /// `subsets` seeded ones. Different choices can still give equal states.
-    pub fn choices(&self, subsets: usize, seed: u64) -> Vec<Choice> {
+    /// The first `limit` of the choices worth trying here, the most telling first: all there,
+    /// nothing there, names without data, lengths without data (zeros), the last write torn (at
+    /// sectors and at pages), data without names, data without any metadata, each single step
+    /// missing, each prefix, and `subsets` seeded ones. Different choices can still give equal
+    /// states.
+    pub fn choices(&self, subsets: usize, seed: u64, limit: usize) -> Vec<Choice> {
         let steps = self.telling();
         let pending: Vec<usize> = steps.iter().map(|step| step.id).collect();
         let of = |lost: fn(&StepKind<'_>) -> bool| {
@@ -37,32 +61,35 @@ impl<'a> Window<'a> {
                     .map(|step| step.id),
             )
         };
-        let mut choices = vec![Choice::default(), without(pending.iter().copied())];
-        choices.push(of(|kind| kind.is_content()));
-        choices.push(of(|kind| !kind.is_metadata()));
-        choices.extend(self.torn_last(&steps));
-        choices.extend(self.spoiled_last(&steps));
-        choices.push(of(|kind| matches!(kind, StepKind::Name { .. })));
-        choices.push(of(|kind| kind.is_metadata()));
-        choices.extend(
-            pending
-                .iter()
-                .rev()
-                .take(SINGLES)
-                .map(|step| without([*step])),
-        );
+        let mut choices = Distinct {
+            all: Vec::new(),
+            seen: HashSet::new(),
+            limit,
+        };
+        choices.add(Choice::default);
+        choices.add(|| without(pending.iter().copied()));
+        choices.add(|| of(|kind| kind.is_content()));
+        choices.add(|| of(|kind| !kind.is_metadata()));
+        choices.extend(|| self.torn_last(&steps));
+        choices.extend(|| self.spoiled_last(&steps));
+        choices.add(|| of(|kind| matches!(kind, StepKind::Name { .. })));
+        choices.add(|| of(|kind| kind.is_metadata()));
+        for step in pending.iter().rev().take(SINGLES) {
+            choices.add(|| without([*step]));
+        }
         let from = pending.len().saturating_sub(SINGLES);
-        let prefixes = (from..pending.len()).rev();
-        choices.extend(prefixes.map(|prefix| without(pending[prefix..].iter().copied())));
+        for prefix in (from..pending.len()).rev() {
+            choices.add(|| without(pending[prefix..].iter().copied()));
+        }
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         for _ in 0..if pending.len() > 2 { subsets } else { 0 } {
-            let chance = [0.15, 0.5, 0.85][rng.random_range(0..3)];
-            let lost = pending.iter().copied().filter(|_| rng.random_bool(chance));
-            choices.push(without(lost.collect::<Vec<_>>()));
+            choices.add(|| {
+                let chance = [0.15, 0.5, 0.85][rng.random_range(0..3)];
+                let lost = pending.iter().copied().filter(|_| rng.random_bool(chance));
+                without(lost.collect::<Vec<_>>())
+            });
         }
-        let mut seen = HashSet::new();
-        choices.retain(|choice| seen.insert(choice.clone()));
-        choices
+        choices.all
     }
 
     /// Every pair of pending steps missing together, the latest first. There are as many as the

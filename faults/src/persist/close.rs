@@ -22,6 +22,10 @@ pub(super) struct Rules<'w, 'a> {
 impl Rules<'_, '_> {
     /// Makes a choice legal. What is legal stays as it is.
     pub(super) fn close(&self, keeps: &mut [Keep]) {
+        // Everything there is legal everywhere.
+        if keeps.iter().all(|keep| *keep == Keep::All) {
+            return;
+        }
         self.close_names(keeps);
         self.close_forwards(keeps);
         self.close_sectors(keeps);

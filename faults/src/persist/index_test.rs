@@ -101,7 +101,7 @@ proptest! {
         run.fs.inspect(|_, log| {
             for model in MODELS {
                 let window = Window::new(log, log.records().len(), model, Device::default());
-                for choice in window.choices(4, seed) {
+                for choice in window.choices(4, seed, usize::MAX) {
                     let settled = window.settled(&choice);
                     assert_eq!(window.settled(&settled), settled, "{}", model.name());
                     let digest = window.state(&choice).tree.digest();
@@ -142,7 +142,7 @@ fn an_index_is_right_far_into_a_log() {
                     Window::new(log, point, model, Device::default()),
                 ];
                 let [one, other] = windows.map(|window| {
-                    let digests = window.choices(2, 1).into_iter();
+                    let digests = window.choices(2, 1, usize::MAX).into_iter();
                     let digests: Vec<u128> = digests
                         .map(|choice| window.state(&choice).tree.digest())
                         .collect();
@@ -227,7 +227,7 @@ fn choices_begin_with_the_telling_ones() {
     ]);
     run.fs.inspect(|_, log| {
         let window = Window::new(log, log.records().len(), &STRICT, Device::default());
-        let choices = window.choices(0, 0);
+        let choices = window.choices(0, 0, usize::MAX);
         let shown: Vec<String> = choices
             .iter()
             .map(|choice| {

@@ -112,6 +112,25 @@ impl<'a> Window<'a> {
         self.build(&self.rules().chance(loss, seed))
     }
 
+    /// A choice of another log that began as this one does: a write that is longer or shorter here
+    /// is torn at the same share of it.
+    pub fn fitted(&self, choice: &Choice) -> Choice {
+        let mut fitted = choice.clone();
+        for (id, kept) in &mut fitted.torn {
+            let step = place(&self.open, *id).map(|at| &self.open[at]);
+            let Some((_, data)) = step.and_then(|step| write_of(self.records, step)) else {
+                continue;
+            };
+            let range = sectors(data, self.device.sector);
+            let count = (range.end - range.start) as usize;
+            if count != kept.len() && !kept.is_empty() {
+                let share = |sector| kept[sector * kept.len() / count];
+                *kept = (0..count).map(share).collect();
+            }
+        }
+        fitted
+    }
+
     /// What is really missing under a choice, as a choice: after everything was made legal.
     pub fn settled(&self, choice: &Choice) -> Choice {
         self.as_choice(&self.legal(choice))

@@ -16,6 +16,7 @@
 //! A page comes before the first record that needs it, so a trace is written and read in one go.
 //! A file without its `E` is not whole, and refused.
 
+mod fingerprint;
 mod frame;
 mod read;
 mod stored;
@@ -23,5 +24,6 @@ mod stored;
 mod tests;
 mod write;
 
+pub use fingerprint::fingerprint;
 pub use read::{TraceError, Traced, read};
 pub use write::TraceWriter;

@@ -7,7 +7,10 @@ use std::time::Instant;
 use anyhow::Context;
 use nix::unistd::{getegid, geteuid};
 use plugpull_faults::crashfs::Tree;
-use plugpull_reports::{Event, Plan, ReportBuilder, ReportedFinding, TargetInfo, gravest_first};
+use plugpull_faults::trace::fingerprint;
+use plugpull_reports::{
+    Event, Plan, ReportBuilder, ReportedFinding, Shard, ShardTold, TargetInfo, gravest_first,
+};
 use plugpull_workloads::WorkloadConfig;
 
 use super::asked::{Asked, again, baseline, finish, outputs, writable};
@@ -18,8 +21,8 @@ use super::reporters::Reporters;
 use super::wrong;
 use crate::cli::ExploreArgs;
 use crate::explore::{
-    About, Artifact, Court, Explorer, Groups, Limits, Order, Rules, Station, Stations, Trace,
-    TraceFile, Wanted, evidence, record, sentence, timeline,
+    About, Artifact, Court, Explorer, Group, Groups, Limits, Order, Rules, Shared, Station,
+    Stations, Trace, TraceFile, Turn, Wanted, evidence, record, sentence, timeline,
 };
 use crate::keep::Keep;
 use crate::seed;
@@ -28,8 +31,7 @@ use plugpull_faults::pin;
 
 /// Records, tries and reports.
 pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
-    let kept = args.trace.as_deref().map(|path| read_trace(args, path));
-    let kept = kept.transpose()?;
+    let kept = args.trace.as_deref().map(read_trace).transpose()?;
     let asked = match &kept {
         Some(trace) => Asked::of(
             &trace.about.target,
@@ -45,6 +47,11 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         ..WorkloadConfig::default()
     });
     workload.validate().map_err(wrong)?;
+    // Which trace it was, before anybody can put another in its place.
+    let digest = match (&args.trace, args.shard) {
+        (Some(path), Some(_)) => Some(fingerprint(path).map_err(wrong)?),
+        _ => None,
+    };
     let keep = outputs(&args.outputs)?;
     let baseline = baseline(&args.outputs, &asked.info)?;
     let record_to = args.record.as_deref().map(|path| trace_file(args, path));
@@ -54,6 +61,9 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     }
     let cpus = pin::all();
     let workers = args.workers.map_or(cpus.len().max(1), usize::from);
+    let turns: Vec<Turn> = std::iter::repeat_with(Turn::default)
+        .take(workers)
+        .collect();
     let station = |number: usize| -> anyhow::Result<Station> {
         let cpu = (!cpus.is_empty()).then(|| cpus[number % cpus.len()]);
         let host = Arc::new(SandboxHost::new(
@@ -62,6 +72,7 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
             false,
         ));
         Ok(Station {
+            turn: turns[number % workers].clone(),
             host,
             target: asked.target.clone(),
             start_limit: asked.start_limit,
@@ -108,7 +119,12 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         plugpull: env!("CARGO_PKG_VERSION").to_string(),
         target: asked.info.clone(),
         seed,
-        faults: names.clone(),
+        // Of a model with few states, none may be this shard's; whether one was never tried is for
+        // the merged report to say.
+        faults: match args.shard {
+            Some(_) => Vec::new(),
+            None => names.clone(),
+        },
         unavailable: Vec::new(),
         recovery_bound: asked.recovery_bound,
     };
@@ -130,7 +146,9 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         asked.recovery_bound,
         Acked::of(&trace.about.history, &*asked.target),
     );
-    let stations: Vec<Station> = (0..workers).map(station).collect::<anyhow::Result<_>>()?;
+    // A CPU that has no worker sets up the next state while the target of this one runs.
+    let sandboxes = workers.max(cpus.len().min(2 * workers));
+    let stations: Vec<Station> = (0..sandboxes).map(station).collect::<anyhow::Result<_>>()?;
     let mut stations = Stations::start(stations);
     let limits = Limits {
         budget: args.budget,
@@ -140,17 +158,52 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     };
     let began = Instant::now();
     let mut tell = |event: &Event| reporters.tell(event);
-    let mut explorer = Explorer::new(&court, &own, ReportBuilder::new(plan), &mut tell);
-    let mut order = Order::of_run(&trace.log, &rules, &indexes, &court.acked, seed);
+    let mut explorer = Explorer::new(
+        &court,
+        &own,
+        ReportBuilder::new(plan),
+        args.shard.is_some(),
+        &mut tell,
+    );
+    let mut order = Order::of_run(&trace.log, &rules, &indexes, &court.acked, seed, args.shard);
     let ended = explorer.go(&mut order, &stations, &limits);
     stations.finish();
     let ended = ended?;
     let took = began.elapsed();
-    let (groups, builder) = explorer.into_parts();
+    let (groups, builder, shared) = explorer.into_parts();
     let mut report = builder.finish(took, ended.interrupted);
     report.findings = findings(args, &court, &groups, keep.as_ref(), &asked.info, seed)?;
     report.coverage = Some(coverage(&trace, &order, &rules, &ended));
+    report.shard = shard(args, digest, &court, shared, seed).map(Box::new);
     finish(reporters, report, baseline.as_ref())
+}
+
+/// What the report of a shard has besides, for `plugpull merge`.
+fn shard(
+    args: &ExploreArgs,
+    digest: Option<u128>,
+    court: &Court<'_>,
+    shared: Shared,
+    seed: u64,
+) -> Option<Shard> {
+    let states = args.states.map_or("all".into(), |most| most.to_string());
+    let told = shared.told.iter().map(|group| ShardTold {
+        size: group.small.measure(),
+        finding: reported(args, court, group, None, seed),
+    });
+    Some(Shard {
+        number: args.shard?.number,
+        of: args.shard?.of,
+        trace: digest.map(|digest| format!("{digest:032x}")),
+        options: format!(
+            "--states {states} --recovery-depth {} --device {}",
+            args.recovery_depth,
+            args.device.device()
+        ),
+        faults: court.rules.iter().map(|one| one.name.to_string()).collect(),
+        cases: shared.cases,
+        told: told.collect(),
+    })
 }
 
 fn tell_recorded(file: &TraceFile, trace: &Trace) -> anyhow::Result<u8> {
@@ -179,12 +232,7 @@ fn sound_when_empty(station: &Station) -> anyhow::Result<()> {
 }
 
 /// A trace that was recorded before.
-fn read_trace(args: &ExploreArgs, path: &Path) -> anyhow::Result<Trace> {
-    if args.target.name.is_some() || args.target.reference || !args.target.settings.is_empty() {
-        return Err(wrong(
-            "--trace names the target and its settings; leave TARGET and --set out",
-        ));
-    }
+fn read_trace(path: &Path) -> anyhow::Result<Trace> {
     let file = TraceFile {
         path: path.to_path_buf(),
         memory: 0,
@@ -238,22 +286,13 @@ fn findings(
     info: &TargetInfo,
     seed: u64,
 ) -> anyhow::Result<Vec<ReportedFinding>> {
-    let mut reported = Vec::new();
+    let mut all = Vec::new();
     for (number, group) in groups.all.iter().enumerate() {
-        let small = &group.small;
-        let first = small.crash.first();
-        let rules = court.rules[first.rules];
-        let mut finding = small.finding.clone();
-        finding.sentence = sentence(small, court);
-        finding.fault = format!("{}@{}", rules.name, first.point);
-        let what = match args.trace.as_deref().or(args.record.as_deref()) {
-            Some(trace) => format!("--trace {}", trace.display()),
-            None => again(&args.target),
-        };
-        let mut repeat = format!("plugpull explore {what} --seed {seed} --keep DIR");
-        let mut kept = None;
+        let mut finding = reported(args, court, group, None, seed);
         if let Some(keep) = keep {
             let path: PathBuf = keep.path(&format!("finding-{}.json", number + 1));
+            let first = group.small.crash.first();
+            let rules = court.rules[first.rules];
             let artifact = Artifact::new(
                 About {
                     target: info.name.clone(),
@@ -265,25 +304,49 @@ fn findings(
                     crash: court.trace.stamp(first.point),
                     class: rules.class(),
                     promises: court.promises.to_vec(),
-                    finding: finding.clone(),
-                    timeline: timeline(&small.crash, court),
+                    finding: finding.finding,
+                    timeline: timeline(&group.small.crash, court),
                     history: court.trace.history_at(first.point),
                 },
-                &small.tree,
+                &group.small.tree,
             )?;
             artifact.write(&path)?;
-            repeat = format!("plugpull replay {}", path.display());
-            kept = Some(path.display().to_string());
+            finding = reported(args, court, group, Some(&path), seed);
         }
-        reported.push(ReportedFinding {
-            finding,
-            trial: group.trial,
-            count: group.count,
-            repeat,
-            output: vec![small.output.clone()],
-            evidence: Some(Box::new(evidence(group, court, kept))),
-        });
+        all.push(finding);
     }
-    gravest_first(&mut reported);
-    Ok(reported)
+    gravest_first(&mut all);
+    Ok(all)
+}
+
+/// A group's entry of the report. `kept` is where its artifact is.
+fn reported(
+    args: &ExploreArgs,
+    court: &Court<'_>,
+    group: &Group,
+    kept: Option<&Path>,
+    seed: u64,
+) -> ReportedFinding {
+    let small = &group.small;
+    let first = small.crash.first();
+    let mut finding = small.finding.clone();
+    finding.sentence = sentence(small, court);
+    finding.fault = format!("{}@{}", court.rules[first.rules].name, first.point);
+    let what = match args.trace.as_deref().or(args.record.as_deref()) {
+        Some(trace) => format!("--trace {}", trace.display()),
+        None => again(&args.target),
+    };
+    let repeat = match kept {
+        Some(path) => format!("plugpull replay {}", path.display()),
+        None => format!("plugpull explore {what} --seed {seed} --keep DIR"),
+    };
+    let kept = kept.map(|path| path.display().to_string());
+    ReportedFinding {
+        finding,
+        trial: group.trial,
+        count: group.count,
+        repeat,
+        output: vec![small.output.clone()],
+        evidence: Some(Box::new(evidence(group, court, kept))),
+    }
 }

@@ -17,7 +17,7 @@ use super::introduce::introduce;
 use super::place::with_crash_filesystem;
 use super::{open_target, wrong};
 use crate::cli::ReplayArgs;
-use crate::explore::{Artifact, Station};
+use crate::explore::{Artifact, Station, Turn};
 use crate::keep::Keep;
 use crate::terminal;
 use crate::trial::storage::Storage;
@@ -71,6 +71,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         );
     }
     let station = Station {
+        turn: Turn::default(),
         host: Arc::new(SandboxHost::new(sandbox, pin::choose(), false)),
         target: Arc::from(target),
         start_limit: limit,

@@ -10,7 +10,7 @@ use plugpull_faults::kinds::{FAULTS, fault};
 use plugpull_faults::persist::{self, Device};
 use plugpull_faults::sandbox::{Isolation, Sandbox};
 use plugpull_faults::trigger::{Trigger, When};
-use plugpull_reports::{Event, Plan, ReportBuilder, TargetInfo};
+use plugpull_reports::{Event, Plan, ReportBuilder, Shard, TargetInfo};
 use plugpull_targets::Target;
 use plugpull_workloads::{Distribution, WorkloadConfig};
 use rand::SeedableRng;
@@ -47,6 +47,12 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     // From the beginning, so that no signal ends a run without a report.
     let stop = stop_on_signal();
     let wanted = check(args)?;
+    let planned = planned(args, &wanted);
+    if let (Some(shard), true) = (args.shard, planned.is_empty()) {
+        return Err(wrong(format!(
+            "--shard {shard}: there are too few trials for so many shards; nothing is left for this one"
+        )));
+    }
     can_start(&wanted)?;
     if let Some(keep) = &wanted.keep {
         keep.claim()?;
@@ -55,11 +61,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
         plugpull: env!("CARGO_PKG_VERSION").to_string(),
         target: wanted.info.clone(),
         seed: wanted.seed,
-        faults: wanted
-            .faults
-            .iter()
-            .map(|(fault, _)| fault.name.to_string())
-            .collect(),
+        faults: planned,
         unavailable: wanted.unavailable.clone(),
         recovery_bound: wanted.setup.recovery_bound,
     };
@@ -79,8 +81,47 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
         }
         reporters.tell(event);
     });
-    let report = builder.finish(began.elapsed(), interrupted);
+    let mut report = builder.finish(began.elapsed(), interrupted);
+    report.shard = shard(args, &wanted).map(Box::new);
     finish(reporters, report, wanted.baseline.as_ref())
+}
+
+/// When the run is over.
+fn until(args: &RunArgs) -> Until {
+    match (args.trial_seed, args.rounds) {
+        (Some(_), _) => Until::Rounds(1),
+        (None, Some(rounds)) => Until::Rounds(rounds),
+        (None, None) => Until::Budget(args.budget),
+    }
+}
+
+/// The names of the faults that will be tried: those of this shard.
+fn planned(args: &RunArgs, wanted: &Wanted) -> Vec<String> {
+    let schedule = Schedule::new(wanted.faults.len(), until(args), args.shard);
+    let own = wanted.faults.iter().enumerate();
+    own.filter(|(index, _)| schedule.plans(*index))
+        .map(|(_, (fault, _))| fault.name.to_string())
+        .collect()
+}
+
+/// What the report of a shard has besides, for `plugpull merge`.
+fn shard(args: &RunArgs, wanted: &Wanted) -> Option<Shard> {
+    let shard = args.shard?;
+    let mut options = options_again(args);
+    for fault in &args.faults {
+        options.push_str(&format!(" --fault '{fault}'"));
+    }
+    if let Some(rounds) = args.rounds {
+        options.push_str(&format!(" --rounds {rounds}"));
+    }
+    let faults = wanted.faults.iter();
+    Some(Shard {
+        number: shard.number,
+        of: shard.of,
+        options,
+        faults: faults.map(|(fault, _)| fault.name.to_string()).collect(),
+        ..Shard::default()
+    })
 }
 
 /// Makes the trials. Returns whether the user ended it.
@@ -90,19 +131,12 @@ fn trials(
     stop: &AtomicBool,
     mut tell: impl FnMut(&Event),
 ) -> bool {
-    let until = match (args.trial_seed, args.rounds) {
-        (Some(_), _) => Until::Rounds(1),
-        (None, Some(rounds)) => Until::Rounds(rounds),
-        (None, None) => Until::Budget(args.budget),
-    };
-    let mut schedule = Schedule::new(wanted.faults.len(), until);
-    let mut number = 0;
-    while let Some(index) = schedule.next() {
+    let mut schedule = Schedule::new(wanted.faults.len(), until(args), args.shard);
+    while let Some((number, index)) = schedule.next() {
         if stop.load(Ordering::Relaxed) {
             return true;
         }
         let (fault, trigger) = &wanted.faults[index];
-        number += 1;
         let order = Order {
             number,
             fault,

@@ -1,7 +1,7 @@
 //! Which crash states are tried, in which order: the points around acks, syncs, renames and new
 //! files first, and at each point the most telling choices first.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
 use plugpull_faults::crashfs::{Log, Op, Tree};
@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::Rules;
 use super::scene::{Crash, Scene};
+use crate::shard::Shard;
 use crate::trial::Acked;
 
 /// Seeded subsets a point.
@@ -30,6 +31,18 @@ pub(crate) struct Case {
     pub(crate) digest: u128,
     /// The name of the trial: the content, and what was acknowledged.
     pub(crate) key: u128,
+    /// Its place among the states of the recorded run, of all shards together; for a state of a
+    /// recovery, that of the state which was recovered from.
+    pub(crate) position: u64,
+}
+
+/// The next state of an order.
+pub(crate) struct Next {
+    pub(crate) case: Case,
+    /// Its content where that is new.
+    pub(crate) tree: Option<Tree>,
+    /// False when it belongs to another shard.
+    pub(crate) own: bool,
 }
 
 /// What was covered under one model.
@@ -60,9 +73,17 @@ pub(crate) struct Order<'a> {
     points: Vec<usize>,
     /// Pass, position in `points`, position in `wanted`: where it stands.
     at: (usize, usize, usize),
+    /// Points that fail with nothing lost: what else can be left there mostly fails in the same way.
+    deferred: HashSet<usize>,
+    /// Their places (pass, point, position in `wanted`), which come last.
+    late: VecDeque<(usize, usize, usize)>,
     /// What is left of the place where it stands.
     ready: Vec<(Case, Tree)>,
-    /// Per model.
+    /// The shard whose states are handed out; all when there is none.
+    shard: Option<Shard>,
+    /// How many states were made.
+    made: u64,
+    /// Per model. States are those of this shard; points are all that were looked at.
     pub(crate) coverage: Vec<Coverage>,
 }
 
@@ -74,12 +95,14 @@ impl<'a> Order<'a> {
         indexes: &'a [Index<'a>],
         acked: &'a Acked,
         seed: u64,
+        shard: Option<Shard>,
     ) -> Self {
         let wanted = (0..rules.len()).collect();
-        Self::new(log, None, rules, wanted, indexes, acked, seed)
+        let order = Self::new(log, None, rules, wanted, indexes, acked, seed);
+        Self { shard, ..order }
     }
 
-    /// All states of a recovery: under the rules of the crash before it, or where that crash only
+    /// All states of a recovery, which belong to the shard that tried it: under the rules of the crash before it, or where that crash only
     /// killed the process, under all.
     pub(crate) fn of_recovery(
         scene: &Rc<Scene>,
@@ -121,7 +144,11 @@ impl<'a> Order<'a> {
             seed,
             points: points(log, seed),
             at: (0, 0, 0),
+            deferred: HashSet::new(),
+            late: VecDeque::new(),
             ready: Vec::new(),
+            shard: None,
+            made: 0,
             coverage: vec![Coverage::default(); rules.len()],
         }
     }
@@ -131,15 +158,24 @@ impl<'a> Order<'a> {
         self.points.len()
     }
 
-    /// The next state, with its content where that is not among those seen.
-    pub(crate) fn next(&mut self, seen: &mut HashSet<u128>) -> Option<(Case, Option<Tree>)> {
+    /// The next state. New is a content that is not among those seen.
+    pub(crate) fn next(&mut self, seen: &mut HashSet<u128>) -> Option<Next> {
         loop {
-            if let Some((case, tree)) = self.ready.pop() {
-                let coverage = &mut self.coverage[case.crash.rules];
-                coverage.made += 1;
+            if let Some((mut case, tree)) = self.ready.pop() {
+                case.position = match &self.within {
+                    Some(scene) => scene.position,
+                    None => self.made,
+                };
+                self.made += 1;
                 let new = seen.insert(case.key);
-                coverage.distinct += u64::from(new);
-                return Some((case, new.then_some(tree)));
+                let own = self.shard.is_none_or(|shard| shard.has_state(case.key));
+                if own {
+                    let coverage = &mut self.coverage[case.crash.rules];
+                    coverage.made += 1;
+                    coverage.distinct += u64::from(new);
+                }
+                let tree = new.then_some(tree);
+                return Some(Next { case, tree, own });
             }
             if !self.refill() {
                 return None;
@@ -147,11 +183,17 @@ impl<'a> Order<'a> {
         }
     }
 
+    /// Leaves what is not made yet of this point for the end.
+    pub(crate) fn defer(&mut self, point: usize) {
+        self.deferred.insert(point);
+    }
+
     /// Makes the states of the next place; false when there is none.
     fn refill(&mut self) -> bool {
         let (pass, position, turn) = self.at;
         if pass > STAGES.len() {
-            return false;
+            let late = self.late.pop_front();
+            return late.is_some_and(|(pass, point, turn)| self.make(pass, point, turn));
         }
         let Some(&point) = self.points.get(position) else {
             self.at = (pass + 1, 0, 0);
@@ -162,6 +204,15 @@ impl<'a> Order<'a> {
         } else {
             (pass, position + 1, 0)
         };
+        if self.deferred.contains(&point) {
+            self.late.push_back((pass, point, turn));
+            return true;
+        }
+        self.make(pass, point, turn)
+    }
+
+    /// Makes the states of one place; true.
+    fn make(&mut self, pass: usize, point: usize, turn: usize) -> bool {
         let rules = self.wanted[turn];
         let one = self.rules[rules];
         // Killing loses nothing, so one state a point is all there is.
@@ -174,8 +225,8 @@ impl<'a> Order<'a> {
         } else if let Some(&end) = STAGES.get(pass) {
             let begin = pass.checked_sub(1).map_or(0, |before| STAGES[before]);
             let seed = self.seed ^ (point as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            let choices = window.choices(SUBSETS, seed).into_iter();
-            choices.take(end).skip(begin).collect()
+            let choices = window.choices(SUBSETS, seed, end).into_iter();
+            choices.skip(begin).collect()
         } else {
             window.pairs().take(PAIRS).collect()
         };
@@ -199,6 +250,7 @@ impl<'a> Order<'a> {
             let case = Case {
                 digest,
                 key: acked.key(digest),
+                position: 0,
                 crash: Crash {
                     rules,
                     point: point as u64,
@@ -213,8 +265,9 @@ impl<'a> Order<'a> {
     }
 }
 
-/// The crash points, most promising first, in a seeded order within each class: points next to
-/// each other tell much the same.
+/// The crash points, most promising first: in turn one at an ack and one at a sync, a rename, a new
+/// file or a removal, so that neither waits for the other where there are many of it; then the rest.
+/// In a seeded order within each: points next to each other tell much the same.
 fn points(log: &Log, seed: u64) -> Vec<usize> {
     let records = log.records();
     let acks: HashSet<u64> = log.marks().iter().map(|mark| mark.seq).collect();
@@ -225,15 +278,43 @@ fn points(log: &Log, seed: u64) -> Vec<usize> {
         )
     };
     let first = records.first().map_or(0, |record| record.seq);
-    let (mut near, mut far): (Vec<usize>, Vec<usize>) = (0..=records.len()).partition(|&point| {
+    let (mut acked, others): (Vec<usize>, Vec<usize>) =
+        (0..=records.len()).partition(|&point| acks.contains(&(first + point as u64)));
+    let (mut near, mut far): (Vec<usize>, Vec<usize>) = others.into_iter().partition(|&point| {
         let behind = point.checked_sub(1).and_then(|before| records.get(before));
-        acks.contains(&(first + point as u64))
-            || behind.is_some_and(|record| telling(&record.op))
+        behind.is_some_and(|record| telling(&record.op))
             || records.get(point).is_some_and(|record| telling(&record.op))
     });
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    near.shuffle(&mut rng);
-    far.shuffle(&mut rng);
-    near.extend(far);
-    near
+    for class in [&mut acked, &mut near, &mut far] {
+        class.shuffle(&mut rng);
+    }
+    let mut points = in_turn(acked, near);
+    points.extend(far);
+    points
+}
+
+/// One of the first and one of the second in turn, and what is left of the longer.
+fn in_turn(first: Vec<usize>, second: Vec<usize>) -> Vec<usize> {
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut turns = Vec::new();
+    loop {
+        let pair = [first.next(), second.next()];
+        if pair == [None, None] {
+            return turns;
+        }
+        turns.extend(pair.into_iter().flatten());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_turn;
+
+    #[test]
+    fn acks_and_others_come_in_turn() {
+        assert_eq!(in_turn(vec![1], vec![2, 3, 4]), [1, 2, 3, 4]);
+        assert_eq!(in_turn(vec![1, 2, 3], vec![9]), [1, 9, 2, 3]);
+        assert!(in_turn(vec![], vec![]).is_empty());
+    }
 }

@@ -5,72 +5,39 @@
 //! stations answer, so that the result is the same with any number of them. Recoveries are known
 //! only when their states were tried, so the states of the recorded run are tried in rounds of a
 //! fixed number, and each round is followed by the recoveries that it brought to light.
+//!
+//! A shard walks through the states of the recorded run as all others do, and tries its own. It
+//! crashes the recoveries that it saw itself.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use plugpull_faults::crashfs::{Log, Tree};
-use plugpull_reports::{Event, PointCoverage, ReportBuilder, ReportedFinding, Trial};
-use plugpull_workloads::{FailureClass, Judgement, Verdict};
+use plugpull_reports::{Event, PointCoverage, ReportBuilder, ReportedFinding, ShardCase, Trial};
+use plugpull_workloads::{FailureClass, FindingKind, Judgement, Verdict};
 
 use super::Rules;
-use super::cases::{Case, Coverage, Order};
-use super::findings::{Groups, Seen};
+use super::cases::{Case, Next, Order};
+use super::extent::{Ended, Limits, RecoveryCoverage, Shared};
+use super::findings::{Group, Groups, signs};
 use super::scene::{Crash, Scene, changes};
 use super::shrink::{Court, Shrink, tries};
 use super::station::{Answers, Station, Stations, Tried};
 
-/// Different states of the recorded run in a round.
+/// Different states of the recorded run in a round, at most: the first rounds are shorter, so that
+/// what they teach counts soon.
 const ROUND: u64 = 64;
+/// Those in the first round.
+const FIRST_ROUND: u64 = 8;
 /// Recoveries of one kind that are crashed.
 const SAME_KIND: u32 = 2;
 /// Different states that one recovery gives at most.
 const OF_ONE_RECOVERY: usize = 16;
-/// Different states of recoveries in a round, so that the recorded run comes on.
-const RECOVERIES: usize = 24;
-
-/// How far an exploration goes.
-pub(crate) struct Limits<'a> {
-    /// No state is begun after so long.
-    pub(crate) budget: Duration,
-    /// Nor after so many different ones.
-    pub(crate) states: Option<u64>,
-    /// How many recoveries deep crashes go; 0 for the recorded run alone.
-    pub(crate) depth: u32,
-    /// True when the user wants it to end.
-    pub(crate) stop: &'a AtomicBool,
-}
-
-/// How an exploration ended.
-pub(crate) struct Ended {
-    /// Different states tried.
-    pub(crate) tried: u64,
-    /// States of the recorded run, per model.
-    pub(crate) coverage: Vec<Coverage>,
-    /// Those of recoveries, over all models.
-    pub(crate) recoveries: RecoveryCoverage,
-    /// States of the recorded run that were judged and that broke a promise, per model.
-    pub(crate) judged: Vec<(u64, u64)>,
-    /// The same per crash point, in order.
-    pub(crate) at: Vec<PointCoverage>,
-    /// True when every state was tried.
-    pub(crate) complete: bool,
-    /// True when the user ended it.
-    pub(crate) interrupted: bool,
-}
-
-/// What was covered of recoveries.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct RecoveryCoverage {
-    /// Recoveries that changed the disk, among the states tried.
-    pub(crate) seen: u64,
-    /// Those that were crashed in turn.
-    pub(crate) crashed: u64,
-    /// The different states that this gave.
-    pub(crate) distinct: u64,
-}
+/// For so many different states of the recorded run in a round there are three of recoveries, so
+/// that the recorded run comes on.
+const FOR_THREE: u64 = 8;
 
 /// An exploration under way.
 pub(crate) struct Explorer<'a> {
@@ -81,10 +48,22 @@ pub(crate) struct Explorer<'a> {
     pub(crate) tell: &'a mut dyn FnMut(&Event),
     groups: Groups,
     answers: Answers,
-    /// Trials that were handed out.
+    /// Trials of the recorded run, of all shards.
     seen: HashSet<u128>,
-    /// Contents that have a trial in the report, by model.
-    reported: HashSet<(usize, u128)>,
+    /// Trials of recoveries that are not among these.
+    recovered: HashSet<u128>,
+    /// Contents that have a trial in the report: by model, and whether they are of a recovery.
+    reported: HashSet<(usize, bool, u128)>,
+    /// True when there are other shards.
+    shares: bool,
+    /// Where each trial of the report belongs.
+    cases: Vec<ShardCase>,
+    /// What was made small, for the shards to be merged.
+    told: Vec<Group>,
+    /// What failing states lacked of which one was made small and explains the others.
+    explained: HashSet<(FindingKind, u32, BTreeSet<String>)>,
+    /// When the time is over.
+    until: Option<Instant>,
     /// How many recoveries of each kind were crashed.
     kinds: HashMap<BTreeSet<(&'static str, String)>, u32>,
     /// Recoveries to crash, in the order in which they were judged.
@@ -94,20 +73,26 @@ pub(crate) struct Explorer<'a> {
     counted: Vec<(u64, u64)>,
     /// The same per crash point.
     at: BTreeMap<u64, PointCoverage>,
+    /// Points of the recorded run that were seen to fail with nothing lost, in this round.
+    failing: BTreeSet<usize>,
     /// The point and depth of the last case, and what was said of the contents there.
     judged: Judged,
+    /// Different states that were tried.
     given: u64,
+    /// Those of other shards.
+    others: u64,
     number: u64,
 }
 
 type Judged = ((u64, u32), HashMap<(FailureClass, u128), Judgement>);
 
 impl<'a> Explorer<'a> {
-    /// Nothing is tried yet.
+    /// Nothing is tried yet. `shares` when there are other shards.
     pub(crate) fn new(
         court: &'a Court<'a>,
         station: &'a Station,
         builder: ReportBuilder,
+        shares: bool,
         tell: &'a mut dyn FnMut(&Event),
     ) -> Self {
         Self {
@@ -118,14 +103,22 @@ impl<'a> Explorer<'a> {
             groups: Groups::default(),
             answers: Answers::default(),
             seen: HashSet::new(),
+            recovered: HashSet::new(),
+            shares,
+            cases: Vec::new(),
+            told: Vec::new(),
+            explained: HashSet::new(),
+            until: None,
             reported: HashSet::new(),
             kinds: HashMap::new(),
             scenes: VecDeque::new(),
             recoveries: RecoveryCoverage::default(),
             counted: vec![(0, 0); court.rules.len()],
             at: BTreeMap::new(),
+            failing: BTreeSet::new(),
             judged: Judged::default(),
             given: 0,
+            others: 0,
             number: 0,
         }
     }
@@ -138,27 +131,34 @@ impl<'a> Explorer<'a> {
         limits: &Limits<'_>,
     ) -> anyhow::Result<Ended> {
         let began = Instant::now();
-        let over = |given: u64| {
+        self.until = began.checked_add(limits.budget);
+        let over = |own: &Self| {
             limits.stop.load(Ordering::Relaxed)
                 || began.elapsed() >= limits.budget
-                || Some(given) == limits.states
+                || Some(own.given + own.others) == limits.states
         };
         let mut complete = false;
-        while !complete && !over(self.given) {
+        let mut round = FIRST_ROUND;
+        while !complete && !over(self) {
             let mut waiting = VecDeque::new();
-            let end = self.given + ROUND;
-            while self.given < end && !over(self.given) {
-                let Some((case, tree)) = order.next(&mut self.seen) else {
+            let end = self.given + self.others + round;
+            while self.given + self.others < end && !over(self) {
+                let Some(Next { case, tree, own }) = order.next(&mut self.seen) else {
                     complete = true;
                     break;
                 };
-                self.give(case, tree, stations, &mut waiting, limits)?;
+                if own {
+                    let tree = tree.filter(|_| !self.recovered.contains(&case.key));
+                    self.give(case, tree, stations, &mut waiting, limits)?;
+                } else {
+                    self.others += u64::from(tree.is_some());
+                }
             }
             self.finish(stations, &mut waiting, limits)?;
             // A part of a round, or when there is nothing else all there is.
-            while !self.scenes.is_empty() && !over(self.given) {
-                for (case, tree) in self.of_recoveries() {
-                    if over(self.given) {
+            while !self.scenes.is_empty() && !over(self) {
+                for (case, tree) in self.of_recoveries(3 * round / FOR_THREE) {
+                    if over(self) {
                         break;
                     }
                     self.give(case, Some(tree), stations, &mut waiting, limits)?;
@@ -168,6 +168,11 @@ impl<'a> Explorer<'a> {
                     break;
                 }
             }
+            // Not before: what is judged in the middle of a round depends on the stations.
+            for point in std::mem::take(&mut self.failing) {
+                order.defer(point);
+            }
+            round = ROUND.min(round * 2);
         }
         Ok(Ended {
             tried: self.given,
@@ -180,9 +185,10 @@ impl<'a> Explorer<'a> {
         })
     }
 
-    /// The findings, and the report so far.
-    pub(crate) fn into_parts(self) -> (Groups, ReportBuilder) {
-        (self.groups, self.builder)
+    /// The findings, the report so far, and what the shards are merged by.
+    pub(crate) fn into_parts(self) -> (Groups, ReportBuilder, Shared) {
+        let (cases, told) = (self.cases, self.told);
+        (self.groups, self.builder, Shared { cases, told })
     }
 
     /// Hands a state out, and judges what is ready.
@@ -254,6 +260,7 @@ impl<'a> Explorer<'a> {
         }
         let scene = Scene {
             after: case.crash,
+            position: case.position,
             digest: case.digest,
             log,
         };
@@ -264,10 +271,10 @@ impl<'a> Explorer<'a> {
         }
     }
 
-    /// New states of the recoveries that wait to be crashed.
-    fn of_recoveries(&mut self) -> Vec<(Case, Tree)> {
+    /// New states of the recoveries that wait to be crashed, about so many.
+    fn of_recoveries(&mut self, wanted: u64) -> Vec<(Case, Tree)> {
         let mut all = Vec::new();
-        while all.len() < RECOVERIES
+        while (all.len() as u64) < wanted
             && let Some(scene) = self.scenes.pop_front()
         {
             let before = all.len();
@@ -281,8 +288,9 @@ impl<'a> Explorer<'a> {
                 scene.after.point,
             );
             while all.len() < before + OF_ONE_RECOVERY
-                && let Some((case, tree)) = order.next(&mut self.seen)
+                && let Some(Next { case, tree, .. }) = order.next(&mut self.recovered)
             {
+                let tree = tree.filter(|_| !self.seen.contains(&case.key));
                 all.extend(tree.map(|tree| (case, tree)));
             }
             self.recoveries.crashed += 1;
@@ -306,6 +314,10 @@ impl<'a> Explorer<'a> {
         });
         at.tried += 1;
         at.failed += u64::from(failed);
+        // Shards keep to one order, and each knows only its own failures.
+        if failed && crash.lost.is_empty() && !self.shares {
+            self.failing.insert(crash.point as usize);
+        }
     }
 
     /// What is to be said of a case. Most models give the same contents at a point, one after the
@@ -328,7 +340,8 @@ impl<'a> Explorer<'a> {
         let crash = &case.crash;
         let judgement = self.judgement(case, tried);
         let rules = self.court.rules[crash.rules];
-        let fresh = self.reported.insert((crash.rules, case.key));
+        let depth = crash.depth();
+        let fresh = self.reported.insert((crash.rules, depth > 0, case.key));
         let failed = !judgement.findings.is_empty();
         self.count(crash, failed);
         // Before the first ack there is little to lose; that is no failure of the measurement.
@@ -361,18 +374,13 @@ impl<'a> Explorer<'a> {
             took_us: tried.took.as_micros() as u64,
             findings: Vec::new(),
         };
+        let signs = match failed {
+            true => signs(crash, self.court),
+            false => BTreeSet::new(),
+        };
+        let mut told = Vec::new();
         for finding in judgement.findings {
-            if let Seen::New = self.groups.seen(case, finding.kind, self.court) {
-                let mut shrink = Shrink {
-                    court: self.court,
-                    station: self.station,
-                    answers: &mut self.answers,
-                    tries: tries(),
-                };
-                if let Some(small) = shrink.case(case, finding.kind)? {
-                    self.groups.add(small, self.number, self.court);
-                }
-            }
+            told.push(self.tell_of(case, finding.kind, &signs)?);
             trial.findings.push(ReportedFinding {
                 finding,
                 trial: self.number,
@@ -382,9 +390,57 @@ impl<'a> Explorer<'a> {
                 evidence: None,
             });
         }
+        self.cases.push(ShardCase {
+            trial: self.number,
+            position: case.position,
+            depth,
+            signs: signs.into_iter().collect(),
+            told,
+        });
         self.builder.trial(&trial);
         (self.tell)(&Event::TrialFinished(Box::new(trial)));
         Ok(failed)
+    }
+
+    /// Counts a finding to its cause, and makes it small where that is new. Of a shard also where no
+    /// trial that lacks the same was made small, for to the other shards it may be new; what it was
+    /// made small to, as an index.
+    fn tell_of(
+        &mut self,
+        case: &Case,
+        kind: FindingKind,
+        signs: &BTreeSet<String>,
+    ) -> anyhow::Result<Option<u64>> {
+        let depth = case.crash.depth();
+        let known = self.groups.count(signs, kind, depth);
+        let alike = (kind, depth, signs.clone());
+        let for_others = self.shares && !self.explained.contains(&alike);
+        let late = self.until.is_some_and(|until| Instant::now() >= until);
+        if known && (!for_others || late) {
+            return Ok(None);
+        }
+        let mut shrink = Shrink {
+            court: self.court,
+            station: self.station,
+            answers: &mut self.answers,
+            tries: tries(),
+        };
+        let Some(small) = shrink.case(case, kind)? else {
+            return Ok(None);
+        };
+        let group = Group::of(small, self.number, self.court);
+        let mut index = None;
+        if self.shares {
+            if group.explains(signs) {
+                self.explained.insert(alike);
+            }
+            index = Some(self.told.len() as u64);
+            self.told.push(group.clone());
+        }
+        if !known {
+            self.groups.add(group);
+        }
+        Ok(index)
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use plugpull_faults::persist::Choice;
+use plugpull_reports::counts_to;
 use plugpull_workloads::FindingKind;
 
-use super::cases::Case;
 use super::scene::{Crash, pattern};
 use super::shrink::{Court, Small};
 
 /// All failing states of one cause.
+#[derive(Clone)]
 pub(crate) struct Group {
     kind: FindingKind,
     cause: BTreeSet<String>,
@@ -26,14 +26,22 @@ impl Group {
     pub(crate) fn cause(&self) -> impl Iterator<Item = &str> {
         self.cause.iter().map(String::as_str)
     }
-}
 
-/// What a failing case is to the groups.
-pub(crate) enum Seen {
-    /// One more of a known cause.
-    Known,
-    /// Something new, to be made small and added.
-    New,
+    /// A group of one trial, made small.
+    pub(super) fn of(small: Small, trial: u64, court: &Court<'_>) -> Self {
+        Self {
+            kind: small.finding.kind,
+            cause: signs(&small.crash, court),
+            small,
+            count: 1,
+            trial,
+        }
+    }
+
+    /// True when a state that lacks this is one more of this group.
+    pub(super) fn explains(&self, signs: &BTreeSet<String>) -> bool {
+        counts_to(signs, &self.cause)
+    }
 }
 
 /// The groups, in the order in which they were found.
@@ -43,58 +51,48 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// Counts a failing case to the first group whose cause it contains.
-    pub(crate) fn seen(&mut self, case: &Case, kind: FindingKind, court: &Court<'_>) -> Seen {
-        let signs = signs(&case.crash, court);
-        let nothing_lost = |crash: &Crash| crash.choice == Choice::default();
+    /// Counts a failing state to the first group whose cause it contains. False when there is none:
+    /// it is new, to be made small and added.
+    pub(crate) fn count(
+        &mut self,
+        signs: &BTreeSet<String>,
+        kind: FindingKind,
+        depth: u32,
+    ) -> bool {
         let known = self.all.iter_mut().find(|group| {
-            group.kind == kind
-                && group.small.crash.depth() == case.crash.depth()
-                && if nothing_lost(&case.crash) || nothing_lost(&group.small.crash) {
-                    group.cause == signs
-                } else {
-                    group.cause.is_subset(&signs)
-                }
+            group.kind == kind && group.small.crash.depth() == depth && group.explains(signs)
         });
         match known {
             Some(group) => {
                 group.count += 1;
-                Seen::Known
+                true
             }
-            None => Seen::New,
+            None => false,
         }
     }
 
-    /// Adds what was made small out of a trial: a group of its own, or one more of a group of the same cause.
-    pub(crate) fn add(&mut self, small: Small, trial: u64, court: &Court<'_>) {
-        let kind = small.finding.kind;
-        let cause = signs(&small.crash, court);
+    /// Adds what was made small out of a trial: a group of its own, or one more of a group of the
+    /// same cause.
+    pub(crate) fn add(&mut self, new: Group) {
         match self.all.iter_mut().find(|group| {
-            group.kind == kind
-                && group.cause == cause
-                && group.small.crash.depth() == small.crash.depth()
+            group.kind == new.kind
+                && group.cause == new.cause
+                && group.small.crash.depth() == new.small.crash.depth()
         }) {
             Some(group) => {
                 group.count += 1;
-                let size = |small: &Small| (small.crash.size(), small.crash.point);
-                if size(&small) < size(&group.small) {
-                    group.small = small;
+                if new.small.measure() < group.small.measure() {
+                    group.small = new.small;
                 }
             }
-            None => self.all.push(Group {
-                kind,
-                cause,
-                small,
-                count: 1,
-                trial,
-            }),
+            None => self.all.push(new),
         }
     }
 }
 
 /// What is missing, without numbers: "write log-#". Where nothing is missing, the operation before
 /// which the process died.
-fn signs(crash: &Crash, court: &Court<'_>) -> BTreeSet<String> {
+pub(super) fn signs(crash: &Crash, court: &Court<'_>) -> BTreeSet<String> {
     if crash.lost.is_empty() {
         let records = court.log(crash).records();
         let at = records.get(crash.point as usize).or_else(|| records.last());

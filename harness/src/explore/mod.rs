@@ -2,8 +2,10 @@
 
 mod artifact;
 mod cases;
+mod chain;
 mod evidence;
 mod explorer;
+mod extent;
 mod findings;
 mod record;
 mod scene;
@@ -14,11 +16,12 @@ mod trace_file;
 pub(crate) use artifact::{About, Artifact};
 pub(crate) use cases::Order;
 pub(crate) use evidence::{evidence, timeline};
-pub(crate) use explorer::{Ended, Explorer, Limits};
-pub(crate) use findings::{Groups, sentence};
+pub(crate) use explorer::Explorer;
+pub(crate) use extent::{Ended, Limits, Shared};
+pub(crate) use findings::{Group, Groups, sentence};
 pub(crate) use record::{Trace, Wanted, record};
 pub(crate) use shrink::Court;
-pub(crate) use station::{Station, Stations};
+pub(crate) use station::{Station, Stations, Turn};
 pub(crate) use trace_file::TraceFile;
 
 use plugpull_faults::crashfs::Log;

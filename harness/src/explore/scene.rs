@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use plugpull_faults::crashfs::{Log, Op};
+use plugpull_faults::crashfs::{Log, Op, Record};
 use plugpull_faults::persist::{Choice, Lost};
 
 /// A crash: where it struck, and what of the un-synced changes the disk did not get.
@@ -25,6 +25,8 @@ pub(crate) struct Crash {
 pub(crate) struct Scene {
     /// The crash that made it necessary.
     pub(crate) after: Crash,
+    /// The place of that crash's state in the order of the exploration.
+    pub(crate) position: u64,
     /// The digest of the disk that it left.
     pub(crate) digest: u128,
     /// Every operation of the recovery, on the disk that the crash left.
@@ -46,6 +48,16 @@ impl Crash {
             .map_or(self, |scene| scene.after.first())
     }
 
+    /// The crashes one after the other, that of the recorded run first and this one last.
+    pub(crate) fn chain(&self) -> Vec<&Crash> {
+        let mut chain = match &self.within {
+            Some(scene) => scene.after.chain(),
+            None => Vec::new(),
+        };
+        chain.push(self);
+        chain
+    }
+
     /// How much it takes to tell it: missing changes, over all crashes.
     pub(crate) fn size(&self) -> usize {
         let before = self.within.as_ref().map_or(0, |scene| scene.after.size());
@@ -54,6 +66,17 @@ impl Crash {
 }
 
 impl Scene {
+    /// True when this recovery began as `other` did: the same operations on the same files, up to
+    /// the one at index `point`. What struck the other can strike it.
+    pub(crate) fn begins_as(&self, other: &Scene, point: u64) -> bool {
+        let point = point as usize;
+        let (own, others) = (self.log.records(), other.log.records());
+        let alike = |(own, other): (&Record, &Record)| {
+            own.op.name() == other.op.name() && pattern(&own.path) == pattern(&other.path)
+        };
+        own.len() >= point && own.iter().zip(others).take(point).all(alike)
+    }
+
     /// What kind of recovery it is: which operations on which files, without numbers, counts and
     /// order. Recoveries of one kind crash alike.
     pub(crate) fn kind(&self) -> BTreeSet<(&'static str, String)> {

@@ -130,7 +130,7 @@ impl Court<'_> {
         }
     }
 
-    fn window<'s>(&'s self, crash: &'s Crash, rules: usize) -> Window<'s> {
+    pub(super) fn window<'s>(&'s self, crash: &'s Crash, rules: usize) -> Window<'s> {
         let point = crash.point as usize;
         match &crash.within {
             Some(scene) => Window::new(&scene.log, point, self.rules[rules].model, self.device),
@@ -158,6 +158,7 @@ impl Court<'_> {
 }
 
 /// A failing state that could not be made smaller.
+#[derive(Clone)]
 pub(crate) struct Small {
     pub(crate) crash: Crash,
     pub(crate) finding: Finding,
@@ -165,7 +166,15 @@ pub(crate) struct Small {
     pub(crate) output: String,
 }
 
-/// Makes a failing case small. Of a crash during recovery only the last crash is changed.
+impl Small {
+    /// How much there is to understand: missing changes, then the place of the crash.
+    pub(crate) fn measure(&self) -> (u64, u64) {
+        (self.crash.size() as u64, self.crash.point)
+    }
+}
+
+/// Makes a failing case small. Where recoveries were crashed in turn there are several crashes, named
+/// by their level: 0 is that of the recorded run.
 pub(crate) struct Shrink<'a> {
     pub(crate) court: &'a Court<'a>,
     pub(crate) station: &'a Station,
@@ -181,14 +190,17 @@ impl Shrink<'_> {
         let Some(mut best) = self.fails(crash, kind)? else {
             return Ok(None);
         };
-        self.fewer(&mut best, kind)?;
-        self.earlier(&mut best, kind)?;
-        self.fewer(&mut best, kind)?;
+        // The last crash first: it costs one trial a state, those before it one more each.
+        for level in (0..best.crash.chain().len()).rev() {
+            self.fewer(&mut best, level, kind)?;
+            self.earlier(&mut best, level, kind)?;
+            self.fewer(&mut best, level, kind)?;
+        }
         Ok(Some(best))
     }
 
     /// The same crash at another point or with another choice, which is made legal there.
-    fn settled(&self, crash: &Crash, point: u64, choice: &Choice) -> Crash {
+    pub(super) fn settled(&self, crash: &Crash, point: u64, choice: &Choice) -> Crash {
         let mut other = Crash {
             point,
             ..crash.clone()
@@ -199,33 +211,41 @@ impl Shrink<'_> {
 
     /// Puts back what need not be missing: halves first, then quarters, down to single changes
     /// (Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002).
-    fn fewer(&mut self, best: &mut Small, kind: FindingKind) -> anyhow::Result<()> {
-        let mut size = best.crash.choice.lost.len().div_ceil(2);
+    fn fewer(&mut self, best: &mut Small, level: usize, kind: FindingKind) -> anyhow::Result<()> {
+        let choice = |best: &Small| best.crash.chain()[level].choice.clone();
+        let mut size = choice(best).lost.len().div_ceil(2);
         while size > 0 {
-            let all: Vec<usize> = best.crash.choice.lost.iter().copied().collect();
+            let all: Vec<usize> = choice(best).lost.into_iter().collect();
             for part in all.chunks(size) {
-                let mut less = best.crash.choice.clone();
+                let mut less = choice(best);
                 less.lost.retain(|step| !part.contains(step));
-                self.take(best, less, kind)?;
+                self.take(best, level, less, kind)?;
             }
             size = if size == 1 { 0 } else { size.div_ceil(2) };
         }
-        let crash = &best.crash;
-        let torn = crash.choice.torn.keys().chain(&crash.choice.spoiled);
-        for step in torn.copied().collect::<Vec<_>>() {
-            let mut less = best.crash.choice.clone();
-            less.torn.remove(&step);
-            less.spoiled.remove(&step);
-            self.take(best, less, kind)?;
+        let now = choice(best);
+        for step in now.torn.keys().chain(&now.spoiled) {
+            let mut less = choice(best);
+            less.torn.remove(step);
+            less.spoiled.remove(step);
+            self.take(best, level, less, kind)?;
         }
         Ok(())
     }
 
-    fn take(&mut self, best: &mut Small, less: Choice, kind: FindingKind) -> anyhow::Result<()> {
-        let smaller = self.settled(&best.crash, best.crash.point, &less);
+    fn take(
+        &mut self,
+        best: &mut Small,
+        level: usize,
+        less: Choice,
+        kind: FindingKind,
+    ) -> anyhow::Result<()> {
+        let chain = best.crash.chain();
+        let smaller = self.settled(chain[level], chain[level].point, &less);
         if self.tries > 0
-            && smaller.size() < best.crash.size()
-            && let Some(smaller) = self.fails(smaller, kind)?
+            && smaller.choice.len() < chain[level].choice.len()
+            && let Some(smaller) = self.instead(best, level, smaller, kind)?
+            && smaller.crash.size() < best.crash.size()
         {
             *best = smaller;
         }
@@ -233,41 +253,73 @@ impl Shrink<'_> {
     }
 
     /// The earliest point that still fails: right behind the ack that was betrayed, or behind the
-    /// last missing change. What happened later is then not there to be missing.
-    fn earlier(&mut self, best: &mut Small, kind: FindingKind) -> anyhow::Result<()> {
-        let missing = best.crash.lost.iter().map(|lost| lost.seq + 1);
-        let behind_loss = missing.max().unwrap_or(0);
-        let ack = match (&best.crash.within, best.finding.ack) {
-            (None, Some(ack)) => ack.seq,
+    /// last missing change; what happened later is then not there to be missing. Where neither
+    /// fails, as far back as it goes without a state that does not.
+    fn earlier(&mut self, best: &mut Small, level: usize, kind: FindingKind) -> anyhow::Result<()> {
+        let missing = best.crash.chain()[level].lost.iter();
+        let behind_loss = missing.map(|lost| lost.seq + 1).max().unwrap_or(0);
+        let ack = match (level, best.finding.ack) {
+            (0, Some(ack)) => ack.seq,
             _ => 0,
         };
         let mut candidates = vec![ack, behind_loss, behind_loss.max(ack)];
         candidates.sort_unstable();
         candidates.dedup();
         for point in candidates {
-            if point >= best.crash.point || self.tries == 0 {
-                continue;
+            if self.move_to(best, level, point, kind)? {
+                return Ok(());
             }
-            let sooner = self.settled(&best.crash, point, &best.crash.choice);
-            if let Some(sooner) = self.fails(sooner, kind)? {
-                *best = sooner;
-                break;
-            }
+        }
+        // In longer steps as long as it still fails, and in shorter ones where it does not.
+        let mut step = 1;
+        while step > 0 && self.tries > 0 {
+            let point = best.crash.chain()[level].point.checked_sub(step);
+            let moved = match point.filter(|point| *point >= behind_loss.max(ack)) {
+                Some(point) => self.move_to(best, level, point, kind)?,
+                None => false,
+            };
+            step = if moved { step * 2 } else { step / 2 };
         }
         Ok(())
     }
 
-    fn fails(&mut self, mut crash: Crash, kind: FindingKind) -> anyhow::Result<Option<Small>> {
+    /// Takes the crash at an earlier point, if that fails too; true when it did.
+    fn move_to(
+        &mut self,
+        best: &mut Small,
+        level: usize,
+        point: u64,
+        kind: FindingKind,
+    ) -> anyhow::Result<bool> {
+        let crash = best.crash.chain()[level];
+        if point >= crash.point || self.tries == 0 {
+            return Ok(false);
+        }
+        let sooner = self.settled(crash, point, &crash.choice);
+        match self.instead(best, level, sooner, kind)? {
+            Some(sooner) if sooner.crash.size() <= best.crash.size() => {
+                *best = sooner;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    pub(super) fn fails(
+        &mut self,
+        mut crash: Crash,
+        kind: FindingKind,
+    ) -> anyhow::Result<Option<Small>> {
         let state = self.court.window(&crash, crash.rules).state(&crash.choice);
         let acked = self.court.acked.at(crash.first().point);
         let key = acked.key(state.tree.digest());
         // Known answers count too: which are known depends on how fast the stations are.
         self.tries = self.tries.saturating_sub(1);
-        let tried = match self.answers.get(key) {
+        let tried = match self.answers.get_any(key) {
             Some(tried) => tried,
             None => {
                 let (tried, _) = self.station.observe(&state.tree, twice(key), &acked)?;
-                self.answers.note(key, tried)
+                self.answers.note_beside(key, tried)
             }
         };
         crash.lost = state.lost;

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use parking_lot::Mutex;
 use plugpull_faults::crashfs::{CrashFs, Log, Tree};
 use plugpull_targets::Target;
 use plugpull_workloads::{Observed, Start};
@@ -17,8 +18,13 @@ use crate::trial::{Acked, PROBE, SandboxHost, restart};
 /// lock files; and another than the recorded one had, as after a reboot.
 const FIRST_PID: i32 = 1000;
 
+/// Held while a target runs. Stations that share one take turns: while the target of one starts and
+/// is read, the others take down what they had and set up what comes next.
+pub(crate) type Turn = Arc<Mutex<()>>;
+
 /// A sandbox in which a target is started on one state after the other.
 pub(crate) struct Station {
+    pub(crate) turn: Turn,
     pub(crate) host: Arc<SandboxHost>,
     pub(crate) target: Arc<dyn Target>,
     pub(crate) start_limit: Duration,
@@ -49,7 +55,9 @@ impl Station {
         // Where numbers cannot be chosen, states of recoveries may differ from run to run.
         let _ = sandbox.number_from(FIRST_PID);
         let mut observed = Observed::default();
+        let turn = self.turn.lock();
         let said = self.look(acked, &mut observed)?;
+        let turn = again.then_some(turn);
         sandbox.kill_all()?;
         let log = fs.take_log();
         let mut output = self
@@ -72,6 +80,7 @@ impl Station {
                 (start, _) => Err(format!("{start:?}")),
             });
         }
+        drop(turn);
         fs.cut();
         storage.unmount(sandbox)?;
         let tried = Tried {
@@ -156,16 +165,29 @@ impl Stations {
 #[derive(Default)]
 pub(crate) struct Answers {
     known: HashMap<u128, Arc<Tried>>,
+    /// Those that minimising made for itself. They are kept apart: which of them a station answers
+    /// too, and when, depends on how fast it is, and only a station tells what recovery did.
+    beside: HashMap<u128, Arc<Tried>>,
     /// What recovery did to those of them that were not judged yet.
     recoveries: HashMap<u128, Log>,
 }
 
 impl Answers {
-    /// Keeps an answer.
-    pub(crate) fn note(&mut self, key: u128, tried: Tried) -> Arc<Tried> {
+    /// Keeps a station's answer.
+    pub(crate) fn note(&mut self, key: u128, tried: Tried) {
+        self.known.insert(key, Arc::new(tried));
+    }
+
+    /// Keeps an answer that minimising made for itself.
+    pub(crate) fn note_beside(&mut self, key: u128, tried: Tried) -> Arc<Tried> {
         let tried = Arc::new(tried);
-        self.known.insert(key, tried.clone());
+        self.beside.insert(key, tried.clone());
         tried
+    }
+
+    /// The answer of a trial, whoever made it.
+    pub(crate) fn get_any(&self, key: u128) -> Option<Arc<Tried>> {
+        self.get(key).or_else(|| self.beside.get(&key).cloned())
     }
 
     /// Keeps what recovery did in a trial, until it is asked for.
@@ -178,7 +200,7 @@ impl Answers {
         self.recoveries.remove(&key)
     }
 
-    /// The answer of a trial, if it was made.
+    /// A station's answer of a trial, if it was made.
     pub(crate) fn get(&self, key: u128) -> Option<Arc<Tried>> {
         self.known.get(&key).cloned()
     }

@@ -141,4 +141,12 @@ impl Process for Started {
     fn output(&self) -> String {
         self.0.output()
     }
+
+    fn complaint(&self) -> String {
+        let said = self.0.stderr();
+        match said.trim() {
+            "" => self.0.output(),
+            _ => said,
+        }
+    }
 }

@@ -11,6 +11,7 @@ mod support;
 
 mod interrupted;
 mod modes;
+mod real_systemd;
 mod refusals;
 mod script;
 mod service;

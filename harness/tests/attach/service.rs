@@ -49,6 +49,19 @@ pub(crate) fn has_python() -> bool {
 impl Service {
     /// Starts it with these settings, and waits until it answers. It holds a key of somebody else.
     pub(crate) fn start(settings: &[&str]) -> Self {
+        Self::under(settings, |folder, command| {
+            let mut supervise = Command::new(beside("supervise.sh"));
+            supervise.arg(folder.join("pid")).args(command);
+            supervise
+        })
+    }
+
+    /// The same under a supervisor of this command line, made from the service's folder and command
+    /// line.
+    pub(crate) fn under(
+        settings: &[&str],
+        supervise: impl FnOnce(&Path, &[String]) -> Command,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         fs::create_dir(folder.path().join("staging-db")).unwrap();
@@ -68,9 +81,7 @@ impl Service {
             .chain(settings)
             .map(|word| word.to_string())
             .collect();
-        let supervisor = Command::new(beside("supervise.sh"))
-            .arg(folder.path().join("pid"))
-            .args(&command)
+        let supervisor = supervise(folder.path(), &command)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

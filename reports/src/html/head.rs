@@ -68,6 +68,9 @@ fn facts(report: &Report) -> Markup {
                 } }
             }
             div { dt { "Seed" } dd { code { (report.seed) } } }
+            @if let Some(shard) = &report.shard {
+                div { dt { "Shard" } dd { (shard.name()) } }
+            }
             @if let Some(bound) = report.recovery_bound_us {
                 div { dt { "Recovery bound" } dd { (duration_words(bound)) } }
             }

@@ -1,7 +1,7 @@
 //! Merging: nothing is lost or counted twice, the order does not matter, what does not belong
 //! together is refused.
 
-use plugpull_reports::{MergeError, Report, Trial, html, merge};
+use plugpull_reports::{MergeError, Report, Shard, Trial, html, merge};
 use plugpull_workloads::{FindingKind, Verdict};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -182,4 +182,41 @@ fn what_does_not_belong_together_is_refused() {
     }
     assert_eq!(merge(vec![good(), good()]), Err(MergeError::Twice(1)));
     assert_eq!(merge(vec![]), Err(MergeError::Nothing));
+}
+
+/// One of the shards of a run with one trial each.
+fn shard(number: u64, of: u64) -> Report {
+    let mut report = report_of(plan(&["kill"]), &[trial(number, "kill")]);
+    report.shard = Some(Box::new(Shard {
+        number,
+        of,
+        faults: vec!["kill".into()],
+        ..Shard::default()
+    }));
+    report
+}
+
+#[test]
+fn shards_make_a_whole_and_nothing_else_does() {
+    let whole = merge(vec![shard(2, 2), shard(1, 2)]).unwrap();
+    assert_eq!((whole.verdict, whole.shard), (Verdict::Pass, None));
+    assert_eq!((whole.trials, whole.merged), (2, Some(2)));
+
+    let part = merge(vec![shard(1, 3), shard(3, 3)]).unwrap();
+    assert_eq!(part.verdict, Verdict::NotMeasured);
+    let row = part.faults.iter().find(|row| row.fault == "shard 2/3");
+    assert!(row.is_some_and(|row| row.why.contains("missing")));
+
+    let twice = merge(vec![shard(1, 2), shard(1, 2)]);
+    assert_eq!(twice, Err(MergeError::ShardTwice("1/2".into())));
+    let mixed = merge(vec![shard(1, 2), part]);
+    assert_eq!(mixed, Err(MergeError::NoShard));
+    for (number, of) in [(0, 2), (3, 2), (1, u64::MAX)] {
+        let none = merge(vec![shard(number, of)]);
+        assert_eq!(none, Err(MergeError::NoSuchShard(format!("{number}/{of}"))));
+    }
+    assert!(matches!(
+        merge(vec![shard(1, 2), shard(2, 3)]),
+        Err(MergeError::Mixed { .. })
+    ));
 }

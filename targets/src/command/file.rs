@@ -42,6 +42,8 @@ pub(super) struct Recover {
 pub(super) struct Start {
     pub(super) command: CommandLine,
     pub(super) ready: Ready,
+    /// How long it may take to be ready before it counts as hung, in milliseconds.
+    pub(super) timeout_ms: Option<u64>,
 }
 
 /// `[start] ready`: exactly one of them.

@@ -43,6 +43,7 @@ pub struct CommandTarget {
     folder: PathBuf,
     recover: Option<Line>,
     start: Option<(Line, Ready)>,
+    start_limit: Option<Duration>,
     workload: Line,
     check: Line,
     check_limit: Duration,
@@ -97,6 +98,12 @@ impl CommandTarget {
                 Some((line("start.command", &start.command)?, ready))
             }
         };
+        let limit = |key: &str, given: Option<u64>| match given {
+            Some(0) => Err(wrong(format!("{key} is 0"))),
+            given => Ok(given.map(Duration::from_millis)),
+        };
+        let start_limit = file.start.as_ref().and_then(|start| start.timeout_ms);
+        let start_limit = limit("start.timeout_ms", start_limit)?;
         let timed = recover.is_some() || start.is_some();
         let promises = promises::promises(&file.promises, &short, timed)
             .map_err(|why| wrong(format!("promise: {why}")))?;
@@ -115,13 +122,10 @@ impl CommandTarget {
             version,
             recover,
             start,
+            start_limit,
             workload: line("workload.command", &file.workload.command)?,
             check: line("check.command", &file.check.command)?,
-            check_limit: match file.check.timeout_ms {
-                Some(0) => return Err(wrong("check.timeout_ms is 0".into())),
-                Some(ms) => Duration::from_millis(ms),
-                None => CHECK_LIMIT,
-            },
+            check_limit: limit("check.timeout_ms", file.check.timeout_ms)?.unwrap_or(CHECK_LIMIT),
             promises,
             env: file
                 .env
@@ -204,7 +208,7 @@ impl Target for CommandTarget {
                 Some(code) => {
                     return Err(StartError::Exited {
                         code,
-                        output: process.output(),
+                        output: process.complaint(),
                     });
                 }
                 None => {
@@ -219,6 +223,8 @@ impl Target for CommandTarget {
             return Ok(Box::new(Up(None)));
         };
         let mut process = host.spawn(&line.launch(host))?;
+        let own = self.start_limit.map(|limit| Instant::now() + limit);
+        let deadline = own.map_or(deadline, |own| own.min(deadline));
         ready.wait(&mut *process, host, deadline)?;
         Ok(Box::new(Up(Some(process))))
     }

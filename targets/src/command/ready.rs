@@ -43,7 +43,7 @@ impl Ready {
                         break Err(match process.wait(deadline)? {
                             Some(code) => StartError::Exited {
                                 code,
-                                output: process.output(),
+                                output: process.complaint(),
                             },
                             None => late(process),
                         });
@@ -61,7 +61,7 @@ impl Ready {
             if let Some(code) = process.wait(deadline.min(Instant::now() + AGAIN))? {
                 return Err(StartError::Exited {
                     code,
-                    output: process.output(),
+                    output: process.complaint(),
                 });
             }
             if Instant::now() >= deadline {

@@ -1,0 +1,194 @@
+//! Finding and reading the file.
+
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// What it is called.
+const NAME: &str = "plugpull.toml";
+
+/// A file that was read.
+#[derive(Debug)]
+pub(super) struct File {
+    path: PathBuf,
+    /// What relative paths in it are relative to; empty for the working directory.
+    pub(super) folder: PathBuf,
+    text: String,
+    /// Its tables that are named as a command could be.
+    pub(super) sections: Vec<Section>,
+    /// Everything in it, in no particular order.
+    pub(super) entries: Vec<Entry>,
+}
+
+/// The name of a command.
+#[derive(Debug)]
+pub(super) struct Section {
+    pub(super) name: String,
+    pub(super) at: usize,
+}
+
+/// One option.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// The command that it is for; all when there is none.
+    pub(super) section: Option<String>,
+    pub(super) key: String,
+    pub(super) value: Value,
+    /// Where it stands, in bytes from the beginning.
+    pub(super) at: usize,
+}
+
+/// What an option is set to.
+#[derive(Debug)]
+pub(super) enum Value {
+    Switch(bool),
+    One(String),
+    Many(Vec<String>),
+    /// Names and values.
+    Pairs(Vec<(String, String)>),
+}
+
+/// The nearest file in the working directory and those above it.
+///
+/// # Errors
+/// When it belongs to somebody who has no say here: it could name commands to run.
+pub(super) fn find() -> Result<Option<PathBuf>, String> {
+    let Ok(here) = std::env::current_dir() else {
+        return Ok(None);
+    };
+    let found = here.ancestors().map(|folder| folder.join(NAME));
+    let Some(path) = found.into_iter().find(|path| path.is_file()) else {
+        return Ok(None);
+    };
+    let owner = |path: &Path| path.metadata().map(|about| about.uid()).ok();
+    let theirs = owner(&path);
+    let trusted = [Some(geteuid().as_raw()), Some(0), owner(&here)];
+    if !trusted.contains(&theirs) {
+        return Err(format!(
+            "{} belongs to somebody else; --config {} uses it all the same, --no-config leaves it out",
+            path.display(),
+            path.display()
+        ));
+    }
+    Ok(Some(path))
+}
+
+impl File {
+    /// Reads it; what it holds is not looked at yet.
+    pub(super) fn read(path: &Path) -> Result<Self, String> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        let here = std::env::current_dir().is_ok_and(|here| here == folder);
+        let mut file = Self {
+            path: path.to_path_buf(),
+            folder: if here { PathBuf::new() } else { folder },
+            text: text.clone(),
+            sections: Vec::new(),
+            entries: Vec::new(),
+        };
+        let table = DeTable::parse(&text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            file.objection(at, error.message(), None)
+        })?;
+        for (key, value) in table.get_ref() {
+            // A table is a command's section; one that is empty, or whose keys are no options,
+            // shows when they are looked at.
+            match value.get_ref() {
+                DeValue::Table(section) if !pairs_option(key.get_ref()) => {
+                    file.sections.push(Section {
+                        name: key.get_ref().to_string(),
+                        at: key.span().start,
+                    });
+                    for (inner, value) in section {
+                        let entry = file.entry(Some(key.get_ref()), inner, value)?;
+                        file.entries.push(entry);
+                    }
+                }
+                _ => {
+                    let entry = file.entry(None, key, value)?;
+                    file.entries.push(entry);
+                }
+            }
+        }
+        Ok(file)
+    }
+
+    fn entry(
+        &self,
+        section: Option<&str>,
+        key: &Spanned<std::borrow::Cow<'_, str>>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<Entry, String> {
+        let span: Range<usize> = key.span();
+        let odd = |what: &str| {
+            let said = format!("'{}' cannot be {what}", key.get_ref());
+            self.objection(span.start, &said, None)
+        };
+        let value = match value.get_ref() {
+            DeValue::Boolean(on) => Value::Switch(*on),
+            DeValue::Array(all) => {
+                let words = all.iter().map(|one| {
+                    let word = scalar(one.get_ref());
+                    word.ok_or_else(|| odd("a list of anything but words and numbers"))
+                });
+                Value::Many(words.collect::<Result<_, _>>()?)
+            }
+            DeValue::Table(all) => {
+                let pairs = all.iter().map(|(name, one)| {
+                    let word = match one.get_ref() {
+                        DeValue::Boolean(on) => Some(on.to_string()),
+                        other => scalar(other),
+                    };
+                    let word =
+                        word.ok_or_else(|| odd("a table of anything but words and numbers"))?;
+                    Ok((name.get_ref().to_string(), word))
+                });
+                Value::Pairs(pairs.collect::<Result<_, String>>()?)
+            }
+            other => Value::One(scalar(other).ok_or_else(|| odd("a date"))?),
+        };
+        Ok(Entry {
+            section: section.map(str::to_owned),
+            key: key.get_ref().to_string(),
+            value,
+            at: span.start,
+        })
+    }
+
+    /// File and line of a position.
+    pub(super) fn place(&self, at: usize) -> String {
+        let before = self.text.get(..at).unwrap_or(&self.text);
+        let line = before.matches('\n').count() + 1;
+        format!("{}:{line}", self.path.display())
+    }
+
+    /// What is wrong at a position, in one line.
+    pub(super) fn objection(&self, at: usize, why: &str, hint: Option<String>) -> String {
+        let why = why.lines().collect::<Vec<_>>().join("; ");
+        let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        format!("{}: {why}{hint}", self.place(at))
+    }
+}
+
+/// True for a key whose table is not a section but what the option is set to.
+fn pairs_option(key: &str) -> bool {
+    key == super::options::PAIRS
+}
+
+/// A word or a number as it is typed.
+fn scalar(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) => {
+            let value = i128::from_str_radix(number.as_str(), number.radix()).ok()?;
+            Some(value.to_string())
+        }
+        DeValue::Float(number) => Some(number.as_str().to_string()),
+        _ => None,
+    }
+}

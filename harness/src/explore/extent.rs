@@ -1,0 +1,58 @@
+//! How far an exploration goes, and how far it came.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use plugpull_reports::{PointCoverage, ShardCase};
+
+use super::cases::Coverage;
+use super::findings::Group;
+
+/// How far an exploration goes.
+pub(crate) struct Limits<'a> {
+    /// No state is begun after so long.
+    pub(crate) budget: Duration,
+    /// Nor after so many different ones; those of other shards count.
+    pub(crate) states: Option<u64>,
+    /// How many recoveries deep crashes go; 0 for the recorded run alone.
+    pub(crate) depth: u32,
+    /// True when the user wants it to end.
+    pub(crate) stop: &'a AtomicBool,
+}
+
+/// How an exploration ended.
+pub(crate) struct Ended {
+    /// Different states tried.
+    pub(crate) tried: u64,
+    /// States of the recorded run, per model.
+    pub(crate) coverage: Vec<Coverage>,
+    /// Those of recoveries, over all models.
+    pub(crate) recoveries: RecoveryCoverage,
+    /// States of the recorded run that were judged and that broke a promise, per model.
+    pub(crate) judged: Vec<(u64, u64)>,
+    /// The same per crash point, in order.
+    pub(crate) at: Vec<PointCoverage>,
+    /// True when every state was tried.
+    pub(crate) complete: bool,
+    /// True when the user ended it.
+    pub(crate) interrupted: bool,
+}
+
+/// What was covered of recoveries.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RecoveryCoverage {
+    /// Recoveries that changed the disk, among the states tried.
+    pub(crate) seen: u64,
+    /// Those that were crashed in turn.
+    pub(crate) crashed: u64,
+    /// The different states that this gave.
+    pub(crate) distinct: u64,
+}
+
+/// What the shards of an exploration are merged by.
+pub(crate) struct Shared {
+    /// Where each trial belongs.
+    pub(crate) cases: Vec<ShardCase>,
+    /// What was made small, each for a trial.
+    pub(crate) told: Vec<Group>,
+}

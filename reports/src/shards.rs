@@ -1,0 +1,254 @@
+//! The reports of shards as the report of one machine that did all of it.
+//!
+//! Trials are put in the order of the whole. The findings of an exploration are counted anew in that
+//! order, by the rule by which one exploration counts them ([`counts_to`]): which cause a failing
+//! state is counted to depends on the causes that were known before it, and a shard knows only its
+//! own. So a shard makes small the first trial of each kind that lacks the same, and not only what
+//! no cause of its own explains: whatever is new to the whole was made small by its shard.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use plugpull_workloads::FindingKind;
+
+use crate::merge::{belong, coverage, plan};
+use crate::summary::gravest_first;
+use crate::{MergeError, Report, ReportBuilder, ReportedFinding, Shard, ShardTold, Trial};
+
+/// True when a state that lacks this is one more of this cause: when it lacks all of the cause. A
+/// cause that lacks nothing is only itself.
+pub fn counts_to(signs: &BTreeSet<String>, cause: &BTreeSet<String>) -> bool {
+    cause == signs || !cause.is_empty() && cause.is_subset(signs)
+}
+
+/// More shards than anybody has: each that is missing gets a row.
+const MOST: u64 = 10_000;
+
+/// A report with what says which shard it is.
+struct Part {
+    report: Report,
+    shard: Shard,
+}
+
+/// One report of the shards of a run or an exploration. A shard that is missing becomes a row that
+/// was not measured.
+pub(crate) fn together(reports: Vec<Report>) -> Result<Report, MergeError> {
+    let parts = parts(reports)?;
+    let (Some(first), Some(of)) = (parts.first(), parts.first().map(|part| part.shard.of)) else {
+        return Err(MergeError::Nothing);
+    };
+    for other in &parts[1..] {
+        same_work(first, other)?;
+    }
+    let reports: Vec<Report> = parts.iter().map(|part| part.report.clone()).collect();
+    let mut plan = plan(&reports);
+    plan.faults.clone_from(&first.shard.faults);
+    let given: BTreeSet<u64> = parts.iter().map(|part| part.shard.number).collect();
+    let missing: Vec<u64> = (1..=of).filter(|one| !given.contains(one)).collect();
+    plan.unavailable.extend(missing.iter().map(|number| {
+        let why = "its report is missing, so nobody knows what its part of the work has shown";
+        (format!("shard {number}/{of}"), why.to_string())
+    }));
+    let mut coverage = coverage(&reports)?;
+    if let Some(coverage) = &mut coverage {
+        coverage.complete &= missing.is_empty();
+    }
+    let took = reports.iter().map(|report| report.took_us).sum();
+    let interrupted = reports.iter().any(|report| report.interrupted);
+    let order = order(&parts);
+    let mut builder = ReportBuilder::new(plan);
+    for (number, place) in &order {
+        builder.trial(&renumbered(place.trial, *number));
+    }
+    let mut merged = builder.finish(Duration::from_micros(took), interrupted);
+    if coverage.is_some() {
+        merged.findings = findings(&parts, &order);
+    }
+    merged.coverage = coverage;
+    merged.merged = Some(parts.len() as u64);
+    Ok(merged)
+}
+
+/// The shards in order, each once.
+fn parts(reports: Vec<Report>) -> Result<Vec<Part>, MergeError> {
+    let mut parts = Vec::new();
+    for mut report in reports {
+        match report.shard.take() {
+            Some(shard) if shard.of > MOST || !(1..=shard.of).contains(&shard.number) => {
+                return Err(MergeError::NoSuchShard(shard.name()));
+            }
+            Some(shard) => parts.push(Part {
+                report,
+                shard: *shard,
+            }),
+            None => return Err(MergeError::NoShard),
+        }
+    }
+    parts.sort_by_key(|part| (part.shard.of, part.shard.number));
+    for pair in parts.windows(2) {
+        if let [one, other] = pair
+            && (one.shard.of, one.shard.number) == (other.shard.of, other.shard.number)
+        {
+            return Err(MergeError::ShardTwice(one.shard.name()));
+        }
+    }
+    Ok(parts)
+}
+
+/// An error unless the two are shards of the same work.
+fn same_work(one: &Part, other: &Part) -> Result<(), MergeError> {
+    let same = |what, one: String, other: String| match one == other {
+        true => Ok(()),
+        false => Err(MergeError::Mixed { what, one, other }),
+    };
+    let (a, b) = (&one.shard, &other.shard);
+    let trace = |shard: &Shard| shard.trace.clone().unwrap_or_else(|| "none".into());
+    same("the number of shards", a.of.to_string(), b.of.to_string())?;
+    belong(&one.report, &other.report)?;
+    same("the trace (its digest)", trace(a), trace(b))?;
+    let seed = |part: &Part| part.report.seed.to_string();
+    same("the seed", seed(one), seed(other))?;
+    let faults = |shard: &Shard| shard.faults.join(", ");
+    same("what is tried", faults(a), faults(b))?;
+    same("what was asked for", a.options.clone(), b.options.clone())
+}
+
+/// Where a trial comes from.
+struct Place<'a> {
+    trial: &'a Trial,
+    part: usize,
+    depth: u32,
+    signs: BTreeSet<String>,
+    told: &'a [Option<u64>],
+}
+
+/// All trials in the order of the whole, with the numbers that they have there.
+fn order(parts: &[Part]) -> Vec<(u64, Place<'_>)> {
+    let mut all = Vec::new();
+    for (number, part) in parts.iter().enumerate() {
+        let known: BTreeMap<u64, _> = part
+            .shard
+            .cases
+            .iter()
+            .map(|one| (one.trial, one))
+            .collect();
+        for trial in &part.report.trial_log {
+            let case = known.get(&trial.number);
+            // A run's trials have the numbers of the whole already.
+            let position = case.map_or(trial.number, |case| case.position);
+            let place = Place {
+                trial,
+                part: number,
+                depth: case.map_or(0, |case| case.depth),
+                signs: case.iter().flat_map(|case| case.signs.clone()).collect(),
+                told: case.map_or(&[], |case| &case.told),
+            };
+            all.push((position, place));
+        }
+    }
+    let key = |(position, place): &(u64, Place<'_>)| {
+        (*position, place.depth, place.part, place.trial.number)
+    };
+    all.sort_by_key(key);
+    let explored = parts.iter().any(|part| part.report.coverage.is_some());
+    let numbered = all.into_iter().zip(1..).map(|((_, place), next)| {
+        let number = if explored { next } else { place.trial.number };
+        (number, place)
+    });
+    numbered.collect()
+}
+
+fn renumbered(trial: &Trial, number: u64) -> Trial {
+    let mut trial = Trial {
+        number,
+        ..trial.clone()
+    };
+    for finding in &mut trial.findings {
+        finding.trial = number;
+    }
+    trial
+}
+
+/// A cause that was met, and the finding that tells of it.
+struct Group {
+    depth: u32,
+    cause: BTreeSet<String>,
+    size: (u64, u64),
+    finding: ReportedFinding,
+}
+
+/// The findings, counted in the order of the whole.
+fn findings(parts: &[Part], order: &[(u64, Place<'_>)]) -> Vec<ReportedFinding> {
+    let mut groups: Vec<Group> = Vec::new();
+    for (number, place) in order {
+        for (found, told) in place.trial.findings.iter().zip(place.told) {
+            let kind = found.finding.kind;
+            let alike = |group: &&mut Group| {
+                group.finding.finding.kind == kind && group.depth == place.depth
+            };
+            let mut known = groups.iter_mut().filter(alike);
+            if let Some(group) = known.find(|group| counts_to(&place.signs, &group.cause)) {
+                group.finding.count += 1;
+                continue;
+            }
+            // New to all of them, so it was new to its shard too, which made it small.
+            let part = &parts[place.part];
+            let told = told.and_then(|at| part.shard.told.get(at as usize));
+            let Some(told) = told.or_else(|| stand_in(part, kind, place)) else {
+                continue;
+            };
+            let cause = cause(&told.finding);
+            match groups.iter_mut().filter(alike).find(|g| g.cause == cause) {
+                Some(group) => {
+                    group.finding.count += 1;
+                    if told.size < group.size {
+                        let (count, trial) = (group.finding.count, group.finding.trial);
+                        group.size = told.size;
+                        group.finding = entry(part, told, count, trial);
+                    }
+                }
+                None => groups.push(Group {
+                    depth: place.depth,
+                    cause,
+                    size: told.size,
+                    finding: entry(part, told, 1, *number),
+                }),
+            }
+        }
+    }
+    let mut findings: Vec<ReportedFinding> = groups.into_iter().map(|one| one.finding).collect();
+    gravest_first(&mut findings);
+    findings
+}
+
+fn cause(finding: &ReportedFinding) -> BTreeSet<String> {
+    let evidence = finding.evidence.iter();
+    evidence
+        .flat_map(|evidence| evidence.cause.iter().cloned())
+        .collect()
+}
+
+/// What another trial of the shard was made small to, for one that was not because the shard's time
+/// was over.
+fn stand_in<'a>(part: &'a Part, kind: FindingKind, place: &Place<'_>) -> Option<&'a ShardTold> {
+    part.shard.told.iter().find(|told| {
+        told.finding.finding.kind == kind && counts_to(&place.signs, &cause(&told.finding))
+    })
+}
+
+/// The entry of the merged report. Where the shard kept an artifact of the same cause, that one is
+/// told, because it can be replayed.
+fn entry(part: &Part, told: &ShardTold, count: u64, trial: u64) -> ReportedFinding {
+    let kept = |finding: &&ReportedFinding| {
+        let evidence = finding.evidence.as_ref();
+        evidence.is_some_and(|evidence| evidence.artifact.is_some())
+            && finding.finding.kind == told.finding.finding.kind
+            && cause(finding) == cause(&told.finding)
+    };
+    let finding = part.report.findings.iter().find(kept);
+    ReportedFinding {
+        count,
+        trial,
+        ..finding.unwrap_or(&told.finding).clone()
+    }
+}
