@@ -90,6 +90,15 @@ impl Trigger {
         matches!(self.when, When::Op { .. } | When::Chance { .. })
     }
 
+    /// True when a file of this path, relative to the data folder, may be damaged: whoever names
+    /// files for the moment means them for the damage too.
+    pub fn damages(&self, path: &str) -> bool {
+        match &self.when {
+            When::Op { matcher, .. } | When::Chance { matcher, .. } => matcher.fits_path(path),
+            When::Ack(_) | When::Time(_) => true,
+        }
+    }
+
     /// Reads a trigger. `usual` stands where the text names no moment ("recovery" alone).
     pub fn parse(text: &str, usual: &Trigger) -> Result<Self, TriggerError> {
         let wrong = |what: String| TriggerError {
@@ -204,6 +213,17 @@ mod tests {
 
     fn parse(text: &str) -> Result<Trigger, TriggerError> {
         Trigger::parse(text, &Trigger::at(When::Ack(7)))
+    }
+
+    #[test]
+    fn a_path_names_the_files_that_may_be_damaged_too() {
+        let by_path = parse("path=*.dat,n=3").unwrap();
+        assert!(by_path.damages("snapshots.dat") && !by_path.damages("db/LOG"));
+        let by_chance = parse("path=*.dat,p=0.5").unwrap();
+        assert!(!by_chance.damages("db/LOG"));
+        for any in ["op=write,n=3", "ack=5", "time=1ms"] {
+            assert!(parse(any).unwrap().damages("db/LOG"), "{any}");
+        }
     }
 
     #[test]

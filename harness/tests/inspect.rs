@@ -111,3 +111,50 @@ fn wrong_use_exits_2_with_one_line() {
         );
     }
 }
+
+/// Looks at an AILEE file with a verifier on PATH that is this shell script.
+fn with_verifier(folder: &Path, script: &str) -> Ran {
+    use std::os::unix::fs::PermissionsExt;
+    let program = folder.join("ailee_l2_verify");
+    fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = plugpull();
+    command.current_dir(folder).env("PATH", folder);
+    command.args(["inspect", "ailee", "l2_snapshots.dat"]);
+    command.output().unwrap().into()
+}
+
+#[test]
+fn the_nodes_own_verifier_is_asked_where_it_is_on_path() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("l2_snapshots.dat"), SNAPSHOT).unwrap();
+    let root = "c8113438d69a00d3e8efc6ce769d3bfe325b498060fb9a2070a38456b00a0005";
+    let said = |root: &str, code: u8| {
+        format!(
+            "[ \"$1 $2\" = \"--snapshot l2_snapshots.dat\" ] || exit 9\n\
+             echo 'Computed L2StateRoot: {root}'\necho 'No anchor.' >&2\nexit {code}"
+        )
+    };
+    for (script, code, told) in [
+        (said(root, 0), 0, "ailee_l2_verify: agrees"),
+        (said(root, 2), 0, "note    verifier-refuses: "),
+        (said("00ff", 0), 1, "damage  verifier-disagrees: "),
+    ] {
+        let ran = with_verifier(folder.path(), &script);
+        assert_eq!(ran.code, code, "{ran:?}");
+        assert!(ran.stdout.contains(told), "{}", ran.stdout);
+    }
+    // What it accepts stays damaged.
+    let damaged = SNAPSHOT.replace("tasks 0", "tasks 1");
+    fs::write(folder.path().join("l2_snapshots.dat"), damaged).unwrap();
+    let ran = with_verifier(folder.path(), &said(root, 0));
+    assert_eq!(ran.code, 1);
+    assert!(ran.stdout.contains("verifier-accepts"), "{}", ran.stdout);
+    fs::remove_file(folder.path().join("ailee_l2_verify")).unwrap();
+    let ran = inspect(folder.path(), "ailee l2_snapshots.dat");
+    assert!(
+        ran.stdout.contains("ailee_l2_verify: not asked"),
+        "{}",
+        ran.stdout
+    );
+}

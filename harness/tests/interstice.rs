@@ -51,6 +51,29 @@ fn the_sound_stand_in_keeps_every_promise() {
     shared.must_have_no_finding();
 }
 
+/// Time goes back only in what was written after recovery: the disk of the first crash is sound.
+#[test]
+fn what_shows_only_after_recovery_was_written_to_is_what_is_kept() {
+    if !machine::has("fuse") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let keep = folder.path().join("kept");
+    let options = format!(
+        "interstice --reference --set defect=clock-restarts --seed 1 --rounds 1 --clients 1 \
+         --fault kill@ack=6 --keep {}",
+        keep.display()
+    );
+    assert_eq!(run(&options).kinds(), ["unreadable"]);
+    let looked = plugpull()
+        .args(["inspect", "interstice"])
+        .arg(keep.join("trial-1-kill/txn.log"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&looked.stdout);
+    assert!(said.contains("note    time-went-back: "), "{said}");
+}
+
 #[test]
 fn the_published_node_is_not_driven_and_the_run_says_so() {
     let output = plugpull()

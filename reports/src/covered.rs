@@ -19,12 +19,12 @@ pub(crate) fn tell(page: &mut Page, report: &Report) {
     page.paragraph("", 2, &recorded, None);
     for model in &coverage.models {
         let line = format!(
-            "{:<14} {} looked at, where {} states are possible; {} made, {} of them new",
+            "{:<14} {} looked at, where {} states are possible; {} of what is lost gave {}",
             model.model,
             count(model.points, "point"),
             possible(model),
-            number(model.made),
-            number(model.distinct)
+            count(model.made, "choice"),
+            count(model.distinct, "new state")
         );
         page.paragraph("", 15, &clean(&line), None);
     }

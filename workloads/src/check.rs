@@ -92,6 +92,9 @@ struct Examination {
 /// Acknowledged transactions must be there as far as a durability promise says: see
 /// [`crate::Durability`]. Those with no outcome, or an [`Outcome::Info`], may be there or not, and
 /// may take effect at any time after they were invoked. Failed and aborted ones must not be.
+///
+/// What damage took without a word was not refused, as far as it was durable: by a promise for
+/// `class`, or else by the one for [`FailureClass::ProcessCrash`], which is why `promises` are all.
 pub fn judge(
     history: &History,
     observed: &Observed,

@@ -265,6 +265,42 @@ fn damage_served_as_data_was_not_detected() {
 }
 
 #[test]
+fn what_the_death_of_the_process_may_take_is_not_missed_after_damage() {
+    let mut book = Book::default();
+    book.ok(1, 0, &["a"]);
+    book.barrier(0);
+    book.ok(2, 0, &["b"]);
+    let promises = [
+        promise(Guarantee::Detects),
+        Promise {
+            classes: vec![FailureClass::ProcessCrash],
+            ..promise(Guarantee::Durable(Durability::AtBarrier))
+        },
+    ];
+    let judged = |promises: &[Promise], keys: &[(&str, String)]| {
+        let observed = damaged(Observed::holding(state(keys)));
+        book.judge_as(FailureClass::Corruption, &observed, promises)
+    };
+    let anchored = [("a", value(1, 0))];
+    assert_eq!(judged(&promises, &anchored).verdict, Verdict::Pass);
+    // What the barrier covered is missed, and so is all where nothing was said of a crash.
+    assert_eq!(only(&judged(&promises, &[])).0, FindingKind::LostAck);
+    assert_eq!(
+        only(&judged(&promises[..1], &anchored)).1,
+        Guarantee::Detects
+    );
+    // A demand excuses nothing.
+    let demanded = [
+        promises[0].clone(),
+        Promise {
+            demanded: true,
+            ..promises[1].clone()
+        },
+    ];
+    assert_eq!(only(&judged(&demanded, &anchored)).1, Guarantee::Detects);
+}
+
+#[test]
 fn damaged_data_that_is_silently_gone_was_not_detected() {
     let gone = state(&[("b", value(2, 0))]);
     let detects = promise(Guarantee::Detects);

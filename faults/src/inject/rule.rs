@@ -94,7 +94,12 @@ impl Matcher {
         } else {
             self.kinds.contains(&kind)
         };
-        kind_fits && self.path.as_ref().is_none_or(|pattern| glob(pattern, path))
+        kind_fits && self.fits_path(path)
+    }
+
+    /// True when a file of this path is meant.
+    pub fn fits_path(&self, path: &str) -> bool {
+        self.path.as_ref().is_none_or(|pattern| glob(pattern, path))
     }
 }
 

@@ -31,12 +31,13 @@ pub(super) const BAD_SECTOR_FOR_EVER: Fault = Fault {
     inject: |machine, trigger| strike(machine, trigger, true),
 };
 
-/// A file with data and the offset of one of its sectors: inode, path, offset.
-fn pick(tree: &Tree, rng: &mut ChaCha8Rng) -> Option<(Ino, String, u64)> {
+/// A file with data that the trigger means, and the offset of one of its sectors: inode, path,
+/// offset.
+fn pick(tree: &Tree, trigger: &Trigger, rng: &mut ChaCha8Rng) -> Option<(Ino, String, u64)> {
     let mut files: Vec<(Ino, String, u64)> = tree
         .inodes()
         .filter_map(|(ino, inode)| match &inode.node {
-            Node::File(content) if inode.nlink > 0 => {
+            Node::File(content) if inode.nlink > 0 && trigger.damages(&inode.path) => {
                 Some((ino, inode.path.to_string(), content.size()))
             }
             _ => None,
@@ -61,9 +62,9 @@ fn strike(
         return Ok(Injected::if_bit(false, "there is no crash filesystem"));
     };
     let count = machine.rng().random_range(1..=8);
-    let picked = fs.inspect(|tree, _| pick(tree, machine.rng()));
+    let picked = fs.inspect(|tree, _| pick(tree, trigger, machine.rng()));
     let Some((ino, path, start)) = picked else {
-        return Ok(Injected::if_bit(false, "the target has no file with data"));
+        return Ok(Injected::if_bit(false, place::NOTHING));
     };
     let end = start + count * SECTOR;
     fs.damage(|_, bad| bad.add(ino, start, end, for_ever));

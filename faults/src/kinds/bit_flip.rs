@@ -22,8 +22,9 @@ fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, Inje
     moments::reach(machine, trigger, FirstCrash::Kill)?;
     machine.kill()?;
     machine.remount()?;
-    let files = machine.files()?;
-    in_one_of(machine, &files, "the target has no file with data")
+    let mut files = machine.files()?;
+    files.retain(|(path, _)| trigger.damages(path));
+    in_one_of(machine, &files, place::NOTHING)
 }
 
 /// Flips bits of one of these files (path and size in bytes); where none of them holds data, the

@@ -27,7 +27,8 @@ fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, Inje
     moments::reach(machine, trigger, moments::FirstCrash::Kill)?;
     machine.kill()?;
     machine.remount()?;
-    let files = machine.snapshots()?;
+    let mut files = machine.snapshots()?;
+    files.retain(|(path, _)| trigger.damages(path));
     bit_flip::in_one_of(
         machine,
         &files,

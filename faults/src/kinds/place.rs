@@ -5,6 +5,9 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::inject::SECTOR;
 
+/// What is said where there is no place.
+pub(super) const NOTHING: &str = "no file that is meant holds data";
+
 /// One of the files, by index, and the offset of one of its sectors, in bytes. `sizes` are the
 /// sizes of the files in bytes. None where no file holds data.
 pub(super) fn pick(sizes: &[u64], rng: &mut ChaCha8Rng) -> Option<(usize, u64)> {

@@ -17,6 +17,9 @@ pub(crate) fn run() -> anyhow::Result<u8> {
     println!("  kill@ack=25                          after the 25th acknowledged transaction");
     println!("  kill-op@op=write,p=0.01              before a write, each with a chance of 1 %");
     println!("  power-loss@n=3,recovery              before the 3rd change that recovery makes");
+    println!(
+        "  bit-flip@path=*.dat,n=9              before the 9th change of such a file, and in one"
+    );
     println!();
     println!("Persistence models (--model NAME):");
     for model in MODELS {

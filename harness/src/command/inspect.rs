@@ -46,7 +46,10 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<u8> {
         expect: args.expect.clone(),
         after_crash: args.after_crash,
     };
-    let inspection = (inspector.inspect)(&request).map_err(wrong)?;
+    let mut inspection = (inspector.inspect)(&request).map_err(wrong)?;
+    if let Some(ask_too) = inspector.ask_too {
+        ask_too(&request, &mut inspection);
+    }
     let repaired = repair
         .map(|(repair, to)| repair(&request, to).map_err(wrong))
         .transpose()?;

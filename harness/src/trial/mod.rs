@@ -20,8 +20,8 @@ use plugpull_faults::trigger::Trigger;
 use plugpull_reports::{ReportedFinding, Trial, class_words};
 use plugpull_targets::Target;
 use plugpull_workloads::{
-    Damage, FailureClass, Finding, FindingKind, Guarantee, Judgement, Observed, Promise, Stamp,
-    Verdict, WorkloadConfig, beginning, judge,
+    Call, Damage, Durability, FailureClass, Finding, FindingKind, Guarantee, History, Judgement,
+    Observed, Outcome, Promise, Stamp, Verdict, WorkloadConfig, beginning, judge,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -217,18 +217,19 @@ impl Story<'_> {
         };
         let damaged = injected.damage.is_some();
         self.note(bench, judgement);
+        let mut later = None;
         if self.trial.verdict == Verdict::Pass
             && !damaged
             && let Some(Ok(state)) = observed.state
         {
-            self.second_look(bench, state)?;
+            later = self.second_look(bench, state)?;
         }
         if !self.trial.bit && self.trial.findings.is_empty() {
             self.trial.verdict = Verdict::NotMeasured;
             self.trial.why = format!("the fault had no effect: {}", self.trial.what);
         }
         if !self.trial.findings.is_empty() {
-            *self.disk = before;
+            *self.disk = later.or(before);
         }
         Ok(())
     }
@@ -317,17 +318,18 @@ impl Story<'_> {
 
     /// The recovered store must also be good to work on: some more transactions, a SIGKILL, and
     /// all of it must be there. What recovery left behind (a torn tail, a stale counter) shows
-    /// only now.
+    /// only now. The disk after that SIGKILL, where it shows a finding.
     fn second_look(
         &mut self,
         bench: &mut Bench<'_>,
         state: BTreeMap<String, String>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Option<Tree>> {
         bench.new_history(beginning(state, Stamp::default()));
         bench.crashed_at = None;
         bench.work()?;
         let tally = bench.work_until(MORE_LIMIT, &|tally| tally.ok >= MORE_ACKS)?;
         bench.kill()?;
+        let disk = bench.snapshot();
         if tally.ok == 0 {
             self.trial.why = "the recovered target acknowledged nothing more".into();
         }
@@ -361,8 +363,9 @@ impl Story<'_> {
                 );
             }
             self.note(bench, judgement);
+            return Ok(disk);
         }
-        Ok(())
+        Ok(None)
     }
 
     fn note(&mut self, bench: &Bench<'_>, judgement: Judgement) {
@@ -393,7 +396,8 @@ pub(crate) fn note(trial: &mut Trial, bench: &Bench<'_>, judgement: Judgement) {
 fn owed(promises: &[Promise], class: FailureClass, lost_power: bool) -> Vec<Promise> {
     let given = |class: FailureClass| promises.iter().filter(move |p| p.classes.contains(&class));
     if !lost_power || class == FailureClass::PowerLoss {
-        return given(class).cloned().collect();
+        // The judge takes those for the class, and needs the others to know what was safe before.
+        return promises.to_vec();
     }
     let kind = |promise: &Promise| std::mem::discriminant::<Guarantee>(&promise.guarantee);
     given(FailureClass::PowerLoss)
@@ -406,25 +410,62 @@ fn owed(promises: &[Promise], class: FailureClass, lost_power: bool) -> Vec<Prom
         .collect()
 }
 
-/// Says which sync was missing, where the power went and a finding names an ack.
+/// Says which sync was missing, where the power went and a finding names an ack. What is owed from a
+/// barrier on was to be synced when the last barrier was acknowledged.
 fn explain(bench: &Bench<'_>, finding: &mut Finding) {
     let (Some(cut), Some(ack)) = (&bench.last_cut, finding.ack) else {
         return;
     };
-    let missing = cut.unsynced(ack.seq);
+    let (when, moment) = match finding.promise.guarantee {
+        Guarantee::Durable(Durability::AtBarrier) => {
+            match last_barrier(&bench.recorder.history()) {
+                Some(at) => ("when the last barrier after it was acknowledged", at),
+                None => return,
+            }
+        }
+        _ => ("when it was acknowledged", ack),
+    };
+    let missing = cut.unsynced(moment.seq);
     if missing.is_empty() {
         return;
     }
-    let more = match missing.len() {
-        1 => String::new(),
-        2 => " (1 more file had un-synced changes)".into(),
-        n => format!(" ({} more files had un-synced changes)", n - 1),
-    };
+    let mut others: Vec<&str> = Vec::new();
+    for file in &missing[1..] {
+        // A name may have been that of several files.
+        if file.path != missing[0].path && !others.contains(&&*file.path) {
+            others.push(&file.path);
+        }
+    }
     finding.sentence = format!(
-        "{}; when it was acknowledged, {}{more}",
+        "{}; {when}, {}{}",
         finding.sentence.trim_end_matches('.'),
-        missing[0].words()
+        missing[0].words(),
+        also(&others)
     );
+}
+
+/// When the last barrier was acknowledged.
+fn last_barrier(history: &History) -> Option<Stamp> {
+    let acked = history
+        .entries
+        .iter()
+        .rev()
+        .filter_map(|entry| match (&entry.call, &entry.done) {
+            (Call::Barrier, Some((at, Outcome::Ok))) => Some(*at),
+            _ => None,
+        });
+    acked.max()
+}
+
+/// The other files that were not synced, some of them by name.
+fn also(others: &[&str]) -> String {
+    const NAMED: usize = 3;
+    let names = others[..others.len().min(NAMED)].join(", ");
+    match others.len() {
+        0 => String::new(),
+        n if n <= NAMED => format!(" (not synced either: {names})"),
+        n => format!(" (not synced either: {names} and {} more)", n - NAMED),
+    }
 }
 
 fn too_slow_only(judgement: &Judgement) -> bool {
@@ -442,7 +483,7 @@ pub(crate) fn micros(duration: Duration) -> u64 {
 /// The history, for tests of what lies beside it.
 #[cfg(test)]
 mod tests {
-    use plugpull_workloads::{Durability, History};
+    use plugpull_workloads::Entry;
 
     use super::*;
 
@@ -476,7 +517,34 @@ mod tests {
                 Guarantee::Consistent
             ]
         );
-        assert_eq!(super::owed(&all, IoError, false).len(), 2);
+        assert_eq!(super::owed(&all, IoError, false), all);
+    }
+
+    #[test]
+    fn the_last_barrier_is_the_one_that_was_acknowledged_last() {
+        let entry = |call: Call, at: u64, outcome: Outcome| Entry {
+            client: 0,
+            call,
+            invoked: Stamp::default(),
+            done: Some((Stamp { seq: at, nanos: at }, outcome)),
+        };
+        let mut history = History {
+            entries: vec![entry(Call::Barrier, 7, Outcome::Info("lost".into()))],
+        };
+        assert_eq!(last_barrier(&history), None);
+        history.entries.push(entry(Call::Barrier, 5, Outcome::Ok));
+        history.entries.push(entry(Call::Barrier, 3, Outcome::Ok));
+        assert_eq!(last_barrier(&history).map(|at| at.seq), Some(5));
+    }
+
+    #[test]
+    fn files_that_were_not_synced_are_named_as_far_as_they_are_few() {
+        assert_eq!(also(&[]), "");
+        assert_eq!(also(&["a", "b"]), " (not synced either: a, b)");
+        assert_eq!(
+            also(&["a", "b", "c", "d", "e"]),
+            " (not synced either: a, b, c and 2 more)"
+        );
     }
 
     #[test]

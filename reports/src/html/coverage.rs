@@ -129,7 +129,7 @@ fn models(coverage: &Coverage) -> Markup {
                     th scope="col" { "Model" }
                     th .n scope="col" { "Points" }
                     th .n scope="col" { "Possible" }
-                    th .n scope="col" { "Made" }
+                    th .n scope="col" { "Choices" }
                     th .n scope="col" { "New" }
                     th .n scope="col" { "Judged" }
                     th .n scope="col" { "Broken" }

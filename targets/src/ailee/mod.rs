@@ -18,6 +18,7 @@ mod state;
 mod target;
 #[cfg(test)]
 mod tests;
+mod verifier;
 
 use crate::inspect::Inspector;
 
@@ -46,4 +47,5 @@ pub const INSPECTOR: Inspector = Inspector {
     expect: Some("the state root of an acknowledged anchor"),
     inspect: report::inspect,
     repair: None,
+    ask_too: Some(verifier::ask),
 };

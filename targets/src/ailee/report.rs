@@ -86,6 +86,7 @@ pub(super) fn look(bytes: &[u8], request: &Request) -> Inspection {
     }
     let detail = json!({
         "snapshots": file.snapshots.iter().zip(&roots).map(|(s, r)| told(s, r.as_deref())).collect::<Vec<_>>(),
+        "loads": last.as_ref().map(|(offset, root)| json!({ "offset": offset, "root": root })),
         "first_damage": damage.first().map(|broken| broken.offset),
     });
     Inspection {

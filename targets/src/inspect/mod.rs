@@ -123,6 +123,10 @@ pub type Inspect = fn(&Request) -> Result<Inspection, InspectError>;
 /// Writes a repaired copy of a file, which must not exist yet. Never touches the original.
 pub type Repair = fn(&Request, &std::path::Path) -> Result<Repaired, InspectError>;
 
+/// Asks a checker of the system's own, where it is installed, and adds what it says to a look that
+/// is done.
+pub type AskToo = fn(&Request, &mut Inspection);
+
 /// A system whose files can be looked at.
 #[derive(Clone, Copy, Debug)]
 pub struct Inspector {
@@ -136,4 +140,6 @@ pub struct Inspector {
     pub inspect: Inspect,
     /// The repair, where there is one.
     pub repair: Option<Repair>,
+    /// The system's own checker, where it has one.
+    pub ask_too: Option<AskToo>,
 }

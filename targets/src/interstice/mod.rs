@@ -51,6 +51,7 @@ pub const INSPECTOR: Inspector = Inspector {
     expect: None,
     inspect,
     repair: Some(guide_report::repair),
+    ask_too: None,
 };
 
 fn inspect(request: &Request) -> Result<Inspection, InspectError> {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::node_log::{Log, log};
 use super::node_snapshot::{Snapshot, row_file, snapshot};
-use super::node_table::broken;
+use super::node_table::{broken, never_replayed};
 use super::node_tree::find;
 use crate::inspect::{InspectError, Inspection, Request, Spot, Table, read};
 
@@ -35,12 +35,18 @@ pub(super) fn inspect(request: &Request) -> Result<Inspection, InspectError> {
                 log_path
             };
             let spot = at(one.kind, path.as_deref(), one.offset, one.what);
-            // An entry that was cut by a crash was not acknowledged; the node drops it.
-            if one.kind == "torn" && request.after_crash {
+            // The node ignores a length that a crash cut; with an entry that was cut it refuses to
+            // start, and nothing mends that.
+            if one.kind == "torn" && looked.length_cut && request.after_crash {
                 notes.push(spot);
             } else {
                 damage.push(spot);
             }
+        }
+        if let Some(offset) = looked.never_replayed {
+            let what = "number 0 of a table without a snapshot: the node (0.5.0) does not read it \
+                        back, and begins with number 1";
+            notes.push(at("number-zero", log_path.as_deref(), offset, what.into()));
         }
         let name = log_path.as_deref().or(snapshot_path.as_deref());
         let name = name.and_then(Path::file_stem).unwrap_or_default();
@@ -116,6 +122,10 @@ fn at(kind: &'static str, path: Option<&Path>, offset: usize, what: String) -> S
 pub(super) struct Looked {
     log: Log,
     snapshot: Option<Snapshot>,
+    /// The log ends within the four bytes of a length.
+    length_cut: bool,
+    /// An entry that the node itself skips: its offset.
+    pub(super) never_replayed: Option<usize>,
     pub(super) broken: Vec<super::node_table::Broken>,
 }
 
@@ -136,7 +146,12 @@ pub(super) fn table(log_bytes: Option<&[u8]>, snapshot_bytes: Option<&[u8]>) -> 
     }
     let known = snapshot_bytes.is_none() || readable.is_some();
     all.extend(broken(&log, readable.as_ref(), known));
+    let end = log_bytes.map_or(0, <[u8]>::len);
     Looked {
+        length_cut: log.torn.as_ref().is_some_and(|torn| end - torn.at < 4),
+        never_replayed: known
+            .then(|| never_replayed(&log, readable.as_ref()))
+            .flatten(),
         log,
         snapshot: readable,
         broken: all,

@@ -42,4 +42,5 @@ pub const INSPECTOR: Inspector = Inspector {
     expect: Some("the id of a job that was added and not removed"),
     inspect: report::inspect,
     repair: None,
+    ask_too: None,
 };

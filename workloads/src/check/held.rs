@@ -14,6 +14,9 @@ pub(super) struct Held {
     pub(super) class: FailureClass,
     /// The target's own come first, so that a demand is only cited where the target kept its own.
     pub(super) promises: Vec<Promise>,
+    /// What survives the process's death, which comes before damage at rest can: nothing is safer
+    /// from damage than from that. At the ack, where nothing is promised for it.
+    before_damage: Durability,
 }
 
 impl Held {
@@ -39,9 +42,17 @@ impl Held {
             });
         }
         held.sort_by_key(|p| p.demanded);
+        let before_damage = promises
+            .iter()
+            .filter(|p| !p.demanded && p.classes.contains(&FailureClass::ProcessCrash))
+            .find_map(|p| match p.guarantee {
+                Guarantee::Durable(durability) => Some(durability),
+                _ => None,
+            });
         Self {
             class,
             promises: held,
+            before_damage: before_damage.unwrap_or(Durability::AtAck),
         }
     }
 
@@ -62,6 +73,7 @@ impl Held {
         Self {
             class,
             promises: promises.into(),
+            before_damage: Durability::AtAck,
         }
     }
 
@@ -130,9 +142,10 @@ impl Held {
             let kept = match promise.guarantee {
                 Guarantee::Durable(durability) => safe(durability, facts, history, crash),
                 // Damaged data that is silently gone was not refused. A promise of durability for
-                // the same failure says what may be gone.
+                // the same failure says what may be gone; without one, the one for the death of the
+                // process.
                 Guarantee::Detects if damaged && !excused_by_own => {
-                    safe(Durability::AtAck, facts, history, crash)
+                    safe(self.before_damage, facts, history, crash)
                 }
                 _ => continue,
             };

@@ -120,7 +120,7 @@ fn each_damage_is_found_by_its_name_and_place() {
         ("update-of-missing", at, then(update(1, 2))),
         ("delete-of-missing", at, then(delete(1, 2))),
         ("row-key", at, then(frame(1, &bad_key))),
-        ("gap", 0, insert(1, 1)),
+        ("gap", 0, insert(2, 1)),
     ] {
         assert_eq!(kinds(&log, None), [(kind, offset)], "{kind}");
     }
@@ -172,12 +172,12 @@ fn a_folder_is_walked_and_logs_meet_their_snapshots() {
     assert_eq!(inspected(folder.path(), false).unwrap(), [""; 0]);
     assert_eq!(inspected(&snap, false).unwrap(), [""; 0]);
 
-    // Without its snapshot the log begins too late.
+    // Without its snapshot the log changes rows that are not there.
     fs::remove_file(&snap).unwrap();
     assert!(
         inspected(&module.join("logs/t.log"), false)
             .unwrap()
-            .contains(&"gap")
+            .contains(&"update-of-missing")
     );
     fs::write(&snap, snapshot(1, &[10, 11])).unwrap();
 
@@ -188,6 +188,29 @@ fn a_folder_is_walked_and_logs_meet_their_snapshots() {
     fs::write(module.join("logs/t.log"), [&log()[..], b"\x09"].concat()).unwrap();
     assert_eq!(inspected(folder.path(), false).unwrap(), ["torn"]);
     assert_eq!(inspected(folder.path(), true).unwrap(), [""; 0]);
+    // A length without its entry keeps the node from starting.
+    fs::write(
+        module.join("logs/t.log"),
+        [&log()[..], b"\x09\0\0\0"].concat(),
+    )
+    .unwrap();
+    assert_eq!(inspected(folder.path(), true).unwrap(), ["torn"]);
+}
+
+#[test]
+fn a_table_may_begin_with_number_one_and_number_zero_is_told() {
+    let restored = [insert(1, 1), insert(2, 2)].concat();
+    assert_eq!(kinds(&restored, None), []);
+    assert_eq!(table(Some(&restored), None).never_replayed, None);
+    let published = [insert(0, 1), insert(1, 2)].concat();
+    assert_eq!(kinds(&published, None), []);
+    assert_eq!(table(Some(&published), None).never_replayed, Some(0));
+    let held = snapshot(1, &[1, 2]);
+    assert_eq!(
+        table(Some(&published), Some(&held)).never_replayed,
+        None,
+        "a snapshot holds it"
+    );
 }
 
 #[test]
