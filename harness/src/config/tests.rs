@@ -8,8 +8,9 @@ use super::*;
 use crate::cli::Cli;
 
 /// Values of which every option takes one.
-const SAMPLES: [&str; 12] = [
+const SAMPLES: [&str; 14] = [
     "2",
+    "5",
     "1/1",
     "a=b",
     "sector=4096",
@@ -17,6 +18,7 @@ const SAMPLES: [&str; 12] = [
     "30s",
     "human",
     "crash",
+    "kill",
     "bash",
     "./there",
     "word",
