@@ -59,6 +59,28 @@ pub struct Trial {
     pub findings: Vec<ReportedFinding>,
 }
 
+impl Trial {
+    /// A trial of which nothing is known yet: a harness error, unless something better is said.
+    pub fn begun(number: u64, fault: &str, spec: String, seed: u64, class: FailureClass) -> Self {
+        Self {
+            number,
+            fault: fault.to_owned(),
+            spec,
+            seed,
+            class,
+            bit: false,
+            what: String::new(),
+            acked: 0,
+            operations: 0,
+            verdict: Verdict::HarnessError,
+            why: String::new(),
+            recovery_us: Vec::new(),
+            took_us: 0,
+            findings: Vec::new(),
+        }
+    }
+}
+
 /// A finding with what a reader needs to look into it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

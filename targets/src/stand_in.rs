@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::reference_daemon::REFERENCE;
 use crate::settings::Given;
-use crate::wire::{self, Store, WireRunning};
+use crate::wire::{self, Session, Shared, WireRunning};
 use crate::{Host, Launch, Program, Setting, StartError, UsageError};
 
 /// Lists the defects of a stand-in: the enum `Planted`, and `DEFECTS` for the catalogue.
@@ -127,10 +127,10 @@ pub(crate) fn settings(args: &[String]) -> Result<BTreeMap<String, String>, Stri
 
 /// Serves a store on standard output's `ready PORT` until it is killed. Returns why it cannot, with
 /// the exit code.
-pub(crate) fn serve<S: Store + 'static>(opened: Result<S, String>) -> (i32, String) {
+pub(crate) fn serve<S: Session + 'static>(opened: Result<S, String>) -> (i32, String) {
     match opened {
         Ok(store) => {
-            let why = wire::serve(Arc::new(store), 0, &mut io::stdout());
+            let why = wire::serve(Arc::new(Shared::new(store)), 0, &mut io::stdout());
             (1, format!("Error: cannot serve: {why}"))
         }
         Err(why) => (1, format!("Error: {why}")),

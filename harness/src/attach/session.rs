@@ -105,22 +105,9 @@ impl<'a> Session<'a> {
     /// Makes one round.
     pub(super) fn round(&mut self, number: u64, mode: Mode, name: &str) -> Trial {
         let began = Instant::now();
-        let mut trial = Trial {
-            number,
-            fault: name.to_owned(),
-            spec: name.to_owned(),
-            seed: seed::of_trial(self.seed, number),
-            class: super::round::class(mode),
-            bit: false,
-            what: String::new(),
-            acked: 0,
-            operations: 0,
-            verdict: Verdict::HarnessError,
-            why: String::new(),
-            recovery_us: Vec::new(),
-            took_us: 0,
-            findings: Vec::new(),
-        };
+        let seed = seed::of_trial(self.seed, number);
+        let class = super::round::class(mode);
+        let mut trial = Trial::begun(number, name, name.to_owned(), seed, class);
         let told = self.tell(mode, &mut trial);
         let settled = self.settle();
         if let Err(error) = told.and(settled) {

@@ -88,7 +88,13 @@ pub(crate) struct Sampled {
 pub(crate) fn sample(setup: &Setup, wanted: &Wanted, stop: &AtomicBool) -> Sampled {
     let began = Instant::now();
     let mut sampled = Sampled {
-        trial: trial(wanted),
+        trial: Trial::begun(
+            wanted.number,
+            wanted.crash.name(),
+            wanted.spec(),
+            wanted.seed,
+            wanted.crash.class(),
+        ),
         sample: None,
         disk: None,
     };
@@ -158,26 +164,6 @@ fn start_empty(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             "the target did not start on an empty data folder: {}",
             restart::words(&why)
         ),
-    }
-}
-
-/// A trial of which nothing is known yet.
-fn trial(wanted: &Wanted) -> Trial {
-    Trial {
-        number: wanted.number,
-        fault: wanted.crash.name().into(),
-        spec: wanted.spec(),
-        seed: wanted.seed,
-        class: wanted.crash.class(),
-        bit: false,
-        what: String::new(),
-        acked: 0,
-        operations: 0,
-        verdict: Verdict::HarnessError,
-        why: String::new(),
-        recovery_us: Vec::new(),
-        took_us: 0,
-        findings: Vec::new(),
     }
 }
 

@@ -80,22 +80,14 @@ pub(crate) fn run(setup: &Setup, order: &Order) -> Done {
         .trigger
         .clone()
         .unwrap_or_else(|| usual(order.fault, setup.rules.fuse, &mut rng));
-    let mut trial = Trial {
-        number: order.number,
-        fault: order.fault.name.to_string(),
-        spec: format!("{}@{trigger}", order.fault.name),
-        seed: order.seed,
-        class: order.fault.class,
-        bit: false,
-        what: String::new(),
-        acked: 0,
-        operations: 0,
-        verdict: Verdict::HarnessError,
-        why: String::new(),
-        recovery_us: Vec::new(),
-        took_us: 0,
-        findings: Vec::new(),
-    };
+    let spec = format!("{}@{trigger}", order.fault.name);
+    let mut trial = Trial::begun(
+        order.number,
+        order.fault.name,
+        spec,
+        order.seed,
+        order.fault.class,
+    );
     let mut disk = None;
     match Bench::new(
         &setup.host,

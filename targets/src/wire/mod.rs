@@ -7,10 +7,12 @@ mod client;
 mod launch;
 mod protocol;
 mod server;
+mod shared;
 mod store;
 
 pub use client::WireClient;
 pub use launch::{WireRunning, start, start_worker};
 pub use protocol::{Answer, MAX_LINE, READY, Request};
 pub use server::{serve, serve_on};
+pub(crate) use shared::Shared;
 pub use store::{Session, Store, StoreError};

@@ -46,7 +46,7 @@ pub(crate) fn main(args: &[String]) -> (i32, String) {
     let settings = stand_in::settings(args)
         .and_then(|values| Settings::parse(&values).map_err(|e| e.to_string()));
     match settings {
-        Ok(settings) => stand_in::serve(session::LogStore::open(Path::new("."), settings)),
+        Ok(settings) => stand_in::serve(engine::Engine::open(Path::new("."), settings)),
         Err(why) => (2, why),
     }
 }

@@ -46,7 +46,10 @@ pub(crate) fn main(args: &[String]) -> (i32, String) {
     let settings = stand_in::settings(args)
         .and_then(|values| Settings::parse(&values).map_err(|e| e.to_string()));
     match settings {
-        Ok(settings) => stand_in::serve(session::JobStore::open(Path::new("."), settings.defect)),
+        Ok(settings) => {
+            let engine = engine::Engine::open(Path::new("."), settings.defect);
+            stand_in::serve(engine.map_err(|e| e.to_string()))
+        }
         Err(why) => (2, why),
     }
 }

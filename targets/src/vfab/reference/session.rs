@@ -1,43 +1,18 @@
-//! The jobs as a store that is served.
+//! The jobs as a store that is served. There is one plotter, so one job at a time.
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
-use parking_lot::Mutex;
 use plugpull_workloads::Txn;
 
 use super::super::{INSPECTOR, paper};
 use super::engine::Engine;
-use super::planted::Planted;
 use crate::inspect::Request;
-use crate::wire::{Session, Store, StoreError};
+use crate::wire::{Session, StoreError};
 
-/// The open workspace; one plotter, so one job at a time.
-#[derive(Clone)]
-pub(super) struct JobStore {
-    engine: Arc<Mutex<Engine>>,
-}
-
-impl JobStore {
-    /// Opens the workspace in `folder`, or makes it. An error says what is damaged.
-    pub(super) fn open(folder: &Path, defect: Option<Planted>) -> Result<Self, String> {
-        let engine = Engine::open(folder, defect).map_err(|e| e.to_string())?;
-        Ok(Self {
-            engine: Arc::new(Mutex::new(engine)),
-        })
-    }
-}
-
-impl Store for JobStore {
-    fn session(&self) -> Result<Box<dyn Session>, StoreError> {
-        Ok(Box::new(self.clone()))
-    }
-}
-
-impl Session for JobStore {
+impl Session for Engine {
     fn apply(&mut self, txn: &Txn) -> Result<(), StoreError> {
-        self.engine.lock().commit(txn)
+        Engine::commit(self, txn)
     }
 
     fn barrier(&mut self) -> Result<(), StoreError> {
@@ -46,16 +21,15 @@ impl Session for JobStore {
     }
 
     fn get(&mut self, key: &str) -> Result<Option<String>, StoreError> {
-        Ok(self.engine.lock().state.get(key).cloned())
+        Ok(self.state.get(key).cloned())
     }
 
     fn read_all(&mut self) -> Result<BTreeMap<String, String>, StoreError> {
-        Ok(self.engine.lock().state.clone())
+        Ok(self.state.clone())
     }
 
     fn check(&mut self) -> Result<Option<String>, StoreError> {
-        let engine = self.engine.lock();
-        Ok(complaint(&engine.folder))
+        Ok(complaint(&self.folder))
     }
 }
 
