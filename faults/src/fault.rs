@@ -60,6 +60,8 @@ pub struct Tally {
     pub fail: u64,
     /// Unknown.
     pub info: u64,
+    /// Barriers that a workload of the target's own said were reached; not among the others.
+    pub barriers: u64,
 }
 
 /// How an attempt to start the target went.

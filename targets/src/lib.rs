@@ -17,6 +17,8 @@ pub mod driver;
 mod grpc;
 pub mod inspect;
 pub mod interstice;
+#[cfg(any(feature = "ailee", feature = "statehouse"))]
+mod program;
 mod promise;
 pub mod reference;
 pub mod reference_daemon;
