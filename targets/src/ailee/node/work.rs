@@ -24,10 +24,8 @@ pub(crate) const WORKLOAD: &str = "ailee-node-workload";
 const ANCHOR_EVERY: u64 = 100;
 /// Nothing is handed in for so many blocks before an anchor.
 const QUIET: u64 = 10;
-/// How often the chain is looked at. Nothing tells when a block is made.
+/// How often the chain is looked at, and a transaction handed in. Nothing tells when a block is made.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// Before the first anchor a transaction is handed in at every such look.
-const SELDOM: u64 = 4;
 /// How long an answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// How long the node may give no answer before the workload ends.
@@ -65,8 +63,6 @@ pub(super) struct Workload<'a, C> {
     out: &'a mut dyn Write,
     signer: Signer,
     life: u64,
-    /// Looks so far.
-    looks: u64,
     /// Transactions made so far.
     made: u64,
     /// What the chain was when this life began.
@@ -89,7 +85,6 @@ impl<'a, C: Fn() -> io::Result<TcpStream>> Workload<'a, C> {
             out,
             signer: Signer::from_words("plugpull's key for the transactions of ailee_node")?,
             life,
-            looks: 0,
             made: 0,
             began: None,
             accepted: 0,
@@ -104,7 +99,6 @@ impl<'a, C: Fn() -> io::Result<TcpStream>> Workload<'a, C> {
     /// # Errors
     /// The node has given no answer for long, or nobody listens to this workload.
     pub(super) fn step(&mut self) -> Result<(), String> {
-        self.looks += 1;
         let deadline = Instant::now() + ANSWER_LIMIT;
         let state = match self.api.state(deadline) {
             Ok(state) => {
@@ -126,10 +120,6 @@ impl<'a, C: Fn() -> io::Result<TcpStream>> Workload<'a, C> {
             return Ok(());
         }
         self.quiet_from = None;
-        // The first anchor is far away, and what comes before it is only there to be anchored.
-        if self.anchored == 0 && !self.looks.is_multiple_of(SELDOM) {
-            return Ok(());
-        }
         self.hand_in()
     }
 
