@@ -9,7 +9,7 @@
 mod support;
 
 use plugpull_targets::ailee;
-use support::{machine, run};
+use support::{machine, run, text};
 
 support::planted::defects! {
     "ailee", ailee::DEFECTS;
@@ -71,6 +71,18 @@ fn a_reorg_is_whole_whenever_the_node_is_killed_in_it() {
         run.must_have_no_finding();
         assert_eq!(run.count("pass"), 1, "{}", run.ran.stdout);
     }
+}
+
+#[test]
+fn a_reorg_is_as_deep_as_it_is_asked_for() {
+    if !machine::has("fuse") {
+        return;
+    }
+    let run = run("ailee --reference --seed 1 --rounds 1 --fault reorg@ack=40,depth=11");
+    run.must_have_no_finding();
+    let trial = &run.trials()[0];
+    assert_eq!(text(trial, "verdict"), "pass", "{}", run.ran.stdout);
+    assert!(text(trial, "what").contains("last 11 blocks"), "{trial}");
 }
 
 #[test]

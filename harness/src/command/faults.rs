@@ -11,7 +11,8 @@ pub(crate) fn run() -> anyhow::Result<u8> {
     }
     println!();
     println!(
-        "Triggers: op=KIND, path=PATTERN, n=COUNT, p=CHANCE, ack=COUNT, time=DURATION, recovery"
+        "Triggers: op=KIND, path=PATTERN, n=COUNT, p=CHANCE, ack=COUNT, time=DURATION, recovery, \
+         depth=BLOCKS"
     );
     println!("  power-loss@op=sync,path=*-wal,n=17   before the 17th sync of a file named *-wal");
     println!("  kill@ack=25                          after the 25th acknowledged transaction");
@@ -19,6 +20,9 @@ pub(crate) fn run() -> anyhow::Result<u8> {
     println!("  power-loss@n=3,recovery              before the 3rd change that recovery makes");
     println!(
         "  bit-flip@path=*.dat,n=9              before the 9th change of such a file, and in one"
+    );
+    println!(
+        "  reorg@ack=40,depth=6                 six blocks, after the 40th acknowledged transaction"
     );
     println!();
     println!("Persistence models (--model NAME):");

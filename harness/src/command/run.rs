@@ -271,7 +271,14 @@ fn chosen_faults(given: &[String]) -> anyhow::Result<Chosen> {
                         }
                         _ => usual,
                     };
-                    Trigger::parse(text, &usual).map_err(wrong)
+                    let trigger = Trigger::parse(text, &usual).map_err(wrong)?;
+                    if trigger.depth.is_some() && !found.needs.contains(&Need::Chain) {
+                        return Err(wrong(format!(
+                            "--fault {name}@{text}: depth is how many blocks reorg replaces, and \
+                             {name} replaces none"
+                        )));
+                    }
+                    Ok(trigger)
                 })
                 .transpose()?;
             Ok((found, trigger))
