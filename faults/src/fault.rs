@@ -202,3 +202,21 @@ pub struct Fault {
     /// kills what is left, starts it again and checks it.
     pub inject: fn(&mut dyn Machine, &Trigger) -> Result<Injected, InjectError>,
 }
+
+impl Fault {
+    /// Why an option of this trigger means nothing to it; none when it can take them all.
+    pub fn cannot_take(&self, trigger: &Trigger) -> Option<String> {
+        let name = self.name;
+        if trigger.depth.is_some() && !self.needs.contains(&Need::Chain) {
+            return Some(format!(
+                "depth is how many blocks of a chain reorg replaces, and {name} replaces none"
+            ));
+        }
+        if trigger.within.is_some() && self.class != FailureClass::CleanStop {
+            return Some(format!(
+                "within is how long term lets a target stop, and {name} is no orderly stop"
+            ));
+        }
+        None
+    }
+}

@@ -42,12 +42,14 @@ pub struct Trigger {
     /// How many blocks of a chain are replaced, where a fault replaces some; a seeded number when
     /// none.
     pub depth: Option<u32>,
+    /// How long an orderly stop may take, where a fault is one; its own limit when none.
+    pub within: Option<Duration>,
 }
 
 /// What is wrong with a trigger's text.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error(
-    "trigger '{text}': {what}. A trigger is a list of: op=KIND, path=PATTERN, n=COUNT, p=CHANCE, ack=COUNT, time=DURATION, recovery, depth=BLOCKS; for example 'op=write,path=*-wal,n=17'"
+    "trigger '{text}': {what}. A trigger is a list of: op=KIND, path=PATTERN, n=COUNT, p=CHANCE, ack=COUNT, time=DURATION, recovery, depth=BLOCKS, within=DURATION; for example 'op=write,path=*-wal,n=17'"
 )]
 pub struct TriggerError {
     text: String,
@@ -86,6 +88,7 @@ impl Trigger {
             when,
             recovery: false,
             depth: None,
+            within: None,
         }
     }
 
@@ -112,7 +115,7 @@ impl Trigger {
         let mut matcher = Matcher::default();
         let (mut nth, mut chance, mut ack, mut time, mut recovery) =
             (None, None, None, None, false);
-        let mut depth = None;
+        let (mut depth, mut within) = (None, None);
         for part in text
             .split(',')
             .map(str::trim)
@@ -151,10 +154,13 @@ impl Trigger {
                     chance =
                         Some(p.ok_or_else(|| wrong(format!("'{part}' wants a chance up to 1")))?);
                 }
-                "time" => {
-                    time = Some(parse_duration(value).ok_or_else(|| {
-                        wrong(format!("'{part}' wants a duration such as 300ms"))
-                    })?);
+                "time" | "within" => {
+                    let duration = parse_duration(value)
+                        .ok_or_else(|| wrong(format!("'{part}' wants a duration such as 300ms")))?;
+                    match key {
+                        "time" => time = Some(duration),
+                        _ => within = Some(duration),
+                    }
                 }
                 "recovery" if value.is_empty() => recovery = true,
                 _ => return Err(wrong(format!("'{part}' is not known"))),
@@ -185,6 +191,7 @@ impl Trigger {
             when,
             recovery,
             depth,
+            within,
         })
     }
 }
@@ -222,6 +229,9 @@ impl fmt::Display for Trigger {
         if let Some(depth) = self.depth {
             parts.push(format!("depth={depth}"));
         }
+        if let Some(within) = self.within {
+            parts.push(format!("within={}", duration_text(within)));
+        }
         f.write_str(&parts.join(","))
     }
 }
@@ -256,6 +266,7 @@ mod tests {
             "time=1500us,recovery",
             "n=3,recovery",
             "ack=3,depth=6",
+            "ack=3,within=60000ms",
             "n=2,recovery,depth=1",
         ] {
             assert_eq!(parse(text).unwrap().to_string(), text);
@@ -276,6 +287,7 @@ mod tests {
             ("p=2", "chance"),
             ("ack=3,n=2", "more than one"),
             ("time=soon", "duration"),
+            ("within=soon", "duration"),
             ("frob", "frob"),
             ("n=1,p=0.5", "exclude"),
         ] {

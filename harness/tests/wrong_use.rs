@@ -111,6 +111,7 @@ fn faults_and_triggers() {
     run_refused("--fault kill@n=1,ack=2", &["more than one moment"]);
     run_refused("--fault kill@ack=2,recovery", &["recovery"]);
     run_refused("--fault kill@ack=2,depth=3", &["depth", "reorg"]);
+    run_refused("--fault kill@ack=2,within=9s", &["within", "term"]);
     run_refused("--fault reorg@depth=0", &["depth=0", "whole number"]);
     run_refused("--trial-seed 5", &["--trial-seed", "exactly one --fault"]);
     run_refused(

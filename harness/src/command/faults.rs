@@ -12,7 +12,7 @@ pub(crate) fn run() -> anyhow::Result<u8> {
     println!();
     println!(
         "Triggers: op=KIND, path=PATTERN, n=COUNT, p=CHANCE, ack=COUNT, time=DURATION, recovery, \
-         depth=BLOCKS"
+         depth=BLOCKS, within=DURATION"
     );
     println!("  power-loss@op=sync,path=*-wal,n=17   before the 17th sync of a file named *-wal");
     println!("  kill@ack=25                          after the 25th acknowledged transaction");
@@ -24,6 +24,7 @@ pub(crate) fn run() -> anyhow::Result<u8> {
     println!(
         "  reorg@ack=40,depth=6                 six blocks, after the 40th acknowledged transaction"
     );
+    println!("  term@ack=40,within=60s               a stop that may take a minute");
     println!();
     println!("Persistence models (--model NAME):");
     for model in MODELS {

@@ -272,11 +272,8 @@ fn chosen_faults(given: &[String]) -> anyhow::Result<Chosen> {
                         _ => usual,
                     };
                     let trigger = Trigger::parse(text, &usual).map_err(wrong)?;
-                    if trigger.depth.is_some() && !found.needs.contains(&Need::Chain) {
-                        return Err(wrong(format!(
-                            "--fault {name}@{text}: depth is how many blocks reorg replaces, and \
-                             {name} replaces none"
-                        )));
+                    if let Some(why) = found.cannot_take(&trigger) {
+                        return Err(wrong(format!("--fault {name}@{text}: {why}")));
                     }
                     Ok(trigger)
                 })
