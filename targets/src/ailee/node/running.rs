@@ -46,8 +46,8 @@ pub(super) fn start(
         // Its lines, until there is none for a moment; or its end.
         match process.stdout_line(Instant::now() + ASK_EVERY) {
             Ok(Some(line)) => {
-                if WITHOUT.iter().any(|words| line.contains(words)) {
-                    let why = format!("it serves without a database of its own: {}", line.trim());
+                if let Some(at) = WITHOUT.iter().find_map(|words| line.find(words)) {
+                    let why = format!("it serves without a database of its own: {}", &line[at..]);
                     return Err(Error::other(why).into());
                 }
                 set_up |= line.contains(SET_UP);
