@@ -92,9 +92,9 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_no_key() {
+    fn what_is_below_one_or_above_the_order_is_no_key() {
         assert!(Signer::from_secret(&[0; 32]).is_err());
-        assert!(Signer::from_secret(&[1; 31]).is_err());
+        assert!(Signer::from_secret(&[0xff; 32]).is_err());
     }
 
     fn bytes(hex: &str) -> Vec<u8> {

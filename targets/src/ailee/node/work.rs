@@ -198,3 +198,98 @@ impl<'a, C: Fn() -> io::Result<TcpStream>> Workload<'a, C> {
             .map_err(|error| format!("cannot tell what was acknowledged: {error}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// What the workload prints while the chain goes through these states: block_height,
+    /// total_transactions, last_anchor_height. Hashes are shown as `tx`.
+    fn printed(states: &[(u64, u64, u64)]) -> Vec<String> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let mut left = states.to_vec().into_iter();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                answer(stream.expect("a connection"), &mut left);
+            }
+        });
+        let api = Api {
+            connect: || TcpStream::connect(address),
+        };
+        let mut out = Vec::new();
+        let mut work = Workload::new(&api, 1, &mut out).expect("a workload");
+        for _ in states {
+            work.step().expect("a step");
+        }
+        let text = String::from_utf8(out).expect("text");
+        let lines = text.lines().map(|line| match line.split_once(' ') {
+            Some((word, id)) if id.len() == 64 => format!("{word} tx"),
+            _ => line.to_owned(),
+        });
+        lines.collect()
+    }
+
+    fn answer(mut stream: TcpStream, left: &mut dyn Iterator<Item = (u64, u64, u64)>) {
+        let mut reader = BufReader::new(stream.try_clone().expect("a second end"));
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert_ne!(reader.read_line(&mut head).expect("a line"), 0);
+        }
+        let length = head.split("Content-Length: ").nth(1).expect("a length");
+        let length = length.lines().next().and_then(|text| text.parse().ok());
+        let mut body = vec![0; length.expect("a number")];
+        reader.read_exact(&mut body).expect("a body");
+        let (status, body) = if head.starts_with("GET /api/l2/state ") {
+            let (height, transactions, anchor) = left.next().expect("another state");
+            let body = format!(
+                "{{\"block_height\":{height},\"total_transactions\":{transactions},\
+                 \"last_anchor_height\":{anchor}}}"
+            );
+            (200, body)
+        } else if head.starts_with("GET /api/anchors/latest ") {
+            (200, "{\"last_anchor_hash\":\"N/A\"}".into())
+        } else {
+            (202, "{}".into())
+        };
+        let length = body.len();
+        write!(
+            stream,
+            "HTTP/1.1 {status} Said\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .expect("it is read");
+    }
+
+    #[test]
+    fn an_anchor_is_a_barrier_for_all_that_was_in_blocks() {
+        let lines = printed(&[(1, 0, 0), (2, 1, 0), (91, 2, 0), (100, 2, 100)]);
+        assert_eq!(
+            lines,
+            [
+                "try tx",
+                "ack tx",
+                "try tx",
+                "ack tx",
+                "ack anchor-100",
+                "barrier",
+                "try tx",
+                "ack tx"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_anchor_that_may_not_cover_everything_is_no_barrier() {
+        let not_in_blocks = [(1, 0, 0), (91, 0, 0), (100, 0, 100)];
+        let not_quiet = [(1, 0, 0), (100, 1, 100)];
+        for states in [&not_in_blocks[..], &not_quiet] {
+            let lines = printed(states);
+            assert!(lines.contains(&"ack anchor-100".into()), "{lines:?}");
+            assert!(!lines.contains(&"barrier".into()), "{lines:?}");
+        }
+    }
+}
