@@ -209,10 +209,11 @@ mod tests {
 
     /// What the workload prints while the chain goes through these states: block_height,
     /// total_transactions, last_anchor_height. Hashes are shown as `tx`.
-    fn printed(states: &[(u64, u64, u64)]) -> Vec<String> {
+    fn printed(states: Vec<(u64, u64, u64)>) -> Vec<String> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = listener.local_addr().expect("its address");
-        let mut left = states.to_vec().into_iter();
+        let steps = states.len();
+        let mut left = states.into_iter();
         thread::spawn(move || {
             for stream in listener.incoming() {
                 answer(stream.expect("a connection"), &mut left);
@@ -223,7 +224,7 @@ mod tests {
         };
         let mut out = Vec::new();
         let mut work = Workload::new(&api, 1, &mut out).expect("a workload");
-        for _ in states {
+        for _ in 0..steps {
             work.step().expect("a step");
         }
         let text = String::from_utf8(out).expect("text");
@@ -266,7 +267,7 @@ mod tests {
 
     #[test]
     fn an_anchor_is_a_barrier_for_all_that_was_in_blocks() {
-        let lines = printed(&[(1, 0, 0), (2, 1, 0), (91, 2, 0), (100, 2, 100)]);
+        let lines = printed(vec![(1, 0, 0), (2, 1, 0), (91, 2, 0), (100, 2, 100)]);
         assert_eq!(
             lines,
             [
@@ -284,9 +285,9 @@ mod tests {
 
     #[test]
     fn an_anchor_that_may_not_cover_everything_is_no_barrier() {
-        let not_in_blocks = [(1, 0, 0), (91, 0, 0), (100, 0, 100)];
-        let not_quiet = [(1, 0, 0), (100, 1, 100)];
-        for states in [&not_in_blocks[..], &not_quiet] {
+        let not_in_blocks = vec![(1, 0, 0), (91, 0, 0), (100, 0, 100)];
+        let not_quiet = vec![(1, 0, 0), (100, 1, 100)];
+        for states in [not_in_blocks, not_quiet] {
             let lines = printed(states);
             assert!(lines.contains(&"ack anchor-100".into()), "{lines:?}");
             assert!(!lines.contains(&"barrier".into()), "{lines:?}");
