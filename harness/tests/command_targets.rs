@@ -523,3 +523,17 @@ fn a_barrier_line_is_where_durability_begins() {
     );
     must_all_be("lost-ack", &early);
 }
+
+#[test]
+fn a_stop_may_take_as_long_as_it_is_given() {
+    if !machine::has("fuse") {
+        return;
+    }
+    let deaf = format!("trap '' TERM\n{WORK}");
+    let made = Made::new(&lines(), &[("work.sh", &deaf), ("check.sh", CHECK)]);
+    let options = "--rounds 1 --fault term@ack=4,within=60ms";
+    let run = tested("run", &made.name(), options, None);
+    run.must_have_no_finding();
+    let what = text(&run.trials()[0], "what");
+    assert!(what.contains("not stopped after 60ms"), "{what}");
+}
