@@ -15,6 +15,7 @@ mod promises;
 pub mod reference;
 mod report;
 mod settings;
+mod sheets;
 mod states;
 mod statistics;
 mod target;
@@ -24,7 +25,7 @@ mod tests;
 use crate::inspect::Inspector;
 
 pub use reference::DEFECTS;
-pub use settings::{SETTINGS, Settings};
+pub use settings::{SETTINGS, Settings, Until};
 pub use states::State;
 pub use target::Vfab;
 

@@ -1,5 +1,7 @@
 //! What is said about vfab's files.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::job::{Job, look};
@@ -10,6 +12,15 @@ use crate::inspect::{InspectError, Inspection, Request, Spot, Table};
 
 /// Looks at every job, and at the statistics where they are. Expectations are ids of jobs.
 pub(super) fn inspect(request: &Request) -> Result<Inspection, InspectError> {
+    inspect_but(request, &BTreeSet::new())
+}
+
+/// The same, for jobs of which some were `restarted`: that removes a job's journal, and the
+/// statistics of what was before stay.
+pub(super) fn inspect_but(
+    request: &Request,
+    restarted: &BTreeSet<String>,
+) -> Result<Inspection, InspectError> {
     let places = find(&request.path)?;
     let jobs: Vec<Job> = places.jobs.iter().map(|folder| look(folder)).collect();
     let mut damage = Vec::new();
@@ -44,7 +55,7 @@ pub(super) fn inspect(request: &Request) -> Result<Inspection, InspectError> {
                 if let Some(said) = &read.complaint {
                     damage.push(spot("statistics-integrity", &file, said.clone()));
                 }
-                for (kind, what) in differences(&jobs, &read) {
+                for (kind, what) in differences(&jobs, &read, restarted) {
                     let found = spot(kind, &file, what);
                     match kind == "statistics-behind" && request.after_crash {
                         true => notes.push(found),
@@ -88,7 +99,11 @@ pub(super) fn inspect(request: &Request) -> Result<Inspection, InspectError> {
 
 /// How the statistics and the journals differ: each job's events are the states that its journal
 /// enters, in that order; after a crash the last may be missing, being written last.
-fn differences(jobs: &[Job], statistics: &Statistics) -> Vec<(&'static str, String)> {
+fn differences(
+    jobs: &[Job],
+    statistics: &Statistics,
+    restarted: &BTreeSet<String>,
+) -> Vec<(&'static str, String)> {
     let mut all = Vec::new();
     for job in jobs.iter().filter(|job| !job.journal.gaps) {
         let told: Vec<&str> = statistics
@@ -101,7 +116,8 @@ fn differences(jobs: &[Job], statistics: &Statistics) -> Vec<(&'static str, Stri
             .filter(|word| *word != State::New.word())
             .collect();
         let entered: Vec<&str> = job.journal.changes.iter().map(|c| c.to.word()).collect();
-        if told == entered {
+        let earlier = restarted.contains(&job.id) && told.ends_with(&entered);
+        if told == entered || earlier {
             continue;
         }
         let behind = entered

@@ -15,15 +15,61 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         about: "the virtual environment that vfab is installed in",
     },
+    Setting {
+        name: "states",
+        values: "queued, completed",
+        default: "queued",
+        about: "how far a job is taken before it is answered: by vfab's commands to QUEUED, or on by \
+                its Python API to COMPLETED, with a simulated plotter",
+    },
+    Setting {
+        name: "export",
+        values: "yes, no",
+        default: "no",
+        about: "check after each restart that `system export` and `import` bring everything back",
+    },
     REFERENCE_SETTING,
     DEFECT_SETTING,
 ];
+
+/// How far a job is taken before it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// By `vfab add` alone.
+    Queued,
+    /// By vfab's Python API, to the end.
+    Completed,
+}
+
+impl Until {
+    const NAMED: &[(&str, Self)] = &[("queued", Self::Queued), ("completed", Self::Completed)];
+
+    /// The one of this word.
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        let mut named = Self::NAMED.iter();
+        named
+            .find(|(known, _)| *known == word)
+            .map(|(_, until)| *until)
+    }
+
+    /// Its word.
+    pub(super) fn word(self) -> &'static str {
+        let mut named = Self::NAMED.iter();
+        named
+            .find(|(_, until)| *until == self)
+            .map_or("", |(word, _)| word)
+    }
+}
 
 /// The settings, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The virtual environment; empty for PATH.
     pub venv: String,
+    /// How far jobs are taken; of the real one.
+    pub until: Until,
+    /// Export and import are checked; of the real one.
+    pub export: bool,
     /// The stand-in is tested.
     pub reference: bool,
     /// The stand-in's defect.
@@ -34,10 +80,13 @@ impl Settings {
     /// Reads and checks the values given by `--set`.
     pub fn parse(values: &BTreeMap<String, String>) -> Result<Self, UsageError> {
         let given = Given::new(super::NAME, SETTINGS, values)?;
+        let real = ["venv", "states", "export"];
         let (reference, defect) =
-            stand_in::asked_for(super::NAME, &given, values, Planted::NAMED, &["venv"])?;
+            stand_in::asked_for(super::NAME, &given, values, Planted::NAMED, &real)?;
         Ok(Self {
             venv: given.text("venv").to_owned(),
+            until: given.choice("states", Until::NAMED)?,
+            export: given.choice("export", &[("yes", true), ("no", false)])?,
             reference,
             defect,
         })

@@ -9,7 +9,7 @@ use std::time::Instant;
 use plugpull_workloads::Promise;
 
 use super::reference::Planted;
-use super::{NAME, Settings, commands, promises};
+use super::{NAME, Settings, Until, commands, promises};
 use crate::driver::CommandLine;
 use crate::{Abilities, Host, Running, StartError, Target, UsageError, stand_in, wire};
 
@@ -62,7 +62,11 @@ impl Target for Vfab {
         if self.settings.reference {
             return None;
         }
-        let why = self.program().err()?;
+        let why = match (self.program(), self.settings.until) {
+            (Err(why), _) => why,
+            (Ok(_), Until::Queued) => return None,
+            (Ok(program), Until::Completed) => commands::lacks_python(&program)?,
+        };
         Some(format!(
             "{why}: install it with `python3.13 -m venv DIR && DIR/bin/pip install vfab==0.9.0 \
              requests vpype`, name that with --set venv=DIR, or test the stand-in with --reference"
@@ -101,10 +105,12 @@ impl Target for Vfab {
         let program = self
             .program()
             .map_err(|why| Error::new(ErrorKind::NotFound, why))?;
-        Ok(Box::new(wire::start(
-            host,
-            &commands::launch(&program),
-            deadline,
-        )?))
+        let asked = commands::Asked {
+            program,
+            until: self.settings.until,
+            export: self.settings.export,
+        };
+        let daemon = wire::start(host, &commands::launch(&asked), deadline)?;
+        Ok(Box::new(daemon))
     }
 }

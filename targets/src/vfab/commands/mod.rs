@@ -1,0 +1,259 @@
+//! The real vfab: each operation a process, spoken for by a daemon of ours in the sandbox.
+//!
+//! A transaction is a job of its own, whose drawing (a `.plob` file, which vfab copies as it is) has
+//! the writes in a comment. Until QUEUED it is answered when `vfab add` ended with code 0 *and* said
+//! that it was added; until COMPLETED, when vfab's own Python API then took it there, with a
+//! simulated plotter. What is there is what `vfab list jobs` lists in that state. When it starts on
+//! jobs that are there, the guide's [recovery] runs first.
+
+mod carry;
+mod claims;
+mod jobs;
+mod recovery;
+mod runner;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use plugpull_workloads::{Txn, Write};
+
+use super::report;
+use super::{Until, sheets};
+use crate::inspect::Request;
+use crate::reference_daemon::REFERENCE;
+use crate::wire::{Session, StoreError};
+use crate::{Launch, Program, stand_in};
+use jobs::Jobs;
+use recovery::{Recovered, recover};
+use runner::Runner;
+
+/// The name under which this daemon is started.
+pub(crate) const COMMANDS: &str = "vfab-commands";
+
+/// What `vfab add` says when it did it.
+const ADDED: &str = "Added and queued job: ";
+/// How many complaints are told in full.
+const TOLD: usize = 6;
+
+/// What is asked of the daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// The real vfab.
+    pub(super) program: PathBuf,
+    /// How far each job is taken.
+    pub(super) until: Until,
+    /// The check tries `system export` and `import`.
+    pub(super) export: bool,
+}
+
+/// Why a vfab cannot be taken further than its commands take it; none when it can.
+pub(super) fn lacks_python(vfab: &Path) -> Option<String> {
+    runner::python(vfab).err()
+}
+
+/// How to start the daemon.
+pub(super) fn launch(asked: &Asked) -> Launch {
+    let args = vec![
+        REFERENCE.to_owned(),
+        COMMANDS.to_owned(),
+        asked.program.display().to_string(),
+        asked.until.word().to_owned(),
+        if asked.export { "export" } else { "" }.to_owned(),
+    ];
+    Launch {
+        program: Program::Myself,
+        args,
+        env: Vec::new(),
+        cwd: None,
+    }
+}
+
+/// Serves the vfab named by the first argument, in the working directory.
+pub(crate) fn main(args: &[String]) -> (i32, String) {
+    let asked = match args {
+        [program, until, export] => Until::parse(until).map(|until| Asked {
+            program: program.into(),
+            until,
+            export: export == "export",
+        }),
+        _ => None,
+    };
+    match asked {
+        Some(asked) => stand_in::serve(CommandStore::open(&asked)),
+        None => (
+            2,
+            format!(
+                "{COMMANDS} takes the path of vfab, queued or completed, and export or nothing"
+            ),
+        ),
+    }
+}
+
+struct CommandStore {
+    runner: Runner,
+    jobs: Jobs,
+    until: Until,
+    export: bool,
+    recovered: Recovered,
+}
+
+impl CommandStore {
+    fn open(asked: &Asked) -> Result<Self, String> {
+        let folder = std::env::current_dir().map_err(|e| e.to_string())?;
+        let runner = Runner::new(&asked.program, &folder);
+        let jobs = Jobs::open(&folder).map_err(|e| format!("the plotter's log: {e}"))?;
+        let there = fs::read_dir(jobs.folder());
+        let recovered = if there.is_ok_and(|mut jobs| jobs.next().is_some()) {
+            recover(&runner, &jobs, asked.until)?
+        } else {
+            // The first command prints a banner, which would break the next one's JSON.
+            runner.run(&["list", "jobs"])?;
+            // What a first command sets up is long on the disk where jobs are added.
+            sync_all(&folder).map_err(|e| e.to_string())?;
+            Recovered::default()
+        };
+        Ok(Self {
+            runner,
+            jobs,
+            until: asked.until,
+            export: asked.export,
+            recovered,
+        })
+    }
+
+    fn add(&self, txn: &Txn) -> Result<(), StoreError> {
+        let name = format!("t{:08}", txn.id);
+        let drawing = self.runner.folder().join(format!("{name}.plob"));
+        let fail = |why: String| StoreError::Fail(why);
+        let svg = jobs::drawing(txn).map_err(|e| fail(e.to_string()))?;
+        let made = File::create(&drawing).and_then(|mut file| file.write_all(svg.as_bytes()));
+        made.map_err(|e| fail(format!("{}: {e}", drawing.display())))?;
+        let path = drawing.display().to_string();
+        let ended = self
+            .runner
+            .run(&["add", "job", &name, &path, "--apply"])
+            .map_err(fail);
+        // The user's own copy is no part of the test.
+        let _ = fs::remove_file(&drawing);
+        let ended = ended?;
+        if !(ended.good && ended.stdout.contains(&format!("{ADDED}{name}"))) {
+            return Err(StoreError::Info(format!("vfab add: {}", ended.said)));
+        }
+        if self.until == Until::Queued {
+            return Ok(());
+        }
+        let driven = self.jobs.drive(&self.runner, "fresh", &name);
+        driven
+            .and_then(|done| done)
+            .map_err(|why| StoreError::Info(format!("job {name}: {why}")))
+    }
+
+    /// What the listed jobs come to, in the order of their names: those in the state that was
+    /// answered, and never in another since.
+    fn state(&self) -> Result<BTreeMap<String, String>, StoreError> {
+        let fail = StoreError::Fail;
+        let mut state = BTreeMap::new();
+        for (name, word) in claims::list(&self.runner).map_err(fail)? {
+            let kept = match self.until {
+                Until::Queued => !["ABORTED", "FAILED"].contains(&word.as_str()),
+                Until::Completed => {
+                    word == "COMPLETED" && !self.jobs.passes_of(&name).map_err(fail)?.reopened
+                }
+            };
+            let ops = kept.then(|| self.jobs.ops(&name)).flatten();
+            for op in ops.unwrap_or_default() {
+                match op.write {
+                    Write::Put(value) => drop(state.insert(op.key, value)),
+                    Write::Delete => drop(state.remove(&op.key)),
+                }
+            }
+        }
+        Ok(state)
+    }
+
+    /// All that does not hold: what recovery left to say, the files, the paper, what vfab's commands
+    /// say of the jobs, and what an export brings back.
+    fn complaints(&self) -> Result<Vec<String>, String> {
+        if !self.jobs.folder().is_dir() {
+            return Ok(Vec::new());
+        }
+        let mut all = self.recovered.complaints.clone();
+        let jobs = self.jobs.look();
+        let mut restarted = BTreeSet::new();
+        let mut paper = Vec::new();
+        for job in &jobs {
+            let passes = self.jobs.passes_of(&job.id)?;
+            let wanted = self.jobs.strokes(&job.id);
+            let state = Some(recovery::state(job));
+            paper.extend(sheets::complaints(&job.id, &passes, state, wanted));
+            if passes.restarted {
+                restarted.insert(job.id.clone());
+            }
+        }
+        if self.until == Until::Completed {
+            all.extend(paper);
+        }
+        let request = Request {
+            path: self.runner.folder().to_owned(),
+            ..Request::default()
+        };
+        let found = report::inspect_but(&request, &restarted).map_err(|e| e.to_string())?;
+        let spots = found.damage.iter();
+        all.extend(spots.map(|spot| format!("{}: {}: {}", spot.kind, spot.file, spot.what)));
+        let touched = |job: &str| self.recovered.touched.contains(job);
+        all.extend(claims::complaints(&self.runner, &jobs, touched)?);
+        if self.export {
+            all.extend(carry::complaints(&self.runner)?);
+        }
+        Ok(all)
+    }
+}
+
+/// Complaints as one text; none where there is none.
+fn told(mut all: Vec<String>) -> Option<String> {
+    let more = all.len().saturating_sub(TOLD);
+    all.truncate(TOLD);
+    if more > 0 {
+        all.push(format!("{more} more"));
+    }
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
+/// Syncs every file and folder in a folder.
+fn sync_all(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => sync_all(&entry.path())?,
+            false => File::open(entry.path())?.sync_all()?,
+        }
+    }
+    File::open(folder)?.sync_all()
+}
+
+impl Session for CommandStore {
+    fn apply(&mut self, txn: &Txn) -> Result<(), StoreError> {
+        if txn.abort {
+            return Err(StoreError::Fail("there is nothing to roll back".into()));
+        }
+        self.add(txn)
+    }
+
+    fn barrier(&mut self) -> Result<(), StoreError> {
+        Err(StoreError::Fail("vfab has no such command".into()))
+    }
+
+    fn get(&mut self, key: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.state()?.remove(key))
+    }
+
+    fn read_all(&mut self) -> Result<BTreeMap<String, String>, StoreError> {
+        self.state()
+    }
+
+    fn check(&mut self) -> Result<Option<String>, StoreError> {
+        self.complaints().map(told).map_err(StoreError::Fail)
+    }
+}
