@@ -279,6 +279,11 @@ pub trait Target: Send + Sync {
     fn snapshots(&self) -> Option<fn(&str) -> bool> {
         None
     }
+    /// How many times longer than usual its transactions are waited for, at least 1: more where each
+    /// takes seconds, so that a slow machine is not taken for a target that does nothing.
+    fn patience(&self) -> u32 {
+        1
+    }
     /// What it promises with these settings.
     fn promises(&self) -> Vec<Promise>;
     /// Starts it on `host` and waits until it takes connections, or until `deadline`.

@@ -304,7 +304,7 @@ impl<'a> Bench<'a> {
         told: &Receiver<Held>,
         give_up: impl Fn(&Self) -> bool,
     ) -> Result<(), InjectError> {
-        let deadline = Instant::now() + MOMENT_LIMIT;
+        let deadline = Instant::now() + self.patient(MOMENT_LIMIT);
         let acked = self
             .gang
             .as_ref()
@@ -400,12 +400,13 @@ impl Machine for Bench<'_> {
                     .as_ref()
                     .map_or(0, |gang| gang.progress.tally().ok);
                 let more = count.saturating_sub(before);
-                let tally = self.work_until(MOMENT_LIMIT, &|tally| tally.ok >= more)?;
+                let limit = self.patient(MOMENT_LIMIT);
+                let tally = self.work_until(limit, &|tally| tally.ok >= more)?;
                 if tally.ok >= more {
                     Ok(())
                 } else if self.tend() {
                     Err(InjectError::NeverReached(format!(
-                        "{} of {count} transactions were acknowledged within {MOMENT_LIMIT:?}",
+                        "{} of {count} transactions were acknowledged within {limit:?}",
                         before + tally.ok
                     )))
                 } else {
@@ -631,10 +632,16 @@ impl Machine for Bench<'_> {
 }
 
 impl Bench<'_> {
+    /// A limit on waiting for transactions, for a target whose every one takes long.
+    pub(super) fn patient(&self, limit: Duration) -> Duration {
+        limit.saturating_mul(self.target.patience().max(1))
+    }
+
     /// Lets the workload go on until something is at stake: a crash before would tell nothing.
     pub(crate) fn warm_up(&mut self) -> Result<(), InjectError> {
         if !self.first_barrier()? {
-            self.work_until(WARM_UP_LIMIT, &|tally| tally.ok >= WARM_UP_ACKS)?;
+            let limit = self.patient(WARM_UP_LIMIT);
+            self.work_until(limit, &|tally| tally.ok >= WARM_UP_ACKS)?;
         }
         Ok(())
     }

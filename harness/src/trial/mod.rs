@@ -315,7 +315,8 @@ impl Story<'_> {
         bench.new_history(beginning(state, Stamp::default()));
         bench.crashed_at = None;
         bench.work()?;
-        let tally = bench.work_until(MORE_LIMIT, &|tally| tally.ok >= MORE_ACKS)?;
+        let limit = bench.patient(MORE_LIMIT);
+        let tally = bench.work_until(limit, &|tally| tally.ok >= MORE_ACKS)?;
         bench.kill()?;
         let disk = bench.snapshot();
         if tally.ok == 0 {
@@ -324,7 +325,7 @@ impl Story<'_> {
         let mut observed = Observed::default();
         if tally.ok == 0 {
             observed.stays_down = Some(format!(
-                "after recovery no transaction was acknowledged within {MORE_LIMIT:?} ({} refused, \
+                "after recovery no transaction was acknowledged within {limit:?} ({} refused, \
                  {} unanswered)",
                 tally.fail, tally.info
             ));

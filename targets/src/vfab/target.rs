@@ -13,6 +13,9 @@ use super::{NAME, Settings, Until, commands, promises};
 use crate::driver::CommandLine;
 use crate::{Abilities, Host, Running, StartError, Target, UsageError, stand_in, wire};
 
+/// A job of the real one takes two commands of a second or more each.
+const COMMANDS_PATIENCE: u32 = 6;
+
 /// The target, with its settings.
 pub struct Vfab {
     settings: Settings,
@@ -83,6 +86,13 @@ impl Target for Vfab {
 
     fn ops_per_txn(&self) -> RangeInclusive<u32> {
         1..=3
+    }
+
+    fn patience(&self) -> u32 {
+        match self.settings.reference {
+            true => 1,
+            false => COMMANDS_PATIENCE,
+        }
     }
 
     fn promises(&self) -> Vec<Promise> {

@@ -34,8 +34,6 @@ pub(crate) const COMMANDS: &str = "vfab-commands";
 
 /// What `vfab add` says when it did it.
 const ADDED: &str = "Added and queued job: ";
-/// How many complaints are told in full.
-const TOLD: usize = 6;
 
 /// What is asked of the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,14 +209,28 @@ impl CommandStore {
     }
 }
 
-/// Complaints as one text; none where there is none.
-fn told(mut all: Vec<String>) -> Option<String> {
-    let more = all.len().saturating_sub(TOLD);
-    all.truncate(TOLD);
-    if more > 0 {
-        all.push(format!("{more} more"));
+/// Complaints, each `KIND: ...`, as one text that has every kind near its front; none where there is
+/// none.
+fn told(all: Vec<String>) -> Option<String> {
+    let kind = |text: &str| text.split(':').next().unwrap_or_default().to_owned();
+    let (first, rest) = all.split_first()?;
+    let mut kinds = vec![kind(first)];
+    for other in rest {
+        let other = kind(other);
+        if !kinds.contains(&other) {
+            kinds.push(other);
+        }
     }
-    (!all.is_empty()).then(|| all.join("; "))
+    let also = match &kinds[1..] {
+        [] => String::new(),
+        others => format!(" (and {})", others.join(", ")),
+    };
+    let all: String = rest.iter().map(|text| format!("; {text}")).collect();
+    Some(format!(
+        "{}{also}{}{all}",
+        kinds[0],
+        &first[kinds[0].len()..]
+    ))
 }
 
 /// Syncs every file and folder in a folder.
@@ -255,5 +267,21 @@ impl Session for CommandStore {
 
     fn check(&mut self) -> Result<Option<String>, StoreError> {
         self.complaints().map(told).map_err(StoreError::Fail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told;
+
+    #[test]
+    fn every_kind_is_told_in_front() {
+        let some = |all: &[&str]| told(all.iter().map(|&text| text.to_owned()).collect());
+        assert_eq!(some(&[]), None);
+        assert_eq!(some(&["a: x"]).as_deref(), Some("a: x"));
+        assert_eq!(
+            some(&["a: x", "b: y", "a: z"]).as_deref(),
+            Some("a (and b): x; b: y; a: z")
+        );
     }
 }

@@ -37,8 +37,9 @@ pub(super) fn recover(runner: &Runner, jobs: &Jobs, until: Until) -> Result<Reco
     recovered
         .complaints
         .extend(misnamed(&found, &resumed.stdout));
-    let rest = |job: &Job| matches!(state(job), State::Queued | State::Completed);
-    if !found.iter().all(rest) {
+    // Each command takes a second, and a second recovery of what is at rest changes nothing.
+    let rest = |job: &Job| state(job) == State::Queued || state(job).is_end();
+    if !after.iter().all(rest) {
         let again = runner.run(&["resume", "--apply"])?;
         if !again.good {
             let said = format!(
@@ -63,7 +64,7 @@ pub(super) fn recover(runner: &Runner, jobs: &Jobs, until: Until) -> Result<Reco
                 && jobs.is_drawable(&job.id)
             {
                 recovered.touched.insert(job.id.clone());
-                recovered.complaints.extend(finish(runner, jobs, &job.id)?);
+                recovered.complaints.extend(finish(runner, jobs, &job)?);
             }
         }
     }
@@ -130,19 +131,24 @@ fn pairs<'a>(a: &'a [Job], b: &'a [Job]) -> impl Iterator<Item = (&'a Job, &'a J
 
 /// Drives an interrupted job to its end, after a `restart` where nothing else helps. Returns why it
 /// cannot be.
-fn finish(runner: &Runner, jobs: &Jobs, job: &str) -> Result<Option<String>, String> {
-    let Err(resumed) = jobs.drive(runner, "recovered", job)? else {
+fn finish(runner: &Runner, jobs: &Jobs, job: &Job) -> Result<Option<String>, String> {
+    let id = job.id.as_str();
+    let resumed = match state(job) {
+        end if end.is_end() => Err(format!("it is {}", end.word())),
+        _ => jobs.drive(runner, "recovered", id)?,
+    };
+    let Err(resumed) = resumed else {
         return Ok(None);
     };
-    jobs.note(job, "restart")?;
-    let ended = runner.run(&["restart", job, "--apply"])?;
+    jobs.note(id, "restart")?;
+    let ended = runner.run(&["restart", id, "--apply"])?;
     let restarted = match ended.good {
-        true => jobs.drive(runner, "recovered", job)?,
+        true => jobs.drive(runner, "recovered", id)?,
         false => Err(format!("vfab restart: {}", ended.said)),
     };
     Ok(restarted.err().map(|restarted| {
         format!(
-            "cannot-complete: job {job} reaches COMPLETED neither after vfab resume ({resumed}) nor \
+            "cannot-complete: job {id} reaches COMPLETED neither after vfab resume ({resumed}) nor \
              after vfab restart ({restarted})"
         )
     }))

@@ -88,14 +88,24 @@ impl Runner {
         }
         let output = child.wait_with_output()?;
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-        let all = format!("{stdout}{}", String::from_utf8_lossy(&output.stderr));
-        let lines: Vec<&str> = all.trim().lines().collect();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let said: Vec<&str> = end(&stdout, 3).chain(end(&stderr, 2)).collect();
         Ok(Ended {
             good: output.status.success(),
-            said: lines[lines.len().saturating_sub(4)..].join(" | "),
+            said: said.join(" | "),
             stdout,
         })
     }
+}
+
+/// The last lines of a text that say something.
+fn end(text: &str, most: usize) -> impl Iterator<Item = &str> {
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    let skipped = lines.len().saturating_sub(most);
+    lines.into_iter().skip(skipped)
 }
 
 /// The Python that a vfab is installed for: beside it in a virtual environment, else the one that
