@@ -129,27 +129,34 @@ fn pairs<'a>(a: &'a [Job], b: &'a [Job]) -> impl Iterator<Item = (&'a Job, &'a J
         .filter_map(|one| Some((one, b.iter().find(|other| other.id == one.id)?)))
 }
 
-/// Drives an interrupted job to its end, after a `restart` where nothing else helps. Returns why it
-/// cannot be.
-fn finish(runner: &Runner, jobs: &Jobs, job: &Job) -> Result<Option<String>, String> {
+/// Drives an interrupted job to its end, after a `restart` where nothing else helps. Returns what
+/// does not hold: what `resume` left in files that `restart` removes, and why no end can be reached.
+fn finish(runner: &Runner, jobs: &Jobs, job: &Job) -> Result<Vec<String>, String> {
     let id = job.id.as_str();
     let resumed = match state(job) {
         end if end.is_end() => Err(format!("it is {}", end.word())),
         _ => jobs.drive(runner, "recovered", id)?,
     };
     let Err(resumed) = resumed else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
+    let left = jobs.look().into_iter().find(|left| left.id == id);
+    let mut all: Vec<String> = left
+        .iter()
+        .flat_map(|left| &left.spots)
+        .map(|(spot, _)| format!("{}: {}, before vfab restart: {}", spot.kind, id, spot.what))
+        .collect();
     jobs.note(id, "restart")?;
     let ended = runner.run(&["restart", id, "--apply"])?;
     let restarted = match ended.good {
         true => jobs.drive(runner, "recovered", id)?,
         false => Err(format!("vfab restart: {}", ended.said)),
     };
-    Ok(restarted.err().map(|restarted| {
-        format!(
+    if let Err(restarted) = restarted {
+        all.push(format!(
             "cannot-complete: job {id} reaches COMPLETED neither after vfab resume ({resumed}) nor \
              after vfab restart ({restarted})"
-        )
-    }))
+        ));
+    }
+    Ok(all)
 }
