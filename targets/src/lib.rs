@@ -25,6 +25,7 @@ mod settings;
 pub mod sqlite;
 mod stand_in;
 pub mod statehouse;
+mod sync_tree;
 mod target;
 pub mod vfab;
 pub mod wire;

@@ -9,25 +9,54 @@ use crate::{Setting, UsageError};
 
 /// The settings of the `interstice` target.
 pub const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "bin",
+        values: "a path, or a name that is found on PATH",
+        default: "interstice",
+        about: "the published node's command line",
+    },
+    Setting {
+        name: "module",
+        values: "a path",
+        default: "",
+        about: "plugpull's test module, compiled (docs/examples/interstice/module.c)",
+    },
+    Setting {
+        name: "port",
+        values: "1024 to 65535",
+        default: "8080",
+        about: "the port that the node listens on, in the sandbox",
+    },
     REFERENCE_SETTING,
     Setting {
         name: "rotate_bytes",
         values: "bytes, at least 256",
         default: "65536",
-        about: "length of the log from which on it is rotated",
+        about: "of the stand-in: length of the log from which on it is rotated",
     },
     Setting {
         name: "rotated_logs",
         values: "1 to 10000",
         default: "1000",
-        about: "how many rotated logs there may be; then the log grows on",
+        about: "of the stand-in: how many rotated logs there may be; then the log grows on",
     },
     DEFECT_SETTING,
 ];
 
+/// Settings that only the published node has.
+const OF_THE_NODE: &[&str] = &["bin", "module", "port"];
+/// Settings that only the stand-in has.
+const OF_THE_STAND_IN: &[&str] = &["rotate_bytes", "rotated_logs"];
+
 /// The settings, checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// The node's command line, as given.
+    pub bin: String,
+    /// The test module, as given; empty where none is.
+    pub module: String,
+    /// The node's port in the sandbox.
+    pub port: u16,
     /// The stand-in is tested.
     pub reference: bool,
     /// In bytes: the log is rotated from this length on.
@@ -43,8 +72,18 @@ impl Settings {
     pub fn parse(values: &BTreeMap<String, String>) -> Result<Self, UsageError> {
         let given = Given::new(super::NAME, SETTINGS, values)?;
         let (reference, defect) =
-            stand_in::asked_for(super::NAME, &given, values, Planted::NAMED, &[])?;
+            stand_in::asked_for(super::NAME, &given, values, Planted::NAMED, OF_THE_NODE)?;
+        let misplaced = OF_THE_STAND_IN.iter().find(|name| values.contains_key(**name));
+        if let (false, Some(name)) = (reference, misplaced) {
+            return Err(UsageError::Conflict {
+                target: super::NAME.into(),
+                why: format!("{name} is about the stand-in: add --reference, or leave it out"),
+            });
+        }
         Ok(Self {
+            bin: given.text("bin").to_owned(),
+            module: given.text("module").to_owned(),
+            port: given.number("port", 1024..=u16::MAX)?,
             reference,
             defect,
             rotate_bytes: given.number("rotate_bytes", 256..=1 << 40)?,

@@ -19,6 +19,7 @@ use serde_json::Value;
 use super::INSPECTOR;
 use crate::inspect::Request;
 use crate::reference_daemon::REFERENCE;
+use crate::sync_tree::sync_tree;
 use crate::wire::{Session, Store, StoreError};
 use crate::{Launch, Program, stand_in};
 
@@ -89,7 +90,7 @@ impl CommandStore {
             // The first command prints a banner, which would break the next one's JSON.
             vfab.run(&["list", "jobs"])?;
             // What a first command sets up is long on the disk where jobs are added.
-            sync_all(&vfab.folder).map_err(|e| e.to_string())?;
+            sync_tree(&vfab.folder).map_err(|e| e.to_string())?;
         }
         Ok(vfab)
     }
@@ -190,18 +191,6 @@ impl CommandStore {
         let (_, rest) = svg.split_once(COMMENT.0)?;
         serde_json::from_str(rest.split_once(COMMENT.1)?.0).ok()
     }
-}
-
-/// Syncs every file and folder in a folder.
-fn sync_all(folder: &Path) -> std::io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        match entry.file_type()?.is_dir() {
-            true => sync_all(&entry.path())?,
-            false => File::open(entry.path())?.sync_all()?,
-        }
-    }
-    File::open(folder)?.sync_all()
 }
 
 impl Store for CommandStore {
