@@ -34,7 +34,7 @@ use crate::inspect::{InspectError, Inspection, Inspector, Request};
 
 pub use guide_log::{Bad, Change, Record, Scan, scan};
 pub use reference::DEFECTS;
-pub use settings::{SETTINGS, Settings};
+pub use settings::{NodeSettings, SETTINGS, Settings};
 pub use target::Interstice;
 
 /// Its name on the command line.

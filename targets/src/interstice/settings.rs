@@ -48,15 +48,9 @@ const OF_THE_NODE: &[&str] = &["bin", "module", "port"];
 /// Settings that only the stand-in has.
 const OF_THE_STAND_IN: &[&str] = &["rotate_bytes", "rotated_logs"];
 
-/// The settings, checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The settings of the stand-in, and whether it is tested, checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The node's command line, as given.
-    pub bin: String,
-    /// The test module, as given; empty where none is.
-    pub module: String,
-    /// The node's port in the sandbox.
-    pub port: u16,
     /// The stand-in is tested.
     pub reference: bool,
     /// In bytes: the log is rotated from this length on.
@@ -73,7 +67,9 @@ impl Settings {
         let given = Given::new(super::NAME, SETTINGS, values)?;
         let (reference, defect) =
             stand_in::asked_for(super::NAME, &given, values, Planted::NAMED, OF_THE_NODE)?;
-        let misplaced = OF_THE_STAND_IN.iter().find(|name| values.contains_key(**name));
+        let misplaced = OF_THE_STAND_IN
+            .iter()
+            .find(|name| values.contains_key(**name));
         if let (false, Some(name)) = (reference, misplaced) {
             return Err(UsageError::Conflict {
                 target: super::NAME.into(),
@@ -81,9 +77,6 @@ impl Settings {
             });
         }
         Ok(Self {
-            bin: given.text("bin").to_owned(),
-            module: given.text("module").to_owned(),
-            port: given.number("port", 1024..=u16::MAX)?,
             reference,
             defect,
             rotate_bytes: given.number("rotate_bytes", 256..=1 << 40)?,
@@ -94,5 +87,28 @@ impl Settings {
     /// Whether this defect is planted.
     pub(super) fn has(&self, defect: Planted) -> bool {
         self.defect == Some(defect)
+    }
+}
+
+/// The settings of the published node, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSettings {
+    /// Its command line, as given.
+    pub bin: String,
+    /// The test module, as given; empty where none is.
+    pub module: String,
+    /// Its port in the sandbox.
+    pub port: u16,
+}
+
+impl NodeSettings {
+    /// Reads and checks the values given by `--set`.
+    pub fn parse(values: &BTreeMap<String, String>) -> Result<Self, UsageError> {
+        let given = Given::new(super::NAME, SETTINGS, values)?;
+        Ok(Self {
+            bin: given.text("bin").to_owned(),
+            module: given.text("module").to_owned(),
+            port: given.number("port", 1024..=u16::MAX)?,
+        })
     }
 }

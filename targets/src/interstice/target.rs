@@ -7,12 +7,13 @@ use std::time::Instant;
 use plugpull_workloads::Promise;
 
 use super::reference::Planted;
-use super::{NAME, Settings, node, promises};
+use super::{NAME, NodeSettings, Settings, node, promises};
 use crate::{Abilities, Host, Running, StartError, Target, UsageError, stand_in};
 
 /// The target, with its settings.
 pub struct Interstice {
     settings: Settings,
+    node: NodeSettings,
     given: BTreeMap<String, String>,
 }
 
@@ -21,6 +22,7 @@ impl Interstice {
     pub fn new(values: &BTreeMap<String, String>) -> Result<Self, UsageError> {
         Ok(Self {
             settings: Settings::parse(values)?,
+            node: NodeSettings::parse(values)?,
             given: values.clone(),
         })
     }
@@ -38,7 +40,7 @@ impl Target for Interstice {
                 self.settings.defect.map(Planted::name),
             );
         }
-        match node::find(&self.settings) {
+        match node::find(&self.node) {
             Ok(found) => format!("Interstice's node, {}", found.program.display()),
             Err(_) => "Interstice's node".into(),
         }
@@ -47,7 +49,7 @@ impl Target for Interstice {
     fn absent(&self) -> Option<String> {
         match self.settings.reference {
             true => None,
-            false => node::find(&self.settings).err(),
+            false => node::find(&self.node).err(),
         }
     }
 
@@ -75,8 +77,8 @@ impl Target for Interstice {
             return Ok(Box::new(running));
         }
         let installed =
-            node::find(&self.settings).map_err(|why| Error::new(ErrorKind::NotFound, why))?;
-        let running = node::start(host, &installed, self.settings.port, deadline)?;
+            node::find(&self.node).map_err(|why| Error::new(ErrorKind::NotFound, why))?;
+        let running = node::start(host, &installed, self.node.port, deadline)?;
         Ok(Box::new(running))
     }
 }

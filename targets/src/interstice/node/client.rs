@@ -169,7 +169,8 @@ impl NodeClient {
                 Some(_) => None,
                 None if Instant::now() >= deadline => {
                     return Err(ClientError::Gone(
-                        "neither the call nor an empty one after it was acknowledged in time".into(),
+                        "neither the call nor an empty one after it was acknowledged in time"
+                            .into(),
                     ));
                 }
                 None if due => return Ok(false),

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::driver::CommandLine;
-use crate::interstice::Settings;
+use crate::interstice::NodeSettings;
 
 /// How to get the node.
 const INSTALL: &str = "install it with `cargo install interstice-cli --version 0.5.0 --locked` \
@@ -30,7 +30,7 @@ pub(in crate::interstice) struct Installed {
 }
 
 /// Finds them; an error says what is missing and what to do.
-pub(in crate::interstice) fn find(settings: &Settings) -> Result<Installed, String> {
+pub(in crate::interstice) fn find(settings: &NodeSettings) -> Result<Installed, String> {
     let name = &settings.bin;
     let program = CommandLine::of(std::slice::from_ref(name))
         .map(|found| found.program)

@@ -142,7 +142,9 @@ pub(super) fn look(folder: &Path) -> Result<Option<String>, StoreError> {
     };
     match (INSPECTOR.inspect)(&request) {
         Ok(inspection) => Ok(inspection.damage.first().map(|spot| {
-            let at = spot.offset.map_or(String::new(), |at| format!(" at byte {at}"));
+            let at = spot
+                .offset
+                .map_or(String::new(), |at| format!(" at byte {at}"));
             let file = Path::new(&spot.file);
             let file = file.strip_prefix(folder).unwrap_or(file).display();
             format!("{}: {file}{at}: {}", spot.kind, spot.what)

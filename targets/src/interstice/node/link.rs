@@ -77,7 +77,9 @@ impl Link {
         };
         let length = u32::from_be_bytes(*head);
         if length > LONGEST {
-            return Err(gone(format!("the node announces a packet of {length} bytes")));
+            return Err(gone(format!(
+                "the node announces a packet of {length} bytes"
+            )));
         }
         let end = 4 + length as usize;
         if self.buffer.len() < end {

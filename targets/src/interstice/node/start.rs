@@ -44,7 +44,11 @@ pub(in crate::interstice) fn start<'host>(
         env: environment(host.data_dir()),
         cwd: None,
     })?;
-    ready::line(&format!("Loaded module '{MODULE}'"), &mut *process, deadline)?;
+    ready::line(
+        &format!("Loaded module '{MODULE}'"),
+        &mut *process,
+        deadline,
+    )?;
     let mut running = NodeRunning {
         host,
         process,

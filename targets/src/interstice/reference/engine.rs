@@ -45,12 +45,12 @@ impl Engine {
         } = recover(folder, &settings)?;
         Ok(Self {
             folder: folder.to_owned(),
-            dirty: !settings.has(Planted::TornTailKept),
             settings,
             state,
             log: Some(log),
             length,
             // Where there was no space to cut the end off, it is still there.
+            dirty: !settings.has(Planted::TornTailKept),
             clock,
             next,
             unsynced: false,
