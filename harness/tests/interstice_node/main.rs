@@ -85,12 +85,13 @@ fn sound() {
     assert_eq!(reported.count("pass"), 8, "{}", reported.ran.stdout);
 }
 
+/// Under a kill alone: without checksums no node can tell a torn entry from a whole one.
 fn explored() {
     let (_folder, options) = options("");
     let output = plugpull()
         .arg("explore")
         .args(options.split_whitespace())
-        .args("--seed 1 --txns 10 --states 60 --budget 60s -q".split_whitespace())
+        .args("--seed 1 --txns 10 --states 40 --model kill --budget 60s -q".split_whitespace())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);

@@ -18,14 +18,14 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "module",
         values: "a path",
-        default: "",
-        about: "plugpull's test module, compiled (docs/examples/interstice/module.c)",
+        default: "module.wasm",
+        about: "the node's: plugpull's test module, compiled (docs/examples/interstice/module.c)",
     },
     Setting {
         name: "port",
         values: "1024 to 65535",
         default: "8080",
-        about: "the port that the node listens on, in the sandbox",
+        about: "the node's: the port it listens on, in the sandbox",
     },
     REFERENCE_SETTING,
     Setting {
@@ -95,7 +95,7 @@ impl Settings {
 pub struct NodeSettings {
     /// Its command line, as given.
     pub bin: String,
-    /// The test module, as given; empty where none is.
+    /// The test module, as given.
     pub module: String,
     /// Its port in the sandbox.
     pub port: u16,

@@ -35,7 +35,7 @@ fn each_missing_part_is_said_with_how_to_get_it() {
         ),
         (
             vec![bin],
-            "the node needs plugpull's test module, which is not compiled",
+            "the node's test module module.wasm cannot be read",
         ),
         (vec![bin, ("module", "/no.wasm")], "/no.wasm cannot be read"),
         (
