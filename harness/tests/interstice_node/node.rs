@@ -28,6 +28,8 @@ pub(crate) fn run(args: &[String]) -> ExitCode {
         [create, _, port] if create == "create" => {
             fs::create_dir_all(home.join(NODE).join("modules")).unwrap();
             fs::write(home.join("nodes.toml"), port).unwrap();
+            let tokens = "local_token = \"t\"\n\n[peers]\n";
+            fs::write(home.join(NODE).join("peer_tokens.toml"), tokens).unwrap();
             ExitCode::SUCCESS
         }
         [start, _] if start == "start" => {

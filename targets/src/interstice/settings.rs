@@ -27,6 +27,13 @@ pub const SETTINGS: &[Setting] = &[
         default: "8080",
         about: "the node's: the port it listens on, in the sandbox",
     },
+    Setting {
+        name: "clients",
+        values: "known, new",
+        default: "known",
+        about: "the node's: whether it has met the clients before, or writes each of them down when it \
+                connects",
+    },
     REFERENCE_SETTING,
     Setting {
         name: "rotate_bytes",
@@ -44,7 +51,7 @@ pub const SETTINGS: &[Setting] = &[
 ];
 
 /// Settings that only the published node has.
-const OF_THE_NODE: &[&str] = &["bin", "module", "port"];
+const OF_THE_NODE: &[&str] = &["bin", "module", "port", "clients"];
 /// Settings that only the stand-in has.
 const OF_THE_STAND_IN: &[&str] = &["rotate_bytes", "rotated_logs"];
 
@@ -99,6 +106,8 @@ pub struct NodeSettings {
     pub module: String,
     /// Its port in the sandbox.
     pub port: u16,
+    /// It has met the clients before.
+    pub known: bool,
 }
 
 impl NodeSettings {
@@ -109,6 +118,7 @@ impl NodeSettings {
             bin: given.text("bin").to_owned(),
             module: given.text("module").to_owned(),
             port: given.number("port", 1024..=u16::MAX)?,
+            known: given.choice("clients", &[("known", true), ("new", false)])?,
         })
     }
 }

@@ -78,7 +78,7 @@ impl Target for Interstice {
         }
         let installed =
             node::find(&self.node).map_err(|why| Error::new(ErrorKind::NotFound, why))?;
-        let running = node::start(host, &installed, self.node.port, deadline)?;
+        let running = node::start(host, &installed, &self.node, deadline)?;
         Ok(Box::new(running))
     }
 }

@@ -10,9 +10,10 @@ use std::time::Instant;
 use plugpull_workloads::Txn;
 
 use super::Installed;
+use super::client::id;
 use super::module::MODULE;
 use crate::inspect::{InspectError, Request};
-use crate::interstice::INSPECTOR;
+use crate::interstice::{INSPECTOR, NodeSettings};
 use crate::reference_daemon::REFERENCE;
 use crate::sync_tree::sync_tree;
 use crate::wire::{self, Session, StoreError};
@@ -20,6 +21,13 @@ use crate::{Host, Launch, Process, Program, StartError, stand_in};
 
 /// The name under which the keeper is started.
 pub(crate) const KEEPER: &str = "interstice-keeper";
+
+/// Said to the keeper: clients are written down when the node is made.
+const KNOWN: &str = "known";
+/// Said to the keeper: the node meets every client for the first time.
+const NEW: &str = "new";
+/// How many clients are known. They are counted anew in each life of the node.
+const KNOWN_CLIENTS: u32 = 256;
 
 /// The node's name.
 pub(super) const NODE: &str = "plugpull";
@@ -44,7 +52,7 @@ pub(super) fn environment(data: &Path) -> Vec<(String, String)> {
 pub(super) fn start(
     host: &dyn Host,
     installed: &Installed,
-    port: u16,
+    settings: &NodeSettings,
     deadline: Instant,
 ) -> Result<(Box<dyn Process>, u16), StartError> {
     let launch = Launch {
@@ -54,7 +62,8 @@ pub(super) fn start(
             KEEPER.to_owned(),
             installed.program.display().to_string(),
             installed.module.display().to_string(),
-            port.to_string(),
+            settings.port.to_string(),
+            if settings.known { KNOWN } else { NEW }.to_owned(),
         ],
         env: Vec::new(),
         cwd: None,
@@ -65,22 +74,37 @@ pub(super) fn start(
 }
 
 /// Becomes the keeper of the node in the working directory. `args`: the node's program, the test
-/// module, the node's port.
+/// module, the node's port, and whether clients are known to it.
 pub(crate) fn main(args: &[String]) -> (i32, String) {
-    let [program, module, port] = args else {
-        let why = format!("{KEEPER} takes the node's program, the test module and a port");
+    let [program, module, port, clients] = args else {
+        let why = format!(
+            "{KEEPER} takes the node's program, the test module, a port, and {KNOWN} or {NEW}"
+        );
         return (2, why);
     };
     let folder = std::env::current_dir().map_err(|e| format!("the working directory: {e}"));
     stand_in::serve(folder.and_then(|folder| {
-        make(&folder, Path::new(program), Path::new(module), port)?;
+        let clients = if clients == KNOWN { KNOWN_CLIENTS } else { 0 };
+        make(
+            &folder,
+            Path::new(program),
+            Path::new(module),
+            port,
+            clients,
+        )?;
         Ok(Keeper { folder })
     }))
 }
 
 /// Makes the node, where it is not made. What a crash left of an attempt is removed: the node was
 /// never started, so nothing was written to it.
-pub(super) fn make(folder: &Path, program: &Path, module: &Path, port: &str) -> Result<(), String> {
+pub(super) fn make(
+    folder: &Path,
+    program: &Path,
+    module: &Path,
+    port: &str,
+    clients: u32,
+) -> Result<(), String> {
     if folder.join(MADE).exists() {
         return Ok(());
     }
@@ -104,7 +128,9 @@ pub(super) fn make(folder: &Path, program: &Path, module: &Path, port: &str) -> 
             String::from_utf8_lossy(&output.stderr)
         ));
     }
-    let place = node(folder)?.join("modules").join(MODULE);
+    let node = node(folder)?;
+    introduce(&node.join("peer_tokens.toml"), clients)?;
+    let place = node.join("modules").join(MODULE);
     let copied = fs::create_dir_all(&place).and_then(|()| {
         fs::copy(module, place.join("module.wasm"))?;
         // What an installation sets up is long on the disk when the node is used.
@@ -113,6 +139,26 @@ pub(super) fn make(folder: &Path, program: &Path, module: &Path, port: &str) -> 
         File::open(folder)?.sync_all()
     });
     copied.map_err(|e| told(&place, e))
+}
+
+/// Writes down the first `clients` clients where the node does (`src/persistence/peer_tokens.rs`), as if
+/// they had come before: it rewrites the file in place for each new one, and never syncs it.
+fn introduce(tokens: &Path, clients: u32) -> Result<(), String> {
+    if clients == 0 {
+        return Ok(());
+    }
+    let told = |e: &dyn std::fmt::Display| format!("{}: {e}", tokens.display());
+    let mut text = fs::read_to_string(tokens).map_err(|e| told(&e))?;
+    for client in (0..clients).map(id) {
+        text.push_str(&format!("{client} = \"{client}\"\n"));
+    }
+    // A node that has met nobody ends its file with the head of that table.
+    let file: toml::Table = toml::from_str(&text).map_err(|e| told(&e))?;
+    let known = file.get("peers").and_then(toml::Value::as_table);
+    if known.map_or(0, toml::Table::len) != clients as usize {
+        return Err(told(&"it does not end with an empty [peers]"));
+    }
+    fs::write(tokens, text).map_err(|e| told(&e))
 }
 
 /// The folder of the only node.

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::os::linux::net::TcpStreamExt;
 use std::time::Instant;
 
 use super::packets::{Heard, Said, decode, encode};
@@ -61,6 +62,10 @@ impl Link {
                 return Ok(None);
             };
             self.stream.set_read_timeout(Some(left)).map_err(gone)?;
+            // The node sends a packet's length by itself, and keeps the rest back until that is
+            // acknowledged (Nagle's algorithm), which a kernel delays by 40 ms. See tcp(7): it does so
+            // again after a while.
+            self.stream.set_quickack(true).map_err(gone)?;
             match self.stream.read(&mut chunk) {
                 Ok(0) => return Err(gone("the node closed the connection")),
                 Ok(read) => self.buffer.extend_from_slice(&chunk[..read]),

@@ -8,6 +8,7 @@ use super::client::{NodeClient, id};
 use super::keeper::{self, NODE, environment};
 use super::module::MODULE;
 use crate::command::ready;
+use crate::interstice::NodeSettings;
 use crate::{Client, ClientError, Host, Launch, Process, Program, Running, StartError};
 
 /// How often a node that has just started is asked. See [`start`].
@@ -34,10 +35,10 @@ pub(in crate::interstice) struct NodeRunning<'host> {
 pub(in crate::interstice) fn start<'host>(
     host: &'host dyn Host,
     installed: &Installed,
-    port: u16,
+    settings: &NodeSettings,
     deadline: Instant,
 ) -> Result<NodeRunning<'host>, StartError> {
-    let (_, keeper_port) = keeper::start(host, installed, port, deadline)?;
+    let (_, keeper_port) = keeper::start(host, installed, settings, deadline)?;
     let mut process = host.spawn(&Launch {
         program: Program::Path(installed.program.clone()),
         args: ["node", "start", NODE].map(str::to_owned).to_vec(),
@@ -52,7 +53,7 @@ pub(in crate::interstice) fn start<'host>(
     let mut running = NodeRunning {
         host,
         process,
-        port,
+        port: settings.port,
         keeper_port,
         connections: AtomicU32::new(0),
     };

@@ -184,3 +184,93 @@ fn a_schema_is_passed_over() {
     let request_id = "7".to_owned();
     assert_eq!(decode(&bytes), Ok(Heard::SchemaResponse { request_id }));
 }
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<char> = hex.chars().collect();
+    let byte = |two: &[char]| u8::from_str_radix(&two.iter().collect::<String>(), 16).unwrap();
+    digits.chunks(2).map(byte).collect()
+}
+
+/// What a node sent, built from the sources of interstice-core 0.5.0 and running `module.c`.
+#[test]
+fn what_a_real_node_sent_is_understood() {
+    let uuid = "706c7567-7075-4c6c-8000-000000000007";
+    let text = |text: &str| Cell::String(text.into());
+    let mark = |number| Row {
+        key: text(uuid),
+        fields: vec![Cell::U64(number)],
+    };
+    let (module, table) = ("plugpull".to_owned(), "acks".to_owned());
+    let hex_uuid = "092437303663373536372d373037352d346336632d383030302d303030303030303030303037";
+    for (hex, heard) in [
+        (
+            "002466393332313462312d636466612d346536322d383636332d3266633036376330303035650f3132\
+             372e302e302e313a31383038302466633161366534362d396536632d346161392d393130312d3466386437\
+             66356461373031",
+            Heard::Handshake {
+                node_id: "f93214b1-cdfa-4e62-8663-2fc067c0005e".into(),
+                address: "127.0.0.1:18080".into(),
+                token: "fc1a6e46-9e6c-4aa9-9101-4f8d7f5da701".into(),
+            },
+        ),
+        (
+            &format!("090008706c756770756c6c0461636b73{hex_uuid}010301"),
+            Heard::TableEvent(Event::Insert {
+                module: module.clone(),
+                table: table.clone(),
+                row: mark(1),
+            }),
+        ),
+        (
+            &format!("090108706c756770756c6c0461636b73{hex_uuid}010301{hex_uuid}010302"),
+            Heard::TableEvent(Event::Update {
+                module: module.clone(),
+                table,
+                old: mark(1),
+                new: mark(2),
+            }),
+        ),
+        (
+            "0808706c756770756c6c04726f777302090563302e6b310109057468726565090563302e6b3201\
+             0904666f7572",
+            Heard::TableSyncResponse {
+                module: module.clone(),
+                table: "rows".into(),
+                rows: [("c0.k1", "three"), ("c0.k2", "four")]
+                    .map(|(key, value)| Row {
+                        key: text(key),
+                        fields: vec![text(value)],
+                    })
+                    .to_vec(),
+            },
+        ),
+        (
+            "04013909057468726565",
+            Heard::QueryResponse {
+                request_id: "9".into(),
+                result: text("three"),
+            },
+        ),
+        (
+            "0402313000",
+            Heard::QueryResponse {
+                request_id: "10".into(),
+                result: Cell::Void,
+            },
+        ),
+        (
+            "0d2b7461626c6520276e6f706527206e6f7420666f756e6420696e206d6f64756c652027706c756770\
+             756c6c27",
+            Heard::Error("table 'nope' not found in module 'plugpull'".into()),
+        ),
+        // The beginning of the schema.
+        (
+            "0c013108706c756770756c6c0f3132372e302e302e313a31383038300106",
+            Heard::SchemaResponse {
+                request_id: "1".into(),
+            },
+        ),
+    ] {
+        assert_eq!(decode(&bytes(hex)), Ok(heard), "{hex}");
+    }
+}
