@@ -273,7 +273,7 @@ impl Node {
             return None;
         }
         state.calls += u64::from(!writes.is_empty());
-        let kept = self.flaw != "forgets" || state.calls % 3 != 0;
+        let kept = self.flaw != "forgets" || !state.calls.is_multiple_of(3);
         let step = if self.flaw == "miscounts" { 2 } else { 1 };
         for write in writes {
             let Value::Tuple(write) = write else {

@@ -75,6 +75,7 @@ pub(crate) struct RequestSubscription {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+#[allow(clippy::enum_variant_names, reason = "the node's own names")]
 pub(crate) enum TableEventInstance {
     TableInsertEvent {
         module_name: String,
