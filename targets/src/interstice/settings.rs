@@ -74,10 +74,12 @@ impl Settings {
         let given = Given::new(super::NAME, SETTINGS, values)?;
         let (reference, defect) =
             stand_in::asked_for(super::NAME, &given, values, Planted::NAMED, OF_THE_NODE)?;
-        let misplaced = OF_THE_STAND_IN
+        // What is the default anyway changes nothing.
+        let misplaced = SETTINGS
             .iter()
-            .find(|name| values.contains_key(**name));
-        if let (false, Some(name)) = (reference, misplaced) {
+            .map(|setting| (setting.name, setting.default))
+            .find(|(name, default)| OF_THE_STAND_IN.contains(name) && given.text(name) != *default);
+        if let (false, Some((name, _))) = (reference, misplaced) {
             return Err(UsageError::Conflict {
                 target: super::NAME.into(),
                 why: format!("{name} is about the stand-in: add --reference, or leave it out"),

@@ -19,6 +19,8 @@ pub(super) struct Link {
     stream: TcpStream,
     /// What has come of the next packets.
     buffer: Vec<u8>,
+    /// Where bytes are read to.
+    chunk: Vec<u8>,
 }
 
 fn gone(error: impl ToString) -> ClientError {
@@ -31,6 +33,7 @@ impl Link {
         Ok(Self {
             stream,
             buffer: Vec::new(),
+            chunk: vec![0; CHUNK],
         })
     }
 
@@ -53,7 +56,6 @@ impl Link {
 
     /// The next packet; none when `deadline` passes first. What has come of it then is kept.
     pub(super) fn receive(&mut self, deadline: Instant) -> Result<Option<Heard>, ClientError> {
-        let mut chunk = vec![0; CHUNK];
         loop {
             if let Some(packet) = self.complete()? {
                 return Ok(Some(packet));
@@ -66,9 +68,9 @@ impl Link {
             // acknowledged (Nagle's algorithm), which a kernel delays by 40 ms. See tcp(7): it does so
             // again after a while.
             self.stream.set_quickack(true).map_err(gone)?;
-            match self.stream.read(&mut chunk) {
+            match self.stream.read(&mut self.chunk) {
                 Ok(0) => return Err(gone("the node closed the connection")),
-                Ok(read) => self.buffer.extend_from_slice(&chunk[..read]),
+                Ok(read) => self.buffer.extend_from_slice(&self.chunk[..read]),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => retry_or(error).map_err(gone)?,
             }
