@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::driver::CommandLine;
 use crate::interstice::NodeSettings;
+use crate::program;
 
 /// How to get the node.
 const INSTALL: &str = "install it with `cargo install interstice-cli --version 0.5.0 --locked` \
@@ -32,12 +32,8 @@ pub(in crate::interstice) struct Installed {
 /// Finds them; an error says what is missing and what to do.
 pub(in crate::interstice) fn find(settings: &NodeSettings) -> Result<Installed, String> {
     let name = &settings.bin;
-    let program = CommandLine::of(std::slice::from_ref(name))
-        .map(|found| found.program)
-        .map_err(|_| match name.contains('/') {
-            true => format!("there is no program {name}: {INSTALL}"),
-            false => format!("{name} is not on PATH: {INSTALL}"),
-        })?;
+    let program =
+        program::find(name).ok_or_else(|| format!("{}: {INSTALL}", program::missing(name)))?;
     let module = Path::new(&settings.module);
     let mut begin = Vec::new();
     let read = File::open(module).and_then(|file| file.take(4).read_to_end(&mut begin));
