@@ -4,6 +4,7 @@ mod attach;
 mod cli;
 mod command;
 mod config;
+mod evidence;
 mod explore;
 mod growth;
 mod keep;

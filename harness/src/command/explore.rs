@@ -305,7 +305,7 @@ fn findings(
                     class: rules.class(),
                     promises: court.promises.to_vec(),
                     finding: finding.finding,
-                    timeline: timeline(&group.small.crash, court),
+                    timeline: timeline(&group.small.crash, group.small.finding.ack, court),
                     history: court.trace.history_at(first.point),
                 },
                 &group.small.tree,

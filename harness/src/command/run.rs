@@ -10,7 +10,7 @@ use plugpull_faults::kinds::{FAULTS, fault};
 use plugpull_faults::persist::{self, Device};
 use plugpull_faults::sandbox::{Isolation, Sandbox};
 use plugpull_faults::trigger::{Trigger, When};
-use plugpull_reports::{Event, Plan, ReportBuilder, Shard, TargetInfo};
+use plugpull_reports::{Event, Evidence, Plan, ReportBuilder, ReportedFinding, Shard, TargetInfo};
 use plugpull_targets::{Reorgs, Target};
 use plugpull_workloads::{Distribution, WorkloadConfig};
 use rand::SeedableRng;
@@ -26,7 +26,7 @@ use crate::cli::RunArgs;
 use crate::keep::Keep;
 use crate::schedule::{Schedule, Until};
 use crate::seed;
-use crate::trial::{self, Order, SandboxHost, Setup, StorageRules};
+use crate::trial::{self, Crashed, Order, SandboxHost, Setup, StorageRules};
 use plugpull_faults::pin;
 
 /// What the user asked for, checked.
@@ -75,12 +75,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     });
     let began = Instant::now();
     let mut builder = ReportBuilder::new(plan);
-    let interrupted = trials(args, &wanted, &stop, |event| {
-        if let Event::TrialFinished(trial) = event {
-            builder.trial(trial);
-        }
-        reporters.tell(event);
-    });
+    let interrupted = trials(args, &wanted, &stop, &mut builder, &mut reporters);
     let mut report = builder.finish(began.elapsed(), interrupted);
     report.shard = shard(args, &wanted).map(Box::new);
     finish(reporters, report, wanted.baseline.as_ref())
@@ -129,7 +124,8 @@ fn trials(
     args: &RunArgs,
     wanted: &Wanted,
     stop: &AtomicBool,
-    mut tell: impl FnMut(&Event),
+    builder: &mut ReportBuilder,
+    reporters: &mut Reporters,
 ) -> bool {
     let mut schedule = Schedule::new(wanted.faults.len(), until(args), args.shard);
     while let Some((number, index)) = schedule.next() {
@@ -145,24 +141,43 @@ fn trials(
                 .trial_seed
                 .unwrap_or_else(|| seed::of_trial(wanted.seed, number)),
         };
-        tell(&Event::TrialStarted {
+        reporters.tell(&Event::TrialStarted {
             number,
             fault: fault.name.to_string(),
         });
         let mut done = trial::run(&wanted.setup, &order);
-        if let (Some(keep), Some(disk)) = (&wanted.keep, &done.disk) {
+        if let (Some(keep), Some(crashed)) = (&wanted.keep, &done.crashed) {
             let name = format!("trial-{number}-{}", fault.name);
-            if let Err(error) = keep.disk(&name, disk) {
+            if let Err(error) = keep.disk(&name, &crashed.disk) {
                 done.trial.why = format!("the crashed folder could not be kept: {error}");
             }
         }
         for finding in &mut done.trial.findings {
             finding.repeat = repeat(wanted, &done.trial.spec, order.seed);
         }
+        for index in builder.firsts(&done.trial) {
+            let finding = &mut done.trial.findings[index];
+            finding.evidence = Some(Box::new(evidence(done.crashed.as_ref(), finding)));
+        }
         schedule.tried(index, done.trial.bit);
-        tell(&Event::TrialFinished(Box::new(done.trial)));
+        builder.trial(&done.trial);
+        reporters.tell(&Event::TrialFinished(Box::new(done.trial)));
     }
     false
+}
+
+/// What is known of the crash behind a finding.
+fn evidence(crashed: Option<&Crashed>, finding: &ReportedFinding) -> Evidence {
+    match crashed {
+        Some(crashed) => crashed.evidence(finding.finding.ack),
+        None => Evidence {
+            unrecorded:
+                "The trial ran without the crash filesystem, which is what records storage \
+                         operations: there is no time line and no list of files."
+                    .into(),
+            ..Evidence::default()
+        },
+    }
 }
 
 /// The command that makes a trial again.

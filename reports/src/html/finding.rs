@@ -26,7 +26,8 @@ pub(super) fn finding(number: usize, reported: &ReportedFinding, open: bool) -> 
                 @if !reported.repeat.is_empty() { (command(number, &reported.repeat)) }
                 (facts(reported))
                 @if let Some(evidence) = evidence {
-                    (timeline(evidence, number, finding.ack.map(|ack| ack.seq)))
+                    @if !evidence.unrecorded.is_empty() { p .quiet { (text(&evidence.unrecorded)) } }
+                    (timeline(evidence, number, finding.ack))
                     (disk(evidence))
                 }
                 (output(&reported.output))

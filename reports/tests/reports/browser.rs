@@ -11,7 +11,7 @@ use std::process::Command;
 use plugpull_reports::{Report, html};
 use serde_json::Value;
 
-use crate::explored::explored;
+use crate::explored::{explored, live};
 use crate::grown::grown;
 use crate::made_up::report;
 
@@ -113,6 +113,7 @@ fn pages() -> Vec<(&'static str, Report)> {
         ("no finding", report(0)),
         ("run", report(12)),
         ("explored", explored(1)),
+        ("live", live()),
         ("many", explored(20)),
         ("grown", grown(12_000, 7, 5)),
     ]
