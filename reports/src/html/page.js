@@ -46,6 +46,30 @@
     });
   }
 
+  // Leaves the findings in which there is what one types.
+  for (const label of document.querySelectorAll("label[data-find]")) {
+    label.hidden = false;
+    const within = document.getElementById(label.dataset.find);
+    const findings = [...within.querySelectorAll(".finding")].map((one) => ({
+      one,
+      text: one.textContent.toLowerCase(),
+    }));
+    const groups = [...within.querySelectorAll("details.group")];
+    label.querySelector("input").addEventListener("input", (event) => {
+      const wanted = event.target.value.trim().toLowerCase();
+      let left = 0;
+      for (const { one, text } of findings) {
+        one.hidden = !text.includes(wanted);
+        left += one.hidden ? 0 : 1;
+      }
+      for (const group of groups) {
+        group.hidden = !group.querySelector(".finding:not([hidden])");
+        if (wanted) group.open = true;
+      }
+      said.textContent = `${left} of ${findings.length} findings`;
+    });
+  }
+
   // The crash is at the right end of a time line, and that is where one looks first.
   const toEnd = (root) => {
     for (const box of root.querySelectorAll(".scroll.end")) box.scrollLeft = box.scrollWidth;

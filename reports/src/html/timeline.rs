@@ -53,7 +53,9 @@ pub(super) fn timeline(evidence: &Evidence, id: usize, ack: Option<Stamp>) -> Ma
     );
     html! {
         figure .timeline {
-            figcaption { "The last steps before the crash and what was around the losses, oldest first. The numbers are those of the trace." }
+            figcaption { "The last steps before the crash and what was around the losses, oldest first. The numbers are those of the trace."
+                @if steps.iter().any(|step| is_ack(step, ack)) { " The ack in a dashed ring was betrayed." }
+            }
             div .scroll.end role="group" aria-label="Time line, can be scrolled" tabindex="0" {
                 div .stage style={ "width:" (format!("{width:.0}")) "px" } {
                     div .labels aria-hidden="true" {

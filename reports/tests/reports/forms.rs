@@ -344,6 +344,11 @@ fn many_findings_are_folded_by_kind() {
     let many = html(&explored(200)).unwrap();
     assert_eq!(many.matches("class=\"group\"").count(), KINDS.len());
     assert_eq!(many.matches("<article").count(), 200);
+    // One can find one's way in them.
+    assert_eq!(many.matches("href=\"#kind-").count(), KINDS.len());
+    assert_eq!(many.matches("id=\"kind-").count(), KINDS.len());
+    assert!(many.contains("type=\"search\""));
+    assert!(many.contains("Without write log-# 1"));
 }
 
 #[test]
