@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use plugpull_faults::fault::{Fault, Need};
@@ -70,7 +70,10 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     reporters.tell(&Event::RunStarted {
         target: wanted.info.clone(),
         seed: wanted.seed,
-        budget: args.budget,
+        budget: match until(args) {
+            Until::Budget(budget) => budget,
+            Until::Rounds(_) => Duration::ZERO,
+        },
         faults: plan.faults.clone(),
         unavailable: plan.unavailable.clone(),
     });
