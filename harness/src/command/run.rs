@@ -92,7 +92,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     let code = finish(reporters, report, wanted.baseline.as_ref())?;
     if let Some((faults, round)) = left_out {
         eprintln!(
-            "plugpull: the budget of {:?} was over before {faults} faults had their turn; one round \
+            "plugpull: the budget of {:?} was over before {faults} of the faults had their turn; one round \
              of all takes about {:.0?}",
             args.budget, round
         );

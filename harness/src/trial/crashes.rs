@@ -83,15 +83,11 @@ impl Crashes {
         });
     }
 
-    /// What was un-synced when the power went last, of the operations before `seq`; none where it
-    /// never went.
+    /// What was un-synced when the power went first after so many operations, of those operations;
+    /// none where it did not go.
     pub(super) fn unsynced(&self, before: u64) -> Option<Vec<Unsynced>> {
-        let mut cuts = self
-            .0
-            .iter()
-            .rev()
-            .filter_map(|crash| Some((crash, crash.cut?)));
-        let (crash, cut) = cuts.next()?;
+        let later = self.0.iter().filter(|crash| crash.at.seq >= before);
+        let (crash, cut) = later.filter_map(|crash| Some((crash, crash.cut?))).next()?;
         let unsynced = |_: &Tree, log: &Log| persist::unsynced(log, cut.model, before);
         Some(crash.fs.inspect(unsynced))
     }
