@@ -29,3 +29,17 @@ pub fn this_thread(cpu: usize) -> nix::Result<()> {
     set.set(cpu)?;
     sched_setaffinity(Pid::from_raw(0), &set)
 }
+
+/// Does `work` in a thread of its own that is pinned to `cpu`, as all that it starts will be.
+pub fn on<T: Send>(cpu: Option<usize>, work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let pinned = scope.spawn(move || {
+            let _ = cpu.map(this_thread);
+            work()
+        });
+        match pinned.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}

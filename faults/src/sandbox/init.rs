@@ -245,10 +245,7 @@ impl Init {
                 done
             }
             Command::Spawn(order) => {
-                let streams: [OwnedFd; 3] = fds
-                    .try_into()
-                    .map_err(|_| Failure::new("receive three streams", Errno::EBADF))?;
-                let started = launch::launch(&order, &streams, &self.surroundings())?;
+                let started = launch::launch(&order, &fds, &self.surroundings())?;
                 self.children.insert(started.pid);
                 self.starting.push((request.id, started));
                 Ok(None)

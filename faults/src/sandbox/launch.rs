@@ -20,7 +20,7 @@ use nix::unistd::{
 
 use super::Limit;
 use super::protocol::{During, Failure, Order};
-use super::sys;
+use super::{sys, warm};
 
 /// What a target's environment holds unless its order says otherwise.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -48,11 +48,12 @@ pub(super) struct Started {
     pub(super) report: OwnedFd,
 }
 
-/// Forks a child that becomes the ordered program. Does not wait for it to get there, because a
-/// path on a filesystem that hangs must not hang init.
+/// Forks a child that becomes the ordered program, with three streams and where it is to wait a
+/// gate. Does not wait for it to get there, because a path on a filesystem that hangs must not hang
+/// init.
 pub(super) fn launch(
     order: &Order,
-    streams: &[OwnedFd; 3],
+    streams: &[OwnedFd],
     around: &Surroundings<'_>,
 ) -> Result<Started, Failure> {
     let (report, write) = pipe2(OFlag::O_CLOEXEC).during("make a pipe")?;
@@ -108,7 +109,7 @@ pub(super) fn launch_ballast(bytes: u64, around: &Surroundings<'_>) -> Result<i3
 
 fn become_program(
     order: &Order,
-    streams: &[OwnedFd; 3],
+    streams: &[OwnedFd],
     around: &Surroundings<'_>,
     init: Pid,
 ) -> Failure {
@@ -120,17 +121,22 @@ fn become_program(
 
 fn try_become(
     order: &Order,
-    streams: &[OwnedFd; 3],
+    streams: &[OwnedFd],
     around: &Surroundings<'_>,
     init: Pid,
 ) -> Result<std::convert::Infallible, Failure> {
     if order.cgroup && around.cgroup.is_none() {
         return Err(Failure::new("enter a cgroup", Errno::ENODEV));
     }
+    let (stdin, stdout, stderr, gate) = match streams {
+        [stdin, stdout, stderr] => (stdin, stdout, stderr, None),
+        [stdin, stdout, stderr, gate] => (stdin, stdout, stderr, Some(gate)),
+        _ => return Err(Failure::new("receive its streams", Errno::EBADF)),
+    };
     clean_process(init, order.cgroup.then_some(around))?;
-    dup2_stdin(&streams[0]).during("set standard input")?;
-    dup2_stdout(&streams[1]).during("set standard output")?;
-    dup2_stderr(&streams[2]).during("set standard error")?;
+    dup2_stdin(stdin).during("set standard input")?;
+    dup2_stdout(stdout).during("set standard output")?;
+    dup2_stderr(stderr).during("set standard error")?;
     if let Some(score) = order.oom_score_adj {
         fs::write("/proc/self/oom_score_adj", score.to_string()).during("set the OOM score")?;
     }
@@ -176,6 +182,13 @@ fn try_become(
         args.push(c_string(arg.as_bytes().to_vec())?);
     }
     let env = environment(order, around)?;
+    if let Some(gate) = gate {
+        warm::read(around.cwd, order.warm);
+        // The end of the gate is the end of whoever wanted the program.
+        if unistd::read(gate, &mut [0]).during("wait at the gate")? == 0 {
+            return Err(Failure::new("open the gate", Errno::ECANCELED));
+        }
+    }
     match &order.program {
         Some(program) => execve(&args[0], &args, &env)
             .map_err(|errno| Failure::new(format!("run {}", program.display()), errno)),

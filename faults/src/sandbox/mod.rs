@@ -32,10 +32,13 @@ mod mounts;
 mod options;
 mod output;
 mod packet;
+mod prepared;
 mod proctree;
 mod protocol;
+mod question;
 mod supervisor;
 mod sys;
+mod warm;
 
 pub use cgroup::CgroupVersion;
 pub use child::{Child, Limit, Program, SpawnRequest};
@@ -43,6 +46,7 @@ pub use error::SandboxError;
 pub use janitor::sandbox_main;
 pub use memory::{MemoryLimit, OomEvidence};
 pub use options::{Isolation, SandboxOptions, Wanted};
+pub use prepared::Prepared;
 pub use supervisor::Sandbox;
 
 /// The argument by which a program is told to become the sandbox's janitor.

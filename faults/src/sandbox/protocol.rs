@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::{CgroupVersion, Limit};
+use super::{CgroupVersion, Limit, Program, SpawnRequest};
 
 /// A call of the kernel that failed, in a form that can cross a socket.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -103,7 +103,8 @@ pub(super) enum Command {
     MountTmpfs { size: u64 },
     /// Unmount the data folder.
     Unmount { force: bool },
-    /// Start a target; the packet carries its standard input, output and error.
+    /// Start a target; the packet carries its standard input, output and error, and where it is to
+    /// wait, the gate: it waits for a byte from there.
     Spawn(Order),
     /// Kill all processes and wait until they are reaped.
     KillAll,
@@ -141,7 +142,7 @@ impl Command {
 }
 
 /// What to start, and how.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Order {
     /// The program; plugpull's own binary when none.
     pub(super) program: Option<PathBuf>,
@@ -153,6 +154,28 @@ pub(super) struct Order {
     pub(super) limits: Vec<(Limit, u64)>,
     pub(super) cgroup: bool,
     pub(super) user: Option<(u32, u32)>,
+    /// So many bytes of the data folder's files are read ahead of a wait at the gate.
+    pub(super) warm: u64,
+}
+
+impl From<&SpawnRequest> for Order {
+    fn from(request: &SpawnRequest) -> Self {
+        Self {
+            program: match &request.program {
+                Program::Myself => None,
+                Program::Path(path) => Some(path.clone()),
+            },
+            args: request.args.clone(),
+            env: request.env.clone(),
+            cwd: request.cwd.clone(),
+            cpu: request.cpu,
+            oom_score_adj: request.oom_score_adj.or(request.cgroup.then_some(1000)),
+            limits: request.limits.clone(),
+            cgroup: request.cgroup,
+            user: request.user,
+            warm: 0,
+        }
+    }
 }
 
 /// What init says.

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::RecvTimeoutError;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{Shutdown, setsockopt, shutdown, sockopt};
@@ -22,17 +21,13 @@ use super::cgroup::Cgroup;
 use super::child::Ending;
 use super::listener::{Reply, Shared};
 use super::output::Output;
-use super::protocol::{
-    Answer, Command, FromInit, FromJanitor, Order, Ready, SetUp, ToInit, ToJanitor,
-};
+use super::prepared::Prepared;
+use super::protocol::{Command, FromInit, FromJanitor, Order, Ready, SetUp, ToInit, ToJanitor};
+use super::question::{PATIENCE, Question};
 use super::{
-    Child, Isolation, MemoryLimit, Program, SANDBOX_ARG, SandboxError, SandboxOptions,
-    SpawnRequest, Wanted, packet, sys,
+    Child, Isolation, MemoryLimit, SANDBOX_ARG, SandboxError, SandboxOptions, SpawnRequest, Wanted,
+    packet, sys,
 };
-
-/// How long the sandbox may take to stand, to answer, and to be gone. Far beyond what it takes:
-/// for machines under heavy load.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Private namespaces with an init in them. Dropping it kills everything inside and waits until
 /// all of it is gone.
@@ -47,6 +42,8 @@ pub struct Sandbox {
     listener: Option<JoinHandle<()>>,
     next: AtomicU64,
     cgroup: Mutex<Option<Cgroup>>,
+    /// A socket that nobody has asked for yet.
+    spare: Mutex<Option<OwnedFd>>,
 }
 
 impl Sandbox {
@@ -115,6 +112,7 @@ impl Sandbox {
                 listener: Some(listener),
                 next: AtomicU64::new(0),
                 cgroup: Mutex::new(None),
+                spare: Mutex::new(None),
             }),
             Err(error) => {
                 drop(control);
@@ -226,26 +224,49 @@ impl Sandbox {
         streams: &[BorrowedFd<'_>; 3],
         output: Arc<Output>,
     ) -> Result<Child, SandboxError> {
-        let order = Order {
-            program: match &request.program {
-                Program::Myself => None,
-                Program::Path(path) => Some(path.clone()),
-            },
-            args: request.args.clone(),
-            env: request.env.clone(),
-            cwd: request.cwd.clone(),
-            cpu: request.cpu,
-            oom_score_adj: request.oom_score_adj.or(request.cgroup.then_some(1000)),
-            limits: request.limits.clone(),
-            cgroup: request.cgroup,
-            user: request.user,
-        };
-        let (pid, ending) = self.started(Command::Spawn(order), streams)?;
+        let (pid, ending) = self.started(Command::Spawn(Order::from(request)), streams)?;
         Ok(Child {
             pid,
             ending,
             output,
         })
+    }
+
+    /// Makes a process ready to become the program, with `/dev/null` as its standard input, and has
+    /// it read up to `warm` bytes of the files in the data folder, so that the program will find
+    /// them in the kernel's cache. It has its number, and waits for [`Prepared::go`].
+    pub fn prepare(&self, request: &SpawnRequest, warm: u64) -> Result<Prepared, SandboxError> {
+        let failed = |error| SandboxError::refused("prepare a process", error);
+        let null = File::open("/dev/null").map_err(failed)?;
+        let (output, [out, err]) = Output::capture().map_err(failed)?;
+        let (its_gate, gate) = io::pipe().map_err(failed)?;
+        let wanted = Order::from(request);
+        let order = Order {
+            warm,
+            ..wanted.clone()
+        };
+        let streams = [null.as_fd(), out.as_fd(), err.as_fd(), its_gate.as_fd()];
+        let open = self.send(Command::Spawn(order), &streams)?;
+        Ok(Prepared {
+            wanted,
+            gate,
+            open,
+            output,
+        })
+    }
+
+    /// Keeps a socket ready for the next [`Sandbox::tcp_connect`].
+    pub fn prepare_socket(&self) -> Result<(), SandboxError> {
+        let mut spare = self.spare.lock();
+        if spare.is_none() {
+            *spare = Some(self.socket()?);
+        }
+        Ok(())
+    }
+
+    fn socket(&self) -> Result<OwnedFd, SandboxError> {
+        let reply = self.ask(Command::Socket, &[])?;
+        reply.fd.ok_or(SandboxError::Gone)
     }
 
     /// Starts a process in the cgroup that allocates so many bytes.
@@ -284,8 +305,11 @@ impl Sandbox {
 
     /// Connects to a TCP port of the sandbox's loopback, 127.0.0.1, within `timeout`.
     pub fn tcp_connect(&self, port: u16, timeout: Duration) -> Result<TcpStream, SandboxError> {
-        let reply = self.ask(Command::Socket, &[])?;
-        let socket = reply.fd.ok_or(SandboxError::Gone)?;
+        let spare = self.spare.lock().take();
+        let socket = match spare {
+            Some(socket) => socket,
+            None => self.socket()?,
+        };
         let refused = |errno: Errno| {
             // What a connect in progress says when its send timeout is up (socket(7)).
             if errno == Errno::EINPROGRESS {
@@ -348,37 +372,26 @@ impl Sandbox {
         command: Command,
         fds: &[BorrowedFd<'_>],
     ) -> Result<(i32, Arc<Ending>), SandboxError> {
-        match self.ask(command, fds)? {
-            Reply {
-                answer: Answer::Started(pid),
-                ending: Some(ending),
-                ..
-            } => Ok((pid, ending)),
-            _ => Err(SandboxError::Gone),
-        }
+        self.send(command, fds)?.started()
     }
 
     /// Asks init and waits for the answer.
     fn ask(&self, command: Command, fds: &[BorrowedFd<'_>]) -> Result<Reply, SandboxError> {
+        self.send(command, fds)?.reply()
+    }
+
+    /// Asks init.
+    fn send(&self, command: Command, fds: &[BorrowedFd<'_>]) -> Result<Question, SandboxError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let receiver = self.shared.expect(id).ok_or(SandboxError::Gone)?;
         let what = command.name();
-        let sent = packet::send(&self.control, &ToInit { id, command }, fds);
-        if let Err(error) = sent {
-            self.shared.forget(id);
-            return Err(match error.kind() {
+        let question = Question::new(&self.shared, id, what).ok_or(SandboxError::Gone)?;
+        packet::send(&self.control, &ToInit { id, command }, fds).map_err(|error| {
+            match error.kind() {
                 io::ErrorKind::BrokenPipe => SandboxError::Gone,
                 _ => SandboxError::refused("reach the sandbox", error),
-            });
-        }
-        match receiver.recv_timeout(PATIENCE) {
-            Ok(reply) => Ok(reply?),
-            Err(RecvTimeoutError::Disconnected) => Err(SandboxError::Gone),
-            Err(RecvTimeoutError::Timeout) => {
-                self.shared.forget(id);
-                Err(SandboxError::TimedOut(what.to_owned()))
             }
-        }
+        })?;
+        Ok(question)
     }
 }
 

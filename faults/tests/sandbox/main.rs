@@ -10,6 +10,7 @@ mod full;
 mod fuse;
 mod killed;
 mod memory;
+mod prepared;
 mod support;
 mod target;
 mod unprivileged;
@@ -45,6 +46,8 @@ fn main() -> ExitCode {
         );
     };
     add(full, full::tests());
+    add(full, prepared::tests());
+    add(fuse, prepared::fuse_tests());
     add(fuse, fuse::tests());
     add(full || memory, memory::tests());
     add(false, bare::tests());

@@ -67,11 +67,9 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         .collect();
     let station = |number: usize| -> anyhow::Result<Station> {
         let cpu = (!cpus.is_empty()).then(|| cpus[number % cpus.len()]);
-        let host = Arc::new(SandboxHost::new(
-            with_crash_filesystem("exploring", &*asked.target)?,
-            cpu,
-            false,
-        ));
+        // What speaks with the target shares its CPU: an idle CPU takes long to wake.
+        let sandbox = pin::on(cpu, || with_crash_filesystem("exploring", &*asked.target))?;
+        let host = Arc::new(SandboxHost::new(sandbox, cpu, false));
         Ok(Station {
             turn: turns[number % workers].clone(),
             host,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::Mutex;
 use plugpull_faults::crashfs::{CrashFs, Log, Tree};
+use plugpull_faults::pin;
 use plugpull_targets::Target;
 use plugpull_workloads::{Observed, Start};
 
@@ -52,8 +53,7 @@ impl Station {
         let sandbox = &self.host.sandbox;
         let fs = CrashFs::new(tree.clone(), began, 0, 0);
         let mut storage = Storage::crash(sandbox, fs.clone(), self.host.cpu)?;
-        // Where numbers cannot be chosen, states of recoveries may differ from run to run.
-        let _ = sandbox.number_from(FIRST_PID);
+        self.host.begin(FIRST_PID);
         let mut observed = Observed::default();
         let turn = self.turn.lock();
         let said = self.look(acked, &mut observed)?;
@@ -129,6 +129,8 @@ impl Stations {
             .map(|station| {
                 let (queue, done) = (queue.clone(), done.clone());
                 std::thread::spawn(move || {
+                    // Without it, it is slower and not wrong.
+                    let _ = station.host.cpu.map(pin::this_thread);
                     for (key, tree, acked) in queue {
                         let result = station.observe(&tree, twice(key), &acked);
                         if done.send((key, result)).is_err() {

@@ -11,6 +11,8 @@ use parking_lot::{Condvar, Mutex};
 use plugpull_faults::sandbox::{Child, Program as SandboxProgram, Sandbox, SpawnRequest};
 use plugpull_targets::{Host, Input, Launch, Part, Pipes, Process, Program};
 
+use super::ahead::Ahead;
+
 /// How long a connection to the target's port may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -23,6 +25,7 @@ pub(crate) struct SandboxHost {
     /// The process that was started last, and the output of all before it.
     last: Mutex<Option<Arc<Child>>>,
     spawned: Condvar,
+    ahead: Ahead,
 }
 
 impl SandboxHost {
@@ -33,7 +36,14 @@ impl SandboxHost {
             cgroup,
             last: Mutex::new(None),
             spawned: Condvar::new(),
+            ahead: Ahead::default(),
         }
+    }
+
+    /// Gets ready for the start of a target on the data folder that is mounted now, as far as that
+    /// can be known. Its first process will have the number `first`, where numbers can be chosen.
+    pub(crate) fn begin(&self, first: i32) {
+        self.ahead.begin(&self.sandbox, first);
     }
 
     /// The process that was started last.
@@ -66,8 +76,12 @@ impl SandboxHost {
 
 impl Host for SandboxHost {
     fn spawn(&self, launch: &Launch) -> io::Result<Box<dyn Process>> {
-        let child = Arc::new(self.sandbox.spawn(&self.request(launch, Part::Target))?);
-        Ok(self.started(child, Part::Target))
+        let request = self.request(launch, Part::Target);
+        let child = match self.ahead.take(&self.sandbox, Some(&request)) {
+            Some(child) => child?,
+            None => self.sandbox.spawn(&request)?,
+        };
+        Ok(self.started(Arc::new(child), Part::Target))
     }
 
     fn spawn_beside(
@@ -75,6 +89,7 @@ impl Host for SandboxHost {
         launch: &Launch,
         input: Option<Input<'_>>,
     ) -> io::Result<Box<dyn Process>> {
+        self.ahead.take(&self.sandbox, None);
         let request = self.request(launch, Part::Beside);
         let child = match input {
             Some(input) => super::input::spawn(&self.sandbox, request, input.variable, input.text)?,
@@ -84,6 +99,7 @@ impl Host for SandboxHost {
     }
 
     fn spawn_piped(&self, launch: &Launch, part: Part) -> io::Result<(Box<dyn Process>, Pipes)> {
+        self.ahead.take(&self.sandbox, None);
         let (its_stdin, stdin) = io::pipe()?;
         let (stdout, its_stdout) = io::pipe()?;
         let request = self.request(launch, part);
@@ -93,6 +109,7 @@ impl Host for SandboxHost {
     }
 
     fn connect(&self, port: u16) -> io::Result<TcpStream> {
+        self.ahead.connects();
         Ok(self.sandbox.tcp_connect(port, CONNECT_LIMIT)?)
     }
 

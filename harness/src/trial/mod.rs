@@ -1,5 +1,6 @@
 //! One trial: start, write, inject, start again, read back, judge.
 
+mod ahead;
 pub(crate) mod ballast;
 mod bench;
 mod clients;
