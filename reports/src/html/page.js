@@ -71,8 +71,11 @@
   }
 
   // The crash is at the right end of a time line, and that is where one looks first.
+  // What is folded away has no width yet; asking for it would lay out the whole page.
   const toEnd = (root) => {
-    for (const box of root.querySelectorAll(".scroll.end")) box.scrollLeft = box.scrollWidth;
+    for (const box of root.querySelectorAll(".scroll.end")) {
+      if (!box.closest("details:not([open])")) box.scrollLeft = 1e6;
+    }
   };
   toEnd(document);
   document.addEventListener("toggle", (event) => {
@@ -90,6 +93,7 @@
     }
     const own = target && target.querySelector(":scope > details");
     if (own) own.open = true;
+    if (target) target.scrollIntoView({ behavior: "instant" });
   };
   addEventListener("hashchange", unfoldTo);
   unfoldTo();
