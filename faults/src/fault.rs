@@ -60,6 +60,8 @@ pub struct Tally {
     pub fail: u64,
     /// Unknown.
     pub info: u64,
+    /// Barriers that a workload of the target's own said were reached; not among the others.
+    pub barriers: u64,
 }
 
 /// How an attempt to start the target went.
@@ -199,4 +201,22 @@ pub struct Fault {
     /// Waits for its moment and strikes. Returns with the target dead or alive; the harness then
     /// kills what is left, starts it again and checks it.
     pub inject: fn(&mut dyn Machine, &Trigger) -> Result<Injected, InjectError>,
+}
+
+impl Fault {
+    /// Why an option of this trigger means nothing to it; none when it can take them all.
+    pub fn cannot_take(&self, trigger: &Trigger) -> Option<String> {
+        let name = self.name;
+        if trigger.depth.is_some() && !self.needs.contains(&Need::Chain) {
+            return Some(format!(
+                "depth is how many blocks of a chain reorg replaces, and {name} replaces none"
+            ));
+        }
+        if trigger.within.is_some() && self.class != FailureClass::CleanStop {
+            return Some(format!(
+                "within is how long term lets a target stop, and {name} is no orderly stop"
+            ));
+        }
+        None
+    }
 }

@@ -39,12 +39,17 @@ pub struct Trigger {
     /// True when the moment is one of the target's recovery: it is killed first, after some
     /// acknowledged transactions, and the fault strikes while it starts again.
     pub recovery: bool,
+    /// How many blocks of a chain are replaced, where a fault replaces some; a seeded number when
+    /// none.
+    pub depth: Option<u32>,
+    /// How long an orderly stop may take, where a fault is one; its own limit when none.
+    pub within: Option<Duration>,
 }
 
 /// What is wrong with a trigger's text.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error(
-    "trigger '{text}': {what}. A trigger is a list of: op=KIND, path=PATTERN, n=COUNT, p=CHANCE, ack=COUNT, time=DURATION, recovery; for example 'op=write,path=*-wal,n=17'"
+    "trigger '{text}': {what}. A trigger is a list of: op=KIND, path=PATTERN, n=COUNT, p=CHANCE, ack=COUNT, time=DURATION, recovery, depth=BLOCKS, within=DURATION; for example 'op=write,path=*-wal,n=17'"
 )]
 pub struct TriggerError {
     text: String,
@@ -82,6 +87,8 @@ impl Trigger {
         Self {
             when,
             recovery: false,
+            depth: None,
+            within: None,
         }
     }
 
@@ -108,6 +115,7 @@ impl Trigger {
         let mut matcher = Matcher::default();
         let (mut nth, mut chance, mut ack, mut time, mut recovery) =
             (None, None, None, None, false);
+        let (mut depth, mut within) = (None, None);
         for part in text
             .split(',')
             .map(str::trim)
@@ -137,15 +145,22 @@ impl Trigger {
                 "path" if !value.is_empty() => matcher.path = Some(value.to_string()),
                 "n" => nth = Some(count()?),
                 "ack" => ack = Some(count()?),
+                "depth" => {
+                    let blocks = u32::try_from(count()?);
+                    depth = Some(blocks.map_err(|_| wrong(format!("'{part}' is too deep")))?);
+                }
                 "p" => {
                     let p = value.parse::<f64>().ok().filter(|p| *p > 0.0 && *p <= 1.0);
                     chance =
                         Some(p.ok_or_else(|| wrong(format!("'{part}' wants a chance up to 1")))?);
                 }
-                "time" => {
-                    time = Some(parse_duration(value).ok_or_else(|| {
-                        wrong(format!("'{part}' wants a duration such as 300ms"))
-                    })?);
+                "time" | "within" => {
+                    let duration = parse_duration(value)
+                        .ok_or_else(|| wrong(format!("'{part}' wants a duration such as 300ms")))?;
+                    match key {
+                        "time" => time = Some(duration),
+                        _ => within = Some(duration),
+                    }
                 }
                 "recovery" if value.is_empty() => recovery = true,
                 _ => return Err(wrong(format!("'{part}' is not known"))),
@@ -163,13 +178,21 @@ impl Trigger {
             },
             (false, Some(n), None) => When::Ack(n),
             (false, None, Some(time)) => When::Time(time),
-            (false, None, None) => usual.when.clone(),
+            (false, None, None) => {
+                recovery |= usual.recovery;
+                usual.when.clone()
+            }
             _ => return Err(wrong("it names more than one moment".into())),
         };
         if recovery && matches!(when, When::Ack(_)) {
             return Err(wrong("nothing is acknowledged during recovery".into()));
         }
-        Ok(Self { when, recovery })
+        Ok(Self {
+            when,
+            recovery,
+            depth,
+            within,
+        })
     }
 }
 
@@ -202,6 +225,12 @@ impl fmt::Display for Trigger {
         };
         if self.recovery {
             parts.push("recovery".into());
+        }
+        if let Some(depth) = self.depth {
+            parts.push(format!("depth={depth}"));
+        }
+        if let Some(within) = self.within {
+            parts.push(format!("within={}", duration_text(within)));
         }
         f.write_str(&parts.join(","))
     }
@@ -236,11 +265,16 @@ mod tests {
             "time=300ms",
             "time=1500us,recovery",
             "n=3,recovery",
+            "ack=3,depth=6",
+            "ack=3,within=60000ms",
+            "n=2,recovery,depth=1",
         ] {
             assert_eq!(parse(text).unwrap().to_string(), text);
         }
         assert!(parse("recovery").is_err(), "the usual moment is an ack");
         assert_eq!(parse("").unwrap().when, When::Ack(7));
+        let deep = parse("depth=6").unwrap();
+        assert_eq!((deep.when, deep.depth), (When::Ack(7), Some(6)));
     }
 
     #[test]
@@ -248,9 +282,12 @@ mod tests {
         for (text, word) in [
             ("op=wrote", "wrote"),
             ("n=0", "whole number"),
+            ("depth=0", "whole number"),
+            ("depth=9999999999", "too deep"),
             ("p=2", "chance"),
             ("ack=3,n=2", "more than one"),
             ("time=soon", "duration"),
+            ("within=soon", "duration"),
             ("frob", "frob"),
             ("n=1,p=0.5", "exclude"),
         ] {

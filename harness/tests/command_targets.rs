@@ -498,3 +498,42 @@ fn scripts_that_do_not_work_are_no_findings() {
     let said = other(WORK, "[ -z \"$(cat)\" ] || echo lost 77\n");
     assert!(said.contains("none of the acknowledged IDs"), "{said}");
 }
+
+/// What was acknowledged after the last barrier may be gone, and nothing before it.
+#[test]
+fn a_barrier_line_is_where_durability_begins() {
+    if !machine::has("fuse") {
+        return;
+    }
+    let toml = "[env]\nGONE = 'late'\n[workload]\ncommand = ['./work.sh']\n\
+                [check]\ncommand = ['./check.sh']\n[[promise]]\nkeeps = 'barrier'\n\
+                words = 'w'\nsource = 's'\n";
+    let work = "echo ack early; echo barrier; echo ack late; n=0; \
+                while :; do n=$((n+1)); echo $n >>log; echo ack $n; sleep 0.01; done\n";
+    let check = "while read -r id; do [ $id != $GONE ] || echo lost $id; done\n";
+    let made = Made::new(toml, &[("work.sh", work), ("check.sh", check)]);
+    let options = "--rounds 1 --fault kill@ack=6";
+    let late = tested("run", &made.name(), options, None);
+    late.must_have_no_finding();
+    let early = tested(
+        "run",
+        &made.name(),
+        &format!("{options} --set GONE=early"),
+        None,
+    );
+    must_all_be("lost-ack", &early);
+}
+
+#[test]
+fn a_stop_may_take_as_long_as_it_is_given() {
+    if !machine::has("fuse") {
+        return;
+    }
+    let deaf = format!("trap '' TERM\n{WORK}");
+    let made = Made::new(&lines(), &[("work.sh", &deaf), ("check.sh", CHECK)]);
+    let options = "--rounds 1 --fault term@ack=4,within=60ms";
+    let run = tested("run", &made.name(), options, None);
+    run.must_have_no_finding();
+    let what = text(&run.trials()[0], "what");
+    assert!(what.contains("not stopped after 60ms"), "{what}");
+}

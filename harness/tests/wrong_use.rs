@@ -110,6 +110,9 @@ fn faults_and_triggers() {
     run_refused("--fault kill@p=1.5", &["p=1.5", "chance"]);
     run_refused("--fault kill@n=1,ack=2", &["more than one moment"]);
     run_refused("--fault kill@ack=2,recovery", &["recovery"]);
+    run_refused("--fault kill@ack=2,depth=3", &["depth", "reorg"]);
+    run_refused("--fault kill@ack=2,within=9s", &["within", "term"]);
+    run_refused("--fault reorg@depth=0", &["depth=0", "whole number"]);
     run_refused("--trial-seed 5", &["--trial-seed", "exactly one --fault"]);
     run_refused(
         "--trial-seed 5 --fault kill --fault term",
@@ -175,5 +178,16 @@ fn a_target_that_cannot_start() {
             format!("ulimit -f 0; exec {PLUGPULL} run {target} --json report.json --keep new");
         let words = [target, "cannot be started", "SIGXFSZ"];
         refused(Command::new("sh").args(["-c", &script]), &words);
+    }
+}
+
+/// Not wrong use, but nothing that could be measured: exit code 3, and how to get it.
+#[cfg(not(feature = "ailee"))]
+#[test]
+fn what_is_not_built_in_is_said() {
+    for arguments in [&["run", "ailee"][..], &["run", "ailee", "--reference"]] {
+        let ran: Ran = plugpull().args(arguments).output().unwrap().into();
+        assert_eq!(ran.code, 3, "{ran:?}");
+        assert!(ran.stderr.contains("--features ailee"), "{ran:?}");
     }
 }

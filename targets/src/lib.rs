@@ -7,7 +7,7 @@
 //! The embedded targets ([`sqlite`], [`reference`](mod@reference)) run in a [`worker`] process of
 //! their own and are spoken to over the protocol of [`wire`]. [`statehouse`] is a daemon that others
 //! wrote, spoken to over gRPC. A [`command`] target is described by a file of the user's, and brings
-//! its own workload and check ([`Scripted`]).
+//! its own workload and check ([`Scripted`]), as the real node of [`ailee`] does.
 
 pub mod ailee;
 pub mod catalog;
@@ -17,6 +17,8 @@ pub mod driver;
 mod grpc;
 pub mod inspect;
 pub mod interstice;
+#[cfg(any(feature = "ailee", feature = "statehouse"))]
+mod program;
 mod promise;
 pub mod reference;
 pub mod reference_daemon;

@@ -17,6 +17,9 @@ pub fn run(args: &[String]) -> i32 {
         Some((system, rest)) if system == crate::vfab::NAME => crate::vfab::reference::main(rest),
         #[cfg(feature = "ailee")]
         Some((system, rest)) if system == crate::ailee::NAME => crate::ailee::reference::main(rest),
+        // Not a stand-in: what writes to the real node.
+        #[cfg(feature = "ailee")]
+        Some((system, rest)) if system == crate::ailee::WORKLOAD => crate::ailee::workload(rest),
         // Not a stand-in: what speaks for the real command line.
         Some((system, rest)) if system == crate::vfab::commands::COMMANDS => {
             crate::vfab::commands::main(rest)

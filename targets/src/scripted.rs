@@ -16,6 +16,11 @@ pub trait Scripted: Send + Sync {
     fn serves(&self) -> bool;
     /// True when starting it runs a command at all, so that the time it takes means something.
     fn recovers(&self) -> bool;
+    /// How long the workload may take to its first [`Said::Barrier`], where no fault is to strike
+    /// before it: nothing would be at stake. None where its first acks are enough.
+    fn first_barrier(&self) -> Option<Duration> {
+        None
+    }
     /// Starts the workload, which says what is durable in [`Said`] lines. `life` counts the
     /// workload's starts in one trial, from 1.
     fn work(&self, host: &dyn Host, life: u64) -> io::Result<Box<dyn Process>>;
@@ -42,6 +47,8 @@ pub enum Said {
     Fail(String),
     /// `info ID`: nobody knows whether ID was written.
     Info(String),
+    /// `barrier`: every ID that was acknowledged so far is durable as from a barrier.
+    Barrier,
     /// Anything else: output like any other.
     Nothing,
 }
@@ -55,6 +62,7 @@ impl Said {
             Some("ack") => Self::Ack,
             Some("fail") => Self::Fail,
             Some("info") => Self::Info,
+            Some("barrier") if words.next().is_none() => return Ok(Self::Barrier),
             _ => return Ok(Self::Nothing),
         };
         match (words.next(), words.next()) {
@@ -116,6 +124,8 @@ mod tests {
         assert_eq!(Said::parse("info x"), Ok(Said::Info("x".into())));
         assert_eq!(Said::parse("fail x"), Ok(Said::Fail("x".into())));
         assert_eq!(Said::parse("acknowledged 17"), Ok(Said::Nothing));
+        assert_eq!(Said::parse("barrier\r"), Ok(Said::Barrier));
+        assert_eq!(Said::parse("barrier reached"), Ok(Said::Nothing));
         assert_eq!(Said::parse(""), Ok(Said::Nothing));
     }
 

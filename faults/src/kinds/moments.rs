@@ -52,8 +52,8 @@ pub(super) fn in_recovery(rng: &mut ChaCha8Rng) -> Trigger {
         When::Time(Duration::from_micros(rng.random_range(500..6000)))
     };
     Trigger {
-        when,
         recovery: true,
+        ..Trigger::at(when)
     }
 }
 

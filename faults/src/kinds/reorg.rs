@@ -8,13 +8,13 @@ use super::moments;
 use crate::fault::{Fault, InjectError, Injected, Machine, Need, Told};
 use crate::trigger::{Trigger, When};
 
-/// The deepest: Bitcoin's anchors count as confirmed after six blocks.
+/// The deepest that the seed chooses: Bitcoin's anchors count as confirmed after six blocks.
 const DEEPEST: u32 = 8;
 
 /// The chain's last blocks are others when the target comes back.
 pub(super) const REORG: Fault = Fault {
     name: "reorg",
-    about: "SIGKILL; while the target is down the last 1 to 8 blocks of the chain that it follows are replaced",
+    about: "SIGKILL; while the target is down the last 1 to 8 blocks, or depth=BLOCKS, of its chain are replaced",
     class: FailureClass::ProcessCrash,
     needs: &[Need::Chain],
     usual_trigger,
@@ -31,7 +31,8 @@ fn usual_trigger(rng: &mut ChaCha8Rng) -> Trigger {
 }
 
 fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, InjectError> {
-    let depth = machine.rng().random_range(1..=DEEPEST);
+    let seeded = machine.rng().random_range(1..=DEEPEST);
+    let depth = trigger.depth.unwrap_or(seeded);
     if trigger.recovery {
         let acks = machine.rng().random_range(20..60);
         machine.until(&When::Ack(acks))?;

@@ -15,7 +15,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// An orderly stop.
 pub(super) const TERM: Fault = Fault {
     name: "term",
-    about: "SIGTERM, then SIGKILL if it has not stopped after 10 s",
+    about: "SIGTERM, then SIGKILL if it has not stopped after 10 s, or within=DURATION",
     class: FailureClass::CleanStop,
     needs: &[],
     usual_trigger: moments::after_acks,
@@ -26,12 +26,13 @@ fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, Inje
     moments::reach(machine, trigger, FirstCrash::Kill)?;
     machine.signal(libc::SIGTERM)?;
     machine.go_on();
-    let ended = machine.wait_exit(STOP_LIMIT)?;
+    let limit = trigger.within.unwrap_or(STOP_LIMIT);
+    let ended = machine.wait_exit(limit)?;
     machine.kill()?;
     Ok(match ended {
         Some(code) => Injected::bit(format!("SIGTERM at {trigger}; it ended with code {code}")),
         None => Injected::bit(format!(
-            "SIGTERM at {trigger}; it had not stopped after {STOP_LIMIT:?} and was killed"
+            "SIGTERM at {trigger}; it had not stopped after {limit:?} and was killed"
         )),
     })
 }

@@ -11,7 +11,8 @@ pub(crate) fn run() -> anyhow::Result<u8> {
     }
     println!();
     println!(
-        "Triggers: op=KIND, path=PATTERN, n=COUNT, p=CHANCE, ack=COUNT, time=DURATION, recovery"
+        "Triggers: op=KIND, path=PATTERN, n=COUNT, p=CHANCE, ack=COUNT, time=DURATION, recovery, \
+         depth=BLOCKS, within=DURATION"
     );
     println!("  power-loss@op=sync,path=*-wal,n=17   before the 17th sync of a file named *-wal");
     println!("  kill@ack=25                          after the 25th acknowledged transaction");
@@ -20,6 +21,10 @@ pub(crate) fn run() -> anyhow::Result<u8> {
     println!(
         "  bit-flip@path=*.dat,n=9              before the 9th change of such a file, and in one"
     );
+    println!(
+        "  reorg@ack=40,depth=6                 six blocks, after the 40th acknowledged transaction"
+    );
+    println!("  term@ack=40,within=60s               a stop that may take a minute");
     println!();
     println!("Persistence models (--model NAME):");
     for model in MODELS {

@@ -316,7 +316,11 @@ fn chosen_faults(given: &[String]) -> anyhow::Result<Chosen> {
                         }
                         _ => usual,
                     };
-                    Trigger::parse(text, &usual).map_err(wrong)
+                    let trigger = Trigger::parse(text, &usual).map_err(wrong)?;
+                    if let Some(why) = found.cannot_take(&trigger) {
+                        return Err(wrong(format!("--fault {name}@{text}: {why}")));
+                    }
+                    Ok(trigger)
                 })
                 .transpose()?;
             Ok((found, trigger))

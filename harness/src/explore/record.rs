@@ -123,11 +123,14 @@ pub(crate) fn record(
             );
         }
         bench.work()?;
-        let tally = bench.work_until(WORKLOAD_LIMIT, &|tally| tally.ok >= wanted.acks)?;
+        bench.first_barrier()?;
+        let warm = bench.acked() as u64;
+        let missing = wanted.acks.saturating_sub(warm);
+        let tally = bench.work_until(WORKLOAD_LIMIT, &|tally| tally.ok >= missing)?;
         if let Some(why) = bench.workload_end().and_then(|end| end.trouble()) {
             anyhow::bail!(why);
         }
-        anyhow::ensure!(tally.ok > 0, "the target acknowledged nothing");
+        anyhow::ensure!(warm + tally.ok > 0, "the target acknowledged nothing");
         bench.kill()?;
         let owner = fs.inspect(|tree, _| tree.get(ROOT).map(|root| (root.uid, root.gid)))?;
         let about = Recorded {

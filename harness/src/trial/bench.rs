@@ -30,6 +30,10 @@ use super::restart::{Up, bring_up, words};
 use super::script::{Acked, End};
 use super::storage::Storage;
 
+/// How many acknowledged transactions the workload begins with, before a fault may strike.
+const WARM_UP_ACKS: u64 = 3;
+/// How long they may take.
+const WARM_UP_LIMIT: Duration = Duration::from_secs(5);
 /// How long the moment of a fault is waited for.
 const MOMENT_LIMIT: Duration = Duration::from_secs(5);
 /// How many transactions it is waited for.
@@ -608,6 +612,7 @@ impl Machine for Bench<'_> {
                 ok: now.ok - before.ok,
                 fail: now.fail - before.fail,
                 info: now.info - before.info,
+                barriers: now.barriers - before.barriers,
             };
             let alive = self.tend();
             if done(&since) || !alive || Instant::now() >= deadline {
@@ -619,8 +624,36 @@ impl Machine for Bench<'_> {
 }
 
 impl Bench<'_> {
+    /// Lets the workload go on until something is at stake: a crash before would tell nothing.
+    pub(crate) fn warm_up(&mut self) -> Result<(), InjectError> {
+        if !self.first_barrier()? {
+            self.work_until(WARM_UP_LIMIT, &|tally| tally.ok >= WARM_UP_ACKS)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the first barrier of a workload that nothing should happen to before; false where
+    /// there is none to wait for.
+    pub(crate) fn first_barrier(&mut self) -> Result<bool, InjectError> {
+        let limit = self.target.scripted().and_then(|s| s.first_barrier());
+        if let Some(limit) = limit {
+            let tally = self.work_until(limit, &|tally| tally.barriers > 0)?;
+            if tally.barriers == 0 {
+                return Err(match self.tend() {
+                    true => InjectError::NeverReached(format!(
+                        "its workload reached no barrier within {limit:?} ({} acknowledged, {} \
+                         refused, {} unanswered)",
+                        tally.ok, tally.fail, tally.info
+                    )),
+                    false => self.gone(),
+                });
+            }
+        }
+        Ok(limit.is_some())
+    }
+
     /// The outcome that counts as an ack.
-    pub(super) fn acked(&self) -> usize {
+    pub(crate) fn acked(&self) -> usize {
         let history = self.recorder.history();
         history
             .entries

@@ -37,6 +37,12 @@ impl Progress {
         self.changed.notify_all();
     }
 
+    /// Notes a barrier that a workload of the target's own said was reached.
+    pub(super) fn note_barrier(&self) {
+        self.tally.lock().barriers += 1;
+        self.changed.notify_all();
+    }
+
     /// Wakes who waits for a change, because something else has changed.
     pub(super) fn wake(&self) {
         self.changed.notify_all();

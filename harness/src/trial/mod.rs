@@ -36,10 +36,6 @@ pub(crate) use script::Acked;
 
 /// The key whose answer tells that the target is back: written by client 0 in every transaction.
 pub(crate) const PROBE: &str = "c0.head";
-/// How many acknowledged transactions the workload begins with, before a fault may strike.
-const WARM_UP_ACKS: u64 = 3;
-/// How long they may take.
-const WARM_UP_LIMIT: Duration = Duration::from_secs(5);
 /// How many transactions the target acknowledges between the second restart and the third.
 const MORE_ACKS: u64 = 8;
 /// How long they may take.
@@ -184,9 +180,8 @@ impl Story<'_> {
             );
         }
         bench.work()?;
-        // A crash before any ack would tell nothing: the workload counts from here.
-        bench.work_until(WARM_UP_LIMIT, &|tally| tally.ok >= WARM_UP_ACKS)?;
-        let injected = match (self.order.fault.inject)(bench, trigger) {
+        let warm = bench.warm_up();
+        let injected = match warm.and_then(|()| (self.order.fault.inject)(bench, trigger)) {
             Ok(injected) => injected,
             Err(error @ InjectError::NeverReached(_)) => {
                 self.trial.verdict = Verdict::NotMeasured;

@@ -21,6 +21,8 @@ const LOOK: Duration = Duration::from_millis(20);
 /// An ID that is written whole is two keys: itself, and itself with this. A torn one lacks the
 /// second.
 const REST: &str = "#rest";
+/// The client that barriers stand under; no ID ever does.
+const BARRIERS: u32 = u32::MAX;
 
 /// The IDs that were acknowledged up to some moment, in the order of their acks.
 #[derive(Clone, Debug, Default)]
@@ -277,6 +279,14 @@ impl Reader {
     fn note(&self, said: Said, open: &mut Open) {
         let (id, outcome) = match said {
             Said::Nothing => return,
+            Said::Barrier => {
+                // Reached when it is said, so it covers all that was acknowledged before.
+                let index = self.recorder.invoke(BARRIERS, Call::Barrier);
+                if self.recorder.complete(index, Outcome::Ok) == Outcome::Ok {
+                    self.progress.note_barrier();
+                }
+                return;
+            }
             Said::Try(id) => {
                 if !open.by_id.contains_key(&id) {
                     self.invoke(id, open);
@@ -310,7 +320,7 @@ impl Reader {
             open.busy.len() - 1
         });
         open.busy[client] = true;
-        let client = u32::try_from(client).unwrap_or(u32::MAX);
+        let client = u32::try_from(client).unwrap_or(BARRIERS - 1);
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let call = Call::Txn(Arc::new(txn(number, client, &id)));
         let index = self.recorder.invoke(client, call);

@@ -1,4 +1,4 @@
-//! AILEE's L2 node: its snapshot file, `l2_snapshots.dat`.
+//! AILEE's L2 node, over HTTP, and its snapshot file, `l2_snapshots.dat`.
 //!
 //! The file is text, appended to and never rewritten: one snapshot after the other, each complete
 //! at its `END_SNAPSHOT` line, each with an anchor that commits to the state before it. The
@@ -8,6 +8,8 @@
 
 mod grammar;
 mod invariants;
+#[cfg(feature = "ailee")]
+mod node;
 mod parse;
 mod promises;
 pub mod reference;
@@ -22,6 +24,8 @@ mod verifier;
 
 use crate::inspect::Inspector;
 
+#[cfg(feature = "ailee")]
+pub(crate) use node::{WORKLOAD, workload};
 pub use parse::parse;
 pub use reference::DEFECTS;
 pub use root::state_root;
@@ -37,8 +41,8 @@ pub const NAME: &str = "ailee";
 pub(crate) const SNAPSHOTS: &str = "l2_snapshots.dat";
 
 /// What it is, in one line.
-pub const ABOUT: &str = "the persistence of AILEE's L2 node: snapshots with anchors, and reorgs \
-                         (plugpull's stand-in, with --reference)";
+pub const ABOUT: &str = "AILEE's L2 node: the real ailee_node over HTTP, or its persistence, snapshots \
+                         with anchors and reorgs (plugpull's stand-in, with --reference)";
 
 /// Looks at a snapshot file.
 pub const INSPECTOR: Inspector = Inspector {

@@ -8,11 +8,39 @@ use crate::stand_in::{self, DEFECT_SETTING, REFERENCE_SETTING};
 use crate::{Setting, UsageError};
 
 /// The settings of the `ailee` target.
-pub const SETTINGS: &[Setting] = &[REFERENCE_SETTING, DEFECT_SETTING];
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "bin",
+        values: "a path, or a name that is found on PATH",
+        default: "ailee_node",
+        about: "the real node's program",
+    },
+    Setting {
+        name: "port",
+        values: "1024 to 65535",
+        default: "8080",
+        about: "the port that the real node serves on, in a network of its own",
+    },
+    Setting {
+        name: "anchored",
+        values: "yes, no",
+        default: "yes",
+        about: "wait for the real node's first anchor, some 100 s, before a fault may strike; nothing \
+                that it accepted is promised before",
+    },
+    REFERENCE_SETTING,
+    DEFECT_SETTING,
+];
 
 /// The settings, checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// The real node: a path, or a name on PATH.
+    pub bin: String,
+    /// Its port.
+    pub port: u16,
+    /// No fault strikes before its first anchor.
+    pub anchored: bool,
     /// The stand-in is tested.
     pub reference: bool,
     /// The stand-in's defect.
@@ -23,8 +51,18 @@ impl Settings {
     /// Reads and checks the values given by `--set`.
     pub fn parse(values: &BTreeMap<String, String>) -> Result<Self, UsageError> {
         let given = Given::new(super::NAME, SETTINGS, values)?;
+        let the_real = ["bin", "port", "anchored"];
         let (reference, defect) =
-            stand_in::asked_for(super::NAME, &given, values, Planted::NAMED, &[])?;
-        Ok(Self { reference, defect })
+            stand_in::asked_for(super::NAME, &given, values, Planted::NAMED, &the_real)?;
+        if given.text("bin").is_empty() {
+            return Err(given.bad("bin", "a path, or a name that is found on PATH", None));
+        }
+        Ok(Self {
+            bin: given.text("bin").to_owned(),
+            port: given.number("port", 1024..=u16::MAX)?,
+            anchored: given.choice("anchored", &[("yes", true), ("no", false)])?,
+            reference,
+            defect,
+        })
     }
 }

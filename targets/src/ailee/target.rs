@@ -1,4 +1,4 @@
-//! The target: the persistence of AILEE's node, by the stand-in.
+//! The target: the real node over HTTP, or its persistence by the stand-in.
 
 use std::collections::BTreeMap;
 use std::io::{self, Error, ErrorKind};
@@ -6,32 +6,43 @@ use std::time::Instant;
 
 use plugpull_workloads::Promise;
 
+#[cfg(feature = "ailee")]
+use super::node::Node;
 use super::reference::{Planted, REORG};
 use super::{NAME, SNAPSHOTS, Settings, promises};
 use crate::reference_daemon::REFERENCE;
 use crate::{Host, Launch, Program, Reorgs, Running, StartError, Target, UsageError, stand_in};
 
-/// Said where the real system is asked for.
-const ABSENT: &str = "plugpull does not drive the real ailee_node (build it from \
-     https://github.com/dfeen87/AILEE-Protocol-Core-For-Bitcoin with CMake): test its persistence \
-     with --reference, or by a driver of your own (docs/driver-protocol.md), and look at a node's \
-     snapshots with `plugpull inspect ailee FILE` (docs/targets/ailee.md)";
+/// Said where the real node is asked for and not there.
+#[cfg(feature = "ailee")]
+const ABSENT: &str = "build the target ailee_node of \
+     https://github.com/dfeen87/AILEE-Protocol-Core-For-Bitcoin with CMake (docs/targets/ailee.md says \
+     what that needs), name it with --set bin=PATH, or test its persistence by the stand-in with \
+     --reference";
 
-/// Said where the stand-in was left out of the build.
-const NOT_BUILT_IN: &str = "the stand-in for ailee is not built in: build plugpull with \
-     `cargo build --release --features ailee`";
+/// Said where the target was left out of the build.
+#[cfg(not(feature = "ailee"))]
+const NOT_BUILT_IN: &str = "the ailee target is not built in, neither the client of the real \
+     ailee_node nor the stand-in for its persistence: build plugpull with `cargo build --release \
+     --features ailee`";
 
 /// The target, with its settings.
 pub struct Ailee {
     settings: Settings,
     given: BTreeMap<String, String>,
+    /// The real node, where it is tested.
+    #[cfg(feature = "ailee")]
+    node: Option<Node>,
 }
 
 impl Ailee {
     /// Checks the settings. Starts nothing.
     pub fn new(values: &BTreeMap<String, String>) -> Result<Self, UsageError> {
+        let settings = Settings::parse(values)?;
         Ok(Self {
-            settings: Settings::parse(values)?,
+            #[cfg(feature = "ailee")]
+            node: (!settings.reference).then(|| Node::new(&settings)),
+            settings,
             given: values.clone(),
         })
     }
@@ -43,30 +54,47 @@ impl Target for Ailee {
     }
 
     fn version(&self) -> String {
+        #[cfg(feature = "ailee")]
+        if let Some(node) = &self.node {
+            return node.version();
+        }
         stand_in::version(
             "AILEE's persistence",
             self.settings.defect.map(Planted::name),
         )
     }
 
+    #[cfg(not(feature = "ailee"))]
     fn absent(&self) -> Option<String> {
-        match (self.settings.reference, cfg!(feature = "ailee")) {
-            (false, _) => Some(ABSENT.to_owned()),
-            (true, false) => Some(NOT_BUILT_IN.to_owned()),
-            (true, true) => None,
-        }
+        Some(NOT_BUILT_IN.to_owned())
+    }
+
+    #[cfg(feature = "ailee")]
+    fn absent(&self) -> Option<String> {
+        let missing = self.node.as_ref()?.missing()?;
+        Some(format!("{missing}: {ABSENT}"))
     }
 
     fn promises(&self) -> Vec<Promise> {
+        #[cfg(feature = "ailee")]
+        if let Some(node) = &self.node {
+            return node.promises();
+        }
         promises::all()
     }
 
     fn snapshots(&self) -> Option<fn(&str) -> bool> {
-        Some(|path| path == SNAPSHOTS)
+        // The node's program writes none.
+        self.settings
+            .reference
+            .then_some(|path: &str| path == SNAPSHOTS)
     }
 
     fn reorgs(&self) -> Reorgs {
-        Reorgs::WhileDown
+        match self.settings.reference {
+            true => Reorgs::WhileDown,
+            false => Reorgs::Never,
+        }
     }
 
     fn reorg(&self, host: &dyn Host, depth: u32, deadline: Instant) -> io::Result<()> {
@@ -99,11 +127,20 @@ impl Target for Ailee {
         if let Some(why) = self.absent() {
             return Err(Error::new(ErrorKind::NotFound, why).into());
         }
+        #[cfg(feature = "ailee")]
+        if let Some(node) = &self.node {
+            return node.start(host, deadline);
+        }
         Ok(Box::new(stand_in::start(
             host,
             NAME,
             &self.given,
             deadline,
         )?))
+    }
+
+    #[cfg(feature = "ailee")]
+    fn scripted(&self) -> Option<&dyn crate::Scripted> {
+        self.node.as_ref().map(|node| node as &dyn crate::Scripted)
     }
 }

@@ -23,9 +23,6 @@ pub(super) fn promises(
 fn promise(table: &PromiseTable, timed: bool) -> Result<Promise, String> {
     let demand = parse_demand(&table.keeps).map_err(|error| format!("keeps: {error}"))?;
     match demand.guarantee {
-        Guarantee::Durable(Durability::AtBarrier) => {
-            return Err("keeps = \"barrier\": a workload command has no barriers".into());
-        }
         Guarantee::RecoversWithinMs(_) if !timed => {
             return Err(format!(
                 "keeps = \"{}\" wants a [recover] or a [start] whose time can be taken",
@@ -117,7 +114,6 @@ mod tests {
     fn what_cannot_be_promised_is_refused() {
         for (bad, why) in [
             (table("forever", None), "forever"),
-            (table("barrier", None), "no barriers"),
             (table("recovers=5", None), "[recover] or a [start]"),
             (table("durable", Some(&[])), "after is empty"),
         ] {
@@ -126,5 +122,8 @@ mod tests {
         }
         let bound = promises(&[table("recovers=5", None)], "x.toml", true).expect("a bound");
         assert_eq!(bound[0].guarantee, Guarantee::RecoversWithinMs(5));
+        let barrier = promises(&[table("barrier", None)], "x.toml", false).expect("barriers");
+        let at_barrier = Guarantee::Durable(Durability::AtBarrier);
+        assert_eq!(barrier[0].guarantee, at_barrier);
     }
 }

@@ -5,7 +5,7 @@ pub(super) use running::start;
 
 use super::Settings;
 #[cfg(feature = "statehouse")]
-use std::path::{Path, PathBuf};
+use crate::program;
 
 /// Said where gRPC was left out of the build.
 #[cfg(not(feature = "statehouse"))]
@@ -21,36 +21,15 @@ pub(super) fn absent(_settings: &Settings) -> Option<String> {
 /// Why it cannot be run here; none when it can.
 #[cfg(feature = "statehouse")]
 pub(super) fn absent(settings: &Settings) -> Option<String> {
-    if settings.reference || find(&settings.bin).is_some() {
+    if settings.reference || program::find(&settings.bin).is_some() {
         return None;
     }
-    let wanted = &settings.bin;
-    let where_not = if wanted.contains('/') {
-        format!("there is no program {wanted}")
-    } else {
-        format!("{wanted} is not on PATH")
-    };
+    let missing = program::missing(&settings.bin);
     Some(format!(
-        "{where_not}: install it with `cargo install statehouse-daemon --version 0.1.0 --locked` \
+        "{missing}: install it with `cargo install statehouse-daemon --version 0.1.0 --locked` \
          (docs/targets/statehouse.md says what that needs), name it with --set bin=PATH, or test \
          the stand-in with --reference"
     ))
-}
-
-/// The program of this name, by absolute path: on PATH where it has no slash in it.
-#[cfg(feature = "statehouse")]
-fn find(name: &str) -> Option<PathBuf> {
-    let program = |path: PathBuf| {
-        use std::os::unix::fs::PermissionsExt;
-        let meta = path.metadata().ok()?;
-        let runs = meta.is_file() && meta.permissions().mode() & 0o111 != 0;
-        runs.then(|| std::path::absolute(path).ok()).flatten()
-    };
-    if name.contains('/') {
-        return program(Path::new(name).to_owned());
-    }
-    let folders = std::env::var_os("PATH")?;
-    std::env::split_paths(&folders).find_map(|folder| program(folder.join(name)))
 }
 
 #[cfg(feature = "statehouse")]
@@ -63,6 +42,7 @@ mod running {
     use super::super::messages::{Empty, HealthAnswer, SERVICE};
     use super::super::{Settings, reference};
     use crate::grpc::Channel;
+    use crate::program;
     use crate::{Client, ClientError, Host, Launch, Process, Program, Running, StartError};
 
     /// How often a start is asked whether it is ready. The daemon says that it is before it takes
@@ -116,7 +96,7 @@ mod running {
         if settings.reference {
             return Ok(reference::launch(&address, settings.defect));
         }
-        let program = super::find(&settings.bin).ok_or_else(|| {
+        let program = program::find(&settings.bin).ok_or_else(|| {
             io::Error::new(ErrorKind::NotFound, format!("{} is gone", settings.bin))
         })?;
         Ok(Launch {

@@ -1,0 +1,209 @@
+//! The `ailee` target over HTTP, against a fake node that keeps what it should, and against one that
+//! is wrong in one way each. The nodes are this test program, started again under another name.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+mod fake;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use support::{machine, plugpull, run, text};
+
+const NAME: &str = "ailee_node";
+
+fn main() -> ExitCode {
+    let me = std::env::args().next().unwrap_or_default();
+    let name = Path::new(&me).file_name().and_then(|name| name.to_str());
+    let port = std::env::var("AILEE_WEB_SERVER_PORT");
+    if let (Some(name), Ok(port)) = (name.and_then(|name| name.strip_prefix(NAME)), port) {
+        let flaw = name.trim_start_matches('-');
+        return match port.parse() {
+            Ok(port) if flaw.is_empty() || fake::FLAWS.contains(&flaw) => fake::run(flaw, port),
+            _ => ExitCode::from(2),
+        };
+    }
+    let all: [(&str, fn()); 5] = [
+        ("an_absent_node_is_said_and_ends_with_3", absent),
+        ("a_sound_node_has_no_finding", sound),
+        ("a_node_that_is_never_well_is_not_tested", never_well),
+        ("nothing_is_owed_before_an_anchor", before_an_anchor),
+        ("crash_states_are_explored", explored),
+    ];
+    let mut trials: Vec<Trial> = all.map(|(name, test)| trial(name.into(), test)).into();
+    trials.extend(fake::FLAWS[1..].iter().map(|flaw| {
+        let name = format!("a_node_that_is_wrong_is_found: {flaw}");
+        trial(name, move || found(flaw))
+    }));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn trial(name: String, test: impl FnOnce() + Send + 'static) -> Trial {
+    Trial::test(name, move || {
+        // A panic is caught by the runner.
+        test();
+        Ok::<(), Failed>(())
+    })
+}
+
+/// A node with this flaw; none for "".
+struct Node {
+    folder: tempfile::TempDir,
+    program: PathBuf,
+}
+
+impl Node {
+    fn new(flaw: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let name = match flaw {
+            "" => NAME.to_owned(),
+            flaw => format!("{NAME}-{flaw}"),
+        };
+        let program = folder.path().join(name);
+        std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        Self { folder, program }
+    }
+
+    fn options(&self) -> String {
+        assert!(self.folder.path().exists());
+        format!("ailee --set bin={} --seed 1", self.program.display())
+    }
+}
+
+fn absent() {
+    for (arguments, words) in [
+        (vec!["run", "ailee"], "ailee_node is not on PATH"),
+        (
+            vec!["explore", "ailee", "--set", "bin=/nowhere/node"],
+            "there is no program /nowhere/node",
+        ),
+    ] {
+        let mut command = plugpull();
+        let output = command
+            .args(arguments)
+            .arg("-q")
+            .env("PATH", "/usr/bin:/bin")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        for word in [words, "CMake", "--set bin=PATH", "--reference"] {
+            assert!(said.contains(word), "{word}: {said}");
+        }
+    }
+    let mut command = plugpull();
+    let wrong = command.args(["run", "ailee", "--reference", "--set", "bin=x"]);
+    assert_eq!(wrong.output().unwrap().status.code(), Some(2));
+}
+
+fn sound() {
+    if !machine::has("fuse") {
+        return;
+    }
+    let node = Node::new("");
+    let run = run(&format!(
+        "{} --rounds 1 --fault kill@ack=2 --fault term@ack=2 --fault power-loss@ack=2 \
+         --fault kill-recovery@recovery,time=1ms",
+        node.options()
+    ));
+    run.must_have_no_finding();
+    assert_eq!(run.count("pass"), 4, "{}", run.ran.stdout);
+    assert_eq!(run.ran.code, 0, "{:?}", run.ran);
+}
+
+/// What each flaw is shown as, with words of the finding; each of them, and nothing else.
+const SHOWN: &[(&str, &str, &str)] = &[
+    ("forgets", "lost-ack", "calls itself healthy and says"),
+    ("forgets-transactions", "lost-ack", "total_transactions 0"),
+    ("lower-block", "lost-ack", "last_anchor_height"),
+    ("lower-block", "unreadable", "has an anchor of block"),
+    ("other-anchor", "unreadable", "had the hash"),
+    ("garbage", "unreadable", "It works"),
+    ("no-http", "unreadable", "no HTTP"),
+    ("hangs", "hung", ""),
+    ("ill", "will-not-start", "unhealthy"),
+    ("stopped", "unreadable", "does not run"),
+    ("without-database", "will-not-start", "ReorgDetector"),
+    ("ends", "will-not-start", "Failed to load snapshot"),
+];
+
+fn found(flaw: &str) {
+    let mut expected = SHOWN.iter().filter(|(name, ..)| *name == flaw).peekable();
+    assert!(expected.peek().is_some(), "{flaw} is expected nowhere");
+    if !machine::has("fuse") {
+        return;
+    }
+    let node = Node::new(flaw);
+    let run = run(&format!("{} --rounds 1 --fault kill@ack=2", node.options()));
+    assert_eq!(run.ran.code, 1, "{:?}", run.ran);
+    let found: Vec<(&str, &str)> = run
+        .findings()
+        .iter()
+        .map(|finding| (text(finding, "kind"), text(finding, "sentence")))
+        .collect();
+    for (_, kind, words) in expected {
+        assert!(
+            found.iter().any(|(k, s)| k == kind && s.contains(words)),
+            "it is not shown as {kind} ({words}): {found:?}"
+        );
+    }
+    for (kind, _) in found {
+        let known = |(name, k, _): &(&str, &str, &str)| *name == flaw && *k == kind;
+        assert!(SHOWN.iter().any(known), "{kind}");
+    }
+}
+
+fn never_well() {
+    if !machine::has("fuse") {
+        return;
+    }
+    let node = Node::new("ill-from-the-start");
+    let mut command = plugpull();
+    let options = format!("run {} --rounds 1 --fault kill -q", node.options());
+    let output = command.args(options.split_whitespace()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("unhealthy"), "{said}");
+}
+
+/// The same node that is caught forgetting its anchors owes nothing before the first one.
+fn before_an_anchor() {
+    if !machine::has("fuse") {
+        return;
+    }
+    let node = Node::new("forgets");
+    let run = run(&format!(
+        "{} --set anchored=no --rounds 1 --fault kill@ack=4",
+        node.options()
+    ));
+    run.must_have_no_finding();
+    assert_eq!(run.count("pass"), 1, "{}", run.ran.stdout);
+}
+
+fn explored() {
+    if !machine::has("fuse") {
+        return;
+    }
+    for (flaw, code, kind) in [("", 0, None), ("forgets", 1, Some("lost-ack"))] {
+        let node = Node::new(flaw);
+        let folder = tempfile::tempdir().unwrap();
+        let json = folder.path().join("report.json");
+        let mut command = plugpull();
+        let options = format!("explore {} --txns 4 --budget 60s -q", node.options());
+        command.args(options.split_whitespace());
+        command.arg("--json").arg(&json);
+        let explored = support::reported(&mut command, &json);
+        assert_eq!(explored.ran.code, code, "{flaw}: {:?}", explored.ran);
+        let kinds: Vec<&str> = explored
+            .findings()
+            .iter()
+            .map(|f| text(f, "kind"))
+            .collect();
+        assert_eq!(kinds.first().copied(), kind, "{flaw}: {kinds:?}");
+    }
+}
