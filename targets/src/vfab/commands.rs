@@ -176,7 +176,7 @@ impl CommandStore {
         for name in names {
             for op in self.ops(name).unwrap_or_default() {
                 match op.write {
-                    Write::Put(value) => drop(state.insert(op.key, value)),
+                    Write::Put(value) => drop(state.insert(op.key, value.into_text())),
                     Write::Delete => drop(state.remove(&op.key)),
                 }
             }

@@ -39,7 +39,7 @@ pub(super) fn apply(caller: &str, number: u64, abort: bool, ops: &[Op]) -> Value
     last.reverse();
     let writes = last.into_iter().map(|op| {
         let value = match &op.write {
-            Write::Put(value) => Some(Box::new(text(value))),
+            Write::Put(value) => Some(Box::new(text(&value.text()))),
             Write::Delete => None,
         };
         let table = text(table(&op.key));
