@@ -160,7 +160,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 
-    /// How long the trials may take; every fault gets at least one
+    /// How long it may take, to within a tenth; a fault whose turn does not come is not measured
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) budget: Duration,
 
@@ -252,7 +252,7 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 
-    /// How long the states may be tried
+    /// How long it may take, to within a tenth, with recording the run
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) budget: Duration,
 

@@ -4,18 +4,20 @@ mod attach;
 mod cli;
 mod command;
 mod config;
+mod evidence;
 mod explore;
 mod growth;
 mod keep;
 mod schedule;
 mod seed;
 mod shard;
+mod switches;
 mod terminal;
 mod trial;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::FromArgMatches;
 use plugpull_faults::sandbox;
 use plugpull_targets::{reference_daemon, worker};
 
@@ -32,14 +34,15 @@ fn main() -> ExitCode {
     if let Some(code) = hidden() {
         return ExitCode::from(code);
     }
-    let given = match config::read(Cli::command(), std::env::args_os().collect()) {
+    let given = match config::read(switches::definition(), std::env::args_os().collect()) {
         Ok(given) => given,
         Err(error) => {
             eprintln!("plugpull: {error:#}");
             return ExitCode::from(WRONG_USE);
         }
     };
-    let cli = match Cli::try_parse_from(&given.arguments) {
+    let parsed = switches::definition().try_get_matches_from(&given.arguments);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { WRONG_USE } else { KEPT };

@@ -96,6 +96,28 @@ fn what_is_typed_drives_out_what_it_conflicts_with() {
     );
 }
 
+/// Which faults there are says whether FUSE was used: without it, a power loss is not to be had.
+#[test]
+fn a_switch_of_the_file_is_typed_off() {
+    let config = "[run]\nno-fuse = true\ntarget = \"reference\"\nrounds = 1\n\
+                  fault = [\"kill@ack=5\", \"power-loss@ack=5\"]\njson = \"report.json\"\n";
+    let folder = folder(config);
+    let tried = |options: &str| -> usize {
+        let ran = ran(folder.path(), options);
+        assert!(matches!(ran.code, 0 | 3), "{ran:?}");
+        trials(&report(&folder.path().join("report.json"))).len()
+    };
+    assert_eq!(tried("run"), 1);
+    assert_eq!(tried("run --no-fuse"), 1);
+    assert_eq!(tried("run --no-fuse=true"), 1);
+    if support::machine::has("fuse") {
+        assert_eq!(tried("run --no-fuse=false"), 2);
+    }
+    let wrong = ran(folder.path(), "run --no-fuse=perhaps");
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+    assert!(wrong.stderr.contains("--no-fuse"), "{wrong:?}");
+}
+
 #[test]
 fn a_named_file_is_taken_and_none_where_none_is_wanted() {
     let folder = folder("[run]\nbudget = \"never\"\n");

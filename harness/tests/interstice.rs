@@ -75,18 +75,31 @@ fn what_shows_only_after_recovery_was_written_to_is_what_is_kept() {
 }
 
 #[test]
-fn the_published_node_is_not_driven_and_the_run_says_so() {
-    let output = plugpull()
-        .args(["run", "interstice", "-q"])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{said}");
-    for word in [
-        "cargo install interstice-cli",
-        "--reference",
-        "plugpull inspect",
+fn where_the_node_is_not_installed_the_run_says_so() {
+    for (options, words) in [
+        (
+            "--set bin=/no/such/interstice",
+            [
+                "cargo install interstice-cli",
+                "--set bin=PATH",
+                "--reference",
+            ],
+        ),
+        // A program that is there, and no module.
+        (
+            "--set bin=/bin/sh",
+            ["clang --target=wasm32", "module.c", "--set module=PATH"],
+        ),
     ] {
-        assert!(said.contains(word), "{said}");
+        let output = plugpull()
+            .args(["run", "interstice", "-q"])
+            .args(options.split_whitespace())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        for word in words {
+            assert!(said.contains(word), "{word}: {said}");
+        }
     }
 }

@@ -14,7 +14,7 @@ pub enum Event {
         target: TargetInfo,
         /// The seed of everything that plugpull decides.
         seed: u64,
-        /// How long it may take.
+        /// How long it may take; zero where no budget ends it.
         budget: Duration,
         /// The faults that will be tried, by name.
         faults: Vec<String>,

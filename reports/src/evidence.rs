@@ -27,6 +27,12 @@ pub struct Evidence {
     /// damaged and some of the others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<CrashedFile>,
+    /// What the fault itself damaged on the disk besides, in words: flipped bits, bad sectors.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub damaged: String,
+    /// Why there is neither a time line nor a list of files, in words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub unrecorded: String,
     /// How many more files there were.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub files_left_out: u64,
@@ -68,6 +74,8 @@ pub enum StepKind {
     Name,
     /// The target acknowledged a transaction.
     Ack,
+    /// An earlier crash: what follows is a restart. The last crash is the end of the time line.
+    Crash,
     /// Anything else: a length, space, attributes.
     #[default]
     Other,

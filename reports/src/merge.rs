@@ -207,9 +207,9 @@ fn findings(reports: &[Report], renumbered: &[Renumbered]) -> Vec<ReportedFindin
 }
 
 /// How much there is to understand: operations lost or torn, then the place of the crash, then the
-/// trial.
+/// trial. Of a live run, where nothing was made small, the trial alone.
 fn size(finding: &ReportedFinding) -> (usize, u64, u64) {
-    let evidence = finding.evidence.as_deref();
+    let evidence = finding.evidence.as_deref().filter(|e| !e.cause.is_empty());
     let lost = evidence.map_or(0, |evidence| {
         let missing =
             |one: &&crate::TimelineStep| matches!(one.fate, crate::Fate::Lost | crate::Fate::Torn);

@@ -105,17 +105,22 @@ impl Reporter for Progress {
 
 const TEMPLATE: &str = "{clock} {bar:16} {wide_msg}";
 const TEMPLATE_IN_COLOUR: &str = "{clock} {bar:16.cyan/dim} {wide_msg}";
+/// Where no budget ends it: nobody knows how much there is to come.
+const TEMPLATE_WITHOUT_BAR: &str = "{clock} · {wide_msg}";
 
 fn style(budget: Duration, colour: bool) -> ProgressStyle {
-    let template = if colour { TEMPLATE_IN_COLOUR } else { TEMPLATE };
+    let template = match (budget.is_zero(), colour) {
+        (true, _) => TEMPLATE_WITHOUT_BAR,
+        (false, true) => TEMPLATE_IN_COLOUR,
+        (false, false) => TEMPLATE,
+    };
     let clock = move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let now = state.elapsed().as_secs();
         // Whatever happens to the line, the run goes on.
-        let _ = write!(
-            out,
-            "{} of {} s",
-            state.elapsed().as_secs(),
-            budget.as_secs()
-        );
+        let _ = match budget.is_zero() {
+            true => write!(out, "{now} s"),
+            false => write!(out, "{now} of {} s", budget.as_secs()),
+        };
     };
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -142,10 +147,14 @@ mod tests {
     }
 
     fn run_started() -> Event {
+        within(Duration::from_secs(30))
+    }
+
+    fn within(budget: Duration) -> Event {
         Event::RunStarted {
             target: TargetInfo::default(),
             seed: 1,
-            budget: Duration::from_secs(30),
+            budget,
             faults: vec!["kill".into()],
             unavailable: vec![],
         }
@@ -226,6 +235,15 @@ mod tests {
     }
 
     #[test]
+    fn without_a_budget_there_is_no_bar_to_fill() {
+        let term = InMemoryTerm::new(5, 80);
+        let mut progress = on(&term);
+        let text = shown(&mut progress, &term, &[within(Duration::ZERO), trial(&[])]);
+        assert!(text.ends_with(" s · 1 trial, no finding"), "{text}");
+        assert!(!text.contains(" of ") && !text.contains('─'), "{text}");
+    }
+
+    #[test]
     fn a_narrow_terminal_gets_one_line_too() {
         let term = InMemoryTerm::new(5, 50);
         let mut progress = on(&term);
@@ -277,8 +295,8 @@ mod tests {
     }
 
     #[test]
-    fn both_templates_are_valid() {
-        for template in [TEMPLATE, TEMPLATE_IN_COLOUR] {
+    fn all_templates_are_valid() {
+        for template in [TEMPLATE, TEMPLATE_IN_COLOUR, TEMPLATE_WITHOUT_BAR] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }

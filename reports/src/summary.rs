@@ -59,6 +59,23 @@ impl ReportBuilder {
         self.trials.push(settled(trial.clone()));
     }
 
+    /// Which findings of a trial, by index, are the first of their entry in the report: those that
+    /// are told in full there.
+    pub fn firsts(&self, trial: &Trial) -> Vec<usize> {
+        let before = || {
+            self.trials
+                .iter()
+                .filter(|other| other.fault == trial.fault)
+        };
+        let found = trial.findings.iter().enumerate();
+        let first = |(index, found): &(usize, &ReportedFinding)| {
+            let same = |other: &ReportedFinding| one_entry(other, found);
+            !trial.findings[..*index].iter().any(same)
+                && !before().any(|other| other.findings.iter().any(same))
+        };
+        found.filter(first).map(|(index, _)| index).collect()
+    }
+
     /// The report of all trials so far. `interrupted` when the user or the budget ended the run
     /// before every fault was tried.
     pub fn finish(mut self, took: Duration, interrupted: bool) -> Report {
@@ -68,15 +85,18 @@ impl ReportBuilder {
             .trials
             .iter()
             .filter(|t| measured(t) && t.class != FailureClass::Stall);
+        let recovery = Recovery::of(times.flat_map(|t| t.recovery_us.iter().copied()));
+        let findings = findings(&self.trials);
+        told_once(&mut self.trials, &findings);
         Report {
             schema: SCHEMA.into(),
             plugpull: self.plan.plugpull,
             verdict: run_verdict(&faults),
             seed: self.plan.seed,
             trials: self.trials.len() as u64,
-            findings: findings(&self.trials),
+            findings,
             target: self.plan.target,
-            recovery: Recovery::of(times.flat_map(|t| t.recovery_us.iter().copied())),
+            recovery,
             faults,
             recovery_bound_us: self.plan.recovery_bound.map(micros),
             took_us: micros(took),
@@ -252,11 +272,9 @@ fn findings(trials: &[Trial]) -> Vec<ReportedFinding> {
     let mut groups: Vec<(&str, u64, ReportedFinding)> = Vec::new();
     for trial in trials {
         for found in &trial.findings {
-            let group = groups.iter_mut().find(|(fault, _, first)| {
-                *fault == trial.fault
-                    && first.finding.kind == found.finding.kind
-                    && first.finding.promise == found.finding.promise
-            });
+            let group = groups
+                .iter_mut()
+                .find(|(fault, _, first)| *fault == trial.fault && one_entry(first, found));
             match group {
                 // One trial may lose many acks: it is one trial all the same.
                 Some((_, last, _)) if *last == trial.number => {}
@@ -277,6 +295,27 @@ fn findings(trials: &[Trial]) -> Vec<ReportedFinding> {
     let mut findings: Vec<ReportedFinding> = groups.into_iter().map(|group| group.2).collect();
     gravest_first(&mut findings);
     findings
+}
+
+/// True when two findings under the same fault are one entry of the report.
+fn one_entry(one: &ReportedFinding, other: &ReportedFinding) -> bool {
+    one.finding.kind == other.finding.kind && one.finding.promise == other.finding.promise
+}
+
+/// Leaves the evidence with the trials whose findings are told in full. Shards bring more of it.
+fn told_once(trials: &mut [Trial], findings: &[ReportedFinding]) {
+    for trial in trials {
+        for found in trial.findings.iter_mut().filter(|f| f.evidence.is_some()) {
+            let told = |entry: &ReportedFinding| {
+                entry.trial == found.trial
+                    && entry.finding.kind == found.finding.kind
+                    && entry.evidence == found.evidence
+            };
+            if !findings.iter().any(told) {
+                found.evidence = None;
+            }
+        }
+    }
 }
 
 /// Sorts findings worst first, as a report has them: by what was seen (false data before lost data

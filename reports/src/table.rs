@@ -41,9 +41,9 @@ pub fn render(report: &Report, look: Look) -> String {
         page.paragraph("", 2, &note, None);
     }
     let output_lines = OUTPUT_LINES[usize::from(report.findings.len() > FEW_FINDINGS)];
-    for (index, finding) in report.findings.iter().take(SHOWN_FINDINGS).enumerate() {
+    for index in 0..report.findings.len().min(SHOWN_FINDINGS) {
         page.gap();
-        tell(&mut page, index + 1, finding, output_lines);
+        tell(&mut page, &report.findings, index, output_lines);
     }
     let more = report.findings.len().saturating_sub(SHOWN_FINDINGS) as u64;
     if more > 0 {

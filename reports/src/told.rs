@@ -13,15 +13,16 @@ pub(crate) const OUTPUT_LINES: [usize; 2] = [5, 2];
 /// Width of the indent and a label: `   Promise  `.
 const LABEL: usize = 9;
 
-/// Writes the finding as the list's entry with this number: a headline, the sentence, the
-/// promise with its source, the command that repeats it, the end of the target's output, of which
-/// at most `output_lines` lines.
+/// Writes the finding at this index as an entry of the list: a headline, the sentence, the promise
+/// with its source, the command that repeats it unless an entry before has the same, the end of the
+/// target's output, of which at most `output_lines` lines.
 pub(crate) fn tell(
     page: &mut Page,
-    number: usize,
-    reported: &ReportedFinding,
+    findings: &[ReportedFinding],
+    index: usize,
     output_lines: usize,
 ) {
+    let reported = &findings[index];
     let finding = &reported.finding;
     let more = match reported.count.saturating_sub(1) {
         0 => String::new(),
@@ -33,12 +34,18 @@ pub(crate) fn tell(
         clean(&finding.fault),
         reported.trial,
     );
-    let number = format!("{number}. ");
+    let number = format!("{}. ", index + 1);
     let margin = " ".repeat(number.len());
     page.paragraph(&number, 0, &headline, Some(Style::new().bold()));
     page.paragraph(&margin, 0, &clean(&finding.sentence), None);
     labelled(page, &margin, "Promise", &promise(reported));
-    if !reported.repeat.is_empty() {
+    let mut before = findings[..index].iter();
+    if let Some(same) = before.position(|one| one.repeat == reported.repeat)
+        && !reported.repeat.is_empty()
+    {
+        let words = format!("by the command of {}", same + 1);
+        labelled(page, &margin, "Repeat", &words);
+    } else if !reported.repeat.is_empty() {
         page.command(&label(&margin, "Repeat"), &clean(&reported.repeat));
     }
     output(page, &margin, &reported.output, output_lines);

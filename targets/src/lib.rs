@@ -17,7 +17,6 @@ pub mod driver;
 mod grpc;
 pub mod inspect;
 pub mod interstice;
-#[cfg(any(feature = "ailee", feature = "statehouse"))]
 mod program;
 mod promise;
 pub mod reference;
@@ -27,6 +26,7 @@ mod settings;
 pub mod sqlite;
 mod stand_in;
 pub mod statehouse;
+mod sync_tree;
 mod target;
 pub mod vfab;
 pub mod wire;

@@ -17,10 +17,13 @@ pub fn run(args: &[String]) -> i32 {
         Some((system, rest)) if system == crate::vfab::NAME => crate::vfab::reference::main(rest),
         #[cfg(feature = "ailee")]
         Some((system, rest)) if system == crate::ailee::NAME => crate::ailee::reference::main(rest),
-        // Not a stand-in: what writes to the real node.
+        // Not stand-ins: what keeps the real node's folder, what writes to a real node, and what speaks
+        // for a real command line.
+        Some((system, rest)) if system == crate::interstice::node::keeper::KEEPER => {
+            crate::interstice::node::keeper::main(rest)
+        }
         #[cfg(feature = "ailee")]
         Some((system, rest)) if system == crate::ailee::WORKLOAD => crate::ailee::workload(rest),
-        // Not a stand-in: what speaks for the real command line.
         Some((system, rest)) if system == crate::vfab::commands::COMMANDS => {
             crate::vfab::commands::main(rest)
         }

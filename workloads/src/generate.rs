@@ -9,7 +9,7 @@ use rand_distr::Zipf;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Call, Op, Txn, TxnId, Value, Write};
+use crate::{Call, Op, Text, Txn, TxnId, Value, Write};
 
 /// The largest payload of a value, in bytes.
 pub const MAX_VALUE_LEN: u32 = 1 << 20;
@@ -270,9 +270,9 @@ impl Generator {
         }
     }
 
-    fn value(&mut self, txn: TxnId, op: usize) -> String {
+    fn value(&mut self, txn: TxnId, op: usize) -> Text {
         let payload = log_uniform(&mut self.rng, &self.config.value_len) as usize;
-        Value { txn, op, payload }.to_string()
+        Value { txn, op, payload }.into()
     }
 }
 

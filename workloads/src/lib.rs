@@ -15,6 +15,7 @@ mod history;
 mod observe;
 mod promise;
 mod recent;
+mod text;
 mod txn;
 mod value;
 
@@ -27,5 +28,6 @@ pub use history::{Call, Clock, Entry, History, Outcome, Recorder, Stamp};
 pub use observe::{Damage, Observed, ReadBack, Start};
 pub use promise::{Durability, FailureClass, Guarantee, Promise};
 pub use recent::{beginning, recent, settles};
+pub use text::Text;
 pub use txn::{Op, Txn, TxnId, Write};
 pub use value::{CHECK_LEN, Value};

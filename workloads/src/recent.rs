@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::{
-    Call, Durability, Entry, FailureClass, Guarantee, History, Op, Outcome, Promise, Stamp, Txn,
-    Write,
+    Call, Durability, Entry, FailureClass, Guarantee, History, Op, Outcome, Promise, Stamp, Text,
+    Txn, Write,
 };
 
 /// The client of what was there at the beginning.
@@ -21,11 +21,12 @@ const NOBODY: u32 = u32::MAX;
 
 /// The entry that stands for what was there at the beginning, and was safe from `since` on.
 pub fn beginning(state: BTreeMap<String, String>, since: Stamp) -> Entry {
-    as_one(state, since, NOBODY, 0)
+    let state = state.into_iter().map(|(key, value)| (key, value.into()));
+    as_one(state.collect(), since, NOBODY, 0)
 }
 
 /// One transaction that put all this, for those whose single writes no longer matter.
-fn as_one(state: BTreeMap<String, String>, done: Stamp, client: u32, id: u64) -> Entry {
+fn as_one(state: BTreeMap<String, Text>, done: Stamp, client: u32, id: u64) -> Entry {
     let ops = state
         .into_iter()
         .map(|(key, value)| Op {
@@ -50,7 +51,7 @@ fn as_one(state: BTreeMap<String, String>, done: Stamp, client: u32, id: u64) ->
 /// What came of a client's old transactions.
 #[derive(Default)]
 struct Settled {
-    state: BTreeMap<String, String>,
+    state: BTreeMap<String, Text>,
     /// When the last of them was acknowledged. Each client has its own time: one client's late
     /// ack would make another's later transactions concurrent with what they overwrote.
     since: Stamp,

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Text;
+
 /// Names one transaction of a history; never used twice in it.
 pub type TxnId = u64;
 
@@ -10,7 +12,7 @@ pub type TxnId = u64;
 #[serde(rename_all = "kebab-case")]
 pub enum Write {
     /// The key gets this value, which no other write of the history carries.
-    Put(String),
+    Put(Text),
     /// The key is removed.
     Delete,
 }

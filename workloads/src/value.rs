@@ -9,6 +9,7 @@ use std::fmt;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
 
 use crate::TxnId;
 
@@ -19,7 +20,7 @@ pub const CHECK_LEN: usize = 6;
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// The value that one write of a history carries. [`fmt::Display`] writes its text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Value {
     /// The transaction that writes it.
     pub txn: TxnId,
@@ -33,10 +34,16 @@ impl Value {
     /// Which write this text is the value of: the transaction and the index in its `ops`. None
     /// unless every byte is as that write wrote it.
     pub fn parse(text: &str) -> Option<(TxnId, usize)> {
+        Self::of(text).map(|value| (value.txn, value.op))
+    }
+
+    /// The value that makes this text. None unless every byte is as it makes it.
+    pub fn of(text: &str) -> Option<Self> {
         let (txn, op, rest) = split(text)?;
         let payload = rest.len().checked_sub(CHECK_LEN)?;
         // Comparing with the text made anew also refuses other spellings of the numbers ("+5").
-        (Self { txn, op, payload }.to_string() == text).then_some((txn, op))
+        let value = Self { txn, op, payload };
+        (value.to_string() == text).then_some(value)
     }
 
     /// Which write this text claims to be the value of, whatever its other bytes are.

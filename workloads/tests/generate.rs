@@ -77,7 +77,7 @@ fn ids_and_values_are_never_repeated_and_values_name_their_write() {
                 let Write::Put(value) = &op.write else {
                     continue;
                 };
-                assert_eq!(Value::parse(value), Some((txn.id, index)));
+                assert_eq!(Value::parse(&value.text()), Some((txn.id, index)));
                 assert!(values.insert(value.clone()));
             }
         }
@@ -181,7 +181,7 @@ fn sizes_fill_their_range_evenly_by_doubling() {
             .into_iter()
             .flat_map(|txn| txn.ops);
         ops.filter_map(|op| match op.write {
-            Write::Put(value) => Some(value.rsplit_once('.').unwrap().1.len() - 6),
+            Write::Put(value) => Some(value.text().rsplit_once('.').unwrap().1.len() - 6),
             Write::Delete => None,
         })
         .collect()
@@ -210,8 +210,8 @@ fn sizes_fill_their_range_evenly_by_doubling() {
         let Write::Put(value) = &op.write else {
             panic!("no delete was asked for")
         };
-        assert!(value.len() > 1 << 20);
-        assert_eq!(Value::parse(value), Some((txn.id, index)));
+        assert!(value.size() > 1 << 20);
+        assert_eq!(Value::parse(&value.text()), Some((txn.id, index)));
     }
 }
 

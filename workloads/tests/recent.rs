@@ -56,7 +56,7 @@ fn told(asked: &[Asked], shared: bool) -> (History, BTreeMap<String, String>) {
             .map(|(op, (key, put))| Op {
                 key: format!("c{owner}.k{key}"),
                 write: match put {
-                    true => Write::Put(value(id, op)),
+                    true => Write::Put(value(id, op).into()),
                     false => Write::Delete,
                 },
             })
@@ -72,7 +72,7 @@ fn told(asked: &[Asked], shared: bool) -> (History, BTreeMap<String, String>) {
         if !one.abort && one.answer != 0 {
             for op in &ops {
                 match &op.write {
-                    Write::Put(value) => state.insert(op.key.clone(), value.clone()),
+                    Write::Put(value) => state.insert(op.key.clone(), value.text().into_owned()),
                     Write::Delete => state.remove(&op.key),
                 };
             }

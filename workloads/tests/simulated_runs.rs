@@ -81,7 +81,7 @@ fn apply<'a>(ops: impl Iterator<Item = &'a plugpull_workloads::Op>) -> BTreeMap<
     let mut state = BTreeMap::new();
     for op in ops {
         match &op.write {
-            Write::Put(value) => state.insert(op.key.clone(), value.clone()),
+            Write::Put(value) => state.insert(op.key.clone(), value.text().into_owned()),
             Write::Delete => state.remove(&op.key),
         };
     }

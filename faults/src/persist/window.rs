@@ -101,7 +101,7 @@ impl<'a> Window<'a> {
         if self.state(choice).tree.digest() == digest {
             return true;
         }
-        let first = |id: &usize| (id % PARTS == LAST).then_some(id - LAST + ROOM);
+        let first = |id: &usize| (id % PARTS == LAST).then(|| id - LAST + ROOM);
         let mut both = choice.clone();
         both.lost.extend(choice.lost.iter().filter_map(first));
         both != *choice && self.state(&both).tree.digest() == digest
@@ -110,6 +110,11 @@ impl<'a> Window<'a> {
     /// The content of the disk under a seeded choice. The same seed gives the same one anywhere.
     pub fn crash(&self, loss: Loss, seed: u64) -> CrashState {
         self.build(&self.rules().chance(loss, seed))
+    }
+
+    /// What is missing in [`crash`](Self::crash) of the same seed.
+    pub fn choice(&self, loss: Loss, seed: u64) -> Choice {
+        self.as_choice(&self.rules().chance(loss, seed))
     }
 
     /// A choice of another log that began as this one does: a write that is longer or shorter here

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use plugpull_reports::{ReportedFinding, Trial};
+use plugpull_reports::{Evidence, ReportedFinding, Trial};
 use plugpull_workloads::{
     Clock, ConfigError, FailureClass, Generator, History, Observed, Promise, Recorder, Stamp,
     Start, Verdict, WorkloadConfig, beginning, judge,
@@ -29,6 +29,10 @@ pub(super) const READ_LIMIT: Duration = Duration::from_secs(60);
 const UP_LIMIT: Duration = Duration::from_secs(10);
 /// How often it is asked meanwhile.
 const AGAIN: Duration = Duration::from_millis(50);
+
+/// Why its findings have no time line.
+const UNRECORDED: &str = "The service ran on its own disk, where plugpull sees no storage \
+                          operations: there is no time line and no list of files.";
 
 /// Why a round says nothing about the service.
 #[derive(Debug)]
@@ -230,7 +234,10 @@ impl<'a> Session<'a> {
                 count: 1,
                 repeat: self.again.clone(),
                 output: Vec::new(),
-                evidence: None,
+                evidence: Some(Box::new(Evidence {
+                    unrecorded: UNRECORDED.into(),
+                    ..Evidence::default()
+                })),
             })
             .collect();
     }

@@ -342,14 +342,58 @@ fn workload(args: &AttachArgs, door: &Door, info: &TargetInfo) -> WorkloadConfig
     }
 }
 
+/// Options that say where reports go: they repeat nothing.
+const OUTPUTS: [&str; 5] = ["--json", "--junit", "--markdown", "--html", "--format"];
+
 /// The command as it was typed, with the seed.
 fn again(args: &AttachArgs, seed: u64) -> String {
-    let typed: Vec<String> = std::env::args().skip(1).collect();
-    let words = typed.iter().map(String::as_str);
-    // Only a NUL cannot be quoted, and no argument has one.
-    let text = shlex::try_join(words).unwrap_or_else(|_| typed.join(" "));
+    let text = retyped(std::env::args().skip(1));
     match args.seed {
         Some(_) => format!("plugpull {text}"),
         None => format!("plugpull {text} --seed {seed}"),
+    }
+}
+
+/// These arguments for a shell, without what says where reports go.
+fn retyped(mut typed: impl Iterator<Item = String>) -> String {
+    let mut words = Vec::new();
+    while let Some(word) = typed.next() {
+        if OUTPUTS.contains(&word.as_str()) {
+            typed.next();
+            continue;
+        }
+        // Only a NUL cannot be quoted, and no argument has one.
+        let quoted = |word: &str| shlex::try_quote(word).map_or(word.to_owned(), Into::into);
+        match word.split_once('=') {
+            Some((name, _)) if OUTPUTS.contains(&name) => {}
+            Some((name, value)) if name.starts_with("--") && !value.is_empty() => {
+                words.push(format!("{}={}", quoted(name), quoted(value)));
+            }
+            _ => words.push(quoted(&word)),
+        }
+    }
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::retyped;
+
+    #[test]
+    fn a_command_is_repeated_without_its_reports() {
+        let typed = [
+            "attach",
+            "--unit=a.service",
+            "--json=x.json",
+            "--html",
+            "x.html",
+            "--driver=python3 d.py",
+            "--start-cmd",
+            "run $PORT",
+        ];
+        assert_eq!(
+            retyped(typed.into_iter().map(str::to_owned)),
+            "attach --unit=a.service --driver='python3 d.py' --start-cmd 'run $PORT'"
+        );
     }
 }

@@ -31,6 +31,7 @@ use plugpull_faults::pin;
 
 /// Records, tries and reports.
 pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
+    let command_began = Instant::now();
     let kept = args.trace.as_deref().map(read_trace).transpose()?;
     let asked = match &kept {
         Some(trace) => Asked::of(
@@ -148,8 +149,10 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     let sandboxes = workers.max(cpus.len().min(2 * workers));
     let stations: Vec<Station> = (0..sandboxes).map(station).collect::<anyhow::Result<_>>()?;
     let mut stations = Stations::start(stations);
+    let (until, small_until) = Limits::ends(command_began, args.budget);
     let limits = Limits {
-        budget: args.budget,
+        until,
+        small_until,
         states: args.states,
         depth: args.recovery_depth,
         stop: &stop,
@@ -161,6 +164,7 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         &own,
         ReportBuilder::new(plan),
         args.shard.is_some(),
+        sandboxes,
         &mut tell,
     );
     let mut order = Order::of_run(&trace.log, &rules, &indexes, &court.acked, seed, args.shard);
@@ -303,7 +307,7 @@ fn findings(
                     class: rules.class(),
                     promises: court.promises.to_vec(),
                     finding: finding.finding,
-                    timeline: timeline(&group.small.crash, court),
+                    timeline: timeline(&group.small.crash, group.small.finding.ack, court),
                     history: court.trace.history_at(first.point),
                 },
                 &group.small.tree,

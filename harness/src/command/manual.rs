@@ -2,11 +2,10 @@
 
 use std::io::Write as _;
 
-use anyhow::Context;
-use clap::CommandFactory;
-
 use super::wrong;
-use crate::cli::{Cli, CompletionsArgs, ManArgs};
+use crate::cli::{CompletionsArgs, ManArgs};
+use crate::switches::definition;
+use anyhow::Context;
 
 /// The name of the program, and of its pages.
 const NAME: &str = "plugpull";
@@ -14,7 +13,7 @@ const NAME: &str = "plugpull";
 /// Prints a shell's completions.
 pub(crate) fn completions(args: &CompletionsArgs) -> anyhow::Result<u8> {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), NAME, &mut text);
+    clap_complete::generate(args.shell, &mut definition(), NAME, &mut text);
     std::io::stdout().write_all(&text)?;
     Ok(crate::KEPT)
 }
@@ -23,7 +22,7 @@ pub(crate) fn completions(args: &CompletionsArgs) -> anyhow::Result<u8> {
 pub(crate) fn man(args: &ManArgs) -> anyhow::Result<u8> {
     let Some(folder) = &args.dir else {
         let mut text = Vec::new();
-        clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+        clap_mangen::Man::new(definition()).render(&mut text)?;
         std::io::stdout().write_all(&text)?;
         return Ok(crate::KEPT);
     };
@@ -33,7 +32,7 @@ pub(crate) fn man(args: &ManArgs) -> anyhow::Result<u8> {
             folder.display()
         )));
     }
-    clap_mangen::generate_to(Cli::command(), folder)
+    clap_mangen::generate_to(definition(), folder)
         .with_context(|| format!("writing the manual pages to {}", folder.display()))?;
     Ok(crate::KEPT)
 }

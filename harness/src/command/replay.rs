@@ -35,7 +35,8 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
             if next.is_some_and(|next| step.seq > next) {
                 println!("     ...");
             }
-            next = Some(step.seq + u64::from(step.kind != StepKind::Ack));
+            let counts = !matches!(step.kind, StepKind::Ack | StepKind::Crash);
+            next = Some(step.seq + u64::from(counts));
             println!(
                 "{:>8} {:>10} us  {:<8}  {:<28} {}",
                 step.seq,

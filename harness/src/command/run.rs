@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use plugpull_faults::fault::{Fault, Need};
@@ -10,7 +10,7 @@ use plugpull_faults::kinds::{FAULTS, fault};
 use plugpull_faults::persist::{self, Device};
 use plugpull_faults::sandbox::{Isolation, Sandbox};
 use plugpull_faults::trigger::{Trigger, When};
-use plugpull_reports::{Event, Plan, ReportBuilder, Shard, TargetInfo};
+use plugpull_reports::{Event, Evidence, Plan, ReportBuilder, ReportedFinding, Shard, TargetInfo};
 use plugpull_targets::{Reorgs, Target};
 use plugpull_workloads::{Distribution, WorkloadConfig};
 use rand::SeedableRng;
@@ -26,7 +26,7 @@ use crate::cli::RunArgs;
 use crate::keep::Keep;
 use crate::schedule::{Schedule, Until};
 use crate::seed;
-use crate::trial::{self, Order, SandboxHost, Setup, StorageRules};
+use crate::trial::{self, Crashed, Order, SandboxHost, Setup, StorageRules};
 use plugpull_faults::pin;
 
 /// What the user asked for, checked.
@@ -44,6 +44,7 @@ struct Wanted {
 
 /// Runs the trials and reports them.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
+    let began = Instant::now();
     // From the beginning, so that no signal ends a run without a report.
     let stop = stop_on_signal();
     let wanted = check(args)?;
@@ -69,21 +70,34 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     reporters.tell(&Event::RunStarted {
         target: wanted.info.clone(),
         seed: wanted.seed,
-        budget: args.budget,
+        budget: match until(args) {
+            Until::Budget(budget) => budget,
+            Until::Rounds(_) => Duration::ZERO,
+        },
         faults: plan.faults.clone(),
         unavailable: plan.unavailable.clone(),
     });
-    let began = Instant::now();
     let mut builder = ReportBuilder::new(plan);
-    let interrupted = trials(args, &wanted, &stop, |event| {
-        if let Event::TrialFinished(trial) = event {
-            builder.trial(trial);
-        }
-        reporters.tell(event);
-    });
-    let mut report = builder.finish(began.elapsed(), interrupted);
+    let mut schedule = Schedule::new(wanted.faults.len(), until(args), args.shard);
+    let trials = Trials {
+        args,
+        wanted: &wanted,
+        stop: &stop,
+        began,
+    };
+    let ended = trials.make(&mut schedule, &mut builder, &mut reporters);
+    let left_out = schedule.left_out().filter(|_| !ended);
+    let mut report = builder.finish(began.elapsed(), ended || left_out.is_some());
     report.shard = shard(args, &wanted).map(Box::new);
-    finish(reporters, report, wanted.baseline.as_ref())
+    let code = finish(reporters, report, wanted.baseline.as_ref())?;
+    if let Some((faults, round)) = left_out {
+        eprintln!(
+            "plugpull: the budget of {:?} was over before {faults} of the faults had their turn; one round \
+             of all takes about {:.0?}",
+            args.budget, round
+        );
+    }
+    Ok(code)
 }
 
 /// When the run is over.
@@ -124,45 +138,76 @@ fn shard(args: &RunArgs, wanted: &Wanted) -> Option<Shard> {
     })
 }
 
-/// Makes the trials. Returns whether the user ended it.
-fn trials(
-    args: &RunArgs,
-    wanted: &Wanted,
-    stop: &AtomicBool,
-    mut tell: impl FnMut(&Event),
-) -> bool {
-    let mut schedule = Schedule::new(wanted.faults.len(), until(args), args.shard);
-    while let Some((number, index)) = schedule.next() {
-        if stop.load(Ordering::Relaxed) {
-            return true;
-        }
-        let (fault, trigger) = &wanted.faults[index];
-        let order = Order {
-            number,
-            fault,
-            trigger: trigger.clone(),
-            seed: args
-                .trial_seed
-                .unwrap_or_else(|| seed::of_trial(wanted.seed, number)),
-        };
-        tell(&Event::TrialStarted {
-            number,
-            fault: fault.name.to_string(),
-        });
-        let mut done = trial::run(&wanted.setup, &order);
-        if let (Some(keep), Some(disk)) = (&wanted.keep, &done.disk) {
-            let name = format!("trial-{number}-{}", fault.name);
-            if let Err(error) = keep.disk(&name, disk) {
-                done.trial.why = format!("the crashed folder could not be kept: {error}");
+/// The trials of a run.
+struct Trials<'a> {
+    args: &'a RunArgs,
+    wanted: &'a Wanted,
+    stop: &'a AtomicBool,
+    /// When the command began, which is when its budget does.
+    began: Instant,
+}
+
+impl Trials<'_> {
+    /// Makes them. Returns whether the user ended it.
+    fn make(
+        &self,
+        schedule: &mut Schedule,
+        builder: &mut ReportBuilder,
+        reporters: &mut Reporters,
+    ) -> bool {
+        let (args, wanted) = (self.args, self.wanted);
+        while let Some((number, index)) = schedule.next(self.began.elapsed()) {
+            if self.stop.load(Ordering::Relaxed) {
+                return true;
             }
+            let began = Instant::now();
+            let (fault, trigger) = &wanted.faults[index];
+            let order = Order {
+                number,
+                fault,
+                trigger: trigger.clone(),
+                seed: args
+                    .trial_seed
+                    .unwrap_or_else(|| seed::of_trial(wanted.seed, number)),
+            };
+            reporters.tell(&Event::TrialStarted {
+                number,
+                fault: fault.name.to_string(),
+            });
+            let mut done = trial::run(&wanted.setup, &order);
+            if let (Some(keep), Some(crashed)) = (&wanted.keep, &done.crashed) {
+                let name = format!("trial-{number}-{}", fault.name);
+                if let Err(error) = keep.disk(&name, &crashed.disk) {
+                    done.trial.why = format!("the crashed folder could not be kept: {error}");
+                }
+            }
+            for finding in &mut done.trial.findings {
+                finding.repeat = repeat(wanted, &done.trial.spec, order.seed);
+            }
+            for index in builder.firsts(&done.trial) {
+                let finding = &mut done.trial.findings[index];
+                finding.evidence = Some(Box::new(evidence(done.crashed.as_ref(), finding)));
+            }
+            schedule.tried(index, done.trial.bit, began.elapsed());
+            builder.trial(&done.trial);
+            reporters.tell(&Event::TrialFinished(Box::new(done.trial)));
         }
-        for finding in &mut done.trial.findings {
-            finding.repeat = repeat(wanted, &done.trial.spec, order.seed);
-        }
-        schedule.tried(index, done.trial.bit);
-        tell(&Event::TrialFinished(Box::new(done.trial)));
+        false
     }
-    false
+}
+
+/// What is known of the crash behind a finding.
+fn evidence(crashed: Option<&Crashed>, finding: &ReportedFinding) -> Evidence {
+    match crashed {
+        Some(crashed) => crashed.evidence(finding.finding.ack),
+        None => Evidence {
+            unrecorded:
+                "The trial ran without the crash filesystem, which is what records storage \
+                         operations: there is no time line and no list of files."
+                    .into(),
+            ..Evidence::default()
+        },
+    }
 }
 
 /// The command that makes a trial again.

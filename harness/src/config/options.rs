@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction, Command};
 
 use super::file::{Entry, File, Value};
 use super::resolved;
+use crate::switches::is_switch;
 
 /// The option that takes names and values, and so a table.
 pub(super) const PAIRS: &str = "set";
@@ -22,11 +23,7 @@ pub(super) struct Accepted<'a> {
 /// All of a command. Options that hold for every command are about the file itself.
 pub(super) fn accepted(command: &Command) -> Vec<Accepted<'_>> {
     let own = |arg: &&Arg| {
-        !arg.is_global_set()
-            && matches!(
-                arg.get_action(),
-                ArgAction::Set | ArgAction::Append | ArgAction::SetTrue
-            )
+        !arg.is_global_set() && matches!(arg.get_action(), ArgAction::Set | ArgAction::Append)
     };
     let args = command.get_arguments().filter(own);
     args.filter_map(|arg| {
@@ -79,7 +76,7 @@ impl Accepted<'_> {
             file.objection(entry.at, &said, None)
         };
         let many = matches!(self.arg.get_action(), ArgAction::Append);
-        if let ArgAction::SetTrue = self.arg.get_action() {
+        if is_switch(self.arg) {
             return match entry.value {
                 Value::Switch(true) => Ok(vec![format!("--{}", self.key).into()]),
                 Value::Switch(false) => Ok(Vec::new()),

@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use clap::CommandFactory as _;
-
 use super::*;
-use crate::cli::Cli;
+use crate::switches::{definition, is_switch};
 
 /// Values of which every option takes one.
 const SAMPLES: [&str; 14] = [
@@ -35,7 +33,7 @@ fn file(text: &str) -> (tempfile::TempDir, File) {
 
 /// What a command line means: each option with its values as they were typed. Nothing is required.
 fn meaning(arguments: &[OsString]) -> Vec<String> {
-    let lenient = Cli::command().ignore_errors(true);
+    let lenient = definition().ignore_errors(true);
     let matches = lenient.try_get_matches_from(arguments).expect("lenient");
     let (_, matches) = matches.subcommand().expect("a command");
     let ids = matches.ids().filter(|id| {
@@ -58,7 +56,7 @@ fn line(command: &str, rest: &[OsString]) -> Vec<OsString> {
 
 #[test]
 fn every_option_can_be_set_from_the_file() {
-    let mut cli = Cli::command();
+    let mut cli = definition();
     cli.build();
     let mut tried = 0;
     for command in cli.get_subcommands() {
@@ -69,13 +67,13 @@ fn every_option_can_be_set_from_the_file() {
             if matches!(long, "help" | "version") {
                 continue;
             }
-            let switch = matches!(arg.get_action(), clap::ArgAction::SetTrue);
+            let switch = is_switch(arg);
             let (value, typed) = if switch {
                 ("true".to_owned(), format!("--{long}"))
             } else {
                 let takes = |sample: &&&str| {
                     let typed: OsString = format!("--{long}={sample}").into();
-                    let strict = Cli::command().try_get_matches_from(line(name, &[typed]));
+                    let strict = definition().try_get_matches_from(line(name, &[typed]));
                     use clap::error::ErrorKind::{InvalidValue, ValueValidation};
                     !strict.is_err_and(|e| matches!(e.kind(), InvalidValue | ValueValidation))
                 };
@@ -87,7 +85,7 @@ fn every_option_can_be_set_from_the_file() {
             // Paths are left as they are.
             file.folder = PathBuf::new();
             check(&cli, &file).unwrap_or_else(|why| panic!("{name} --{long}: {why}"));
-            let lenient = Cli::command().ignore_errors(true);
+            let lenient = definition().ignore_errors(true);
             let nothing = lenient
                 .try_get_matches_from(line(name, &[]))
                 .expect("lenient");
@@ -106,7 +104,7 @@ fn every_option_can_be_set_from_the_file() {
 /// A table is either a command's section or what an option is set to.
 #[test]
 fn no_option_has_the_name_of_a_command() {
-    let mut cli = Cli::command();
+    let mut cli = definition();
     cli.build();
     for command in cli.get_subcommands() {
         for one in accepted(command) {
@@ -137,4 +135,40 @@ fn relative_paths_are_relative_to_the_file() {
     );
     assert_eq!(resolved(Path::new("/a/b"), "/c.json"), Path::new("/c.json"));
     assert_eq!(resolved(Path::new(""), "c.json"), Path::new("c.json"));
+}
+
+#[test]
+fn every_switch_can_be_typed_off() {
+    let mut cli = definition();
+    cli.build();
+    let mut tried = 0;
+    for command in cli.get_subcommands() {
+        let name = command.get_name();
+        let own = |arg: &&clap::Arg| !arg.is_global_set() && is_switch(arg);
+        for arg in command.get_arguments().filter(own) {
+            let long = arg.get_long().expect("a long name");
+            let on = |typed: &[OsString]| {
+                let lenient = definition().ignore_errors(true);
+                let matches = lenient.try_get_matches_from(line(name, typed));
+                let matches = matches.expect("lenient");
+                let (_, own) = matches.subcommand().expect("a command");
+                own.get_flag(arg.get_id().as_str())
+            };
+            assert!(!on(&[]), "{name} --{long}");
+            for (typed, wanted) in [("", true), ("=true", true), ("=false", false)] {
+                let typed: OsString = format!("--{long}{typed}").into();
+                assert_eq!(on(std::slice::from_ref(&typed)), wanted, "{name} {typed:?}");
+                // What is typed counts, and not what the file has.
+                let (_folder, file) = file(&format!("[{name}]\n{long} = true\n"));
+                let lenient = definition().ignore_errors(true);
+                let matches = lenient.try_get_matches_from(line(name, &[typed]));
+                let matches = matches.expect("lenient");
+                let (_, own) = matches.subcommand().expect("a command");
+                let (added, _) = arguments(command, own, &file).expect("sound");
+                assert_eq!(added, Vec::<OsString>::new(), "{name} --{long}");
+            }
+            tried += 1;
+        }
+    }
+    assert!(tried > 12, "{tried}");
 }

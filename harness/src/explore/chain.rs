@@ -86,7 +86,7 @@ impl Shrink<'_> {
                 break;
             };
             if tree.is_some()
-                && self.tries > 0
+                && self.goes_on()
                 && let Some(small) = self.fails(case.crash, kind)?
             {
                 return Ok(Some(small));

@@ -12,8 +12,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crossbeam_channel::RecvTimeoutError;
 use plugpull_faults::crashfs::{Log, Tree};
 use plugpull_reports::{Event, PointCoverage, ReportBuilder, ReportedFinding, ShardCase, Trial};
 use plugpull_workloads::{FailureClass, FindingKind, Judgement, Verdict};
@@ -22,6 +23,7 @@ use super::Rules;
 use super::cases::{Case, Next, Order};
 use super::extent::{Ended, Limits, RecoveryCoverage, Shared};
 use super::findings::{Group, Groups, signs};
+use super::pace::Pace;
 use super::scene::{Crash, Scene, changes};
 use super::shrink::{Court, Shrink, tries};
 use super::station::{Answers, Station, Stations, Tried};
@@ -35,6 +37,8 @@ const FIRST_ROUND: u64 = 8;
 const SAME_KIND: u32 = 2;
 /// Different states that one recovery gives at most.
 const OF_ONE_RECOVERY: usize = 16;
+/// How often a wait for an answer looks whether the user wants it to end.
+const LOOK: Duration = Duration::from_millis(50);
 /// For so many different states of the recorded run in a round there are three of recoveries, so
 /// that the recorded run comes on.
 const FOR_THREE: u64 = 8;
@@ -62,8 +66,9 @@ pub(crate) struct Explorer<'a> {
     told: Vec<Group>,
     /// What failing states lacked of which one was made small and explains the others.
     explained: HashSet<(FindingKind, u32, BTreeSet<String>)>,
-    /// When the time is over.
-    until: Option<Instant>,
+    /// When the time is over, for states and for making findings small.
+    until: (Option<Instant>, Option<Instant>),
+    pace: Pace,
     /// How many recoveries of each kind were crashed.
     kinds: HashMap<BTreeSet<(&'static str, String)>, u32>,
     /// Recoveries to crash, in the order in which they were judged.
@@ -87,12 +92,14 @@ pub(crate) struct Explorer<'a> {
 type Judged = ((u64, u32), HashMap<(FailureClass, u128), Judgement>);
 
 impl<'a> Explorer<'a> {
-    /// Nothing is tried yet. `shares` when there are other shards.
+    /// Nothing is tried yet. `shares` when there are other shards; `stations` work
+    /// side by side.
     pub(crate) fn new(
         court: &'a Court<'a>,
         station: &'a Station,
         builder: ReportBuilder,
         shares: bool,
+        stations: usize,
         tell: &'a mut dyn FnMut(&Event),
     ) -> Self {
         Self {
@@ -108,7 +115,8 @@ impl<'a> Explorer<'a> {
             cases: Vec::new(),
             told: Vec::new(),
             explained: HashSet::new(),
-            until: None,
+            until: (None, None),
+            pace: Pace::new(stations),
             reported: HashSet::new(),
             kinds: HashMap::new(),
             scenes: VecDeque::new(),
@@ -130,19 +138,13 @@ impl<'a> Explorer<'a> {
         stations: &Stations,
         limits: &Limits<'_>,
     ) -> anyhow::Result<Ended> {
-        let began = Instant::now();
-        self.until = began.checked_add(limits.budget);
-        let over = |own: &Self| {
-            limits.stop.load(Ordering::Relaxed)
-                || began.elapsed() >= limits.budget
-                || Some(own.given + own.others) == limits.states
-        };
+        self.until = (limits.until, limits.small_until);
         let mut complete = false;
         let mut round = FIRST_ROUND;
-        while !complete && !over(self) {
+        while !complete && !self.over(stations, limits)? {
             let mut waiting = VecDeque::new();
             let end = self.given + self.others + round;
-            while self.given + self.others < end && !over(self) {
+            while self.given + self.others < end && !self.over(stations, limits)? {
                 let Some(Next { case, tree, own }) = order.next(&mut self.seen) else {
                     complete = true;
                     break;
@@ -156,9 +158,9 @@ impl<'a> Explorer<'a> {
             }
             self.finish(stations, &mut waiting, limits)?;
             // A part of a round, or when there is nothing else all there is.
-            while !self.scenes.is_empty() && !over(self) {
+            while !self.scenes.is_empty() && !self.over(stations, limits)? {
                 for (case, tree) in self.of_recoveries(3 * round / FOR_THREE) {
-                    if over(self) {
+                    if self.over(stations, limits)? {
                         break;
                     }
                     self.give(case, Some(tree), stations, &mut waiting, limits)?;
@@ -185,6 +187,34 @@ impl<'a> Explorer<'a> {
         })
     }
 
+    /// True when no more states are to be tried: none are left to try, or there is no time for one.
+    /// Waits for answers where that makes room.
+    fn over(&mut self, stations: &Stations, limits: &Limits<'_>) -> anyhow::Result<bool> {
+        while let Ok((key, answer)) = stations.results.try_recv() {
+            self.note(key, answer?);
+        }
+        loop {
+            let left = limits.left();
+            if limits.stop.load(Ordering::Relaxed)
+                || Some(self.given + self.others) == limits.states
+                || left.is_zero()
+            {
+                return Ok(true);
+            }
+            if self.pace.fits(left) {
+                return Ok(false);
+            }
+            if self.pace.idle() {
+                return Ok(true);
+            }
+            match stations.results.recv_timeout(left.min(LOOK)) {
+                Ok((key, answer)) => self.note(key, answer?),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(true),
+            }
+        }
+    }
+
     /// The findings, the report so far, and what the shards are merged by.
     pub(crate) fn into_parts(self) -> (Groups, ReportBuilder, Shared) {
         let (cases, told) = (self.cases, self.told);
@@ -203,6 +233,7 @@ impl<'a> Explorer<'a> {
         if let Some(tree) = tree {
             let acked = self.court.acked.at(case.crash.first().point);
             stations.give(case.key, tree, acked);
+            self.pace.given();
             self.given += 1;
         }
         waiting.push_back(case);
@@ -229,6 +260,7 @@ impl<'a> Explorer<'a> {
     }
 
     fn note(&mut self, key: u128, (tried, log): (Tried, Log)) {
+        self.pace.answered(tried.took);
         self.answers.note(key, tried);
         if changes(&log) {
             self.answers.note_recovery(key, log);
@@ -415,7 +447,7 @@ impl<'a> Explorer<'a> {
         let known = self.groups.count(signs, kind, depth);
         let alike = (kind, depth, signs.clone());
         let for_others = self.shares && !self.explained.contains(&alike);
-        let late = self.until.is_some_and(|until| Instant::now() >= until);
+        let late = self.until.0.is_some_and(|until| Instant::now() >= until);
         if known && (!for_others || late) {
             return Ok(None);
         }
@@ -424,6 +456,8 @@ impl<'a> Explorer<'a> {
             station: self.station,
             answers: &mut self.answers,
             tries: tries(),
+            until: self.until.1,
+            pace: &self.pace,
         };
         let Some(small) = shrink.case(case, kind)? else {
             return Ok(None);

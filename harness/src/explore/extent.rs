@@ -1,7 +1,7 @@
 //! How far an exploration goes, and how far it came.
 
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plugpull_reports::{PointCoverage, ShardCase};
 
@@ -10,14 +10,43 @@ use super::findings::Group;
 
 /// How far an exploration goes.
 pub(crate) struct Limits<'a> {
-    /// No state is begun after so long.
-    pub(crate) budget: Duration,
+    /// No state is tried that would probably be answered later; none for no end.
+    pub(crate) until: Option<Instant>,
+    /// No finding is made smaller after this.
+    pub(crate) small_until: Option<Instant>,
     /// Nor after so many different ones; those of other shards count.
     pub(crate) states: Option<u64>,
     /// How many recoveries deep crashes go; 0 for the recorded run alone.
     pub(crate) depth: u32,
     /// True when the user wants it to end.
     pub(crate) stop: &'a AtomicBool,
+}
+
+/// The part of a budget, as one in so many, that findings made at its very end may take beyond it to
+/// be made small.
+const BEYOND: u32 = 20;
+
+impl Limits<'_> {
+    /// When a budget ends that began at this time, for trying states and for making findings small.
+    pub(crate) fn ends(began: Instant, budget: Duration) -> (Option<Instant>, Option<Instant>) {
+        let beyond = budget.checked_add(budget / BEYOND);
+        (
+            began.checked_add(budget),
+            beyond.and_then(|beyond| began.checked_add(beyond)),
+        )
+    }
+
+    /// How much time is left for trying states.
+    pub(super) fn left(&self) -> Duration {
+        left(self.until)
+    }
+}
+
+/// How much time is left until then.
+pub(super) fn left(until: Option<Instant>) -> Duration {
+    until.map_or(Duration::MAX, |until| {
+        until.saturating_duration_since(Instant::now())
+    })
 }
 
 /// How an exploration ended.

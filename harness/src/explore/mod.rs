@@ -7,6 +7,7 @@ mod evidence;
 mod explorer;
 mod extent;
 mod findings;
+mod pace;
 mod record;
 mod scene;
 mod shrink;

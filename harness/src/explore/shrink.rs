@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plugpull_faults::crashfs::{Log, Tree};
 use plugpull_faults::persist::{Choice, Device, Index, Window};
@@ -12,6 +12,8 @@ use plugpull_workloads::{
 };
 
 use super::cases::Case;
+use super::extent::left;
+use super::pace::Pace;
 use super::scene::Crash;
 use super::station::{Answers, Station, Tried, twice};
 use super::{Rules, Trace};
@@ -180,9 +182,18 @@ pub(crate) struct Shrink<'a> {
     pub(crate) station: &'a Station,
     pub(crate) answers: &'a mut Answers,
     pub(crate) tries: usize,
+    /// When it stops with what it has.
+    pub(crate) until: Option<Instant>,
+    /// How long a try takes.
+    pub(crate) pace: &'a Pace,
 }
 
 impl Shrink<'_> {
+    /// True while it may try one more state.
+    pub(super) fn goes_on(&self) -> bool {
+        self.tries > 0 && self.pace.fits_alone(left(self.until))
+    }
+
     /// The smallest state found that shows a finding of this kind; none when the case itself does
     /// not show it again.
     pub(crate) fn case(&mut self, case: &Case, kind: FindingKind) -> anyhow::Result<Option<Small>> {
@@ -242,7 +253,7 @@ impl Shrink<'_> {
     ) -> anyhow::Result<()> {
         let chain = best.crash.chain();
         let smaller = self.settled(chain[level], chain[level].point, &less);
-        if self.tries > 0
+        if self.goes_on()
             && smaller.choice.len() < chain[level].choice.len()
             && let Some(smaller) = self.instead(best, level, smaller, kind)?
             && smaller.crash.size() < best.crash.size()
@@ -272,7 +283,7 @@ impl Shrink<'_> {
         }
         // In longer steps as long as it still fails, and in shorter ones where it does not.
         let mut step = 1;
-        while step > 0 && self.tries > 0 {
+        while step > 0 && self.goes_on() {
             let point = best.crash.chain()[level].point.checked_sub(step);
             let moved = match point.filter(|point| *point >= behind_loss.max(ack)) {
                 Some(point) => self.move_to(best, level, point, kind)?,
@@ -292,7 +303,7 @@ impl Shrink<'_> {
         kind: FindingKind,
     ) -> anyhow::Result<bool> {
         let crash = best.crash.chain()[level];
-        if point >= crash.point || self.tries == 0 {
+        if point >= crash.point || !self.goes_on() {
             return Ok(false);
         }
         let sooner = self.settled(crash, point, &crash.choice);

@@ -349,7 +349,7 @@ fn written(history: &History) -> u64 {
     });
     let bytes = txns.flat_map(|txn| &txn.ops).map(|op| {
         let value = match &op.write {
-            Write::Put(value) => value.len(),
+            Write::Put(value) => value.size(),
             Write::Delete => 0,
         };
         (op.key.len() + value) as u64

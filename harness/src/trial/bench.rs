@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use plugpull_faults::crashfs::{Control, CrashFs, Held, PAGE, Tree};
 use plugpull_faults::fault::{InjectError, Machine, PowerOff, Started, Tally, Told};
 use plugpull_faults::inject::Matcher;
-use plugpull_faults::persist::{self, Device, Loss, Model, Unsynced};
+use plugpull_faults::persist::{self, Device, Loss, Model};
 use plugpull_faults::trigger::When;
 use plugpull_targets::{Reorgs, Running, Target};
 use plugpull_workloads::{
@@ -24,6 +24,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::PROBE;
 use super::clients::Gang;
+use super::crashes::{Crashed, Crashes, Cut};
 use super::host::SandboxHost;
 use super::restart::{Up, bring_up, words};
 use super::script::{Acked, End};
@@ -87,20 +88,6 @@ impl Clock for TraceClock {
     }
 }
 
-/// What was un-synced when the power went, for sentences.
-pub(super) struct PowerCut {
-    fs: Control,
-    model: &'static dyn Model,
-}
-
-impl PowerCut {
-    /// What was un-synced of the operations before `seq`.
-    pub(super) fn unsynced(&self, before: u64) -> Vec<Unsynced> {
-        self.fs
-            .inspect(|_, log| persist::unsynced(log, self.model, before))
-    }
-}
-
 /// The machine under one trial.
 pub(crate) struct Bench<'a> {
     host: Arc<SandboxHost>,
@@ -123,7 +110,8 @@ pub(crate) struct Bench<'a> {
     starting: Option<JoinHandle<()>>,
     rng: ChaCha8Rng,
     start_limit: Duration,
-    pub(super) last_cut: Option<PowerCut>,
+    /// The crashes so far, where there is a crash filesystem.
+    pub(super) crashes: Crashes,
     /// Where the last crash was, on the trace's clock.
     pub(super) crashed_at: Option<Stamp>,
     /// What each life of the target wrote.
@@ -175,7 +163,7 @@ impl<'a> Bench<'a> {
             starting: None,
             rng,
             start_limit,
-            last_cut: None,
+            crashes: Crashes::default(),
             crashed_at: None,
             outputs: Vec::new(),
             past_operations: 0,
@@ -472,6 +460,9 @@ impl Machine for Bench<'_> {
         self.go_on();
         self.host.sandbox.kill_all().map_err(to_io)?;
         self.buried();
+        if let Some(fs) = self.storage.fs() {
+            self.crashes.killed(&fs, alive);
+        }
         Ok(alive)
     }
 
@@ -487,9 +478,8 @@ impl Machine for Bench<'_> {
         self.host.sandbox.kill_all().map_err(to_io)?;
         self.buried();
         let seed = self.rng.random();
-        let state = fs.inspect(|_, log| {
-            persist::crash_state(log, self.rules.model, loss, self.rules.device, seed)
-        });
+        let (model, device) = (self.rules.model, self.rules.device);
+        let state = fs.inspect(|_, log| persist::crash_state(log, model, loss, device, seed));
         let off = PowerOff {
             pending: state.pending,
             lost: state.lost.len(),
@@ -497,10 +487,13 @@ impl Machine for Bench<'_> {
         };
         let began = fs.inspect(|_, log| log.began());
         let left = CrashFs::new(state.tree, began, cut, self.rng.random());
-        self.last_cut = Some(PowerCut {
-            fs,
-            model: self.rules.model,
-        });
+        let cut = Cut {
+            model,
+            device,
+            loss,
+            seed,
+        };
+        self.crashes.cut(&fs, cut);
         self.storage
             .remount(&self.host.sandbox, left.clone(), self.host.cpu)
             .map_err(storage_error)?;
@@ -692,6 +685,16 @@ impl Bench<'_> {
         self.storage
             .fs()
             .map(|fs| fs.inspect(|tree, _| tree.clone()))
+    }
+
+    /// The crashes so far and what lies on the disk now, with what a fault damaged there besides;
+    /// none without a crash filesystem.
+    pub(super) fn crashed(&self, damaged: Option<String>) -> Option<Crashed> {
+        Some(Crashed {
+            crashes: self.crashes.clone(),
+            disk: self.snapshot()?,
+            damaged: damaged.unwrap_or_default(),
+        })
     }
 
     /// Puts a copy on the disk again. Every process must be dead.

@@ -4,6 +4,7 @@ mod ahead;
 pub(crate) mod ballast;
 mod bench;
 mod clients;
+mod crashes;
 pub(crate) mod flip;
 pub(crate) mod host;
 pub(crate) mod input;
@@ -28,6 +29,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 pub(crate) use bench::{Bench, StorageRules};
+pub(crate) use crashes::Crashed;
 pub(crate) use host::SandboxHost;
 use restart::words;
 pub(crate) use script::Acked;
@@ -63,10 +65,11 @@ pub(crate) struct Order {
     pub(crate) seed: u64,
 }
 
-/// A trial's record, and where a promise was broken the disk as the target found it.
+/// A trial's record, and where a promise was broken the crash behind it; none without a crash
+/// filesystem.
 pub(crate) struct Done {
     pub(crate) trial: Trial,
-    pub(crate) disk: Option<Tree>,
+    pub(crate) crashed: Option<Crashed>,
 }
 
 /// Makes one trial.
@@ -85,7 +88,7 @@ pub(crate) fn run(setup: &Setup, order: &Order) -> Done {
         order.seed,
         order.fault.class,
     );
-    let mut disk = None;
+    let mut crashed = None;
     match Bench::new(
         &setup.host,
         &setup.target,
@@ -100,7 +103,7 @@ pub(crate) fn run(setup: &Setup, order: &Order) -> Done {
                 setup,
                 order,
                 trial: &mut trial,
-                disk: &mut disk,
+                crashed: &mut crashed,
             }
             .tell(&mut bench, &trigger);
             trial.operations = bench.operations();
@@ -116,7 +119,7 @@ pub(crate) fn run(setup: &Setup, order: &Order) -> Done {
         Err(error) => trial.why = format!("{error:#}"),
     }
     trial.took_us = micros(began.elapsed());
-    Done { trial, disk }
+    Done { trial, crashed }
 }
 
 /// A moment that a fault chooses: without FUSE one that is no storage operation, where it has such.
@@ -165,7 +168,7 @@ struct Story<'a> {
     setup: &'a Setup,
     order: &'a Order,
     trial: &'a mut Trial,
-    disk: &'a mut Option<Tree>,
+    crashed: &'a mut Option<Crashed>,
 }
 
 impl Story<'_> {
@@ -191,12 +194,12 @@ impl Story<'_> {
         self.trial.what = injected.what.clone();
         self.trial.acked = bench.acked() as u64;
         let hits = bench.storage.fs().map_or(0, |fs| fs.damage_hits().0);
-        let before = bench.snapshot();
+        let before = bench.crashed(injected.damage.clone());
         let (mut observed, mut judgement) = self.first_look(bench, &injected)?;
         if too_slow_only(&judgement)
-            && let Some(tree) = &before
+            && let Some(before) = &before
         {
-            (observed, judgement) = self.time_again(bench, &injected, tree, observed)?;
+            (observed, judgement) = self.time_again(bench, &injected, &before.disk, observed)?;
         }
         let read = bench.storage.fs().map_or(0, |fs| fs.damage_hits().0) > hits;
         self.trial.bit = match injected.bite {
@@ -217,7 +220,7 @@ impl Story<'_> {
             self.trial.why = format!("the fault had no effect: {}", self.trial.what);
         }
         if !self.trial.findings.is_empty() {
-            *self.disk = later.or(before);
+            *self.crashed = later.or(before);
         }
         Ok(())
     }
@@ -306,19 +309,19 @@ impl Story<'_> {
 
     /// The recovered store must also be good to work on: some more transactions, a SIGKILL, and
     /// all of it must be there. What recovery left behind (a torn tail, a stale counter) shows
-    /// only now. The disk after that SIGKILL, where it shows a finding.
+    /// only now. That SIGKILL, where it shows a finding.
     fn second_look(
         &mut self,
         bench: &mut Bench<'_>,
         state: BTreeMap<String, String>,
-    ) -> anyhow::Result<Option<Tree>> {
+    ) -> anyhow::Result<Option<Crashed>> {
         bench.new_history(beginning(state, Stamp::default()));
         bench.crashed_at = None;
         bench.work()?;
         let limit = bench.patient(MORE_LIMIT);
         let tally = bench.work_until(limit, &|tally| tally.ok >= MORE_ACKS)?;
         bench.kill()?;
-        let disk = bench.snapshot();
+        let crashed = bench.crashed(None);
         if tally.ok == 0 {
             self.trial.why = "the recovered target acknowledged nothing more".into();
         }
@@ -352,7 +355,7 @@ impl Story<'_> {
                 );
             }
             self.note(bench, judgement);
-            return Ok(disk);
+            return Ok(crashed);
         }
         Ok(None)
     }
@@ -402,7 +405,7 @@ fn owed(promises: &[Promise], class: FailureClass, lost_power: bool) -> Vec<Prom
 /// Says which sync was missing, where the power went and a finding names an ack. What is owed from a
 /// barrier on was to be synced when the last barrier was acknowledged.
 fn explain(bench: &Bench<'_>, finding: &mut Finding) {
-    let (Some(cut), Some(ack)) = (&bench.last_cut, finding.ack) else {
+    let Some(ack) = finding.ack else {
         return;
     };
     let (when, moment) = match finding.promise.guarantee {
@@ -414,7 +417,7 @@ fn explain(bench: &Bench<'_>, finding: &mut Finding) {
         }
         _ => ("when it was acknowledged", ack),
     };
-    let missing = cut.unsynced(moment.seq);
+    let missing = bench.crashes.unsynced(moment.seq).unwrap_or_default();
     if missing.is_empty() {
         return;
     }

@@ -58,7 +58,7 @@ impl Acked {
                     continue;
                 };
                 let id = op.key.strip_suffix(REST).unwrap_or(&op.key);
-                let held = (op.key.clone(), value.clone());
+                let held = (op.key.clone(), value.text().into_owned());
                 match known.get(id) {
                     // A later life may write an ID again.
                     Some(&index) => {
@@ -338,7 +338,7 @@ fn txn(number: TxnId, client: u32, id: &str) -> Txn {
                 op,
                 payload: 0,
             }
-            .to_string(),
+            .into(),
         ),
     };
     Txn {
@@ -363,7 +363,7 @@ mod tests {
                 .ops
                 .into_iter()
                 .filter_map(|op| match op.write {
-                    Write::Put(value) => Some((op.key, value)),
+                    Write::Put(value) => Some((op.key, value.into_text())),
                     Write::Delete => None,
                 })
                 .collect(),

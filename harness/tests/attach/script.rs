@@ -162,5 +162,10 @@ fn all_modes_on_services_with_defects() {
             text(finding, "kind") == kind && (mode.is_empty() || text(finding, "fault") == mode)
         });
         assert!(found, "{defect}: {}", ran.stdout);
+        // There is no time line, and the report says why.
+        for finding in list(&report, "findings") {
+            let why = text(&finding["evidence"], "unrecorded");
+            assert!(why.contains("its own disk"), "{finding:#}");
+        }
     }
 }

@@ -152,7 +152,10 @@ impl Service {
 
     /// The main process.
     pub(crate) fn pid(&self) -> String {
-        fs::read_to_string(self.folder.path().join("pid")).unwrap()
+        let file = self.folder.path().join("pid");
+        // A quick service answers before its supervisor has written the file.
+        await_that("its pid file", || file.is_file());
+        fs::read_to_string(file).unwrap()
     }
 
     /// A command that starts the store on whatever folder and port it is told.

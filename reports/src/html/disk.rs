@@ -23,9 +23,12 @@ pub(super) fn disk(evidence: &Evidence) -> Markup {
     let others = whole.len() as u64 + evidence.files_left_out;
     html! {
         h4 { "The crashed data folder" }
-        @if damaged.is_empty() {
+        @if !evidence.damaged.is_empty() {
+            p { "The fault damaged it at rest: " (text(&evidence.damaged)) "." }
+        } @else if damaged.is_empty() {
             p .quiet { "Every byte that was written is there." }
-        } @else {
+        }
+        @if !damaged.is_empty() {
             ul .files { @for file in damaged { li { (bar(file)) } } }
         }
         @if others > 0 {

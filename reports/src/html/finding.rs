@@ -17,8 +17,11 @@ pub(super) fn finding(number: usize, reported: &ReportedFinding, open: bool) -> 
             details open[open] {
                 summary {
                     span .no { (number) }
-                    h3 id={ "finding-" (number) "-h" } {
-                        (capital(kind_words(finding.kind))) " under " (text(&finding.fault))
+                    span .name {
+                        h3 id={ "finding-" (number) "-h" } {
+                            (capital(kind_words(finding.kind))) " under " (text(&finding.fault))
+                        }
+                        span .gist aria-hidden="true" { (gist(reported)) }
                     }
                     span .times { (count(reported.count, "time")) }
                 }
@@ -26,12 +29,25 @@ pub(super) fn finding(number: usize, reported: &ReportedFinding, open: bool) -> 
                 @if !reported.repeat.is_empty() { (command(number, &reported.repeat)) }
                 (facts(reported))
                 @if let Some(evidence) = evidence {
-                    (timeline(evidence, number, finding.ack.map(|ack| ack.seq)))
+                    @if !evidence.unrecorded.is_empty() { p .quiet { (text(&evidence.unrecorded)) } }
+                    (timeline(evidence, number, finding.ack))
                     (disk(evidence))
                 }
                 (output(&reported.output))
             }
         }
+    }
+}
+
+/// What tells it from others of its kind on one line while it is folded: what was missing, or how its
+/// sentence begins.
+fn gist(reported: &ReportedFinding) -> String {
+    let cause = reported.evidence.iter().flat_map(|e| &e.cause);
+    let causes: Vec<&str> = cause.map(String::as_str).collect();
+    match causes[..] {
+        [] => capital(&text(&reported.finding.sentence)),
+        [one] if one.starts_with("at ") => text(&format!("Died {one}")),
+        _ => text(&format!("Without {}", list(&causes))),
     }
 }
 

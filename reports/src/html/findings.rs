@@ -21,11 +21,12 @@ pub(super) fn section(report: &Report) -> Markup {
         } @else if numbered.len() <= FEW {
             @for (number, one) in &numbered { (finding(*number, one, *number <= OPEN)) }
         } @else {
+            @let groups = groups(&numbered);
             p { (summary(report)) }
-            p .tools { button type="button" data-unfold="findings" hidden { "Unfold all" } }
-            @for (index, (kind, group)) in groups(&numbered).into_iter().enumerate() {
+            (contents(&groups))
+            @for (index, (kind, group)) in groups.into_iter().enumerate() {
                 details .group open[index == 0] {
-                    summary { h3 { (capital(kind_words(kind))) } span .times { (count(group.len() as u64, "finding")) } }
+                    summary #{ "kind-" (index + 1) } { h3 { (capital(kind_words(kind))) } span .times { (count(group.len() as u64, "finding")) } }
                     @for (place, (number, one)) in group.iter().enumerate() {
                         (finding(*number, one, index == 0 && place == 0))
                     }
@@ -48,6 +49,27 @@ fn summary(report: &Report) -> String {
         count(report.findings.len() as u64, "finding"),
         super::text(&list(&names))
     )
+}
+
+/// The kinds with links to them, and where scripts run a field that leaves only what one looks for.
+fn contents(groups: &[Group<'_>]) -> Markup {
+    html! {
+        ul .contents aria-label="Kinds of findings" {
+            @for (index, (kind, group)) in groups.iter().enumerate() {
+                li {
+                    a href={ "#kind-" (index + 1) } { (capital(kind_words(*kind))) }
+                    " " span .quiet { (group.len()) }
+                }
+            }
+        }
+        p .tools {
+            label data-find="findings" hidden {
+                "Only those with "
+                input type="search" placeholder="a file, a fault, a word" {}
+            }
+            button type="button" data-unfold="findings" hidden { "Unfold all" }
+        }
+    }
 }
 
 type Group<'a> = (FindingKind, Vec<(usize, &'a ReportedFinding)>);

@@ -8,6 +8,9 @@ use crate::{Fate, StepKind};
 /// Half of a mark's width, in pixels.
 pub(super) const HALF: f64 = 6.0;
 
+/// A crash: a flash.
+pub(super) const BOLT: &str = "M3 -14 L-8 3 H-1 L-4 15 L9 -3 H2 Z";
+
 /// Fillings that the drawings of the page share, in a drawing of no size.
 pub(super) fn patterns() -> Markup {
     html! {
@@ -47,7 +50,7 @@ pub(super) fn mark(kind: StepKind, fate: Fate, x: f64, y: f64, tip: &str) -> Mar
 }
 
 /// The outline of a kind: a square for a write, a triangle for a name, a bar for a sync, a disc
-/// for an ack, a rhomb for the rest.
+/// for an ack, a flash for a crash, a rhomb for the rest.
 fn outline(kind: StepKind) -> &'static str {
     match kind {
         StepKind::Write => "M-6 -6 H6 V6 H-6 Z",
@@ -55,6 +58,7 @@ fn outline(kind: StepKind) -> &'static str {
         StepKind::Sync => "M-2 -11 H2 V11 H-2 Z",
         StepKind::Ack => "M-6 0 a6 6 0 1 0 12 0 a6 6 0 1 0 -12 0 Z",
         StepKind::Other => "M0 -6 L6 0 L0 6 L-6 0 Z",
+        StepKind::Crash => BOLT,
     }
 }
 
@@ -74,6 +78,7 @@ fn kind_class(kind: StepKind) -> &'static str {
         StepKind::Sync => "sync",
         StepKind::Ack => "ack",
         StepKind::Other => "other",
+        StepKind::Crash => "crash",
     }
 }
 

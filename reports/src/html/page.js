@@ -46,9 +46,36 @@
     });
   }
 
+  // Leaves the findings in which there is what one types.
+  for (const label of document.querySelectorAll("label[data-find]")) {
+    label.hidden = false;
+    const within = document.getElementById(label.dataset.find);
+    const findings = [...within.querySelectorAll(".finding")].map((one) => ({
+      one,
+      text: one.textContent.toLowerCase(),
+    }));
+    const groups = [...within.querySelectorAll("details.group")];
+    label.querySelector("input").addEventListener("input", (event) => {
+      const wanted = event.target.value.trim().toLowerCase();
+      let left = 0;
+      for (const { one, text } of findings) {
+        one.hidden = !text.includes(wanted);
+        left += one.hidden ? 0 : 1;
+      }
+      for (const group of groups) {
+        group.hidden = !group.querySelector(".finding:not([hidden])");
+        if (wanted) group.open = true;
+      }
+      said.textContent = `${left} of ${findings.length} findings`;
+    });
+  }
+
   // The crash is at the right end of a time line, and that is where one looks first.
+  // What is folded away has no width yet; asking for it would lay out the whole page.
   const toEnd = (root) => {
-    for (const box of root.querySelectorAll(".scroll.end")) box.scrollLeft = box.scrollWidth;
+    for (const box of root.querySelectorAll(".scroll.end")) {
+      if (!box.closest("details:not([open])")) box.scrollLeft = 1e6;
+    }
   };
   toEnd(document);
   document.addEventListener("toggle", (event) => {
@@ -66,6 +93,7 @@
     }
     const own = target && target.querySelector(":scope > details");
     if (own) own.open = true;
+    if (target) target.scrollIntoView({ behavior: "instant" });
   };
   addEventListener("hashchange", unfoldTo);
   unfoldTo();

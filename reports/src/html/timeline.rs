@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
+use plugpull_workloads::Stamp;
 
-use super::marks::{HALF, legend, mark};
+use super::marks::{BOLT, HALF, legend, mark};
 use super::text;
 use crate::words::{count, duration_words};
 use crate::{Evidence, Fate, StepKind, TimelineStep};
@@ -30,8 +31,8 @@ struct Placed<'a> {
 }
 
 /// The drawing, its legend, and the same as a table for those who cannot see it. `id` names the
-/// finding; `ack` is the position in the trace of the ack that was betrayed.
-pub(super) fn timeline(evidence: &Evidence, id: usize, ack: Option<u64>) -> Markup {
+/// finding; `ack` is when the ack that was betrayed came.
+pub(super) fn timeline(evidence: &Evidence, id: usize, ack: Option<Stamp>) -> Markup {
     let steps = &evidence.timeline;
     if steps.is_empty() {
         return html! {};
@@ -52,7 +53,9 @@ pub(super) fn timeline(evidence: &Evidence, id: usize, ack: Option<u64>) -> Mark
     );
     html! {
         figure .timeline {
-            figcaption { "The last steps before the crash and what was around the losses, oldest first. The numbers are those of the trace." }
+            figcaption { "The last steps before the crash and what was around the losses, oldest first. The numbers are those of the trace."
+                @if steps.iter().any(|step| is_ack(step, ack)) { " The ack in a dashed ring was betrayed." }
+            }
             div .scroll.end role="group" aria-label="Time line, can be scrolled" tabindex="0" {
                 div .stage style={ "width:" (format!("{width:.0}")) "px" } {
                     div .labels aria-hidden="true" {
@@ -72,11 +75,19 @@ pub(super) fn timeline(evidence: &Evidence, id: usize, ack: Option<u64>) -> Mark
                             text .tick x=(x) y=(format!("{:.0}", height - 6.0)) text-anchor="middle" { "… " (missing) " …" }
                         }
                         @for one in &placed {
-                            (drawn(one, ack))
+                            @if one.step.kind == StepKind::Crash {
+                                g .before {
+                                    title { (tip(one.step)) }
+                                    line .crash x1=(one.x) x2=(one.x) y1="0" y2=(format!("{:.0}", height - 22.0)) {}
+                                    path .bolt transform={ "translate(" (one.x) " 14)" } d=(BOLT) {}
+                                }
+                            } @else {
+                                (drawn(one, ack))
+                            }
                         }
                         (numbers(&placed, height))
                         line .crash x1=(crash) x2=(crash) y1="0" y2=(format!("{:.0}", height - 22.0)) {}
-                        path .bolt transform={ "translate(" (crash) " 14)" } d="M3 -14 L-8 3 H-1 L-4 15 L9 -3 H2 Z" {}
+                        path .bolt transform={ "translate(" (crash) " 14)" } d=(BOLT) {}
                         text .crash-word x=(crash + 14.0) y="18" { "crash" }
                     }
                 }
@@ -89,7 +100,7 @@ pub(super) fn timeline(evidence: &Evidence, id: usize, ack: Option<u64>) -> Mark
 
 /// The steps worth drawing: the last ones, what was lost or torn with what was around it, and the
 /// ack that was betrayed. The table has all of them.
-fn picked(steps: &[TimelineStep], ack: Option<u64>) -> Vec<&TimelineStep> {
+fn picked(steps: &[TimelineStep], ack: Option<Stamp>) -> Vec<&TimelineStep> {
     let (last, around) = DRAWN;
     let mut wanted = vec![false; steps.len()];
     let mut want = |from: usize, to: usize| {
@@ -99,8 +110,9 @@ fn picked(steps: &[TimelineStep], ack: Option<u64>) -> Vec<&TimelineStep> {
     };
     want(steps.len().saturating_sub(last), steps.len());
     for (at, step) in steps.iter().enumerate() {
-        let betrayed = step.kind == StepKind::Ack && ack == Some(step.seq);
-        if betrayed || matches!(step.fate, Fate::Lost | Fate::Torn) {
+        let betrayed = is_ack(step, ack);
+        if betrayed || step.kind == StepKind::Crash || matches!(step.fate, Fate::Lost | Fate::Torn)
+        {
             want(at.saturating_sub(around), at + around + 1);
         }
     }
@@ -118,7 +130,7 @@ struct Lane<'a> {
 /// to them; the quietest share a lane where there are many.
 fn lanes<'a>(steps: &[&'a TimelineStep]) -> Vec<Lane<'a>> {
     let mut files: BTreeMap<&str, (bool, usize)> = BTreeMap::new();
-    for step in steps.iter().filter(|step| step.kind != StepKind::Ack) {
+    for step in steps.iter().filter(|step| is_operation(step)) {
         let entry = files.entry(file(step)).or_default();
         entry.0 |= matches!(step.fate, Fate::Lost | Fate::Torn);
         entry.1 += 1;
@@ -156,6 +168,17 @@ fn lanes<'a>(steps: &[&'a TimelineStep]) -> Vec<Lane<'a>> {
     lanes
 }
 
+/// True for the ack of this moment. Several may lie between the same two operations.
+fn is_ack(step: &TimelineStep, ack: Option<Stamp>) -> bool {
+    step.kind == StepKind::Ack
+        && ack.is_some_and(|ack| (ack.seq, ack.nanos / 1000) == (step.seq, step.micros))
+}
+
+/// True for what the target did to its storage: not for acks and crashes, which lie between.
+fn is_operation(step: &TimelineStep) -> bool {
+    !matches!(step.kind, StepKind::Ack | StepKind::Crash)
+}
+
 /// The file that a step is about. A rename stands on the lane of the name that its file was written
 /// under.
 fn file(step: &TimelineStep) -> &str {
@@ -182,10 +205,10 @@ fn place<'a>(
             x += GAP;
         }
         x += STEP;
-        // An ack lies between two operations and has the number of the later one.
-        last = match ack {
-            true => last.max(step.seq.checked_sub(1)),
-            false => Some(step.seq),
+        // What lies between two operations has the number of the later one.
+        last = match is_operation(step) {
+            true => Some(step.seq),
+            false => last.max(step.seq.checked_sub(1)),
         };
         let lane = lanes
             .iter()
@@ -203,10 +226,10 @@ fn line_y(lane: usize) -> f64 {
     LANE * lane as f64 + 32.0
 }
 
-fn drawn(one: &Placed<'_>, ack: Option<u64>) -> Markup {
+fn drawn(one: &Placed<'_>, ack: Option<Stamp>) -> Markup {
     let step = one.step;
     let y = line_y(one.lane);
-    let betrayed = step.kind == StepKind::Ack && ack == Some(step.seq);
+    let betrayed = is_ack(step, ack);
     html! {
         (mark(step.kind, step.fate, one.x, y, &tip(step)))
         @if betrayed {
@@ -219,7 +242,7 @@ fn drawn(one: &Placed<'_>, ack: Option<u64>) -> Markup {
 fn numbers(placed: &[Placed<'_>], height: f64) -> Markup {
     let y = format!("{:.0}", height - 6.0);
     let mut shown: Vec<&Placed<'_>> = Vec::new();
-    for one in placed.iter().filter(|one| one.step.kind != StepKind::Ack) {
+    for one in placed.iter().filter(|one| is_operation(one.step)) {
         let room = shown.last().is_none_or(|last| one.x - last.x >= 5.0 * STEP);
         if room {
             shown.push(one);

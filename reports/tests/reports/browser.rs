@@ -11,7 +11,7 @@ use std::process::Command;
 use plugpull_reports::{Report, html};
 use serde_json::Value;
 
-use crate::explored::explored;
+use crate::explored::{explored, live};
 use crate::grown::grown;
 use crate::made_up::report;
 
@@ -113,6 +113,7 @@ fn pages() -> Vec<(&'static str, Report)> {
         ("no finding", report(0)),
         ("run", report(12)),
         ("explored", explored(1)),
+        ("live", live()),
         ("many", explored(20)),
         ("grown", grown(12_000, 7, 5)),
     ]
@@ -177,4 +178,34 @@ fn nothing_is_wider_than_a_phone() {
         width_on_a_phone(&chromium, &wide) > 360,
         "a wide page is seen"
     );
+}
+
+/// One can find one's way among many: a word leaves what has it, a link unfolds what it leads to and
+/// puts it into view.
+#[test]
+fn a_word_and_a_link_find_one_of_many() {
+    let Some(chromium) = chromium() else {
+        return;
+    };
+    let script = "<script>const field = document.querySelector('input[type=search]'); \
+        const shown = () => [...document.querySelectorAll('.finding')].filter(e => !e.hidden).length; \
+        const type = (word) => { field.value = word; field.dispatchEvent(new Event('input')); return shown(); }; \
+        const one = type('JOURNALED@444'), none = type('no such word'), all = type(''); \
+        location.hash = 'finding-18'; \
+        addEventListener('hashchange', () => { const target = document.getElementById('finding-18'); \
+        const p = document.createElement('pre'); p.id = 'found'; p.textContent = JSON.stringify({one, none, all, \
+        open: target.querySelector('details').open, top: Math.round(target.getBoundingClientRect().top), \
+        tall: innerHeight}); document.body.append(p); });</script></body>";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("page.html");
+    let page = html(&explored(20)).unwrap();
+    std::fs::write(&path, page.replace("</body>", script)).unwrap();
+    let found = answer(&document(&chromium, &path, LIGHT), "found");
+    assert_eq!(
+        (&found["one"], &found["none"], &found["all"]),
+        (&1.into(), &0.into(), &20.into()),
+        "{found}"
+    );
+    assert_eq!(found["open"], true, "{found}");
+    assert!(found["top"].as_i64() < found["tall"].as_i64(), "{found}");
 }

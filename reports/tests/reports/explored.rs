@@ -100,7 +100,7 @@ pub(crate) fn found(index: usize) -> ReportedFinding {
     one.finding.fault = format!("journaled@{}", 441 + index);
     one.finding.ack = Some(Stamp {
         seq: 438,
-        nanos: 81_000_000,
+        nanos: (80_000 + 438 * 19) * 1000,
     });
     one.count = 1 + (index as u64 * 37) % 101;
     one.repeat = format!("plugpull replay findings/finding-{}.json", index + 1);
@@ -184,5 +184,34 @@ fn evidence(index: usize) -> Evidence {
             },
         ],
         files_left_out: 12,
+        ..Evidence::default()
     }
+}
+
+/// A live run with two findings: one of a recovery that was killed in turn, on a disk that the fault
+/// damaged, and one of a service of which nothing was recorded.
+pub(crate) fn live() -> Report {
+    let mut report = crate::made_up::report(2);
+    let mut crashed = evidence(0);
+    let at = crashed.timeline.len() - 3;
+    let restart = TimelineStep {
+        kind: StepKind::Crash,
+        what: "power lost".into(),
+        path: String::new(),
+        fate: Fate::None,
+        ..crashed.timeline[at].clone()
+    };
+    crashed.timeline.insert(at, restart);
+    for step in &mut crashed.timeline[at + 1..] {
+        step.what = format!("restart 1: {}", step.what);
+    }
+    crashed.cause = Vec::new();
+    crashed.artifact = None;
+    crashed.damaged = "flipped byte 77 bit 3 of store/log-1".into();
+    report.findings[0].evidence = Some(Box::new(crashed));
+    report.findings[1].evidence = Some(Box::new(Evidence {
+        unrecorded: "The service ran on its own disk.".into(),
+        ..Evidence::default()
+    }));
+    report
 }

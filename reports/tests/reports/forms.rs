@@ -5,7 +5,7 @@ use plugpull_reports::{Report, annotations, html, junit, markdown};
 use plugpull_workloads::{FailureClass, FindingKind, Guarantee, Promise, Verdict};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus};
 
-use crate::explored::explored;
+use crate::explored::{explored, live};
 use crate::made_up::{KINDS, broken, other, plan, promise, report, report_of, trial};
 
 fn atomic() -> Promise {
@@ -344,4 +344,32 @@ fn many_findings_are_folded_by_kind() {
     let many = html(&explored(200)).unwrap();
     assert_eq!(many.matches("class=\"group\"").count(), KINDS.len());
     assert_eq!(many.matches("<article").count(), 200);
+    // One can find one's way in them.
+    assert_eq!(many.matches("href=\"#kind-").count(), KINDS.len());
+    assert_eq!(many.matches("id=\"kind-").count(), KINDS.len());
+    assert!(many.contains("type=\"search\""));
+    assert!(many.contains("Without write log-# 1"));
+}
+
+#[test]
+fn the_page_tells_of_crashes_before_the_last_and_of_what_nobody_recorded() {
+    let page = html(&live()).unwrap();
+    for told in [
+        "power lost",
+        "restart 1: write 8192 at 0",
+        "The fault damaged it at rest: flipped byte 77 bit 3 of store/log-1.",
+        "The service ran on its own disk.",
+    ] {
+        assert!(page.contains(told), "{told}");
+    }
+    assert_eq!(page.matches("class=\"before\"").count(), 1);
+    // Exactly one of the acks is the one that was betrayed.
+    assert_eq!(
+        html(&explored(1))
+            .unwrap()
+            .matches("class=\"ring\"")
+            .count(),
+        1
+    );
+    assert!(!page.contains("Every byte that was written is there"));
 }

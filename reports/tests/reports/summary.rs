@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use plugpull_reports::{Recovery, ReportBuilder, Trial, exit_code};
+use plugpull_reports::{Evidence, Recovery, ReportBuilder, Trial, exit_code};
 use plugpull_workloads::{FailureClass, FindingKind, Verdict};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -263,4 +263,43 @@ fn the_recovery_of_a_run_leaves_stalls_and_failures_of_plugpull_out() {
         (report.took_us, report.interrupted, report.trials),
         (77, true, 3)
     );
+}
+
+#[test]
+fn the_first_finding_of_an_entry_is_told_in_full_and_only_there() {
+    let told = |trial: &Trial| -> Vec<bool> {
+        let findings = trial.findings.iter();
+        findings.map(|one| one.evidence.is_some()).collect()
+    };
+    use FindingKind::{Hung, LostAck};
+    let trials = [
+        broken(1, "kill", &[LostAck, LostAck]),
+        broken(2, "power-loss", &[LostAck]),
+        broken(3, "kill", &[Hung, LostAck]),
+    ];
+    let mut builder = ReportBuilder::new(plan(&["kill", "power-loss"]));
+    let firsts = trials.iter().map(|trial| {
+        let firsts = builder.firsts(trial);
+        builder.trial(trial);
+        firsts
+    });
+    assert_eq!(firsts.collect::<Vec<_>>(), [vec![0], vec![0], vec![0]]);
+
+    // Of shards each has a first; together they have one.
+    let evidence = |point| Evidence {
+        point,
+        ..Evidence::default()
+    };
+    let mut shards = trials;
+    shards[0].findings[0].evidence = Some(Box::new(evidence(1)));
+    shards[2].findings[0].evidence = Some(Box::new(evidence(2)));
+    shards[2].findings[1].evidence = Some(Box::new(evidence(3)));
+    let report = report_of(plan(&["kill", "power-loss"]), &shards);
+    assert_eq!(told(&report.trial_log[0]), [true, false]);
+    assert_eq!(told(&report.trial_log[2]), [true, false]);
+    let points = report
+        .findings
+        .iter()
+        .filter_map(|f| Some(f.evidence.as_ref()?.point));
+    assert_eq!(points.collect::<Vec<_>>(), [1, 2]);
 }

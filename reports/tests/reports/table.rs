@@ -274,3 +274,14 @@ fn no_line_ends_in_blanks() {
     let text = plain(&report(12), 80);
     assert!(text.lines().all(|line| line == line.trim_end()), "{text}");
 }
+
+#[test]
+fn a_command_that_repeats_several_findings_is_shown_once() {
+    let mut same = report(3);
+    for finding in &mut same.findings {
+        finding.repeat = "plugpull attach --mode=all".into();
+    }
+    let text = plain(&same, 100);
+    assert_eq!(text.matches("plugpull attach").count(), 1, "{text}");
+    assert_eq!(text.matches("by the command of 1").count(), 2, "{text}");
+}

@@ -6,7 +6,7 @@ mod file;
 mod line;
 mod prints;
 mod promises;
-mod ready;
+pub(crate) mod ready;
 mod version;
 
 use std::collections::BTreeMap;

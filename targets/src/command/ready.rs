@@ -20,6 +20,37 @@ pub(super) enum Ready {
     Command(Line),
 }
 
+/// Waits until a line of a process's standard output contains `text`.
+pub(crate) fn line(
+    text: &str,
+    process: &mut dyn Process,
+    deadline: Instant,
+) -> Result<(), StartError> {
+    let began = Instant::now();
+    let late = |process: &dyn Process| StartError::Timeout {
+        waited: began.elapsed(),
+        output: process.output(),
+    };
+    loop {
+        match process.stdout_line(deadline) {
+            Ok(Some(line)) if line.contains(text) => return Ok(()),
+            Ok(Some(_)) => {}
+            // It may close its standard output and live on, but it says no more.
+            Ok(None) => {
+                return Err(match process.wait(deadline)? {
+                    Some(code) => StartError::Exited {
+                        code,
+                        output: process.complaint(),
+                    },
+                    None => late(process),
+                });
+            }
+            Err(error) if error.kind() == ErrorKind::TimedOut => return Err(late(process)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 impl Ready {
     /// Waits for it, until the process has ended or the deadline has passed.
     pub(super) fn wait(
@@ -34,24 +65,7 @@ impl Ready {
             output: process.output(),
         };
         if let Self::Line(text) = self {
-            return loop {
-                match process.stdout_line(deadline) {
-                    Ok(Some(line)) if line.contains(text.as_str()) => break Ok(()),
-                    Ok(Some(_)) => {}
-                    // It may close its standard output and live on, but it says no more.
-                    Ok(None) => {
-                        break Err(match process.wait(deadline)? {
-                            Some(code) => StartError::Exited {
-                                code,
-                                output: process.complaint(),
-                            },
-                            None => late(process),
-                        });
-                    }
-                    Err(error) if error.kind() == ErrorKind::TimedOut => break Err(late(process)),
-                    Err(error) => break Err(error.into()),
-                }
-            };
+            return line(text, process, deadline);
         }
         loop {
             if self.is_so(host, deadline)? {

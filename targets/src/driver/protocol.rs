@@ -3,6 +3,7 @@
 use plugpull_workloads::Txn;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// The version spoken here.
 pub const PROTOCOL: u64 = 1;
@@ -68,7 +69,7 @@ pub struct Write<'a> {
     pub key: &'a str,
     /// Its new value.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub put: Option<&'a str>,
+    pub put: Option<Cow<'a, str>>,
     /// It is removed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub delete: bool,
@@ -80,7 +81,7 @@ impl<'a> Call<'a> {
         let writes = txn.ops.iter().map(|op| match &op.write {
             plugpull_workloads::Write::Put(value) => Write {
                 key: &op.key,
-                put: Some(value),
+                put: Some(value.text()),
                 delete: false,
             },
             plugpull_workloads::Write::Delete => Write {

@@ -5,8 +5,8 @@
 //! (`interstice-core` 0.3 and later) keeps a log and a snapshot a table, without checksums. Formats
 //! and rules were read from the public sources.
 //!
-//! The target of this name tests [the guide's log](mod@reference), by a stand-in that keeps what the
-//! guide promises; the published node is inspected and not driven (`docs/targets/interstice.md`).
+//! The target of this name drives the published node (`node`), and with `--reference` tests [the
+//! guide's log](mod@reference) by a stand-in that keeps what the guide promises.
 //!
 //! A folder is taken for the published node's. So is a file that ends in `.snap` or `.row`, or that
 //! lies in a folder named `logs`. Any other file is the guide's log.
@@ -16,6 +16,7 @@ mod guide_folder;
 mod guide_log;
 mod guide_report;
 mod guide_row;
+pub(crate) mod node;
 mod node_log;
 mod node_report;
 mod node_row;
@@ -33,15 +34,16 @@ use crate::inspect::{InspectError, Inspection, Inspector, Request};
 
 pub use guide_log::{Bad, Change, Record, Scan, scan};
 pub use reference::DEFECTS;
-pub use settings::{SETTINGS, Settings};
+pub use settings::{NodeSettings, SETTINGS, Settings};
 pub use target::Interstice;
 
 /// Its name on the command line.
 pub const NAME: &str = "interstice";
 
 /// What it is, in one line.
-pub const ABOUT: &str = "Interstice's guide: one append-only transaction log, checksummed and \
-                         rotated (plugpull's stand-in, with --reference)";
+pub const ABOUT: &str = "Interstice, a runtime for WASM modules with tables: its published node \
+                         (installed), or its guide's transaction log (plugpull's stand-in, with \
+                         --reference)";
 
 /// Looks at logs and snapshots.
 pub const INSPECTOR: Inspector = Inspector {

@@ -9,23 +9,53 @@ use crate::{Setting, UsageError};
 
 /// The settings of the `interstice` target.
 pub const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "bin",
+        values: "a path, or a name that is found on PATH",
+        default: "interstice",
+        about: "the published node's command line",
+    },
+    Setting {
+        name: "module",
+        values: "a path",
+        default: "module.wasm",
+        about: "the node's: plugpull's test module, compiled (docs/examples/interstice/module.c)",
+    },
+    Setting {
+        name: "port",
+        values: "1024 to 65535",
+        default: "8080",
+        about: "the node's: the port it listens on, in the sandbox",
+    },
+    Setting {
+        name: "clients",
+        values: "known, new",
+        default: "known",
+        about: "the node's: whether it has met the clients before, or writes each of them down when it \
+                connects",
+    },
     REFERENCE_SETTING,
     Setting {
         name: "rotate_bytes",
         values: "bytes, at least 256",
         default: "65536",
-        about: "length of the log from which on it is rotated",
+        about: "of the stand-in: length of the log from which on it is rotated",
     },
     Setting {
         name: "rotated_logs",
         values: "1 to 10000",
         default: "1000",
-        about: "how many rotated logs there may be; then the log grows on",
+        about: "of the stand-in: how many rotated logs there may be; then the log grows on",
     },
     DEFECT_SETTING,
 ];
 
-/// The settings, checked.
+/// Settings that only the published node has.
+const OF_THE_NODE: &[&str] = &["bin", "module", "port", "clients"];
+/// Settings that only the stand-in has.
+const OF_THE_STAND_IN: &[&str] = &["rotate_bytes", "rotated_logs"];
+
+/// The settings of the stand-in, and whether it is tested, checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The stand-in is tested.
@@ -43,7 +73,18 @@ impl Settings {
     pub fn parse(values: &BTreeMap<String, String>) -> Result<Self, UsageError> {
         let given = Given::new(super::NAME, SETTINGS, values)?;
         let (reference, defect) =
-            stand_in::asked_for(super::NAME, &given, values, Planted::NAMED, &[])?;
+            stand_in::asked_for(super::NAME, &given, values, Planted::NAMED, OF_THE_NODE)?;
+        // What is the default anyway changes nothing.
+        let misplaced = SETTINGS
+            .iter()
+            .map(|setting| (setting.name, setting.default))
+            .find(|(name, default)| OF_THE_STAND_IN.contains(name) && given.text(name) != *default);
+        if let (false, Some((name, _))) = (reference, misplaced) {
+            return Err(UsageError::Conflict {
+                target: super::NAME.into(),
+                why: format!("{name} is about the stand-in: add --reference, or leave it out"),
+            });
+        }
         Ok(Self {
             reference,
             defect,
@@ -55,5 +96,31 @@ impl Settings {
     /// Whether this defect is planted.
     pub(super) fn has(&self, defect: Planted) -> bool {
         self.defect == Some(defect)
+    }
+}
+
+/// The settings of the published node, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSettings {
+    /// Its command line, as given.
+    pub bin: String,
+    /// The test module, as given.
+    pub module: String,
+    /// Its port in the sandbox.
+    pub port: u16,
+    /// It has met the clients before.
+    pub known: bool,
+}
+
+impl NodeSettings {
+    /// Reads and checks the values given by `--set`.
+    pub fn parse(values: &BTreeMap<String, String>) -> Result<Self, UsageError> {
+        let given = Given::new(super::NAME, SETTINGS, values)?;
+        Ok(Self {
+            bin: given.text("bin").to_owned(),
+            module: given.text("module").to_owned(),
+            port: given.number("port", 1024..=u16::MAX)?,
+            known: given.choice("clients", &[("known", true), ("new", false)])?,
+        })
     }
 }

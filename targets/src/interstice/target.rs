@@ -1,4 +1,4 @@
-//! The target: the guide's log, kept by the stand-in.
+//! The target: the published node, or the guide's log as the stand-in keeps it.
 
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
@@ -7,18 +7,13 @@ use std::time::Instant;
 use plugpull_workloads::Promise;
 
 use super::reference::Planted;
-use super::{NAME, Settings, promises};
+use super::{NAME, NodeSettings, Settings, node, promises};
 use crate::{Abilities, Host, Running, StartError, Target, UsageError, stand_in};
-
-/// Said where the real system is asked for.
-const ABSENT: &str = "no published release keeps the log that Interstice's guide describes, and \
-     the node that is published (`cargo install interstice-cli --version 0.5.0 --locked`, with \
-     libasound2-dev) is not driven by plugpull: test the guide's log with --reference, and look at \
-     a node's files with `plugpull inspect interstice FOLDER` (docs/targets/interstice.md)";
 
 /// The target, with its settings.
 pub struct Interstice {
     settings: Settings,
+    node: NodeSettings,
     given: BTreeMap<String, String>,
 }
 
@@ -27,6 +22,7 @@ impl Interstice {
     pub fn new(values: &BTreeMap<String, String>) -> Result<Self, UsageError> {
         Ok(Self {
             settings: Settings::parse(values)?,
+            node: NodeSettings::parse(values)?,
             given: values.clone(),
         })
     }
@@ -38,14 +34,23 @@ impl Target for Interstice {
     }
 
     fn version(&self) -> String {
-        stand_in::version(
-            "Interstice's transaction log",
-            self.settings.defect.map(Planted::name),
-        )
+        if self.settings.reference {
+            return stand_in::version(
+                "Interstice's transaction log",
+                self.settings.defect.map(Planted::name),
+            );
+        }
+        match node::find(&self.node) {
+            Ok(found) => format!("Interstice's node, {}", found.program.display()),
+            Err(_) => "Interstice's node".into(),
+        }
     }
 
     fn absent(&self) -> Option<String> {
-        (!self.settings.reference).then(|| ABSENT.to_owned())
+        match self.settings.reference {
+            true => None,
+            false => node::find(&self.node).err(),
+        }
     }
 
     fn abilities(&self) -> Abilities {
@@ -56,7 +61,10 @@ impl Target for Interstice {
     }
 
     fn promises(&self) -> Vec<Promise> {
-        promises::all()
+        match self.settings.reference {
+            true => promises::all(),
+            false => node::promises(),
+        }
     }
 
     fn start<'host>(
@@ -64,14 +72,13 @@ impl Target for Interstice {
         host: &'host dyn Host,
         deadline: Instant,
     ) -> Result<Box<dyn Running + 'host>, StartError> {
-        if !self.settings.reference {
-            return Err(Error::new(ErrorKind::NotFound, ABSENT).into());
+        if self.settings.reference {
+            let running = stand_in::start(host, NAME, &self.given, deadline)?;
+            return Ok(Box::new(running));
         }
-        Ok(Box::new(stand_in::start(
-            host,
-            NAME,
-            &self.given,
-            deadline,
-        )?))
+        let installed =
+            node::find(&self.node).map_err(|why| Error::new(ErrorKind::NotFound, why))?;
+        let running = node::start(host, &installed, &self.node, deadline)?;
+        Ok(Box::new(running))
     }
 }

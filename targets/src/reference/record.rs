@@ -30,8 +30,8 @@ pub(crate) fn encode(log: u64, seq: u64, ops: &[Op]) -> Vec<u8> {
     put_len(&mut bytes, ops.len());
     for op in ops {
         let (kind, value) = match &op.write {
-            Write::Put(value) => (1, value.as_str()),
-            Write::Delete => (0, ""),
+            Write::Put(value) => (1, value.text()),
+            Write::Delete => (0, "".into()),
         };
         put_len(&mut bytes, op.key.len());
         bytes.push(kind);
@@ -100,7 +100,7 @@ fn decode_ops(mut rest: &[u8]) -> Option<Vec<Op>> {
         let key = text(take(&mut rest, key_length)?);
         let value = text(take(&mut rest, value_length)?);
         let write = if *kind == 1 {
-            Write::Put(value)
+            Write::Put(value.into())
         } else {
             Write::Delete
         };

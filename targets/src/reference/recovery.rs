@@ -155,7 +155,7 @@ pub(crate) fn recover(folder: &Folder, settings: &Settings) -> Result<Recovered,
 pub(crate) fn replay(map: &mut BTreeMap<String, String>, ops: &[Op]) {
     for op in ops {
         match &op.write {
-            Write::Put(value) => map.insert(op.key.clone(), value.clone()),
+            Write::Put(value) => map.insert(op.key.clone(), value.text().into_owned()),
             Write::Delete => map.remove(&op.key),
         };
     }

@@ -128,7 +128,7 @@ fn write_all(db: &Connection, txn: &Txn) -> rusqlite::Result<()> {
                     "INSERT INTO kv(key, value) VALUES(?1, ?2)
                      ON CONFLICT(key) DO UPDATE SET value = excluded.value",
                 )?
-                .execute([&op.key, value])?,
+                .execute([op.key.as_str(), &value.text()])?,
             Write::Delete => db
                 .prepare_cached("DELETE FROM kv WHERE key = ?1")?
                 .execute([&op.key])?,

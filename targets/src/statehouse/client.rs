@@ -69,7 +69,7 @@ impl StatehouseClient {
             };
             let method = match &op.write {
                 Write::Put(value) => {
-                    question.value = Some(wrapped(value));
+                    question.value = Some(wrapped(&value.text()));
                     "Write"
                 }
                 Write::Delete => "Delete",

@@ -102,7 +102,8 @@ fn receive(stream: &mut TcpStream, buffer: &mut Vec<u8>, deadline: Instant) -> i
     }
 }
 
-fn remaining(deadline: Instant) -> io::Result<std::time::Duration> {
+/// The time that is left; [`ErrorKind::TimedOut`] where none is.
+pub(crate) fn remaining(deadline: Instant) -> io::Result<std::time::Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
         return Err(io::Error::new(ErrorKind::TimedOut, "the deadline passed"));
@@ -111,7 +112,7 @@ fn remaining(deadline: Instant) -> io::Result<std::time::Duration> {
 }
 
 /// A timeout of the socket is answered by looking at the deadline again.
-fn retry_or(error: io::Error) -> io::Result<()> {
+pub(crate) fn retry_or(error: io::Error) -> io::Result<()> {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => Ok(()),
         _ => Err(error),

@@ -52,17 +52,23 @@ pub fn start<'host>(
     launch: &Launch,
     deadline: Instant,
 ) -> Result<WireRunning<'host>, StartError> {
-    let began = Instant::now();
     let mut process = host.spawn(launch)?;
+    let port = announced(&mut *process, deadline)?;
+    Ok(WireRunning {
+        host,
+        process,
+        port,
+    })
+}
+
+/// The port that a process says it is ready on.
+pub(crate) fn announced(process: &mut dyn Process, deadline: Instant) -> Result<u16, StartError> {
+    let began = Instant::now();
     loop {
         match process.stdout_line(deadline) {
             Ok(Some(line)) => {
                 if let Some(port) = ready_port(&line) {
-                    return Ok(WireRunning {
-                        host,
-                        process,
-                        port,
-                    });
+                    return Ok(port);
                 }
             }
             Ok(None) => {
@@ -71,10 +77,10 @@ pub fn start<'host>(
                         code,
                         output: process.output(),
                     },
-                    None => timeout(began, &*process),
+                    None => timeout(began, process),
                 });
             }
-            Err(e) if e.kind() == ErrorKind::TimedOut => return Err(timeout(began, &*process)),
+            Err(e) if e.kind() == ErrorKind::TimedOut => return Err(timeout(began, process)),
             Err(e) => return Err(e.into()),
         }
     }

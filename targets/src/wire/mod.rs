@@ -11,6 +11,8 @@ mod shared;
 mod store;
 
 pub use client::WireClient;
+pub(crate) use client::{remaining, retry_or};
+pub(crate) use launch::announced;
 pub use launch::{WireRunning, start, start_worker};
 pub use protocol::{Answer, MAX_LINE, READY, Request};
 pub use server::{serve, serve_on};

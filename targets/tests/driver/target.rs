@@ -40,7 +40,7 @@ fn txn(id: u64, key: &str, write: Write) -> Txn {
 }
 
 fn put(id: u64, key: &str, value: &str) -> Txn {
-    txn(id, key, Write::Put(value.to_owned()))
+    txn(id, key, Write::Put(value.into()))
 }
 
 pub(crate) fn side_by_side() {

@@ -4,6 +4,7 @@
 mod order;
 mod state;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::facts::Facts;
@@ -182,22 +183,22 @@ fn torn(told: &Told<'_>, facts: &Facts<'_>) -> Option<Trouble> {
         let Some(fact) = whole.txn.map(|txn| &facts.txns[txn]) else {
             continue;
         };
-        let mut written: Vec<(&str, Option<&str>)> = fact
+        let mut written: Vec<(&str, Option<Cow<'_, str>>)> = fact
             .txn
             .ops
             .iter()
             .map(|op| {
                 let value = match &op.write {
-                    Write::Put(value) => Some(value.as_str()),
+                    Write::Put(value) => Some(value.text()),
                     Write::Delete => None,
                 };
                 (op.key.as_str(), value)
             })
             .collect();
-        let mut logged: Vec<(&str, Option<&str>)> = whole
+        let mut logged: Vec<(&str, Option<Cow<'_, str>>)> = whole
             .ops
             .iter()
-            .map(|op| (op.key.as_str(), op.value.as_deref()))
+            .map(|op| (op.key.as_str(), op.value.as_deref().map(Cow::Borrowed)))
             .collect();
         written.sort_unstable();
         logged.sort_unstable();

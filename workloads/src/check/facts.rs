@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::{Call, History, Outcome, Stamp, Txn, Write};
+use crate::{Call, History, Op, Outcome, Stamp, Txn, Write};
 
 /// What is known of a transaction's effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +154,7 @@ impl<'a> Facts<'a> {
             // The last writer first: it is the likeliest.
             let writer =
                 self.keys[key].writers.iter().rev().copied().find(
-                    |place| matches!(self.write(*place), Write::Put(value) if value == found),
+                    |place| matches!(self.write(*place), Write::Put(value) if value.is(found)),
                 );
             match writer {
                 Some(place) if self.txns[place.txn].fate.may_show() => {
@@ -175,22 +175,20 @@ impl<'a> Facts<'a> {
                 }
             }
         }
-        if unexplained.is_empty() {
-            return;
-        }
-        let mut by_value: HashMap<&str, Place> = HashMap::new();
-        for (number, fact) in self.txns.iter().enumerate() {
-            for (op, o) in fact.txn.ops.iter().enumerate() {
-                if let Write::Put(value) = &o.write {
-                    by_value.insert(value, Place { txn: number, op });
-                }
-            }
-        }
         for (key, found) in unexplained {
-            let elsewhere = by_value.get(found.as_str()).copied();
+            let elsewhere = self.writer_of(found);
             let origin = elsewhere.map_or(Origin::NoWrite, Origin::OtherKey);
             self.strange.push(Strange { key, found, origin });
         }
+    }
+
+    /// The op that writes this value.
+    fn writer_of(&self, found: &str) -> Option<Place> {
+        self.txns.iter().enumerate().find_map(|(txn, fact)| {
+            let of = |op: &Op| matches!(&op.write, Write::Put(value) if value.is(found));
+            let op = fact.txn.ops.iter().position(of)?;
+            Some(Place { txn, op })
+        })
     }
 
     /// What the op at `place` writes.

@@ -189,13 +189,13 @@ fn missing(puzzle: &Puzzle<'_, '_>, (place, instead): (Place, Instead)) -> Strin
     let id = facts.txns[place.txn].txn.id;
     let key = facts.keys[puzzle.key(place)].name;
     let wanted = match facts.write(place) {
-        Write::Put(value) => format!("where t{id} wrote {}", words::value(value)),
+        Write::Put(value) => format!("where t{id} wrote {}", words::value(&value.text())),
         Write::Delete => format!("though t{id} deleted it"),
     };
     match instead {
         Instead::Older(older) => {
             let held = match facts.write(older) {
-                Write::Put(value) => words::value(value),
+                Write::Put(value) => words::value(&value.text()),
                 Write::Delete => "nothing".into(),
             };
             let older = facts.txns[older.txn].txn.id;

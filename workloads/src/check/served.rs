@@ -126,7 +126,10 @@ fn claimed(facts: &Facts<'_>, strange: &Strange<'_>) -> Option<(Option<usize>, S
     let Write::Put(written) = &facts.txns[txn].txn.ops.get(op)?.write else {
         return None;
     };
-    Some((Some(txn), differs(&facts.txns[txn], written, strange.found)))
+    Some((
+        Some(txn),
+        differs(&facts.txns[txn], &written.text(), strange.found),
+    ))
 }
 
 /// How a value differs from what the transaction wrote that it claims to come from.

@@ -148,7 +148,7 @@ fn make(id: TxnId, client: u32, keys: &[&str], abort: bool) -> Arc<Txn> {
         },
         None => Op {
             key: (*key).into(),
-            write: Write::Put(value(id, op)),
+            write: Write::Put(value(id, op).into()),
         },
     };
     Arc::new(Txn {

@@ -122,7 +122,9 @@ impl Engine {
         self.as_loaded = false;
         for op in &txn.ops {
             match &op.write {
-                Write::Put(value) => drop(self.state.insert(op.key.clone(), value.clone())),
+                Write::Put(value) => {
+                    self.state.insert(op.key.clone(), value.text().into_owned());
+                }
                 Write::Delete => drop(self.state.remove(&op.key)),
             }
         }

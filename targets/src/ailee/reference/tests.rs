@@ -13,7 +13,7 @@ use super::engine::Engine;
 fn txn(id: u64) -> Txn {
     let put = |key: String| Op {
         key,
-        write: Write::Put(format!("v\"{id}\\")),
+        write: Write::Put(format!("v\"{id}\\").into()),
     };
     Txn {
         id,

@@ -76,7 +76,7 @@ fn at_once(talk: &mut Talk<'_>) -> Kept {
     for (client, key) in (0..).zip(&keys) {
         let put = Write {
             key,
-            put: Some(key),
+            put: Some(key.into()),
             delete: false,
         };
         let call = Call::Apply {

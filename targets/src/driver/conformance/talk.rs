@@ -279,7 +279,7 @@ impl<'a> Talk<'a> {
     ) -> Result<(), Fault> {
         let writes = writes.iter().map(|(key, put)| Write {
             key,
-            put: *put,
+            put: put.map(Into::into),
             delete: put.is_none(),
         });
         let call = Call::Apply {

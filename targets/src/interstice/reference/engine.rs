@@ -143,7 +143,9 @@ impl Engine {
     fn apply(&mut self, ops: &[Op]) {
         for op in ops {
             match &op.write {
-                Write::Put(value) => drop(self.state.insert(op.key.clone(), value.clone())),
+                Write::Put(value) => {
+                    self.state.insert(op.key.clone(), value.text().into_owned());
+                }
                 Write::Delete => drop(self.state.remove(&op.key)),
             }
         }

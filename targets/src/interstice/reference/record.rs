@@ -71,13 +71,17 @@ fn record(change: u8, table: &str, row: &[u8], old: Option<&[u8]>, time: u64) ->
 pub(super) fn change(op: &Op, old: Option<&str>, time: u64) -> Option<Vec<u8>> {
     let before = old.map(|old| row(&op.key, Some(old)));
     match (&op.write, before) {
-        (Write::Put(value), None) => {
-            Some(record(1, ROWS.1, &row(&op.key, Some(value)), None, time))
-        }
+        (Write::Put(value), None) => Some(record(
+            1,
+            ROWS.1,
+            &row(&op.key, Some(&value.text())),
+            None,
+            time,
+        )),
         (Write::Put(value), Some(before)) => Some(record(
             2,
             ROWS.1,
-            &row(&op.key, Some(value)),
+            &row(&op.key, Some(&value.text())),
             Some(&before),
             time,
         )),

@@ -21,7 +21,7 @@ fn settings(given: &[(&str, &str)]) -> Settings {
 fn txn(id: u64) -> Txn {
     let put = |key: String| Op {
         key,
-        write: Write::Put(format!("value {id} äö")),
+        write: Write::Put(format!("value {id} äö").into()),
     };
     let mut ops = vec![put("head".into()), put(format!("k{}", id % 7))];
     ops.push(Op {

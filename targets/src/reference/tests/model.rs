@@ -22,7 +22,7 @@ enum Step {
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let write = prop_oneof![
-        3 => (0..9000_usize).prop_map(|n| Write::Put("v".repeat(n))),
+        3 => (0..9000_usize).prop_map(|n| Write::Put("v".repeat(n).into())),
         1 => Just(Write::Delete),
     ];
     proptest::collection::btree_map("[a-e]", write, 0..4).prop_map(|ops| {

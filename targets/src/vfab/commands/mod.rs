@@ -23,6 +23,7 @@ use super::report;
 use super::{Until, sheets};
 use crate::inspect::Request;
 use crate::reference_daemon::REFERENCE;
+use crate::sync_tree::sync_tree;
 use crate::wire::{Session, StoreError};
 use crate::{Launch, Program, stand_in};
 use jobs::Jobs;
@@ -109,7 +110,7 @@ impl CommandStore {
             // The first command prints a banner, which would break the next one's JSON.
             runner.run(&["list", "jobs"])?;
             // What a first command sets up is long on the disk where jobs are added.
-            sync_all(&folder).map_err(|e| e.to_string())?;
+            sync_tree(&folder).map_err(|e| e.to_string())?;
             Recovered::default()
         };
         Ok(Self {
@@ -163,7 +164,7 @@ impl CommandStore {
             let ops = kept.then(|| self.jobs.ops(&name)).flatten();
             for op in ops.unwrap_or_default() {
                 match op.write {
-                    Write::Put(value) => drop(state.insert(op.key, value)),
+                    Write::Put(value) => drop(state.insert(op.key, value.into_text())),
                     Write::Delete => drop(state.remove(&op.key)),
                 }
             }
@@ -231,18 +232,6 @@ fn told(all: Vec<String>) -> Option<String> {
         kinds[0],
         &first[kinds[0].len()..]
     ))
-}
-
-/// Syncs every file and folder in a folder.
-fn sync_all(folder: &Path) -> std::io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        match entry.file_type()?.is_dir() {
-            true => sync_all(&entry.path())?,
-            false => File::open(entry.path())?.sync_all()?,
-        }
-    }
-    File::open(folder)?.sync_all()
 }
 
 impl Session for CommandStore {

@@ -230,7 +230,7 @@ impl Engine {
         if job.state == State::Completed {
             for op in job.ops {
                 match op.write {
-                    Write::Put(value) => drop(self.state.insert(op.key, value)),
+                    Write::Put(value) => drop(self.state.insert(op.key, value.into_text())),
                     Write::Delete => drop(self.state.remove(&op.key)),
                 }
             }

@@ -15,7 +15,7 @@ fn txn(id: u64) -> Txn {
         ops: ["head", "k<&>"]
             .map(|key| Op {
                 key: key.into(),
-                write: Write::Put(format!("value {id} <metadata>")),
+                write: Write::Put(format!("value {id} <metadata>").into()),
             })
             .into(),
         abort: id % 5 == 4,

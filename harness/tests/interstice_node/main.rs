@@ -1,0 +1,121 @@
+//! The published Interstice node as a target, against a node that is small enough to be built here:
+//! it is started, written to, killed, restarted, read and looked at, and what it gets wrong is found.
+//! The node is this test program, started again.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+mod node;
+mod packets;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::process::ExitCode;
+use std::{env, fs};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use support::{Reported, machine, plugpull, run};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    if args.first().is_some_and(|word| word == "node") {
+        return node::run(&args[1..]);
+    }
+    let all: [(&str, fn()); 7] = [
+        ("a_sound_node_keeps_what_is_promised", sound),
+        ("a_crash_state_is_replayed_into_a_node", explored),
+        ("an_acknowledged_row_that_is_not_kept_is_found", forgets),
+        ("files_are_checked_whatever_the_node_says", miscounts),
+        ("a_node_that_does_not_start_again_is_found", refuses),
+        ("an_error_instead_of_rows_is_found", errors),
+        ("a_node_that_acknowledges_nothing_is_not_measured", mute),
+    ];
+    let trials = all.map(|(name, test)| {
+        Trial::test(name, move || {
+            if machine::has("fuse") {
+                // A panic is caught by the runner.
+                test();
+            }
+            Ok::<(), Failed>(())
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()
+}
+
+/// The options that test a node with this flaw, and the folder that must outlive it.
+fn options(flaw: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let module = folder.path().join("module.wasm");
+    // The node reads from its module what is wrong with it.
+    fs::write(&module, [node::MAGIC, flaw.as_bytes()].concat()).unwrap();
+    let me = env::current_exe().unwrap();
+    let options = format!(
+        "interstice --set bin={} --set module={} --clients 2",
+        me.display(),
+        module.display()
+    );
+    (folder, options)
+}
+
+fn tested(flaw: &str, more: &str) -> Reported {
+    let (_folder, options) = options(flaw);
+    run(&format!("{options} {more}"))
+}
+
+/// It has one kind of finding, and only the trials of a restart with something to show have it.
+fn found(flaw: &str, kind: &str, words: &str) {
+    let reported = tested(flaw, "--seed 1 --rounds 2 --fault kill@ack=20");
+    assert!(
+        reported.kinds().iter().any(|found| found == kind),
+        "{kind}: {}",
+        reported.ran.stdout
+    );
+    let said = format!("{:?}", reported.report);
+    assert!(said.contains(words), "{words}: {}", reported.ran.stdout);
+}
+
+fn sound() {
+    let reported = tested(
+        "",
+        "--seed 1 --rounds 2 --fault kill@ack=20 --fault kill-op --fault power-loss --fault term",
+    );
+    reported.must_have_no_finding();
+    assert_eq!(reported.count("pass"), 8, "{}", reported.ran.stdout);
+}
+
+/// Under a kill alone: without checksums no node can tell a torn entry from a whole one.
+fn explored() {
+    let (_folder, options) = options("");
+    let output = plugpull()
+        .arg("explore")
+        .args(options.split_whitespace())
+        .args("--seed 1 --txns 10 --states 40 --model kill --budget 60s -q".split_whitespace())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+}
+
+fn forgets() {
+    found("forgets", "lost-ack", "");
+}
+
+fn miscounts() {
+    found("miscounts", "unreadable", "numbering");
+}
+
+fn refuses() {
+    found("refuses", "will-not-start", "the log is not to its taste");
+}
+
+fn errors() {
+    found("errors", "unreadable", "no such table today");
+}
+
+fn mute() {
+    let reported = tested("mute", "--seed 1 --rounds 1 --fault kill@ack=20");
+    assert_eq!(reported.count("not-measured"), 1, "{}", reported.ran.stdout);
+    assert_eq!(reported.ran.code, 3);
+}
