@@ -5,6 +5,7 @@ pub(crate) mod ballast;
 mod bench;
 mod clients;
 mod crashes;
+mod explain;
 pub(crate) mod flip;
 pub(crate) mod host;
 pub(crate) mod input;
@@ -22,14 +23,15 @@ use plugpull_faults::trigger::Trigger;
 use plugpull_reports::{ReportedFinding, Trial, class_words};
 use plugpull_targets::Target;
 use plugpull_workloads::{
-    Call, Damage, Durability, FailureClass, Finding, FindingKind, Guarantee, History, Judgement,
-    Observed, Outcome, Promise, Stamp, Verdict, WorkloadConfig, beginning, judge,
+    Damage, FailureClass, FindingKind, Guarantee, Judgement, Observed, Promise, Stamp, Verdict,
+    WorkloadConfig, beginning, judge,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 pub(crate) use bench::{Bench, StorageRules};
 pub(crate) use crashes::Crashed;
+use explain::explain;
 pub(crate) use host::SandboxHost;
 use restart::words;
 pub(crate) use script::Acked;
@@ -402,64 +404,6 @@ fn owed(promises: &[Promise], class: FailureClass, lost_power: bool) -> Vec<Prom
         .collect()
 }
 
-/// Says which sync was missing, where the power went and a finding names an ack. What is owed from a
-/// barrier on was to be synced when the last barrier was acknowledged.
-fn explain(bench: &Bench<'_>, finding: &mut Finding) {
-    let Some(ack) = finding.ack else {
-        return;
-    };
-    let (when, moment) = match finding.promise.guarantee {
-        Guarantee::Durable(Durability::AtBarrier) => {
-            match last_barrier(&bench.recorder.history()) {
-                Some(at) => ("when the last barrier after it was acknowledged", at),
-                None => return,
-            }
-        }
-        _ => ("when it was acknowledged", ack),
-    };
-    let missing = bench.crashes.unsynced(moment.seq).unwrap_or_default();
-    if missing.is_empty() {
-        return;
-    }
-    let mut others: Vec<&str> = Vec::new();
-    for file in &missing[1..] {
-        // A name may have been that of several files.
-        if file.path != missing[0].path && !others.contains(&&*file.path) {
-            others.push(&file.path);
-        }
-    }
-    finding.sentence = format!(
-        "{}; {when}, {}{}",
-        finding.sentence.trim_end_matches('.'),
-        missing[0].words(),
-        also(&others)
-    );
-}
-
-/// When the last barrier was acknowledged.
-fn last_barrier(history: &History) -> Option<Stamp> {
-    let acked = history
-        .entries
-        .iter()
-        .rev()
-        .filter_map(|entry| match (&entry.call, &entry.done) {
-            (Call::Barrier, Some((at, Outcome::Ok))) => Some(*at),
-            _ => None,
-        });
-    acked.max()
-}
-
-/// The other files that were not synced, some of them by name.
-fn also(others: &[&str]) -> String {
-    const NAMED: usize = 3;
-    let names = others[..others.len().min(NAMED)].join(", ");
-    match others.len() {
-        0 => String::new(),
-        n if n <= NAMED => format!(" (not synced either: {names})"),
-        n => format!(" (not synced either: {names} and {} more)", n - NAMED),
-    }
-}
-
 fn too_slow_only(judgement: &Judgement) -> bool {
     !judgement.findings.is_empty()
         && judgement
@@ -475,7 +419,7 @@ pub(crate) fn micros(duration: Duration) -> u64 {
 /// The history, for tests of what lies beside it.
 #[cfg(test)]
 mod tests {
-    use plugpull_workloads::Entry;
+    use plugpull_workloads::{Durability, History};
 
     use super::*;
 
@@ -510,33 +454,6 @@ mod tests {
             ]
         );
         assert_eq!(super::owed(&all, IoError, false), all);
-    }
-
-    #[test]
-    fn the_last_barrier_is_the_one_that_was_acknowledged_last() {
-        let entry = |call: Call, at: u64, outcome: Outcome| Entry {
-            client: 0,
-            call,
-            invoked: Stamp::default(),
-            done: Some((Stamp { seq: at, nanos: at }, outcome)),
-        };
-        let mut history = History {
-            entries: vec![entry(Call::Barrier, 7, Outcome::Info("lost".into()))],
-        };
-        assert_eq!(last_barrier(&history), None);
-        history.entries.push(entry(Call::Barrier, 5, Outcome::Ok));
-        history.entries.push(entry(Call::Barrier, 3, Outcome::Ok));
-        assert_eq!(last_barrier(&history).map(|at| at.seq), Some(5));
-    }
-
-    #[test]
-    fn files_that_were_not_synced_are_named_as_far_as_they_are_few() {
-        assert_eq!(also(&[]), "");
-        assert_eq!(also(&["a", "b"]), " (not synced either: a, b)");
-        assert_eq!(
-            also(&["a", "b", "c", "d", "e"]),
-            " (not synced either: a, b, c and 2 more)"
-        );
     }
 
     #[test]

@@ -1,0 +1,275 @@
+//! The verbs that faults use on the machine of a trial.
+
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use plugpull_faults::crashfs::{Control, CrashFs, PAGE};
+use plugpull_faults::fault::{InjectError, Machine, PowerOff, Started, Tally, Told};
+use plugpull_faults::persist::{self, Loss};
+use plugpull_faults::trigger::When;
+use plugpull_targets::Reorgs;
+use plugpull_workloads::Clock;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::{Bench, LOOK, MOMENT_LIMIT, storage_error, to_io};
+use crate::trial::crashes::Cut;
+use crate::trial::restart::words;
+use crate::trial::{PROBE, ballast, flip};
+
+impl Machine for Bench<'_> {
+    fn rng(&mut self) -> &mut ChaCha8Rng {
+        &mut self.rng
+    }
+
+    fn fs(&self) -> Option<Control> {
+        self.storage.fs()
+    }
+
+    fn until(&mut self, when: &When) -> Result<(), InjectError> {
+        match when {
+            When::Op { .. } | When::Chance { .. } => {
+                let told = self.watch(when)?;
+                self.await_watch(&told, |_| false)
+            }
+            When::Ack(count) => {
+                let before = self
+                    .gang
+                    .as_ref()
+                    .map_or(0, |gang| gang.progress.tally().ok);
+                let more = count.saturating_sub(before);
+                let limit = self.patient(MOMENT_LIMIT);
+                let tally = self.work_until(limit, &|tally| tally.ok >= more)?;
+                if tally.ok >= more {
+                    Ok(())
+                } else if self.tend() {
+                    Err(InjectError::NeverReached(format!(
+                        "{} of {count} transactions were acknowledged within {limit:?}",
+                        before + tally.ok
+                    )))
+                } else {
+                    Err(self.gone())
+                }
+            }
+            When::Time(time) => {
+                self.work_until(*time, &|_| false)?;
+                if self.tend() {
+                    Ok(())
+                } else {
+                    Err(self.gone())
+                }
+            }
+        }
+    }
+
+    fn start_until(&mut self, when: &When) -> Result<(), InjectError> {
+        let told = match when {
+            When::Op { .. } | When::Chance { .. } => Some(self.watch(when)?),
+            When::Ack(_) | When::Time(_) => None,
+        };
+        let (host, target) = (self.host.clone(), self.target.clone());
+        let deadline = Instant::now() + self.start_limit;
+        let starting = std::thread::spawn(move || {
+            // Whether it comes up is not the question here: it is to be crashed while it tries.
+            let _ = target.start(&*host, deadline);
+        });
+        self.starting = Some(starting);
+        match (told, when) {
+            (Some(told), _) => {
+                self.await_watch(&told, |bench| {
+                    bench.starting.as_ref().is_none_or(JoinHandle::is_finished)
+                })?;
+                // It may come to the operation before the host has heard of its birth.
+                self.host.await_spawn(Instant::now() + MOMENT_LIMIT);
+                Ok(())
+            }
+            (None, &When::Time(time)) => {
+                // The moment counts from the spawn.
+                self.host.await_spawn(Instant::now() + MOMENT_LIMIT);
+                std::thread::sleep(time);
+                Ok(())
+            }
+            (None, _) => Err(InjectError::NeverReached(
+                "nothing is acknowledged during recovery".into(),
+            )),
+        }
+    }
+
+    fn go_on(&mut self) {
+        if let Some(fs) = self.storage.fs() {
+            fs.release();
+        }
+    }
+
+    fn kill(&mut self) -> Result<bool, InjectError> {
+        let alive = self.host.alive();
+        self.recorder.crash();
+        self.crashed_at.get_or_insert(self.clock.now());
+        // The signal first, then the operations that are held: nobody comes back from them.
+        self.signal_all(libc::SIGKILL)?;
+        self.go_on();
+        self.host.sandbox.kill_all().map_err(to_io)?;
+        self.buried();
+        if let Some(fs) = self.storage.fs() {
+            self.crashes.killed(&fs, alive);
+        }
+        Ok(alive)
+    }
+
+    fn power_off(&mut self, loss: Loss) -> Result<PowerOff, InjectError> {
+        let fs = self
+            .storage
+            .fs()
+            .ok_or_else(|| InjectError::NeverReached("there is no crash filesystem".into()))?;
+        self.recorder.crash();
+        self.crashed_at = Some(self.clock.now());
+        self.signal_all(libc::SIGKILL)?;
+        let cut = fs.cut();
+        self.host.sandbox.kill_all().map_err(to_io)?;
+        self.buried();
+        let seed = self.rng.random();
+        let (model, device) = (self.rules.model, self.rules.device);
+        let state = fs.inspect(|_, log| persist::crash_state(log, model, loss, device, seed));
+        let off = PowerOff {
+            pending: state.pending,
+            lost: state.lost.len(),
+            torn: state.lost.iter().filter(|lost| lost.torn).count(),
+        };
+        let began = fs.inspect(|_, log| log.began());
+        let left = CrashFs::new(state.tree, began, cut, self.rng.random());
+        let cut = Cut {
+            model,
+            device,
+            loss,
+            seed,
+        };
+        self.crashes.cut(&fs, cut);
+        self.storage
+            .remount(&self.host.sandbox, left.clone(), self.host.cpu)
+            .map_err(storage_error)?;
+        *self.clock.fs.lock() = Some(left);
+        Ok(off)
+    }
+
+    fn remount(&mut self) -> Result<(), InjectError> {
+        let Some(fs) = self.storage.fs() else {
+            return Ok(());
+        };
+        // The kernel does not say goodbye to each inode when it unmounts.
+        self.storage
+            .unmount(&self.host.sandbox)
+            .map_err(storage_error)?;
+        fs.damage(|tree, _| tree.settle());
+        self.storage
+            .remount(&self.host.sandbox, fs, self.host.cpu)
+            .map_err(storage_error)
+    }
+
+    fn files(&mut self) -> Result<Vec<(String, u64)>, InjectError> {
+        flip::files(&self.host.sandbox, &self.storage)
+    }
+
+    fn flip(&mut self, path: &str, offset: u64, bit: u8) -> Result<(), InjectError> {
+        flip::flip(&self.host.sandbox, &self.storage, path, offset, bit)
+    }
+
+    fn snapshots(&mut self) -> Result<Vec<(String, u64)>, InjectError> {
+        let mut files = self.files()?;
+        let is_one = self.target.snapshots();
+        files.retain(|(path, _)| is_one.is_some_and(|is_one| is_one(path)));
+        Ok(files)
+    }
+
+    fn reorg(&mut self, depth: u32) -> Result<Told, InjectError> {
+        let deadline = Instant::now() + self.start_limit;
+        match self.target.reorgs() {
+            Reorgs::Never => Ok(Told::Refused("the target follows no chain".into())),
+            Reorgs::WhileDown => {
+                self.target.reorg(self.borrowed, depth, deadline)?;
+                Ok(Told::WhileDown)
+            }
+            Reorgs::WhenUp => {
+                self.bring_up(PROBE)
+                    .map_err(|why| InjectError::TargetGone(words(&why)))?;
+                let running = self.running.as_ref().ok_or_else(|| self.gone())?;
+                let told = running
+                    .connect(deadline)
+                    .and_then(|mut client| client.reorg(depth, deadline));
+                Ok(match told {
+                    Ok(()) => Told::WhenUp,
+                    Err(error) => Told::Refused(error.to_string()),
+                })
+            }
+        }
+    }
+
+    fn signal(&mut self, signal: i32) -> Result<(), InjectError> {
+        self.signal_all(signal)
+    }
+
+    fn wait_exit(&mut self, limit: Duration) -> Result<Option<i32>, InjectError> {
+        match self.host.last() {
+            Some(child) => Ok(child.wait(Instant::now() + limit)?),
+            None => Ok(None),
+        }
+    }
+
+    fn start(&mut self) -> Result<Started, InjectError> {
+        Ok(match self.bring_up("c0.head") {
+            Ok(_) => Started::Up,
+            Err(other) => other,
+        })
+    }
+
+    fn oom_kill(&mut self) -> Result<String, InjectError> {
+        let child = self.host.last().ok_or_else(|| self.gone())?;
+        self.recorder.crash();
+        self.crashed_at.get_or_insert(self.clock.now());
+        let memory = self.host.sandbox.memory().map_err(to_io)?;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let evidence = memory.oom_kill(&child, deadline).map_err(to_io)?;
+        Ok(format!(
+            "{} OOM kill counted at a limit of {} bytes",
+            evidence.kills, evidence.limit
+        ))
+    }
+
+    fn limit_space(&mut self, pages_left: Option<u64>) -> Result<(), InjectError> {
+        match (self.storage.fs(), pages_left) {
+            (Some(fs), Some(pages)) => fs.fill(pages),
+            (Some(fs), None) => fs.free(),
+            (None, Some(pages)) => {
+                ballast::fill(&self.host.sandbox, pages * PAGE as u64)?;
+            }
+            (None, None) => ballast::free(&self.host.sandbox)?,
+        }
+        Ok(())
+    }
+
+    fn work_until(
+        &mut self,
+        limit: Duration,
+        done: &dyn Fn(&Tally) -> bool,
+    ) -> Result<Tally, InjectError> {
+        let Some(gang) = &self.gang else {
+            return Ok(Tally::default());
+        };
+        let progress = gang.progress.clone();
+        let before = progress.tally();
+        let deadline = Instant::now() + limit;
+        loop {
+            let now = progress.tally();
+            let since = Tally {
+                ok: now.ok - before.ok,
+                fail: now.fail - before.fail,
+                info: now.info - before.info,
+                barriers: now.barriers - before.barriers,
+            };
+            let alive = self.tend();
+            if done(&since) || !alive || Instant::now() >= deadline {
+                return Ok(since);
+            }
+            progress.wait(deadline.min(Instant::now() + LOOK));
+        }
+    }
+}
