@@ -255,3 +255,45 @@ fn choices_begin_with_the_telling_ones() {
         assert_eq!(shown[..2], ["5000 5000 b", "0 0 -"]);
     });
 }
+
+/// A file with one un-synced write of so many sectors, and the number of that write's step.
+fn one_write<T>(sectors: usize, then: impl FnOnce(&Window<'_>, usize) -> T) -> T {
+    let run = Run::new(&[
+        File("a"),
+        Fsync("a"),
+        FsyncDir(""),
+        Write("a", 0, 512 * sectors),
+    ]);
+    run.fs.inspect(|_, log| {
+        let window = Window::new(log, log.records().len(), MODELS[0], Device::default());
+        let write = window
+            .pending_steps()
+            .find(|step| write_of(window.records, step).is_some());
+        let id = write.expect("a pending write").id;
+        then(&window, id)
+    })
+}
+
+#[test]
+fn a_write_that_grew_or_shrank_is_torn_at_the_same_share_of_it() {
+    let half = |sectors: usize| (0..sectors).map(|n| n < sectors / 2).collect::<Vec<_>>();
+    for (there, here) in [(4, 8), (8, 4), (4, 4), (2, 32)] {
+        let choice = one_write(there, |window, id| {
+            let torn = [(id, half(there))].into();
+            let choice = Choice {
+                torn,
+                ..Choice::default()
+            };
+            assert_eq!(window.fitted(&choice), choice, "its own log");
+            choice
+        });
+        one_write(here, |window, id| {
+            let fitted = window.fitted(&choice);
+            assert_eq!(fitted.torn[&id], half(here), "{there} sectors in {here}");
+            // What is legal here is still torn, and not lost or there as a whole.
+            assert_eq!(window.settled(&fitted).torn[&id], half(here));
+            // Without fitting, another number of sectors would be no tear at all.
+            assert_eq!(window.settled(&choice).torn.is_empty(), there != here);
+        });
+    }
+}
