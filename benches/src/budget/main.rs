@@ -1,6 +1,9 @@
 //! How well `plugpull run` and `plugpull explore` keep `--budget`: planned and real time of the whole
 //! command, for quick targets and for one whose check takes two seconds.
 
+#[path = "../program.rs"]
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -66,15 +69,7 @@ fn main() -> ExitCode {
 
 /// True when every budget is kept.
 fn run(cli: &Cli) -> anyhow::Result<bool> {
-    let program = match &cli.plugpull {
-        Some(path) => path.clone(),
-        None => std::env::current_exe()?.with_file_name("plugpull"),
-    };
-    anyhow::ensure!(
-        program.is_file(),
-        "{} is not there; build it first: cargo build --release",
-        program.display()
-    );
+    let program = program::find(cli.plugpull.as_deref())?;
     let folder = tempfile::tempdir()?;
     for (name, content) in [("slow.toml", SLOW), ("work.sh", WORK), ("check.sh", CHECK)] {
         fs::write(folder.path().join(name), content)?;

@@ -6,6 +6,8 @@
 
 mod bare;
 mod explored;
+#[path = "../program.rs"]
+mod program;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,15 +51,7 @@ fn main() -> ExitCode {
 
 /// True when every target is met.
 fn run(cli: &Cli) -> anyhow::Result<bool> {
-    let program = match &cli.plugpull {
-        Some(path) => path.clone(),
-        None => std::env::current_exe()?.with_file_name("plugpull"),
-    };
-    anyhow::ensure!(
-        program.is_file(),
-        "{} is not there; build it first: cargo build --release",
-        program.display()
-    );
+    let program = program::find(cli.plugpull.as_deref())?;
     let plugpull = Plugpull::new(program)?;
     let mut met = true;
     let mut say = |what: &str, value: f64, unit: &str, target: Option<(f64, bool)>| {

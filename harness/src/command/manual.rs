@@ -2,10 +2,11 @@
 
 use std::io::Write as _;
 
+use anyhow::Context;
+
 use super::wrong;
 use crate::cli::{CompletionsArgs, ManArgs};
 use crate::switches::definition;
-use anyhow::Context;
 
 /// The name of the program, and of its pages.
 const NAME: &str = "plugpull";

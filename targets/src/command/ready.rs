@@ -27,10 +27,6 @@ pub(crate) fn line(
     deadline: Instant,
 ) -> Result<(), StartError> {
     let began = Instant::now();
-    let late = |process: &dyn Process| StartError::Timeout {
-        waited: began.elapsed(),
-        output: process.output(),
-    };
     loop {
         match process.stdout_line(deadline) {
             Ok(Some(line)) if line.contains(text) => return Ok(()),
@@ -42,12 +38,20 @@ pub(crate) fn line(
                         code,
                         output: process.complaint(),
                     },
-                    None => late(process),
+                    None => late(began, process),
                 });
             }
-            Err(error) if error.kind() == ErrorKind::TimedOut => return Err(late(process)),
+            Err(error) if error.kind() == ErrorKind::TimedOut => return Err(late(began, process)),
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// It was neither ready nor gone in time.
+fn late(began: Instant, process: &dyn Process) -> StartError {
+    StartError::Timeout {
+        waited: began.elapsed(),
+        output: process.output(),
     }
 }
 
@@ -60,10 +64,6 @@ impl Ready {
         deadline: Instant,
     ) -> Result<(), StartError> {
         let began = Instant::now();
-        let late = |process: &dyn Process| StartError::Timeout {
-            waited: began.elapsed(),
-            output: process.output(),
-        };
         if let Self::Line(text) = self {
             return line(text, process, deadline);
         }
@@ -79,7 +79,7 @@ impl Ready {
                 });
             }
             if Instant::now() >= deadline {
-                return Err(late(process));
+                return Err(late(began, process));
             }
         }
     }
