@@ -1,5 +1,5 @@
 //! The store of the stand-in, without a network. Its defects are shown by
-//! `harness/tests/statehouse.rs`.
+//! `harness/cli/tests/statehouse.rs`.
 
 #![allow(
     clippy::unwrap_used,

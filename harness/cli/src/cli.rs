@@ -1,0 +1,531 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use plugpull_engine::shard::Shard;
+use plugpull_faults::persist::Device;
+use plugpull_faults::trigger::parse_duration;
+
+use crate::attach_args::AttachArgs;
+
+/// Pulls the plug on a storage program and says whether it kept its promises.
+#[derive(Debug, Parser)]
+#[command(name = "plugpull", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Take options from this file, and not from the nearest plugpull.toml in the working directory
+    /// or above it
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Take options from no file
+    #[arg(long, global = true, conflicts_with = "config")]
+    pub(crate) no_config: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Inject live faults into a running target, restart it after each, and check it
+    Run(RunArgs),
+    /// Record one run, then try the crash states that it could have left
+    Explore(ExploreArgs),
+    /// Measure how recovery time grows with what was written before the crash
+    Growth(GrowthArgs),
+    /// The crash of an artifact again: says whether the finding still stands
+    Replay(ReplayArgs),
+    /// Crash a service that something else supervises, outside any sandbox, and check it
+    Attach(Box<AttachArgs>),
+    /// What became better and worse from one report to another
+    Compare(CompareArgs),
+    /// The reports of many machines as one
+    Merge(MergeArgs),
+    /// What this machine can inject, and how to get the rest
+    Doctor,
+    /// What can be tested, and what each one promises
+    Targets(TargetsArgs),
+    /// The faults, what each one does and when it usually strikes
+    Faults,
+    /// Look at the files that a system left, with a parser of plugpull's own
+    Inspect(InspectArgs),
+    /// Say what a driver gets wrong of the driver protocol
+    DriverCheck(DriverCheckArgs),
+    /// Run any command in the sandbox, with a crash filesystem as its working directory
+    Exec(ExecArgs),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all commands
+    Man(ManArgs),
+}
+
+/// What is tested, and what it is held to: the same for every command that tests something.
+#[derive(Debug, Args)]
+pub(crate) struct TargetOptions {
+    /// The target; `plugpull targets` lists them [default: sqlite]
+    #[arg(value_name = "TARGET")]
+    pub(crate) name: Option<String>,
+
+    /// Set a knob of the target; `plugpull targets NAME` lists them
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) settings: Vec<(String, String)>,
+
+    /// Test plugpull's own stand-in for the target, where it has one; it keeps every promise
+    #[arg(long)]
+    pub(crate) reference: bool,
+
+    /// Hold the target to more than it promises: durable, durable-within=MS, barrier, atomic,
+    /// prefix, consistent, detects, recovers=MS
+    #[arg(long = "promise", value_name = "PROMISE")]
+    pub(crate) promises: Vec<String>,
+
+    /// Recovery, from spawn to the first correct answer, may take so long
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) recovery_bound: Option<Duration>,
+}
+
+/// Where the results go: the same for every command that has some.
+#[derive(Debug, Args)]
+pub(crate) struct OutputOptions {
+    #[command(flatten)]
+    pub(crate) report: ReportOptions,
+
+    /// Hold the run against this earlier report (JSON): only new findings, and recovery that takes
+    /// clearly longer, fail it
+    #[arg(long, value_name = "REPORT")]
+    pub(crate) baseline: Option<PathBuf>,
+
+    /// Keep what shows each finding in this folder: `run` the crashed data folder as plain files,
+    /// `explore` an artifact for `plugpull replay`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+
+    /// No progress bar
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+/// The forms of a report: the same for every command that makes one.
+#[derive(Debug, Args)]
+pub(crate) struct ReportOptions {
+    /// What standard output gets: a table for people, the JSON report and nothing else, or GitHub's
+    /// annotations before the table
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Write the report as JUnit XML, a test case for each promise and fault
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+
+    /// Write a summary in Markdown, for the page of a CI job
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+
+    /// Write the report as a page, one file that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+/// What standard output gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// The table.
+    Human,
+    /// The JSON report and nothing else.
+    Json,
+    /// Annotations and the table.
+    Github,
+}
+
+/// Exit codes: 0 every promise kept, 1 a promise broken, 2 wrong use, 3 not measured or plugpull
+/// itself failed.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetOptions,
+
+    /// Only this fault, at this moment (a seeded one when none is named), for example
+    /// `power-loss@op=sync,path=*-wal,n=17`; may be given several times
+    #[arg(long = "fault", value_name = "NAME[@TRIGGER]")]
+    pub(crate) faults: Vec<String>,
+
+    /// The seed of everything that plugpull decides
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// How long it may take, to within a tenth; a fault whose turn does not come is not measured
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub(crate) budget: Duration,
+
+    /// Make this many trials of each fault, whatever the budget
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) rounds: Option<u64>,
+
+    /// Make only part K of N of the trials, for N machines with the same options and the same
+    /// --seed; `plugpull merge` makes one report of theirs
+    #[arg(
+        long,
+        value_name = "K/N",
+        requires = "seed",
+        conflicts_with = "trial_seed"
+    )]
+    pub(crate) shard: Option<Shard>,
+
+    /// Repeat one trial by its seed, as a finding prints it; wants one --fault
+    #[arg(long, value_name = "N", conflicts_with_all = ["rounds", "seed"])]
+    pub(crate) trial_seed: Option<u64>,
+
+    /// How many clients write at the same time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) clients: u32,
+
+    /// The largest payload of a value, in bytes, up to 1 MiB
+    #[arg(long, value_name = "BYTES", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub(crate) value_size: u32,
+
+    /// Choose keys by Zipf's law with this exponent, 0 to 10, and not all alike
+    #[arg(long, value_name = "EXPONENT")]
+    pub(crate) zipf: Option<f64>,
+
+    /// All clients write the same keys
+    #[arg(long)]
+    pub(crate) shared_keys: bool,
+
+    /// How the disk may lose what was not synced: journaled, strict, ext4, ext4-writeback, xfs or
+    /// btrfs
+    #[arg(long, value_name = "MODEL", default_value = "journaled")]
+    pub(crate) model: String,
+
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
+
+    #[command(flatten)]
+    pub(crate) outputs: OutputOptions,
+
+    /// Do without FUSE, as on a machine that has none
+    #[arg(long)]
+    pub(crate) no_fuse: bool,
+}
+
+/// What the device does with a write when power is lost.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct DeviceOptions {
+    /// The device, in SQLite's words, for example `sector=4096,atomic=4096,safe-append`; also
+    /// sequential, atomic=any and no-powersafe-overwrite
+    #[arg(long = "device", value_name = "TEXT")]
+    device: Option<Device>,
+
+    /// The bytes that the device writes atomically: short for `--device sector=BYTES`
+    #[arg(long, value_name = "BYTES", conflicts_with = "device", value_parser = sector)]
+    sector: Option<Device>,
+}
+
+impl DeviceOptions {
+    /// The device that was asked for.
+    pub(crate) fn device(self) -> Device {
+        self.device.or(self.sector).unwrap_or_default()
+    }
+}
+
+/// Exit codes as of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct ExploreArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetOptions,
+
+    /// Only these models: kill, journaled, strict, ext4, ext4-writeback, xfs, btrfs
+    #[arg(long = "model", value_name = "MODEL")]
+    pub(crate) models: Vec<String>,
+
+    /// How many acknowledged transactions to record
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) txns: u64,
+
+    /// The seed of everything that plugpull decides
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// How long it may take, to within a tenth, with recording the run
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub(crate) budget: Duration,
+
+    /// Try at most this many different states; with --record, 0 records and tries none
+    #[arg(long, value_name = "N")]
+    pub(crate) states: Option<u64>,
+
+    /// How many recoveries deep crashes go: 0 crashes the recorded run alone, 1 also the recoveries
+    /// from those crashes
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=3))]
+    pub(crate) recovery_depth: u32,
+
+    /// Record into this file, as it happens; `--trace` takes it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+
+    /// Explore what was recorded into this file, and record nothing; it names the target and its
+    /// settings
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["record", "txns", "clients", "value_size", "name", "settings", "reference"]
+    )]
+    pub(crate) trace: Option<PathBuf>,
+
+    /// Try only part K of N of the states, for N machines with copies of the same --trace and the
+    /// same options; `plugpull merge` makes one report of theirs
+    #[arg(long, value_name = "K/N", requires = "trace")]
+    pub(crate) shard: Option<Shard>,
+
+    /// With --record: how many MiB may wait in memory to be written
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub(crate) memory: u64,
+
+    /// How many states are tried side by side; as many as there are CPUs when not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) workers: Option<u16>,
+
+    /// How many clients write at the same time
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) clients: u32,
+
+    /// The largest payload of a value, in bytes, up to 1 MiB
+    #[arg(long, value_name = "BYTES", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub(crate) value_size: u32,
+
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
+
+    #[command(flatten)]
+    pub(crate) outputs: OutputOptions,
+}
+
+/// Exit codes as of `run`: 1 when recovery was over its bound at a size that was measured, 3 when too
+/// few sizes could be measured.
+#[derive(Debug, Args)]
+pub(crate) struct GrowthArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetOptions,
+
+    /// How many transactions are acknowledged before each crash: four sizes or more, the largest ten
+    /// times the smallest or more [default: 1, 2, 4, 8 and 16 times up to 500, as fast as the target
+    /// is]
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
+    pub(crate) sizes: Vec<u64>,
+
+    /// Measure each size so often, unless the budget ends it
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(3..=1000))]
+    pub(crate) repeats: u64,
+
+    /// No further round of all sizes begins after this time; three are made in any case
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub(crate) budget: Duration,
+
+    /// What recovery is from
+    #[arg(long, value_name = "CRASH", value_enum, default_value_t = CrashArg::Kill)]
+    pub(crate) crash: CrashArg,
+
+    /// The seed of everything that plugpull decides
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// How many clients write at the same time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) clients: u32,
+
+    /// The largest payload of a value, in bytes, up to 1 MiB
+    #[arg(long, value_name = "BYTES", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub(crate) value_size: u32,
+
+    #[command(flatten)]
+    pub(crate) outputs: OutputOptions,
+}
+
+/// What the recoveries that are timed are from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CrashArg {
+    /// SIGKILL of the whole process tree.
+    Kill,
+    /// Power loss; nothing that was not synced survives.
+    PowerLoss,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The artifact
+    pub(crate) artifact: PathBuf,
+
+    /// Write the crashed data folder here, as plain files, and try nothing
+    #[arg(long, value_name = "DIR")]
+    pub(crate) export: Option<PathBuf>,
+
+    /// Print the operations around the crash, and try nothing
+    #[arg(long)]
+    pub(crate) timeline: bool,
+
+    /// Open a shell in the crashed data folder, in the sandbox, and try nothing
+    #[arg(long)]
+    pub(crate) shell: bool,
+}
+
+/// Exit codes: 0 nothing became worse, 1 a new finding or a slower recovery, 2 wrong use.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// The earlier report (JSON)
+    pub(crate) before: PathBuf,
+
+    /// The later report (JSON)
+    pub(crate) now: PathBuf,
+}
+
+/// Exit codes as of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    /// The reports (JSON), in any order; all about the same target
+    #[arg(required = true, value_name = "REPORT")]
+    pub(crate) reports: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) report: ReportOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// A folder for the pages of all commands
+    pub(crate) dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TargetsArgs {
+    /// One target, in detail
+    pub(crate) name: Option<String>,
+    /// Set a knob, to see what is promised then
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) settings: Vec<(String, String)>,
+}
+
+/// Exit codes: 0 sound, 1 damage found, 2 wrong use (no such file, say).
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The system: ailee (l2_snapshots.dat), interstice (a log, or a node's folder), vfab (a
+    /// workspace, or a job's folder)
+    pub(crate) system: String,
+
+    /// The file or folder; nothing in it is changed
+    pub(crate) path: PathBuf,
+
+    /// This must be in it: for ailee the state root of an acknowledged anchor, for vfab the id of
+    /// a job; may be given several times
+    #[arg(long, value_name = "WORD")]
+    pub(crate) expect: Vec<String>,
+
+    /// The files are as a crash left them: what recovery is promised to mend is no damage
+    #[arg(long)]
+    pub(crate) after_crash: bool,
+
+    /// For interstice's transaction log: write what comes before the first damage to a new file
+    #[arg(long, value_name = "OUT")]
+    pub(crate) truncate: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Exit codes: 0 every rule kept, 1 a rule broken, 2 wrong use, 3 plugpull itself failed.
+#[derive(Debug, Args)]
+pub(crate) struct DriverCheckArgs {
+    /// A program that the driver drives, started before it in the same sandbox
+    #[arg(long, value_name = "CMD")]
+    pub(crate) daemon: Option<String>,
+
+    /// How long an answer is waited for, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: u64,
+
+    /// The driver and its arguments; found on PATH
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExecArgs {
+    /// The command and its arguments; found on PATH
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
+
+    /// What lies under the working directory: crashfs or tmpfs
+    #[arg(long, value_name = "STORAGE", default_value = "crashfs")]
+    pub(crate) storage: String,
+
+    /// Print the log of storage operations at the end
+    #[arg(long)]
+    pub(crate) log: bool,
+
+    /// Keep at most this many MiB of written data in the log
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    pub(crate) log_limit: u64,
+}
+
+/// What is wrong with the command line, in one line; none where help is what is wanted.
+pub(crate) fn one_line(error: &clap::Error) -> Option<String> {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return None;
+    }
+    let text = error.render().to_string();
+    // Usage and a pointer to --help follow; between them and the error there may be hints.
+    let said = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .filter(|line| !line.is_empty());
+    let mut joined = String::new();
+    for line in said {
+        match joined.chars().last() {
+            None => {}
+            Some(':') => joined.push(' '),
+            Some(_) => joined.push_str("; "),
+        }
+        joined.push_str(line.trim_start_matches("error: "));
+    }
+    Some(joined)
+}
+
+/// The option that an error is about, as the error calls it.
+pub(crate) fn about(error: &clap::Error) -> Option<String> {
+    match error.get(ContextKind::InvalidArg)? {
+        ContextValue::String(about) => Some(about.clone()),
+        ContextValue::Strings(all) => all.first().cloned(),
+        _ => None,
+    }
+}
+
+pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
+        _ => Err("it wants KEY=VALUE, for example synchronous=off".into()),
+    }
+}
+
+fn sector(text: &str) -> Result<Device, String> {
+    let device = text.parse().ok().and_then(Device::with_sector);
+    device.ok_or_else(|| "it wants 512, 1024, 2048 or 4096".into())
+}
+
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text)
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "it wants a duration, for example 30s, 500ms or 2m".into())
+}

@@ -1,0 +1,226 @@
+//! `plugpull growth`: how recovery time grows with what was written before the crash.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use plugpull_faults::persist::{self, Device};
+use plugpull_faults::pin;
+use plugpull_faults::sandbox::{Isolation, Sandbox};
+use plugpull_reports::{Event, Growth, GrowthSample, LEAST_REPEATS, Plan, ReportBuilder};
+use plugpull_workloads::{Guarantee, Promise, WorkloadConfig};
+
+use super::asked::{Asked, again, baseline, finish, outputs};
+use super::baseline::Baseline;
+use super::interrupt::stop_on_signal;
+use super::place::{NO_SANDBOX, mounts_fuse, options_for};
+use super::reporters::Reporters;
+use super::wrong;
+use crate::cli::{CrashArg, GrowthArgs};
+use plugpull_engine::growth::{Crash, Round, Wanted, chosen, fitting, pilot, sample, unit};
+use plugpull_engine::keep::Keep;
+use plugpull_engine::seed;
+use plugpull_engine::trial::{SandboxHost, Setup, StorageRules};
+
+/// What the user asked for, checked, and the sizes that it comes to.
+struct Asking {
+    asked: Asked,
+    setup: Setup,
+    crash: Crash,
+    sizes: Vec<u64>,
+    seed: u64,
+    keep: Option<Keep>,
+    baseline: Option<Baseline>,
+    /// The command that measures the same again.
+    again: String,
+}
+
+/// Measures and reports.
+pub(crate) fn run(args: &GrowthArgs) -> anyhow::Result<u8> {
+    let stop = stop_on_signal();
+    let asking = check(args)?;
+    if let Some(keep) = &asking.keep {
+        keep.claim()?;
+    }
+    let plan = Plan {
+        plugpull: env!("CARGO_PKG_VERSION").to_string(),
+        target: asking.asked.info.clone(),
+        seed: asking.seed,
+        faults: vec![asking.crash.name().to_string()],
+        unavailable: Vec::new(),
+        recovery_bound: asking.setup.recovery_bound,
+    };
+    let mut reporters = Reporters::new(&args.outputs.report, args.outputs.quiet);
+    reporters.tell(&Event::RunStarted {
+        target: asking.asked.info.clone(),
+        seed: asking.seed,
+        budget: args.budget,
+        faults: plan.faults.clone(),
+        unavailable: Vec::new(),
+    });
+    let began = Instant::now();
+    let mut builder = ReportBuilder::new(plan);
+    let (samples, interrupted) = samples(args, &asking, &stop, |event| {
+        if let Event::TrialFinished(trial) = event {
+            builder.trial(trial);
+        }
+        reporters.tell(event);
+    });
+    let mut report = builder.finish(began.elapsed(), interrupted);
+    let bound = bound(&asking).map(|bound| u64::try_from(bound.as_micros()).unwrap_or(u64::MAX));
+    let unit = unit(&asking.setup);
+    report.growth = Some(Growth::of(unit, samples, bound, asking.seed));
+    report.needs_growth();
+    finish(reporters, report, asking.baseline.as_ref())
+}
+
+/// Makes round after round. Returns what was measured, and whether the user ended it.
+fn samples(
+    args: &GrowthArgs,
+    asking: &Asking,
+    stop: &AtomicBool,
+    mut tell: impl FnMut(&Event),
+) -> (Vec<GrowthSample>, bool) {
+    let began = Instant::now();
+    let mut samples = Vec::new();
+    let mut number = 0;
+    for round in 0..args.repeats {
+        // Fewer rounds than the least would have measured nothing.
+        if round >= LEAST_REPEATS as u64 && began.elapsed() >= args.budget {
+            break;
+        }
+        for acks in Round::new(&asking.sizes, asking.seed, round) {
+            if stop.load(Ordering::Relaxed) {
+                return (samples, true);
+            }
+            number += 1;
+            let wanted = Wanted {
+                number,
+                acks,
+                crash: asking.crash,
+                seed: seed::of_trial(asking.seed, number),
+            };
+            tell(&Event::TrialStarted {
+                number,
+                fault: wanted.spec(),
+            });
+            let mut sampled = sample(&asking.setup, &wanted, stop);
+            if let (Some(keep), Some(disk)) = (&asking.keep, &sampled.disk) {
+                let name = format!("trial-{number}-{}", asking.crash.name());
+                if let Err(error) = keep.disk(&name, disk) {
+                    sampled.trial.why = format!("the crashed folder could not be kept: {error}");
+                }
+            }
+            for finding in &mut sampled.trial.findings {
+                finding.repeat.clone_from(&asking.again);
+            }
+            tell(&Event::TrialFinished(Box::new(sampled.trial)));
+            samples.extend(sampled.sample);
+        }
+    }
+    (samples, stop.load(Ordering::Relaxed))
+}
+
+fn check(args: &GrowthArgs) -> anyhow::Result<Asking> {
+    let sizes = (!args.sizes.is_empty()).then(|| chosen(&args.sizes).map_err(wrong));
+    let sizes = sizes.transpose()?;
+    let asked = Asked::new(&args.target)?;
+    let recovers = asked
+        .target
+        .scripted()
+        .is_none_or(|script| script.recovers());
+    if !recovers {
+        return Err(wrong(format!(
+            "starting {} runs nothing, so there is no recovery to time",
+            asked.info.name
+        )));
+    }
+    let workload = asked.fit(WorkloadConfig {
+        clients: args.clients,
+        value_len: 1..=args.value_size,
+        ..WorkloadConfig::default()
+    });
+    workload.validate().map_err(wrong)?;
+    let keep = outputs(&args.outputs)?;
+    let baseline = baseline(&args.outputs, &asked.info)?;
+    let crash = match args.crash {
+        CrashArg::Kill => Crash::Kill,
+        CrashArg::PowerLoss => Crash::PowerLoss,
+    };
+    let model = persist::model("journaled").context("the usual persistence model is missing")?;
+    let sandbox = Sandbox::open(&options_for(&*asked.target)).context(NO_SANDBOX)?;
+    let fuse = sandbox.isolation() == Isolation::Full && mounts_fuse(&sandbox);
+    anyhow::ensure!(
+        fuse || crash == Crash::Kill,
+        "--crash power-loss needs the crash filesystem, and so FUSE; `plugpull doctor` says what is \
+         missing"
+    );
+    let setup = Setup {
+        host: Arc::new(SandboxHost::new(sandbox, pin::choose(), false)),
+        target: asked.target.clone(),
+        promises: asked.info.promises.clone(),
+        workload,
+        rules: StorageRules {
+            model,
+            device: Device::default(),
+            fuse,
+        },
+        recovery_bound: asked.recovery_bound,
+        start_limit: asked.start_limit,
+    };
+    // Also where the sizes are known: what cannot be started is wrong use.
+    let fast = pilot(&setup, args.budget).map_err(|why| {
+        wrong(format!(
+            "the growth of '{}' cannot be measured: {why:#}",
+            asked.info.name
+        ))
+    })?;
+    let sizes = sizes.unwrap_or_else(|| fitting(fast));
+    let seed = args.seed.unwrap_or_else(seed::fresh);
+    Ok(Asking {
+        again: repeat(args, &sizes, seed),
+        asked,
+        setup,
+        crash,
+        sizes,
+        seed,
+        keep,
+        baseline,
+    })
+}
+
+/// The bound that recovery is judged against: the closest of those that are promised and the one
+/// that the user named.
+fn bound(asking: &Asking) -> Option<Duration> {
+    let class = asking.crash.class();
+    let promised = |promise: &Promise| match promise.guarantee {
+        Guarantee::RecoversWithinMs(ms) if promise.classes.contains(&class) => {
+            Some(Duration::from_millis(ms))
+        }
+        _ => None,
+    };
+    let promised = asking.setup.promises.iter().filter_map(promised);
+    promised.chain(asking.setup.recovery_bound).min()
+}
+
+/// The command that measures the same again.
+fn repeat(args: &GrowthArgs, sizes: &[u64], seed: u64) -> String {
+    let mut text = format!("plugpull growth {}", again(&args.target));
+    let sizes: Vec<String> = sizes.iter().map(u64::to_string).collect();
+    text.push_str(&format!(" --sizes {}", sizes.join(",")));
+    let usual = [
+        (args.clients != 4, format!(" --clients {}", args.clients)),
+        (
+            args.value_size != 4096,
+            format!(" --value-size {}", args.value_size),
+        ),
+        (
+            args.crash == CrashArg::PowerLoss,
+            " --crash power-loss".into(),
+        ),
+    ];
+    text.extend(usual.into_iter().filter(|one| one.0).map(|one| one.1));
+    text.push_str(&format!(" --repeats {} --seed {seed}", args.repeats));
+    text
+}

@@ -1,0 +1,52 @@
+//! The commands, one a file.
+
+mod asked;
+pub(crate) mod attach;
+mod baseline;
+pub(crate) mod compare;
+mod coverage;
+pub(crate) mod doctor;
+pub(crate) mod driver_check;
+pub(crate) mod exec;
+pub(crate) mod explore;
+pub(crate) mod faults;
+pub(crate) mod growth;
+pub(crate) mod inspect;
+mod interrupt;
+mod introduce;
+pub(crate) mod manual;
+pub(crate) mod merge;
+mod place;
+pub(crate) mod replay;
+mod reporters;
+pub(crate) mod run;
+pub(crate) mod targets;
+
+use std::collections::BTreeMap;
+
+pub(crate) use plugpull_engine::{WrongUse, wrong};
+use plugpull_targets::{Target, catalog};
+
+/// The target of this name with its settings, where it can be run here. Where it cannot, the error
+/// says how to change that; it is no wrong use.
+pub(crate) fn open_target(
+    name: &str,
+    settings: &BTreeMap<String, String>,
+) -> anyhow::Result<Box<dyn Target>> {
+    let target = catalog::open(name, settings).map_err(wrong)?;
+    match target.absent() {
+        None => Ok(target),
+        Some(why) => anyhow::bail!("{name} cannot be tested here: {why}"),
+    }
+}
+
+/// The `--set` options as a map. Setting one twice is wrong.
+pub(crate) fn settings(given: &[(String, String)]) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut settings = BTreeMap::new();
+    for (key, value) in given {
+        if settings.insert(key.clone(), value.clone()).is_some() {
+            return Err(wrong(format!("--set {key}=... is given twice")));
+        }
+    }
+    Ok(settings)
+}

@@ -1,0 +1,131 @@
+//! `plugpull replay`: the crash of an artifact again, here.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use plugpull_faults::crashfs::{CrashFs, Tree};
+use plugpull_faults::pin;
+use plugpull_faults::sandbox::{Program, SpawnRequest};
+use plugpull_reports::StepKind;
+use plugpull_targets::catalog;
+use plugpull_workloads::judge;
+
+use super::asked::start_limit;
+use super::introduce::introduce;
+use super::place::with_crash_filesystem;
+use super::{open_target, wrong};
+use crate::cli::ReplayArgs;
+use crate::terminal;
+use plugpull_engine::explore::{Artifact, Station, Turn};
+use plugpull_engine::keep::Keep;
+use plugpull_engine::trial::storage::Storage;
+use plugpull_engine::trial::{Acked, SandboxHost};
+
+/// Puts the artifact's bytes on a disk, starts the target and says whether the finding stands.
+pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
+    let artifact = Artifact::read(&args.artifact).map_err(|error| wrong(format!("{error:#}")))?;
+    let tree = artifact
+        .tree()
+        .map_err(|error| wrong(format!("{error:#}")))?;
+    if args.timeline {
+        let mut next = None;
+        for step in &artifact.about.timeline {
+            if next.is_some_and(|next| step.seq > next) {
+                println!("     ...");
+            }
+            let counts = !matches!(step.kind, StepKind::Ack | StepKind::Crash);
+            next = Some(step.seq + u64::from(counts));
+            println!(
+                "{:>8} {:>10} us  {:<8}  {:<28} {}",
+                step.seq,
+                step.micros,
+                step.fate.words(),
+                step.what,
+                step.path
+            );
+        }
+        println!("         -- crash under '{}' --", artifact.about.model);
+    }
+    if let Some(dir) = &args.export {
+        let keep = Keep::open(dir)?;
+        keep.claim()?;
+        let at = keep.disk("data", &tree)?;
+        println!("The crashed data folder is in {}.", at.display());
+    }
+    if args.shell {
+        return shell(&artifact, &tree);
+    }
+    if args.timeline || args.export.is_some() {
+        return Ok(crate::KEPT);
+    }
+    let target = open_target(&artifact.about.target, &artifact.about.settings)?;
+    let sandbox = with_crash_filesystem("replaying", &*target)?;
+    let limit = start_limit(None, &artifact.about.promises);
+    introduce(&*target, limit)?;
+    if target.version() != artifact.about.version {
+        println!(
+            "Recorded with {}; here it is {}.",
+            artifact.about.version,
+            target.version()
+        );
+    }
+    let station = Station {
+        turn: Turn::default(),
+        host: Arc::new(SandboxHost::new(sandbox, pin::choose(), false)),
+        target: Arc::from(target),
+        start_limit: limit,
+    };
+    let acked = Acked::of(&artifact.about.history, &*station.target);
+    let (tried, _) = station.observe(&tree, true, &acked)?;
+    let judgement = judge(
+        &artifact.about.history,
+        &tried.observed,
+        &artifact.about.promises,
+        artifact.about.class,
+        Some(artifact.about.crash),
+        None,
+    );
+    println!("Recorded: {}", artifact.about.finding.sentence);
+    let same = judgement
+        .findings
+        .iter()
+        .find(|found| found.kind == artifact.about.finding.kind);
+    match (same, judgement.findings.first()) {
+        (Some(found), _) => println!("It still stands: {}", found.sentence),
+        (None, Some(other)) => println!("It shows otherwise now: {}", other.sentence),
+        (None, None) => println!("It no longer stands: every promise was kept here."),
+    }
+    Ok(if judgement.findings.is_empty() {
+        crate::KEPT
+    } else {
+        1
+    })
+}
+
+/// Opens a shell where the target would find what the crash left.
+fn shell(artifact: &Artifact, tree: &Tree) -> anyhow::Result<u8> {
+    let target = catalog::open(&artifact.about.target, &artifact.about.settings).map_err(wrong)?;
+    let sandbox = with_crash_filesystem("a shell in the crashed state", &*target)?;
+    let fs = CrashFs::new(tree.clone(), Instant::now(), 0, 0);
+    let mut storage = Storage::crash(&sandbox, fs.clone(), None)?;
+    let shell = std::env::var_os("SHELL").map_or("/bin/sh".into(), PathBuf::from);
+    let mut request = SpawnRequest::new(Program::Path(shell), Vec::<String>::new());
+    let data = sandbox.data_dir().display().to_string();
+    request.env = ["TERM", "COLORTERM", "USER"]
+        .into_iter()
+        .filter_map(|name| Some((name.to_string(), std::env::var(name).ok()?)))
+        .chain([("PLUGPULL_DATA_DIR".to_string(), data.clone())])
+        .collect();
+    println!(
+        "The disk as the crash left it to {}: {data}\nWhat you change here is gone when you leave; \
+         `plugpull replay --export DIR` keeps a copy.",
+        artifact.about.version
+    );
+    let code = terminal::run(&sandbox, &request).context("the shell could not be opened")?;
+    sandbox.kill_all()?;
+    fs.cut();
+    storage.unmount(&sandbox)?;
+    Ok(u8::try_from(code).unwrap_or(u8::MAX))
+}

@@ -1,0 +1,105 @@
+//! plugpull: pulls the plug on a storage program and says whether it kept its promises.
+
+mod attach_args;
+mod cli;
+mod command;
+mod config;
+mod switches;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::FromArgMatches;
+use plugpull_engine::trial;
+use plugpull_faults::sandbox;
+use plugpull_targets::{reference_daemon, worker};
+
+use cli::{Cli, Command};
+
+/// Everything kept.
+pub(crate) const KEPT: u8 = 0;
+/// The user asked for something that cannot be: nothing was started.
+pub(crate) const WRONG_USE: u8 = 2;
+/// plugpull itself failed.
+pub(crate) const FAILED: u8 = 3;
+
+fn main() -> ExitCode {
+    if let Some(code) = hidden() {
+        return ExitCode::from(code);
+    }
+    let given = match config::read(switches::definition(), std::env::args_os().collect()) {
+        Ok(given) => given,
+        Err(error) => {
+            eprintln!("plugpull: {error:#}");
+            return ExitCode::from(WRONG_USE);
+        }
+    };
+    let parsed = switches::definition().try_get_matches_from(&given.arguments);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { WRONG_USE } else { KEPT };
+            match cli::one_line(&error) {
+                Some(line) => {
+                    let place = cli::about(&error).and_then(|about| given.place(&about));
+                    let place = place.map(|place| format!(" ({place})"));
+                    eprintln!("plugpull: {line}{}", place.unwrap_or_default());
+                }
+                // Help. Nobody may be listening; there is nothing else to say then.
+                None => {
+                    let _ = error.print();
+                }
+            }
+            return ExitCode::from(code);
+        }
+    };
+    if let Some(path) = &given.found {
+        eprintln!("plugpull: with options of {}", path.display());
+    }
+    let result = match cli.command {
+        Command::Run(args) => command::run::run(&args),
+        Command::Explore(args) => command::explore::run(&args),
+        Command::Growth(args) => command::growth::run(&args),
+        Command::Replay(args) => command::replay::run(&args),
+        Command::Compare(args) => command::compare::run(&args),
+        Command::Merge(args) => command::merge::run(&args),
+        Command::Doctor => command::doctor::run(),
+        Command::Attach(args) => command::attach::run(&args),
+        Command::Targets(args) => command::targets::run(&args),
+        Command::Faults => command::faults::run(),
+        Command::Inspect(args) => command::inspect::run(&args),
+        Command::DriverCheck(args) => command::driver_check::run(&args),
+        Command::Exec(args) => command::exec::run(&args),
+        Command::Completions(args) => command::manual::completions(&args),
+        Command::Man(args) => command::manual::man(&args),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let usage = error.downcast_ref::<command::WrongUse>().is_some();
+            eprintln!("plugpull: {error:#}");
+            ExitCode::from(if usage { WRONG_USE } else { FAILED })
+        }
+    }
+}
+
+/// What plugpull does when it starts itself again: the sandbox's janitor, an embedded target, a
+/// stand-in, a shell's way to its terminal, the ballast of a full disk, damage to a plain folder. None
+/// of them takes options, and none may start
+/// a thread before it is known.
+fn hidden() -> Option<u8> {
+    let mut args = std::env::args();
+    let name = args.nth(1)?;
+    let rest = || args.collect::<Vec<String>>();
+    let code = match name.as_str() {
+        sandbox::SANDBOX_ARG => sandbox::sandbox_main(&rest()),
+        terminal::ARG => terminal::main(&rest()),
+        reference_daemon::REFERENCE => reference_daemon::run(&rest()),
+        worker::WORKER => worker::worker_main(&rest()),
+        trial::ballast::FILL => trial::ballast::main(&rest()),
+        trial::flip::FLIP => trial::flip::main(&rest()),
+        trial::input::READS => trial::input::main(&rest()),
+        _ => return None,
+    };
+    Some(u8::try_from(code).unwrap_or(FAILED))
+}

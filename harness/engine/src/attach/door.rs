@@ -1,0 +1,176 @@
+//! The way clients take to the service: a TCP port, or a driver.
+
+use std::collections::BTreeMap;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use plugpull_targets::driver::Driver;
+use plugpull_targets::wire::WireClient;
+use plugpull_targets::{Abilities, Client, ClientError, Running, Target};
+use plugpull_workloads::Promise;
+
+use super::options::AttachOptions;
+use super::outside::Outside;
+use super::prefix::Prefixed;
+use crate::wrong;
+
+/// How long one attempt to open a connection, or to start a driver, may take.
+const ATTEMPT: Duration = Duration::from_secs(5);
+
+#[derive(Clone)]
+enum Way {
+    /// `HOST:PORT`, looked up anew each time: a name may move.
+    Port(String),
+    Driver(Arc<Driver>),
+}
+
+/// How the service is reached.
+#[derive(Clone)]
+pub(super) struct Door {
+    way: Way,
+    outside: Outside,
+    /// What the names of all keys begin with.
+    prefix: String,
+}
+
+/// A door that is open: a driver that said hello, or a port that took a connection.
+pub(super) struct Opened<'door> {
+    door: &'door Door,
+    driver: Option<Box<dyn Running + 'door>>,
+}
+
+impl Door {
+    /// As the options say; nothing is started or connected to yet.
+    pub(super) fn new(
+        args: &AttachOptions,
+        mut outside: Outside,
+        prefix: String,
+    ) -> anyhow::Result<Self> {
+        let way = match (&args.connect, &args.driver) {
+            (Some(address), _) => {
+                if address.rsplit_once(':').is_none() {
+                    return Err(wrong(format!(
+                        "--connect {address} is not HOST:PORT, for example 127.0.0.1:7000"
+                    )));
+                }
+                Way::Port(address.clone())
+            }
+            (_, Some(command)) => {
+                let settings = BTreeMap::from([("cmd".to_owned(), command.clone())]);
+                Way::Driver(Arc::new(Driver::new(&settings).map_err(wrong)?))
+            }
+            _ => {
+                return Err(wrong(
+                    "it is not known how to write to the service: give --connect or --driver",
+                ));
+            }
+        };
+        outside.env.push(("PLUGPULL_ATTACH".into(), "1".into()));
+        outside
+            .env
+            .push(("PLUGPULL_PREFIX".into(), args.prefix.clone()));
+        Ok(Self {
+            way,
+            outside,
+            prefix,
+        })
+    }
+
+    /// The same way to the service on a copy of its data folder, with these variables, one of which
+    /// is its port on this machine.
+    pub(super) fn to_copy(&self, env: &[(&str, String)], port: u16) -> Self {
+        let mut copy = self.clone();
+        if let Way::Port(address) = &mut copy.way {
+            *address = format!("127.0.0.1:{port}");
+        }
+        for (name, value) in env {
+            if *name == "PLUGPULL_DATA_DIR" {
+                copy.outside.data_dir = value.into();
+            }
+            copy.outside.env.push(((*name).to_owned(), value.clone()));
+        }
+        copy
+    }
+
+    /// The same with another prefix.
+    pub(super) fn with_prefix(&self, prefix: &str) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// Opens it, in one attempt.
+    pub(super) fn open(&self, deadline: Instant) -> Result<Opened<'_>, String> {
+        let deadline = deadline.min(Instant::now() + ATTEMPT);
+        let driver = match &self.way {
+            Way::Port(address) => {
+                connect(address, deadline)?;
+                None
+            }
+            Way::Driver(driver) => Some(
+                driver
+                    .start(&self.outside, deadline)
+                    .map_err(|error| error.to_string())?,
+            ),
+        };
+        Ok(Opened { door: self, driver })
+    }
+
+    /// What may be asked of the service; all, until a driver has said otherwise.
+    pub(super) fn abilities(&self) -> Abilities {
+        match &self.way {
+            Way::Port(_) => Abilities::default(),
+            Way::Driver(driver) => driver.abilities(),
+        }
+    }
+
+    /// What a driver said of itself, once it was opened: words, and promises.
+    pub(super) fn introduced(&self) -> Option<(String, Vec<Promise>)> {
+        match &self.way {
+            Way::Port(_) => None,
+            Way::Driver(driver) => Some((driver.version(), driver.promises())),
+        }
+    }
+
+    /// In words.
+    pub(super) fn words(&self) -> String {
+        match &self.way {
+            Way::Port(address) => format!("clients connect to {address}"),
+            Way::Driver(driver) => format!("a driver is started: {}", driver.version()),
+        }
+    }
+}
+
+fn connect(address: &str, deadline: Instant) -> Result<TcpStream, String> {
+    let told = |error: std::io::Error| format!("{address}: {error}");
+    let mut last = format!("{address} is no address");
+    for found in address.to_socket_addrs().map_err(told)? {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(format!("{address}: no connection in time"));
+        }
+        match TcpStream::connect_timeout(&found, left) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = told(error),
+        }
+    }
+    Err(last)
+}
+
+impl Opened<'_> {
+    /// A new client.
+    pub(super) fn connect(&self, deadline: Instant) -> Result<Prefixed, ClientError> {
+        let client: Box<dyn Client> = match (&self.driver, &self.door.way) {
+            (Some(driver), _) => driver.connect(deadline)?,
+            (None, Way::Port(address)) => {
+                let stream = connect(address, deadline).map_err(ClientError::Gone)?;
+                let client = WireClient::new(stream);
+                Box::new(client.map_err(|error| ClientError::Gone(error.to_string()))?)
+            }
+            (None, Way::Driver(_)) => return Err(ClientError::Gone("no driver runs".into())),
+        };
+        Ok(Prefixed::new(client, &self.door.prefix))
+    }
+}

@@ -1,0 +1,270 @@
+//! One round of each mode: write, strike, wait, read back, judge.
+
+use std::time::{Duration, Instant};
+
+use plugpull_reports::Trial;
+use plugpull_targets::{Client, ClientError};
+use plugpull_workloads::{FailureClass, Observed};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::back::Death;
+use super::options::Mode;
+use super::session::{READ_LIMIT, Session, Work, unmeasured};
+use super::{process, space};
+
+/// How many acknowledgements there are before anything is done: a seeded number of these.
+pub(super) const ACKS: std::ops::RangeInclusive<u64> = 20..=100;
+/// How long they may take at least; more where the rate is low.
+const ACKS_LIMIT: Duration = Duration::from_secs(10);
+/// How long a process may take to die of SIGKILL.
+const DEATH_LIMIT: Duration = Duration::from_secs(10);
+/// How long clients may take to meet a full disk, or the service to work again after it.
+const SPACE_LIMIT: Duration = Duration::from_secs(15);
+/// How many more acknowledgements come between a reorganisation and the kill.
+const AFTER_REORG: u64 = 3;
+
+/// The class of failure whose promises a mode puts to the test. A reorganisation is followed by a
+/// kill, and what is judged is the recovery from that.
+pub(super) fn class(mode: Mode) -> FailureClass {
+    match mode {
+        Mode::Crash | Mode::Reorg | Mode::All => FailureClass::ProcessCrash,
+        Mode::Restart => FailureClass::CleanStop,
+        Mode::DiskFull => FailureClass::DiskFull,
+        Mode::Corruption => FailureClass::Corruption,
+    }
+}
+
+impl<'a> Session<'a> {
+    /// The round's story.
+    pub(super) fn tell(&mut self, mode: Mode, trial: &mut Trial) -> anyhow::Result<()> {
+        self.go_on()?;
+        if mode == Mode::Corruption {
+            return self.corrupt(trial);
+        }
+        let work = self.warm_up(trial)?;
+        let mut observed = Observed::default();
+        let prepared = match mode {
+            Mode::DiskFull => self.fill(&work, trial, &mut observed),
+            Mode::Reorg => self.reorganise(&work, trial),
+            _ => {
+                trial.bit = true;
+                Ok(())
+            }
+        };
+        if let Err(error) = prepared {
+            self.generators = work.end(true).2;
+            return Err(error);
+        }
+        self.strike(work, mode, observed, trial)
+    }
+
+    /// Clients write until a seeded number of transactions is acknowledged.
+    pub(super) fn warm_up(&mut self, trial: &Trial) -> anyhow::Result<Work<'a>> {
+        let work = self.work()?;
+        let wanted = ChaCha8Rng::seed_from_u64(trial.seed).random_range(ACKS);
+        let patience = Duration::from_secs(2 * wanted) / self.args.rate;
+        let deadline = Instant::now() + patience.max(ACKS_LIMIT);
+        let stop = || self.interrupted();
+        let tally = work
+            .writers
+            .until(deadline, |tally| tally.ok >= wanted || stop());
+        if tally.ok > 0 && !self.interrupted() {
+            return Ok(work);
+        }
+        let (history, tally, generators) = work.end(true);
+        self.generators = generators;
+        self.go_on()?;
+        let said = history
+            .entries
+            .iter()
+            .rev()
+            .find_map(|entry| match &entry.done {
+                Some((_, plugpull_workloads::Outcome::Fail(text)))
+                | Some((_, plugpull_workloads::Outcome::Info(text))) => Some(text.clone()),
+                _ => None,
+            });
+        unmeasured(format!(
+            "nothing was acknowledged ({} refused, {} unanswered){}",
+            tally.refused,
+            tally.unknown,
+            said.map_or(String::new(), |said| format!("; the last answer: {said}"))
+        ))
+    }
+
+    /// Kills or stops the service, waits for it, reads back and judges.
+    fn strike(
+        &mut self,
+        work: Work<'a>,
+        mode: Mode,
+        observed: Observed,
+        trial: &mut Trial,
+    ) -> anyhow::Result<()> {
+        let crash = work.now();
+        let death = self.end_process(mode, trial);
+        let (history, tally, generators) = work.end(false);
+        self.generators = generators;
+        trial.acked = tally.ok;
+        let death = death?;
+        let back = self.waiting().after(death);
+        if let (Ok(_), Some(last)) = (&back, tally.last_ok) {
+            trial.what = format!(
+                "{}; clients had no answer for {:.0} ms",
+                trial.what,
+                last.elapsed().as_secs_f64() * 1e3
+            );
+        }
+        let seen = self.look(back, trial)?;
+        let mut observed = Observed {
+            stays_down: observed.stays_down,
+            ..seen
+        };
+        if matches!(mode, Mode::Crash | Mode::Restart) && matches!(observed.state, Some(Ok(_))) {
+            observed.second = self.second(trial)?;
+        }
+        self.judge(&history, &observed, class(mode), Some(crash), trial);
+        Ok(())
+    }
+
+    /// Ends the service's process; in some modes that may have happened already.
+    fn end_process(&self, mode: Mode, trial: &mut Trial) -> anyhow::Result<Death> {
+        self.supervision.forget_failures()?;
+        let before = self.supervision.look()?;
+        let lives = |pid: i32| process::birth(pid).is_some();
+        if self.supervision.local() && !before.pid.is_some_and(lives) {
+            trial.what += "; it had ended by itself";
+            return Ok(Death {
+                before,
+                since: Instant::now(),
+                stopped: false,
+            });
+        }
+        let struck = match mode {
+            Mode::Restart => self.supervision.terminate()?,
+            _ => self.supervision.kill()?,
+        };
+        let told = match trial.what.as_str() {
+            "" => String::new(),
+            what => format!("{what}; then "),
+        };
+        trial.what = format!("{told}{}", struck.what);
+        let limit = match mode {
+            Mode::Restart => self.args.start_limit,
+            _ => DEATH_LIMIT,
+        };
+        if !struck.ended(limit) {
+            trial.what += &format!(", which it outlived by {limit:?}; then SIGKILL");
+            struck.kill()?;
+            anyhow::ensure!(
+                struck.ended(DEATH_LIMIT),
+                "process {} does not die of SIGKILL",
+                struck.pid().unwrap_or_default()
+            );
+        }
+        Ok(Death {
+            before,
+            since: Instant::now(),
+            stopped: struck.stopped,
+        })
+    }
+
+    /// What it holds after it was killed once more, with no writes in between.
+    fn second(&self, trial: &mut Trial) -> anyhow::Result<Option<plugpull_workloads::ReadBack>> {
+        if self.interrupted() {
+            return Ok(None);
+        }
+        let what = std::mem::take(&mut trial.what);
+        let death = self.end_process(Mode::Crash, trial)?;
+        let back = self.waiting().after(death);
+        let seen = self.look(back, trial);
+        trial.what = format!("{what}; and once more, without writes: {}", trial.what);
+        let seen = seen?;
+        Ok(match (seen.state, seen.start) {
+            (Some(state), _) => Some(state),
+            (None, plugpull_workloads::Start::Refused { message }) => Some(Err(message)),
+            (None, plugpull_workloads::Start::Hung { waited }) => Some(Err(format!(
+                "it neither answered nor ended within {waited:.1?}"
+            ))),
+            (None, plugpull_workloads::Start::Started) => None,
+        })
+    }
+
+    /// Takes all space until clients notice, and gives it back.
+    fn fill(
+        &self,
+        work: &Work<'_>,
+        trial: &mut Trial,
+        observed: &mut Observed,
+    ) -> anyhow::Result<()> {
+        let Some(data) = &self.data else {
+            return unmeasured("disk-full wants --data-dir");
+        };
+        let Some(mount) = &self.args.fill else {
+            return unmeasured(
+                "disk-full wants --fill with the mount point of the data folder's filesystem",
+            );
+        };
+        space::named(mount, data)?;
+        let ballast = match space::fill(data, self.args.fill_limit << 20)? {
+            Ok(ballast) => ballast,
+            Err(why) => return unmeasured(why),
+        };
+        let before = work.writers.until(Instant::now(), |_| true);
+        let bad = |tally: &super::writers::Tally| {
+            tally.refused + tally.unknown > before.refused + before.unknown
+        };
+        let deadline = Instant::now() + SPACE_LIMIT;
+        let tally = work
+            .writers
+            .until(deadline, |tally| bad(tally) || self.interrupted());
+        trial.bit = bad(&tally);
+        trial.what = format!(
+            "the filesystem was full ({} KiB were taken) until {} calls had failed",
+            ballast.size >> 10,
+            tally.refused + tally.unknown - before.refused - before.unknown
+        );
+        drop(ballast);
+        self.go_on()?;
+        let deadline = Instant::now() + SPACE_LIMIT;
+        let after = work
+            .writers
+            .until(deadline, |now| now.ok > tally.ok || self.interrupted());
+        if after.ok == tally.ok && after.gone < self.args.clients as usize && !self.interrupted() {
+            observed.stays_down = Some(format!(
+                "after space was free again nothing was acknowledged within {SPACE_LIMIT:?}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Has the driver reorganise the chain, and lets clients go on a little.
+    fn reorganise(&self, work: &Work<'_>, trial: &mut Trial) -> anyhow::Result<()> {
+        let Some(depth) = self.args.reorg_depth else {
+            return unmeasured("reorg wants --reorg-depth");
+        };
+        let deadline = Instant::now() + READ_LIMIT;
+        let answer = work
+            .opened
+            .connect(deadline)
+            .and_then(|mut client| client.reorg(depth, deadline));
+        match answer {
+            Ok(()) => {}
+            Err(ClientError::Fail(text)) => {
+                return unmeasured(format!("the chain was not reorganised: {text}"));
+            }
+            Err(error) => {
+                return unmeasured(format!(
+                    "nobody knows whether the chain was reorganised: {error}"
+                ));
+            }
+        }
+        trial.bit = true;
+        trial.what = format!("the last {depth} blocks of the chain were replaced");
+        let from = work.writers.until(Instant::now(), |_| true).ok;
+        let deadline = Instant::now() + ACKS_LIMIT;
+        work.writers.until(deadline, |tally| {
+            tally.ok >= from + AFTER_REORG || self.interrupted()
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,381 @@
+//! One service under test: what its rounds share, and putting everything back at the end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use plugpull_reports::{Evidence, ReportedFinding, Trial};
+use plugpull_workloads::{
+    Clock, ConfigError, FailureClass, Generator, History, Observed, Promise, Recorder, Stamp,
+    Start, Verdict, WorkloadConfig, beginning, judge,
+};
+
+use super::back::{Await, Back, Down, ask};
+use super::door::{Door, Opened};
+use super::journal::Journal;
+use super::options::{AttachOptions, Mode};
+use super::prefix::{Prefixed, remove_all};
+use super::supervision::Supervision;
+use super::writers::Writers;
+use crate::seed;
+use plugpull_targets::Client;
+
+/// How long reading everything back may take.
+pub(super) const READ_LIMIT: Duration = Duration::from_secs(60);
+/// How long a service that should be up may take to answer.
+const UP_LIMIT: Duration = Duration::from_secs(10);
+/// How often it is asked meanwhile.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Why its findings have no time line.
+const UNRECORDED: &str = "The service ran on its own disk, where plugpull sees no storage \
+                          operations: there is no time line and no list of files.";
+
+/// Why a round says nothing about the service.
+#[derive(Debug)]
+pub(super) struct Unmeasured(String);
+
+impl fmt::Display for Unmeasured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unmeasured {}
+
+/// Nothing was measured, and why.
+pub(super) fn unmeasured<T>(why: impl Into<String>) -> anyhow::Result<T> {
+    Err(Unmeasured(why.into()).into())
+}
+
+/// Everything that the rounds share.
+pub(super) struct Session<'a> {
+    pub(super) args: &'a AttachOptions,
+    pub(super) door: &'a Door,
+    pub(super) supervision: &'a Supervision,
+    pub(super) stop: &'a AtomicBool,
+    /// What it is held to.
+    pub(super) promises: Vec<Promise>,
+    /// The data folder's own path, where it is on this machine.
+    pub(super) data: Option<PathBuf>,
+    /// Where there is a data folder.
+    pub(super) journal: Option<Journal>,
+    pub(super) seed: u64,
+    /// The command as it was typed, with the seed.
+    pub(super) again: String,
+    /// One for each client; they go on from round to round, so that no value is written twice.
+    pub(super) generators: Vec<Generator>,
+}
+
+/// The clock of a service that is not recorded: calls are numbered.
+struct Wall {
+    began: Instant,
+    seq: AtomicU64,
+}
+
+impl Clock for Wall {
+    fn now(&self) -> Stamp {
+        Stamp {
+            seq: self.seq.fetch_add(1, Ordering::SeqCst),
+            nanos: u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// A workload that runs.
+pub(super) struct Work<'a> {
+    pub(super) recorder: Arc<Recorder>,
+    clock: Arc<Wall>,
+    pub(super) opened: Opened<'a>,
+    pub(super) writers: Writers,
+    /// What the service held before.
+    begin: BTreeMap<String, String>,
+}
+
+/// The generators of a workload.
+pub(super) fn generators(
+    config: &WorkloadConfig,
+    seed: u64,
+) -> Result<Vec<Generator>, ConfigError> {
+    (0..config.clients)
+        .map(|client| Generator::new(config, seed, client))
+        .collect()
+}
+
+impl<'a> Session<'a> {
+    /// Makes one round.
+    pub(super) fn round(&mut self, number: u64, mode: Mode, name: &str) -> Trial {
+        let began = Instant::now();
+        let seed = seed::of_trial(self.seed, number);
+        let class = super::round::class(mode);
+        let mut trial = Trial::begun(number, name, name.to_owned(), seed, class);
+        let told = self.tell(mode, &mut trial);
+        let settled = self.settle();
+        if let Err(error) = told.and(settled) {
+            trial.why = format!("{error:#}");
+            trial.verdict = match error.downcast_ref::<Unmeasured>() {
+                Some(_) => Verdict::NotMeasured,
+                None => Verdict::HarnessError,
+            };
+        }
+        trial.took_us = micros(began.elapsed());
+        trial
+    }
+
+    /// Whether the user wants an end.
+    pub(super) fn interrupted(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Fails when the user wants an end.
+    pub(super) fn go_on(&self) -> anyhow::Result<()> {
+        match self.interrupted() {
+            true => unmeasured("the run was interrupted"),
+            false => Ok(()),
+        }
+    }
+
+    /// An answer of a service that should be up.
+    pub(super) fn up(&self, limit: Duration) -> Result<(Opened<'a>, Prefixed), String> {
+        let deadline = Instant::now() + limit;
+        loop {
+            match ask(self.door, deadline) {
+                Ok(up) => return Ok(up),
+                Err(why) if Instant::now() >= deadline => return Err(why),
+                Err(_) => std::thread::sleep(AGAIN),
+            }
+        }
+    }
+
+    /// Sets the clients to work.
+    pub(super) fn work(&mut self) -> anyhow::Result<Work<'a>> {
+        let (opened, mut client) = match self.up(UP_LIMIT) {
+            Ok(up) => up,
+            Err(why) => {
+                return unmeasured(format!(
+                    "the service did not answer before anything was done to it: {why}"
+                ));
+            }
+        };
+        let deadline = Instant::now() + READ_LIMIT;
+        let begin = match client.read_all(deadline) {
+            Ok(all) => all,
+            Err(error) => return unmeasured(format!("it could not be read before: {error}")),
+        };
+        let clock = Arc::new(Wall {
+            began: Instant::now(),
+            seq: AtomicU64::new(1),
+        });
+        let recorder = Arc::new(Recorder::new(clock.clone()));
+        let mut clients = Vec::new();
+        for _ in &self.generators {
+            match opened.connect(Instant::now() + UP_LIMIT) {
+                Ok(client) => clients.push(client),
+                Err(error) => return unmeasured(format!("a client could not connect: {error}")),
+            }
+        }
+        let generators = std::mem::take(&mut self.generators);
+        let clients = clients.into_iter().zip(generators).collect();
+        let pause = Duration::from_secs(1) * self.args.clients / self.args.rate;
+        Ok(Work {
+            writers: Writers::start(clients, &recorder, pause),
+            recorder,
+            clock,
+            opened,
+            begin,
+        })
+    }
+
+    /// Notes what the service shows after it came back, or that it did not.
+    pub(super) fn look(
+        &self,
+        back: Result<Back<'_>, Down>,
+        trial: &mut Trial,
+    ) -> anyhow::Result<Observed> {
+        let mut observed = Observed::default();
+        match back {
+            Ok(mut back) => {
+                trial.recovery_us.push(micros(back.recovery));
+                trial.what = format!("{}; {}", trial.what, back.notes.join(", "));
+                observed.recovery = Some(back.recovery);
+                read(&mut back.client, &mut observed);
+            }
+            Err(Down::Refused(message)) => observed.start = Start::Refused { message },
+            Err(Down::Hung(waited)) => observed.start = Start::Hung { waited },
+            Err(Down::NotStarted(why)) => return unmeasured(why),
+            Err(Down::Interrupted) => return unmeasured("the run was interrupted"),
+            Err(Down::Failed(why)) => anyhow::bail!(why),
+        }
+        Ok(observed)
+    }
+
+    /// Holds what was seen to the promises.
+    pub(super) fn judge(
+        &self,
+        history: &History,
+        observed: &Observed,
+        class: FailureClass,
+        crash: Option<Stamp>,
+        trial: &mut Trial,
+    ) {
+        let bound = self.args.recovery_bound;
+        let judged = judge(history, observed, &self.promises, class, crash, bound);
+        trial.verdict = judged.verdict;
+        trial.why = judged.why;
+        trial.findings = judged
+            .findings
+            .into_iter()
+            .map(|finding| ReportedFinding {
+                finding,
+                trial: trial.number,
+                count: 1,
+                repeat: self.again.clone(),
+                output: Vec::new(),
+                evidence: Some(Box::new(Evidence {
+                    unrecorded: UNRECORDED.into(),
+                    ..Evidence::default()
+                })),
+            })
+            .collect();
+    }
+
+    /// How to wait for the service.
+    pub(super) fn waiting(&self) -> Await<'a> {
+        Await {
+            door: self.door,
+            supervision: self.supervision,
+            stop: self.stop,
+            limit: self.args.start_limit,
+        }
+    }
+
+    /// Puts back what a round left to be put back.
+    pub(super) fn settle(&mut self) -> anyhow::Result<()> {
+        let limit = self.args.start_limit;
+        match &mut self.journal {
+            Some(journal) if journal.owes() => journal.settle(self.supervision, limit).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts everything back: files, the service, and its keys. Returns what could not be.
+    pub(super) fn finish(mut self) -> Vec<String> {
+        let mut troubles = Vec::new();
+        if let Err(error) = self.settle() {
+            troubles.push(format!("{error:#}"));
+        }
+        match self.revive() {
+            Err(why) => troubles.push(format!(
+                "the service does not answer at the end: {why}; keys under {:?} may be left in it",
+                self.args.prefix
+            )),
+            Ok(()) if self.args.leave_keys => {}
+            Ok(()) => {
+                if let Err(why) = remove_keys(self.door, &self.args.prefix) {
+                    troubles.push(format!(
+                        "the keys under {:?} could not be removed: {why}",
+                        self.args.prefix
+                    ));
+                }
+            }
+        }
+        if let Some(journal) = self.journal.take()
+            && let Err(error) = journal.close()
+        {
+            troubles.push(format!("{error:#}"));
+        }
+        troubles
+    }
+
+    /// Waits for the service; starts it where nobody does.
+    fn revive(&self) -> Result<(), String> {
+        let rest = match self.supervision.look() {
+            Ok(seen) => seen.at_rest,
+            Err(error) => return Err(format!("{error:#}")),
+        };
+        let patience = match rest {
+            true => Duration::ZERO,
+            false => self
+                .supervision
+                .wait
+                .max(UP_LIMIT)
+                .min(self.args.start_limit),
+        };
+        match self.up(patience) {
+            Ok(_) => Ok(()),
+            Err(why) if !self.supervision.can_start() => Err(why),
+            Err(_) => {
+                self.supervision
+                    .start()
+                    .map_err(|error| format!("{error:#}"))?;
+                self.up(self.args.start_limit).map(drop)
+            }
+        }
+    }
+}
+
+/// Reads everything back, and asks the service for its own check.
+pub(super) fn read(client: &mut Prefixed, observed: &mut Observed) {
+    let deadline = Instant::now() + READ_LIMIT;
+    observed.state = Some(client.read_all(deadline).map_err(|error| error.to_string()));
+    let deadline = Instant::now() + READ_LIMIT;
+    observed.integrity = Some(match client.check(deadline) {
+        Ok(None) => Ok(()),
+        Ok(Some(said)) => Err(said),
+        Err(error) => Err(error.to_string()),
+    });
+}
+
+/// Removes all keys under a prefix. Returns how many there were.
+pub(super) fn remove_keys(door: &Door, prefix: &str) -> Result<usize, String> {
+    let door = door.with_prefix(prefix);
+    let deadline = Instant::now() + READ_LIMIT;
+    let opened = door.open(deadline)?;
+    let mut client = opened
+        .connect(deadline)
+        .map_err(|error| error.to_string())?;
+    remove_all(&mut client, deadline).map_err(|error| error.to_string())
+}
+
+impl Work<'_> {
+    /// The moment now, on the history's clock.
+    pub(super) fn now(&self) -> Stamp {
+        self.clock.now()
+    }
+
+    /// Ends the work: clients first where the service lives, else its connections first, since
+    /// nobody will answer. Returns the history and the generators.
+    pub(super) fn end(self, alive: bool) -> (History, super::writers::Tally, Vec<Generator>) {
+        let Self {
+            recorder,
+            opened,
+            writers,
+            begin,
+            ..
+        } = self;
+        let mut opened = Some(opened);
+        if !alive {
+            opened = None;
+        }
+        let (tally, generators) = writers.stop();
+        drop(opened);
+        (begun(&begin, recorder.history()), tally, generators)
+    }
+}
+
+fn begun(begin: &BTreeMap<String, String>, mut history: History) -> History {
+    if !begin.is_empty() {
+        history
+            .entries
+            .insert(0, beginning(begin.clone(), Stamp::default()));
+    }
+    history
+}
+
+/// Microseconds.
+pub(super) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

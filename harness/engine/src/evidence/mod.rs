@@ -1,0 +1,8 @@
+//! What a crash looked like, for people: the operations and acks before it with what became of each,
+//! and the files that it left with what is missing in them. Explorations and live trials share it.
+
+mod files;
+mod steps;
+
+pub use files::files;
+pub use steps::{Span, steps};

@@ -1,0 +1,237 @@
+//! The operations before a crash with what became of each, and the acks between them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use plugpull_faults::crashfs::{Log, Mark, Op, Record};
+use plugpull_faults::persist::Lost;
+use plugpull_reports::{Fate, StepKind, TimelineStep};
+use plugpull_workloads::Stamp;
+
+/// How many operations before the crash are shown.
+const SHOWN: usize = 60;
+/// How many operations around each one that was lost, and around the ack that was betrayed, are
+/// shown, where that was longer ago.
+const AROUND: usize = 4;
+/// How many that were lost are shown with what was around them.
+const FAR: usize = 20;
+
+/// A part of a log that ends with a crash.
+pub struct Span<'a> {
+    /// The operations.
+    pub log: &'a Log,
+    /// The crash before it, on the log's clock: what was earlier is no part of it.
+    pub from: Stamp,
+    /// The crash at its end.
+    pub to: Stamp,
+    /// What of it the disk did not get.
+    pub lost: &'a [Lost],
+    /// The ack that was betrayed.
+    pub ack: Option<Stamp>,
+    /// Stands before the words of each operation.
+    pub life: &'a str,
+    /// The trace's clock where the log's own says 0: operations and microseconds.
+    pub clock: (u64, u64),
+}
+
+impl<'a> Span<'a> {
+    /// Its operations, oldest first.
+    fn records(&self) -> &'a [Record] {
+        let records = self.log.records();
+        let index = |seq: u64| records.partition_point(|record| record.seq < seq);
+        let (from, to) = (index(self.from.seq), index(self.to.seq));
+        &records[from.min(to)..to]
+    }
+
+    /// Its acks, by how many operations came before them.
+    fn acks(&self) -> BTreeMap<u64, Vec<&'a Mark>> {
+        let within = |mark: &&Mark| {
+            mark.seq >= self.from.seq
+                && mark.nanos >= self.from.nanos
+                && mark.seq <= self.to.seq
+                && mark.nanos <= self.to.nanos
+        };
+        let mut acks: BTreeMap<u64, Vec<&Mark>> = BTreeMap::new();
+        for mark in self.log.marks().iter().filter(within) {
+            acks.entry(mark.seq).or_default().push(mark);
+        }
+        acks
+    }
+
+    /// The indices of the operations to show, in order.
+    fn shown(&self, records: &[Record]) -> BTreeSet<usize> {
+        let end = records.len();
+        let index = |seq: u64| records.partition_point(|record| record.seq < seq);
+        let mut shown: BTreeSet<usize> = (end.saturating_sub(SHOWN)..end).collect();
+        let mut around = |at: usize| {
+            shown.extend(at.saturating_sub(AROUND).min(end)..end.min(at + AROUND + 1));
+        };
+        for lost in self.lost.iter().rev().take(FAR) {
+            around(index(lost.seq));
+        }
+        if let Some(ack) = self.ack {
+            around(index(ack.seq));
+            // What should have been synced for it.
+            let before = self.lost.iter().rev().filter(|lost| lost.seq < ack.seq);
+            shown.extend(before.take(FAR).map(|lost| index(lost.seq)));
+        }
+        shown.retain(|at| *at < end);
+        shown
+    }
+
+    fn ack_step(&self, mark: &Mark) -> TimelineStep {
+        TimelineStep {
+            seq: self.clock.0 + mark.seq,
+            micros: self.clock.1 + mark.nanos / 1000,
+            kind: StepKind::Ack,
+            what: format!("ack of transaction {}", mark.id),
+            path: String::new(),
+            fate: Fate::None,
+        }
+    }
+
+    /// The crash at its end as a step, for what came after it.
+    pub fn crash_step(&self, what: &str) -> TimelineStep {
+        TimelineStep {
+            seq: self.clock.0 + self.to.seq,
+            micros: self.clock.1 + self.to.nanos / 1000,
+            kind: StepKind::Crash,
+            what: what.into(),
+            path: String::new(),
+            fate: Fate::None,
+        }
+    }
+}
+
+/// The last operations of a span, those around what was lost and around the ack that was betrayed,
+/// with all acks between them.
+pub fn steps(span: &Span<'_>) -> Vec<TimelineStep> {
+    let records = span.records();
+    let mut acks = span.acks();
+    let fates: HashMap<u64, bool> = span.lost.iter().map(|one| (one.seq, one.torn)).collect();
+    let mut steps = Vec::new();
+    let mut ack = |seq: u64, into: &mut Vec<TimelineStep>| {
+        let marks = acks.remove(&seq).into_iter().flatten();
+        into.extend(marks.map(|mark| span.ack_step(mark)));
+    };
+    for at in span.shown(records) {
+        let record = &records[at];
+        ack(record.seq, &mut steps);
+        steps.push(TimelineStep {
+            seq: span.clock.0 + record.seq,
+            micros: span.clock.1 + record.nanos / 1000,
+            kind: kind(&record.op),
+            what: format!("{}{}", span.life, words(record)),
+            path: record.path.to_string(),
+            fate: match fates.get(&record.seq) {
+                Some(true) => Fate::Torn,
+                Some(false) => Fate::Lost,
+                None if kind(&record.op) == StepKind::Sync => Fate::None,
+                None => Fate::OnDisk,
+            },
+        });
+    }
+    ack(span.to.seq, &mut steps);
+    steps
+}
+
+fn words(record: &Record) -> String {
+    match &record.op {
+        Op::Write { data, .. } => format!("write {} at {}", data.len(), data.offset()),
+        Op::Truncate { size, .. } => format!("truncate to {size}"),
+        other => other.name().to_string(),
+    }
+}
+
+fn kind(op: &Op) -> StepKind {
+    match op {
+        Op::Write { .. } => StepKind::Write,
+        Op::Sync { .. } | Op::SyncFailed { .. } => StepKind::Sync,
+        Op::Create { .. } | Op::Link { .. } | Op::Unlink { .. } | Op::Rename { .. } => {
+            StepKind::Name
+        }
+        Op::Truncate { .. } | Op::Allocate { .. } | Op::Zero { .. } | Op::SetAttrs { .. } => {
+            StepKind::Other
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plugpull_faults::crashfs::Tree;
+
+    use super::*;
+
+    fn log(records: u64) -> Log {
+        let record = |seq: u64| Record {
+            seq,
+            nanos: seq * 1000,
+            pid: 1,
+            path: "log-1".into(),
+            op: Op::Sync {
+                ino: 2,
+                data_only: true,
+                dir: false,
+            },
+        };
+        let mark = |seq: u64, nanos: u64, id: u64| Mark { seq, nanos, id };
+        Log::of(
+            Tree::new(0, 0, 0),
+            (0..records).map(record).collect(),
+            vec![mark(3, 2_500, 7), mark(200, 250_000, 8)],
+        )
+    }
+
+    fn at(seq: u64, nanos: u64) -> Stamp {
+        Stamp { seq, nanos }
+    }
+
+    #[test]
+    fn the_betrayed_ack_is_shown_however_long_ago_it_was() {
+        let log = log(200);
+        let lost = Lost {
+            seq: 90,
+            path: "log-1".into(),
+            what: String::new(),
+            torn: false,
+        };
+        let span = Span {
+            log: &log,
+            from: Stamp::default(),
+            to: at(200, 200_000),
+            lost: &[lost],
+            ack: Some(at(3, 2_500)),
+            life: "restart 1: ",
+            clock: (1000, 5),
+        };
+        let steps = steps(&span);
+        let seqs: Vec<u64> = steps.iter().map(|step| step.seq).collect();
+        // Around the ack, around what was lost, and the last ones.
+        let wanted = [1000, 1001, 1002, 1003, 1003, 1004, 1005, 1006, 1007];
+        assert_eq!(seqs[..9], wanted);
+        assert_eq!(seqs[9..18], (1086..=1094).collect::<Vec<u64>>());
+        assert_eq!(seqs[18..], (1140..1200).collect::<Vec<u64>>());
+        assert_eq!(steps[3].what, "ack of transaction 7");
+        assert_eq!(steps[3].micros, 7);
+        assert_eq!(steps[0].what, "restart 1: fdatasync");
+        assert_eq!(steps[13].fate, Fate::Lost);
+        // The last ack came after the crash.
+        assert!(!steps.iter().any(|step| step.what.ends_with('8')));
+        assert_eq!(span.crash_step("power lost").seq, 1200);
+    }
+
+    #[test]
+    fn what_was_before_the_last_crash_is_no_part_of_a_span() {
+        let log = log(20);
+        let span = Span {
+            log: &log,
+            from: at(10, 10_000),
+            to: at(12, 12_000),
+            lost: &[],
+            ack: Some(at(3, 2_500)),
+            life: "",
+            clock: (0, 0),
+        };
+        let seqs: Vec<u64> = steps(&span).iter().map(|step| step.seq).collect();
+        assert_eq!(seqs, [10, 11]);
+    }
+}

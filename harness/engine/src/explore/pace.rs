@@ -1,0 +1,90 @@
+//! How fast states are answered, and so whether one more still fits into what time is left.
+
+use std::time::Duration;
+
+/// The pace of an exploration. It has no clock of its own.
+pub(super) struct Pace {
+    /// How many states are tried side by side.
+    workers: usize,
+    answered: u32,
+    together: Duration,
+    /// How many were handed out and not answered.
+    out: usize,
+}
+
+impl Pace {
+    /// Nothing is known yet.
+    pub(super) fn new(workers: usize) -> Self {
+        Self {
+            workers: workers.max(1),
+            answered: 0,
+            together: Duration::ZERO,
+            out: 0,
+        }
+    }
+
+    /// A state was handed out.
+    pub(super) fn given(&mut self) {
+        self.out += 1;
+    }
+
+    /// One was answered, after it had been worked on for so long.
+    pub(super) fn answered(&mut self, took: Duration) {
+        self.out = self.out.saturating_sub(1);
+        self.answered += 1;
+        self.together += took;
+    }
+
+    /// True when one more state will probably be answered within `left`. As long as nothing is known,
+    /// one for each worker does.
+    pub(super) fn fits(&self, left: Duration) -> bool {
+        if self.answered == 0 {
+            return left > Duration::ZERO && self.out < self.workers;
+        }
+        // Those before it are worked on side by side.
+        let before = u32::try_from(self.out / self.workers).unwrap_or(u32::MAX);
+        self.mean().saturating_mul(before.saturating_add(1)) <= left
+    }
+
+    /// True when everything was answered.
+    pub(super) fn idle(&self) -> bool {
+        self.out == 0
+    }
+
+    /// True when a state that is tried alone will probably be answered within `left`.
+    pub(super) fn fits_alone(&self, left: Duration) -> bool {
+        self.mean() <= left && left > Duration::ZERO
+    }
+
+    fn mean(&self) -> Duration {
+        self.together.checked_div(self.answered).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn nothing_is_handed_out_that_would_be_answered_too_late() {
+        let mut pace = Pace::new(2);
+        assert!(pace.fits(SECOND) && !pace.fits(Duration::ZERO));
+        pace.given();
+        pace.given();
+        // Nobody knows how long they take.
+        assert!(!pace.fits(100 * SECOND));
+        pace.answered(3 * SECOND);
+        // One is under way, and one worker is free.
+        assert!(pace.fits(3 * SECOND) && !pace.fits(2 * SECOND));
+        assert!(pace.fits_alone(3 * SECOND) && !pace.fits_alone(2 * SECOND));
+        for _ in 0..3 {
+            pace.given();
+        }
+        // Four are under way: it is the third in a row.
+        assert!(pace.fits(9 * SECOND) && !pace.fits(8 * SECOND));
+        pace.answered(SECOND);
+        assert!(pace.fits(4 * SECOND) && !pace.fits(3 * SECOND));
+    }
+}

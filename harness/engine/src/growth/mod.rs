@@ -1,0 +1,8 @@
+//! Recovery time against log size: the log is grown by the workload, the plug is pulled, and the
+//! time back is taken, at several sizes in turn.
+
+mod sample;
+mod sizes;
+
+pub use sample::{Crash, Wanted, pilot, sample, unit};
+pub use sizes::{Round, chosen, fitting};

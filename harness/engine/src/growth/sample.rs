@@ -1,0 +1,367 @@
+//! One measurement: grow the log, crash, and time several restarts from the same disk.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use plugpull_faults::crashfs::Tree;
+use plugpull_faults::fault::{InjectError, Machine};
+use plugpull_faults::persist::Loss;
+use plugpull_faults::trigger::When;
+use plugpull_reports::{GrowthSample, SizeUnit, Trial};
+use plugpull_workloads::{
+    Call, FailureClass, History, Judgement, Observed, Outcome, Verdict, Write, judge, recent,
+    settles,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::sizes::{pilot_acks, pilot_time};
+use crate::trial::{Bench, PROBE, Setup, micros, note, restart};
+
+/// Restarts from each disk: the median of their times is the measurement.
+const RESTARTS: usize = 3;
+/// How often it is looked whether the log grows.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long the target may acknowledge nothing before the log counts as stuck.
+const STUCK: Duration = Duration::from_secs(20);
+/// The least that the pilot may take: a first transaction can be slow.
+const LEAST_PILOT: Duration = Duration::from_millis(200);
+/// Bytes of writes that are kept to cut the power in; older ones count as written back.
+const LOG_BYTES: u64 = 64 << 20;
+/// How many calls of each client are judged one by one before the whole history is.
+const RECENT: usize = 32;
+
+/// How the target is brought down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// By SIGKILL.
+    Kill,
+    /// By a power loss; nothing un-synced survives.
+    PowerLoss,
+}
+
+impl Crash {
+    /// The fault's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::PowerLoss => "power-loss",
+        }
+    }
+
+    /// The class of failure whose promises are judged.
+    pub fn class(self) -> FailureClass {
+        match self {
+            Self::Kill => FailureClass::ProcessCrash,
+            Self::PowerLoss => FailureClass::PowerLoss,
+        }
+    }
+}
+
+/// One measurement to make.
+pub struct Wanted {
+    /// Its number in the run, from 1.
+    pub number: u64,
+    /// How many transactions are acknowledged before the crash.
+    pub acks: u64,
+    /// What recovery is from.
+    pub crash: Crash,
+    /// The seed of what is written.
+    pub seed: u64,
+}
+
+impl Wanted {
+    /// As `plugpull run --fault` would have it.
+    pub fn spec(&self) -> String {
+        format!("{}@ack={}", self.crash.name(), self.acks)
+    }
+}
+
+/// A measurement, with the trial that it is for reports.
+pub struct Sampled {
+    pub trial: Trial,
+    /// None where nothing was timed.
+    pub sample: Option<GrowthSample>,
+    /// The disk as the target found it, where a promise was broken.
+    pub disk: Option<Tree>,
+}
+
+/// Makes one measurement. It ends early, and measured nothing, when `stop` is raised.
+pub fn sample(setup: &Setup, wanted: &Wanted, stop: &AtomicBool) -> Sampled {
+    let began = Instant::now();
+    let mut sampled = Sampled {
+        trial: Trial::begun(
+            wanted.number,
+            wanted.crash.name(),
+            wanted.spec(),
+            wanted.seed,
+            wanted.crash.class(),
+        ),
+        sample: None,
+        disk: None,
+    };
+    match bench(setup, wanted.seed) {
+        Ok(mut bench) => {
+            if let Err(error) = measure(setup, wanted, stop, &mut bench, &mut sampled) {
+                sampled.trial.verdict = Verdict::HarnessError;
+                sampled.trial.why = format!("{error:#}");
+            }
+            if let Err(error) = bench.tear_down() {
+                sampled.trial.verdict = sampled.trial.verdict.max(Verdict::HarnessError);
+                sampled.trial.why = format!("cleaning up: {error:#}");
+            }
+        }
+        Err(error) => sampled.trial.why = format!("{error:#}"),
+    }
+    sampled.trial.took_us = micros(began.elapsed());
+    sampled
+}
+
+/// How many transactions the target acknowledges in a part of the budget, at most as many as
+/// matter.
+///
+/// # Errors
+/// It does not start, or acknowledges nothing at all.
+pub fn pilot(setup: &Setup, budget: Duration) -> anyhow::Result<u64> {
+    let mut bench = bench(setup, 0)?;
+    let tried = (|| {
+        start_empty(&mut bench)?;
+        bench.work()?;
+        let (time, most) = (pilot_time(budget).max(LEAST_PILOT), pilot_acks());
+        let mut tally = bench.work_until(time, &|tally| tally.ok >= most)?;
+        if tally.ok == 0 {
+            tally = bench.work_until(STUCK, &|tally| tally.ok > 0)?;
+        }
+        anyhow::ensure!(tally.ok > 0, "the target acknowledged nothing in {STUCK:?}");
+        bench.kill()?;
+        Ok(tally.ok)
+    })();
+    let cleaned = bench.tear_down();
+    let acked = tried?;
+    cleaned?;
+    Ok(acked)
+}
+
+fn bench(setup: &Setup, seed: u64) -> anyhow::Result<Bench<'_>> {
+    let rng = ChaCha8Rng::seed_from_u64(seed);
+    let bench = Bench::new(
+        &setup.host,
+        &setup.target,
+        setup.rules,
+        &setup.workload,
+        seed,
+        rng,
+        setup.start_limit,
+    )?;
+    if let Some(fs) = bench.fs() {
+        fs.limit_log(LOG_BYTES);
+    }
+    Ok(bench)
+}
+
+fn start_empty(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    match bench.bring_up(PROBE) {
+        Ok(_) => Ok(()),
+        Err(why) => anyhow::bail!(
+            "the target did not start on an empty data folder: {}",
+            restart::words(&why)
+        ),
+    }
+}
+
+fn measure(
+    setup: &Setup,
+    wanted: &Wanted,
+    stop: &AtomicBool,
+    bench: &mut Bench<'_>,
+    sampled: &mut Sampled,
+) -> anyhow::Result<()> {
+    let trial = &mut sampled.trial;
+    start_empty(bench)?;
+    bench.work()?;
+    if let Err(why) = grow(bench, wanted.acks, stop)? {
+        trial.verdict = Verdict::NotMeasured;
+        trial.why = why;
+        return Ok(());
+    }
+    trial.operations = bench.operations();
+    trial.what = match wanted.crash {
+        Crash::Kill => {
+            trial.bit = bench.kill()?;
+            format!("killed after {} acknowledged transactions", wanted.acks)
+        }
+        Crash::PowerLoss => {
+            let off = bench.power_off(Loss::Everything)?;
+            trial.bit = true;
+            format!(
+                "power lost after {} acknowledged transactions: {} un-synced changes were lost",
+                wanted.acks, off.lost
+            )
+        }
+    };
+    let history = bench.history();
+    trial.acked = history.acked() as u64;
+    let disk_bytes = bench.files()?.iter().map(|(_, size)| size).sum();
+    let disk = bench.snapshot();
+    let observed = restarts(bench, disk.as_ref(), trial)?;
+    note(
+        trial,
+        bench,
+        judged(setup, wanted, bench, &history, &observed),
+    );
+    let unit = unit(setup);
+    if let Some(recovery_us) = median(&trial.recovery_us) {
+        sampled.sample = Some(GrowthSample {
+            trial: wanted.number,
+            wanted: wanted.acks,
+            size: match unit {
+                SizeUnit::Bytes => written(&history),
+                SizeUnit::Transactions => trial.acked,
+            },
+            disk_bytes,
+            recovery_us,
+        });
+    }
+    if !trial.findings.is_empty() {
+        sampled.disk = disk;
+    }
+    Ok(())
+}
+
+/// What sizes count for a target: nobody knows the bytes that a workload of its own writes.
+pub fn unit(setup: &Setup) -> SizeUnit {
+    match setup.target.scripted() {
+        Some(_) => SizeUnit::Transactions,
+        None => SizeUnit::Bytes,
+    }
+}
+
+/// Lets the workload go on until so many transactions are acknowledged. The inner error says why
+/// that will not be.
+fn grow(bench: &mut Bench<'_>, acks: u64, stop: &AtomicBool) -> anyhow::Result<Result<(), String>> {
+    let mut got = 0;
+    let mut last = Instant::now();
+    while got < acks {
+        let missing = acks - got;
+        let tally = bench.work_until(LOOK, &|tally| tally.ok >= missing)?;
+        got += tally.ok;
+        if stop.load(Ordering::Relaxed) {
+            return Ok(Err("the user ended the run".into()));
+        }
+        if tally.ok > 0 {
+            last = Instant::now();
+        } else if last.elapsed() >= STUCK {
+            return Ok(Err(format!(
+                "after {got} transactions nothing was acknowledged for {STUCK:?}"
+            )));
+        }
+        if got < acks {
+            // Whether there is anything left to wait for.
+            match bench.until(&When::Time(Duration::ZERO)) {
+                Ok(()) => {}
+                Err(InjectError::NeverReached(why)) => {
+                    return Ok(Err(format!("after {got} of {acks} transactions: {why}")));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Restarts the target from the crashed disk, several times where the disk can be put back, and
+/// looks at what it holds after the first.
+fn restarts(
+    bench: &mut Bench<'_>,
+    disk: Option<&Tree>,
+    trial: &mut Trial,
+) -> anyhow::Result<Observed> {
+    let mut observed = Observed::default();
+    for number in 0..RESTARTS {
+        match disk {
+            // Each meets a fresh mount, with nothing in the kernel's caches.
+            Some(tree) => bench.restore(tree.clone())?,
+            None if number > 0 => break,
+            None => {}
+        }
+        let mut said = String::new();
+        let came_up = match bench.bring_up(PROBE) {
+            Ok(mut up) => {
+                trial.recovery_us.extend(up.took.map(micros));
+                if number == 0 {
+                    said = restart::note(Ok(&mut up), &mut observed)?;
+                }
+                true
+            }
+            Err(why) => {
+                said = restart::note(Err(why), &mut observed)?;
+                false
+            }
+        };
+        bench.kill()?;
+        bench.outputs.push(said);
+        if !came_up {
+            break;
+        }
+    }
+    // A busy machine makes any target late: its best time counts, as in `run`.
+    let best = trial.recovery_us.iter().min().copied();
+    observed.recovery = best.map(Duration::from_micros);
+    Ok(observed)
+}
+
+fn judged(
+    setup: &Setup,
+    wanted: &Wanted,
+    bench: &Bench<'_>,
+    history: &History,
+    observed: &Observed,
+) -> Judgement {
+    let class = wanted.crash.class();
+    let by = |history: &History| {
+        judge(
+            history,
+            observed,
+            &setup.promises,
+            class,
+            bench.crashed_at(),
+            setup.recovery_bound,
+        )
+    };
+    if settles(&setup.promises, class)
+        && let Some(short) = recent(history, RECENT)
+    {
+        let judgement = by(&short);
+        if judgement.verdict == Verdict::Pass {
+            return judgement;
+        }
+    }
+    by(history)
+}
+
+/// The bytes of keys and values in acknowledged transactions.
+fn written(history: &History) -> u64 {
+    let acked = history
+        .entries
+        .iter()
+        .filter(|entry| matches!(entry.done, Some((_, Outcome::Ok))));
+    let txns = acked.filter_map(|entry| match &entry.call {
+        Call::Txn(txn) if !txn.abort => Some(txn),
+        _ => None,
+    });
+    let bytes = txns.flat_map(|txn| &txn.ops).map(|op| {
+        let value = match &op.write {
+            Write::Put(value) => value.size(),
+            Write::Delete => 0,
+        };
+        (op.key.len() + value) as u64
+    });
+    bytes.sum()
+}
+
+/// The median, the lower of two in the middle; none of nothing.
+fn median(times: &[u64]) -> Option<u64> {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len().saturating_sub(1) / 2).copied()
+}

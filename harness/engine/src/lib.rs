@@ -1,0 +1,30 @@
+//! One experiment: prepare a target, crash it, let it recover, observe it and judge what it kept.
+
+pub mod attach;
+pub mod evidence;
+pub mod explore;
+pub mod growth;
+pub mod keep;
+pub mod schedule;
+pub mod seed;
+pub mod shard;
+pub mod trial;
+
+use std::fmt;
+
+/// Something the user asked for that cannot be: exit code 2, and nothing was started.
+#[derive(Debug)]
+pub struct WrongUse(pub String);
+
+impl fmt::Display for WrongUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for WrongUse {}
+
+/// Wrong use, for this reason.
+pub fn wrong(why: impl fmt::Display) -> anyhow::Error {
+    anyhow::Error::new(WrongUse(why.to_string()))
+}

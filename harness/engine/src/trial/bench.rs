@@ -1,0 +1,462 @@
+//! The machine that a trial runs on: target, storage and clients.
+
+mod verbs;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use nix::unistd::{getegid, geteuid};
+use parking_lot::Mutex;
+use plugpull_faults::crashfs::{Control, CrashFs, Held, Tree};
+use plugpull_faults::fault::{InjectError, Machine, Started};
+use plugpull_faults::inject::Matcher;
+use plugpull_faults::persist::{Device, Model};
+use plugpull_faults::trigger::When;
+use plugpull_targets::{Running, Target};
+use plugpull_workloads::{
+    Clock, Entry, Generator, History, Outcome, Recorder, Stamp, TxnId, WorkloadConfig,
+};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::clients::Gang;
+use super::crashes::{Crashed, Crashes};
+use super::host::SandboxHost;
+use super::restart::{Up, bring_up};
+use super::script::{Acked, End};
+use super::storage::Storage;
+
+/// How many acknowledged transactions the workload begins with, before a fault may strike.
+const WARM_UP_ACKS: u64 = 3;
+/// How long they may take.
+const WARM_UP_LIMIT: Duration = Duration::from_secs(5);
+/// How long the moment of a fault is waited for.
+const MOMENT_LIMIT: Duration = Duration::from_secs(5);
+/// How many transactions it is waited for.
+const MOMENT_ACKS: u64 = 600;
+/// How often a wait looks whether the target still lives and clients want connections.
+const LOOK: Duration = Duration::from_millis(5);
+/// The tmpfs that stands in for the crash filesystem.
+const PLAIN_BYTES: u64 = 256 << 20;
+
+/// How a trial's storage behaves.
+#[derive(Clone, Copy)]
+pub struct StorageRules {
+    /// What of the unsynced updates a power loss may leave.
+    pub model: &'static dyn Model,
+    /// What the device does with a write when power is lost.
+    pub device: Device,
+    /// True when FUSE is to be had.
+    pub fuse: bool,
+}
+
+/// The trace's clock: the crash filesystem's log, whichever filesystem that is just now.
+pub(super) struct TraceClock {
+    began: Instant,
+    fs: Mutex<Option<Control>>,
+}
+
+impl Clock for TraceClock {
+    fn acked(&self, txn: TxnId) -> Stamp {
+        let fs = self.fs.lock().clone();
+        match fs {
+            Some(fs) => {
+                let mark = fs.mark(txn);
+                Stamp {
+                    seq: mark.seq,
+                    nanos: mark.nanos,
+                }
+            }
+            None => self.now(),
+        }
+    }
+
+    fn now(&self) -> Stamp {
+        let fs = self.fs.lock().clone();
+        match fs {
+            Some(fs) => {
+                let (seq, nanos) = fs.now();
+                Stamp { seq, nanos }
+            }
+            None => {
+                let nanos = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                Stamp { seq: 0, nanos }
+            }
+        }
+    }
+}
+
+/// The machine under one trial.
+pub struct Bench<'a> {
+    host: Arc<SandboxHost>,
+    /// The same host, for what borrows it.
+    borrowed: &'a SandboxHost,
+    target: Arc<dyn Target>,
+    rules: StorageRules,
+    pub(super) storage: Storage,
+    clock: Arc<TraceClock>,
+    /// Notes every call and what came back.
+    pub recorder: Arc<Recorder>,
+    /// What was there when the recorder's history began.
+    inherited: Option<Entry>,
+    running: Option<Box<dyn Running + 'a>>,
+    gang: Option<Gang>,
+    generators: BTreeMap<u32, Generator>,
+    /// How often a workload of the target's own was started.
+    lives: u64,
+    /// Numbers the transactions of such workloads.
+    numbers: Arc<AtomicU64>,
+    starting: Option<JoinHandle<()>>,
+    rng: ChaCha8Rng,
+    start_limit: Duration,
+    /// The crashes so far, where there is a crash filesystem.
+    pub(super) crashes: Crashes,
+    /// Where the last crash was, on the trace's clock.
+    pub(super) crashed_at: Option<Stamp>,
+    /// What each life of the target wrote.
+    pub outputs: Vec<String>,
+    /// Storage operations of filesystems that power loss ended.
+    past_operations: u64,
+}
+
+impl<'a> Bench<'a> {
+    /// An empty machine. The target is not started yet.
+    pub fn new(
+        host: &'a Arc<SandboxHost>,
+        target: &Arc<dyn Target>,
+        rules: StorageRules,
+        workload: &WorkloadConfig,
+        seed: u64,
+        rng: ChaCha8Rng,
+        start_limit: Duration,
+    ) -> anyhow::Result<Self> {
+        let sandbox = &host.sandbox;
+        let storage = if rules.fuse {
+            // Inside the sandbox a user is who he is outside.
+            let owner = (geteuid().as_raw(), getegid().as_raw());
+            Storage::crash(sandbox, CrashFs::empty(owner, seed), host.cpu)?
+        } else {
+            Storage::tmpfs(sandbox, PLAIN_BYTES)?
+        };
+        let clock = Arc::new(TraceClock {
+            began: Instant::now(),
+            fs: Mutex::new(storage.fs()),
+        });
+        let generators = (0..workload.clients)
+            .map(|client| Ok((client, Generator::new(workload, seed, client)?)))
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Self {
+            host: host.clone(),
+            borrowed: host,
+            target: target.clone(),
+            rules,
+            storage,
+            recorder: Arc::new(Recorder::new(clock.clone())),
+            clock,
+            inherited: None,
+            running: None,
+            gang: None,
+            generators,
+            lives: 0,
+            numbers: Arc::new(AtomicU64::new(1)),
+            starting: None,
+            rng,
+            start_limit,
+            crashes: Crashes::default(),
+            crashed_at: None,
+            outputs: Vec::new(),
+            past_operations: 0,
+        })
+    }
+
+    /// Starts the target and asks it for `probe`; the time runs from the spawn to the answer.
+    pub fn bring_up(&mut self, probe: &str) -> Result<Up<'_>, Started> {
+        let acked = Acked::of(&self.history(), &*self.target);
+        let (target, limit) = (&*self.target, self.start_limit);
+        let (running, up) = bring_up(target, self.borrowed, limit, probe, acked)?;
+        self.running = Some(running);
+        Ok(up)
+    }
+
+    /// Sets the clients going on the running target.
+    pub fn work(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + self.start_limit;
+        let running = self
+            .running
+            .as_ref()
+            .ok_or_else(|| anyhow::anyhow!("no target runs"))?;
+        if let Some(script) = self.target.scripted() {
+            self.lives += 1;
+            let process = script.work(self.borrowed, self.lives)?;
+            self.recorder.restarted();
+            self.gang = Some(Gang::read(process, &self.recorder, &self.numbers));
+            return Ok(());
+        }
+        let mut clients = Vec::new();
+        for (number, generator) in std::mem::take(&mut self.generators) {
+            clients.push((number, running.connect(deadline)?, generator));
+        }
+        self.recorder.restarted();
+        self.gang = Some(Gang::start(clients, &self.recorder));
+        Ok(())
+    }
+
+    /// Storage operations recorded so far.
+    pub fn operations(&self) -> u64 {
+        match self.storage.fs() {
+            Some(fs) => fs.now().0,
+            None => self.past_operations,
+        }
+    }
+
+    /// Forgets the history, and lets the workload go on in a new one that begins with this.
+    pub(super) fn new_history(&mut self, beginning: Entry) {
+        self.inherited = Some(beginning);
+        self.recorder = Arc::new(Recorder::new(self.clock.clone()));
+    }
+
+    /// The history, with what was there when it began.
+    pub fn history(&self) -> History {
+        let mut history = self.recorder.history();
+        history.entries.splice(0..0, self.inherited.clone());
+        history
+    }
+
+    /// Where the last crash was, on the trace's clock; none where there was none.
+    pub fn crashed_at(&self) -> Option<Stamp> {
+        self.crashed_at
+    }
+
+    /// How a workload of the target's own ended, if it has.
+    pub fn workload_end(&self) -> Option<End> {
+        self.gang.as_ref()?.script.as_ref()?.end()
+    }
+
+    /// Begins a new life: whatever is left of the last one is gone.
+    fn buried(&mut self) {
+        if let Some(gang) = self.gang.take() {
+            self.generators = gang.stop();
+        }
+        if let Some(starting) = self.starting.take() {
+            let _ = starting.join();
+        }
+        self.running = None;
+        if let Some(child) = self.host.take_last() {
+            self.outputs.push(child.output());
+        }
+    }
+
+    fn signal_all(&self, signal: i32) -> Result<(), InjectError> {
+        self.host.sandbox.signal_all(signal).map_err(to_io)
+    }
+
+    /// Looks after the clients once, and says whether the target lives.
+    fn tend(&self) -> bool {
+        let reading = self.gang.as_ref().and_then(|gang| gang.script.as_ref());
+        if let (Some(reading), Some(script)) = (reading, self.target.scripted()) {
+            // What a workload printed before its end is still being read after it.
+            return !reading.is_over() && (!script.serves() || self.host.alive());
+        }
+        let alive = self.host.alive();
+        if let (Some(gang), Some(running)) = (&self.gang, &self.running) {
+            let deadline = Instant::now() + Duration::from_secs(1);
+            gang.reconnect(|| {
+                if alive {
+                    running.connect(deadline).ok()
+                } else {
+                    None
+                }
+            });
+        }
+        alive
+    }
+
+    fn gone(&self) -> InjectError {
+        if let Some(end) = self.workload_end() {
+            return match end.trouble() {
+                Some(why) => InjectError::TargetGone(why),
+                None => InjectError::NeverReached("the workload had come to its end".into()),
+            };
+        }
+        let said = self
+            .host
+            .last()
+            .map(|child| child.output())
+            .unwrap_or_default();
+        InjectError::TargetGone(said.trim().to_string())
+    }
+
+    fn await_watch(
+        &mut self,
+        told: &Receiver<Held>,
+        give_up: impl Fn(&Self) -> bool,
+    ) -> Result<(), InjectError> {
+        let deadline = Instant::now() + self.patient(MOMENT_LIMIT);
+        let acked = self
+            .gang
+            .as_ref()
+            .map_or(0, |gang| gang.progress.tally().ok);
+        loop {
+            match told.recv_timeout(LOOK) {
+                Ok(_) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(InjectError::NeverReached("the watch was replaced".into()));
+                }
+            }
+            let alive = self.tend();
+            let idle = self
+                .gang
+                .as_ref()
+                .is_some_and(|gang| gang.progress.tally().ok >= acked + MOMENT_ACKS);
+            let over = idle || Instant::now() >= deadline;
+            // A target that is being started may not have been spawned yet; its starter ends when it
+            // dies.
+            let died = !alive && self.starting.is_none();
+            if died || over || give_up(self) {
+                // It may have come in this very moment.
+                if told.try_recv().is_ok() {
+                    return Ok(());
+                }
+                self.go_on();
+                return Err(if died {
+                    self.gone()
+                } else if over {
+                    InjectError::NeverReached(
+                        "the workload went on without such an operation".into(),
+                    )
+                } else {
+                    InjectError::NeverReached("recovery had fewer such operations".into())
+                });
+            }
+        }
+    }
+
+    /// The watch for a moment at an operation.
+    fn watch(&mut self, when: &When) -> Result<Receiver<Held>, InjectError> {
+        let fs = self
+            .storage
+            .fs()
+            .ok_or_else(|| InjectError::NeverReached("there is no crash filesystem".into()))?;
+        let (matcher, skip) = match when {
+            When::Op { matcher, nth } => (matcher.clone(), nth - 1),
+            When::Chance { matcher, chance } => {
+                (matcher.clone(), geometric(*chance, &mut self.rng))
+            }
+            When::Ack(_) | When::Time(_) => (Matcher::default(), 0),
+        };
+        Ok(fs.watch(matcher, skip))
+    }
+}
+
+/// How many tries with this chance fail before the first that does not.
+fn geometric(chance: f64, rng: &mut ChaCha8Rng) -> u64 {
+    if chance >= 1.0 {
+        return 0;
+    }
+    let uniform: f64 = rng.random_range(f64::MIN_POSITIVE..1.0);
+    (uniform.ln() / (1.0 - chance).ln()) as u64
+}
+
+fn to_io(error: plugpull_faults::sandbox::SandboxError) -> InjectError {
+    InjectError::Io(error.into())
+}
+
+fn storage_error(error: anyhow::Error) -> InjectError {
+    InjectError::Io(io::Error::other(format!("{error:#}")))
+}
+
+impl Bench<'_> {
+    /// A limit on waiting for transactions, for a target whose every one takes long.
+    pub(super) fn patient(&self, limit: Duration) -> Duration {
+        limit.saturating_mul(self.target.patience().max(1))
+    }
+
+    /// Lets the workload go on until something is at stake: a crash before would tell nothing.
+    pub fn warm_up(&mut self) -> Result<(), InjectError> {
+        if !self.first_barrier()? {
+            let limit = self.patient(WARM_UP_LIMIT);
+            self.work_until(limit, &|tally| tally.ok >= WARM_UP_ACKS)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the first barrier of a workload that nothing should happen to before; false where
+    /// there is none to wait for.
+    pub fn first_barrier(&mut self) -> Result<bool, InjectError> {
+        let limit = self.target.scripted().and_then(|s| s.first_barrier());
+        if let Some(limit) = limit {
+            let tally = self.work_until(limit, &|tally| tally.barriers > 0)?;
+            if tally.barriers == 0 {
+                return Err(match self.tend() {
+                    true => InjectError::NeverReached(format!(
+                        "its workload reached no barrier within {limit:?} ({} acknowledged, {} \
+                         refused, {} unanswered)",
+                        tally.ok, tally.fail, tally.info
+                    )),
+                    false => self.gone(),
+                });
+            }
+        }
+        Ok(limit.is_some())
+    }
+
+    /// The outcome that counts as an ack.
+    pub fn acked(&self) -> usize {
+        let history = self.recorder.history();
+        history
+            .entries
+            .iter()
+            .filter(|e| matches!(e.done, Some((_, Outcome::Ok))))
+            .count()
+    }
+
+    /// Leaves the machine clean for the next trial.
+    pub fn tear_down(mut self) -> anyhow::Result<()> {
+        if let Some(fs) = self.storage.fs() {
+            fs.cut();
+        }
+        self.signal_all(libc::SIGKILL)?;
+        self.host.sandbox.kill_all()?;
+        self.buried();
+        self.storage.unmount(&self.host.sandbox)
+    }
+
+    /// A copy of what lies on the disk now, to start from again; none without a crash filesystem.
+    pub fn snapshot(&self) -> Option<Tree> {
+        self.storage
+            .fs()
+            .map(|fs| fs.inspect(|tree, _| tree.clone()))
+    }
+
+    /// The crashes so far and what lies on the disk now, with what a fault damaged there besides;
+    /// none without a crash filesystem.
+    pub(super) fn crashed(&self, damaged: Option<String>) -> Option<Crashed> {
+        Some(Crashed {
+            crashes: self.crashes.clone(),
+            disk: self.snapshot()?,
+            damaged: damaged.unwrap_or_default(),
+        })
+    }
+
+    /// Puts a copy on the disk again. Every process must be dead.
+    pub fn restore(&mut self, mut tree: Tree) -> Result<(), InjectError> {
+        let Some(fs) = self.storage.fs() else {
+            return Ok(());
+        };
+        let (seq, _) = fs.now();
+        let began = fs.inspect(|_, log| log.began());
+        tree.settle();
+        let fresh = CrashFs::new(tree, began, seq, self.rng.random());
+        self.storage
+            .remount(&self.host.sandbox, fresh.clone(), self.host.cpu)
+            .map_err(storage_error)?;
+        *self.clock.fs.lock() = Some(fresh);
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! The sandbox, as targets see it.
+
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use plugpull_faults::sandbox::{Child, Program as SandboxProgram, Sandbox, SpawnRequest};
+use plugpull_targets::{Host, Input, Launch, Part, Pipes, Process, Program};
+
+use super::ahead::Ahead;
+
+/// How long a connection to the target's port may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// A sandbox that targets are started in, all of them on one CPU.
+pub struct SandboxHost {
+    /// The sandbox.
+    pub sandbox: Sandbox,
+    /// The CPU that targets run on; any when none.
+    pub cpu: Option<usize>,
+    /// Put targets in the sandbox's cgroup.
+    pub cgroup: bool,
+    /// The process that was started last, and the output of all before it.
+    last: Mutex<Option<Arc<Child>>>,
+    spawned: Condvar,
+    ahead: Ahead,
+}
+
+impl SandboxHost {
+    /// A host in this sandbox, in which nothing was started yet.
+    pub fn new(sandbox: Sandbox, cpu: Option<usize>, cgroup: bool) -> Self {
+        Self {
+            sandbox,
+            cpu,
+            cgroup,
+            last: Mutex::new(None),
+            spawned: Condvar::new(),
+            ahead: Ahead::default(),
+        }
+    }
+
+    /// Gets ready for the start of a target on the data folder that is mounted now, as far as that
+    /// can be known. Its first process will have the number `first`, where numbers can be chosen.
+    pub fn begin(&self, first: i32) {
+        self.ahead.begin(&self.sandbox, first);
+    }
+
+    /// The process that was started last.
+    pub fn last(&self) -> Option<Arc<Child>> {
+        self.last.lock().clone()
+    }
+
+    /// Waits until a process has been started; false when none was by `deadline`.
+    pub fn await_spawn(&self, deadline: Instant) -> bool {
+        let mut last = self.last.lock();
+        while last.is_none() {
+            if self.spawned.wait_until(&mut last, deadline).timed_out() {
+                return last.is_some();
+            }
+        }
+        true
+    }
+
+    /// The same, and forgets it.
+    pub fn take_last(&self) -> Option<Arc<Child>> {
+        self.last.lock().take()
+    }
+
+    /// True while the process that was started last lives.
+    pub fn alive(&self) -> bool {
+        self.last()
+            .is_some_and(|child| matches!(child.wait(Instant::now()), Ok(None)))
+    }
+}
+
+impl Host for SandboxHost {
+    fn spawn(&self, launch: &Launch) -> io::Result<Box<dyn Process>> {
+        let request = self.request(launch, Part::Target);
+        let child = match self.ahead.take(&self.sandbox, Some(&request)) {
+            Some(child) => child?,
+            None => self.sandbox.spawn(&request)?,
+        };
+        Ok(self.started(Arc::new(child), Part::Target))
+    }
+
+    fn spawn_beside(
+        &self,
+        launch: &Launch,
+        input: Option<Input<'_>>,
+    ) -> io::Result<Box<dyn Process>> {
+        self.ahead.take(&self.sandbox, None);
+        let request = self.request(launch, Part::Beside);
+        let child = match input {
+            Some(input) => super::input::spawn(&self.sandbox, request, input.variable, input.text)?,
+            None => self.sandbox.spawn(&request)?,
+        };
+        Ok(self.started(Arc::new(child), Part::Beside))
+    }
+
+    fn spawn_piped(&self, launch: &Launch, part: Part) -> io::Result<(Box<dyn Process>, Pipes)> {
+        self.ahead.take(&self.sandbox, None);
+        let (its_stdin, stdin) = io::pipe()?;
+        let (stdout, its_stdout) = io::pipe()?;
+        let request = self.request(launch, part);
+        let (its_in, its_out) = (its_stdin.as_fd(), its_stdout.as_fd());
+        let child = Arc::new(self.sandbox.spawn_piped(&request, its_in, its_out)?);
+        Ok((self.started(child, part), Pipes { stdin, stdout }))
+    }
+
+    fn connect(&self, port: u16) -> io::Result<TcpStream> {
+        self.ahead.connects();
+        Ok(self.sandbox.tcp_connect(port, CONNECT_LIMIT)?)
+    }
+
+    fn data_dir(&self) -> &Path {
+        self.sandbox.data_dir()
+    }
+}
+
+impl SandboxHost {
+    fn request(&self, launch: &Launch, part: Part) -> SpawnRequest {
+        let program = match &launch.program {
+            Program::Myself => SandboxProgram::Myself,
+            Program::Path(path) => SandboxProgram::Path(path.clone()),
+        };
+        SpawnRequest {
+            env: launch.env.clone(),
+            cwd: launch.cwd.clone(),
+            cpu: self.cpu,
+            oom_score_adj: Some(1000),
+            // The memory limit is for the target.
+            cgroup: self.cgroup && part == Part::Target,
+            ..SpawnRequest::new(program, launch.args.iter().cloned())
+        }
+    }
+
+    fn started(&self, child: Arc<Child>, part: Part) -> Box<dyn Process> {
+        if part == Part::Target {
+            *self.last.lock() = Some(child.clone());
+            self.spawned.notify_all();
+        }
+        Box::new(Started(child))
+    }
+}
+
+struct Started(Arc<Child>);
+
+impl Process for Started {
+    fn stdout_line(&mut self, deadline: Instant) -> io::Result<Option<String>> {
+        self.0.stdout_line(deadline)
+    }
+
+    fn wait(&mut self, deadline: Instant) -> io::Result<Option<i32>> {
+        self.0.wait(deadline)
+    }
+
+    fn output(&self) -> String {
+        self.0.output()
+    }
+
+    fn complaint(&self) -> String {
+        let said = self.0.stderr();
+        match said.trim() {
+            "" => self.0.output(),
+            _ => said,
+        }
+    }
+}

@@ -1,0 +1,448 @@
+//! Targets that bring their own workload and check: which IDs were acknowledged, reading what the
+//! workload prints into the history, and what a check's answer shows of the target.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use plugpull_targets::{Checked, Missing, Process, Said, Target};
+use plugpull_workloads::{
+    Call, History, Observed, Op, Outcome, Recorder, Start, Txn, TxnId, Value, Write,
+};
+
+use super::clients::Progress;
+use super::host::SandboxHost;
+
+/// How long a line is waited for before it is asked whether there is still something to wait for.
+const LOOK: Duration = Duration::from_millis(20);
+/// An ID that is written whole is two keys: itself, and itself with this. A torn one lacks the
+/// second.
+const REST: &str = "#rest";
+/// The client that barriers stand under; no ID ever does.
+const BARRIERS: u32 = u32::MAX;
+
+/// The IDs that were acknowledged up to some moment, in the order of their acks.
+#[derive(Clone, Debug, Default)]
+pub struct Acked {
+    /// Every one of the history; a view shows the first few.
+    all: Arc<Vec<Ack>>,
+    count: usize,
+}
+
+#[derive(Debug)]
+struct Ack {
+    /// When it was acknowledged, on the trace's clock.
+    seq: u64,
+    id: String,
+    /// What a target that holds it whole holds.
+    held: Vec<(String, String)>,
+}
+
+impl Acked {
+    /// All that the target's workload was told in this history; none where it has clients.
+    pub fn of(history: &History, target: &dyn Target) -> Self {
+        if target.scripted().is_none() {
+            return Self::default();
+        }
+        let mut all: Vec<Ack> = Vec::new();
+        let mut known: HashMap<String, usize> = HashMap::new();
+        for entry in &history.entries {
+            let (Call::Txn(txn), Some((at, Outcome::Ok))) = (&entry.call, &entry.done) else {
+                continue;
+            };
+            for op in &txn.ops {
+                let Write::Put(value) = &op.write else {
+                    continue;
+                };
+                let id = op.key.strip_suffix(REST).unwrap_or(&op.key);
+                let held = (op.key.clone(), value.text().into_owned());
+                match known.get(id) {
+                    // A later life may write an ID again.
+                    Some(&index) => {
+                        let ack = &mut all[index];
+                        ack.held.retain(|(key, _)| *key != held.0);
+                        ack.held.push(held);
+                    }
+                    None => {
+                        known.insert(id.to_owned(), all.len());
+                        all.push(Ack {
+                            seq: at.seq,
+                            id: id.to_owned(),
+                            held: vec![held],
+                        });
+                    }
+                }
+            }
+        }
+        all.sort_by_key(|ack| ack.seq);
+        Self {
+            count: all.len(),
+            all: Arc::new(all),
+        }
+    }
+
+    /// Those of them that were acknowledged when the first `point` operations had happened.
+    pub fn at(&self, point: u64) -> Self {
+        Self {
+            all: self.all.clone(),
+            count: self.all.partition_point(|ack| ack.seq <= point),
+        }
+    }
+
+    /// Names a trial: a content together with what is asked of it. Where nothing is ever
+    /// acknowledged by a script the content's own digest.
+    pub fn key(&self, digest: u128) -> u128 {
+        // A multiplication by an odd number is reversible, so equal keys of one content have equal
+        // counts.
+        digest ^ (self.count as u128).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835)
+    }
+
+    fn ids(&self) -> Vec<String> {
+        let acks = self.all[..self.count].iter();
+        acks.map(|ack| ack.id.clone()).collect()
+    }
+
+    /// What a target holds of them that lacks this.
+    fn without(&self, missing: &Missing) -> BTreeMap<String, String> {
+        self.all[..self.count]
+            .iter()
+            .filter(|ack| !missing.lost.contains_key(&ack.id))
+            .flat_map(|ack| {
+                let torn = missing.torn.contains_key(&ack.id);
+                let held = ack.held.iter();
+                held.filter(move |(key, _)| !(torn && *key != ack.id))
+            })
+            .cloned()
+            .collect()
+    }
+}
+
+/// Runs the check of a target that is up, and notes what it says. Returns all that it printed.
+pub(super) fn look(
+    target: &dyn Target,
+    host: &SandboxHost,
+    acked: &Acked,
+    observed: &mut Observed,
+) -> anyhow::Result<String> {
+    let Some(script) = target.scripted() else {
+        return Ok(String::new());
+    };
+    let answer = script.check(host, &acked.ids())?;
+    match answer.checked {
+        Checked::Opened(missing) => {
+            observed.state = Some(Ok(acked.without(&missing)));
+            observed.integrity = Some(if missing.corrupt.is_empty() {
+                Ok(())
+            } else {
+                Err(missing.corrupt.join("; "))
+            });
+            observed.said = said(&missing);
+        }
+        Checked::Refused(message) => observed.start = Start::Refused { message },
+        Checked::Hung(waited) => observed.start = Start::Hung { waited },
+    }
+    Ok(answer.output)
+}
+
+/// The check's words by the keys that they are about.
+fn said(missing: &Missing) -> BTreeMap<String, String> {
+    let lost = missing.lost.iter().map(|(id, why)| (id.clone(), why));
+    let torn = (missing.torn.iter()).map(|(id, why)| (format!("{id}{REST}"), why));
+    lost.chain(torn)
+        .filter(|(_, why)| !why.is_empty())
+        .map(|(key, why)| (key, why.clone()))
+        .collect()
+}
+
+/// The error unless a target that is up on an empty data folder, with nothing acknowledged, is
+/// found whole: a check that complains there complains everywhere.
+pub fn must_be_sound(observed: &Observed) -> Result<(), String> {
+    let why = match (&observed.start, &observed.integrity) {
+        (Start::Refused { message }, _) => message.clone(),
+        (Start::Hung { waited }, _) => format!("it had not ended after {waited:?}"),
+        (Start::Started, Some(Err(what))) => format!("corrupt {what}"),
+        (Start::Started, _) => return Ok(()),
+    };
+    Err(format!(
+        "its check does not end with exit code 0 on an empty data folder with no ID \
+         acknowledged, so it would find fault with everything: {why}"
+    ))
+}
+
+/// How a workload came to its end.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// Its exit code, or 128 + signal; none where that is not known.
+    code: Option<i32>,
+    /// What it printed that makes no sense.
+    nonsense: Option<String>,
+    output: String,
+}
+
+impl End {
+    /// Why this is no way to end; none when it simply had no more to do.
+    pub fn trouble(&self) -> Option<String> {
+        let said = match self.output.trim() {
+            "" => String::new(),
+            said => {
+                let lines: Vec<&str> = said.lines().collect();
+                let last = &lines[lines.len().saturating_sub(4)..];
+                format!(": {}", last.join("; "))
+            }
+        };
+        match (&self.nonsense, self.code) {
+            (Some(nonsense), _) => Some(nonsense.clone()),
+            (None, Some(0)) => None,
+            (None, Some(code)) => Some(format!("the workload ended with exit code {code}{said}")),
+            (None, None) => Some(format!("the workload was lost{said}")),
+        }
+    }
+}
+
+/// A workload that is read, seen from the trial.
+#[derive(Default)]
+pub(super) struct Reading {
+    over: AtomicBool,
+    end: Mutex<Option<End>>,
+}
+
+impl Reading {
+    /// True when all that it printed has been read and it has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// How it ended, if it has.
+    pub(super) fn end(&self) -> Option<End> {
+        self.end.lock().clone()
+    }
+}
+
+/// Puts what a workload prints into the history, line by line.
+pub(super) struct Reader {
+    pub(super) process: Box<dyn Process>,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) reading: Arc<Reading>,
+    /// Numbers the transactions of a trial.
+    pub(super) numbers: Arc<AtomicU64>,
+}
+
+/// Transactions under way: their index in the history and the client that each stands for.
+#[derive(Default)]
+struct Open {
+    by_id: HashMap<String, (usize, u32)>,
+    /// By client, whether it has one under way.
+    busy: Vec<bool>,
+}
+
+impl Reader {
+    /// Reads until the workload has ended, or `stop` is set.
+    pub(super) fn run(mut self, stop: &AtomicBool) {
+        let mut open = Open::default();
+        let mut nonsense = None;
+        let mut ended = false;
+        while !stop.load(Ordering::Relaxed) {
+            let wait = if ended { Duration::ZERO } else { LOOK };
+            match self.process.stdout_line(Instant::now() + wait) {
+                Ok(Some(line)) => match Said::parse(&line) {
+                    Ok(said) => self.note(said, &mut open),
+                    Err(error) => {
+                        nonsense = Some(error);
+                        break;
+                    }
+                },
+                Ok(None) => break,
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    if ended {
+                        break;
+                    }
+                    // Something that it left running may hold its standard output open.
+                    ended = !matches!(self.process.wait(Instant::now()), Ok(None));
+                }
+                Err(_) => break,
+            }
+        }
+        let code = self.process.wait(Instant::now() + LOOK).ok().flatten();
+        *self.reading.end.lock() = Some(End {
+            code,
+            nonsense,
+            output: self.process.output(),
+        });
+        self.reading.over.store(true, Ordering::Release);
+        self.progress.wake();
+    }
+
+    fn note(&self, said: Said, open: &mut Open) {
+        let (id, outcome) = match said {
+            Said::Nothing => return,
+            Said::Barrier => {
+                // Reached when it is said, so it covers all that was acknowledged before.
+                let index = self.recorder.invoke(BARRIERS, Call::Barrier);
+                if self.recorder.complete(index, Outcome::Ok) == Outcome::Ok {
+                    self.progress.note_barrier();
+                }
+                return;
+            }
+            Said::Try(id) => {
+                if !open.by_id.contains_key(&id) {
+                    self.invoke(id, open);
+                }
+                return;
+            }
+            Said::Ack(id) => (id, Outcome::Ok),
+            Said::Fail(id) => (id, Outcome::Fail("the workload said so".into())),
+            Said::Info(id) => (id, Outcome::Info("the workload said so".into())),
+        };
+        let (index, client) = match open.by_id.remove(&id) {
+            Some(known) => known,
+            None => {
+                self.invoke(id.clone(), open);
+                match open.by_id.remove(&id) {
+                    Some(known) => known,
+                    None => return,
+                }
+            }
+        };
+        open.busy[client as usize] = false;
+        let counted = self.recorder.complete(index, outcome);
+        self.progress.note(&counted);
+    }
+
+    /// Notes that an ID is being written, by the first client that has nothing else under way.
+    fn invoke(&self, id: String, open: &mut Open) {
+        let free = open.busy.iter().position(|busy| !busy);
+        let client = free.unwrap_or_else(|| {
+            open.busy.push(false);
+            open.busy.len() - 1
+        });
+        open.busy[client] = true;
+        let client = u32::try_from(client).unwrap_or(BARRIERS - 1);
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let call = Call::Txn(Arc::new(txn(number, client, &id)));
+        let index = self.recorder.invoke(client, call);
+        open.by_id.insert(id, (index, client));
+    }
+}
+
+/// The transaction that writes an ID.
+fn txn(number: TxnId, client: u32, id: &str) -> Txn {
+    let op = |op: usize, key: String| Op {
+        key,
+        write: Write::Put(
+            Value {
+                txn: number,
+                op,
+                payload: 0,
+            }
+            .into(),
+        ),
+    };
+    Txn {
+        id: number,
+        client,
+        ops: vec![op(0, id.to_owned()), op(1, format!("{id}{REST}"))],
+        abort: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plugpull_workloads::{Entry, Stamp};
+
+    use super::*;
+
+    fn acked(ids: &[(&str, u64)]) -> Acked {
+        let all = ids.iter().enumerate().map(|(number, (id, seq))| Ack {
+            seq: *seq,
+            id: (*id).to_owned(),
+            held: txn(number as u64, 0, id)
+                .ops
+                .into_iter()
+                .filter_map(|op| match op.write {
+                    Write::Put(value) => Some((op.key, value.into_text())),
+                    Write::Delete => None,
+                })
+                .collect(),
+        });
+        let all: Vec<Ack> = all.collect();
+        Acked {
+            count: all.len(),
+            all: Arc::new(all),
+        }
+    }
+
+    #[test]
+    fn a_point_knows_the_acks_before_it() {
+        let acked = acked(&[("a", 3), ("b", 3), ("c", 9)]);
+        for (point, ids) in [(2, 0), (3, 2), (8, 2), (9, 3)] {
+            assert_eq!(acked.at(point).ids().len(), ids, "{point}");
+        }
+        assert_ne!(acked.at(3).key(7), acked.at(9).key(7));
+        assert_eq!(acked.at(3).key(7), acked.at(8).key(7));
+        assert_eq!(acked.at(0).key(7), 7);
+    }
+
+    #[test]
+    fn what_is_lost_is_gone_and_what_is_torn_is_half_there() {
+        let acked = acked(&[("a", 1), ("b", 2), ("c", 3)]);
+        let missing = Missing {
+            lost: [("a".to_owned(), "no row".to_owned())].into(),
+            torn: [("b".to_owned(), String::new())].into(),
+            corrupt: Vec::new(),
+        };
+        let state = acked.without(&missing);
+        let keys: Vec<&str> = state.keys().map(String::as_str).collect();
+        assert_eq!(keys, ["b", "c", "c#rest"]);
+        assert_eq!(said(&missing), [("a".into(), "no row".into())].into());
+    }
+
+    #[test]
+    fn only_a_check_that_is_content_with_nothing_is_sound() {
+        assert!(must_be_sound(&Observed::default()).is_ok());
+        let refused = Observed {
+            start: Start::Refused {
+                message: "no such file".into(),
+            },
+            ..Observed::default()
+        };
+        let error = must_be_sound(&refused).expect_err("a refusal");
+        assert!(error.contains("no such file"), "{error}");
+        let corrupt = Observed {
+            integrity: Some(Err("page 1".into())),
+            ..Observed::default()
+        };
+        assert!(must_be_sound(&corrupt).is_err());
+    }
+
+    #[test]
+    fn a_workload_that_fails_says_why() {
+        let end = |code, output: &str| End {
+            code,
+            nonsense: None,
+            output: output.into(),
+        };
+        assert!(end(Some(0), "ack 1").trouble().is_none());
+        let why = end(Some(2), "ack 1\ncannot go on\n").trouble();
+        assert!(why.is_some_and(|why| why.contains("code 2") && why.contains("cannot go on")));
+        assert!(end(None, "").trouble().is_some());
+    }
+
+    #[test]
+    fn targets_with_clients_have_no_ids() {
+        let entry = Entry {
+            client: 0,
+            call: Call::Txn(Arc::new(txn(1, 0, "a"))),
+            invoked: Stamp::default(),
+            done: Some((Stamp::default(), Outcome::Ok)),
+        };
+        let history = History {
+            entries: vec![entry],
+        };
+        let target = plugpull_targets::catalog::open("sqlite", &BTreeMap::new()).expect("SQLite");
+        assert!(Acked::of(&history, &*target).ids().is_empty());
+    }
+}
