@@ -5,15 +5,17 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use plugpull_faults::crashfs::{CrashFs, serve};
-use plugpull_faults::sandbox::{Isolation, Program, Sandbox, SandboxOptions, SpawnRequest, Wanted};
+use plugpull_crashsim::fs::Disk;
+use plugpull_sandbox::fuse::{AdmitAll, CrashFs, serve};
+use plugpull_sandbox::{Isolation, Program, Sandbox, SandboxOptions, SpawnRequest, Wanted};
 
 use crate::row::Row;
 use crate::{minimal, row, work};
-use plugpull_faults::pin;
+use plugpull_sandbox::pin;
 
 /// The argument that makes this program fill a cell: `__cell KIND ROW COUNT`. It prints the
 /// nanoseconds that the operations took, and nothing else.
@@ -87,7 +89,7 @@ impl Cell {
     fn time(&self, kind: Kind) -> anyhow::Result<Duration> {
         match kind {
             Kind::Crash => {
-                let fs = CrashFs::empty((0, 0), 0);
+                let fs = Arc::new(CrashFs::new(Disk::empty((0, 0)), Arc::new(AdmitAll)));
                 self.served(|device| serve(fs, device))
             }
             Kind::Minimal => self.served(minimal::serve),

@@ -20,7 +20,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use plugpull_faults::sandbox;
 
 use cell::Kind;
 use place::Place;
@@ -60,8 +59,8 @@ struct Cli {
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let code = match args.split_first() {
-        Some((name, rest)) if name == sandbox::SANDBOX_ARG => {
-            u8::try_from(sandbox::sandbox_main(rest)).unwrap_or(FAILED)
+        Some((name, rest)) if name == plugpull_sandbox::SANDBOX_ARG => {
+            u8::try_from(plugpull_sandbox::sandbox_main(rest)).unwrap_or(FAILED)
         }
         Some((name, rest)) if name == cell::ARG => told(cell::main(rest).map(|()| MET)),
         Some((name, rest)) if name == work::ARG => told(work::main(rest).map(|()| MET)),

@@ -11,7 +11,7 @@ use crate::cell::{self, Kind};
 use crate::ramdisk::RamDisk;
 use crate::row::{AGAINST_MINIMAL, Row};
 use crate::work;
-use plugpull_faults::pin;
+use plugpull_sandbox::pin;
 
 /// One in so many operations is done on the machine's own disk.
 const DISK_SHARE: u32 = 5;

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use plugpull_faults::pin;
+use plugpull_sandbox::pin;
 use plugpull_targets::{Host, Launch, Process, Target, catalog};
 use plugpull_workloads::{Generator, WorkloadConfig};
 use tempfile::TempDir;

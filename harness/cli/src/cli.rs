@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use plugpull_crashsim::persist::Device;
 use plugpull_engine::shard::Shard;
-use plugpull_faults::persist::Device;
 use plugpull_faults::trigger::parse_duration;
 
 use crate::attach_args::AttachArgs;

@@ -11,7 +11,6 @@ use std::process::ExitCode;
 
 use clap::FromArgMatches;
 use plugpull_engine::trial;
-use plugpull_faults::sandbox;
 use plugpull_targets::{reference_daemon, worker};
 
 use cli::{Cli, Command};
@@ -92,7 +91,7 @@ fn hidden() -> Option<u8> {
     let name = args.nth(1)?;
     let rest = || args.collect::<Vec<String>>();
     let code = match name.as_str() {
-        sandbox::SANDBOX_ARG => sandbox::sandbox_main(&rest()),
+        plugpull_sandbox::SANDBOX_ARG => plugpull_sandbox::sandbox_main(&rest()),
         terminal::ARG => terminal::main(&rest()),
         reference_daemon::REFERENCE => reference_daemon::run(&rest()),
         worker::WORKER => worker::worker_main(&rest()),

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::pty::openpty;
-use plugpull_faults::sandbox::{Child, Program, Sandbox, SpawnRequest};
+use plugpull_sandbox::{Child, Program, Sandbox, SpawnRequest};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
 /// The first argument that makes plugpull a program's way to its terminal.

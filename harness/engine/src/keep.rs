@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use plugpull_faults::crashfs::{Ino, Node, ROOT, Tree};
+use plugpull_crashsim::fs::{Ino, Node, ROOT, Tree};
 
 use crate::WrongUse;
 

@@ -4,8 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use anyhow::Context;
-use plugpull_faults::pin;
-use plugpull_faults::sandbox::{Sandbox, SandboxOptions};
+use plugpull_sandbox::pin;
+use plugpull_sandbox::{Sandbox, SandboxOptions};
 use plugpull_targets::Host;
 use plugpull_targets::driver::conformance::{Judged, Outcome, Stand, judge};
 use plugpull_targets::driver::{CommandLine, Commands};

@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use nix::unistd::{getegid, geteuid};
-use plugpull_faults::crashfs::{CrashFs, Log};
-use plugpull_faults::sandbox::{Isolation, Program, Sandbox, SandboxOptions, SpawnRequest, Wanted};
+use plugpull_crashsim::fs::Log;
+use plugpull_faults::inject::Injector;
+use plugpull_sandbox::{Isolation, Program, Sandbox, SandboxOptions, SpawnRequest, Wanted};
 
 use super::wrong;
 use crate::cli::ExecArgs;
 use plugpull_engine::trial::storage::Storage;
-use plugpull_faults::pin;
+use plugpull_sandbox::pin;
 
 /// The tmpfs of `--storage tmpfs`.
 const TMPFS_BYTES: u64 = 16 << 30;
@@ -32,7 +33,7 @@ pub(crate) fn run(args: &ExecArgs) -> anyhow::Result<u8> {
     let cpu = pin::choose();
     let mut storage = match args.storage.as_str() {
         "crashfs" => {
-            let fs = CrashFs::empty((geteuid().as_raw(), getegid().as_raw()), 0);
+            let fs = Injector::empty((geteuid().as_raw(), getegid().as_raw()), 0);
             fs.limit_log(args.log_limit << 20);
             Storage::crash(&sandbox, fs, cpu)?
         }

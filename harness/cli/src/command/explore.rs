@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use anyhow::Context;
 use nix::unistd::{getegid, geteuid};
-use plugpull_faults::crashfs::Tree;
-use plugpull_faults::trace::fingerprint;
+use plugpull_crashsim::fs::Tree;
+use plugpull_crashsim::trace::fingerprint;
 use plugpull_reports::{
     Event, Plan, ReportBuilder, ReportedFinding, Shard, ShardTold, TargetInfo, gravest_first,
 };
@@ -27,7 +27,7 @@ use plugpull_engine::explore::{
 use plugpull_engine::keep::Keep;
 use plugpull_engine::seed;
 use plugpull_engine::trial::{Acked, SandboxHost, StorageRules, script};
-use plugpull_faults::pin;
+use plugpull_sandbox::pin;
 
 /// Records, tries and reports.
 pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use plugpull_faults::persist::{self, Device};
-use plugpull_faults::pin;
-use plugpull_faults::sandbox::{Isolation, Sandbox};
+use plugpull_crashsim::persist::{self, Device};
 use plugpull_reports::{Event, Growth, GrowthSample, LEAST_REPEATS, Plan, ReportBuilder};
+use plugpull_sandbox::pin;
+use plugpull_sandbox::{Isolation, Sandbox};
 use plugpull_workloads::{Guarantee, Promise, WorkloadConfig};
 
 use super::asked::{Asked, again, baseline, finish, outputs};

@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use plugpull_faults::pin;
-use plugpull_faults::sandbox::{Sandbox, SandboxOptions};
+use plugpull_sandbox::pin;
+use plugpull_sandbox::{Sandbox, SandboxOptions};
 use plugpull_targets::{StartError, Target};
 
 use super::place::NO_SANDBOX;

@@ -1,7 +1,7 @@
 //! The sandbox that a command works in.
 
 use anyhow::Context;
-use plugpull_faults::sandbox::{Isolation, Sandbox, SandboxOptions, Wanted};
+use plugpull_sandbox::{Isolation, Sandbox, SandboxOptions, Wanted};
 use plugpull_targets::Target;
 
 /// What to say where no sandbox can be had.

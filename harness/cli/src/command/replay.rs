@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
-use plugpull_faults::crashfs::{CrashFs, Tree};
-use plugpull_faults::pin;
-use plugpull_faults::sandbox::{Program, SpawnRequest};
+use plugpull_crashsim::fs::Tree;
+use plugpull_faults::inject::Injector;
 use plugpull_reports::StepKind;
+use plugpull_sandbox::pin;
+use plugpull_sandbox::{Program, SpawnRequest};
 use plugpull_targets::catalog;
 use plugpull_workloads::judge;
 
@@ -108,7 +109,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
 fn shell(artifact: &Artifact, tree: &Tree) -> anyhow::Result<u8> {
     let target = catalog::open(&artifact.about.target, &artifact.about.settings).map_err(wrong)?;
     let sandbox = with_crash_filesystem("a shell in the crashed state", &*target)?;
-    let fs = CrashFs::new(tree.clone(), Instant::now(), 0, 0);
+    let fs = Injector::new(tree.clone(), Instant::now(), 0, 0);
     let mut storage = Storage::crash(&sandbox, fs.clone(), None)?;
     let shell = std::env::var_os("SHELL").map_or("/bin/sh".into(), PathBuf::from);
     let mut request = SpawnRequest::new(Program::Path(shell), Vec::<String>::new());

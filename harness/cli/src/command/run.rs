@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use plugpull_crashsim::persist::{self, Device};
 use plugpull_faults::fault::{Fault, Need};
 use plugpull_faults::kinds::{FAULTS, fault};
-use plugpull_faults::persist::{self, Device};
-use plugpull_faults::sandbox::{Isolation, Sandbox};
 use plugpull_faults::trigger::{Trigger, When};
 use plugpull_reports::{Event, Evidence, Plan, ReportBuilder, ReportedFinding, Shard, TargetInfo};
+use plugpull_sandbox::{Isolation, Sandbox};
 use plugpull_targets::{Reorgs, Target};
 use plugpull_workloads::{Distribution, WorkloadConfig};
 use rand::SeedableRng;
@@ -27,7 +27,7 @@ use plugpull_engine::keep::Keep;
 use plugpull_engine::schedule::{Schedule, Until};
 use plugpull_engine::seed;
 use plugpull_engine::trial::{self, Crashed, Order, SandboxHost, Setup, StorageRules};
-use plugpull_faults::pin;
+use plugpull_sandbox::pin;
 
 /// What the user asked for, checked.
 struct Wanted {

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use plugpull_faults::crashfs::{Ino, Log, Node, Op, ROOT, Tree};
-use plugpull_faults::persist::Lost;
+use plugpull_crashsim::fs::{Ino, Log, Node, Op, ROOT, Tree};
+use plugpull_crashsim::persist::Lost;
 use plugpull_reports::{CrashedFile, Damage, Fate};
 
 /// How many files without damage are named.

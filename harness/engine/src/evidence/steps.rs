@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use plugpull_faults::crashfs::{Log, Mark, Op, Record};
-use plugpull_faults::persist::Lost;
+use plugpull_crashsim::fs::{Log, Mark, Op, Record};
+use plugpull_crashsim::persist::Lost;
 use plugpull_reports::{Fate, StepKind, TimelineStep};
 use plugpull_workloads::Stamp;
 
@@ -157,7 +157,7 @@ fn kind(op: &Op) -> StepKind {
 
 #[cfg(test)]
 mod tests {
-    use plugpull_faults::crashfs::Tree;
+    use plugpull_crashsim::fs::Tree;
 
     use super::*;
 

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
-use plugpull_faults::crashfs::{Caller, Ino, NewNode, Node, ROOT, Tree};
+use plugpull_crashsim::fs::{Caller, Ino, NewNode, Node, ROOT, Tree};
 use plugpull_reports::TimelineStep;
 use plugpull_workloads::{FailureClass, Finding, History, Promise, Stamp};
 use serde::{Deserialize, Serialize};

@@ -4,8 +4,8 @@
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
-use plugpull_faults::crashfs::{Log, Op, Tree};
-use plugpull_faults::persist::{Choice, Index, Possible};
+use plugpull_crashsim::fs::{Log, Op, Tree};
+use plugpull_crashsim::persist::{Choice, Index, Possible};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::RecvTimeoutError;
-use plugpull_faults::crashfs::{Log, Tree};
+use plugpull_crashsim::fs::{Log, Tree};
 use plugpull_reports::{Event, PointCoverage, ReportBuilder, ReportedFinding, ShardCase, Trial};
 use plugpull_workloads::{FailureClass, FindingKind, Judgement, Verdict};
 

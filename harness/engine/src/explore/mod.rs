@@ -25,8 +25,8 @@ pub use shrink::Court;
 pub use station::{Station, Stations, Turn};
 pub use trace_file::TraceFile;
 
-use plugpull_faults::crashfs::Log;
-use plugpull_faults::persist::{Device, Index, MODELS, Model};
+use plugpull_crashsim::fs::Log;
+use plugpull_crashsim::persist::{Device, Index, MODELS, Model};
 use plugpull_workloads::FailureClass;
 
 /// One persistence model of an exploration; the first of them is `kill`.

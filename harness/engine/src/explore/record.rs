@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugpull_faults::crashfs::{Log, ROOT};
+use plugpull_crashsim::fs::{Log, ROOT};
 use plugpull_faults::fault::Machine;
 use plugpull_reports::TargetInfo;
 use plugpull_targets::Target;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use plugpull_faults::crashfs::{Log, Op, Record};
-use plugpull_faults::persist::{Choice, Lost};
+use plugpull_crashsim::fs::{Log, Op, Record};
+use plugpull_crashsim::persist::{Choice, Lost};
 
 /// A crash: where it struck, and what of the un-synced changes the disk did not get.
 #[derive(Clone)]

@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use plugpull_faults::crashfs::{Log, Tree};
-use plugpull_faults::persist::{Choice, Device, Index, Window};
+use plugpull_crashsim::fs::{Log, Tree};
+use plugpull_crashsim::persist::{Choice, Device, Index, Window};
 use plugpull_workloads::{
     Finding, FindingKind, History, Judgement, Promise, Verdict, judge, recent, settles,
 };

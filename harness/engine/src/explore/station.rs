@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::Mutex;
-use plugpull_faults::crashfs::{CrashFs, Log, Tree};
-use plugpull_faults::pin;
+use plugpull_crashsim::fs::{Log, Tree};
+use plugpull_faults::inject::Injector;
+use plugpull_sandbox::pin;
 use plugpull_targets::Target;
 use plugpull_workloads::{Observed, Start};
 
@@ -50,7 +51,7 @@ impl Station {
     pub fn observe(&self, tree: &Tree, again: bool, acked: &Acked) -> anyhow::Result<(Tried, Log)> {
         let began = Instant::now();
         let sandbox = &self.host.sandbox;
-        let fs = CrashFs::new(tree.clone(), began, 0, 0);
+        let fs = Injector::new(tree.clone(), began, 0, 0);
         let mut storage = Storage::crash(sandbox, fs.clone(), self.host.cpu)?;
         self.host.begin(FIRST_PID);
         let mut observed = Observed::default();

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use plugpull_faults::crashfs::Tree;
-use plugpull_faults::trace::{self, TraceError, TraceWriter};
+use plugpull_crashsim::fs::Tree;
+use plugpull_crashsim::trace::{self, TraceError, TraceWriter};
 
 use super::record::{Recorded, Trace};
 

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use plugpull_faults::crashfs::Tree;
+use plugpull_crashsim::fs::Tree;
+use plugpull_crashsim::persist::Loss;
 use plugpull_faults::fault::{InjectError, Machine};
-use plugpull_faults::persist::Loss;
 use plugpull_faults::trigger::When;
 use plugpull_reports::{GrowthSample, SizeUnit, Trial};
 use plugpull_workloads::{

@@ -4,7 +4,7 @@
 //! next one will be. Where it is told wrongly, the process is thrown away and nothing more is guessed.
 
 use parking_lot::Mutex;
-use plugpull_faults::sandbox::{Child, Prepared, Sandbox, SandboxError, SpawnRequest};
+use plugpull_sandbox::{Child, Prepared, Sandbox, SandboxError, SpawnRequest};
 
 /// Files of the data folder are read ahead as far as they are no larger than this together, in
 /// bytes: a small store is read as a whole at its start anyway.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use plugpull_faults::fault::InjectError;
-use plugpull_faults::sandbox::{Program, Sandbox, SpawnRequest};
+use plugpull_sandbox::{Program, Sandbox, SpawnRequest};
 
 /// The hidden command that fills a folder from inside the sandbox.
 pub const FILL: &str = "__fill";

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use nix::unistd::{getegid, geteuid};
 use parking_lot::Mutex;
-use plugpull_faults::crashfs::{Control, CrashFs, Held, Tree};
+use plugpull_crashsim::fs::Tree;
+use plugpull_crashsim::persist::{Device, Model};
 use plugpull_faults::fault::{InjectError, Machine, Started};
 use plugpull_faults::inject::Matcher;
-use plugpull_faults::persist::{Device, Model};
+use plugpull_faults::inject::{Control, Held, Injector};
 use plugpull_faults::trigger::When;
 use plugpull_targets::{Running, Target};
 use plugpull_workloads::{
@@ -139,7 +140,7 @@ impl<'a> Bench<'a> {
         let storage = if rules.fuse {
             // Inside the sandbox a user is who he is outside.
             let owner = (geteuid().as_raw(), getegid().as_raw());
-            Storage::crash(sandbox, CrashFs::empty(owner, seed), host.cpu)?
+            Storage::crash(sandbox, Injector::empty(owner, seed), host.cpu)?
         } else {
             Storage::tmpfs(sandbox, PLAIN_BYTES)?
         };
@@ -363,7 +364,7 @@ fn geometric(chance: f64, rng: &mut ChaCha8Rng) -> u64 {
     (uniform.ln() / (1.0 - chance).ln()) as u64
 }
 
-fn to_io(error: plugpull_faults::sandbox::SandboxError) -> InjectError {
+fn to_io(error: plugpull_sandbox::SandboxError) -> InjectError {
     InjectError::Io(error.into())
 }
 
@@ -452,7 +453,7 @@ impl Bench<'_> {
         let (seq, _) = fs.now();
         let began = fs.inspect(|_, log| log.began());
         tree.settle();
-        let fresh = CrashFs::new(tree, began, seq, self.rng.random());
+        let fresh = Injector::new(tree, began, seq, self.rng.random());
         self.storage
             .remount(&self.host.sandbox, fresh.clone(), self.host.cpu)
             .map_err(storage_error)?;

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use plugpull_faults::crashfs::{Control, Log, Tree};
-use plugpull_faults::persist::{self, Device, Loss, Lost, MODELS, Model, Unsynced, Window};
+use plugpull_crashsim::fs::{Log, Tree};
+use plugpull_crashsim::persist::{self, Device, Loss, Lost, MODELS, Model, Unsynced, Window};
+use plugpull_faults::inject::Control;
 use plugpull_reports::{Evidence, TimelineStep};
 use plugpull_workloads::Stamp;
 

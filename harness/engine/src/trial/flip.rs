@@ -9,9 +9,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use plugpull_faults::crashfs::{Control, Ino, Node, ROOT, Tree};
+use plugpull_crashsim::fs::{Ino, Node, ROOT, Tree};
 use plugpull_faults::fault::InjectError;
-use plugpull_faults::sandbox::{Child, Program, Sandbox, SpawnRequest};
+use plugpull_faults::inject::Control;
+use plugpull_sandbox::{Child, Program, Sandbox, SpawnRequest};
 
 use super::storage::Storage;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use plugpull_faults::sandbox::{Child, Program as SandboxProgram, Sandbox, SpawnRequest};
+use plugpull_sandbox::{Child, Program as SandboxProgram, Sandbox, SpawnRequest};
 use plugpull_targets::{Host, Input, Launch, Part, Pipes, Process, Program};
 
 use super::ahead::Ahead;

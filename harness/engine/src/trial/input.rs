@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use plugpull_faults::sandbox::{Child, Program, Sandbox, SpawnRequest};
+use plugpull_sandbox::{Child, Program, Sandbox, SpawnRequest};
 
 /// The hidden command that writes the file and becomes the program.
 pub const READS: &str = "__reads";

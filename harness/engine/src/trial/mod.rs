@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plugpull_faults::crashfs::Tree;
+use plugpull_crashsim::fs::Tree;
 use plugpull_faults::fault::{Bite, Fault, InjectError, Injected, Machine};
 use plugpull_faults::trigger::Trigger;
 use plugpull_reports::{ReportedFinding, Trial, class_words};

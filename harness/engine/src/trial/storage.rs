@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::Context;
-use plugpull_faults::crashfs::{Control, CrashFs, serve};
-use plugpull_faults::sandbox::{Isolation, Sandbox};
+use plugpull_faults::inject::Control;
+use plugpull_sandbox::fuse::{CrashFs, serve};
+use plugpull_sandbox::{Isolation, Sandbox};
 
-use plugpull_faults::pin;
+use plugpull_sandbox::pin;
 
 /// What lies under the data folder.
 pub enum Storage {
@@ -96,7 +97,7 @@ fn mount(sandbox: &Sandbox, fs: &Control, cpu: Option<usize>) -> anyhow::Result<
     let device = sandbox
         .mount_fuse()
         .context("mounting the crash filesystem")?;
-    let fs: Arc<CrashFs> = fs.clone();
+    let fs: Arc<CrashFs> = fs.fs();
     let thread = std::thread::Builder::new()
         .name("crashfs".into())
         .spawn(move || {

@@ -3,9 +3,10 @@
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use plugpull_faults::crashfs::{Control, CrashFs, PAGE};
+use plugpull_crashsim::fs::PAGE;
+use plugpull_crashsim::persist::{self, Loss};
 use plugpull_faults::fault::{InjectError, Machine, PowerOff, Started, Tally, Told};
-use plugpull_faults::persist::{self, Loss};
+use plugpull_faults::inject::{Control, Injector};
 use plugpull_faults::trigger::When;
 use plugpull_targets::Reorgs;
 use plugpull_workloads::Clock;
@@ -136,7 +137,7 @@ impl Machine for Bench<'_> {
             torn: state.lost.iter().filter(|lost| lost.torn).count(),
         };
         let began = fs.inspect(|_, log| log.began());
-        let left = CrashFs::new(state.tree, began, cut, self.rng.random());
+        let left = Injector::new(state.tree, began, cut, self.rng.random());
         let cut = Cut {
             model,
             device,

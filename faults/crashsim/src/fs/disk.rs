@@ -1,0 +1,466 @@
+//! A simulated disk: a tree, the log of what was done to it, its space and its bad sectors; and the
+//! operations that a process can ask of it, each done to the tree and recorded.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use nix::errno::Errno;
+
+use super::content::{Content, PAGE};
+use super::log::{Log, Op};
+use super::node::{Attrs, Caller, FILE_MAX, Ino, Nanos, NewNode, RenameMode, from_system_time};
+use super::sectors::BadSectors;
+use super::tree::Tree;
+
+/// The size of a disk when nothing else is said: 16 GiB.
+const DEFAULT_PAGES: u64 = (16 << 30) / PAGE as u64;
+/// Bytes of writes that the log keeps when nothing else is said.
+const DEFAULT_LOG_LIMIT: u64 = 1 << 30;
+
+/// How much space there is, in pages of 4 KiB.
+#[derive(Clone, Copy, Debug)]
+pub struct Space {
+    /// Pages in all.
+    pub total: u64,
+}
+
+/// A simulated disk with one filesystem on it.
+pub struct Disk {
+    /// What it holds now.
+    pub tree: Tree,
+    /// What was done to it.
+    pub log: Log,
+    /// What of it cannot be read.
+    pub bad: BadSectors,
+    /// How large it is.
+    pub space: Space,
+    /// How many reads met a bad or a flipped sector.
+    pub bad_hits: u64,
+    /// Ranges that were changed at rest, to know whether anybody reads them.
+    pub flipped: BadSectors,
+    /// How many operations found no space.
+    pub full_hits: u64,
+}
+
+impl Disk {
+    /// A disk that holds `tree`, with its log beginning at number `first` on a clock that began at
+    /// `began`.
+    pub fn new(tree: Tree, began: Instant, first: u64) -> Self {
+        let log = Log::new(tree.clone(), began, first, DEFAULT_LOG_LIMIT);
+        Self {
+            tree,
+            log,
+            bad: BadSectors::default(),
+            space: Space {
+                total: DEFAULT_PAGES,
+            },
+            bad_hits: 0,
+            flipped: BadSectors::default(),
+            full_hits: 0,
+        }
+    }
+
+    /// An empty disk whose root belongs to user and group `owner`.
+    pub fn empty(owner: (u32, u32)) -> Self {
+        Self::new(Tree::new(owner.0, owner.1, wall_clock()), Instant::now(), 0)
+    }
+
+    /// Limits the bytes of writes that the log keeps.
+    pub fn limit_log(&mut self, bytes: u64) {
+        let (base, began, first) = (self.tree.clone(), self.log.began(), self.log.next_seq());
+        self.log = Log::new(base, began, first, bytes);
+    }
+
+    /// Takes the log away, and begins a new one on what the tree holds now.
+    pub fn take_log(&mut self) -> Log {
+        let (began, first) = (self.log.began(), self.log.next_seq());
+        let fresh = Log::new(self.tree.clone(), began, first, self.log.limit());
+        std::mem::replace(&mut self.log, fresh)
+    }
+
+    /// Flips one bit of a file at rest, and watches whether its sector is read before it is
+    /// written again. The file must not be in the kernel's cache.
+    pub fn flip_bit(&mut self, ino: Ino, offset: u64, bit: u8) {
+        let mut byte = Vec::with_capacity(1);
+        if let Ok(content) = self.tree.content(ino) {
+            content.read(offset, 1, &mut byte);
+        }
+        if let Some(byte) = byte.first() {
+            let flipped = [byte ^ (1 << (bit % 8))];
+            self.tree
+                .raw_content(ino, |content| content.patch(offset, &flipped));
+            self.flipped.add(ino, offset, offset + 1, false);
+        }
+    }
+
+    /// Sets the size to what is in use now and this many pages more.
+    pub fn fill(&mut self, pages_left: u64) {
+        self.space.total = self.tree.pages() + pages_left;
+    }
+
+    /// Gives the whole default space back.
+    pub fn free(&mut self) {
+        self.space.total = DEFAULT_PAGES;
+    }
+
+    /// Pages still free.
+    pub fn free_pages(&self) -> u64 {
+        self.space.total.saturating_sub(self.tree.pages())
+    }
+
+    /// Records that a sync of this file failed, after which its pages count as clean.
+    pub fn sync_failed(&mut self, ino: Ino) {
+        self.record(0, ino, Op::SyncFailed { ino });
+    }
+
+    /// Appends a record about an inode that exists.
+    fn record(&mut self, pid: u32, ino: Ino, op: Op) {
+        let path = self
+            .tree
+            .get(ino)
+            .map_or_else(|_| "?".into(), |inode| inode.path.clone());
+        self.log.push(pid, path, op);
+    }
+
+    /// Makes a new inode under a new name.
+    pub fn make(
+        &mut self,
+        pid: u32,
+        owner: Caller,
+        (parent, name): (Ino, &OsStr),
+        node: NewNode,
+        mode: u32,
+    ) -> Result<Ino, Errno> {
+        if node.pages() > self.free_pages() {
+            self.full_hits += 1;
+            return Err(Errno::ENOSPC);
+        }
+        let ino = self.tree.create(parent, name, &node, mode, owner)?;
+        // The owner and mode that the new inode really has: its folder may have its say.
+        let inode = self.tree.get(ino)?;
+        let (mode, owner) = (
+            inode.mode,
+            Caller {
+                uid: inode.uid,
+                gid: inode.gid,
+                now: owner.now,
+            },
+        );
+        let op = Op::Create {
+            parent,
+            name: name.to_owned(),
+            ino,
+            node,
+            mode,
+            owner,
+        };
+        self.record(pid, ino, op);
+        Ok(ino)
+    }
+
+    /// Gives a file one more name.
+    pub fn link(&mut self, pid: u32, ino: Ino, (parent, name): (Ino, &OsStr)) -> Result<(), Errno> {
+        self.tree.link(ino, parent, name, wall_clock())?;
+        let path = self.tree.path_of(parent, name);
+        self.log.push(
+            pid,
+            path,
+            Op::Link {
+                ino,
+                parent,
+                name: name.to_owned(),
+            },
+        );
+        Ok(())
+    }
+
+    /// unlink(2), or rmdir(2) (`dir`).
+    pub fn remove(
+        &mut self,
+        pid: u32,
+        (parent, name): (Ino, &OsStr),
+        dir: bool,
+    ) -> Result<(), Errno> {
+        let path = self.tree.path_of(parent, name);
+        let now = wall_clock();
+        let ino = if dir {
+            self.tree.rmdir(parent, name, now)?
+        } else {
+            self.tree.unlink(parent, name, now)?
+        };
+        self.log.push(
+            pid,
+            path,
+            Op::Unlink {
+                parent,
+                name: name.to_owned(),
+                ino,
+                dir,
+            },
+        );
+        Ok(())
+    }
+
+    /// rename(2) and renameat2(2).
+    pub fn rename(
+        &mut self,
+        pid: u32,
+        from: (Ino, &OsStr),
+        to: (Ino, &OsStr),
+        mode: RenameMode,
+    ) -> Result<(), Errno> {
+        let path: Arc<str> = format!(
+            "{} -> {}",
+            self.tree.path_of(from.0, from.1),
+            self.tree.path_of(to.0, to.1)
+        )
+        .into();
+        let (ino, other) = self.tree.rename(from, to, mode, wall_clock())?;
+        if other == Some(ino) {
+            // Two names of one file: nothing happened.
+            return Ok(());
+        }
+        let op = Op::Rename {
+            from: (from.0, from.1.to_owned()),
+            to: (to.0, to.1.to_owned()),
+            ino,
+            replaced: other,
+            exchange: mode == RenameMode::Exchange,
+        };
+        self.log.push(pid, path, op);
+        Ok(())
+    }
+
+    /// Writes, and returns how many bytes: fewer than asked where the space or the largest file
+    /// size ends in the middle, as real filesystems do.
+    pub fn write_bytes(
+        &mut self,
+        pid: u32,
+        ino: Ino,
+        offset: u64,
+        mut data: &[u8],
+    ) -> Result<u32, Errno> {
+        let content = self.tree.content(ino)?;
+        let old_size = content.size();
+        if data.is_empty() {
+            return Ok(0);
+        }
+        let room = FILE_MAX
+            .checked_sub(offset)
+            .filter(|room| *room > 0)
+            .ok_or(Errno::EFBIG)?;
+        data = &data[..data.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
+        let free = self.free_pages();
+        // At most two pages more than the data fills: only then is an exact count worth it.
+        if (data.len() / PAGE) as u64 + 2 > free {
+            let fits = longest_fit(content, offset, data.len(), free);
+            if fits < data.len() {
+                self.full_hits += 1;
+                if fits == 0 {
+                    return Err(Errno::ENOSPC);
+                }
+                data = &data[..fits];
+            }
+        }
+        if !self.bad.is_empty() || !self.flipped.is_empty() {
+            let end = offset + data.len() as u64;
+            self.bad.rewritten(ino, offset, end);
+            self.flipped.rewritten(ino, offset, end);
+        }
+        let now = wall_clock();
+        let kept = self
+            .tree
+            .change(ino, |content| content.write(offset, data))?;
+        let inode = self.tree.get_mut(ino)?;
+        inode.mtime = now;
+        inode.ctime = now;
+        let path = inode.path.clone();
+        self.log.push(
+            pid,
+            path,
+            Op::Write {
+                ino,
+                data: kept,
+                old_size,
+            },
+        );
+        Ok(data.len() as u32)
+    }
+
+    /// ftruncate(2), and O_TRUNC.
+    pub fn set_size(&mut self, pid: u32, ino: Ino, size: u64) -> Result<(), Errno> {
+        if size > FILE_MAX {
+            return Err(Errno::EFBIG);
+        }
+        let old_size = self.tree.content(ino)?.size();
+        self.tree.change(ino, |content| content.truncate(size))?;
+        let now = wall_clock();
+        let inode = self.tree.get_mut(ino)?;
+        inode.mtime = now;
+        inode.ctime = now;
+        self.record(
+            pid,
+            ino,
+            Op::Truncate {
+                ino,
+                old_size,
+                size,
+            },
+        );
+        Ok(())
+    }
+
+    /// chmod(2), chown(2), utimensat(2).
+    pub fn set_attrs(&mut self, pid: u32, ino: Ino, attrs: Attrs) -> Result<(), Errno> {
+        let now = wall_clock();
+        self.tree.set_attrs(ino, attrs, now)?;
+        let attrs = Attrs {
+            ctime: attrs.ctime.or(Some(now)),
+            ..attrs
+        };
+        self.record(pid, ino, Op::SetAttrs { ino, attrs });
+        Ok(())
+    }
+
+    /// Whether fallocate(2) can take this range and `mode`, as the call has it; what is not known
+    /// there is `EOPNOTSUPP`.
+    pub fn can_allocate(offset: u64, len: u64, mode: i32) -> Result<(), Errno> {
+        let keep_size = mode & libc::FALLOC_FL_KEEP_SIZE != 0;
+        let punch = mode & libc::FALLOC_FL_PUNCH_HOLE != 0;
+        let zero = mode & libc::FALLOC_FL_ZERO_RANGE != 0;
+        let known =
+            libc::FALLOC_FL_KEEP_SIZE | libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_ZERO_RANGE;
+        if mode & !known != 0 || (punch && (zero || !keep_size)) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if len == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let end = offset.checked_add(len).filter(|end| *end <= FILE_MAX);
+        end.map(drop).ok_or(Errno::EFBIG)
+    }
+
+    /// fallocate(2) with `mode` as the call has it; refused as [`Disk::can_allocate`] says.
+    pub fn allocate(
+        &mut self,
+        pid: u32,
+        ino: Ino,
+        offset: u64,
+        len: u64,
+        mode: i32,
+    ) -> Result<(), Errno> {
+        Self::can_allocate(offset, len, mode)?;
+        let keep_size = mode & libc::FALLOC_FL_KEEP_SIZE != 0;
+        let punch = mode & libc::FALLOC_FL_PUNCH_HOLE != 0;
+        let zero = mode & libc::FALLOC_FL_ZERO_RANGE != 0;
+        let end = offset + len;
+        let content = self.tree.content(ino)?;
+        let old_size = content.size();
+        let size = if keep_size {
+            old_size
+        } else {
+            old_size.max(end)
+        };
+        let needed = if punch {
+            0
+        } else {
+            content.pages_needed(offset, len)
+        };
+        if needed > self.free_pages() {
+            self.full_hits += 1;
+            return Err(Errno::ENOSPC);
+        }
+        self.tree.change(ino, |content| {
+            if punch || zero {
+                content.zero(offset, len, punch);
+            } else {
+                content.allocate(offset, len);
+            }
+            if size != old_size {
+                content.truncate(size);
+            }
+        })?;
+        let now = wall_clock();
+        let inode = self.tree.get_mut(ino)?;
+        inode.ctime = now;
+        // Even where no byte changes, as `file_modified` in `ext4_fallocate`.
+        inode.mtime = now;
+        let op = if punch || zero {
+            Op::Zero {
+                ino,
+                offset,
+                len,
+                punch,
+                old_size,
+                size,
+            }
+        } else {
+            Op::Allocate {
+                ino,
+                offset,
+                len,
+                old_size,
+                size,
+            }
+        };
+        self.record(pid, ino, op);
+        Ok(())
+    }
+
+    /// Appends up to `len` bytes from `offset` to `into`; `EIO` where a bad sector lies.
+    pub fn read_bytes(
+        &mut self,
+        ino: Ino,
+        offset: u64,
+        len: usize,
+        into: &mut Vec<u8>,
+    ) -> Result<(), Errno> {
+        let content = self.tree.content(ino)?;
+        let end = offset.saturating_add(len as u64).min(content.size());
+        if offset < end && self.bad.hit(ino, offset, end) {
+            self.bad_hits += 1;
+            return Err(Errno::EIO);
+        }
+        content.read(offset, len, into);
+        if offset < end && self.flipped.hit(ino, offset, end) {
+            self.bad_hits += 1;
+        }
+        Ok(())
+    }
+
+    /// fsync(2), fdatasync(2) (`data_only`), of a file or a folder (`dir`).
+    pub fn sync(&mut self, pid: u32, ino: Ino, data_only: bool, dir: bool) -> Result<(), Errno> {
+        self.record(
+            pid,
+            ino,
+            Op::Sync {
+                ino,
+                data_only,
+                dir,
+            },
+        );
+        Ok(())
+    }
+}
+
+/// How many bytes of a write fit into `free` more pages.
+fn longest_fit(content: &Content, offset: u64, len: usize, mut free: u64) -> usize {
+    let mut fits = 0;
+    while fits < len {
+        let at = offset + fits as u64;
+        let n = (PAGE - (at % PAGE as u64) as usize).min(len - fits);
+        let needs = content.pages_needed(at, n as u64);
+        if needs > free {
+            break;
+        }
+        free -= needs;
+        fits += n;
+    }
+    fits
+}
+
+/// The time now, as inodes keep it.
+fn wall_clock() -> Nanos {
+    from_system_time(SystemTime::now())
+}

@@ -1,0 +1,31 @@
+//! The filesystem of a simulated disk: in memory, copy-on-write, with a log of every mutation and
+//! every sync.
+
+#[allow(unsafe_code)]
+mod ahead;
+mod content;
+mod digest;
+mod disk;
+mod log;
+#[cfg(test)]
+mod model_test;
+mod node;
+#[allow(unsafe_code)]
+pub(crate) mod page;
+#[cfg(test)]
+mod plain_model;
+mod raw;
+mod sectors;
+mod tree;
+pub(crate) mod write_data;
+
+pub use content::{Content, PAGE};
+pub use disk::{Disk, Space};
+pub use log::{Log, Mark, Op, Record, Sink, apply};
+pub use node::{
+    Attrs, Caller, Dir, DirEntry, FILE_MAX, Ino, Inode, NAME_MAX, Nanos, NewNode, Node, ROOT,
+    RenameMode, from_system_time, to_system_time,
+};
+pub use sectors::{BadSectors, SECTOR};
+pub use tree::Tree;
+pub use write_data::WriteData;

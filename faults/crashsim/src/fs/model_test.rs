@@ -1,0 +1,442 @@
+//! The tree against a deliberately naive model: a map from paths to nodes.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+
+use nix::errno::Errno;
+use proptest::prelude::*;
+
+use super::plain_model::{Kind, Model, P, split};
+use super::*;
+
+#[derive(Clone, Debug)]
+enum Step {
+    File(String),
+    Dir(String),
+    Symlink(String, usize),
+    Link(String, String),
+    Unlink(String),
+    Rmdir(String),
+    Rename(String, String, RenameMode),
+    Chmod(String, u32),
+    Write(String, u64, usize),
+    Truncate(String, u64),
+    Allocate(String, u64, u64),
+    Zero(String, u64, u64, bool),
+    /// The kernel looks a path up, and keeps what it found.
+    Hold(String),
+    /// The kernel forgets one of the things that it holds.
+    Forget(usize),
+    /// A write through a descriptor that is still open.
+    WriteHeld(usize, u64, usize),
+    /// A new file in a folder that somebody stands in.
+    FileInHeld(usize),
+    /// A new name for something held, as linkat(2) on a descriptor.
+    LinkHeld(usize, String),
+}
+
+/// Everything that can be seen of the tree is as the model has it.
+fn agree(tree: &Tree, model: &Model) -> Result<(), String> {
+    let mut seen = BTreeMap::from([(String::new(), ROOT)]);
+    let mut folders = vec![(String::new(), ROOT)];
+    while let Some((path, ino)) = folders.pop() {
+        for (name, entry) in tree.dir(ino).map_err(|e| e.to_string())?.iter() {
+            let name = name.to_string_lossy();
+            let path = if path.is_empty() {
+                name.into()
+            } else {
+                format!("{path}/{name}")
+            };
+            let inode = tree.get(entry.ino).map_err(|e| format!("{path}: {e}"))?;
+            if let Node::Dir(dir) = &inode.node {
+                if dir.parent != ino {
+                    return Err(format!("{path}: its \"..\" leads to {}", dir.parent));
+                }
+                folders.push((path.clone(), entry.ino));
+            }
+            seen.insert(path, entry.ino);
+        }
+    }
+    if seen != model.names {
+        return Err(format!("names {seen:?} for {:?}", model.names));
+    }
+    for (ino, node) in &model.nodes {
+        let inode = tree.get(*ino).map_err(|e| format!("inode {ino}: {e}"))?;
+        let children = model.names.iter().filter(|(path, child)| {
+            !path.is_empty() && model.names[split(path).0] == *ino && model.is_dir(**child)
+        });
+        let (nlink, same) = match (&node.kind, &inode.node) {
+            (Kind::Dir, Node::Dir(_)) if node.removed => (0, true),
+            (Kind::Dir, Node::Dir(_)) => (2 + children.count(), true),
+            (Kind::Symlink(len), Node::Symlink(to)) => (model.names_of(*ino), *len == to.len()),
+            (Kind::File(bytes), Node::File(content)) => {
+                let mut read = Vec::new();
+                content.read(0, bytes.len() + 1, &mut read);
+                let same = read == *bytes && content.pages() == node.pages.len() as u64;
+                (model.names_of(*ino), same)
+            }
+            _ => (0, false),
+        };
+        if !same {
+            return Err(format!(
+                "inode {ino}: not the same content as {:?}",
+                node.kind
+            ));
+        }
+        let found = (
+            inode.nlink as usize,
+            inode.mode & 0o7777,
+            inode.mtime,
+            inode.ctime,
+        );
+        let wanted = (nlink, node.mode, node.mtime, node.ctime);
+        if found != wanted || inode.lookups != node.holds {
+            return Err(format!(
+                "inode {ino}: links, mode, times {found:?} for {wanted:?}"
+            ));
+        }
+    }
+    if tree.inode_count() != model.nodes.len() as u64 {
+        return Err(format!(
+            "{} inodes for {}",
+            tree.inode_count(),
+            model.nodes.len()
+        ));
+    }
+    if tree.pages() != model.space() {
+        return Err(format!("{} pages for {}", tree.pages(), model.space()));
+    }
+    Ok(())
+}
+
+fn place<'a>(tree: &Tree, path: &'a str) -> Result<(Ino, &'a OsStr), Errno> {
+    let (folder, name) = split(path);
+    Ok((tree.resolve(folder)?, OsStr::new(name)))
+}
+
+/// Does a step to both, and compares what they answer.
+fn both(tree: &mut Tree, model: &mut Model, held: &mut Vec<Ino>, step: &Step) -> (R, R) {
+    model.now += 1;
+    let now = model.now;
+    let caller = Caller {
+        uid: 1,
+        gid: 2,
+        now,
+    };
+    let next = tree.next_ino();
+    let pick = |n: &usize| (!held.is_empty()).then(|| held[n % held.len()]);
+    let content = |tree: &Tree, path: &str| tree.resolve(path);
+    match step {
+        Step::File(path) | Step::Dir(path) | Step::Symlink(path, _) => {
+            let (kind, new, mode) = match step {
+                Step::Dir(_) => (Kind::Dir, NewNode::Dir, 0o755),
+                Step::Symlink(_, len) => (
+                    Kind::Symlink(*len),
+                    NewNode::Symlink("t".repeat(*len).into()),
+                    0o777,
+                ),
+                _ => (Kind::File(Vec::new()), NewNode::File, 0o644),
+            };
+            let made = place(tree, path)
+                .and_then(|(folder, name)| tree.create(folder, name, &new, mode, caller));
+            let wanted = model
+                .vacant(path)
+                .map(|()| model.make(path, next, kind, mode));
+            (made.map(drop), wanted)
+        }
+        Step::Link(from, to) => {
+            let linked = place(tree, to).and_then(|(folder, name)| {
+                let ino = tree.resolve(from)?;
+                tree.link(ino, folder, name, now)
+            });
+            let wanted = model.find(split(to).0).and_then(|_| model.find(from));
+            (linked, wanted.and_then(|ino| model.link(ino, to)))
+        }
+        Step::Unlink(path) => {
+            let gone = place(tree, path).and_then(|(dir, name)| tree.unlink(dir, name, now));
+            (gone.map(drop), model.unlink(path, false))
+        }
+        Step::Rmdir(path) => {
+            let gone = place(tree, path).and_then(|(dir, name)| tree.rmdir(dir, name, now));
+            (gone.map(drop), model.unlink(path, true))
+        }
+        Step::Rename(from, to, mode) => {
+            let moved = place(tree, from).and_then(|from| {
+                let to = place(tree, to)?;
+                tree.rename(from, to, *mode, now)
+            });
+            (moved.map(drop), model.rename(from, to, *mode))
+        }
+        Step::Chmod(path, mode) => {
+            let attrs = Attrs {
+                mode: Some(*mode),
+                ..Attrs::default()
+            };
+            let changed = tree
+                .resolve(path)
+                .and_then(|ino| tree.set_attrs(ino, attrs, now));
+            let wanted = model.find(path).map(|ino| {
+                let node = model.node(ino);
+                (node.mode, node.ctime) = (*mode, now);
+            });
+            (changed, wanted)
+        }
+        Step::Write(path, at, len) => {
+            let done = content(tree, path)
+                .and_then(|ino| tree.change(ino, |c| c.write(*at, &vec![7; *len])));
+            (
+                done.map(drop),
+                model.find(path).and_then(|ino| model.write(ino, *at, *len)),
+            )
+        }
+        Step::Truncate(path, size) => {
+            let done = content(tree, path).and_then(|ino| tree.change(ino, |c| c.truncate(*size)));
+            (
+                done,
+                model.find(path).and_then(|ino| model.truncate(ino, *size)),
+            )
+        }
+        Step::Allocate(path, at, len) => {
+            let done =
+                content(tree, path).and_then(|ino| tree.change(ino, |c| c.allocate(*at, *len)));
+            let wanted = model.find(path).and_then(|ino| {
+                let (_, pages) = model.file(ino)?;
+                pages.extend(at / P..(at + len).div_ceil(P));
+                Ok(())
+            });
+            (done, wanted)
+        }
+        Step::Zero(path, at, len, punch) => {
+            let done =
+                content(tree, path).and_then(|ino| tree.change(ino, |c| c.zero(*at, *len, *punch)));
+            (
+                done,
+                model
+                    .find(path)
+                    .and_then(|ino| model.zero(ino, *at, *len, *punch)),
+            )
+        }
+        Step::Hold(path) => {
+            if let Ok(ino) = tree.resolve(path) {
+                tree.count_lookups(ino, 1);
+                held.push(ino);
+            }
+            (
+                Ok(()),
+                model.find(path).map_or(Ok(()), |ino| {
+                    model.node(ino).holds += 1;
+                    Ok(())
+                }),
+            )
+        }
+        Step::Forget(n) => {
+            if let Some(ino) = pick(n) {
+                held.swap_remove(n % held.len());
+                tree.count_lookups(ino, -1);
+                model.forget(ino);
+            }
+            (Ok(()), Ok(()))
+        }
+        Step::WriteHeld(n, at, len) => match pick(n) {
+            Some(ino) => {
+                let done = tree.change(ino, |c| c.write(*at, &vec![7; *len]));
+                (done.map(drop), model.write(ino, *at, *len))
+            }
+            None => (Ok(()), Ok(())),
+        },
+        Step::FileInHeld(n) => match pick(n).filter(|ino| model.nodes[ino].removed) {
+            Some(ino) => {
+                let made = tree.create(ino, OsStr::new("x"), &NewNode::File, 0o644, caller);
+                let is_dir = model.is_dir(ino);
+                (
+                    made.map(drop),
+                    Err(if is_dir {
+                        Errno::ENOENT
+                    } else {
+                        Errno::ENOTDIR
+                    }),
+                )
+            }
+            None => (Ok(()), Ok(())),
+        },
+        Step::LinkHeld(n, to) => match pick(n) {
+            Some(ino) => {
+                let linked = place(tree, to).and_then(|(dir, name)| tree.link(ino, dir, name, now));
+                let wanted = model.find(split(to).0).and_then(|_| model.link(ino, to));
+                (linked, wanted)
+            }
+            None => (Ok(()), Ok(())),
+        },
+    }
+}
+
+type R = Result<(), Errno>;
+
+fn path() -> impl Strategy<Value = String> {
+    let name = prop_oneof![
+        12 => Just("a".to_string()),
+        12 => Just("b".to_string()),
+        6 => Just("c".to_string()),
+        1 => Just("n".repeat(NAME_MAX + 1)),
+    ];
+    proptest::collection::vec(name, 1..4).prop_map(|names| names.join("/"))
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let at = 0..20_000u64;
+    let len = prop_oneof![1..300usize, Just(PAGE), 1..9000usize];
+    let mode = prop_oneof![
+        3 => Just(RenameMode::Replace),
+        1 => Just(RenameMode::NoReplace),
+        2 => Just(RenameMode::Exchange),
+    ];
+    prop_oneof![
+        6 => path().prop_map(Step::File),
+        8 => path().prop_map(Step::Dir),
+        1 => (path(), prop_oneof![Just(59usize), Just(60)]).prop_map(|(p, n)| Step::Symlink(p, n)),
+        4 => (path(), path()).prop_map(|(from, to)| Step::Link(from, to)),
+        4 => path().prop_map(Step::Unlink),
+        3 => path().prop_map(Step::Rmdir),
+        10 => (path(), path(), mode.clone())
+            .prop_map(|(from, to, mode)| Step::Rename(from, to, mode)),
+        // Into itself, and over what it lies in.
+        1 => (path(), path(), mode.clone())
+            .prop_map(|(above, below, mode)| Step::Rename(above.clone(), format!("{above}/{below}"), mode)),
+        2 => (path(), path(), mode)
+            .prop_map(|(above, below, mode)| Step::Rename(format!("{above}/{below}"), above, mode)),
+        1 => (path(), 0..0o1000u32).prop_map(|(p, mode)| Step::Chmod(p, mode)),
+        4 => (path(), at.clone(), len.clone()).prop_map(|(p, at, len)| Step::Write(p, at, len)),
+        2 => (path(), at.clone()).prop_map(|(p, size)| Step::Truncate(p, size)),
+        2 => (path(), at.clone(), 1..9000u64).prop_map(|(p, at, n)| Step::Allocate(p, at, n)),
+        2 => (path(), at.clone(), 1..9000u64, any::<bool>())
+            .prop_map(|(p, at, n, punch)| Step::Zero(p, at, n, punch)),
+        4 => path().prop_map(Step::Hold),
+        3 => any::<usize>().prop_map(Step::Forget),
+        2 => (any::<usize>(), at, len).prop_map(|(n, at, len)| Step::WriteHeld(n, at, len)),
+        1 => any::<usize>().prop_map(Step::FileInHeld),
+        2 => (any::<usize>(), path()).prop_map(|(n, to)| Step::LinkHeld(n, to)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn is_a_map_of_paths(steps in proptest::collection::vec(step(), 1..80)) {
+        let (mut tree, mut model) = (Tree::new(1, 2, 0), Model::new());
+        let mut held = Vec::new();
+        // Something to work on, or most steps would find nothing.
+        let first = ["a", "a/b", "b"].map(|path| Step::Dir(path.into()));
+        let steps: Vec<Step> =
+            first.into_iter().chain([Step::File("a/b/a".into())]).chain(steps).collect();
+        for step in &steps {
+            let (done, wanted) = both(&mut tree, &mut model, &mut held, step);
+            prop_assert_eq!(done, wanted, "{:?}", step);
+        }
+        prop_assert_eq!(agree(&tree, &model), Ok(()));
+        // A tree that is whole is not changed by making it whole.
+        for ino in held {
+            tree.count_lookups(ino, -1);
+            model.forget(ino);
+        }
+        tree.settle();
+        prop_assert_eq!(agree(&tree, &model), Ok(()));
+    }
+}
+
+type Plant = fn(&mut Tree, Ino);
+
+/// The comparison says no to each kind of difference.
+#[test]
+fn a_wrong_tree_is_noticed() {
+    let planted: [(&str, Plant); 7] = [
+        ("a link too many", |tree, ino| {
+            tree.get_mut(ino).unwrap().nlink += 1
+        }),
+        ("another mode", |tree, ino| {
+            tree.get_mut(ino).unwrap().mode ^= 1
+        }),
+        ("an untouched time", |tree, ino| {
+            tree.get_mut(ino).unwrap().ctime = 0
+        }),
+        ("a changed byte", |tree, ino| {
+            tree.raw_content(ino, |c| c.patch(3, b"x"))
+        }),
+        ("a lost name", |tree, _| {
+            tree.raw_entry(ROOT, OsStr::new("a"), None)
+        }),
+        ("space that nobody has", |tree, _| tree.pages += 1),
+        ("an inode that nobody has", |tree, _| {
+            let owner = Caller {
+                uid: 1,
+                gid: 2,
+                now: 0,
+            };
+            tree.raw_node(99, &NewNode::File, 0, owner, "".into());
+        }),
+    ];
+    for (what, plant) in planted {
+        let (mut tree, mut model) = (Tree::new(1, 2, 0), Model::new());
+        for step in [Step::File("a".into()), Step::Write("a".into(), 0, 10)] {
+            let (done, wanted) = both(&mut tree, &mut model, &mut Vec::new(), &step);
+            assert_eq!((done, wanted), (Ok(()), Ok(())));
+        }
+        assert_eq!(agree(&tree, &model), Ok(()));
+        plant(&mut tree, ROOT + 1);
+        assert!(agree(&tree, &model).is_err(), "{what} was not noticed");
+    }
+}
+
+#[test]
+fn folders_nested_deeper_than_any_path_can_be_moved() {
+    let mut tree = Tree::new(0, 0, 0);
+    let caller = Caller {
+        uid: 0,
+        gid: 0,
+        now: 1,
+    };
+    let name = OsStr::new("a folder with a name of some length");
+    let mut at = ROOT;
+    for _ in 0..20_000 {
+        at = tree.create(at, name, &NewNode::Dir, 0o755, caller).unwrap();
+    }
+    let to = OsStr::new("moved");
+    tree.rename((ROOT, name), (ROOT, to), RenameMode::Replace, 2)
+        .unwrap();
+    assert!(tree.get(at).unwrap().path.len() < 3 * libc::PATH_MAX as usize);
+}
+
+#[test]
+fn huge_ranges_cost_no_more_than_what_is_there() {
+    let mut content = Content::default();
+    content.write(FILE_MAX - 10, b"0123456789");
+    assert_eq!(content.pages_needed(0, FILE_MAX), FILE_MAX / P - 1);
+    content.zero(0, FILE_MAX - P, true);
+    assert_eq!(
+        (content.pages(), content.seek(0, true)),
+        (1, Some(FILE_MAX - P))
+    );
+}
+
+#[test]
+fn the_log_does_not_keep_files_that_are_gone() {
+    let mut fs = Disk::empty((0, 0));
+    fs.limit_log(1 << 20);
+    let owner = Caller {
+        uid: 0,
+        gid: 0,
+        now: 1,
+    };
+    for _ in 0..100 {
+        let name = (ROOT, OsStr::new("tmp"));
+        let ino = fs.make(1, owner, name, NewNode::File, 0o600).unwrap();
+        fs.write_bytes(1, ino, 0, &[1; 64 << 10]).unwrap();
+        fs.remove(1, name, false).unwrap();
+    }
+    let (pages, records) = (fs.log.base().pages(), fs.log.records().len());
+    assert!(records < 100, "nothing was folded");
+    assert!(
+        pages <= 1 + 16,
+        "{pages} pages are kept of files that are gone"
+    );
+}

@@ -1,0 +1,284 @@
+//! Inodes and folders: what the tree is made of.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::content::{Content, PAGE};
+
+/// An inode number; the root folder is [`ROOT`].
+pub type Ino = u64;
+/// The root folder's inode number, as FUSE has it.
+pub const ROOT: Ino = 1;
+/// The longest name, in bytes (ext4's limit).
+pub const NAME_MAX: usize = 255;
+/// The most names that a file may have (ext4's limit; folders have none, by `dir_nlink`).
+pub(super) const LINK_MAX: u32 = 65_000;
+/// The largest file: ext4's limit with 4 KiB blocks.
+pub const FILE_MAX: u64 = (1 << 44) - PAGE as u64;
+/// A symlink shorter than this lives in the inode and takes no space (ext4).
+const FAST_SYMLINK: usize = 60;
+
+/// Nanoseconds since the epoch, within i64 years of it.
+pub type Nanos = i64;
+
+/// Converts a time for the kernel.
+pub fn to_system_time(nanos: Nanos) -> SystemTime {
+    if nanos >= 0 {
+        UNIX_EPOCH + Duration::from_nanos(nanos.unsigned_abs())
+    } else {
+        UNIX_EPOCH - Duration::from_nanos(nanos.unsigned_abs())
+    }
+}
+
+/// Converts a time from the kernel, kept within range.
+pub fn from_system_time(time: SystemTime) -> Nanos {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => Nanos::try_from(after.as_nanos()).unwrap_or(Nanos::MAX),
+        Err(before) => Nanos::try_from(before.duration().as_nanos()).map_or(Nanos::MIN, |n| -n),
+    }
+}
+
+/// One name of a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirEntry {
+    /// What it names.
+    pub ino: Ino,
+    /// Its place in the listing: never reused in its folder, so that a listing in several parts
+    /// shows each entry that stays exactly once.
+    pub cookie: u64,
+}
+
+/// The names of one folder.
+#[derive(Clone, Debug, Default)]
+pub struct Dir {
+    entries: BTreeMap<Arc<OsStr>, DirEntry>,
+    listing: BTreeMap<u64, Arc<OsStr>>,
+    next_cookie: u64,
+    /// The folder that holds it; itself for the root.
+    pub parent: Ino,
+}
+
+impl Dir {
+    pub(super) fn new(parent: Ino) -> Self {
+        // Cookies 1 and 2 are "." and "..".
+        Self {
+            next_cookie: 3,
+            parent,
+            ..Self::default()
+        }
+    }
+
+    /// The entry of this name.
+    pub fn get(&self, name: &OsStr) -> Option<DirEntry> {
+        self.entries.get(name).copied()
+    }
+
+    /// Every name with its entry, in the order of names.
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<OsStr>, &DirEntry)> {
+        self.entries.iter()
+    }
+
+    /// The entries behind `cookie`, in listing order.
+    pub fn list_from(&self, cookie: u64) -> impl Iterator<Item = (u64, &OsStr, Ino)> {
+        self.listing
+            .range((Bound::Excluded(cookie), Bound::Unbounded))
+            .map(|(cookie, name)| (*cookie, &**name, self.entries[name].ino))
+    }
+
+    /// True when it holds no name.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Sets, replaces or removes a name.
+    pub fn set(&mut self, name: &OsStr, ino: Option<Ino>) {
+        match ino {
+            Some(ino) => {
+                if let Some(entry) = self.entries.get_mut(name) {
+                    entry.ino = ino;
+                } else {
+                    let cookie = self.next_cookie;
+                    self.next_cookie += 1;
+                    let name: Arc<OsStr> = name.into();
+                    self.entries.insert(name.clone(), DirEntry { ino, cookie });
+                    self.listing.insert(cookie, name);
+                }
+            }
+            None => {
+                if let Some(entry) = self.entries.remove(name) {
+                    self.listing.remove(&entry.cookie);
+                }
+            }
+        }
+    }
+}
+
+/// What an inode is.
+#[derive(Clone)]
+pub enum Node {
+    /// A regular file.
+    File(Content),
+    /// A folder.
+    Dir(Dir),
+    /// A symbolic link and where it leads.
+    Symlink(OsString),
+    /// A FIFO, a socket or a device node; its type bits are in the mode.
+    Special,
+}
+
+/// An inode.
+#[derive(Clone)]
+pub struct Inode {
+    /// What it is.
+    pub node: Node,
+    /// Type and permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Device number of a device node.
+    pub rdev: u32,
+    /// How many names it has (a folder: 2 and one for each folder in it).
+    pub nlink: u32,
+    /// Last access.
+    pub atime: Nanos,
+    /// Last change of content.
+    pub mtime: Nanos,
+    /// Last change of the inode.
+    pub ctime: Nanos,
+    /// Birth.
+    pub crtime: Nanos,
+    /// A path that it has, or last had, for people: relative to the root, without a leading
+    /// slash.
+    pub path: Arc<str>,
+    /// Lookups that the kernel has not forgotten; 0 in a crash state.
+    pub lookups: u64,
+}
+
+impl Inode {
+    /// A new inode without names that the kernel does not know yet. The type bits of `mode` count
+    /// for [`NewNode::Special`] alone.
+    pub(super) fn new(new: &NewNode, mode: u32, owner: Caller, path: Arc<str>) -> Self {
+        let (node, kind, rdev) = match new {
+            NewNode::File => (Node::File(Content::default()), libc::S_IFREG, 0),
+            NewNode::Dir => (Node::Dir(Dir::new(ROOT)), libc::S_IFDIR, 0),
+            NewNode::Symlink(to) => (Node::Symlink(to.clone()), libc::S_IFLNK, 0),
+            NewNode::Special { rdev } => (Node::Special, mode & libc::S_IFMT, *rdev),
+        };
+        Self {
+            node,
+            mode: kind | (mode & 0o7777),
+            uid: owner.uid,
+            gid: owner.gid,
+            rdev,
+            nlink: 0,
+            atime: owner.now,
+            mtime: owner.now,
+            ctime: owner.now,
+            crtime: owner.now,
+            path,
+            lookups: 0,
+        }
+    }
+
+    /// Length in bytes, as stat(2) shows it.
+    pub fn size(&self) -> u64 {
+        match &self.node {
+            Node::File(content) => content.size(),
+            Node::Dir(_) => PAGE as u64,
+            Node::Symlink(to) => to.len() as u64,
+            Node::Special => 0,
+        }
+    }
+
+    /// Pages of space that it takes.
+    pub fn pages(&self) -> u64 {
+        match &self.node {
+            Node::File(content) => content.pages(),
+            Node::Dir(_) => 1,
+            Node::Symlink(to) => symlink_pages(to),
+            Node::Special => 0,
+        }
+    }
+
+    /// True for a folder.
+    pub fn is_dir(&self) -> bool {
+        matches!(self.node, Node::Dir(_))
+    }
+}
+
+/// Who asks, and when.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Caller {
+    /// Effective user.
+    pub uid: u32,
+    /// Effective group.
+    pub gid: u32,
+    /// The time now.
+    pub now: Nanos,
+}
+
+/// What a new inode shall be.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum NewNode {
+    /// An empty regular file.
+    File,
+    /// An empty folder.
+    Dir,
+    /// A symbolic link.
+    Symlink(OsString),
+    /// A FIFO, socket or device node.
+    Special {
+        /// Device number.
+        rdev: u32,
+    },
+}
+
+impl NewNode {
+    /// Pages of space that the new inode takes at once.
+    pub fn pages(&self) -> u64 {
+        match self {
+            NewNode::Dir => 1,
+            NewNode::Symlink(to) => symlink_pages(to),
+            NewNode::File | NewNode::Special { .. } => 0,
+        }
+    }
+}
+
+fn symlink_pages(to: &OsStr) -> u64 {
+    u64::from(to.len() >= FAST_SYMLINK)
+}
+
+/// Changed attributes; none means unchanged. The size is not one of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attrs {
+    /// Permission bits.
+    pub mode: Option<u32>,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Last access.
+    pub atime: Option<Nanos>,
+    /// Last change of content.
+    pub mtime: Option<Nanos>,
+    /// Last change of the inode.
+    pub ctime: Option<Nanos>,
+}
+
+/// How rename(2) shall treat a target that exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RenameMode {
+    /// Replace it.
+    Replace,
+    /// Refuse (RENAME_NOREPLACE).
+    NoReplace,
+    /// Swap the two (RENAME_EXCHANGE).
+    Exchange,
+}

@@ -1,0 +1,152 @@
+//! Seeded choices, for a power cut of a living process.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::build::{Keep, sectors};
+use super::close::Rules;
+use super::state::Loss;
+use super::step::{Fate, Journal, Step};
+use super::walk::write_of;
+use crate::fs::{Ino, PAGE};
+
+impl Rules<'_, '_> {
+    /// A legal choice: for each open step what is kept of it.
+    pub(super) fn chance(&self, loss: Loss, seed: u64) -> Vec<Keep> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut keeps = vec![Keep::All; self.open.len()];
+        match loss {
+            Loss::Nothing => {}
+            Loss::Everything => {
+                for (step, keep) in self.open.iter().zip(&mut keeps) {
+                    if step.fate != Fate::Durable {
+                        *keep = Keep::None;
+                    }
+                }
+            }
+            Loss::Subset => self.subset(&mut rng, &mut keeps),
+            Loss::TornLast => self.torn_last(&mut rng, &mut keeps),
+        }
+        self.close(&mut keeps);
+        keeps
+    }
+
+    fn subset(&self, rng: &mut ChaCha8Rng, keeps: &mut [Keep]) {
+        let pending = |step: &&Step<'_>| step.fate != Fate::Durable;
+        let in_order = |step: &Step<'_>| step.journal == Journal::AtOnce;
+        // Sparse, even and dense choices find different bugs.
+        let chance = [0.15, 0.5, 0.85][rng.random_range(0..3)];
+        let ordered = self
+            .open
+            .iter()
+            .filter(pending)
+            .filter(|step| in_order(step));
+        let mut groups: Vec<usize> = ordered.map(|step| step.group).collect();
+        groups.dedup();
+        let prefix = rng.random_range(0..=groups.len());
+        let in_prefix: HashSet<usize> = groups[..prefix].iter().copied().collect();
+        let mut by_group: HashMap<(bool, usize), bool> = HashMap::new();
+        for (step, keep) in self.open.iter().zip(keeps) {
+            if step.fate == Fate::Durable {
+                continue;
+            }
+            let kept = if in_order(step) {
+                in_prefix.contains(&step.group)
+            } else {
+                // The bytes are no part of the record's change of metadata.
+                let group = (step.kind.is_metadata(), step.group);
+                *by_group
+                    .entry(group)
+                    .or_insert_with(|| rng.random_bool(chance))
+            };
+            *keep = if kept { Keep::All } else { Keep::None };
+            if let Some((_, data)) = write_of(self.records, step)
+                && rng.random_bool(0.2)
+                && let Some(torn) = torn(&self.units(step, data), |_| true, rng)
+            {
+                *keep = torn;
+            }
+            let spoils = !self.device.powersafe_overwrite && !step.kind.is_metadata();
+            if spoils && *keep == Keep::None && rng.random_bool(0.5) {
+                *keep = Keep::Spoiled;
+            }
+        }
+    }
+
+    fn torn_last(&self, rng: &mut ChaCha8Rng, keeps: &mut [Keep]) {
+        // Pages that a durable write brings to the disk whatever became of earlier writes there.
+        let mut brought: HashSet<(Ino, u64)> = HashSet::new();
+        let any_abandoned = self.open.iter().any(|step| step.fate == Fate::Abandoned);
+        let sector = self.device.sector;
+        for (at, step) in self.open.iter().enumerate().rev() {
+            let Some((ino, data)) = write_of(self.records, step) else {
+                continue;
+            };
+            if step.fate == Fate::Durable {
+                if any_abandoned {
+                    let pages = sectors(data, PAGE as u64);
+                    brought.extend(pages.map(|page| (ino, page)));
+                }
+                continue;
+            }
+            let page_of = |at: u64| at * sector / PAGE as u64;
+            let can_lose = |unit: &Range<u64>| {
+                let stays = |at: u64| brought.contains(&(ino, page_of(at)));
+                step.fate == Fate::Pending || !unit.clone().any(stays)
+            };
+            let Some(keep) = torn(&self.units(step, data), can_lose, rng) else {
+                continue;
+            };
+            keeps[at] = keep;
+            for (later, keep) in self.open.iter().zip(keeps).skip(at + 1) {
+                // What the torn write's own record brought with it (its size) stays.
+                if later.fate != Fate::Durable && later.record != step.record {
+                    *keep = Keep::None;
+                }
+            }
+            return;
+        }
+    }
+}
+
+/// A choice of units with at least one kept and one lost, by sector; none for a write of one
+/// unit, or of which none can be lost.
+fn torn(
+    units: &[Range<u64>],
+    can_lose: impl Fn(&Range<u64>) -> bool,
+    rng: &mut ChaCha8Rng,
+) -> Option<Keep> {
+    let count = units.len();
+    let losable: Vec<usize> = (0..count).filter(|n| can_lose(&units[*n])).collect();
+    if count < 2 || losable.is_empty() {
+        return None;
+    }
+    let mut kept = vec![false; count];
+    match rng.random_range(0..3) {
+        // A prefix, a suffix, any.
+        0 => kept[..rng.random_range(1..count)].fill(true),
+        1 => kept[rng.random_range(1..count)..].fill(true),
+        _ => {
+            kept.fill_with(|| rng.random_bool(0.5));
+            let (yes, no) = (rng.random_range(0..count), rng.random_range(1..count));
+            kept[yes] = true;
+            kept[(yes + no) % count] = false;
+        }
+    }
+    if losable.len() < count {
+        for (n, kept) in kept.iter_mut().enumerate() {
+            *kept |= losable.binary_search(&n).is_err();
+        }
+        if kept.iter().all(|kept| *kept) {
+            kept[losable[rng.random_range(0..losable.len())]] = false;
+        }
+    }
+    let sectors = units
+        .iter()
+        .zip(kept)
+        .flat_map(|(unit, kept)| unit.clone().map(move |_| kept));
+    Some(Keep::Sectors(sectors.collect()))
+}

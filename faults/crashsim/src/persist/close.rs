@@ -1,0 +1,317 @@
+//! Which choices among the open steps are legal: any choice, made so.
+
+use std::collections::{HashMap, HashSet};
+
+use super::build::{Keep, beside, sectors};
+use super::device::{Atomic, Device};
+use super::model::{Model, Overwrite};
+use super::step::{After, Fate, Journal, Step, StepKind};
+use super::walk::{place, write_of};
+use crate::fs::{Ino, Op, PAGE, Record, WriteData};
+
+const PAGE64: u64 = PAGE as u64;
+
+/// The open steps of a window and what ties them.
+pub(super) struct Rules<'w, 'a> {
+    pub(super) records: &'a [Record],
+    pub(super) model: &'a dyn Model,
+    pub(super) device: Device,
+    pub(super) open: &'w [Step<'a>],
+}
+
+impl Rules<'_, '_> {
+    /// Makes a choice legal. What is legal stays as it is.
+    pub(super) fn close(&self, keeps: &mut [Keep]) {
+        // Everything there is legal everywhere.
+        if keeps.iter().all(|keep| *keep == Keep::All) {
+            return;
+        }
+        self.close_names(keeps);
+        self.close_forwards(keeps);
+        self.close_sectors(keeps);
+        self.close_lengths(keeps);
+    }
+
+    fn place(&self, id: usize) -> Option<usize> {
+        place(self.open, id)
+    }
+
+    fn in_new_blocks(&self) -> bool {
+        self.model.overwrite() == Overwrite::InNewBlocks
+    }
+
+    /// True when the page is written whole or not at all.
+    fn whole_page(&self, step: &Step<'_>, page: u64) -> bool {
+        self.in_new_blocks() || step.is_fresh(page)
+    }
+
+    /// Backwards: a change of names that is there brings along what it cannot be without. (So and
+    /// not the other way round, or of the many changes of one name the first would win nearly
+    /// always.)
+    fn close_names(&self, keeps: &mut [Keep]) {
+        for (at, step) in self.open.iter().enumerate().rev() {
+            let name = matches!(step.kind, StepKind::Name { .. });
+            if !name || keeps[at] != Keep::All || step.fate == Fate::Durable {
+                continue;
+            }
+            for need in step.needs.iter().filter_map(|need| self.place(*need)) {
+                keeps[need] = Keep::All;
+            }
+            // The other name of an exchange.
+            if self
+                .open
+                .get(at + 1)
+                .is_some_and(|other| other.group == step.group)
+            {
+                keeps[at + 1] = Keep::All;
+            }
+        }
+    }
+
+    /// Forwards: a step whose need is missing is missing too, and where metadata is ordered the
+    /// first missing change takes all later ones with it.
+    fn close_forwards(&self, keeps: &mut [Keep]) {
+        let ordered = self.model.order().is_ordered();
+        let mut broken = false;
+        let mut stopped = false;
+        let mut lost_groups: HashSet<usize> = HashSet::new();
+        let mut no_block: HashSet<(Ino, u64)> = HashSet::new();
+        for (at, step) in self.open.iter().enumerate() {
+            if step.fate == Fate::Durable {
+                continue;
+            }
+            let metadata = step.kind.is_metadata();
+            let mut needs = step.needs.iter().filter_map(|need| self.place(*need));
+            let needs_lost = needs.any(|need| keeps[need] != Keep::All);
+            let late = broken && step.journal != Journal::Never;
+            let chained = late && (metadata || self.in_new_blocks());
+            let group_lost = metadata && lost_groups.contains(&step.group);
+            let out_of_turn = stopped && step.kind.is_content();
+            if needs_lost || chained || group_lost || out_of_turn {
+                keeps[at] = Keep::None;
+            } else if let Some((ino, data)) = write_of(self.records, step)
+                && (late || !no_block.is_empty())
+            {
+                self.drop_pages(data, &mut keeps[at], |page| {
+                    let none = no_block.contains(&(ino, page)) || (late && step.is_fresh(page));
+                    if none {
+                        no_block.insert((ino, page));
+                    }
+                    none
+                });
+            }
+            if keeps[at] == Keep::None && metadata {
+                broken |= ordered && step.journal == Journal::AtOnce;
+                lost_groups.insert(step.group);
+            }
+            if self.device.sequential && step.kind.is_content() && step.fate == Fate::Pending {
+                stopped |= keeps[at] != Keep::All;
+            }
+        }
+    }
+
+    /// Takes the pages out of what is kept of a write that `drops`.
+    fn drop_pages(&self, data: &WriteData, keep: &mut Keep, mut drops: impl FnMut(u64) -> bool) {
+        let range = sectors(data, self.device.sector);
+        let mut kept = kept_of(keep, &range);
+        for (kept, sector) in kept.iter_mut().zip(range) {
+            if drops(sector * self.device.sector / PAGE64) {
+                *kept = false;
+            }
+        }
+        if *keep != Keep::Spoiled {
+            *keep = of_kept(kept);
+        }
+    }
+
+    /// Backwards: a sector reaches the disk as it was in the cache, with all that had been written
+    /// to it; so where a later write's sector is there, the earlier pending writes are there in that
+    /// sector. What is written as a whole page (in new blocks, or for a write that was given up,
+    /// because the kernel writes pages) is there when anything later in that page is.
+    fn close_sectors(&self, keeps: &mut [Keep]) {
+        let mut there: HashSet<(Ino, u64)> = HashSet::new();
+        let mut pages_there: HashSet<(Ino, u64)> = HashSet::new();
+        // Pages that some later write brings along, a durable one too.
+        let mut brought: HashSet<(Ino, u64)> = HashSet::new();
+        let any_abandoned = self.open.iter().any(|step| step.fate == Fate::Abandoned);
+        for (at, step) in self.open.iter().enumerate().rev() {
+            let durable = step.fate == Fate::Durable;
+            if durable && !any_abandoned {
+                continue;
+            }
+            let Some((ino, data)) = write_of(self.records, step) else {
+                continue;
+            };
+            let range = sectors(data, self.device.sector);
+            let page_of = |sector: u64| sector * self.device.sector / PAGE64;
+            if !durable {
+                let forced = |sector: u64| {
+                    let page = (ino, page_of(sector));
+                    there.contains(&(ino, sector))
+                        || (self.whole_page(step, page.1) && pages_there.contains(&page))
+                        || (step.fate == Fate::Abandoned && brought.contains(&page))
+                };
+                keeps[at] = self.by_unit(step, data, &keeps[at], forced);
+            }
+            for (kept, sector) in kept_of(&keeps[at], &range).into_iter().zip(range) {
+                if kept && !durable {
+                    there.insert((ino, sector));
+                    pages_there.insert((ino, page_of(sector)));
+                }
+                if kept && any_abandoned && step.fate != Fate::Abandoned {
+                    brought.insert((ino, page_of(sector)));
+                }
+            }
+        }
+    }
+
+    /// What is kept of a write when each unit that is written at once is there or not: there when
+    /// one of its sectors is `forced`, or when all were chosen.
+    fn by_unit(
+        &self,
+        step: &Step<'_>,
+        data: &WriteData,
+        keep: &Keep,
+        forced: impl Fn(u64) -> bool,
+    ) -> Keep {
+        let range = sectors(data, self.device.sector);
+        let first = range.start;
+        let mut kept = kept_of(keep, &range);
+        let mut any_forced = false;
+        for unit in self.units(step, data) {
+            let forced = unit.clone().any(&forced);
+            any_forced |= forced;
+            let places = (unit.start - first) as usize..(unit.end - first) as usize;
+            let whole = forced || kept[places.clone()].iter().all(|kept| *kept);
+            kept[places].fill(whole);
+        }
+        let spoils = !self.device.powersafe_overwrite
+            && self.device.atomic == Atomic::Sector
+            && !self.in_new_blocks()
+            && step.fresh.is_empty()
+            && beside(data, self.device.sector).next().is_some();
+        if *keep == Keep::Spoiled && !any_forced && spoils {
+            return Keep::Spoiled;
+        }
+        of_kept(kept)
+    }
+
+    /// The sectors of a write in the units that reach the disk whole or not at all.
+    pub(super) fn units(&self, step: &Step<'_>, data: &WriteData) -> Vec<std::ops::Range<u64>> {
+        let sector = self.device.sector;
+        let page = |at: u64| at * sector / PAGE64;
+        let glued = |left: u64| {
+            let one_page = page(left) == page(left + 1) && self.whole_page(step, page(left));
+            let one_block = match self.device.atomic {
+                Atomic::Sector => false,
+                Atomic::Write => true,
+                Atomic::Block(bytes) => {
+                    let start = left * sector / bytes * bytes;
+                    let inside = start >= data.offset() && start + bytes <= data.end();
+                    (left + 1) * sector < start + bytes && inside
+                }
+            };
+            one_page || one_block
+        };
+        let mut units: Vec<std::ops::Range<u64>> = Vec::new();
+        for at in sectors(data, sector) {
+            match units.last_mut() {
+                Some(last) if glued(at - 1) => last.end = at + 1,
+                _ => units.push(at..at + 1),
+            }
+        }
+        units
+    }
+
+    /// A length that must not come before its data goes as far as that is there.
+    fn close_lengths(&self, keeps: &mut [Keep]) {
+        let data_of = self.data_of(keeps);
+        for (at, step) in self.open.iter().enumerate() {
+            let StepKind::Size { ino, size, .. } = step.kind else {
+                continue;
+            };
+            let pending = step.fate != Fate::Durable;
+            keeps[at] = match step.after {
+                After::AnyData if pending => length_with_any(step, data_of.get(&ino), &keeps[at]),
+                After::Write(data) if pending && keeps[at] != Keep::None => {
+                    match self.place(data) {
+                        Some(data) => self.length_with(&self.open[data], &keeps[data], size),
+                        None => Keep::All,
+                    }
+                }
+                _ => continue,
+            };
+        }
+    }
+
+    /// Of each file that has pending data, the record of the last of it that is there, if any is.
+    /// Lengths change none of it.
+    fn data_of(&self, keeps: &[Keep]) -> HashMap<Ino, Option<usize>> {
+        let mut last = HashMap::new();
+        for (step, keep) in self.open.iter().zip(keeps) {
+            let StepKind::Data { ino } = step.kind else {
+                continue;
+            };
+            if step.fate == Fate::Durable {
+                continue;
+            }
+            let known = last.entry(ino).or_insert(None);
+            if matches!(keep, Keep::All | Keep::Sectors(_)) {
+                *known = Some(step.record);
+            }
+        }
+        last
+    }
+
+    fn length_with(&self, write: &Step<'_>, keep: &Keep, size: u64) -> Keep {
+        let Op::Write { data, old_size, .. } = &self.records[write.record].op else {
+            return Keep::All;
+        };
+        let range = sectors(data, self.device.sector);
+        let kept = kept_of(keep, &range);
+        let last = range
+            .zip(kept)
+            .filter(|(_, kept)| *kept)
+            .map(|(at, _)| at + 1)
+            .last();
+        let end = last.map_or(0, |last| size.min(last * self.device.sector));
+        if end == size {
+            Keep::All
+        } else if end > *old_size {
+            Keep::UpTo(end)
+        } else {
+            Keep::None
+        }
+    }
+}
+
+/// The length on disk becomes that in memory when data completes: with data of this write or a later
+/// one it is there; with earlier data it may be; and without any it is not. `data` is what
+/// [`Rules::data_of`] knows of the file.
+fn length_with_any(step: &Step<'_>, data: Option<&Option<usize>>, chosen: &Keep) -> Keep {
+    match data {
+        Some(Some(record)) if *record >= step.record => Keep::All,
+        Some(None) => Keep::None,
+        _ => chosen.clone(),
+    }
+}
+
+/// By sector, what is kept of a write.
+fn kept_of(keep: &Keep, range: &std::ops::Range<u64>) -> Vec<bool> {
+    let count = (range.end - range.start) as usize;
+    match keep {
+        Keep::Sectors(kept) => kept.clone(),
+        Keep::All | Keep::UpTo(_) => vec![true; count],
+        Keep::None | Keep::Spoiled => vec![false; count],
+    }
+}
+
+fn of_kept(kept: Vec<bool>) -> Keep {
+    if kept.iter().all(|kept| *kept) {
+        Keep::All
+    } else if kept.iter().any(|kept| *kept) {
+        Keep::Sectors(kept)
+    } else {
+        Keep::None
+    }
+}

@@ -1,0 +1,174 @@
+//! How many states are possible at a crash point.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::build::{Keep, sectors};
+use super::state::CrashState;
+use super::step::{Fate, Journal, StepKind};
+use super::walk::write_of;
+use super::window::Window;
+use crate::fs::Ino;
+
+/// Up to so many independent yes and no every combination is looked at.
+const EXACT_BITS: usize = 8;
+
+/// How many states are possible: legal choices of what is on disk. Two choices can still give
+/// equal content, as when the same bytes are written twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Possible {
+    /// The number, or a number that it is not below; `u128::MAX` also stands for more.
+    pub states: u128,
+    /// True when it is exactly that number.
+    pub exact: bool,
+}
+
+impl Possible {
+    /// Nothing can be lost.
+    pub const ONE: Possible = Possible {
+        states: 1,
+        exact: true,
+    };
+}
+
+impl Window<'_> {
+    /// How many states are possible here: exact where few steps are pending, "at least" otherwise.
+    pub fn possible(&self) -> Possible {
+        let rules = self.rules();
+        let bits = self
+            .pending_steps()
+            .map(|step| match write_of(self.records, step) {
+                Some((_, data)) => {
+                    rules.units(step, data).len() + usize::from(!self.device.powersafe_overwrite)
+                }
+                None => 1,
+            });
+        if bits.sum::<usize>() <= EXACT_BITS {
+            Possible {
+                states: self.every_choice().len() as u128,
+                exact: true,
+            }
+        } else {
+            Possible {
+                states: self.at_least(),
+                exact: false,
+            }
+        }
+    }
+
+    /// Every state that is legal here: as many as two to the power of what is pending, so for few
+    /// steps only. Different choices can still give equal states.
+    pub fn every_state(&self) -> impl Iterator<Item = CrashState> {
+        self.every_choice()
+            .into_iter()
+            .map(|keeps| self.build(&keeps))
+    }
+
+    /// Every legal choice. As many as two to the power of what is pending: for few steps only.
+    fn every_choice(&self) -> HashSet<Vec<Keep>> {
+        let rules = self.rules();
+        let options: Vec<Vec<Keep>> = self.open.iter().map(|step| self.options(step)).collect();
+        let mut all = HashSet::new();
+        let mut at = vec![0; options.len()];
+        loop {
+            let mut keeps: Vec<Keep> = options
+                .iter()
+                .zip(&at)
+                .map(|(options, at)| options[*at].clone())
+                .collect();
+            rules.close(&mut keeps);
+            all.insert(keeps);
+            // Counts on, as a number with a digit a step.
+            let Some(digit) = (0..at.len()).find(|n| at[*n] + 1 < options[*n].len()) else {
+                return all;
+            };
+            at[..digit].fill(0);
+            at[digit] += 1;
+        }
+    }
+
+    fn options(&self, step: &super::step::Step<'_>) -> Vec<Keep> {
+        if step.fate == Fate::Durable {
+            return vec![Keep::All];
+        }
+        let Some((_, data)) = write_of(self.records, step) else {
+            return vec![Keep::All, Keep::None];
+        };
+        let units = self.rules().units(step, data);
+        let mut options = vec![Keep::All, Keep::None];
+        if !self.device.powersafe_overwrite {
+            options.push(Keep::Spoiled);
+        }
+        for bits in 1..(1_u64 << units.len()) - 1 {
+            let kept = units.iter().enumerate();
+            let kept = kept.flat_map(|(n, unit)| unit.clone().map(move |_| bits >> n & 1 == 1));
+            options.push(Keep::Sectors(kept.collect()));
+        }
+        options
+    }
+
+    /// A number that the number of states is not below.
+    ///
+    /// With all metadata there, each sector of a file shows how many of the pending writes to it
+    /// it has: sectors are independent of each other, unless they are written as one. Without any
+    /// data, metadata that is ordered has as many states as it has changes.
+    fn at_least(&self) -> u128 {
+        let rules = self.rules();
+        if self.device.sequential {
+            // Every prefix.
+            let content = self.pending_steps().filter(|step| step.kind.is_content());
+            return content.count() as u128 + 1;
+        }
+        let tied: HashSet<usize> = self
+            .pending_steps()
+            .flat_map(|step| step.needs.iter().copied())
+            .collect();
+        // Sectors that are written as one, by the first of them; and how often each was written.
+        let mut first: HashMap<(Ino, u64), u64> = HashMap::new();
+        let mut fixed: HashSet<(Ino, u64)> = HashSet::new();
+        let writes: Vec<_> = self
+            .pending_steps()
+            .filter_map(|step| Some((step, write_of(self.records, step)?)))
+            .collect();
+        let root = |first: &HashMap<(Ino, u64), u64>, ino: Ino, mut sector: u64| {
+            while let Some(next) = first.get(&(ino, sector)).filter(|next| **next != sector) {
+                sector = *next;
+            }
+            sector
+        };
+        for (step, (ino, data)) in &writes {
+            for unit in rules.units(step, data) {
+                let into = root(&first, *ino, unit.start);
+                for sector in unit {
+                    let from = root(&first, *ino, sector);
+                    first.insert((*ino, from.max(into)), from.min(into));
+                }
+            }
+        }
+        let mut times: BTreeMap<(Ino, u64), u128> = BTreeMap::new();
+        for (step, (ino, data)) in &writes {
+            let roots: HashSet<u64> = sectors(data, self.device.sector)
+                .map(|sector| root(&first, *ino, sector))
+                .collect();
+            for sector in roots {
+                *times.entry((*ino, sector)).or_default() += 1;
+                // What a length or a name needs whole, and what was given up, is not free.
+                if tied.contains(&step.id) || step.fate == Fate::Abandoned {
+                    fixed.insert((*ino, sector));
+                }
+            }
+        }
+        let free = times.iter().filter(|(sector, _)| !fixed.contains(sector));
+        let data = free.fold(1_u128, |product, (_, times)| {
+            product.saturating_mul(times + 1)
+        });
+        let ordered = self
+            .pending_steps()
+            .filter(|step| step.journal == Journal::AtOnce);
+        let mut groups: Vec<usize> = ordered
+            .filter(|step| !matches!(step.kind, StepKind::Data { .. }))
+            .map(|s| s.group)
+            .collect();
+        groups.dedup();
+        data.saturating_add(groups.len() as u128)
+    }
+}

@@ -1,0 +1,162 @@
+//! Why something could be lost: which file has what, un-synced, and since when.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::device::Device;
+use super::model::{Model, Order};
+use super::step::{Fate, StepKind};
+use super::window::Window;
+use crate::fs::{Ino, Log, Op};
+
+/// What one file or folder had un-synced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsynced {
+    /// The file, or for names the changed name; of a rename "old -> new".
+    pub path: Arc<str>,
+    /// Writes that no sync covered.
+    pub writes: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Names (created, renamed, removed) that no sync covered.
+    pub names: u64,
+    /// What the last change of a name was: "name", "rename" or "removal of".
+    pub change: &'static str,
+    /// True when an fsync of any file would have made the names durable, and not only one of the
+    /// folder.
+    pub by_any_sync: bool,
+    /// Number of the first of these operations on the trace's clock; of the first write, where
+    /// there are writes.
+    pub first: u64,
+    /// Number of the last one, likewise.
+    pub last: u64,
+    /// The last completed sync of the file before, if there was one.
+    pub last_sync: Option<u64>,
+    /// A sync of it had failed, and the kernel gave its data up.
+    pub sync_failed: bool,
+}
+
+impl Unsynced {
+    /// In a sentence's words: "db-wal had 3 writes (12360 bytes, operations 225 to 229) and no
+    /// fsync or fdatasync after operation 12".
+    pub fn words(&self) -> String {
+        let range = if self.first == self.last {
+            format!("operation {}", self.first)
+        } else {
+            format!("operations {} to {}", self.first, self.last)
+        };
+        if self.writes > 0 {
+            let since = match (self.sync_failed, self.last_sync) {
+                (true, _) => "whose fsync had failed".to_string(),
+                (_, Some(sync)) => format!("and no fsync or fdatasync after operation {sync}"),
+                (_, None) => "and never an fsync or fdatasync".to_string(),
+            };
+            let s = if self.writes == 1 { "" } else { "s" };
+            let (n, bytes) = (self.writes, self.bytes);
+            format!(
+                "{} had {n} write{s} ({bytes} bytes, {range}) {since}",
+                self.path
+            )
+        } else if self.names > 0 {
+            let by = if self.by_any_sync {
+                "any fsync after it".to_string()
+            } else {
+                format!("an fsync of {}", self.folders())
+            };
+            let (change, path) = (self.change, &self.path);
+            format!("the {change} {path} ({range}) was not made durable by {by}")
+        } else {
+            format!(
+                "{} had changes of its size or space ({range}) and no fsync",
+                self.path
+            )
+        }
+    }
+
+    /// The folders of the changed names, in words.
+    fn folders(&self) -> String {
+        let folder = |path: &str| match path.rsplit_once('/') {
+            Some((folder, _)) => folder.to_string(),
+            None => "the data folder".to_string(),
+        };
+        match self
+            .path
+            .split_once(" -> ")
+            .filter(|_| self.change == "rename")
+        {
+            Some((from, to)) if folder(from) != folder(to) => {
+                format!("{} and {}", folder(from), folder(to))
+            }
+            Some((_, to)) => folder(to),
+            None => folder(&self.path),
+        }
+    }
+}
+
+/// What was un-synced at the end of `log`, of the operations with numbers below `before`:
+/// a line a file, and one a rename, the one with the latest operation first.
+pub fn unsynced(log: &Log, model: &dyn Model, before: u64) -> Vec<Unsynced> {
+    let records = log.records();
+    let window = Window::new(log, records.len(), model, Device::default());
+    let mut steps = window.open.iter().peekable();
+    let mut last_sync: HashMap<Ino, u64> = HashMap::new();
+    // By file, not only by path: of two files that had the same name one after the other, the
+    // first one's syncs say nothing of the second.
+    let mut by_file: BTreeMap<(Arc<str>, Ino), Unsynced> = BTreeMap::new();
+    for (index, record) in records
+        .iter()
+        .enumerate()
+        .filter(|(_, record)| record.seq < before)
+    {
+        let ino = record.op.ino();
+        if let Op::Sync { .. } = record.op {
+            last_sync.insert(ino, record.seq);
+        }
+        while let Some(step) = steps.next_if(|step| step.record == index) {
+            // Times and permissions are lost without anybody's data being at stake.
+            if step.fate == Fate::Durable || matches!(step.kind, StepKind::Attrs { .. }) {
+                continue;
+            }
+            let entry = by_file
+                .entry((record.path.clone(), ino))
+                .or_insert_with(|| Unsynced {
+                    path: record.path.clone(),
+                    writes: 0,
+                    bytes: 0,
+                    names: 0,
+                    change: "name",
+                    by_any_sync: model.order() == Order::Journal,
+                    first: record.seq,
+                    last: record.seq,
+                    last_sync: last_sync.get(&ino).copied(),
+                    sync_failed: false,
+                });
+            let is_write = matches!(step.kind, StepKind::Data { .. });
+            if is_write && entry.writes == 0 {
+                entry.first = record.seq;
+            }
+            if is_write || entry.writes == 0 {
+                entry.last = record.seq;
+            }
+            entry.sync_failed |= step.fate == Fate::Abandoned;
+            match (&step.kind, &record.op) {
+                (StepKind::Data { .. }, Op::Write { data, .. }) => {
+                    entry.writes += 1;
+                    entry.bytes += data.len();
+                }
+                (StepKind::Name { .. }, op) => {
+                    entry.names += 1;
+                    entry.change = match op {
+                        Op::Rename { .. } => "rename",
+                        Op::Unlink { .. } => "removal of",
+                        _ => "name",
+                    };
+                }
+                _ => {}
+            }
+        }
+    }
+    let mut all: Vec<Unsynced> = by_file.into_values().collect();
+    all.sort_by_key(|one| std::cmp::Reverse((one.bytes, one.last)));
+    all
+}

@@ -1,0 +1,299 @@
+//! Windows from an index are those read from the beginning; how many states there are is counted
+//! right; pairs are all there.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::step::Fate;
+use super::testing::{Run, Step, Step::*, steps, visible};
+use super::walk::write_of;
+use super::*;
+
+/// Every legal choice by brute force: each of all choices of sectors, made legal.
+fn brute_force(window: &Window<'_>) -> BTreeSet<Choice> {
+    let mut all = vec![Choice::default()];
+    for step in window.open.iter().filter(|step| step.fate != Fate::Durable) {
+        let mut more = Vec::new();
+        for choice in &all {
+            let mut lost = choice.clone();
+            lost.lost.insert(step.id);
+            more.push(lost);
+            let Some((_, data)) = write_of(window.records, step) else {
+                continue;
+            };
+            let sectors = data.end().div_ceil(512) - data.offset() / 512;
+            for bits in 1..(1_u32 << sectors) - 1 {
+                let mut torn = choice.clone();
+                torn.torn
+                    .insert(step.id, (0..sectors).map(|n| bits >> n & 1 == 1).collect());
+                more.push(torn);
+            }
+        }
+        all.extend(more);
+    }
+    all.iter().map(|choice| window.settled(choice)).collect()
+}
+
+fn bits(window: &Window<'_>) -> u64 {
+    let pending = window.open.iter().filter(|step| step.fate != Fate::Durable);
+    let bits = pending.map(|step| {
+        write_of(window.records, step).map_or(1, |(_, data)| {
+            data.end().div_ceil(512) - data.offset() / 512
+        })
+    });
+    bits.sum()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_window_of_an_index_is_that_of_the_log(steps in steps(), seed: u64, loss in 0..4usize) {
+        let run = Run::new(&steps);
+        let loss = super::spec_test::LOSSES[loss];
+        run.inspect(|_, log| {
+            for model in MODELS {
+                // Its places are too far apart for so short a log: read it in pieces instead.
+                let mut walk =
+                    super::walk::Walk::new(log.base(), log.records(), model, Device::default());
+                for point in 0..=log.records().len() {
+                    walk.advance(point);
+                    walk.prune();
+                    let pruned = Window::of(walk.clone());
+                    let window = Window::new(log, point, model, Device::default());
+                    let [one, other] = [pruned, window].map(|window| {
+                        let state = window.crash(loss, seed);
+                        (visible(&state.tree), state.lost.len(), state.pending)
+                    });
+                    assert_eq!(one, other, "{} at {point}", model.name());
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn the_number_of_states_is_that_of_brute_force(steps in steps()) {
+        let run = Run::new(&steps);
+        run.inspect(|_, log| {
+            for model in MODELS {
+                for point in 0..=log.records().len() {
+                    let window = Window::new(log, point, model, Device::default());
+                    if bits(&window) > 9 {
+                        continue;
+                    }
+                    let all = brute_force(&window).len() as u128;
+                    let possible = window.possible();
+                    let right = if possible.exact {
+                        possible.states == all
+                    } else {
+                        possible.states <= all
+                    };
+                    assert!(right, "{possible:?} for {all}, {} at {point}", model.name());
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_settled_stays(steps in steps(), seed: u64) {
+        let run = Run::new(&steps);
+        run.inspect(|_, log| {
+            for model in MODELS {
+                let window = Window::new(log, log.records().len(), model, Device::default());
+                for choice in window.choices(4, seed, usize::MAX) {
+                    let settled = window.settled(&choice);
+                    assert_eq!(window.settled(&settled), settled, "{}", model.name());
+                    let digest = window.state(&choice).tree.digest();
+                    assert!(window.shows(&settled, digest));
+                }
+            }
+        });
+    }
+}
+
+/// A log of many transactions: a record appended and synced, now and then a file replaced.
+fn long(transactions: usize) -> Vec<Step> {
+    let mut steps = vec![File("log"), FsyncDir("")];
+    for n in 0..transactions {
+        steps.extend([Append("log", 100), Fdatasync("log")]);
+        if n % 10 == 0 {
+            steps.extend([File("b"), Append("b", 9), Fsync("b")]);
+            steps.extend([
+                Rename("b", "a", crate::fs::RenameMode::Replace),
+                FsyncDir(""),
+            ]);
+        }
+    }
+    steps
+}
+
+#[test]
+fn an_index_is_right_far_into_a_log() {
+    let run = Run::new(&long(300));
+    run.inspect(|_, log| {
+        let points = log.records().len();
+        assert!(points > 600, "more than a few places are kept");
+        for model in MODELS {
+            let index = Index::new(log, model, Device::default());
+            for point in (0..=points).step_by(37).chain([points]) {
+                let windows = [
+                    index.window(point),
+                    Window::new(log, point, model, Device::default()),
+                ];
+                let [one, other] = windows.map(|window| {
+                    let digests = window.choices(2, 1, usize::MAX).into_iter();
+                    let digests: Vec<u128> = digests
+                        .map(|choice| window.state(&choice).tree.digest())
+                        .collect();
+                    (window.pending(), digests, window.possible())
+                });
+                assert_eq!(one, other, "{} at {point}", model.name());
+            }
+        }
+    });
+}
+
+#[test]
+fn what_was_removed_does_not_stay_in_the_tree() {
+    let mut steps = Vec::new();
+    for _ in 0..50 {
+        steps.extend([
+            File("a"),
+            Append("a", 9),
+            Fsync("a"),
+            Unlink("a"),
+            FsyncDir(""),
+        ]);
+    }
+    let run = Run::new(&steps);
+    run.inspect(|_, log| {
+        for model in MODELS {
+            let mut walk =
+                super::walk::Walk::new(log.base(), log.records(), model, Device::default());
+            walk.advance(log.records().len());
+            assert_eq!(walk.durable.inode_count(), 1, "{}", model.name());
+            walk.prune();
+            assert!(
+                walk.inodes.len() <= 1 && walk.entries.is_empty(),
+                "{}",
+                model.name()
+            );
+        }
+    });
+}
+
+#[test]
+fn at_least_is_a_number_even_for_very_many() {
+    let run = Run::new(&[
+        File("a"),
+        Truncate("a", 4 << 20),
+        Fsync("a"),
+        Write("a", 0, 4 << 20),
+    ]);
+    run.inspect(|_, log| {
+        let window = Window::new(log, log.records().len(), &STRICT, Device::default());
+        let many = Possible {
+            states: u128::MAX,
+            exact: false,
+        };
+        assert_eq!(window.possible(), many);
+    });
+}
+
+#[test]
+fn pairs_are_every_two_once_the_latest_first() {
+    let run = Run::new(&[File("a"), File("b"), File("c"), File("d")]);
+    run.inspect(|_, log| {
+        let window = Window::new(log, log.records().len(), &STRICT, Device::default());
+        let pending = window.pending();
+        let pairs: Vec<Vec<usize>> = window
+            .pairs()
+            .map(|pair| pair.lost.into_iter().collect())
+            .collect();
+        let wanted = [[2, 3], [1, 2], [1, 3], [0, 1], [0, 2], [0, 3]];
+        assert_eq!(pairs, wanted.map(|pair| pair.map(|n| pending[n]).to_vec()));
+    });
+}
+
+#[test]
+fn choices_begin_with_the_telling_ones() {
+    let run = Run::new(&[
+        File("a"),
+        Fsync("a"),
+        FsyncDir(""),
+        File("b"),
+        Append("a", 5000),
+    ]);
+    run.inspect(|_, log| {
+        let window = Window::new(log, log.records().len(), &STRICT, Device::default());
+        let choices = window.choices(0, 0, usize::MAX);
+        let shown: Vec<String> = choices
+            .iter()
+            .map(|choice| {
+                let tree = window.state(choice).tree;
+                let seen = visible(&tree);
+                let bytes = &seen["a"].bytes;
+                let data = bytes.iter().filter(|byte| **byte != 0).count();
+                let name = if seen.contains_key("b") { "b" } else { "-" };
+                format!("{} {data} {name}", bytes.len())
+            })
+            .collect();
+        for (what, state) in [
+            ("all persisted", "5000 5000 b"),
+            ("nothing persisted", "0 0 -"),
+            ("a length without data", "5000 0 b"),
+            ("names without content", "0 0 b"),
+            ("content without names", "5000 5000 -"),
+            ("data without its length", "0 0 b"),
+            ("torn after the first page", "5000 4096 b"),
+            ("torn before the second page", "5000 904 b"),
+            ("torn by a sector", "5000 4608 b"),
+        ] {
+            assert!(shown.contains(&state.to_string()), "{what}: {shown:?}");
+        }
+        assert_eq!(shown[..2], ["5000 5000 b", "0 0 -"]);
+    });
+}
+
+/// A file with one un-synced write of so many sectors, and the number of that write's step.
+fn one_write<T>(sectors: usize, then: impl FnOnce(&Window<'_>, usize) -> T) -> T {
+    let run = Run::new(&[
+        File("a"),
+        Fsync("a"),
+        FsyncDir(""),
+        Write("a", 0, 512 * sectors),
+    ]);
+    run.inspect(|_, log| {
+        let window = Window::new(log, log.records().len(), MODELS[0], Device::default());
+        let write = window
+            .pending_steps()
+            .find(|step| write_of(window.records, step).is_some());
+        let id = write.expect("a pending write").id;
+        then(&window, id)
+    })
+}
+
+#[test]
+fn a_write_that_grew_or_shrank_is_torn_at_the_same_share_of_it() {
+    let half = |sectors: usize| (0..sectors).map(|n| n < sectors / 2).collect::<Vec<_>>();
+    for (there, here) in [(4, 8), (8, 4), (4, 4), (2, 32)] {
+        let choice = one_write(there, |window, id| {
+            let torn = [(id, half(there))].into();
+            let choice = Choice {
+                torn,
+                ..Choice::default()
+            };
+            assert_eq!(window.fitted(&choice), choice, "its own log");
+            choice
+        });
+        one_write(here, |window, id| {
+            let fitted = window.fitted(&choice);
+            assert_eq!(fitted.torn[&id], half(here), "{there} sectors in {here}");
+            // What is legal here is still torn, and not lost or there as a whole.
+            assert_eq!(window.settled(&fitted).torn[&id], half(here));
+            // Without fitting, another number of sectors would be no tear at all.
+            assert_eq!(window.settled(&choice).torn.is_empty(), there != here);
+        });
+    }
+}

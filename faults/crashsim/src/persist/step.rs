@@ -1,0 +1,166 @@
+//! Steps towards the disk: what a record of the log changes there.
+
+use std::ffi::OsStr;
+use std::ops::Range;
+
+use crate::fs::Ino;
+
+/// What a step changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepKind<'a> {
+    /// The folder `dir` gets `name` for `ino`, or loses it (`ino` none).
+    Name {
+        /// The folder.
+        dir: Ino,
+        /// The name.
+        name: &'a OsStr,
+        /// What it names from now on.
+        ino: Option<Ino>,
+        /// Whose name it is: what it names, or what it named when it is removed.
+        of: Ino,
+    },
+    /// The bytes of a write.
+    Data {
+        /// The file.
+        ino: Ino,
+    },
+    /// A length.
+    Size {
+        /// The file.
+        ino: Ino,
+        /// The length from now on.
+        size: u64,
+        /// True when it cuts bytes off.
+        shrinks: bool,
+    },
+    /// Space taken, or a range made zero.
+    Space {
+        /// The file.
+        ino: Ino,
+        /// True when bytes become zero.
+        zeroes: bool,
+    },
+    /// Permissions, owner, times.
+    Attrs {
+        /// The file or folder.
+        ino: Ino,
+    },
+}
+
+impl StepKind<'_> {
+    /// The inode whose fsync is about this step: the file, or for a name its folder.
+    pub fn home(&self) -> Ino {
+        match self {
+            StepKind::Name { dir, .. } => *dir,
+            StepKind::Data { ino }
+            | StepKind::Size { ino, .. }
+            | StepKind::Space { ino, .. }
+            | StepKind::Attrs { ino } => *ino,
+        }
+    }
+
+    /// True for everything but the bytes of a write.
+    pub fn is_metadata(&self) -> bool {
+        !matches!(self, StepKind::Data { .. })
+    }
+
+    /// True for a change of a file's content: its bytes, length or space.
+    pub fn is_content(&self) -> bool {
+        !matches!(self, StepKind::Name { .. } | StepKind::Attrs { .. })
+    }
+}
+
+/// What is known of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// A completed sync covers it.
+    Durable,
+    /// It may be on disk or not.
+    Pending,
+    /// Pending, and no later sync will cover it: its write-back failed and the kernel marked the
+    /// pages clean.
+    Abandoned,
+}
+
+/// When a step enters the journal of a filesystem that has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Journal {
+    /// When it happens: what is lost of these steps is a suffix.
+    AtOnce,
+    /// Some time later, when the data is written back: it is lost with any earlier step that is
+    /// lost, and takes nothing with it.
+    AtWriteBack,
+    /// Never: it is on disk apart from all others.
+    Never,
+}
+
+/// One change on its way to the disk.
+#[derive(Clone, Debug)]
+pub struct Step<'a> {
+    /// Its number: steps of later records have higher ones, and a step has the same under every
+    /// model.
+    pub id: usize,
+    /// Index of its record in the log.
+    pub record: usize,
+    /// What it changes.
+    pub kind: StepKind<'a>,
+    /// What is known of it.
+    pub fate: Fate,
+    /// Steps without which this one cannot be on disk, whole (their numbers).
+    pub needs: Vec<usize>,
+    /// Steps of one group reach the disk together.
+    pub group: usize,
+    /// When it enters the journal.
+    pub journal: Journal,
+    /// For a length: the data that it must not come before.
+    pub after: After,
+    /// For a write: the pages (of 4096 bytes) that had no block of the disk before it.
+    pub fresh: Vec<Range<u64>>,
+}
+
+impl Step<'_> {
+    /// True when the write is the first to this page of the file.
+    pub fn is_fresh(&self, page: u64) -> bool {
+        self.fresh.iter().any(|pages| pages.contains(&page))
+    }
+}
+
+/// Which data a length that grew must not come before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// None: what it covers reads as zeros until the data is there.
+    Nothing,
+    /// The data of this write: it goes as far as that is there.
+    Write(usize),
+    /// Any data of the same file.
+    AnyData,
+}
+
+/// A sync, as a model judges it.
+///
+/// The last four are the numbers of steps: everything before them belongs to the journal's
+/// transaction in which the inode was changed, or to an earlier one.
+#[derive(Clone, Copy, Debug)]
+pub struct SyncPoint {
+    /// File or folder.
+    pub ino: Ino,
+    /// True for fdatasync.
+    pub data_only: bool,
+    /// True for a folder.
+    pub dir: bool,
+    /// True when the file's own creation, size or space is pending: then fdatasync must write
+    /// metadata too, or the data could not be found. A rename is no such thing: it only touches
+    /// the inode's times (`i_datasync_tid`, `ext4_do_update_inode` in fs/ext4/inode.c).
+    pub needs_metadata: bool,
+    /// True when data is written back for it that has no blocks yet, or that lies behind the
+    /// length on disk: then metadata changes during the sync itself.
+    pub allocates: bool,
+    /// Behind the last step of all.
+    pub now: usize,
+    /// Behind the last step that changed the inode in any way, its times included.
+    pub changed: usize,
+    /// Behind the last step that changed more than its times.
+    pub reshaped: usize,
+    /// Behind the last step that changed its length or space, or created it.
+    pub resized: usize,
+}

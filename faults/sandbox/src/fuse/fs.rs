@@ -1,0 +1,203 @@
+//! One crash filesystem: a simulated disk, shared between the thread that serves the kernel and the
+//! trial that commands it.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::errno::Errno;
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use plugpull_crashsim::fs::{
+    BadSectors, Disk, Ino, Log, Mark, Nanos, Sink, Space, Tree, from_system_time,
+};
+
+use super::admission::{Admission, Decision, OpKind, Operation, WaitId};
+
+pub(super) struct State {
+    pub(super) disk: Disk,
+    dead: bool,
+}
+
+/// A crash filesystem. All methods may be called from any thread.
+pub struct CrashFs {
+    state: Mutex<State>,
+    changed: Condvar,
+    admission: Arc<dyn Admission>,
+}
+
+impl CrashFs {
+    /// A filesystem on this disk, which asks `admission` about each operation.
+    pub fn new(disk: Disk, admission: Arc<dyn Admission>) -> Self {
+        Self {
+            state: Mutex::new(State { disk, dead: false }),
+            changed: Condvar::new(),
+            admission,
+        }
+    }
+
+    /// Limits the bytes of writes that the log keeps.
+    pub fn limit_log(&self, bytes: u64) {
+        self.state.lock().disk.limit_log(bytes);
+    }
+
+    /// From here on every record and mark goes to `sink`, and the log keeps nothing.
+    pub fn stream_to(&self, sink: Box<dyn Sink>) {
+        self.state.lock().disk.log.stream_to(sink);
+    }
+
+    /// The position on the trace's clock: the number that the next operation will get, and the
+    /// nanoseconds since the clock began.
+    pub fn now(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        (state.disk.log.next_seq(), state.disk.log.nanos())
+    }
+
+    /// Marks a client's ack in the log.
+    pub fn mark(&self, id: u64) -> Mark {
+        self.state.lock().disk.log.mark(id)
+    }
+
+    /// Takes the log away, and begins a new one on what the tree holds now.
+    pub fn take_log(&self) -> Log {
+        self.state.lock().disk.take_log()
+    }
+
+    /// Looks at the tree and the log as they are now.
+    pub fn inspect<T>(&self, look: impl FnOnce(&Tree, &Log) -> T) -> T {
+        let state = self.state.lock();
+        look(&state.disk.tree, &state.disk.log)
+    }
+
+    /// Changes the tree behind the kernel's back, without a record: damage at rest. Only for a
+    /// filesystem that is not mounted, or whose caches are dropped afterwards.
+    pub fn damage<T>(&self, change: impl FnOnce(&mut Tree, &mut BadSectors) -> T) -> T {
+        let mut state = self.state.lock();
+        let Disk { tree, bad, .. } = &mut state.disk;
+        change(tree, bad)
+    }
+
+    /// Flips one bit of a file at rest, and watches whether its sector is read before it is
+    /// written again. The file must not be in the kernel's cache.
+    pub fn flip_bit(&self, ino: Ino, offset: u64, bit: u8) {
+        self.state.lock().disk.flip_bit(ino, offset, bit);
+    }
+
+    /// How many reads met a bad sector, and how many operations found no space.
+    pub fn damage_hits(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        (state.disk.bad_hits, state.disk.full_hits)
+    }
+
+    /// Has every operation that waits ask its admission again.
+    pub fn wake(&self) {
+        // Whoever decides to wait does so under this lock: none can miss it.
+        let _state = self.state.lock();
+        self.changed.notify_all();
+    }
+
+    /// Sets the size of the filesystem.
+    pub fn set_space(&self, space: Space) {
+        self.state.lock().disk.space = space;
+    }
+
+    /// Sets the size to what is in use now and this many pages more.
+    pub fn fill(&self, pages_left: u64) {
+        self.state.lock().disk.fill(pages_left);
+    }
+
+    /// Gives the whole default space back.
+    pub fn free(&self) {
+        self.state.lock().disk.free();
+    }
+
+    /// The machine is dead from this moment: returns the position of the crash on the trace's
+    /// clock. Everything that is asked from now on fails with EIO and changes nothing, and what
+    /// was held or hung goes on to fail so.
+    pub fn cut(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.dead = true;
+        self.changed.notify_all();
+        state.disk.log.next_seq()
+    }
+
+    /// Lets an operation through, or says how it fails. Waits where the admission says so.
+    /// Returns with the lock held, so that what was admitted happens at once.
+    fn admit(
+        &self,
+        kind: OpKind,
+        ino: Ino,
+        name: Option<&OsStr>,
+    ) -> Result<MutexGuard<'_, State>, Errno> {
+        let mut state = self.state.lock();
+        let mut resumed = false;
+        loop {
+            if state.dead {
+                return Err(Errno::EIO);
+            }
+            let operation = Operation {
+                kind,
+                seq: state.disk.log.next_seq(),
+                resumed,
+                tree: &state.disk.tree,
+                ino,
+                name,
+            };
+            match self.admission.admit(&operation) {
+                Decision::Serve => return Ok(state),
+                Decision::Fail(errno) => return Err(errno),
+                Decision::FailSyncPagesClean => {
+                    state.disk.sync_failed(ino);
+                    return Err(Errno::EIO);
+                }
+                Decision::Pause(id) => {
+                    self.wait(&mut state, id, None);
+                    resumed = true;
+                }
+                Decision::Delay(id, limit) => {
+                    self.wait(&mut state, id, limit);
+                    return if state.dead {
+                        Err(Errno::EIO)
+                    } else {
+                        Ok(state)
+                    };
+                }
+            }
+        }
+    }
+
+    fn wait(&self, state: &mut MutexGuard<'_, State>, id: WaitId, limit: Option<Duration>) {
+        let until = limit.map(|limit| Instant::now() + limit);
+        while !state.dead && self.admission.waits(id) {
+            match until {
+                None => self.changed.wait(state),
+                Some(until) if self.changed.wait_until(state, until).timed_out() => return,
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Serves one operation, if it is admitted: done at once, with nothing in between.
+    pub(super) fn serve<T>(
+        &self,
+        kind: OpKind,
+        ino: Ino,
+        name: Option<&OsStr>,
+        operation: impl FnOnce(&mut Disk) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let mut state = self.admit(kind, ino, name)?;
+        operation(&mut state.disk)
+    }
+
+    /// The lock, for what no rule can meet.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+}
+
+/// The time now, as inodes keep it.
+pub(super) fn wall_clock() -> Nanos {
+    from_system_time(SystemTime::now())
+}
+
+/// How long the kernel may believe what it was told: nobody else changes the filesystem.
+pub(super) const FOR_EVER: Duration = Duration::from_secs(24 * 3600);

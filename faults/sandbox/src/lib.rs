@@ -1,0 +1,56 @@
+//! Private namespaces for everything that a target does, so that nothing outlives plugpull.
+//!
+//! ```text
+//! plugpull (supervisor)  many threads; serves FUSE; holds a Sandbox
+//!   └─ janitor           plugpull again, outside the namespaces; cleans up whatever happens
+//!        └─ init         process 1 of a PID namespace; mounts, starts, signals, kills, reaps
+//!             └─ target  and its children
+//! ```
+//!
+//! A PID namespace dies with its init, a mount namespace with its last process, a network
+//! namespace with its last socket. So it is enough that init dies when plugpull or the janitor
+//! does; the janitor removes what no namespace takes along (see [`janitor`]).
+//!
+//! In the sandbox everything that the user has is visible and read-only. Writable are the data
+//! folder, a private `/tmp` that shows what the real one holds, and a private `/dev/shm`. The
+//! network is a loopback of its own, so that many sandboxes can use the same port. As an ordinary
+//! user this needs user namespaces; where they are not allowed, [`Isolation::Bare`] has no mounts
+//! and shares the network, and kills by walking the process tree.
+//!
+//! A program that opens a sandbox must call [`sandbox_main`] when its first argument is
+//! [`SANDBOX_ARG`], before it starts a thread.
+
+pub mod capability;
+mod cgroup;
+mod child;
+mod error;
+pub mod fuse;
+mod init;
+mod janitor;
+mod launch;
+mod listener;
+mod memory;
+mod mounts;
+mod options;
+mod output;
+mod packet;
+pub mod pin;
+mod prepared;
+mod proctree;
+mod protocol;
+mod question;
+mod supervisor;
+mod sys;
+mod warm;
+
+pub use cgroup::CgroupVersion;
+pub use child::{Child, Limit, Program, SpawnRequest};
+pub use error::SandboxError;
+pub use janitor::sandbox_main;
+pub use memory::{MemoryLimit, OomEvidence};
+pub use options::{Isolation, SandboxOptions, Wanted};
+pub use prepared::Prepared;
+pub use supervisor::Sandbox;
+
+/// The argument by which a program is told to become the sandbox's janitor.
+pub const SANDBOX_ARG: &str = "__sandbox";
