@@ -1,0 +1,166 @@
+//! Tests that need something of the machine: ignored where it is missing, failed where it was
+//! promised.
+//!
+//! A test program with `harness = false` has one `main.rs` with its modules, and calls [`main`]:
+//!
+//! ```no_run
+//! use plugpull_testing::test;
+//!
+//! #[test]
+//! fn two_and_two() {
+//!     assert_eq!(2 + 2, 4);
+//! }
+//!
+//! #[test(needs = "fuse")]
+//! fn a_disk_is_mounted() {}
+//!
+//! fn main() -> std::process::ExitCode {
+//!     plugpull_testing::main(|capability| match capability {
+//!         "fuse" => Err("there is no /dev/fuse".to_owned()),
+//!         other => plugpull_testing::program(other),
+//!     })
+//! }
+//! ```
+//!
+//! Every module must import `plugpull_testing::test`: the compiler drops its own `#[test]` from such
+//! a program in silence.
+//!
+//! The environment variable `PLUGPULL_REQUIRE` lists capabilities that this machine was promised to
+//! have, separated by commas. A test that needs one of them fails where it is missing. Without the
+//! variable the test is ignored. It never passes without having run.
+
+use std::collections::BTreeMap;
+use std::process::{Command, ExitCode, Stdio};
+
+pub use inventory;
+use libtest_mimic::{Arguments, Failed, Trial};
+pub use plugpull_testing_macros::test;
+
+/// The capabilities that the machine was promised to have.
+pub const REQUIRE: &str = "PLUGPULL_REQUIRE";
+
+/// A test, as the attribute registers it.
+pub struct Test {
+    /// The path of its module, with the name of the program in front.
+    pub module: &'static str,
+    /// The name of its function.
+    pub name: &'static str,
+    /// The capabilities that it needs, separated by spaces.
+    pub needs: &'static str,
+    /// Why it runs only when it is asked for; empty where it always runs.
+    pub ignore: &'static str,
+    /// What it does. It fails by panicking.
+    pub run: fn(),
+}
+
+inventory::collect!(Test);
+
+/// Whether a program can be started here, as a capability of that name.
+///
+/// # Errors
+/// It cannot; says why.
+pub fn program(name: &str) -> Result<(), String> {
+    let mut command = Command::new(name);
+    command.arg("--version").stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    match command.status() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("{name} cannot be started: {error}")),
+    }
+}
+
+/// What became of each capability: why it is missing, when it is.
+struct Machine<'a> {
+    probe: &'a dyn Fn(&str) -> Result<(), String>,
+    probed: BTreeMap<String, Result<(), String>>,
+    promised: Vec<String>,
+}
+
+/// Whether a test can run.
+enum Ready {
+    Yes,
+    /// It is ignored.
+    Missing,
+    /// It fails: what is missing was promised.
+    Promised(String),
+}
+
+impl Machine<'_> {
+    fn missing(&mut self, capability: &str) -> Option<String> {
+        let probe = self.probe;
+        let probed = self.probed.entry(capability.to_owned()).or_insert_with(|| {
+            let probed = probe(capability);
+            if let Err(why) = &probed {
+                eprintln!("no {capability} here, the tests that need it are ignored: {why}");
+            }
+            probed
+        });
+        probed.clone().err()
+    }
+
+    fn ready(&mut self, needs: &str) -> Ready {
+        let mut ready = Ready::Yes;
+        for capability in needs.split_whitespace() {
+            let Some(why) = self.missing(capability) else {
+                continue;
+            };
+            if self.promised.iter().any(|promised| promised == capability) {
+                return Ready::Promised(format!("{REQUIRE} promises {capability}: {why}"));
+            }
+            ready = Ready::Missing;
+        }
+        ready
+    }
+}
+
+/// Runs the tests of this program, with the arguments of a test program.
+///
+/// `probe` says whether the machine has a capability, or why not. It is asked once for each
+/// capability that a test needs.
+#[must_use]
+pub fn main(probe: impl Fn(&str) -> Result<(), String>) -> ExitCode {
+    main_with(probe, Vec::new())
+}
+
+/// As [`main`], with further tests that are made at run time.
+#[must_use]
+pub fn main_with(probe: impl Fn(&str) -> Result<(), String>, more: Vec<Trial>) -> ExitCode {
+    let arguments = Arguments::from_args();
+    let promised = std::env::var(REQUIRE).unwrap_or_default();
+    let mut machine = Machine {
+        probe: &probe,
+        probed: BTreeMap::new(),
+        promised: promised
+            .split(',')
+            .map(|word| word.trim().to_owned())
+            .collect(),
+    };
+    let mut trials = more;
+    for test in inventory::iter::<Test> {
+        trials.push(trial(test, machine.ready(test.needs)));
+    }
+    trials.sort_by(|a, b| a.name().cmp(b.name()));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The test as the runner takes it.
+fn trial(test: &'static Test, ready: Ready) -> Trial {
+    let module = test.module.split_once("::").map_or("", |(_, rest)| rest);
+    let name = match module {
+        "" => test.name.to_owned(),
+        module => format!("{module}::{}", test.name),
+    };
+    let ignored = matches!(ready, Ready::Missing) || !test.ignore.is_empty();
+    let run = test.run;
+    let needs = test.needs;
+    Trial::test(name, move || match ready {
+        Ready::Yes => {
+            // A panic is caught by the runner.
+            run();
+            Ok(())
+        }
+        Ready::Missing => Err(Failed::from(format!("this machine lacks one of: {needs}"))),
+        Ready::Promised(why) => Err(Failed::from(why)),
+    })
+    .with_ignored_flag(ignored)
+}
