@@ -10,12 +10,12 @@ impl Tree {
     /// times and holes do not count: no program can tell them apart by reading.
     pub fn digest(&self) -> u128 {
         let mut hash = Xxh3::new();
-        self.digest_folder(ROOT, &mut hash);
+        self.digest_directory(ROOT, &mut hash);
         hash.digest128()
     }
 
-    fn digest_folder(&self, folder: Ino, hash: &mut Xxh3) {
-        let Ok(dir) = self.dir(folder) else { return };
+    fn digest_directory(&self, directory: Ino, hash: &mut Xxh3) {
+        let Ok(dir) = self.dir(directory) else { return };
         for (name, entry) in dir.iter() {
             let Ok(inode) = self.get(entry.ino) else {
                 continue;
@@ -40,7 +40,7 @@ impl Tree {
                 }
                 Node::Dir(_) => {
                     hash.update(b"(");
-                    self.digest_folder(entry.ino, hash);
+                    self.digest_directory(entry.ino, hash);
                     hash.update(b")");
                 }
                 Node::Special => {}

@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime};
 use nix::errno::Errno;
 
 use super::content::{Content, PAGE};
-use super::log::{Log, Op};
+use super::log::{Log, LogLimit, Op};
 use super::node::{Attrs, Caller, FILE_MAX, Ino, Nanos, NewNode, RenameMode, from_system_time};
 use super::sectors::BadSectors;
 use super::tree::Tree;
@@ -16,7 +16,7 @@ use super::tree::Tree;
 /// The size of a disk when nothing else is said: 16 GiB.
 const DEFAULT_PAGES: u64 = (16 << 30) / PAGE as u64;
 /// Bytes of writes that the log keeps when nothing else is said.
-const DEFAULT_LOG_LIMIT: u64 = 1 << 30;
+const DEFAULT_LOG_LIMIT: LogLimit = LogLimit::Fold(1 << 30);
 
 /// How much space there is, in pages of 4 KiB.
 #[derive(Clone, Copy, Debug)]
@@ -66,10 +66,10 @@ impl Disk {
         Self::new(Tree::new(owner.0, owner.1, wall_clock()), Instant::now(), 0)
     }
 
-    /// Limits the bytes of writes that the log keeps.
-    pub fn limit_log(&mut self, bytes: u64) {
+    /// Begins the log again, with this limit.
+    pub fn limit_log(&mut self, limit: LogLimit) {
         let (base, began, first) = (self.tree.clone(), self.log.began(), self.log.next_seq());
-        self.log = Log::new(base, began, first, bytes);
+        self.log = Log::new(base, began, first, limit);
     }
 
     /// Takes the log away, and begins a new one on what the tree holds now.
@@ -137,7 +137,7 @@ impl Disk {
             return Err(Errno::ENOSPC);
         }
         let ino = self.tree.create(parent, name, &node, mode, owner)?;
-        // The owner and mode that the new inode really has: its folder may have its say.
+        // The owner and mode that the new inode really has: its directory may have its say.
         let inode = self.tree.get(ino)?;
         let (mode, owner) = (
             inode.mode,
@@ -429,7 +429,7 @@ impl Disk {
         Ok(())
     }
 
-    /// fsync(2), fdatasync(2) (`data_only`), of a file or a folder (`dir`).
+    /// fsync(2), fdatasync(2) (`data_only`), of a file or a directory (`dir`).
     pub fn sync(&mut self, pid: u32, ino: Ino, data_only: bool, dir: bool) -> Result<(), Errno> {
         self.record(
             pid,

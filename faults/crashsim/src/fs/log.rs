@@ -17,7 +17,7 @@ use super::write_data::WriteData;
 pub enum Op {
     /// A new inode under a new name.
     Create {
-        /// The folder.
+        /// The directory.
         parent: Ino,
         /// The name.
         name: OsString,
@@ -34,14 +34,14 @@ pub enum Op {
     Link {
         /// The file.
         ino: Ino,
-        /// The folder of the new name.
+        /// The directory of the new name.
         parent: Ino,
         /// The new name.
         name: OsString,
     },
-    /// A name removed, of a file or (rmdir) of a folder.
+    /// A name removed, of a file or (rmdir) of a directory.
     Unlink {
-        /// The folder.
+        /// The directory.
         parent: Ino,
         /// The name.
         name: OsString,
@@ -52,9 +52,9 @@ pub enum Op {
     },
     /// A name moved, over whatever had the new name.
     Rename {
-        /// Folder and name before.
+        /// Directory and name before.
         from: (Ino, OsString),
-        /// Folder and name after.
+        /// Directory and name after.
         to: (Ino, OsString),
         /// What moved.
         ino: Ino,
@@ -107,13 +107,13 @@ pub enum Op {
         /// What changed.
         attrs: Attrs,
     },
-    /// fsync(2), fdatasync(2) or fsync on a folder, completed.
+    /// fsync(2), fdatasync(2) or fsync on a directory, completed.
     Sync {
-        /// File or folder.
+        /// File or directory.
         ino: Ino,
         /// True for fdatasync.
         data_only: bool,
-        /// True for a folder.
+        /// True for a directory.
         dir: bool,
     },
     /// A sync that failed with EIO and whose un-synced data the kernel gave up: from here on no
@@ -223,6 +223,25 @@ pub trait Sink: Send {
     fn mark(&mut self, mark: Mark);
 }
 
+/// What becomes of a log that has grown to its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLimit {
+    /// Its older half becomes part of the base. For a log of which only the end matters.
+    Fold(u64),
+    /// It keeps no further record and is incomplete from then on ([`Log::is_complete`]). For a
+    /// recording, whose crash points all matter.
+    Stop(u64),
+}
+
+impl LogLimit {
+    /// The most bytes of records that are kept.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::Fold(bytes) | Self::Stop(bytes) => bytes,
+        }
+    }
+}
+
 /// The log of one crash filesystem: the tree it began with, and what happened since.
 pub struct Log {
     base: Tree,
@@ -232,16 +251,17 @@ pub struct Log {
     first: u64,
     began: Instant,
     bytes: u64,
-    limit: u64,
+    limit: LogLimit,
+    /// Records that were not kept, because the log had reached its limit.
+    dropped: u64,
     /// Where records and marks go instead of being kept.
     sink: Option<Box<dyn Sink>>,
 }
 
 impl Log {
-    /// An empty log over `base`. When the records kept exceed `limit` bytes, the older half is
-    /// folded into the base: it counts as written back, as a kernel does with old dirty pages
-    /// (`vm.dirty_expire_centisecs`, 30 s by default).
-    pub fn new(mut base: Tree, began: Instant, first: u64, limit: u64) -> Self {
+    /// An empty log over `base`. What [`LogLimit::Fold`] makes part of the base counts as written
+    /// back, as a kernel does with old dirty pages (`vm.dirty_expire_centisecs`, 30 s by default).
+    pub fn new(mut base: Tree, began: Instant, first: u64, limit: LogLimit) -> Self {
         // What has no name now never has one again, in no crash state either.
         base.raw_drop_orphans();
         Self {
@@ -252,18 +272,27 @@ impl Log {
             began,
             bytes: 0,
             limit,
+            dropped: 0,
             sink: None,
         }
     }
 
     /// A log that was written down: what had happened on `base`, numbered from 0.
+    ///
+    /// # Panics
+    /// When the numbers of the records are not 0, 1, 2 ..., or the acks are not in their order.
     pub fn of(base: Tree, records: Vec<Record>, marks: Vec<Mark>) -> Self {
+        let numbered = (0..).zip(&records).all(|(seq, record)| record.seq == seq);
+        assert!(numbered, "a log that is not numbered from 0 without gaps");
+        assert!(
+            marks.is_sorted_by_key(|mark| mark.seq),
+            "a log whose acks are not in order"
+        );
         Self {
             bytes: records.iter().map(|record| cost(&record.op)).sum(),
             records,
             marks,
-            limit: u64::MAX,
-            ..Self::new(base, Instant::now(), 0, u64::MAX)
+            ..Self::new(base, Instant::now(), 0, LogLimit::Stop(u64::MAX))
         }
     }
 
@@ -286,11 +315,45 @@ impl Log {
             self.first += 1;
             return;
         }
+        let bytes = self.bytes + cost(&record.op);
+        match self.limit {
+            LogLimit::Stop(limit) if self.dropped > 0 || bytes > limit => self.dropped += 1,
+            LogLimit::Fold(limit) if bytes > limit => {
+                self.keep(record);
+                self.fold(self.records.len() / 2);
+            }
+            _ => self.keep(record),
+        }
+    }
+
+    fn keep(&mut self, record: Record) {
         self.bytes += cost(&record.op);
         self.records.push(record);
-        if self.bytes > self.limit {
-            self.fold(self.records.len() / 2);
+    }
+
+    /// False when it reached its limit and later records were dropped: the end of such a log says
+    /// nothing about the disk's end.
+    pub fn is_complete(&self) -> bool {
+        self.dropped == 0
+    }
+
+    /// Cuts the log off at the ack of this number, counted from 1: what happened after it had been
+    /// received goes, and later acks go too. Returns how many records went; none when there are
+    /// fewer acks.
+    ///
+    /// The log is then complete, whatever its limit dropped behind that ack.
+    pub fn cut_at_mark(&mut self, number: usize) -> Option<usize> {
+        let mark = *self.marks.get(number.checked_sub(1)?)?;
+        let keep = usize::try_from(mark.seq.checked_sub(self.first)?).ok()?;
+        if keep > self.records.len() {
+            return None;
         }
+        let gone = self.records.split_off(keep);
+        self.bytes -= gone.iter().map(|record| cost(&record.op)).sum::<u64>();
+        self.marks.truncate(number);
+        let gone = gone.len() + usize::try_from(self.dropped).unwrap_or(usize::MAX);
+        self.dropped = 0;
+        Some(gone)
     }
 
     /// Notes that a client has received an ack now.
@@ -314,7 +377,7 @@ impl Log {
 
     /// The number that the next record will get.
     pub fn next_seq(&self) -> u64 {
-        self.first + self.records.len() as u64
+        self.first + self.records.len() as u64 + self.dropped
     }
 
     /// Nanoseconds since the log began.
@@ -322,8 +385,8 @@ impl Log {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// The bytes of writes that it keeps at most.
-    pub fn limit(&self) -> u64 {
+    /// How much it keeps at most.
+    pub fn limit(&self) -> LogLimit {
         self.limit
     }
 
@@ -342,6 +405,11 @@ impl Log {
         &self.records
     }
 
+    /// The number of the first record kept.
+    pub fn first_seq(&self) -> u64 {
+        self.first
+    }
+
     /// Makes the first `count` records part of the base: all that they wrote counts as durable.
     ///
     /// Files whose last name is removed among them are dropped: they are in no crash state.
@@ -355,7 +423,7 @@ impl Log {
     }
 }
 
-/// Applies a record whole to a tree, as if it had happened there, but for the links of folders
+/// Applies a record whole to a tree, as if it had happened there, but for the links of directories
 /// and the times: [`Tree::settle`] counts the links, and crash states keep no times of writes.
 pub fn apply(tree: &mut Tree, record: &Record) {
     let resize = |tree: &mut Tree, ino, size, old_size| {
@@ -449,4 +517,44 @@ fn cost(op: &Op) -> u64 {
         _ => 0,
     };
     size_of::<Record>() as u64 + data
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(limit: LogLimit) -> Log {
+        let mut log = Log::new(Tree::new(0, 0, 0), Instant::now(), 0, limit);
+        for n in 0..10 {
+            log.push(1, "f".into(), Op::SyncFailed { ino: 1 });
+            if n % 3 == 2 {
+                log.mark(n);
+            }
+        }
+        log
+    }
+
+    #[test]
+    fn is_cut_where_the_ack_had_been_received() {
+        let mut cut = log(LogLimit::Fold(u64::MAX));
+        assert_eq!(cut.cut_at_mark(4), None);
+        assert_eq!(cut.cut_at_mark(0), None);
+        assert_eq!(cut.cut_at_mark(2), Some(4));
+        assert_eq!((cut.records().len(), cut.next_seq()), (6, 6));
+        assert_eq!(cut.marks().last().map(|mark| mark.id), Some(5));
+    }
+
+    #[test]
+    fn at_its_limit_it_folds_or_stops() {
+        let room = 5 * size_of::<Record>() as u64;
+        let folded = log(LogLimit::Fold(room));
+        assert!(folded.first_seq() > 0 && folded.is_complete());
+        let mut stopped = log(LogLimit::Stop(room));
+        assert_eq!((stopped.first_seq(), stopped.records().len()), (0, 5));
+        assert!(!stopped.is_complete());
+        assert_eq!(stopped.next_seq(), 10);
+        assert_eq!(stopped.cut_at_mark(2), None, "what it needs was dropped");
+        assert_eq!(stopped.cut_at_mark(1), Some(7));
+        assert!(stopped.is_complete());
+    }
 }

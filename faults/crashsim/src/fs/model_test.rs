@@ -29,7 +29,7 @@ enum Step {
     Forget(usize),
     /// A write through a descriptor that is still open.
     WriteHeld(usize, u64, usize),
-    /// A new file in a folder that somebody stands in.
+    /// A new file in a directory that somebody stands in.
     FileInHeld(usize),
     /// A new name for something held, as linkat(2) on a descriptor.
     LinkHeld(usize, String),
@@ -38,8 +38,8 @@ enum Step {
 /// Everything that can be seen of the tree is as the model has it.
 fn agree(tree: &Tree, model: &Model) -> Result<(), String> {
     let mut seen = BTreeMap::from([(String::new(), ROOT)]);
-    let mut folders = vec![(String::new(), ROOT)];
-    while let Some((path, ino)) = folders.pop() {
+    let mut directories = vec![(String::new(), ROOT)];
+    while let Some((path, ino)) = directories.pop() {
         for (name, entry) in tree.dir(ino).map_err(|e| e.to_string())?.iter() {
             let name = name.to_string_lossy();
             let path = if path.is_empty() {
@@ -52,7 +52,7 @@ fn agree(tree: &Tree, model: &Model) -> Result<(), String> {
                 if dir.parent != ino {
                     return Err(format!("{path}: its \"..\" leads to {}", dir.parent));
                 }
-                folders.push((path.clone(), entry.ino));
+                directories.push((path.clone(), entry.ino));
             }
             seen.insert(path, entry.ino);
         }
@@ -110,8 +110,8 @@ fn agree(tree: &Tree, model: &Model) -> Result<(), String> {
 }
 
 fn place<'a>(tree: &Tree, path: &'a str) -> Result<(Ino, &'a OsStr), Errno> {
-    let (folder, name) = split(path);
-    Ok((tree.resolve(folder)?, OsStr::new(name)))
+    let (directory, name) = split(path);
+    Ok((tree.resolve(directory)?, OsStr::new(name)))
 }
 
 /// Does a step to both, and compares what they answer.
@@ -138,16 +138,16 @@ fn both(tree: &mut Tree, model: &mut Model, held: &mut Vec<Ino>, step: &Step) ->
                 _ => (Kind::File(Vec::new()), NewNode::File, 0o644),
             };
             let made = place(tree, path)
-                .and_then(|(folder, name)| tree.create(folder, name, &new, mode, caller));
+                .and_then(|(directory, name)| tree.create(directory, name, &new, mode, caller));
             let wanted = model
                 .vacant(path)
                 .map(|()| model.make(path, next, kind, mode));
             (made.map(drop), wanted)
         }
         Step::Link(from, to) => {
-            let linked = place(tree, to).and_then(|(folder, name)| {
+            let linked = place(tree, to).and_then(|(directory, name)| {
                 let ino = tree.resolve(from)?;
-                tree.link(ino, folder, name, now)
+                tree.link(ino, directory, name, now)
             });
             let wanted = model.find(split(to).0).and_then(|_| model.find(from));
             (linked, wanted.and_then(|ino| model.link(ino, to)))
@@ -395,7 +395,7 @@ fn folders_nested_deeper_than_any_path_can_be_moved() {
         gid: 0,
         now: 1,
     };
-    let name = OsStr::new("a folder with a name of some length");
+    let name = OsStr::new("a directory with a name of some length");
     let mut at = ROOT;
     for _ in 0..20_000 {
         at = tree.create(at, name, &NewNode::Dir, 0o755, caller).unwrap();
@@ -421,7 +421,7 @@ fn huge_ranges_cost_no_more_than_what_is_there() {
 #[test]
 fn the_log_does_not_keep_files_that_are_gone() {
     let mut fs = Disk::empty((0, 0));
-    fs.limit_log(1 << 20);
+    fs.limit_log(LogLimit::Fold(1 << 20));
     let owner = Caller {
         uid: 0,
         gid: 0,

@@ -1,4 +1,4 @@
-//! Inodes and folders: what the tree is made of.
+//! Inodes and directories: what the tree is made of.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use super::content::{Content, PAGE};
 
-/// An inode number; the root folder is [`ROOT`].
+/// An inode number; the root directory is [`ROOT`].
 pub type Ino = u64;
-/// The root folder's inode number, as FUSE has it.
+/// The root directory's inode number, as FUSE has it.
 pub const ROOT: Ino = 1;
 /// The longest name, in bytes (ext4's limit).
 pub const NAME_MAX: usize = 255;
-/// The most names that a file may have (ext4's limit; folders have none, by `dir_nlink`).
+/// The most names that a file may have (ext4's limit; directories have none, by `dir_nlink`).
 pub(super) const LINK_MAX: u32 = 65_000;
 /// The largest file: ext4's limit with 4 KiB blocks.
 pub const FILE_MAX: u64 = (1 << 44) - PAGE as u64;
@@ -43,23 +43,23 @@ pub fn from_system_time(time: SystemTime) -> Nanos {
     }
 }
 
-/// One name of a folder.
+/// One name of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DirEntry {
     /// What it names.
     pub ino: Ino,
-    /// Its place in the listing: never reused in its folder, so that a listing in several parts
+    /// Its place in the listing: never reused in its directory, so that a listing in several parts
     /// shows each entry that stays exactly once.
     pub cookie: u64,
 }
 
-/// The names of one folder.
+/// The names of one directory.
 #[derive(Clone, Debug, Default)]
 pub struct Dir {
     entries: BTreeMap<Arc<OsStr>, DirEntry>,
     listing: BTreeMap<u64, Arc<OsStr>>,
     next_cookie: u64,
-    /// The folder that holds it; itself for the root.
+    /// The directory that holds it; itself for the root.
     pub parent: Ino,
 }
 
@@ -123,7 +123,7 @@ impl Dir {
 pub enum Node {
     /// A regular file.
     File(Content),
-    /// A folder.
+    /// A directory.
     Dir(Dir),
     /// A symbolic link and where it leads.
     Symlink(OsString),
@@ -144,7 +144,7 @@ pub struct Inode {
     pub gid: u32,
     /// Device number of a device node.
     pub rdev: u32,
-    /// How many names it has (a folder: 2 and one for each folder in it).
+    /// How many names it has (a directory: 2 and one for each directory in it).
     pub nlink: u32,
     /// Last access.
     pub atime: Nanos,
@@ -207,7 +207,7 @@ impl Inode {
         }
     }
 
-    /// True for a folder.
+    /// True for a directory.
     pub fn is_dir(&self) -> bool {
         matches!(self.node, Node::Dir(_))
     }
@@ -229,7 +229,7 @@ pub struct Caller {
 pub enum NewNode {
     /// An empty regular file.
     File,
-    /// An empty folder.
+    /// An empty directory.
     Dir,
     /// A symbolic link.
     Symlink(OsString),

@@ -39,10 +39,10 @@ pub(super) fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }
 
-pub(super) fn is_below(path: &str, folder: &str) -> bool {
-    folder.is_empty()
+pub(super) fn is_below(path: &str, directory: &str) -> bool {
+    directory.is_empty()
         || path
-            .strip_prefix(folder)
+            .strip_prefix(directory)
             .is_some_and(|rest| rest.starts_with('/'))
 }
 
@@ -98,7 +98,7 @@ impl Model {
         Ok(ino)
     }
 
-    /// The folder in which a new path can be made.
+    /// The directory in which a new path can be made.
     pub(super) fn vacant(&self, path: &str) -> Result<(), Errno> {
         match self.find(path) {
             Ok(_) => Err(Errno::EEXIST),

@@ -23,7 +23,7 @@ impl Tree {
         self.next_ino = self.next_ino.max(ino + 1);
     }
 
-    /// Sets or removes a name in a folder, if the folder is there. Counts the names of files;
+    /// Sets or removes a name in a directory, if the directory is there. Counts the names of files;
     /// what has none any more stays, because a later change may name it again.
     pub fn raw_entry(&mut self, parent: Ino, name: &OsStr, ino: Option<Ino>) {
         let Ok(dir) = self.dir_mut(parent) else {
@@ -40,7 +40,7 @@ impl Tree {
         }
     }
 
-    /// Drops an inode that no name will lead to again: a file without names, or a folder whose
+    /// Drops an inode that no name will lead to again: a file without names, or a directory whose
     /// only name was taken away.
     pub fn raw_drop(&mut self, ino: Ino) {
         if let Ok(inode) = self.get_mut(ino) {
@@ -76,13 +76,15 @@ impl Tree {
     }
 
     /// Makes the tree whole: drops names that lead nowhere and inodes that no name reaches,
-    /// gives every folder one parent, and counts links and space anew.
+    /// gives every directory one parent, and counts links and space again.
     pub fn settle(&mut self) {
         let mut reached: HashMap<Ino, u32> = HashMap::from([(ROOT, 0)]);
         let mut subdirs: HashMap<Ino, u32> = HashMap::new();
         let mut queue = vec![ROOT];
-        while let Some(folder) = queue.pop() {
-            let Ok(dir) = self.dir(folder) else { continue };
+        while let Some(directory) = queue.pop() {
+            let Ok(dir) = self.dir(directory) else {
+                continue;
+            };
             let names: Vec<(Arc<OsStr>, Ino)> = dir
                 .iter()
                 .map(|(name, entry)| (name.clone(), entry.ino))
@@ -91,23 +93,23 @@ impl Tree {
                 let is_dir = match self.get(ino) {
                     Ok(inode) => inode.is_dir(),
                     Err(_) => {
-                        self.raw_entry(folder, &name, None);
+                        self.raw_entry(directory, &name, None);
                         continue;
                     }
                 };
                 if is_dir && reached.contains_key(&ino) {
-                    self.raw_entry(folder, &name, None);
+                    self.raw_entry(directory, &name, None);
                     continue;
                 }
-                let path = self.path_of(folder, &name);
+                let path = self.path_of(directory, &name);
                 let names = reached.entry(ino).or_insert(0);
                 *names += 1;
                 let first = *names == 1;
                 if is_dir {
-                    *subdirs.entry(folder).or_insert(0) += 1;
+                    *subdirs.entry(directory).or_insert(0) += 1;
                     queue.push(ino);
                 }
-                self.raw_place(ino, folder, first.then_some(path));
+                self.raw_place(ino, directory, first.then_some(path));
             }
         }
         self.inodes.retain(|ino, _| reached.contains_key(ino));
@@ -136,10 +138,10 @@ impl Tree {
     }
 
     /// Notes where an inode was found, where that is news.
-    fn raw_place(&mut self, ino: Ino, folder: Ino, path: Option<Arc<str>>) {
+    fn raw_place(&mut self, ino: Ino, directory: Ino, path: Option<Arc<str>>) {
         let Ok(inode) = self.get(ino) else { return };
         let path = path.filter(|path| *path != inode.path);
-        let adopted = matches!(&inode.node, Node::Dir(dir) if dir.parent != folder);
+        let adopted = matches!(&inode.node, Node::Dir(dir) if dir.parent != directory);
         if path.is_none() && !adopted {
             return;
         }
@@ -148,7 +150,7 @@ impl Tree {
                 inode.path = path;
             }
             if let Node::Dir(dir) = &mut inode.node {
-                dir.parent = folder;
+                dir.parent = directory;
             }
         }
     }

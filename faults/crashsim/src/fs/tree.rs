@@ -65,7 +65,7 @@ impl Tree {
             .ok_or(Errno::ESTALE)
     }
 
-    /// A folder. `ENOTDIR` when it is something else.
+    /// A directory. `ENOTDIR` when it is something else.
     pub fn dir(&self, ino: Ino) -> Result<&Dir, Errno> {
         match &self.get(ino)?.node {
             Node::Dir(dir) => Ok(dir),
@@ -128,7 +128,7 @@ impl Tree {
             .try_fold(ROOT, |at, part| self.lookup(at, OsStr::new(part)))
     }
 
-    /// The path of a name in a folder, for people. Folders nested deeper than any path can say
+    /// The path of a name in a directory, for people. Directories nested deeper than any path can say
     /// are shortened to "…", or paths would take more room than the tree.
     pub fn path_of(&self, parent: Ino, name: &OsStr) -> Arc<str> {
         let parent = self.get(parent).map_or("?", |inode| &inode.path);
@@ -149,8 +149,8 @@ impl Tree {
         self.next_ino
     }
 
-    /// Makes a new inode under a name that must not exist (`EEXIST`). In a folder with the
-    /// set-group-ID bit it takes the folder's group, and a new folder takes the bit
+    /// Makes a new inode under a name that must not exist (`EEXIST`). In a directory with the
+    /// set-group-ID bit it takes the directory's group, and a new directory takes the bit
     /// (inode(7), `inode_init_owner` in fs/inode.c).
     pub fn create(
         &mut self,
@@ -160,10 +160,13 @@ impl Tree {
         mode: u32,
         caller: Caller,
     ) -> Result<Ino, Errno> {
-        let folder = self.folder_for(parent, name)?;
+        let directory = self.directory_for(parent, name)?;
         let is_dir = matches!(new, NewNode::Dir);
-        let (gid, mode) = if folder.mode & libc::S_ISGID != 0 {
-            (folder.gid, if is_dir { mode | libc::S_ISGID } else { mode })
+        let (gid, mode) = if directory.mode & libc::S_ISGID != 0 {
+            (
+                directory.gid,
+                if is_dir { mode | libc::S_ISGID } else { mode },
+            )
         } else {
             (caller.gid, mode)
         };
@@ -182,22 +185,22 @@ impl Tree {
         Ok(ino)
     }
 
-    /// The folder, where it can take the new `name`: `EEXIST` when it has it, `ENOENT` when the
-    /// folder itself was removed while somebody stands in it.
-    fn folder_for(&self, parent: Ino, name: &OsStr) -> Result<&Inode, Errno> {
-        let folder = self.get(parent)?;
+    /// The directory, where it can take the new `name`: `EEXIST` when it has it, `ENOENT` when the
+    /// directory itself was removed while somebody stands in it.
+    fn directory_for(&self, parent: Ino, name: &OsStr) -> Result<&Inode, Errno> {
+        let directory = self.get(parent)?;
         match self.lookup(parent, name) {
             Ok(_) => Err(Errno::EEXIST),
-            Err(Errno::ENOENT) if folder.nlink == 0 => Err(Errno::ENOENT),
-            Err(Errno::ENOENT) => Ok(folder),
+            Err(Errno::ENOENT) if directory.nlink == 0 => Err(Errno::ENOENT),
+            Err(Errno::ENOENT) => Ok(directory),
             Err(other) => Err(other),
         }
     }
 
-    /// Gives a file one more name. `EEXIST`; `EPERM` for folders; `EMLINK`; `ENOENT` for a file
+    /// Gives a file one more name. `EEXIST`; `EPERM` for directories; `EMLINK`; `ENOENT` for a file
     /// whose last name is gone (link(2): only a file from O_TMPFILE could come back).
     pub fn link(&mut self, ino: Ino, parent: Ino, name: &OsStr, now: Nanos) -> Result<(), Errno> {
-        self.folder_for(parent, name)?;
+        self.directory_for(parent, name)?;
         let inode = self.get(ino)?;
         if inode.is_dir() {
             return Err(Errno::EPERM);
@@ -215,7 +218,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Removes a name of something that is no folder (`EISDIR`), and returns what it named.
+    /// Removes a name of something that is no directory (`EISDIR`), and returns what it named.
     pub fn unlink(&mut self, parent: Ino, name: &OsStr, now: Nanos) -> Result<Ino, Errno> {
         let ino = self.lookup(parent, name)?;
         if self.get(ino)?.is_dir() {
@@ -226,7 +229,7 @@ impl Tree {
         Ok(ino)
     }
 
-    /// Removes an empty folder. `ENOTEMPTY` (also for ".."), `ENOTDIR`, `EINVAL` for ".".
+    /// Removes an empty directory. `ENOTEMPTY` (also for ".."), `ENOTDIR`, `EINVAL` for ".".
     pub fn rmdir(&mut self, parent: Ino, name: &OsStr, now: Nanos) -> Result<Ino, Errno> {
         match name.as_encoded_bytes() {
             b"." => return Err(Errno::EINVAL),
@@ -270,7 +273,7 @@ impl Tree {
             (RenameMode::Exchange, None) => return Err(Errno::ENOENT),
             _ => {}
         }
-        // A folder cannot move into itself, nor take the place of one that it lies in.
+        // A directory cannot move into itself, nor take the place of one that it lies in.
         let is_dir = self.get(ino)?.is_dir();
         if is_dir && self.is_inside(to.0, ino)? {
             return Err(Errno::EINVAL);
@@ -346,15 +349,15 @@ impl Tree {
         }
     }
 
-    /// True when `ino` is `folder` or lies below it.
-    fn is_inside(&self, mut ino: Ino, folder: Ino) -> Result<bool, Errno> {
+    /// True when `ino` is `directory` or lies below it.
+    fn is_inside(&self, mut ino: Ino, directory: Ino) -> Result<bool, Errno> {
         while ino != ROOT {
-            if ino == folder {
+            if ino == directory {
                 return Ok(true);
             }
             ino = self.dir(ino)?.parent;
         }
-        Ok(folder == ROOT)
+        Ok(directory == ROOT)
     }
 
     fn touch_dir(&mut self, ino: Ino, now: Nanos, subdirs: i32) -> Result<&mut Dir, Errno> {
@@ -396,22 +399,24 @@ impl Tree {
         Ok(())
     }
 
-    /// Refreshes the paths shown for what lies below a folder that moved.
-    fn rename_below(&mut self, folder: Ino) {
-        // Folders may nest deeper than a stack does.
-        let mut folders = vec![folder];
-        while let Some(folder) = folders.pop() {
-            let Ok(dir) = self.dir(folder) else { continue };
+    /// Refreshes the paths shown for what lies below a directory that moved.
+    fn rename_below(&mut self, directory: Ino) {
+        // Directories may nest deeper than a stack does.
+        let mut directories = vec![directory];
+        while let Some(directory) = directories.pop() {
+            let Ok(dir) = self.dir(directory) else {
+                continue;
+            };
             let below: Vec<(Arc<OsStr>, Ino)> = dir
                 .iter()
                 .map(|(name, entry)| (name.clone(), entry.ino))
                 .collect();
             for (name, ino) in below {
-                let path = self.path_of(folder, &name);
+                let path = self.path_of(directory, &name);
                 if let Ok(inode) = self.get_mut(ino) {
                     inode.path = path;
                     if inode.is_dir() {
-                        folders.push(ino);
+                        directories.push(ino);
                     }
                 }
             }

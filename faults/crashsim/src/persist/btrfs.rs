@@ -1,7 +1,7 @@
 //! `btrfs`.
 
-use super::model::{Growth, Model, Order, Overwrite};
-use super::step::{Step, StepKind, SyncPoint};
+use super::model::{Growth, MetadataOrder, Model, Overwrite};
+use super::update::{SyncPoint, Update, UpdateKind};
 
 /// btrfs as made and mounted by default (`no-holes`, checksummed copy-on-write data).
 ///
@@ -9,12 +9,12 @@ use super::step::{Step, StepKind, SyncPoint};
 ///   whole (`commit=` in btrfs(5)), at any time as far as a program can know. So without syncs
 ///   what is lost of it is a suffix.
 /// - **fsync logs one inode** (fs/btrfs/tree-log.c): its data, length and attributes; the names
-///   that it got, and those that it lost, with the folders above them (`btrfs_log_inode_parent`,
+///   that it got, and those that it lost, with the directories above them (`btrfs_log_inode_parent`,
 ///   `btrfs_log_all_parents`, `log_all_new_ancestors`); and what had such a name before
 ///   (`btrfs_check_ref_name_override`). Other files are not touched: of two new files the later one
-///   can be there alone, where ext4 and XFS would have both. fsync of a folder logs its names.
-///   After a rename into another folder the file is there under both names, if only the new folder
-///   was synced (seen on Linux 6.18: the log of the new folder says nothing of the old one).
+///   can be there alone, where ext4 and XFS would have both. fsync of a directory logs its names.
+///   DataFirst a rename into another directory the file is there under both names, if only the new directory
+///   was synced (seen on Linux 6.18: the log of the new directory says nothing of the old one).
 ///   fdatasync does the same as fsync (`btrfs_sync_file`, fs/btrfs/file.c).
 /// - **Data is copied on write**: new bytes go to new blocks, which replace the old ones in the
 ///   transaction in which their write-back completes (`btrfs_finish_ordered_io`, fs/btrfs/inode.c).
@@ -41,15 +41,15 @@ impl Model for Btrfs {
         "an fsync logs one inode with its names; the rest in transactions; no page is torn"
     }
 
-    fn covers(&self, sync: &SyncPoint, step: &Step<'_>) -> bool {
-        match step.kind {
-            StepKind::Name { dir, of, .. } => dir == sync.ino || of == sync.ino,
-            _ => step.kind.home() == sync.ino,
+    fn covers(&self, sync: &SyncPoint, update: &Update<'_>) -> bool {
+        match update.kind {
+            UpdateKind::Name { dir, of, .. } => dir == sync.ino || of == sync.ino,
+            _ => update.kind.home() == sync.ino,
         }
     }
 
-    fn order(&self) -> Order {
-        Order::JournalAndLogs
+    fn order(&self) -> MetadataOrder {
+        MetadataOrder::JournalAndLogs
     }
 
     fn growth(&self) -> Growth {

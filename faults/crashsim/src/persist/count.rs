@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::build::{Keep, sectors};
+use super::apply::{Keep, sectors};
+use super::replay::write_of;
 use super::state::CrashState;
-use super::step::{Fate, Journal, StepKind};
-use super::walk::write_of;
+use super::update::{Durability, Journal, UpdateKind};
 use super::window::Window;
 use crate::fs::Ino;
 
 /// Up to so many independent yes and no every combination is looked at.
 const EXACT_BITS: usize = 8;
 
-/// How many states are possible: legal choices of what is on disk. Two choices can still give
+/// How many states are possible: legal loss sets of what is on disk. Two loss sets can still give
 /// equal content, as when the same bytes are written twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Possible {
@@ -31,20 +31,20 @@ impl Possible {
 }
 
 impl Window<'_> {
-    /// How many states are possible here: exact where few steps are pending, "at least" otherwise.
+    /// How many states are possible here: exact where few updates are pending, "at least" otherwise.
     pub fn possible(&self) -> Possible {
         let rules = self.rules();
         let bits = self
-            .pending_steps()
-            .map(|step| match write_of(self.records, step) {
+            .pending_updates()
+            .map(|update| match write_of(self.records, update) {
                 Some((_, data)) => {
-                    rules.units(step, data).len() + usize::from(!self.device.powersafe_overwrite)
+                    rules.units(update, data).len() + usize::from(!self.device.powersafe_overwrite)
                 }
                 None => 1,
             });
         if bits.sum::<usize>() <= EXACT_BITS {
             Possible {
-                states: self.every_choice().len() as u128,
+                states: self.every_legal().len() as u128,
                 exact: true,
             }
         } else {
@@ -56,17 +56,21 @@ impl Window<'_> {
     }
 
     /// Every state that is legal here: as many as two to the power of what is pending, so for few
-    /// steps only. Different choices can still give equal states.
+    /// updates only. Different loss sets can still give equal states.
     pub fn every_state(&self) -> impl Iterator<Item = CrashState> {
-        self.every_choice()
+        self.every_legal()
             .into_iter()
             .map(|keeps| self.build(&keeps))
     }
 
-    /// Every legal choice. As many as two to the power of what is pending: for few steps only.
-    fn every_choice(&self) -> HashSet<Vec<Keep>> {
+    /// Every legal loss set. As many as two to the power of what is pending: for few updates only.
+    fn every_legal(&self) -> HashSet<Vec<Keep>> {
         let rules = self.rules();
-        let options: Vec<Vec<Keep>> = self.open.iter().map(|step| self.options(step)).collect();
+        let options: Vec<Vec<Keep>> = self
+            .open
+            .iter()
+            .map(|update| self.options(update))
+            .collect();
         let mut all = HashSet::new();
         let mut at = vec![0; options.len()];
         loop {
@@ -75,9 +79,9 @@ impl Window<'_> {
                 .zip(&at)
                 .map(|(options, at)| options[*at].clone())
                 .collect();
-            rules.close(&mut keeps);
+            rules.legalize(&mut keeps);
             all.insert(keeps);
-            // Counts on, as a number with a digit a step.
+            // Counts on, as a number with a digit an update.
             let Some(digit) = (0..at.len()).find(|n| at[*n] + 1 < options[*n].len()) else {
                 return all;
             };
@@ -86,14 +90,14 @@ impl Window<'_> {
         }
     }
 
-    fn options(&self, step: &super::step::Step<'_>) -> Vec<Keep> {
-        if step.fate == Fate::Durable {
+    fn options(&self, update: &super::update::Update<'_>) -> Vec<Keep> {
+        if update.durability == Durability::Durable {
             return vec![Keep::All];
         }
-        let Some((_, data)) = write_of(self.records, step) else {
+        let Some((_, data)) = write_of(self.records, update) else {
             return vec![Keep::All, Keep::None];
         };
-        let units = self.rules().units(step, data);
+        let units = self.rules().units(update, data);
         let mut options = vec![Keep::All, Keep::None];
         if !self.device.powersafe_overwrite {
             options.push(Keep::Spoiled);
@@ -115,19 +119,21 @@ impl Window<'_> {
         let rules = self.rules();
         if self.device.sequential {
             // Every prefix.
-            let content = self.pending_steps().filter(|step| step.kind.is_content());
+            let content = self
+                .pending_updates()
+                .filter(|update| update.kind.is_content());
             return content.count() as u128 + 1;
         }
         let tied: HashSet<usize> = self
-            .pending_steps()
-            .flat_map(|step| step.needs.iter().copied())
+            .pending_updates()
+            .flat_map(|update| update.needs.iter().copied())
             .collect();
         // Sectors that are written as one, by the first of them; and how often each was written.
         let mut first: HashMap<(Ino, u64), u64> = HashMap::new();
         let mut fixed: HashSet<(Ino, u64)> = HashSet::new();
         let writes: Vec<_> = self
-            .pending_steps()
-            .filter_map(|step| Some((step, write_of(self.records, step)?)))
+            .pending_updates()
+            .filter_map(|update| Some((update, write_of(self.records, update)?)))
             .collect();
         let root = |first: &HashMap<(Ino, u64), u64>, ino: Ino, mut sector: u64| {
             while let Some(next) = first.get(&(ino, sector)).filter(|next| **next != sector) {
@@ -135,8 +141,8 @@ impl Window<'_> {
             }
             sector
         };
-        for (step, (ino, data)) in &writes {
-            for unit in rules.units(step, data) {
+        for (update, (ino, data)) in &writes {
+            for unit in rules.units(update, data) {
                 let into = root(&first, *ino, unit.start);
                 for sector in unit {
                     let from = root(&first, *ino, sector);
@@ -145,14 +151,14 @@ impl Window<'_> {
             }
         }
         let mut times: BTreeMap<(Ino, u64), u128> = BTreeMap::new();
-        for (step, (ino, data)) in &writes {
+        for (update, (ino, data)) in &writes {
             let roots: HashSet<u64> = sectors(data, self.device.sector)
                 .map(|sector| root(&first, *ino, sector))
                 .collect();
             for sector in roots {
                 *times.entry((*ino, sector)).or_default() += 1;
                 // What a length or a name needs whole, and what was given up, is not free.
-                if tied.contains(&step.id) || step.fate == Fate::Abandoned {
+                if tied.contains(&update.id) || update.durability == Durability::Abandoned {
                     fixed.insert((*ino, sector));
                 }
             }
@@ -162,10 +168,10 @@ impl Window<'_> {
             product.saturating_mul(times + 1)
         });
         let ordered = self
-            .pending_steps()
-            .filter(|step| step.journal == Journal::AtOnce);
+            .pending_updates()
+            .filter(|update| update.journal == Journal::AtOnce);
         let mut groups: Vec<usize> = ordered
-            .filter(|step| !matches!(step.kind, StepKind::Data { .. }))
+            .filter(|update| !matches!(update.kind, UpdateKind::Data { .. }))
             .map(|s| s.group)
             .collect();
         groups.dedup();

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::testing::{Step, Step::*, possible};
+use super::testing_test::{Call, Call::*, possible};
 use super::*;
 
 /// The states under the default device, those that this one adds and those that it removes.
 #[track_caller]
-fn changes(device: &str, steps: &[Step], model: &dyn Model, added: &[&str], removed: &[&str]) {
+fn changes(device: &str, calls: &[Call], model: &dyn Model, added: &[&str], removed: &[&str]) {
     let device: Device = device.parse().unwrap();
-    let states = |device| possible(steps, model, device, &["a", "b"]);
+    let states = |device| possible(calls, model, device, &["a", "b"]);
     let (plain, other) = (states(Device::default()), states(device));
     let set =
         |texts: &[&str]| -> BTreeSet<String> { texts.iter().map(|s| s.to_string()).collect() };
@@ -19,7 +19,7 @@ fn changes(device: &str, steps: &[Step], model: &dyn Model, added: &[&str], remo
 }
 
 /// A file of 2048 bytes on disk, and the write of others over them.
-const OVERWRITE: [Step; 5] = [
+const OVERWRITE: [Call; 5] = [
     File("a"),
     Write("a", 0, 2048),
     Fsync("a"),
@@ -53,7 +53,7 @@ fn a_sector_is_whole() {
 
 #[test]
 fn an_aligned_block_is_whole() {
-    let steps = [
+    let calls = [
         File("a"),
         Write("a", 0, 2048),
         Fsync("a"),
@@ -63,7 +63,7 @@ fn an_aligned_block_is_whole() {
     // The first 1024 bytes are one block; the rest fills only half of the next.
     changes(
         "atomic=1024",
-        &steps,
+        &calls,
         &STRICT,
         &[],
         &[
@@ -75,7 +75,7 @@ fn an_aligned_block_is_whole() {
     );
     changes(
         "atomic=any",
-        &steps,
+        &calls,
         &STRICT,
         &[],
         &[
@@ -91,10 +91,10 @@ fn an_aligned_block_is_whole() {
 
 #[test]
 fn a_safe_append_brings_data_before_the_length() {
-    let steps = [File("a"), FsyncDir(""), Append("a", 100), File("b")];
+    let calls = [File("a"), FsyncDir(""), Append("a", 100), File("b")];
     changes(
         "safe-append",
-        &steps,
+        &calls,
         &STRICT,
         &[],
         &["0*100 | -", "0*100 | "],
@@ -102,7 +102,7 @@ fn a_safe_append_brings_data_before_the_length() {
     // Where metadata has an order, what follows the length follows the data.
     changes(
         "safe-append",
-        &steps,
+        &calls,
         &JOURNALED,
         &[],
         &["0*100 | -", "0*100 | "],
@@ -133,7 +133,7 @@ fn a_safe_append_brings_data_before_the_length() {
 
 #[test]
 fn sequential_writes_are_lost_from_the_end() {
-    let steps = [
+    let calls = [
         File("a"),
         File("b"),
         Write("a", 0, 1024),
@@ -146,7 +146,7 @@ fn sequential_writes_are_lost_from_the_end() {
     ];
     changes(
         "sequential",
-        &steps,
+        &calls,
         &STRICT,
         &[],
         &[
@@ -156,7 +156,7 @@ fn sequential_writes_are_lost_from_the_end() {
         ],
     );
     // A sync of the second brings the first along.
-    let synced = [&steps[..], &[Fsync("b")]].concat();
+    let synced = [&calls[..], &[Fsync("b")]].concat();
     changes(
         "sequential",
         &synced,
@@ -172,7 +172,7 @@ fn sequential_writes_are_lost_from_the_end() {
 
 #[test]
 fn without_powersafe_overwrite_there_is_junk_beside_a_write() {
-    let steps = [
+    let calls = [
         File("a"),
         Write("a", 0, 1024),
         Fsync("a"),
@@ -181,9 +181,9 @@ fn without_powersafe_overwrite_there_is_junk_beside_a_write() {
     ];
     let junk = "165*100 1*100 165*312 1*512 | -";
     for model in [&STRICT as &dyn Model, &JOURNALED, &EXT4, &XFS] {
-        changes("no-powersafe-overwrite", &steps, model, &[junk], &[]);
+        changes("no-powersafe-overwrite", &calls, model, &[junk], &[]);
     }
-    changes("no-powersafe-overwrite", &steps, &BTRFS, &[], &[]);
+    changes("no-powersafe-overwrite", &calls, &BTRFS, &[], &[]);
     let whole = [
         File("a"),
         Write("a", 0, 1024),

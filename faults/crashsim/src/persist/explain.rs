@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::device::Device;
-use super::model::{Model, Order};
-use super::step::{Fate, StepKind};
+use super::model::{MetadataOrder, Model};
+use super::update::{Durability, UpdateKind};
 use super::window::Window;
 use crate::fs::{Ino, Log, Op};
 
-/// What one file or folder had un-synced.
+/// What one file or directory had un-synced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsynced {
     /// The file, or for names the changed name; of a rename "old -> new".
@@ -23,7 +23,7 @@ pub struct Unsynced {
     /// What the last change of a name was: "name", "rename" or "removal of".
     pub change: &'static str,
     /// True when an fsync of any file would have made the names durable, and not only one of the
-    /// folder.
+    /// directory.
     pub by_any_sync: bool,
     /// Number of the first of these operations on the trace's clock; of the first write, where
     /// there are writes.
@@ -39,7 +39,7 @@ pub struct Unsynced {
 impl Unsynced {
     /// In a sentence's words: "db-wal had 3 writes (12360 bytes, operations 225 to 229) and no
     /// fsync or fdatasync after operation 12".
-    pub fn words(&self) -> String {
+    pub fn describe(&self) -> String {
         let range = if self.first == self.last {
             format!("operation {}", self.first)
         } else {
@@ -61,7 +61,7 @@ impl Unsynced {
             let by = if self.by_any_sync {
                 "any fsync after it".to_string()
             } else {
-                format!("an fsync of {}", self.folders())
+                format!("an fsync of {}", self.directories())
             };
             let (change, path) = (self.change, &self.path);
             format!("the {change} {path} ({range}) was not made durable by {by}")
@@ -73,22 +73,22 @@ impl Unsynced {
         }
     }
 
-    /// The folders of the changed names, in words.
-    fn folders(&self) -> String {
-        let folder = |path: &str| match path.rsplit_once('/') {
-            Some((folder, _)) => folder.to_string(),
-            None => "the data folder".to_string(),
+    /// The directories of the changed names, in words.
+    fn directories(&self) -> String {
+        let directory = |path: &str| match path.rsplit_once('/') {
+            Some((directory, _)) => directory.to_string(),
+            None => "the data directory".to_string(),
         };
         match self
             .path
             .split_once(" -> ")
             .filter(|_| self.change == "rename")
         {
-            Some((from, to)) if folder(from) != folder(to) => {
-                format!("{} and {}", folder(from), folder(to))
+            Some((from, to)) if directory(from) != directory(to) => {
+                format!("{} and {}", directory(from), directory(to))
             }
-            Some((_, to)) => folder(to),
-            None => folder(&self.path),
+            Some((_, to)) => directory(to),
+            None => directory(&self.path),
         }
     }
 }
@@ -98,7 +98,7 @@ impl Unsynced {
 pub fn unsynced(log: &Log, model: &dyn Model, before: u64) -> Vec<Unsynced> {
     let records = log.records();
     let window = Window::new(log, records.len(), model, Device::default());
-    let mut steps = window.open.iter().peekable();
+    let mut updates = window.open.iter().peekable();
     let mut last_sync: HashMap<Ino, u64> = HashMap::new();
     // By file, not only by path: of two files that had the same name one after the other, the
     // first one's syncs say nothing of the second.
@@ -112,9 +112,11 @@ pub fn unsynced(log: &Log, model: &dyn Model, before: u64) -> Vec<Unsynced> {
         if let Op::Sync { .. } = record.op {
             last_sync.insert(ino, record.seq);
         }
-        while let Some(step) = steps.next_if(|step| step.record == index) {
+        while let Some(update) = updates.next_if(|update| update.record == index) {
             // Times and permissions are lost without anybody's data being at stake.
-            if step.fate == Fate::Durable || matches!(step.kind, StepKind::Attrs { .. }) {
+            if update.durability == Durability::Durable
+                || matches!(update.kind, UpdateKind::Attrs { .. })
+            {
                 continue;
             }
             let entry = by_file
@@ -125,26 +127,26 @@ pub fn unsynced(log: &Log, model: &dyn Model, before: u64) -> Vec<Unsynced> {
                     bytes: 0,
                     names: 0,
                     change: "name",
-                    by_any_sync: model.order() == Order::Journal,
+                    by_any_sync: model.order() == MetadataOrder::Journal,
                     first: record.seq,
                     last: record.seq,
                     last_sync: last_sync.get(&ino).copied(),
                     sync_failed: false,
                 });
-            let is_write = matches!(step.kind, StepKind::Data { .. });
+            let is_write = matches!(update.kind, UpdateKind::Data { .. });
             if is_write && entry.writes == 0 {
                 entry.first = record.seq;
             }
             if is_write || entry.writes == 0 {
                 entry.last = record.seq;
             }
-            entry.sync_failed |= step.fate == Fate::Abandoned;
-            match (&step.kind, &record.op) {
-                (StepKind::Data { .. }, Op::Write { data, .. }) => {
+            entry.sync_failed |= update.durability == Durability::Abandoned;
+            match (&update.kind, &record.op) {
+                (UpdateKind::Data { .. }, Op::Write { data, .. }) => {
                     entry.writes += 1;
                     entry.bytes += data.len();
                 }
-                (StepKind::Name { .. }, op) => {
+                (UpdateKind::Name { .. }, op) => {
                     entry.names += 1;
                     entry.change = match op {
                         Op::Rename { .. } => "rename",

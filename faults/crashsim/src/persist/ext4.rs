@@ -1,7 +1,7 @@
 //! `ext4`: data=ordered, delayed allocation and auto_da_alloc, as mounted by default.
 
-use super::model::{Growth, Model, Order, Replace};
-use super::step::{Journal, Step, StepKind, SyncPoint};
+use super::model::{Growth, MetadataOrder, Model, Replace};
+use super::update::{Journal, SyncPoint, Update, UpdateKind};
 
 /// ext4 as mounted by default.
 ///
@@ -14,7 +14,7 @@ use super::step::{Journal, Step, StepKind, SyncPoint};
 ///   the sync, so then everything up to now is committed. fdatasync commits the transaction that
 ///   last changed what is needed to find the data (`i_datasync_tid`: creation, length, blocks;
 ///   `ext4_update_inode_fsync_trans`, fs/ext4/ext4_jbd2.h): a rename or a mode is no such change.
-///   The names of a folder count as its data.
+///   The names of a directory count as its data.
 /// - **Delayed allocation.** A write gets its blocks, and the file its length, only when the data
 ///   is written back (`mpage_map_and_submit_extent`, fs/ext4/inode.c), by default within 30 s. So
 ///   another file's fsync commits neither, and a new file that was never synced is there with
@@ -54,12 +54,12 @@ impl Model for Ext4 {
         "data=ordered: lengths come with their data, at write-back; a rename over a file flushes it"
     }
 
-    fn covers(&self, sync: &SyncPoint, step: &Step<'_>) -> bool {
-        covers(sync, step)
+    fn covers(&self, sync: &SyncPoint, update: &Update<'_>) -> bool {
+        covers(sync, update)
     }
 
-    fn order(&self) -> Order {
-        Order::Journal
+    fn order(&self) -> MetadataOrder {
+        MetadataOrder::Journal
     }
 
     fn growth(&self) -> Growth {
@@ -72,12 +72,12 @@ impl Model for Ext4 {
 }
 
 /// What a sync makes durable, in either of ext4's modes.
-pub(super) fn covers(sync: &SyncPoint, step: &Step<'_>) -> bool {
-    let own = step.kind.home() == sync.ino;
-    match step.kind {
-        StepKind::Data { .. } => own,
+pub(super) fn covers(sync: &SyncPoint, update: &Update<'_>) -> bool {
+    let own = update.kind.home() == sync.ino;
+    match update.kind {
+        UpdateKind::Data { .. } => own,
         // Written back with the data.
-        _ if step.journal == Journal::AtWriteBack => own,
+        _ if update.journal == Journal::AtWriteBack => own,
         _ => {
             let committed = if sync.allocates {
                 sync.now
@@ -86,7 +86,7 @@ pub(super) fn covers(sync: &SyncPoint, step: &Step<'_>) -> bool {
             } else {
                 sync.changed
             };
-            step.id < committed
+            update.id < committed
         }
     }
 }

@@ -1,8 +1,8 @@
 //! `ext4-writeback`: ext4 mounted with data=writeback.
 
 use super::ext4;
-use super::model::{Growth, Model, Order, Replace};
-use super::step::{Step, SyncPoint};
+use super::model::{Growth, MetadataOrder, Model, Replace};
+use super::update::{SyncPoint, Update};
 
 /// ext4 mounted with data=writeback: as [`EXT4`](super::EXT4), but nothing orders data before the
 /// metadata that shows it.
@@ -30,12 +30,12 @@ impl Model for Ext4Writeback {
         "data=writeback: as ext4, but a length may come before its data, which reads as zeros"
     }
 
-    fn covers(&self, sync: &SyncPoint, step: &Step<'_>) -> bool {
-        ext4::covers(sync, step)
+    fn covers(&self, sync: &SyncPoint, update: &Update<'_>) -> bool {
+        ext4::covers(sync, update)
     }
 
-    fn order(&self) -> Order {
-        Order::Journal
+    fn order(&self) -> MetadataOrder {
+        MetadataOrder::Journal
     }
 
     fn growth(&self) -> Growth {

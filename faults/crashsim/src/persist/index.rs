@@ -2,7 +2,7 @@
 
 use super::device::Device;
 use super::model::Model;
-use super::walk::Walk;
+use super::replay::Replay;
 use super::window::Window;
 use crate::fs::Log;
 
@@ -11,24 +11,24 @@ const SPACING: usize = 128;
 
 /// A log that was read once under a model, with places kept from which to read on.
 ///
-/// Places are at least 128 records apart, and as far as there are open steps and files: so all of
+/// Places are at least 128 records apart, and as far as there are open updates and files: so all of
 /// them together take no more memory than a constant times the log.
 pub struct Index<'a> {
-    places: Vec<Walk<'a>>,
+    places: Vec<Replay<'a>>,
 }
 
 impl<'a> Index<'a> {
     /// Reads the log.
     pub fn new(log: &'a Log, model: &'a dyn Model, device: Device) -> Self {
         let records = log.records();
-        let mut walk = Walk::new(log.base(), records, model, device);
-        let mut places = vec![walk.clone()];
-        while walk.at < records.len() {
-            let files = walk.durable.inode_count() as usize;
-            let spacing = SPACING.max(walk.open.len()).max(files);
-            walk.advance(walk.at.saturating_add(spacing));
-            walk.prune();
-            places.push(walk.clone());
+        let mut replay = Replay::new(log.base(), records, model, device);
+        let mut places = vec![replay.clone()];
+        while replay.at < records.len() {
+            let files = replay.durable.inode_count() as usize;
+            let spacing = SPACING.max(replay.open.len()).max(files);
+            replay.advance(replay.at.saturating_add(spacing));
+            replay.prune();
+            places.push(replay.clone());
         }
         Self { places }
     }
@@ -37,8 +37,8 @@ impl<'a> Index<'a> {
     pub fn window(&self, point: usize) -> Window<'a> {
         let behind = self.places.partition_point(|place| place.at <= point);
         // The first place is before the first record.
-        let mut walk = self.places[behind.saturating_sub(1)].clone();
-        walk.advance(point);
-        Window::of(walk)
+        let mut replay = self.places[behind.saturating_sub(1)].clone();
+        replay.advance(point);
+        Window::of(replay)
     }
 }

@@ -5,40 +5,47 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::step::Fate;
-use super::testing::{Run, Step, Step::*, steps, visible};
-use super::walk::write_of;
+use super::replay::write_of;
+use super::testing_test::{Call, Call::*, Run, calls, visible};
+use super::update::Durability;
 use super::*;
 
 /// Every legal choice by brute force: each of all choices of sectors, made legal.
-fn brute_force(window: &Window<'_>) -> BTreeSet<Choice> {
-    let mut all = vec![Choice::default()];
-    for step in window.open.iter().filter(|step| step.fate != Fate::Durable) {
+fn brute_force(window: &Window<'_>) -> BTreeSet<LossSet> {
+    let mut all = vec![LossSet::default()];
+    for call in window
+        .open
+        .iter()
+        .filter(|call| call.durability != Durability::Durable)
+    {
         let mut more = Vec::new();
         for choice in &all {
             let mut lost = choice.clone();
-            lost.lost.insert(step.id);
+            lost.lost.insert(call.id);
             more.push(lost);
-            let Some((_, data)) = write_of(window.records, step) else {
+            let Some((_, data)) = write_of(window.records, call) else {
                 continue;
             };
             let sectors = data.end().div_ceil(512) - data.offset() / 512;
             for bits in 1..(1_u32 << sectors) - 1 {
                 let mut torn = choice.clone();
                 torn.torn
-                    .insert(step.id, (0..sectors).map(|n| bits >> n & 1 == 1).collect());
+                    .insert(call.id, (0..sectors).map(|n| bits >> n & 1 == 1).collect());
                 more.push(torn);
             }
         }
         all.extend(more);
     }
-    all.iter().map(|choice| window.settled(choice)).collect()
+    all.iter().map(|choice| window.legalize(choice)).collect()
 }
 
 fn bits(window: &Window<'_>) -> u64 {
-    let pending = window.open.iter().filter(|step| step.fate != Fate::Durable);
-    let bits = pending.map(|step| {
-        write_of(window.records, step).map_or(1, |(_, data)| {
+    let pending = window
+        .open
+        .iter()
+        .filter(|call| call.durability != Durability::Durable);
+    let bits = pending.map(|call| {
+        write_of(window.records, call).map_or(1, |(_, data)| {
             data.end().div_ceil(512) - data.offset() / 512
         })
     });
@@ -49,18 +56,18 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_window_of_an_index_is_that_of_the_log(steps in steps(), seed: u64, loss in 0..4usize) {
-        let run = Run::new(&steps);
+    fn a_window_of_an_index_is_that_of_the_log(calls in calls(), seed: u64, loss in 0..4usize) {
+        let run = Run::new(&calls);
         let loss = super::spec_test::LOSSES[loss];
         run.inspect(|_, log| {
             for model in MODELS {
                 // Its places are too far apart for so short a log: read it in pieces instead.
-                let mut walk =
-                    super::walk::Walk::new(log.base(), log.records(), model, Device::default());
+                let mut replay =
+                    super::replay::Replay::new(log.base(), log.records(), model, Device::default());
                 for point in 0..=log.records().len() {
-                    walk.advance(point);
-                    walk.prune();
-                    let pruned = Window::of(walk.clone());
+                    replay.advance(point);
+                    replay.prune();
+                    let pruned = Window::of(replay.clone());
                     let window = Window::new(log, point, model, Device::default());
                     let [one, other] = [pruned, window].map(|window| {
                         let state = window.crash(loss, seed);
@@ -73,8 +80,8 @@ proptest! {
     }
 
     #[test]
-    fn the_number_of_states_is_that_of_brute_force(steps in steps()) {
-        let run = Run::new(&steps);
+    fn the_number_of_states_is_that_of_brute_force(calls in calls()) {
+        let run = Run::new(&calls);
         run.inspect(|_, log| {
             for model in MODELS {
                 for point in 0..=log.records().len() {
@@ -96,14 +103,14 @@ proptest! {
     }
 
     #[test]
-    fn what_is_settled_stays(steps in steps(), seed: u64) {
-        let run = Run::new(&steps);
+    fn what_is_settled_stays(calls in calls(), seed: u64) {
+        let run = Run::new(&calls);
         run.inspect(|_, log| {
             for model in MODELS {
                 let window = Window::new(log, log.records().len(), model, Device::default());
-                for choice in window.choices(4, seed, usize::MAX) {
-                    let settled = window.settled(&choice);
-                    assert_eq!(window.settled(&settled), settled, "{}", model.name());
+                for choice in window.loss_sets(4, seed, usize::MAX) {
+                    let settled = window.legalize(&choice);
+                    assert_eq!(window.legalize(&settled), settled, "{}", model.name());
                     let digest = window.state(&choice).tree.digest();
                     assert!(window.shows(&settled, digest));
                 }
@@ -113,19 +120,19 @@ proptest! {
 }
 
 /// A log of many transactions: a record appended and synced, now and then a file replaced.
-fn long(transactions: usize) -> Vec<Step> {
-    let mut steps = vec![File("log"), FsyncDir("")];
+fn long(transactions: usize) -> Vec<Call> {
+    let mut calls = vec![File("log"), FsyncDir("")];
     for n in 0..transactions {
-        steps.extend([Append("log", 100), Fdatasync("log")]);
+        calls.extend([Append("log", 100), Fdatasync("log")]);
         if n % 10 == 0 {
-            steps.extend([File("b"), Append("b", 9), Fsync("b")]);
-            steps.extend([
+            calls.extend([File("b"), Append("b", 9), Fsync("b")]);
+            calls.extend([
                 Rename("b", "a", crate::fs::RenameMode::Replace),
                 FsyncDir(""),
             ]);
         }
     }
-    steps
+    calls
 }
 
 #[test]
@@ -142,7 +149,7 @@ fn an_index_is_right_far_into_a_log() {
                     Window::new(log, point, model, Device::default()),
                 ];
                 let [one, other] = windows.map(|window| {
-                    let digests = window.choices(2, 1, usize::MAX).into_iter();
+                    let digests = window.loss_sets(2, 1, usize::MAX).into_iter();
                     let digests: Vec<u128> = digests
                         .map(|choice| window.state(&choice).tree.digest())
                         .collect();
@@ -156,9 +163,9 @@ fn an_index_is_right_far_into_a_log() {
 
 #[test]
 fn what_was_removed_does_not_stay_in_the_tree() {
-    let mut steps = Vec::new();
+    let mut calls = Vec::new();
     for _ in 0..50 {
-        steps.extend([
+        calls.extend([
             File("a"),
             Append("a", 9),
             Fsync("a"),
@@ -166,16 +173,16 @@ fn what_was_removed_does_not_stay_in_the_tree() {
             FsyncDir(""),
         ]);
     }
-    let run = Run::new(&steps);
+    let run = Run::new(&calls);
     run.inspect(|_, log| {
         for model in MODELS {
-            let mut walk =
-                super::walk::Walk::new(log.base(), log.records(), model, Device::default());
-            walk.advance(log.records().len());
-            assert_eq!(walk.durable.inode_count(), 1, "{}", model.name());
-            walk.prune();
+            let mut replay =
+                super::replay::Replay::new(log.base(), log.records(), model, Device::default());
+            replay.advance(log.records().len());
+            assert_eq!(replay.durable.inode_count(), 1, "{}", model.name());
+            replay.prune();
             assert!(
-                walk.inodes.len() <= 1 && walk.entries.is_empty(),
+                replay.inodes.len() <= 1 && replay.entries.is_empty(),
                 "{}",
                 model.name()
             );
@@ -227,7 +234,7 @@ fn choices_begin_with_the_telling_ones() {
     ]);
     run.inspect(|_, log| {
         let window = Window::new(log, log.records().len(), &STRICT, Device::default());
-        let choices = window.choices(0, 0, usize::MAX);
+        let choices = window.loss_sets(0, 0, usize::MAX);
         let shown: Vec<String> = choices
             .iter()
             .map(|choice| {
@@ -256,7 +263,7 @@ fn choices_begin_with_the_telling_ones() {
     });
 }
 
-/// A file with one un-synced write of so many sectors, and the number of that write's step.
+/// A file with one un-synced write of so many sectors, and the number of that write's call.
 fn one_write<T>(sectors: usize, then: impl FnOnce(&Window<'_>, usize) -> T) -> T {
     let run = Run::new(&[
         File("a"),
@@ -267,8 +274,8 @@ fn one_write<T>(sectors: usize, then: impl FnOnce(&Window<'_>, usize) -> T) -> T
     run.inspect(|_, log| {
         let window = Window::new(log, log.records().len(), MODELS[0], Device::default());
         let write = window
-            .pending_steps()
-            .find(|step| write_of(window.records, step).is_some());
+            .pending_updates()
+            .find(|call| write_of(window.records, call).is_some());
         let id = write.expect("a pending write").id;
         then(&window, id)
     })
@@ -280,20 +287,20 @@ fn a_write_that_grew_or_shrank_is_torn_at_the_same_share_of_it() {
     for (there, here) in [(4, 8), (8, 4), (4, 4), (2, 32)] {
         let choice = one_write(there, |window, id| {
             let torn = [(id, half(there))].into();
-            let choice = Choice {
+            let choice = LossSet {
                 torn,
-                ..Choice::default()
+                ..LossSet::default()
             };
-            assert_eq!(window.fitted(&choice), choice, "its own log");
+            assert_eq!(window.fit(&choice), choice, "its own log");
             choice
         });
         one_write(here, |window, id| {
-            let fitted = window.fitted(&choice);
+            let fitted = window.fit(&choice);
             assert_eq!(fitted.torn[&id], half(here), "{there} sectors in {here}");
             // What is legal here is still torn, and not lost or there as a whole.
-            assert_eq!(window.settled(&fitted).torn[&id], half(here));
+            assert_eq!(window.legalize(&fitted).torn[&id], half(here));
             // Without fitting, another number of sectors would be no tear at all.
-            assert_eq!(window.settled(&choice).torn.is_empty(), there != here);
+            assert_eq!(window.legalize(&choice).torn.is_empty(), there != here);
         });
     }
 }

@@ -1,7 +1,7 @@
 //! `journaled`: a filesystem with one ordered metadata journal.
 
-use super::model::{Growth, Model, Order};
-use super::step::{Step, StepKind, SyncPoint};
+use super::model::{Growth, MetadataOrder, Model};
+use super::update::{SyncPoint, Update, UpdateKind};
 
 /// Any completed fsync commits all earlier metadata of the filesystem, in order; a file's data is
 /// durable up to its last completed fsync or fdatasync; what is un-synced may vanish by block.
@@ -24,16 +24,16 @@ impl Model for Journaled {
         "any fsync commits all earlier metadata in order; un-synced data may vanish by block"
     }
 
-    fn covers(&self, sync: &SyncPoint, step: &Step<'_>) -> bool {
-        match step.kind {
-            StepKind::Data { ino } => ino == sync.ino,
-            // The names of a folder are its data.
+    fn covers(&self, sync: &SyncPoint, update: &Update<'_>) -> bool {
+        match update.kind {
+            UpdateKind::Data { ino } => ino == sync.ino,
+            // The names of a directory are its data.
             _ => !sync.data_only || sync.dir || sync.needs_metadata,
         }
     }
 
-    fn order(&self) -> Order {
-        Order::Journal
+    fn order(&self) -> MetadataOrder {
+        MetadataOrder::Journal
     }
 
     fn growth(&self) -> Growth {

@@ -1,6 +1,6 @@
-//! The rules that a filesystem gives to steps.
+//! The rules that a filesystem gives to updates.
 
-use super::step::{Step, SyncPoint};
+use super::update::{SyncPoint, Update};
 
 /// The rules of one kind of filesystem.
 pub trait Model: Sync {
@@ -8,11 +8,11 @@ pub trait Model: Sync {
     fn name(&self) -> &'static str;
     /// What it says, in one line.
     fn about(&self) -> &'static str;
-    /// True when a completed sync makes this earlier step durable. Asked about the steps whose
+    /// True when a completed sync makes this earlier update durable. Asked about the updates whose
     /// home is the synced inode, and where metadata is ordered about all metadata.
-    fn covers(&self, sync: &SyncPoint, step: &Step<'_>) -> bool;
+    fn covers(&self, sync: &SyncPoint, update: &Update<'_>) -> bool;
     /// The order in which metadata reaches the disk.
-    fn order(&self) -> Order;
+    fn order(&self) -> MetadataOrder;
     /// How a length that grows with a write reaches the disk.
     fn growth(&self) -> Growth;
     /// How bytes that replace others reach the disk.
@@ -31,7 +31,7 @@ pub trait Model: Sync {
 
 /// The order in which metadata reaches the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum MetadataOrder {
     /// None but what cannot be otherwise (see [`STRICT`](super::STRICT)).
     None,
     /// That in which it changed: what is lost of it is a suffix.
@@ -41,15 +41,15 @@ pub enum Order {
     JournalAndLogs,
 }
 
-impl Order {
+impl MetadataOrder {
     /// True when what is lost is a suffix.
     pub fn is_ordered(self) -> bool {
-        self != Order::None
+        self != MetadataOrder::None
     }
 
     /// True when a change can be durable before an earlier one is.
     pub fn has_gaps(self) -> bool {
-        self != Order::Journal
+        self != MetadataOrder::Journal
     }
 }
 

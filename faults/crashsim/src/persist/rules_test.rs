@@ -1,6 +1,6 @@
 //! The rules of the models, one small history each, and the words that explain a loss.
 
-use super::testing::{Run, Step, Step::*, bytes, names};
+use super::testing_test::{Call, Call::*, Run, bytes, names};
 use super::*;
 use crate::fs::RenameMode::{Exchange, Replace};
 
@@ -12,15 +12,15 @@ fn crash(run: &Run, model: &dyn Model, loss: Loss, seed: u64) -> CrashState {
 }
 
 /// The file at `path` when all that may be lost is lost; none when its name is.
-fn after_losing_all(steps: &[Step], model: &dyn Model, path: &str) -> Option<Vec<u8>> {
-    let state = crash(&Run::new(steps), model, Loss::Everything, 0);
+fn after_losing_all(calls: &[Call], model: &dyn Model, path: &str) -> Option<Vec<u8>> {
+    let state = crash(&Run::new(calls), model, Loss::Everything, 0);
     let ino = state.tree.resolve(path).ok()?;
     Some(bytes(&state.tree, ino))
 }
 
 /// Every content that `path` has in 300 random states; none stands for no such name.
-fn possible(steps: &[Step], model: &dyn Model, path: &str) -> Vec<Option<Vec<u8>>> {
-    let run = Run::new(steps);
+fn possible(calls: &[Call], model: &dyn Model, path: &str) -> Vec<Option<Vec<u8>>> {
+    let run = Run::new(calls);
     let mut all = Vec::new();
     for seed in 0..300 {
         let state = crash(&run, model, Loss::Subset, seed);
@@ -38,32 +38,32 @@ fn possible(steps: &[Step], model: &dyn Model, path: &str) -> Vec<Option<Vec<u8>
 
 #[test]
 fn a_new_file_needs_an_fsync_of_its_folder_in_strict_only() {
-    let steps = [File("a"), Write("a", 0, 10), Fsync("a")];
-    assert_eq!(after_losing_all(&steps, &STRICT, "a"), None);
-    assert_eq!(after_losing_all(&steps, &JOURNALED, "a"), Some(vec![1; 10]));
-    let steps = [File("a"), Write("a", 0, 10), Fsync("a"), FsyncDir("")];
-    assert_eq!(after_losing_all(&steps, &STRICT, "a"), Some(vec![1; 10]));
+    let calls = [File("a"), Write("a", 0, 10), Fsync("a")];
+    assert_eq!(after_losing_all(&calls, &STRICT, "a"), None);
+    assert_eq!(after_losing_all(&calls, &JOURNALED, "a"), Some(vec![1; 10]));
+    let calls = [File("a"), Write("a", 0, 10), Fsync("a"), FsyncDir("")];
+    assert_eq!(after_losing_all(&calls, &STRICT, "a"), Some(vec![1; 10]));
 }
 
 #[test]
 fn a_folder_synced_but_not_named_durably_is_lost_with_its_files_in_strict() {
-    let steps = [
+    let calls = [
         Dir("d"),
         File("d/a"),
         Write("d/a", 0, 10),
         Fsync("d/a"),
         FsyncDir("d"),
     ];
-    assert_eq!(after_losing_all(&steps, &STRICT, "d/a"), None);
+    assert_eq!(after_losing_all(&calls, &STRICT, "d/a"), None);
     assert_eq!(
-        after_losing_all(&steps, &JOURNALED, "d/a"),
+        after_losing_all(&calls, &JOURNALED, "d/a"),
         Some(vec![1; 10])
     );
 }
 
 #[test]
 fn a_rename_may_come_before_the_bytes_of_the_renamed_file() {
-    let steps = [
+    let calls = [
         File("a"),
         Write("a", 0, 1000),
         Fsync("a"),
@@ -72,13 +72,13 @@ fn a_rename_may_come_before_the_bytes_of_the_renamed_file() {
         Rename("b", "a", Replace),
         FsyncDir(""),
     ];
-    // The length is metadata, and the fsync of the folder has committed it.
+    // The length is metadata, and the fsync of the directory has committed it.
     assert_eq!(
-        after_losing_all(&steps, &JOURNALED, "a"),
+        after_losing_all(&calls, &JOURNALED, "a"),
         Some(vec![0; 1000])
     );
-    assert_eq!(after_losing_all(&steps, &STRICT, "a"), Some(vec![]));
-    let mut synced = steps.to_vec();
+    assert_eq!(after_losing_all(&calls, &STRICT, "a"), Some(vec![]));
+    let mut synced = calls.to_vec();
     synced.insert(5, Fsync("b"));
     for model in PLAIN {
         assert_eq!(after_losing_all(&synced, model, "a"), Some(vec![2; 1000]));
@@ -87,32 +87,32 @@ fn a_rename_may_come_before_the_bytes_of_the_renamed_file() {
 
 #[test]
 fn a_rename_is_old_or_new_and_never_neither() {
-    let steps = [
+    let calls = [
         Dir("d"),
         File("a"),
         Fsync("a"),
         FsyncDir(""),
         Dir("e"),
         Rename("a", "e/a", Replace),
-        // The old name's folder: its fsync may not leave the file without a name.
+        // The old name's directory: its fsync may not leave the file without a name.
         FsyncDir(""),
     ];
     for seed in 0..50 {
-        let run = Run::new(&steps[..6]);
+        let run = Run::new(&calls[..6]);
         let names = names(&crash(&run, &STRICT, Loss::Subset, seed).tree);
         assert!(
             names.contains_key("a") || names.contains_key("e/a"),
             "{names:?}"
         );
     }
-    assert_eq!(after_losing_all(&steps, &STRICT, "e/a"), Some(vec![]));
-    assert_eq!(after_losing_all(&steps, &STRICT, "a"), None);
-    assert_eq!(told(&steps, &STRICT), [""; 0], "nothing is un-synced");
+    assert_eq!(after_losing_all(&calls, &STRICT, "e/a"), Some(vec![]));
+    assert_eq!(after_losing_all(&calls, &STRICT, "a"), None);
+    assert_eq!(told(&calls, &STRICT), [""; 0], "nothing is un-synced");
 }
 
 #[test]
 fn an_exchange_is_whole() {
-    let steps = [
+    let calls = [
         Dir("d"),
         File("a"),
         File("d/b"),
@@ -120,10 +120,10 @@ fn an_exchange_is_whole() {
         FsyncDir("d"),
         Rename("a", "d/b", Exchange),
     ];
-    let before = names(Run::new(&steps[..5]).live());
-    let after = names(Run::new(&steps).live());
+    let before = names(Run::new(&calls[..5]).live());
+    let after = names(Run::new(&calls).live());
     for model in PLAIN {
-        let run = Run::new(&steps);
+        let run = Run::new(&calls);
         let mut both = [false; 2];
         for seed in 0..50 {
             let found = names(&crash(&run, model, Loss::Subset, seed).tree);
@@ -131,16 +131,19 @@ fn an_exchange_is_whole() {
             both[usize::from(found == after)] = true;
         }
         assert_eq!(both, [true; 2], "{}", model.name());
-        let mut synced = steps.to_vec();
+        let mut synced = calls.to_vec();
         synced.push(FsyncDir("d"));
         let found = names(&crash(&Run::new(&synced), model, Loss::Everything, 0).tree);
-        assert_eq!(found, after, "one folder's fsync makes both names durable");
+        assert_eq!(
+            found, after,
+            "one directory's fsync makes both names durable"
+        );
     }
 }
 
 #[test]
 fn what_was_moved_out_of_a_folder_is_not_lost_with_it() {
-    let steps = [
+    let calls = [
         Dir("d"),
         Dir("e"),
         File("d/a"),
@@ -149,7 +152,7 @@ fn what_was_moved_out_of_a_folder_is_not_lost_with_it() {
         Rename("d/a", "e/a", Replace),
         Rmdir("d"),
     ];
-    let run = Run::new(&steps);
+    let run = Run::new(&calls);
     for seed in 0..100 {
         let names = names(&crash(&run, &STRICT, Loss::Subset, seed).tree);
         assert!(
@@ -161,7 +164,7 @@ fn what_was_moved_out_of_a_folder_is_not_lost_with_it() {
 
 #[test]
 fn an_exchange_is_whole_also_when_a_later_rename_brings_it_along() {
-    let steps = [
+    let calls = [
         Dir("d"),
         File("a"),
         File("d/b"),
@@ -170,7 +173,7 @@ fn an_exchange_is_whole_also_when_a_later_rename_brings_it_along() {
         Rename("a", "d/b", Exchange),
         Rename("d/b", "d/c", Replace),
     ];
-    let run = Run::new(&steps);
+    let run = Run::new(&calls);
     for seed in 0..100 {
         let state = crash(&run, &STRICT, Loss::Subset, seed);
         assert_eq!(state.tree.inode_count(), 4, "{:?}", names(&state.tree));
@@ -179,7 +182,7 @@ fn an_exchange_is_whole_also_when_a_later_rename_brings_it_along() {
 
 #[test]
 fn another_files_fsync_commits_the_length_but_not_the_bytes() {
-    let steps = [
+    let calls = [
         File("a"),
         File("b"),
         Write("a", 0, 600),
@@ -189,15 +192,15 @@ fn another_files_fsync_commits_the_length_but_not_the_bytes() {
         Fsync("b"),
     ];
     let half = [vec![1; 600], vec![0; 600]].concat();
-    assert_eq!(after_losing_all(&steps, &JOURNALED, "a"), Some(half));
-    let mut steps = steps.to_vec();
-    steps.push(FsyncDir(""));
-    assert_eq!(after_losing_all(&steps, &STRICT, "a"), Some(vec![1; 600]));
+    assert_eq!(after_losing_all(&calls, &JOURNALED, "a"), Some(half));
+    let mut calls = calls.to_vec();
+    calls.push(FsyncDir(""));
+    assert_eq!(after_losing_all(&calls, &STRICT, "a"), Some(vec![1; 600]));
 }
 
 #[test]
 fn fdatasync_brings_the_length_that_its_data_needs() {
-    let steps = [
+    let calls = [
         File("a"),
         Fsync("a"),
         FsyncDir(""),
@@ -206,7 +209,7 @@ fn fdatasync_brings_the_length_that_its_data_needs() {
         Append("a", 9),
     ];
     for model in PLAIN {
-        assert_eq!(after_losing_all(&steps, model, "a"), Some(vec![1; 700]));
+        assert_eq!(after_losing_all(&calls, model, "a"), Some(vec![1; 700]));
     }
 }
 
@@ -263,7 +266,7 @@ fn a_removed_file_comes_back_until_the_removal_is_synced() {
 
 #[test]
 fn of_two_appends_in_one_sector_the_second_is_not_there_alone() {
-    let steps = [
+    let calls = [
         File("a"),
         FsyncDir(""),
         Truncate("a", 400),
@@ -272,7 +275,7 @@ fn of_two_appends_in_one_sector_the_second_is_not_there_alone() {
         Write("a", 200, 200),
     ];
     for model in PLAIN {
-        let mut states = possible(&steps, model, "a");
+        let mut states = possible(&calls, model, "a");
         states.sort();
         let content = |first, second| Some([[first; 200], [second; 200]].concat());
         assert_eq!(
@@ -286,7 +289,7 @@ fn of_two_appends_in_one_sector_the_second_is_not_there_alone() {
 
 #[test]
 fn of_two_sectors_any_may_be_there_alone() {
-    let steps = [
+    let calls = [
         File("a"),
         FsyncDir(""),
         Truncate("a", 1024),
@@ -294,7 +297,7 @@ fn of_two_sectors_any_may_be_there_alone() {
         Write("a", 0, 1024),
     ];
     for model in PLAIN {
-        let mut states = possible(&steps, model, "a");
+        let mut states = possible(&calls, model, "a");
         states.sort();
         let content = |first, second| Some([[first; 512], [second; 512]].concat());
         let all = [content(0, 0), content(0, 1), content(1, 0), content(1, 1)];
@@ -304,7 +307,7 @@ fn of_two_sectors_any_may_be_there_alone() {
 
 #[test]
 fn what_was_cut_off_does_not_come_back_under_later_writes() {
-    let steps = [
+    let calls = [
         File("a"),
         Write("a", 0, 300),
         Fsync("a"),
@@ -312,16 +315,16 @@ fn what_was_cut_off_does_not_come_back_under_later_writes() {
         Truncate("a", 0),
         Write("a", 100, 100),
     ];
-    for found in possible(&steps, &STRICT, "a") {
+    for found in possible(&calls, &STRICT, "a") {
         let found = found.unwrap();
         let mixed = found.contains(&1) && found.contains(&2);
         assert!(!mixed, "old and new bytes in one file: {found:?}");
     }
     // Nor when a second cut comes between: the two keep their order.
     let zero = libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE;
-    let mut steps = steps.to_vec();
-    steps.extend([Allocate("a", 120, 10, zero), Write("a", 150, 10)]);
-    for found in possible(&steps, &STRICT, "a") {
+    let mut calls = calls.to_vec();
+    calls.extend([Allocate("a", 120, 10, zero), Write("a", 150, 10)]);
+    for found in possible(&calls, &STRICT, "a") {
         let found = found.unwrap();
         let mixed = found.contains(&1) && (found.contains(&2) || found.contains(&3));
         assert!(!mixed, "old and new bytes in one file: {found:?}");
@@ -330,7 +333,7 @@ fn what_was_cut_off_does_not_come_back_under_later_writes() {
 
 #[test]
 fn a_failed_fsync_gives_the_bytes_up_until_their_page_is_written_again() {
-    let steps = [
+    let calls = [
         File("a"),
         Write("a", 0, 8192),
         Fsync("a"),
@@ -340,47 +343,47 @@ fn a_failed_fsync_gives_the_bytes_up_until_their_page_is_written_again() {
         Fsync("a"),
     ];
     for model in PLAIN {
-        assert_eq!(after_losing_all(&steps, model, "a"), Some(vec![1; 8192]));
-        let mut again = steps.to_vec();
+        assert_eq!(after_losing_all(&calls, model, "a"), Some(vec![1; 8192]));
+        let mut again = calls.to_vec();
         again.extend([Write("a", 4096, 1), Fsync("a")]);
         let second_page = [vec![1; 4096], vec![3], vec![2; 4095]].concat();
         assert_eq!(after_losing_all(&again, model, "a"), Some(second_page));
     }
 }
 
-/// The sentences for what was un-synced after these steps, latest first.
-fn told(steps: &[Step], model: &dyn Model) -> Vec<String> {
-    let all = Run::new(steps).inspect(|_, log| unsynced(log, model, u64::MAX));
-    all.iter().map(Unsynced::words).collect()
+/// The sentences for what was un-synced after these calls, latest first.
+fn told(calls: &[Call], model: &dyn Model) -> Vec<String> {
+    let all = Run::new(calls).inspect(|_, log| unsynced(log, model, u64::MAX));
+    all.iter().map(Unsynced::describe).collect()
 }
 
 #[test]
 fn words_for_a_log_that_is_never_synced() {
-    let steps = [File("log"), Append("log", 10), Append("log", 20)];
+    let calls = [File("log"), Append("log", 10), Append("log", 20)];
     assert_eq!(
-        told(&steps, &JOURNALED),
+        told(&calls, &JOURNALED),
         ["log had 2 writes (30 bytes, operations 1 to 2) and never an fsync or fdatasync"]
     );
 }
 
 #[test]
 fn words_for_an_ack_before_the_sync() {
-    let steps = [
+    let calls = [
         File("log"),
         Append("log", 10),
         Fdatasync("log"),
         Append("log", 20),
     ];
     assert_eq!(
-        told(&steps, &JOURNALED),
+        told(&calls, &JOURNALED),
         ["log had 1 write (20 bytes, operation 3) and no fsync or fdatasync after operation 2"]
     );
-    assert_eq!(told(&steps[..3], &JOURNALED), [""; 0], "all is synced");
+    assert_eq!(told(&calls[..3], &JOURNALED), [""; 0], "all is synced");
 }
 
 #[test]
 fn words_for_a_missing_fsync_of_a_folder() {
-    let steps = [
+    let calls = [
         Dir("d"),
         FsyncDir(""),
         File("d/log"),
@@ -388,13 +391,13 @@ fn words_for_a_missing_fsync_of_a_folder() {
         Fsync("d/log"),
     ];
     assert_eq!(
-        told(&steps, &STRICT),
+        told(&calls, &STRICT),
         ["the name d/log (operation 2) was not made durable by an fsync of d"]
     );
-    assert_eq!(told(&steps, &JOURNALED), [""; 0]);
+    assert_eq!(told(&calls, &JOURNALED), [""; 0]);
     assert_eq!(
         told(&[File("log")], &STRICT),
-        ["the name log (operation 0) was not made durable by an fsync of the data folder"]
+        ["the name log (operation 0) was not made durable by an fsync of the data directory"]
     );
     assert_eq!(
         told(&[File("log")], &JOURNALED),
@@ -404,7 +407,7 @@ fn words_for_a_missing_fsync_of_a_folder() {
 
 #[test]
 fn words_for_a_rename_without_fsync_of_the_file() {
-    let steps = [
+    let calls = [
         File("b"),
         Append("b", 10),
         Rename("b", "a", Replace),
@@ -412,7 +415,7 @@ fn words_for_a_rename_without_fsync_of_the_file() {
     ];
     for model in PLAIN {
         assert_eq!(
-            told(&steps, model)[0],
+            told(&calls, model)[0],
             "b had 1 write (10 bytes, operation 1) and never an fsync or fdatasync"
         );
     }
@@ -420,7 +423,7 @@ fn words_for_a_rename_without_fsync_of_the_file() {
 
 #[test]
 fn words_for_a_rename_without_fsync_of_its_folders() {
-    let steps = [
+    let calls = [
         Dir("d"),
         File("a"),
         FsyncDir(""),
@@ -428,26 +431,26 @@ fn words_for_a_rename_without_fsync_of_its_folders() {
         Rename("a", "d/a", Replace),
     ];
     assert_eq!(
-        told(&steps, &STRICT),
+        told(&calls, &STRICT),
         [
             "the rename a -> d/a (operation 4) was not made durable by an fsync of the data \
-             folder and d"
+             directory and d"
         ]
     );
 }
 
 #[test]
 fn words_for_a_removal_that_is_not_synced() {
-    let steps = [File("a"), FsyncDir(""), Unlink("a")];
+    let calls = [File("a"), FsyncDir(""), Unlink("a")];
     assert_eq!(
-        told(&steps, &STRICT),
-        ["the removal of a (operation 2) was not made durable by an fsync of the data folder"]
+        told(&calls, &STRICT),
+        ["the removal of a (operation 2) was not made durable by an fsync of the data directory"]
     );
 }
 
 #[test]
 fn words_for_an_ignored_error_of_fsync() {
-    let steps = [
+    let calls = [
         File("log"),
         Append("log", 10),
         FsyncFails("log"),
@@ -456,11 +459,11 @@ fn words_for_an_ignored_error_of_fsync() {
     ];
     for model in PLAIN {
         assert_eq!(
-            told(&steps, model),
+            told(&calls, model),
             ["log had 1 write (10 bytes, operation 1) whose fsync had failed"]
         );
     }
-    let mut again = steps.to_vec();
+    let mut again = calls.to_vec();
     again.extend([Write("log", 0, 3), Fsync("log")]);
     assert_eq!(
         told(&again, &JOURNALED),
@@ -471,7 +474,7 @@ fn words_for_an_ignored_error_of_fsync() {
 
 #[test]
 fn words_do_not_take_an_older_files_sync_for_this_ones() {
-    let steps = [
+    let calls = [
         File("a"),
         Append("a", 10),
         Fsync("a"),
@@ -481,14 +484,14 @@ fn words_do_not_take_an_older_files_sync_for_this_ones() {
         FsyncDir(""),
     ];
     assert_eq!(
-        told(&steps, &JOURNALED),
+        told(&calls, &JOURNALED),
         ["a had 1 write (20 bytes, operation 5) and never an fsync or fdatasync"]
     );
 }
 
 #[test]
 fn words_are_about_what_came_before_the_ack() {
-    let steps = [File("log"), Append("log", 10), Append("log", 20)];
-    let before = Run::new(&steps).inspect(|_, log| unsynced(log, &JOURNALED, 2));
+    let calls = [File("log"), Append("log", 10), Append("log", 20)];
+    let before = Run::new(&calls).inspect(|_, log| unsynced(log, &JOURNALED, 2));
     assert_eq!((before[0].writes, before[0].bytes), (1, 10));
 }

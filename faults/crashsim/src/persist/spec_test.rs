@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::testing::{Run, Seen, Step, bytes, changed_names, names, steps, visible};
+use super::testing_test::{Call, Run, Seen, bytes, calls, changed_names, names, visible};
 use super::*;
 use crate::fs::{Ino, Op, ROOT, Record};
 
@@ -90,7 +90,7 @@ pub(super) fn touches(op: &Op, ino: Ino) -> bool {
     content && op.ino() == ino
 }
 
-/// Index of the last completed sync of a file or folder before `end`.
+/// Index of the last completed sync of a file or directory before `end`.
 pub(super) fn last_sync(records: &[Record], ino: Ino, end: usize) -> Option<usize> {
     records[..end]
         .iter()
@@ -332,7 +332,7 @@ pub(super) fn lengths_have_data(case: &Case<'_>) -> Says {
     Ok(())
 }
 
-/// Strict and btrfs: each name has a value that it had since its folder's last fsync. Strict, when
+/// Strict and btrfs: each name has a value that it had since its directory's last fsync. Strict, when
 /// all is lost and no rename ties names together: the value of that fsync.
 pub(super) fn names_are_not_older(case: &Case<'_>) -> Says {
     if case.held.journals() {
@@ -344,10 +344,10 @@ pub(super) fn names_are_not_older(case: &Case<'_>) -> Says {
         .iter()
         .any(|r| matches!(r.op, Op::Rename { .. }));
     for (dir, name) in case.records.iter().flat_map(|r| changed_names(&r.op)) {
-        let Ok(folder) = case.state.tree.dir(dir) else {
+        let Ok(directory) = case.state.tree.dir(dir) else {
             continue;
         };
-        let found = folder.get(&name).map(|entry| entry.ino);
+        let found = directory.get(&name).map(|entry| entry.ino);
         let floor = last_sync(case.records, dir, end).map_or(0, |n| n + 1);
         let exact = case.loss == Loss::Everything && !tied && case.held == Held::Strict;
         let until = if exact { floor } else { end };
@@ -355,7 +355,7 @@ pub(super) fn names_are_not_older(case: &Case<'_>) -> Says {
             .iter()
             .map(|tree| tree.dir(dir).ok()?.get(&name).map(|entry| entry.ino))
             .collect();
-        // A folder that two names lead to keeps one of them.
+        // A directory that two names lead to keeps one of them.
         let folder_left = found.is_none()
             && values
                 .iter()
@@ -439,19 +439,19 @@ pub(super) fn is_whole(case: &Case<'_>) -> Says {
     for (ino, inode) in tree.inodes() {
         pages += inode.pages();
         let paths = || state.iter().filter(|(_, seen)| seen.ino == ino);
-        let folders = || {
+        let directories = || {
             let below = |path: &str| {
                 path.rsplit_once('/')
-                    .map_or(ROOT, |(folder, _)| state[folder].ino)
+                    .map_or(ROOT, |(directory, _)| state[directory].ino)
                     == ino
             };
-            let folders = state.iter().filter(|(_, seen)| tree.dir(seen.ino).is_ok());
-            folders
+            let directories = state.iter().filter(|(_, seen)| tree.dir(seen.ino).is_ok());
+            directories
                 .filter(|(path, _)| !path.is_empty() && below(path))
                 .count()
         };
         let links = if inode.is_dir() {
-            2 + folders()
+            2 + directories()
         } else {
             paths().count()
         };
@@ -525,8 +525,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_models_keep_to_their_specifications(steps in steps(), seed: u64) {
-        let run = Run::new(&steps);
+    fn the_models_keep_to_their_specifications(calls in calls(), seed: u64) {
+        let run = Run::new(&calls);
         for model in MODELS {
             let said = each_case(&run, model, Held::to(model), seed, all_specs);
             prop_assert_eq!(said, Ok(()));
@@ -534,10 +534,10 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_lost_after_a_sync_of_everything(steps in steps(), seed: u64) {
-        let sound = |step: &Step| !matches!(step, Step::FsyncFails(_));
-        let steps: Vec<Step> = steps.into_iter().filter(sound).collect();
-        let mut run = Run::new(&steps);
+    fn nothing_is_lost_after_a_sync_of_everything(calls in calls(), seed: u64) {
+        let sound = |call: &Call| !matches!(call, Call::FsyncFails(_));
+        let calls: Vec<Call> = calls.into_iter().filter(sound).collect();
+        let mut run = Run::new(&calls);
         run.sync_all();
         for model in MODELS {
             prop_assert_eq!(each_case(&run, model, Held::to(model), seed, is_live), Ok(()));
@@ -549,16 +549,16 @@ proptest! {
         at in 0..12_000u64, len in 1..9000usize, again in 0..12_000u64, n in 1..5000usize,
     ) {
         let mut run = Run::new(&[
-            Step::File("a"),
-            Step::Write("a", 0, 24_000),
-            Step::Fsync("a"),
-            Step::FsyncDir(""),
-            Step::Write("a", at, len),
-            Step::FsyncFails("a"),
-            Step::Write("a", again, n),
-            Step::Fsync("a"),
+            Call::File("a"),
+            Call::Write("a", 0, 24_000),
+            Call::Fsync("a"),
+            Call::FsyncDir(""),
+            Call::Write("a", at, len),
+            Call::FsyncFails("a"),
+            Call::Write("a", again, n),
+            Call::Fsync("a"),
         ]);
-        run.step(&Step::FsyncDir(""));
+        run.call(&Call::FsyncDir(""));
         let live = visible(run.live())["a"].bytes.clone();
         for model in MODELS {
             let state = crash(&run, model, Loss::Everything, 512, 0);
@@ -576,8 +576,8 @@ proptest! {
     }
 
     #[test]
-    fn the_same_seed_gives_the_same_state(steps in steps(), seed: u64) {
-        let run = Run::new(&steps);
+    fn the_same_seed_gives_the_same_state(calls in calls(), seed: u64) {
+        let run = Run::new(&calls);
         for model in MODELS {
             for loss in LOSSES {
                 let told = |state: &CrashState| {

@@ -1,19 +1,19 @@
 //! Crash states.
 
-use super::build::Lost;
+use super::apply::LostUpdate;
 use super::device::Device;
 use super::model::Model;
 use super::window::Window;
 use crate::fs::{Log, Tree};
 
-/// What becomes of the pending steps.
+/// What becomes of the pending updates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
     /// All of them reached the disk.
     Nothing,
     /// None of them did.
     Everything,
-    /// A seeded choice: some whole, some torn, some not.
+    /// A seeded loss set: some whole, some torn, some not.
     Subset,
     /// All reached the disk, but for the last write, of which some sectors did not.
     TornLast,
@@ -24,8 +24,8 @@ pub struct CrashState {
     /// The content.
     pub tree: Tree,
     /// What is missing in it, in the order in which it had happened.
-    pub lost: Vec<Lost>,
-    /// How many steps were pending.
+    pub lost: Vec<LostUpdate>,
+    /// How many updates were pending.
     pub pending: usize,
 }
 

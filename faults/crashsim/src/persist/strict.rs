@@ -1,9 +1,9 @@
 //! `strict`: POSIX at its loosest.
 
-use super::model::{Growth, Model, Order};
-use super::step::{Step, StepKind, SyncPoint};
+use super::model::{Growth, MetadataOrder, Model};
+use super::update::{SyncPoint, Update, UpdateKind};
 
-/// A name is durable only after an fsync of its folder; a file's data, size and attributes only
+/// A name is durable only after an fsync of its directory; a file's data, size and attributes only
 /// after an fsync of the file; of what is un-synced any subset may be on disk, in any order.
 ///
 /// Sources: fsync(2): "Calling fsync() does not necessarily ensure that the entry in the
@@ -13,7 +13,7 @@ use super::step::{Step, StepKind, SyncPoint};
 /// reorder. Liberties that are not taken, because no filesystem known takes them:
 /// - a change of one name is atomic, and the changes of one name keep their order;
 /// - a rename never loses the file: its old name goes only together with the new one (whose
-///   folder, and the folders above, are then on the disk too), and a folder that is removed or
+///   directory, and the directories above, are then on the disk too), and a directory that is removed or
 ///   replaced takes nothing with it that was moved out before;
 /// - what was cut off a file (truncated, punched) does not come back under later writes.
 pub struct Strict;
@@ -27,22 +27,22 @@ impl Model for Strict {
     }
 
     fn about(&self) -> &'static str {
-        "a name needs an fsync of its folder; any un-synced subset in any order"
+        "a name needs an fsync of its directory; any un-synced subset in any order"
     }
 
-    fn covers(&self, sync: &SyncPoint, step: &Step<'_>) -> bool {
-        if step.kind.home() != sync.ino {
+    fn covers(&self, sync: &SyncPoint, update: &Update<'_>) -> bool {
+        if update.kind.home() != sync.ino {
             return false;
         }
-        match step.kind {
-            StepKind::Name { .. } => sync.dir,
-            StepKind::Attrs { .. } => !sync.data_only,
+        match update.kind {
+            UpdateKind::Name { .. } => sync.dir,
+            UpdateKind::Attrs { .. } => !sync.data_only,
             _ => true,
         }
     }
 
-    fn order(&self) -> Order {
-        Order::None
+    fn order(&self) -> MetadataOrder {
+        MetadataOrder::None
     }
 
     fn growth(&self) -> Growth {

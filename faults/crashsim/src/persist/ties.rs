@@ -1,14 +1,14 @@
-//! What ties a step to earlier ones: the pending steps without which it cannot be on the disk.
+//! What ties an update to earlier ones: the pending updates without which it cannot be on the disk.
 
 use std::ffi::OsStr;
 use std::ops::Range;
 
 use super::model::Replace;
-use super::step::{After, Fate, Journal, StepKind};
-use super::walk::{Walk, pages, place, write_of};
+use super::replay::{Replay, pages, place, write_of};
+use super::update::{DataFirst, Durability, Journal, UpdateKind};
 use crate::fs::{Ino, WriteData};
 
-impl<'a> Walk<'a> {
+impl<'a> Replay<'a> {
     /// The pages of a write that have no block yet, where the model asks for them.
     pub(super) fn fresh_pages(&self, ino: Ino, data: &WriteData) -> Vec<Range<u64>> {
         let Some(live) = &self.live else {
@@ -28,25 +28,25 @@ impl<'a> Walk<'a> {
         fresh
     }
 
-    /// The pending steps of a file that a rename over another brings to the disk.
+    /// The pending updates of a file that a rename over another brings to the disk.
     pub(super) fn flushed_by_rename(&self, ino: Ino) -> Vec<usize> {
         let replace = self.model.replace();
-        let flushed = self.open.iter().filter(|step| {
-            let delayed = match step.kind {
-                StepKind::Size { .. } => step.journal == Journal::AtWriteBack,
-                StepKind::Data { .. } => replace == Replace::Data && !step.fresh.is_empty(),
+        let flushed = self.open.iter().filter(|update| {
+            let delayed = match update.kind {
+                UpdateKind::Size { .. } => update.journal == Journal::AtWriteBack,
+                UpdateKind::Data { .. } => replace == Replace::Data && !update.fresh.is_empty(),
                 _ => false,
             };
-            delayed && step.kind.home() == ino && step.fate == Fate::Pending
+            delayed && update.kind.home() == ino && update.durability == Durability::Pending
         });
         let flushed = flushed.filter(|_| replace != Replace::Nothing);
-        flushed.map(|step| step.id).collect()
+        flushed.map(|update| update.id).collect()
     }
 
-    /// The last step that took bytes away from a file, if it is pending.
+    /// The last update that took bytes away from a file, if it is pending.
     pub(super) fn cut_of(&self, ino: Ino) -> Vec<usize> {
         let cut = self.inodes.get(&ino).and_then(|known| known.last_cut);
-        cut.filter(|&step| self.is_pending(step))
+        cut.filter(|&update| self.is_pending(update))
             .into_iter()
             .collect()
     }
@@ -56,54 +56,57 @@ impl<'a> Walk<'a> {
         if !self.model.truncate_waits() {
             return Vec::new();
         }
-        let grown = self.open.iter().filter(|step| step.kind.home() == ino);
+        let grown = self.open.iter().filter(|update| update.kind.home() == ino);
         grown
-            .filter_map(|step| match step.after {
-                After::Write(data) if step.fate == Fate::Pending => Some(data),
+            .filter_map(|update| match update.after {
+                DataFirst::Write(data) if update.durability == Durability::Pending => Some(data),
                 _ => None,
             })
             .filter(|data| {
-                let step = place(&self.open, *data).map(|at| &self.open[at]);
-                let write = step.and_then(|step| write_of(self.records, step));
+                let update = place(&self.open, *data).map(|at| &self.open[at]);
+                let write = update.and_then(|update| write_of(self.records, update));
                 write.is_some_and(|(_, data)| data.offset() < size)
             })
             .collect()
     }
 
-    /// The last step about this name, if it is pending. Where metadata is on disk in its order,
+    /// The last update about this name, if it is pending. Where metadata is on disk in its order,
     /// this and the two below are not needed.
     pub(super) fn before(&self, dir: Ino, name: &'a OsStr) -> Vec<usize> {
         let before = self.entries.get(&(dir, name)).copied();
         before
-            .filter(|&step| self.model.order().has_gaps() && self.is_pending(step))
+            .filter(|&update| self.model.order().has_gaps() && self.is_pending(update))
             .into_iter()
             .collect()
     }
 
-    /// The pending steps that gave a folder, and those above it, their names: without them
+    /// The pending updates that gave a directory, and those above it, their names: without them
     /// nobody finds what is in it.
-    pub(super) fn above(&self, mut folder: Ino) -> Vec<usize> {
+    pub(super) fn above(&self, mut directory: Ino) -> Vec<usize> {
         let mut above = Vec::new();
         if !self.model.order().has_gaps() {
             return above;
         }
-        while let Some((step, parent)) = self.inodes.get(&folder).and_then(|known| known.named) {
-            if self.is_pending(step) {
-                above.push(step);
+        while let Some((update, parent)) = self.inodes.get(&directory).and_then(|known| known.named)
+        {
+            if self.is_pending(update) {
+                above.push(update);
             }
-            folder = parent;
+            directory = parent;
         }
         above
     }
 
-    /// The pending steps by which names left a folder. A folder that is removed is empty on the
+    /// The pending updates by which names left a directory. A directory that is removed is empty on the
     /// disk too: what was moved out of it is elsewhere. None for a file.
-    pub(super) fn left(&self, folder: Ino) -> Vec<usize> {
+    pub(super) fn left(&self, directory: Ino) -> Vec<usize> {
         let gaps = self.model.order().has_gaps();
-        let left = self.open.iter().filter(|step| {
-            let gone = matches!(step.kind, StepKind::Name { ino: None, .. });
-            gaps && gone && step.kind.home() == folder && step.fate == Fate::Pending
+        let left = self.open.iter().filter(|update| {
+            let gone = matches!(update.kind, UpdateKind::Name { ino: None, .. });
+            gaps && gone
+                && update.kind.home() == directory
+                && update.durability == Durability::Pending
         });
-        left.map(|step| step.id).collect()
+        left.map(|update| update.id).collect()
     }
 }

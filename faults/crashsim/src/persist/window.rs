@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::build::{Keep, Lost, apply, lost, sectors};
-use super::close::Rules;
+use super::apply::{Keep, LostUpdate, apply, lost, sectors};
 use super::device::Device;
-use super::expand::{LAST, PARTS, ROOM};
+use super::legalize::Rules;
+use super::lower::{LAST, PARTS, ROOM};
 use super::model::Model;
+use super::replay::{Replay, place, write_of};
 use super::state::{CrashState, Loss};
-use super::step::{Fate, Step};
-use super::walk::{Walk, place, write_of};
+use super::update::{Durability, Update};
 use crate::fs::{Log, Record, Tree};
 
-/// What of the pending steps did not reach the disk. Steps are named by their number in the log,
+/// What of the pending updates did not reach the disk. Updates are named by their number in the log,
 /// which is the same on every machine and at every later point.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Choice {
-    /// Steps that are missing whole.
+pub struct LossSet {
+    /// Updates that are missing whole.
     pub lost: BTreeSet<usize>,
     /// Writes that are there in part: for each sector from the first one touched, whether it is.
     pub torn: BTreeMap<usize, Vec<bool>>,
@@ -28,8 +28,8 @@ pub struct Choice {
     pub spoiled: BTreeSet<usize>,
 }
 
-impl Choice {
-    /// How many steps are not there whole.
+impl LossSet {
+    /// How many updates are not there whole.
     pub fn len(&self) -> usize {
         self.lost.len() + self.torn.len() + self.spoiled.len()
     }
@@ -46,28 +46,28 @@ pub struct Window<'a> {
     pub(super) records: &'a [Record],
     pub(super) model: &'a dyn Model,
     pub(super) device: Device,
-    /// The log's base with every step applied that no open one stands before.
+    /// The log's base with every update applied that no open one stands before.
     durable: Tree,
-    /// The steps to apply for each state, in order.
-    pub(super) open: Vec<Step<'a>>,
+    /// The updates to apply for each state, in order.
+    pub(super) open: Vec<Update<'a>>,
 }
 
 impl<'a> Window<'a> {
     /// The window in front of the record at index `point` of the log. Reads the log from its
     /// beginning: for many windows of one log there is [`Index`](super::Index).
     pub fn new(log: &'a Log, point: usize, model: &'a dyn Model, device: Device) -> Self {
-        let mut walk = Walk::new(log.base(), log.records(), model, device);
-        walk.advance(point);
-        Self::of(walk)
+        let mut replay = Replay::new(log.base(), log.records(), model, device);
+        replay.advance(point);
+        Self::of(replay)
     }
 
-    pub(super) fn of(walk: Walk<'a>) -> Self {
+    pub(super) fn of(replay: Replay<'a>) -> Self {
         Self {
-            records: walk.records,
-            model: walk.model,
-            device: walk.device,
-            durable: walk.durable,
-            open: walk.open,
+            records: replay.records,
+            model: replay.model,
+            device: replay.device,
+            durable: replay.durable,
+            open: replay.open,
         }
     }
 
@@ -80,50 +80,52 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// The pending steps, by their numbers.
+    /// The pending updates, by their numbers.
     pub fn pending(&self) -> Vec<usize> {
-        self.pending_steps().map(|step| step.id).collect()
+        self.pending_updates().map(|update| update.id).collect()
     }
 
-    pub(super) fn pending_steps(&self) -> impl DoubleEndedIterator<Item = &Step<'a>> {
-        self.open.iter().filter(|step| step.fate != Fate::Durable)
+    pub(super) fn pending_updates(&self) -> impl DoubleEndedIterator<Item = &Update<'a>> {
+        self.open
+            .iter()
+            .filter(|update| update.durability != Durability::Durable)
     }
 
-    /// The content of the disk under a choice, which is made legal first: what needs something
+    /// The content of the disk under a loss set, which is made legal first: what needs something
     /// lost is lost too, and what a kept sector brings along is kept.
-    pub fn state(&self, choice: &Choice) -> CrashState {
-        self.build(&self.legal(choice))
+    pub fn state(&self, losses: &LossSet) -> CrashState {
+        self.build(&self.legal(losses))
     }
 
-    /// True when this content is that of a choice made legal here. The choice may come from another
-    /// model; a length that a write brings in two steps here and in one there goes with its last.
-    pub fn shows(&self, choice: &Choice, digest: u128) -> bool {
-        if self.state(choice).tree.digest() == digest {
+    /// True when this content is that of a loss set made legal here. The loss set may come from another
+    /// model; a length that a write brings in two updates here and in one there goes with its last.
+    pub fn shows(&self, losses: &LossSet, digest: u128) -> bool {
+        if self.state(losses).tree.digest() == digest {
             return true;
         }
         let first = |id: &usize| (id % PARTS == LAST).then(|| id - LAST + ROOM);
-        let mut both = choice.clone();
-        both.lost.extend(choice.lost.iter().filter_map(first));
-        both != *choice && self.state(&both).tree.digest() == digest
+        let mut both = losses.clone();
+        both.lost.extend(losses.lost.iter().filter_map(first));
+        both != *losses && self.state(&both).tree.digest() == digest
     }
 
-    /// The content of the disk under a seeded choice. The same seed gives the same one anywhere.
+    /// The content of the disk under a seeded loss set. The same seed gives the same one anywhere.
     pub fn crash(&self, loss: Loss, seed: u64) -> CrashState {
-        self.build(&self.rules().chance(loss, seed))
+        self.build(&self.rules().random(loss, seed))
     }
 
     /// What is missing in [`crash`](Self::crash) of the same seed.
-    pub fn choice(&self, loss: Loss, seed: u64) -> Choice {
-        self.as_choice(&self.rules().chance(loss, seed))
+    pub fn random_loss_set(&self, loss: Loss, seed: u64) -> LossSet {
+        self.as_choice(&self.rules().random(loss, seed))
     }
 
-    /// A choice of another log that began as this one does: a write that is longer or shorter here
+    /// A loss set of another log that began as this one does: a write that is longer or shorter here
     /// is torn at the same share of it.
-    pub fn fitted(&self, choice: &Choice) -> Choice {
-        let mut fitted = choice.clone();
+    pub fn fit(&self, losses: &LossSet) -> LossSet {
+        let mut fitted = losses.clone();
         for (id, kept) in &mut fitted.torn {
-            let step = place(&self.open, *id).map(|at| &self.open[at]);
-            let Some((_, data)) = step.and_then(|step| write_of(self.records, step)) else {
+            let update = place(&self.open, *id).map(|at| &self.open[at]);
+            let Some((_, data)) = update.and_then(|update| write_of(self.records, update)) else {
                 continue;
             };
             let range = sectors(data, self.device.sector);
@@ -136,25 +138,25 @@ impl<'a> Window<'a> {
         fitted
     }
 
-    /// What is really missing under a choice, as a choice: after everything was made legal.
-    pub fn settled(&self, choice: &Choice) -> Choice {
-        self.as_choice(&self.legal(choice))
+    /// What is really missing under a loss set, as a loss set: after everything was made legal.
+    pub fn legalize(&self, losses: &LossSet) -> LossSet {
+        self.as_choice(&self.legal(losses))
     }
 
-    pub(super) fn as_choice(&self, keeps: &[Keep]) -> Choice {
-        let mut settled = Choice::default();
-        for (step, keep) in self.open.iter().zip(keeps) {
+    pub(super) fn as_choice(&self, keeps: &[Keep]) -> LossSet {
+        let mut settled = LossSet::default();
+        for (update, keep) in self.open.iter().zip(keeps) {
             match keep {
                 // How far a length goes follows from the data.
                 Keep::All | Keep::UpTo(_) => {}
                 Keep::None => {
-                    settled.lost.insert(step.id);
+                    settled.lost.insert(update.id);
                 }
                 Keep::Sectors(kept) => {
-                    settled.torn.insert(step.id, kept.clone());
+                    settled.torn.insert(update.id, kept.clone());
                 }
                 Keep::Spoiled => {
-                    settled.spoiled.insert(step.id);
+                    settled.spoiled.insert(update.id);
                 }
             }
         }
@@ -163,11 +165,11 @@ impl<'a> Window<'a> {
 
     pub(super) fn build(&self, keeps: &[Keep]) -> CrashState {
         let mut tree = self.durable.clone();
-        for (step, keep) in self.open.iter().zip(keeps) {
+        for (update, keep) in self.open.iter().zip(keeps) {
             apply(
                 &mut tree,
-                &self.records[step.record],
-                step,
+                &self.records[update.record],
+                update,
                 keep,
                 &self.device,
             );
@@ -176,31 +178,32 @@ impl<'a> Window<'a> {
         CrashState {
             tree,
             lost: self.missing(keeps),
-            pending: self.pending_steps().count(),
+            pending: self.pending_updates().count(),
         }
     }
 
-    fn missing(&self, keeps: &[Keep]) -> Vec<Lost> {
-        let steps = self.open.iter().zip(keeps);
-        steps
-            .filter_map(|(step, keep)| lost(self.records, step, keep))
+    fn missing(&self, keeps: &[Keep]) -> Vec<LostUpdate> {
+        let updates = self.open.iter().zip(keeps);
+        updates
+            .filter_map(|(update, keep)| lost(self.records, update, keep))
             .collect()
     }
 
-    fn legal(&self, choice: &Choice) -> Vec<Keep> {
+    fn legal(&self, losses: &LossSet) -> Vec<Keep> {
         let mut keeps = vec![Keep::All; self.open.len()];
-        let place =
-            |id: &usize| place(&self.open, *id).filter(|at| self.open[*at].fate != Fate::Durable);
-        for at in choice.lost.iter().filter_map(place) {
+        let place = |id: &usize| {
+            place(&self.open, *id).filter(|at| self.open[*at].durability != Durability::Durable)
+        };
+        for at in losses.lost.iter().filter_map(place) {
             keeps[at] = Keep::None;
         }
         let write = |at: usize| write_of(self.records, &self.open[at]);
-        for at in choice.spoiled.iter().filter_map(place) {
+        for at in losses.spoiled.iter().filter_map(place) {
             if write(at).is_some() {
                 keeps[at] = Keep::Spoiled;
             }
         }
-        for (id, kept) in &choice.torn {
+        for (id, kept) in &losses.torn {
             let at = place(id).filter(|at| {
                 write(*at).is_some_and(|(_, data)| {
                     let range = sectors(data, self.device.sector);
@@ -211,7 +214,7 @@ impl<'a> Window<'a> {
                 keeps[at] = Keep::Sectors(kept.clone());
             }
         }
-        self.rules().close(&mut keeps);
+        self.rules().legalize(&mut keeps);
         keeps
     }
 }

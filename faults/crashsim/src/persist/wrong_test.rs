@@ -10,19 +10,19 @@ use super::spec_test::{
     Case, Held, LOSSES, SPECS, all_specs, crash, each_case, is_live, is_whole, one_write_is_torn,
     renames_lose_nothing, sector_ceiling,
 };
-use super::testing::{Run, Step, steps};
+use super::testing_test::{Call, Run, calls};
 use super::*;
 use crate::fs::{Ino, ROOT, Tree};
 
 /// A model that is wrong in one way.
 struct Wrong {
-    order: Order,
+    order: MetadataOrder,
     growth: Growth,
     overwrite: Overwrite,
     covers: Covers,
 }
 
-type Covers = fn(&SyncPoint, &super::Step<'_>) -> bool;
+type Covers = fn(&SyncPoint, &super::Update<'_>) -> bool;
 
 impl Model for Wrong {
     fn name(&self) -> &'static str {
@@ -31,10 +31,10 @@ impl Model for Wrong {
     fn about(&self) -> &'static str {
         "for tests"
     }
-    fn covers(&self, sync: &SyncPoint, step: &super::Step<'_>) -> bool {
-        (self.covers)(sync, step)
+    fn covers(&self, sync: &SyncPoint, call: &super::Update<'_>) -> bool {
+        (self.covers)(sync, call)
     }
-    fn order(&self) -> Order {
+    fn order(&self) -> MetadataOrder {
         self.order
     }
     fn growth(&self) -> Growth {
@@ -45,20 +45,20 @@ impl Model for Wrong {
     }
 }
 
-fn nothing(_: &SyncPoint, _: &super::Step<'_>) -> bool {
+fn nothing(_: &SyncPoint, _: &super::Update<'_>) -> bool {
     false
 }
 
-fn everything(_: &SyncPoint, _: &super::Step<'_>) -> bool {
+fn everything(_: &SyncPoint, _: &super::Update<'_>) -> bool {
     true
 }
 
-fn data_only(sync: &SyncPoint, step: &super::Step<'_>) -> bool {
-    !step.kind.is_metadata() && step.kind.home() == sync.ino
+fn data_only(sync: &SyncPoint, call: &super::Update<'_>) -> bool {
+    !call.kind.is_metadata() && call.kind.home() == sync.ino
 }
 
-fn names_only(_: &SyncPoint, step: &super::Step<'_>) -> bool {
-    matches!(step.kind, StepKind::Name { .. })
+fn names_only(_: &SyncPoint, call: &super::Update<'_>) -> bool {
+    matches!(call.kind, UpdateKind::Name { .. })
 }
 
 /// How many of many random runs show that a model breaks each specification.
@@ -66,8 +66,8 @@ fn broken(model: &dyn Model, held: Held) -> HashMap<&'static str, usize> {
     let mut runner = TestRunner::deterministic();
     let mut broken = HashMap::new();
     for seed in 0..60 {
-        let steps = steps().new_tree(&mut runner).unwrap().current();
-        let run = Run::new(&steps);
+        let calls = calls().new_tree(&mut runner).unwrap().current();
+        let run = Run::new(&calls);
         let _ = each_case(&run, model, held, seed, |case| {
             for (name, spec) in SPECS {
                 if spec(case).is_err() {
@@ -94,56 +94,56 @@ fn a_wrong_model_breaks_its_specification() {
         overwrite: model.overwrite(),
         covers,
     };
-    let ext4: Covers = |sync, step| EXT4.covers(sync, step);
-    let xfs: Covers = |sync, step| XFS.covers(sync, step);
-    let btrfs: Covers = |sync, step| BTRFS.covers(sync, step);
+    let ext4: Covers = |sync, call| EXT4.covers(sync, call);
+    let xfs: Covers = |sync, call| XFS.covers(sync, call);
+    let btrfs: Covers = |sync, call| BTRFS.covers(sync, call);
     let unordered = Growth::AtAllocation { ordered: false };
     for (what, model, held, spec) in [
         (
             "no sync covers data",
-            wrong(Order::Journal, names_only),
+            wrong(MetadataOrder::Journal, names_only),
             Held::Journaled,
             "durable floor",
         ),
         (
             "no sync covers a name",
-            wrong(Order::None, data_only),
+            wrong(MetadataOrder::None, data_only),
             Held::Strict,
             "durable floor",
         ),
         (
             "no sync covers anything",
-            wrong(Order::None, nothing),
+            wrong(MetadataOrder::None, nothing),
             Held::Strict,
             "sector ceiling",
         ),
         (
-            "no sync covers a folder",
-            wrong(Order::None, nothing),
+            "no sync covers a directory",
+            wrong(MetadataOrder::None, nothing),
             Held::Strict,
             "names are not older",
         ),
         (
             "a file's fsync covers its name",
-            wrong(Order::Journal, everything),
+            wrong(MetadataOrder::Journal, everything),
             Held::Strict,
             "names are not older",
         ),
         (
             "metadata has no order",
-            wrong(Order::None, STRICT_COVERS),
+            wrong(MetadataOrder::None, STRICT_COVERS),
             Held::Journaled,
             "names are a prefix",
         ),
         (
             "fdatasync commits everything",
-            wrong(Order::Journal, everything),
+            wrong(MetadataOrder::Journal, everything),
             Held::Journaled,
             "names are a prefix",
         ),
         (
             "no fsync commits anything",
-            wrong(Order::Journal, nothing),
+            wrong(MetadataOrder::Journal, nothing),
             Held::Journaled,
             "names are a prefix",
         ),
@@ -165,7 +165,7 @@ fn a_wrong_model_breaks_its_specification() {
         (
             "ext4 has no order",
             Wrong {
-                order: Order::None,
+                order: MetadataOrder::None,
                 ..like(&EXT4, ext4)
             },
             Held::Ext4Writeback,
@@ -214,19 +214,19 @@ fn a_wrong_model_breaks_its_specification() {
     }
 }
 
-const STRICT_COVERS: fn(&SyncPoint, &super::Step<'_>) -> bool =
-    |sync, step| STRICT.covers(sync, step);
+const STRICT_COVERS: fn(&SyncPoint, &super::Update<'_>) -> bool =
+    |sync, call| STRICT.covers(sync, call);
 
 /// What no model can do wrong is planted in the state itself.
 #[test]
 fn a_wrong_state_breaks_its_specification() {
     let run = Run::new(&[
-        Step::File("a"),
-        Step::Write("a", 0, 2000),
-        Step::Fsync("a"),
-        Step::FsyncDir(""),
-        Step::Rename("a", "b", crate::fs::RenameMode::Replace),
-        Step::Write("b", 0, 2000),
+        Call::File("a"),
+        Call::Write("a", 0, 2000),
+        Call::Fsync("a"),
+        Call::FsyncDir(""),
+        Call::Rename("a", "b", crate::fs::RenameMode::Replace),
+        Call::Write("b", 0, 2000),
     ]);
     let records = run.records();
     let case = |loss, plant: fn(&mut Tree, Ino)| {

@@ -1,7 +1,7 @@
 //! `xfs`.
 
-use super::model::{Growth, Model, Order};
-use super::step::{Journal, Step, StepKind, SyncPoint};
+use super::model::{Growth, MetadataOrder, Model};
+use super::update::{Journal, SyncPoint, Update, UpdateKind};
 
 /// XFS as mounted by default.
 ///
@@ -38,12 +38,12 @@ impl Model for Xfs {
         "a length follows its data; metadata in order; a rename flushes nothing"
     }
 
-    fn covers(&self, sync: &SyncPoint, step: &Step<'_>) -> bool {
-        let own = step.kind.home() == sync.ino;
-        match step.kind {
-            StepKind::Data { .. } => own,
+    fn covers(&self, sync: &SyncPoint, update: &Update<'_>) -> bool {
+        let own = update.kind.home() == sync.ino;
+        match update.kind {
+            UpdateKind::Data { .. } => own,
             // Changed when the data was written back.
-            _ if step.journal == Journal::AtWriteBack => own,
+            _ if update.journal == Journal::AtWriteBack => own,
             _ => {
                 let forced = if sync.allocates {
                     sync.now
@@ -52,13 +52,13 @@ impl Model for Xfs {
                 } else {
                     sync.changed
                 };
-                step.id < forced
+                update.id < forced
             }
         }
     }
 
-    fn order(&self) -> Order {
-        Order::Journal
+    fn order(&self) -> MetadataOrder {
+        MetadataOrder::Journal
     }
 
     fn growth(&self) -> Growth {

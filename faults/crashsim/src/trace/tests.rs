@@ -8,7 +8,7 @@ use std::time::Instant;
 use proptest::prelude::*;
 
 use super::{TraceError, TraceWriter, read};
-use crate::fs::{Caller, Content, Log, NewNode, Op, PAGE, ROOT, Tree};
+use crate::fs::{Caller, Content, Log, LogLimit, NewNode, Op, PAGE, ROOT, Tree};
 
 fn disk() -> Tree {
     Tree::new(0, 0, 0)
@@ -72,9 +72,9 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 
 /// Logs the events twice at the same time: in memory, and to a file, which it reads back.
 fn both(events: &[Event], path: &Path) -> (String, String) {
-    let mut kept = Log::new(disk(), Instant::now(), 0, u64::MAX);
+    let mut kept = Log::new(disk(), Instant::now(), 0, LogLimit::Stop(u64::MAX));
     let writer = TraceWriter::create(path, 64 << 10).expect("a trace");
-    let mut streamed = Log::new(disk(), Instant::now(), 0, u64::MAX);
+    let mut streamed = Log::new(disk(), Instant::now(), 0, LogLimit::Stop(u64::MAX));
     streamed.stream_to(writer.sink());
     for event in events {
         match event {
@@ -120,16 +120,16 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn what_is_read_is_what_happened(events in events()) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (kept, read) = both(&events, &folder.path().join("trace"));
+        let directory = tempfile::tempdir().expect("a directory");
+        let (kept, read) = both(&events, &directory.path().join("trace"));
         prop_assert_eq!(kept, read);
     }
 }
 
 /// A short trace as bytes.
 fn short() -> Vec<u8> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("trace");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("trace");
     let events = [
         Event::Op(write(2, 0, 2 * PAGE + 9, 1), 0),
         Event::Mark(1),
@@ -150,8 +150,8 @@ fn short() -> Vec<u8> {
 #[test]
 fn a_changed_byte_and_a_missing_end_are_refused() {
     let sound = short();
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("trace");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("trace");
     let refused = |bytes: &[u8]| {
         std::fs::write(&path, bytes).expect("written");
         read(&path, |_| disk()).err()
@@ -178,7 +178,7 @@ fn a_changed_byte_and_a_missing_end_are_refused() {
 
 #[test]
 fn equal_pages_are_stored_once() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let directory = tempfile::tempdir().expect("a directory");
     // Bytes that do not compress, in a log's frame and later in the file itself.
     let mut state = 1u64;
     let page: Vec<u8> = (0..PAGE)
@@ -190,7 +190,7 @@ fn equal_pages_are_stored_once() {
         })
         .collect();
     let size = |offsets: &[u64]| {
-        let path = folder.path().join(offsets.len().to_string());
+        let path = directory.path().join(offsets.len().to_string());
         let events: Vec<Event> = offsets
             .iter()
             .map(|offset| {
@@ -213,25 +213,28 @@ fn equal_pages_are_stored_once() {
 
 #[test]
 fn nothing_is_overwritten_and_nothing_is_left_behind() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("trace");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("trace");
     std::fs::write(&path, "mine").expect("written");
     let error = TraceWriter::create(&path, 1).err().expect("refused");
     assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
     assert_eq!(std::fs::read(&path).expect("read"), b"mine");
-    let other = folder.path().join("other");
+    let other = directory.path().join("other");
     drop(TraceWriter::create(&other, 1).expect("begun"));
-    assert_eq!(std::fs::read_dir(folder.path()).expect("read").count(), 1);
+    assert_eq!(
+        std::fs::read_dir(directory.path()).expect("read").count(),
+        1
+    );
 }
 
 /// However fast it comes, no more waits to be written than the limit and what is larger alone.
 #[test]
 fn whoever_writes_faster_than_the_file_waits() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let directory = tempfile::tempdir().expect("a directory");
     let limit = 8 << 10;
-    let writer = TraceWriter::create(&folder.path().join("trace"), limit).expect("begun");
+    let writer = TraceWriter::create(&directory.path().join("trace"), limit).expect("begun");
     let gate = writer.gate.clone();
-    let mut log = Log::new(disk(), Instant::now(), 0, u64::MAX);
+    let mut log = Log::new(disk(), Instant::now(), 0, LogLimit::Stop(u64::MAX));
     log.stream_to(writer.sink());
     let mut most = 0;
     for n in 0..500 {

@@ -89,20 +89,20 @@ impl TraceWriter {
     ///
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`] when there is something at `path`; whatever making a file
-    /// in its folder meets.
+    /// in its directory meets.
     pub fn create(path: &Path, memory: u64) -> io::Result<Self> {
         if path.symlink_metadata().is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
+        let directory = match path.parent() {
+            Some(directory) if !directory.as_os_str().is_empty() => directory,
             _ => Path::new("."),
         };
         let file = File::options()
             .read(true)
             .write(true)
             .custom_flags(libc::O_TMPFILE)
-            .open(folder)?;
+            .open(directory)?;
         let (messages, received) = unbounded();
         let gate = Arc::new(Gate {
             waiting: Mutex::new(Some(0)),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::errno::Errno;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use plugpull_crashsim::fs::{
-    BadSectors, Disk, Ino, Log, Mark, Nanos, Sink, Space, Tree, from_system_time,
+    BadSectors, Disk, Ino, Log, LogLimit, Mark, Nanos, Sink, Space, Tree, from_system_time,
 };
 
 use super::admission::{Admission, Decision, OpKind, Operation, WaitId};
@@ -35,9 +35,9 @@ impl CrashFs {
         }
     }
 
-    /// Limits the bytes of writes that the log keeps.
-    pub fn limit_log(&self, bytes: u64) {
-        self.state.lock().disk.limit_log(bytes);
+    /// Begins the log again, with this limit.
+    pub fn limit_log(&self, limit: LogLimit) {
+        self.state.lock().disk.limit_log(limit);
     }
 
     /// From here on every record and mark goes to `sink`, and the log keeps nothing.

@@ -24,11 +24,11 @@ use plugpull_crashsim::fs::{Disk, Op};
 use plugpull_crashsim::persist::{BTRFS, Device, EXT4, EXT4_WRITEBACK, Index, Model, STRICT, XFS};
 use plugpull_crashsim::{fs, persist};
 use plugpull_sandbox::fuse::{AdmitAll, CrashFs, serve};
-use testing::{Run, Step, Step::*, all_states, visible};
+use testing::{Call, Call::*, Run, all_states, visible};
 
 // What the unit tests of the models use to make and to look at histories.
 #[allow(dead_code, clippy::unwrap_used)]
-#[path = "../../../crashsim/src/persist/testing.rs"]
+#[path = "../../../crashsim/src/persist/testing_test.rs"]
 mod testing;
 
 type Control = Arc<CrashFs>;
@@ -85,18 +85,18 @@ const BTRFS_DISK: Real = Real {
 #[derive(Clone)]
 enum Act {
     /// As in the model.
-    Do(Step),
+    Do(Call),
     /// Data of a file is written back, as the kernel may at any time: sync_file_range(2), which
-    /// commits no metadata. No step of the model.
+    /// commits no metadata. No call of the model.
     WriteBack(&'static str),
-    /// Waits for a flush that the filesystem itself makes: its commit, once a second. No step of
+    /// Waits for a flush that the filesystem itself makes: its commit, once a second. No call of
     /// the model.
     Commit,
 }
 use Act::{Commit, Do, WriteBack};
 
 /// Histories: what is on disk before, and what is done then.
-fn histories() -> Vec<(&'static str, Vec<Step>, Vec<Act>)> {
+fn histories() -> Vec<(&'static str, Vec<Call>, Vec<Act>)> {
     let base = || {
         vec![
             File("a"),
@@ -178,7 +178,7 @@ fn histories() -> Vec<(&'static str, Vec<Step>, Vec<Act>)> {
             ],
         ),
         (
-            "folders",
+            "directories",
             base(),
             with(&[
                 Do(Dir("d")),
@@ -226,8 +226,8 @@ struct Mounted {
 impl Mounted {
     fn new(fs: &Control, dir: &Path) -> Self {
         let (fuse, top) = (dir.join("fuse"), dir.join("top"));
-        for folder in [&fuse, &top] {
-            std::fs::create_dir_all(folder).unwrap();
+        for directory in [&fuse, &top] {
+            std::fs::create_dir_all(directory).unwrap();
         }
         let device = OpenOptions::new()
             .read(true)
@@ -296,14 +296,14 @@ impl Drop for Mounted {
     }
 }
 
-/// Does a step on a real filesystem as [`Run`] does it on the model's.
-fn really(top: &Path, step: &Step, written: &mut u8) -> std::io::Result<()> {
+/// Does a call on a real filesystem as [`Run`] does it on the model's.
+fn really(top: &Path, call: &Call, written: &mut u8) -> std::io::Result<()> {
     let open = |path: &str| OpenOptions::new().write(true).open(top.join(path));
     let mut put = |mut file: StdFile, len: usize| {
         *written = *written % 250 + 1;
         file.write_all(&vec![*written; len])
     };
-    match step {
+    match call {
         File(path) => StdFile::create_new(top.join(path)).map(drop),
         Dir(path) => std::fs::create_dir(top.join(path)),
         Unlink(path) => std::fs::remove_file(top.join(path)),
@@ -328,24 +328,24 @@ fn really(top: &Path, step: &Step, written: &mut u8) -> std::io::Result<()> {
 
 type Shown = BTreeMap<String, Option<Vec<u8>>>;
 
-/// What a real filesystem shows: files with their bytes, folders with none.
+/// What a real filesystem shows: files with their bytes, directories with none.
 fn shown(top: &Path) -> std::io::Result<Shown> {
     let mut all = Shown::new();
-    let mut folders = vec![String::new()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(top.join(&folder))? {
+    let mut directories = vec![String::new()];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(top.join(&directory))? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             if name == "lost+found" {
                 continue;
             }
-            let path = if folder.is_empty() {
+            let path = if directory.is_empty() {
                 name
             } else {
-                format!("{folder}/{name}")
+                format!("{directory}/{name}")
             };
             if entry.file_type()?.is_dir() {
-                folders.push(path.clone());
+                directories.push(path.clone());
                 all.insert(path, None);
             } else {
                 all.insert(path, Some(std::fs::read(entry.path())?));
@@ -355,7 +355,7 @@ fn shown(top: &Path) -> std::io::Result<Shown> {
     Ok(all)
 }
 
-/// What the model allows after some steps.
+/// What the model allows after some calls.
 fn legal(run: &Run, model: &dyn Model) -> BTreeSet<Shown> {
     let device = Device::with_sector(4096).unwrap();
     let states = all_states(run, model, device);
@@ -393,7 +393,7 @@ struct Told {
     illegal: BTreeSet<String>,
 }
 
-fn try_history(real: &Real, base: &[Step], acts: &[Act], most: usize) -> Told {
+fn try_history(real: &Real, base: &[Call], acts: &[Act], most: usize) -> Told {
     let dir = tempfile::tempdir().unwrap();
     let image = mounted_on(Disk::empty((0, 0)));
     let mut model = Run::new(base);
@@ -412,21 +412,21 @@ fn try_history(real: &Real, base: &[Step], acts: &[Act], most: usize) -> Told {
     run(real.mkfs[0], &[&mkfs[..], &[device.as_ref()]].concat()).unwrap();
     mounted.mount(real).unwrap();
     let mut written = 0;
-    for step in base {
-        really(&mounted.top, step, &mut written).unwrap();
+    for call in base {
+        really(&mounted.top, call, &mut written).unwrap();
     }
     run("sync", &["-f".as_ref(), mounted.top.as_os_str()]).unwrap();
     model.sync_all();
     let length = || image.inspect(|_, log| log.records().len());
     let first = length();
     let mut legal_after = vec![legal(&model, real.model)];
-    // When each step was over, on the image's clock.
+    // When each call was over, on the image's clock.
     let mut over = vec![first];
     for act in acts {
         match act {
-            Do(step) => {
-                really(&mounted.top, step, &mut written).unwrap();
-                model.step(step);
+            Do(call) => {
+                really(&mounted.top, call, &mut written).unwrap();
+                model.call(call);
                 over.push(length());
                 legal_after.push(legal(&model, real.model));
             }
@@ -467,9 +467,9 @@ fn try_history(real: &Real, base: &[Step], acts: &[Act], most: usize) -> Told {
         let mut states = Vec::new();
         for point in first..=last {
             let window = index.window(point);
-            for choice in window.choices(3, point as u64, usize::MAX) {
+            for choice in window.loss_sets(3, point as u64, usize::MAX) {
                 let state = window.state(&choice).tree;
-                // Right after a step, and at the end: not to be missed.
+                // Right after a call, and at the end: not to be missed.
                 let telling = choice.is_empty() && (over.contains(&point) || point == last);
                 if tried.insert(state.digest()) || telling {
                     states.push((telling, point, state));
@@ -494,7 +494,7 @@ fn try_history(real: &Real, base: &[Step], acts: &[Act], most: usize) -> Told {
         let legal = legal_after[done..].iter().take(2);
         if !legal.clone().any(|legal| legal.contains(&shown)) {
             told.illegal
-                .insert(format!("after {done} steps: {}", short(&shown)));
+                .insert(format!("after {done} calls: {}", short(&shown)));
         }
         told.contents.insert(shown);
         told.legal.extend(legal.flatten().cloned());

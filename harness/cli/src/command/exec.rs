@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use nix::unistd::{getegid, geteuid};
-use plugpull_crashsim::fs::Log;
+use plugpull_crashsim::fs::{Log, LogLimit};
 use plugpull_faults::inject::Injector;
 use plugpull_sandbox::{Isolation, Program, Sandbox, SandboxOptions, SpawnRequest, Wanted};
 
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &ExecArgs) -> anyhow::Result<u8> {
     let mut storage = match args.storage.as_str() {
         "crashfs" => {
             let fs = Injector::empty((geteuid().as_raw(), getegid().as_raw()), 0);
-            fs.limit_log(args.log_limit << 20);
+            fs.limit_log(LogLimit::Fold(args.log_limit << 20));
             Storage::crash(&sandbox, fs, cpu)?
         }
         "tmpfs" => Storage::tmpfs(&sandbox, TMPFS_BYTES)?,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use plugpull_crashsim::fs::{Ino, Log, Node, Op, ROOT, Tree};
-use plugpull_crashsim::persist::Lost;
+use plugpull_crashsim::persist::LostUpdate;
 use plugpull_reports::{CrashedFile, Damage, Fate};
 
 /// How many files without damage are named.
@@ -11,7 +11,7 @@ const WHOLE: usize = 50;
 
 /// The files of a crashed data folder, with what of the operations in `log` was lost, and how many
 /// more there are.
-pub fn files(tree: &Tree, log: &Log, lost: &[Lost]) -> (Vec<CrashedFile>, u64) {
+pub fn files(tree: &Tree, log: &Log, lost: &[LostUpdate]) -> (Vec<CrashedFile>, u64) {
     let mut damaged = damaged(log, lost);
     let mut whole = Vec::new();
     let mut left_out = 0;
@@ -44,7 +44,7 @@ pub fn files(tree: &Tree, log: &Log, lost: &[Lost]) -> (Vec<CrashedFile>, u64) {
 }
 
 /// Files whose writes or names were lost, taken for missing until they are met in the tree.
-fn damaged(log: &Log, lost: &[Lost]) -> BTreeMap<Ino, CrashedFile> {
+fn damaged(log: &Log, lost: &[LostUpdate]) -> BTreeMap<Ino, CrashedFile> {
     let records = log.records();
     let first = records.first().map_or(0, |record| record.seq);
     let mut damaged: BTreeMap<Ino, CrashedFile> = BTreeMap::new();

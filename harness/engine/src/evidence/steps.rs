@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use plugpull_crashsim::fs::{Log, Mark, Op, Record};
-use plugpull_crashsim::persist::Lost;
+use plugpull_crashsim::persist::LostUpdate;
 use plugpull_reports::{Fate, StepKind, TimelineStep};
 use plugpull_workloads::Stamp;
 
@@ -24,7 +24,7 @@ pub struct Span<'a> {
     /// The crash at its end.
     pub to: Stamp,
     /// What of it the disk did not get.
-    pub lost: &'a [Lost],
+    pub lost: &'a [LostUpdate],
     /// The ack that was betrayed.
     pub ack: Option<Stamp>,
     /// Stands before the words of each operation.
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn the_betrayed_ack_is_shown_however_long_ago_it_was() {
         let log = log(200);
-        let lost = Lost {
+        let lost = LostUpdate {
             seq: 90,
             path: "log-1".into(),
             what: String::new(),

@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
 use plugpull_crashsim::fs::{Log, Op, Tree};
-use plugpull_crashsim::persist::{Choice, Index, Possible};
+use plugpull_crashsim::persist::{Index, LossSet, Possible};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -220,12 +220,12 @@ impl<'a> Order<'a> {
             return true;
         }
         let window = self.indexes[rules].window(point);
-        let chosen: Vec<Choice> = if !one.power {
-            vec![Choice::default()]
+        let chosen: Vec<LossSet> = if !one.power {
+            vec![LossSet::default()]
         } else if let Some(&end) = STAGES.get(pass) {
             let begin = pass.checked_sub(1).map_or(0, |before| STAGES[before]);
             let seed = self.seed ^ (point as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            let choices = window.choices(SUBSETS, seed, end).into_iter();
+            let choices = window.loss_sets(SUBSETS, seed, end).into_iter();
             choices.skip(begin).collect()
         } else {
             window.pairs().take(PAIRS).collect()

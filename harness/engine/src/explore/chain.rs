@@ -47,7 +47,7 @@ impl Shrink<'_> {
                 within: Some(scene),
                 ..next.clone()
             };
-            let choice = self.court.window(&next, next.rules).fitted(&next.choice);
+            let choice = self.court.window(&next, next.rules).fit(&next.choice);
             let next = self.settled(&next, next.point, &choice);
             self.led_on(next, later, kind)
         } else if later.is_empty() {

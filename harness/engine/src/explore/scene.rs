@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use plugpull_crashsim::fs::{Log, Op, Record};
-use plugpull_crashsim::persist::{Choice, Lost};
+use plugpull_crashsim::persist::{LossSet, LostUpdate};
 
 /// A crash: where it struck, and what of the un-synced changes the disk did not get.
 #[derive(Clone)]
@@ -14,9 +14,9 @@ pub struct Crash {
     /// How many operations of the log had happened.
     pub point: u64,
     /// What of the pending steps is missing.
-    pub choice: Choice,
+    pub choice: LossSet,
     /// The same in words.
-    pub lost: Vec<Lost>,
+    pub lost: Vec<LostUpdate>,
     /// The recovery that it struck; none for the recorded run itself.
     pub within: Option<Rc<Scene>>,
 }

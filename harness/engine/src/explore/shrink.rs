@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use plugpull_crashsim::fs::{Log, Tree};
-use plugpull_crashsim::persist::{Choice, Device, Index, Window};
+use plugpull_crashsim::persist::{Device, Index, LossSet, Window};
 use plugpull_workloads::{
     Finding, FindingKind, History, Judgement, Promise, Verdict, judge, recent, settles,
 };
@@ -157,7 +157,7 @@ impl Court<'_> {
         let here = if self.rules[rules].power {
             self.window(crash, rules).shows(&crash.choice, digest)
         } else {
-            crash.choice == Choice::default()
+            crash.choice == LossSet::default()
         };
         let before = crash.within.as_ref();
         here && before.is_none_or(|scene| self.allows(rules, &scene.after, scene.digest))
@@ -216,12 +216,12 @@ impl Shrink<'_> {
     }
 
     /// The same crash at another point or with another choice, which is made legal there.
-    pub(super) fn settled(&self, crash: &Crash, point: u64, choice: &Choice) -> Crash {
+    pub(super) fn settled(&self, crash: &Crash, point: u64, choice: &LossSet) -> Crash {
         let mut other = Crash {
             point,
             ..crash.clone()
         };
-        other.choice = self.court.window(&other, other.rules).settled(choice);
+        other.choice = self.court.window(&other, other.rules).legalize(choice);
         other
     }
 
@@ -253,7 +253,7 @@ impl Shrink<'_> {
         &mut self,
         best: &mut Small,
         level: usize,
-        less: Choice,
+        less: LossSet,
         kind: FindingKind,
     ) -> anyhow::Result<()> {
         let chain = best.crash.chain();

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use plugpull_crashsim::fs::Tree;
+use plugpull_crashsim::fs::{LogLimit, Tree};
 use plugpull_crashsim::persist::Loss;
 use plugpull_faults::fault::{InjectError, Machine};
 use plugpull_faults::trigger::When;
@@ -154,7 +154,7 @@ fn bench(setup: &Setup, seed: u64) -> anyhow::Result<Bench<'_>> {
         setup.start_limit,
     )?;
     if let Some(fs) = bench.fs() {
-        fs.limit_log(LOG_BYTES);
+        fs.limit_log(LogLimit::Fold(LOG_BYTES));
     }
     Ok(bench)
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use plugpull_crashsim::fs::{Log, Tree};
-use plugpull_crashsim::persist::{self, Device, Loss, Lost, MODELS, Model, Unsynced, Window};
+use plugpull_crashsim::persist::{self, Device, Loss, LostUpdate, MODELS, Model, Unsynced, Window};
 use plugpull_faults::inject::Control;
 use plugpull_reports::{Evidence, TimelineStep};
 use plugpull_workloads::Stamp;
@@ -38,7 +38,7 @@ impl Cut {
     }
 
     /// What the disk did not get.
-    fn lost(self, log: &Log) -> Vec<Lost> {
+    fn lost(self, log: &Log) -> Vec<LostUpdate> {
         self.window(log).crash(self.loss, self.seed).lost
     }
 
@@ -46,7 +46,7 @@ impl Cut {
     fn models(self, log: &Log) -> Vec<String> {
         let window = self.window(log);
         let digest = window.crash(self.loss, self.seed).tree.digest();
-        let choice = window.choice(self.loss, self.seed);
+        let choice = window.random_loss_set(self.loss, self.seed);
         let allows = |model: &&dyn Model| {
             let window = Window::new(log, log.records().len(), *model, self.device);
             window.shows(&choice, digest)

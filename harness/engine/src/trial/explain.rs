@@ -33,7 +33,7 @@ pub(super) fn explain(bench: &Bench<'_>, finding: &mut Finding) {
     finding.sentence = format!(
         "{}; {when}, {}{}",
         finding.sentence.trim_end_matches('.'),
-        missing[0].words(),
+        missing[0].describe(),
         also(&others)
     );
 }

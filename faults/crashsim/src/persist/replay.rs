@@ -1,49 +1,49 @@
-//! A log read under a model, record by record: what is durable, and which steps are still open.
+//! A log read under a model, record by record: what is durable, and which updates are still open.
 //!
-//! Steps on different files and names commute. So what is durable is applied to a tree at once,
-//! and only the open steps are kept: those that no sync covers, and those that are durable behind
+//! Updates on different files and names commute. So what is durable is applied to a tree at once,
+//! and only the open updates are kept: those that no sync covers, and those that are durable behind
 //! one of the same file or name. No work here grows with the length of the log before.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 
-use super::build::{Keep, apply};
+use super::apply::{Keep, apply};
 use super::device::Device;
-use super::expand::PARTS;
-use super::model::{Model, Order};
-use super::step::{After, Fate, Journal, Step, StepKind, SyncPoint};
+use super::lower::PARTS;
+use super::model::{MetadataOrder, Model};
+use super::update::{DataFirst, Durability, Journal, SyncPoint, Update, UpdateKind};
 use crate::fs::{Ino, Op, PAGE, Record, Tree, WriteData, apply as apply_record};
 
 /// How far a log was read.
 #[derive(Clone)]
-pub(super) struct Walk<'a> {
+pub(super) struct Replay<'a> {
     pub(super) model: &'a dyn Model,
     pub(super) device: Device,
     pub(super) records: &'a [Record],
     /// Index of the next record.
     pub(super) at: usize,
-    /// The tree before the log, with every step applied that is durable and behind no open one.
+    /// The tree before the log, with every update applied that is durable and behind no open one.
     pub(super) durable: Tree,
-    /// The open steps, in order.
-    pub(super) open: Vec<Step<'a>>,
+    /// The open updates, in order.
+    pub(super) open: Vec<Update<'a>>,
     /// The tree that a process sees, where the model asks which pages are new.
     pub(super) live: Option<Tree>,
     pub(super) inodes: HashMap<Ino, Known>,
-    /// The last step about a name of a folder.
+    /// The last update about a name of a directory.
     pub(super) entries: HashMap<(Ino, &'a OsStr), usize>,
     /// Writes that were given up, by file, with those of their pages that no later write, itself
     /// synced, has brought to the disk.
     abandoned: HashMap<Ino, Vec<(usize, HashSet<u64>)>>,
 }
 
-/// What is remembered of an inode. Numbers of steps point behind them, and are 0 for none.
+/// What is remembered of an inode. Numbers of updates point behind them, and are 0 for none.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
-    /// The step that gave it its first name.
+    /// The update that gave it its first name.
     pub(super) created: Option<usize>,
-    /// For a folder: the last step that gave it a name, and the folder that holds it.
+    /// For a directory: the last update that gave it a name, and the directory that holds it.
     pub(super) named: Option<(usize, Ino)>,
-    /// The last step that took bytes away.
+    /// The last update that took bytes away.
     pub(super) last_cut: Option<usize>,
     /// By page: the pending write that gave the page its block, and the length that came with it.
     pub(super) fresh: BTreeMap<u64, (usize, Option<usize>)>,
@@ -57,20 +57,23 @@ pub(super) fn pages(data: &WriteData) -> std::ops::Range<u64> {
     data.offset() / PAGE as u64..data.end().div_ceil(PAGE as u64)
 }
 
-/// The bytes of a step that is a write.
-pub(super) fn write_of<'r>(records: &'r [Record], step: &Step<'_>) -> Option<(Ino, &'r WriteData)> {
-    match (&step.kind, &records[step.record].op) {
-        (StepKind::Data { ino }, Op::Write { data, .. }) => Some((*ino, data)),
+/// The bytes of an update that is a write.
+pub(super) fn write_of<'r>(
+    records: &'r [Record],
+    update: &Update<'_>,
+) -> Option<(Ino, &'r WriteData)> {
+    match (&update.kind, &records[update.record].op) {
+        (UpdateKind::Data { ino }, Op::Write { data, .. }) => Some((*ino, data)),
         _ => None,
     }
 }
 
-/// The place of a step among those that are open; none when it is not, and so durable.
-pub(super) fn place(open: &[Step<'_>], id: usize) -> Option<usize> {
-    open.binary_search_by_key(&id, |step| step.id).ok()
+/// The place of an update among those that are open; none when it is not, and so durable.
+pub(super) fn place(open: &[Update<'_>], id: usize) -> Option<usize> {
+    open.binary_search_by_key(&id, |update| update.id).ok()
 }
 
-impl<'a> Walk<'a> {
+impl<'a> Replay<'a> {
     /// Before the first record.
     pub(super) fn new(
         base: &Tree,
@@ -104,7 +107,7 @@ impl<'a> Walk<'a> {
                     dir,
                 } => self.sync(*ino, *data_only, *dir),
                 Op::SyncFailed { ino } => self.abandon(*ino),
-                _ => self.expand(self.at, record),
+                _ => self.lower(self.at, record),
             }
             if let Some(live) = &mut self.live {
                 apply_record(live, record);
@@ -114,28 +117,32 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn is_pending(&self, id: usize) -> bool {
-        place(&self.open, id).is_some_and(|at| self.open[at].fate == Fate::Pending)
+        place(&self.open, id).is_some_and(|at| self.open[at].durability == Durability::Pending)
     }
 
     fn sync_point(&self, ino: Ino, data_only: bool, dir: bool) -> SyncPoint {
         let known = self.inodes.get(&ino).cloned().unwrap_or_default();
         let own = || {
-            let pending = |step: &&Step<'_>| step.fate == Fate::Pending;
+            let pending = |update: &&Update<'_>| update.durability == Durability::Pending;
             self.open
                 .iter()
                 .filter(pending)
-                .filter(|step| step.kind.home() == ino)
+                .filter(|update| update.kind.home() == ino)
         };
-        let resized =
-            |step: &Step<'_>| matches!(step.kind, StepKind::Size { .. } | StepKind::Space { .. });
-        let created = known.created.is_some_and(|step| self.is_pending(step));
+        let resized = |update: &Update<'_>| {
+            matches!(
+                update.kind,
+                UpdateKind::Size { .. } | UpdateKind::Space { .. }
+            )
+        };
+        let created = known.created.is_some_and(|update| self.is_pending(update));
         SyncPoint {
             ino,
             data_only,
             dir,
             needs_metadata: created || own().any(resized),
             allocates: own()
-                .any(|step| step.journal == Journal::AtWriteBack || !step.fresh.is_empty()),
+                .any(|update| update.journal == Journal::AtWriteBack || !update.fresh.is_empty()),
             now: self.at * PARTS,
             changed: known.changed,
             reshaped: known.reshaped,
@@ -149,14 +156,16 @@ impl<'a> Walk<'a> {
         let mut covered: Vec<usize> = self
             .open
             .iter()
-            .filter(|step| {
-                let own = step.kind.home() == ino;
-                let asked = own || (ordered && step.kind.is_metadata());
-                step.fate == Fate::Pending && asked && self.model.covers(&sync, step)
+            .filter(|update| {
+                let own = update.kind.home() == ino;
+                let asked = own || (ordered && update.kind.is_metadata());
+                update.durability == Durability::Pending
+                    && asked
+                    && self.model.covers(&sync, update)
             })
-            .map(|step| step.id)
+            .map(|update| update.id)
             .collect();
-        covered.extend(self.new_folders_above(&covered));
+        covered.extend(self.new_directories_above(&covered));
         if self.device.sequential {
             self.make_earlier_durable(&covered);
         }
@@ -172,33 +181,33 @@ impl<'a> Walk<'a> {
         self.fold();
     }
 
-    /// Where a sync logs names: those of the new folders above, or the names could not be found.
-    fn new_folders_above(&self, covered: &[usize]) -> Vec<usize> {
-        if self.model.order() != Order::JournalAndLogs {
+    /// Where a sync logs names: those of the new directories above, or the names could not be found.
+    fn new_directories_above(&self, covered: &[usize]) -> Vec<usize> {
+        if self.model.order() != MetadataOrder::JournalAndLogs {
             return Vec::new();
         }
         let names = covered
             .iter()
             .filter_map(|id| match self.open[place(&self.open, *id)?].kind {
-                StepKind::Name {
+                UpdateKind::Name {
                     dir, ino: Some(_), ..
                 } => Some(dir),
                 _ => None,
             });
-        let mut folders: Vec<Ino> = names.collect();
-        folders.dedup();
+        let mut directories: Vec<Ino> = names.collect();
+        directories.dedup();
         let mut above = Vec::new();
-        for mut folder in folders {
-            while let Some(known) = self.inodes.get(&folder)
-                && let Some((step, parent)) = known.named
+        for mut directory in directories {
+            while let Some(known) = self.inodes.get(&directory)
+                && let Some((update, parent)) = known.named
             {
                 if known
                     .created
                     .is_some_and(|created| self.is_pending(created))
                 {
-                    above.push(step);
+                    above.push(update);
                 }
-                folder = parent;
+                directory = parent;
             }
         }
         above
@@ -211,43 +220,44 @@ impl<'a> Walk<'a> {
         let Some(&last) = covered.iter().rev().find(is_content) else {
             return;
         };
-        let earlier = |step: &&Step<'_>| step.kind.is_content() && step.id < last;
+        let earlier = |update: &&Update<'_>| update.kind.is_content() && update.id < last;
         let earlier: Vec<usize> = self
             .open
             .iter()
             .filter(earlier)
-            .map(|step| step.id)
+            .map(|update| update.id)
             .collect();
         for id in earlier {
             self.make_durable(id);
         }
     }
 
-    /// Makes a step durable with all that cannot be apart from it.
+    /// Makes an update durable with all that cannot be apart from it.
     fn make_durable(&mut self, id: usize) {
         let mut next = vec![id];
         while let Some(id) = next.pop() {
-            let Some(at) = place(&self.open, id).filter(|at| self.open[*at].fate == Fate::Pending)
+            let Some(at) =
+                place(&self.open, id).filter(|at| self.open[*at].durability == Durability::Pending)
             else {
                 continue;
             };
-            self.open[at].fate = Fate::Durable;
-            let step = &self.open[at];
-            next.extend(&step.needs);
-            if let After::Write(data) = step.after {
+            self.open[at].durability = Durability::Durable;
+            let update = &self.open[at];
+            next.extend(&update.needs);
+            if let DataFirst::Write(data) = update.after {
                 next.push(data);
             }
-            if let StepKind::Name { .. } = step.kind {
+            if let UpdateKind::Name { .. } = update.kind {
                 // The two names of an exchange are neighbours. The old name of a rename is not
-                // tied to the new one: a folder's log has only its own names.
+                // tied to the new one: a directory's log has only its own names.
                 let near = [at.checked_sub(1), Some(at + 1)];
                 let near = near
                     .into_iter()
                     .flatten()
                     .filter_map(|at| self.open.get(at));
                 let tied = near.filter(|other| {
-                    let named = matches!(other.kind, StepKind::Name { ino: Some(_), .. });
-                    other.group == step.group && named
+                    let named = matches!(other.kind, UpdateKind::Name { ino: Some(_), .. });
+                    other.group == update.group && named
                 });
                 next.extend(tied.map(|other| other.id));
             }
@@ -268,7 +278,7 @@ impl<'a> Walk<'a> {
             if missing.is_empty()
                 && let Some(at) = place(&self.open, *id)
             {
-                self.open[at].fate = Fate::Durable;
+                self.open[at].durability = Durability::Durable;
             }
             !missing.is_empty()
         });
@@ -276,49 +286,49 @@ impl<'a> Walk<'a> {
 
     fn abandon(&mut self, ino: Ino) {
         let given_up = self.abandoned.entry(ino).or_default();
-        for step in &mut self.open {
-            if let Some((of, data)) = write_of(self.records, step)
+        for update in &mut self.open {
+            if let Some((of, data)) = write_of(self.records, update)
                 && of == ino
-                && step.fate == Fate::Pending
+                && update.durability == Durability::Pending
             {
-                step.fate = Fate::Abandoned;
-                given_up.push((step.id, pages(data).collect()));
+                update.durability = Durability::Abandoned;
+                given_up.push((update.id, pages(data).collect()));
             }
         }
     }
 
-    /// Applies what is durable and behind no open step of the same file or name.
+    /// Applies what is durable and behind no open update of the same file or name.
     fn fold(&mut self) {
         let mut blocked_files: HashSet<Ino> = HashSet::new();
         let mut blocked_names: HashSet<(Ino, &OsStr)> = HashSet::new();
         let mut unnamed: Vec<Ino> = Vec::new();
         let mut open = Vec::new();
-        for step in self.open.drain(..) {
-            let blocked = match step.kind {
-                StepKind::Name { dir, name, .. } => blocked_names.contains(&(dir, name)),
-                _ => blocked_files.contains(&step.kind.home()),
+        for update in self.open.drain(..) {
+            let blocked = match update.kind {
+                UpdateKind::Name { dir, name, .. } => blocked_names.contains(&(dir, name)),
+                _ => blocked_files.contains(&update.kind.home()),
             };
-            if step.fate == Fate::Durable && !blocked {
-                let record = &self.records[step.record];
-                apply(&mut self.durable, record, &step, &Keep::All, &self.device);
-                unnamed.extend(loses_a_name(record, &step));
+            if update.durability == Durability::Durable && !blocked {
+                let record = &self.records[update.record];
+                apply(&mut self.durable, record, &update, &Keep::All, &self.device);
+                unnamed.extend(loses_a_name(record, &update));
                 continue;
             }
-            match step.kind {
-                StepKind::Name { dir, name, .. } => {
+            match update.kind {
+                UpdateKind::Name { dir, name, .. } => {
                     blocked_names.insert((dir, name));
                 }
                 _ => {
-                    blocked_files.insert(step.kind.home());
+                    blocked_files.insert(update.kind.home());
                 }
             }
-            open.push(step);
+            open.push(update);
         }
         self.open = open;
         self.drop_nameless(unnamed);
     }
 
-    /// Drops what was removed from the durable tree and no open step is about, or the tree would
+    /// Drops what was removed from the durable tree and no open update is about, or the tree would
     /// grow with every file that ever was.
     fn drop_nameless(&mut self, mut unnamed: Vec<Ino>) {
         if unnamed.is_empty() {
@@ -327,9 +337,9 @@ impl<'a> Walk<'a> {
         let still: HashSet<Ino> = self
             .open
             .iter()
-            .flat_map(|step| match step.kind {
-                StepKind::Name { dir, of, ino, .. } => [Some(dir), Some(of), ino],
-                _ => [Some(step.kind.home()), None, None],
+            .flat_map(|update| match update.kind {
+                UpdateKind::Name { dir, of, ino, .. } => [Some(dir), Some(of), ino],
+                _ => [Some(update.kind.home()), None, None],
             })
             .flatten()
             .collect();
@@ -346,9 +356,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Forgets what no later step or sync can ask for.
+    /// Forgets what no later update or sync can ask for.
     pub(super) fn prune(&mut self) {
-        let first = self.open.first().map_or(self.at * PARTS, |step| step.id);
+        let first = self
+            .open
+            .first()
+            .map_or(self.at * PARTS, |update| update.id);
         self.inodes.retain(|_, known| {
             known.fresh.retain(|_, (data, _)| *data >= first);
             known.named.is_some() || known.changed > first
@@ -358,10 +371,10 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// What loses a name by a step, when it may have been the last: not by a rename, after which it
+/// What loses a name by an update, when it may have been the last: not by a rename, after which it
 /// has another.
-fn loses_a_name(record: &Record, step: &Step<'_>) -> Option<Ino> {
-    match (&record.op, &step.kind) {
+fn loses_a_name(record: &Record, update: &Update<'_>) -> Option<Ino> {
+    match (&record.op, &update.kind) {
         (Op::Unlink { ino, .. }, _) => Some(*ino),
         (
             Op::Rename {
@@ -369,7 +382,7 @@ fn loses_a_name(record: &Record, step: &Step<'_>) -> Option<Ino> {
                 exchange: false,
                 ..
             },
-            StepKind::Name { ino: Some(_), .. },
+            UpdateKind::Name { ino: Some(_), .. },
         ) => *replaced,
         _ => None,
     }

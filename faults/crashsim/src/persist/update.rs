@@ -1,16 +1,16 @@
-//! Steps towards the disk: what a record of the log changes there.
+//! Updates towards the disk: what a record of the log changes there.
 
 use std::ffi::OsStr;
 use std::ops::Range;
 
 use crate::fs::Ino;
 
-/// What a step changes.
+/// What an update changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StepKind<'a> {
-    /// The folder `dir` gets `name` for `ino`, or loses it (`ino` none).
+pub enum UpdateKind<'a> {
+    /// The directory `dir` gets `name` for `ino`, or loses it (`ino` none).
     Name {
-        /// The folder.
+        /// The directory.
         dir: Ino,
         /// The name.
         name: &'a OsStr,
@@ -42,37 +42,37 @@ pub enum StepKind<'a> {
     },
     /// Permissions, owner, times.
     Attrs {
-        /// The file or folder.
+        /// The file or directory.
         ino: Ino,
     },
 }
 
-impl StepKind<'_> {
-    /// The inode whose fsync is about this step: the file, or for a name its folder.
+impl UpdateKind<'_> {
+    /// The inode whose fsync is about this update: the file, or for a name its directory.
     pub fn home(&self) -> Ino {
         match self {
-            StepKind::Name { dir, .. } => *dir,
-            StepKind::Data { ino }
-            | StepKind::Size { ino, .. }
-            | StepKind::Space { ino, .. }
-            | StepKind::Attrs { ino } => *ino,
+            UpdateKind::Name { dir, .. } => *dir,
+            UpdateKind::Data { ino }
+            | UpdateKind::Size { ino, .. }
+            | UpdateKind::Space { ino, .. }
+            | UpdateKind::Attrs { ino } => *ino,
         }
     }
 
     /// True for everything but the bytes of a write.
     pub fn is_metadata(&self) -> bool {
-        !matches!(self, StepKind::Data { .. })
+        !matches!(self, UpdateKind::Data { .. })
     }
 
     /// True for a change of a file's content: its bytes, length or space.
     pub fn is_content(&self) -> bool {
-        !matches!(self, StepKind::Name { .. } | StepKind::Attrs { .. })
+        !matches!(self, UpdateKind::Name { .. } | UpdateKind::Attrs { .. })
     }
 }
 
-/// What is known of a step.
+/// What is known of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Durability {
     /// A completed sync covers it.
     Durable,
     /// It may be on disk or not.
@@ -82,12 +82,12 @@ pub enum Fate {
     Abandoned,
 }
 
-/// When a step enters the journal of a filesystem that has one.
+/// When an update enters the journal of a filesystem that has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Journal {
-    /// When it happens: what is lost of these steps is a suffix.
+    /// When it happens: what is lost of these updates is a suffix.
     AtOnce,
-    /// Some time later, when the data is written back: it is lost with any earlier step that is
+    /// Some time later, when the data is written back: it is lost with any earlier update that is
     /// lost, and takes nothing with it.
     AtWriteBack,
     /// Never: it is on disk apart from all others.
@@ -96,29 +96,29 @@ pub enum Journal {
 
 /// One change on its way to the disk.
 #[derive(Clone, Debug)]
-pub struct Step<'a> {
-    /// Its number: steps of later records have higher ones, and a step has the same under every
+pub struct Update<'a> {
+    /// Its number: updates of later records have higher ones, and an update has the same under every
     /// model.
     pub id: usize,
     /// Index of its record in the log.
     pub record: usize,
     /// What it changes.
-    pub kind: StepKind<'a>,
+    pub kind: UpdateKind<'a>,
     /// What is known of it.
-    pub fate: Fate,
-    /// Steps without which this one cannot be on disk, whole (their numbers).
+    pub durability: Durability,
+    /// Updates without which this one cannot be on disk, whole (their numbers).
     pub needs: Vec<usize>,
-    /// Steps of one group reach the disk together.
+    /// Updates of one group reach the disk together.
     pub group: usize,
     /// When it enters the journal.
     pub journal: Journal,
     /// For a length: the data that it must not come before.
-    pub after: After,
+    pub after: DataFirst,
     /// For a write: the pages (of 4096 bytes) that had no block of the disk before it.
     pub fresh: Vec<Range<u64>>,
 }
 
-impl Step<'_> {
+impl Update<'_> {
     /// True when the write is the first to this page of the file.
     pub fn is_fresh(&self, page: u64) -> bool {
         self.fresh.iter().any(|pages| pages.contains(&page))
@@ -127,7 +127,7 @@ impl Step<'_> {
 
 /// Which data a length that grew must not come before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After {
+pub enum DataFirst {
     /// None: what it covers reads as zeros until the data is there.
     Nothing,
     /// The data of this write: it goes as far as that is there.
@@ -138,15 +138,15 @@ pub enum After {
 
 /// A sync, as a model judges it.
 ///
-/// The last four are the numbers of steps: everything before them belongs to the journal's
+/// The last four are the numbers of updates: everything before them belongs to the journal's
 /// transaction in which the inode was changed, or to an earlier one.
 #[derive(Clone, Copy, Debug)]
 pub struct SyncPoint {
-    /// File or folder.
+    /// File or directory.
     pub ino: Ino,
     /// True for fdatasync.
     pub data_only: bool,
-    /// True for a folder.
+    /// True for a directory.
     pub dir: bool,
     /// True when the file's own creation, size or space is pending: then fdatasync must write
     /// metadata too, or the data could not be found. A rename is no such thing: it only touches
@@ -155,12 +155,12 @@ pub struct SyncPoint {
     /// True when data is written back for it that has no blocks yet, or that lies behind the
     /// length on disk: then metadata changes during the sync itself.
     pub allocates: bool,
-    /// Behind the last step of all.
+    /// Behind the last update of all.
     pub now: usize,
-    /// Behind the last step that changed the inode in any way, its times included.
+    /// Behind the last update that changed the inode in any way, its times included.
     pub changed: usize,
-    /// Behind the last step that changed more than its times.
+    /// Behind the last update that changed more than its times.
     pub reshaped: usize,
-    /// Behind the last step that changed its length or space, or created it.
+    /// Behind the last update that changed its length or space, or created it.
     pub resized: usize,
 }

@@ -1,35 +1,35 @@
-//! Which choices among the open steps are legal: any choice, made so.
+//! Which loss sets among the open updates are legal: any loss set, made so.
 
 use std::collections::{HashMap, HashSet};
 
-use super::build::{Keep, beside, sectors};
+use super::apply::{Keep, beside, sectors};
 use super::device::{Atomic, Device};
 use super::model::{Model, Overwrite};
-use super::step::{After, Fate, Journal, Step, StepKind};
-use super::walk::{place, write_of};
+use super::replay::{place, write_of};
+use super::update::{DataFirst, Durability, Journal, Update, UpdateKind};
 use crate::fs::{Ino, Op, PAGE, Record, WriteData};
 
 const PAGE64: u64 = PAGE as u64;
 
-/// The open steps of a window and what ties them.
+/// The open updates of a window and what ties them.
 pub(super) struct Rules<'w, 'a> {
     pub(super) records: &'a [Record],
     pub(super) model: &'a dyn Model,
     pub(super) device: Device,
-    pub(super) open: &'w [Step<'a>],
+    pub(super) open: &'w [Update<'a>],
 }
 
 impl Rules<'_, '_> {
-    /// Makes a choice legal. What is legal stays as it is.
-    pub(super) fn close(&self, keeps: &mut [Keep]) {
+    /// Makes a loss set legal. What is legal stays as it is.
+    pub(super) fn legalize(&self, keeps: &mut [Keep]) {
         // Everything there is legal everywhere.
         if keeps.iter().all(|keep| *keep == Keep::All) {
             return;
         }
-        self.close_names(keeps);
-        self.close_forwards(keeps);
-        self.close_sectors(keeps);
-        self.close_lengths(keeps);
+        self.legalize_names(keeps);
+        self.legalize_forwards(keeps);
+        self.legalize_sectors(keeps);
+        self.legalize_lengths(keeps);
     }
 
     fn place(&self, id: usize) -> Option<usize> {
@@ -41,59 +41,59 @@ impl Rules<'_, '_> {
     }
 
     /// True when the page is written whole or not at all.
-    fn whole_page(&self, step: &Step<'_>, page: u64) -> bool {
-        self.in_new_blocks() || step.is_fresh(page)
+    fn whole_page(&self, update: &Update<'_>, page: u64) -> bool {
+        self.in_new_blocks() || update.is_fresh(page)
     }
 
     /// Backwards: a change of names that is there brings along what it cannot be without. (So and
     /// not the other way round, or of the many changes of one name the first would win nearly
     /// always.)
-    fn close_names(&self, keeps: &mut [Keep]) {
-        for (at, step) in self.open.iter().enumerate().rev() {
-            let name = matches!(step.kind, StepKind::Name { .. });
-            if !name || keeps[at] != Keep::All || step.fate == Fate::Durable {
+    fn legalize_names(&self, keeps: &mut [Keep]) {
+        for (at, update) in self.open.iter().enumerate().rev() {
+            let name = matches!(update.kind, UpdateKind::Name { .. });
+            if !name || keeps[at] != Keep::All || update.durability == Durability::Durable {
                 continue;
             }
-            for need in step.needs.iter().filter_map(|need| self.place(*need)) {
+            for need in update.needs.iter().filter_map(|need| self.place(*need)) {
                 keeps[need] = Keep::All;
             }
             // The other name of an exchange.
             if self
                 .open
                 .get(at + 1)
-                .is_some_and(|other| other.group == step.group)
+                .is_some_and(|other| other.group == update.group)
             {
                 keeps[at + 1] = Keep::All;
             }
         }
     }
 
-    /// Forwards: a step whose need is missing is missing too, and where metadata is ordered the
+    /// Forwards: an update whose need is missing is missing too, and where metadata is ordered the
     /// first missing change takes all later ones with it.
-    fn close_forwards(&self, keeps: &mut [Keep]) {
+    fn legalize_forwards(&self, keeps: &mut [Keep]) {
         let ordered = self.model.order().is_ordered();
         let mut broken = false;
         let mut stopped = false;
         let mut lost_groups: HashSet<usize> = HashSet::new();
         let mut no_block: HashSet<(Ino, u64)> = HashSet::new();
-        for (at, step) in self.open.iter().enumerate() {
-            if step.fate == Fate::Durable {
+        for (at, update) in self.open.iter().enumerate() {
+            if update.durability == Durability::Durable {
                 continue;
             }
-            let metadata = step.kind.is_metadata();
-            let mut needs = step.needs.iter().filter_map(|need| self.place(*need));
+            let metadata = update.kind.is_metadata();
+            let mut needs = update.needs.iter().filter_map(|need| self.place(*need));
             let needs_lost = needs.any(|need| keeps[need] != Keep::All);
-            let late = broken && step.journal != Journal::Never;
+            let late = broken && update.journal != Journal::Never;
             let chained = late && (metadata || self.in_new_blocks());
-            let group_lost = metadata && lost_groups.contains(&step.group);
-            let out_of_turn = stopped && step.kind.is_content();
+            let group_lost = metadata && lost_groups.contains(&update.group);
+            let out_of_turn = stopped && update.kind.is_content();
             if needs_lost || chained || group_lost || out_of_turn {
                 keeps[at] = Keep::None;
-            } else if let Some((ino, data)) = write_of(self.records, step)
+            } else if let Some((ino, data)) = write_of(self.records, update)
                 && (late || !no_block.is_empty())
             {
                 self.drop_pages(data, &mut keeps[at], |page| {
-                    let none = no_block.contains(&(ino, page)) || (late && step.is_fresh(page));
+                    let none = no_block.contains(&(ino, page)) || (late && update.is_fresh(page));
                     if none {
                         no_block.insert((ino, page));
                     }
@@ -101,10 +101,13 @@ impl Rules<'_, '_> {
                 });
             }
             if keeps[at] == Keep::None && metadata {
-                broken |= ordered && step.journal == Journal::AtOnce;
-                lost_groups.insert(step.group);
+                broken |= ordered && update.journal == Journal::AtOnce;
+                lost_groups.insert(update.group);
             }
-            if self.device.sequential && step.kind.is_content() && step.fate == Fate::Pending {
+            if self.device.sequential
+                && update.kind.is_content()
+                && update.durability == Durability::Pending
+            {
                 stopped |= keeps[at] != Keep::All;
             }
         }
@@ -128,18 +131,21 @@ impl Rules<'_, '_> {
     /// to it; so where a later write's sector is there, the earlier pending writes are there in that
     /// sector. What is written as a whole page (in new blocks, or for a write that was given up,
     /// because the kernel writes pages) is there when anything later in that page is.
-    fn close_sectors(&self, keeps: &mut [Keep]) {
+    fn legalize_sectors(&self, keeps: &mut [Keep]) {
         let mut there: HashSet<(Ino, u64)> = HashSet::new();
         let mut pages_there: HashSet<(Ino, u64)> = HashSet::new();
         // Pages that some later write brings along, a durable one too.
         let mut brought: HashSet<(Ino, u64)> = HashSet::new();
-        let any_abandoned = self.open.iter().any(|step| step.fate == Fate::Abandoned);
-        for (at, step) in self.open.iter().enumerate().rev() {
-            let durable = step.fate == Fate::Durable;
+        let any_abandoned = self
+            .open
+            .iter()
+            .any(|update| update.durability == Durability::Abandoned);
+        for (at, update) in self.open.iter().enumerate().rev() {
+            let durable = update.durability == Durability::Durable;
             if durable && !any_abandoned {
                 continue;
             }
-            let Some((ino, data)) = write_of(self.records, step) else {
+            let Some((ino, data)) = write_of(self.records, update) else {
                 continue;
             };
             let range = sectors(data, self.device.sector);
@@ -148,17 +154,17 @@ impl Rules<'_, '_> {
                 let forced = |sector: u64| {
                     let page = (ino, page_of(sector));
                     there.contains(&(ino, sector))
-                        || (self.whole_page(step, page.1) && pages_there.contains(&page))
-                        || (step.fate == Fate::Abandoned && brought.contains(&page))
+                        || (self.whole_page(update, page.1) && pages_there.contains(&page))
+                        || (update.durability == Durability::Abandoned && brought.contains(&page))
                 };
-                keeps[at] = self.by_unit(step, data, &keeps[at], forced);
+                keeps[at] = self.by_unit(update, data, &keeps[at], forced);
             }
             for (kept, sector) in kept_of(&keeps[at], &range).into_iter().zip(range) {
                 if kept && !durable {
                     there.insert((ino, sector));
                     pages_there.insert((ino, page_of(sector)));
                 }
-                if kept && any_abandoned && step.fate != Fate::Abandoned {
+                if kept && any_abandoned && update.durability != Durability::Abandoned {
                     brought.insert((ino, page_of(sector)));
                 }
             }
@@ -169,7 +175,7 @@ impl Rules<'_, '_> {
     /// one of its sectors is `forced`, or when all were chosen.
     fn by_unit(
         &self,
-        step: &Step<'_>,
+        update: &Update<'_>,
         data: &WriteData,
         keep: &Keep,
         forced: impl Fn(u64) -> bool,
@@ -178,7 +184,7 @@ impl Rules<'_, '_> {
         let first = range.start;
         let mut kept = kept_of(keep, &range);
         let mut any_forced = false;
-        for unit in self.units(step, data) {
+        for unit in self.units(update, data) {
             let forced = unit.clone().any(&forced);
             any_forced |= forced;
             let places = (unit.start - first) as usize..(unit.end - first) as usize;
@@ -188,7 +194,7 @@ impl Rules<'_, '_> {
         let spoils = !self.device.powersafe_overwrite
             && self.device.atomic == Atomic::Sector
             && !self.in_new_blocks()
-            && step.fresh.is_empty()
+            && update.fresh.is_empty()
             && beside(data, self.device.sector).next().is_some();
         if *keep == Keep::Spoiled && !any_forced && spoils {
             return Keep::Spoiled;
@@ -197,11 +203,11 @@ impl Rules<'_, '_> {
     }
 
     /// The sectors of a write in the units that reach the disk whole or not at all.
-    pub(super) fn units(&self, step: &Step<'_>, data: &WriteData) -> Vec<std::ops::Range<u64>> {
+    pub(super) fn units(&self, update: &Update<'_>, data: &WriteData) -> Vec<std::ops::Range<u64>> {
         let sector = self.device.sector;
         let page = |at: u64| at * sector / PAGE64;
         let glued = |left: u64| {
-            let one_page = page(left) == page(left + 1) && self.whole_page(step, page(left));
+            let one_page = page(left) == page(left + 1) && self.whole_page(update, page(left));
             let one_block = match self.device.atomic {
                 Atomic::Sector => false,
                 Atomic::Write => true,
@@ -224,16 +230,18 @@ impl Rules<'_, '_> {
     }
 
     /// A length that must not come before its data goes as far as that is there.
-    fn close_lengths(&self, keeps: &mut [Keep]) {
+    fn legalize_lengths(&self, keeps: &mut [Keep]) {
         let data_of = self.data_of(keeps);
-        for (at, step) in self.open.iter().enumerate() {
-            let StepKind::Size { ino, size, .. } = step.kind else {
+        for (at, update) in self.open.iter().enumerate() {
+            let UpdateKind::Size { ino, size, .. } = update.kind else {
                 continue;
             };
-            let pending = step.fate != Fate::Durable;
-            keeps[at] = match step.after {
-                After::AnyData if pending => length_with_any(step, data_of.get(&ino), &keeps[at]),
-                After::Write(data) if pending && keeps[at] != Keep::None => {
+            let pending = update.durability != Durability::Durable;
+            keeps[at] = match update.after {
+                DataFirst::AnyData if pending => {
+                    length_with_any(update, data_of.get(&ino), &keeps[at])
+                }
+                DataFirst::Write(data) if pending && keeps[at] != Keep::None => {
                     match self.place(data) {
                         Some(data) => self.length_with(&self.open[data], &keeps[data], size),
                         None => Keep::All,
@@ -248,22 +256,22 @@ impl Rules<'_, '_> {
     /// Lengths change none of it.
     fn data_of(&self, keeps: &[Keep]) -> HashMap<Ino, Option<usize>> {
         let mut last = HashMap::new();
-        for (step, keep) in self.open.iter().zip(keeps) {
-            let StepKind::Data { ino } = step.kind else {
+        for (update, keep) in self.open.iter().zip(keeps) {
+            let UpdateKind::Data { ino } = update.kind else {
                 continue;
             };
-            if step.fate == Fate::Durable {
+            if update.durability == Durability::Durable {
                 continue;
             }
             let known = last.entry(ino).or_insert(None);
             if matches!(keep, Keep::All | Keep::Sectors(_)) {
-                *known = Some(step.record);
+                *known = Some(update.record);
             }
         }
         last
     }
 
-    fn length_with(&self, write: &Step<'_>, keep: &Keep, size: u64) -> Keep {
+    fn length_with(&self, write: &Update<'_>, keep: &Keep, size: u64) -> Keep {
         let Op::Write { data, old_size, .. } = &self.records[write.record].op else {
             return Keep::All;
         };
@@ -288,9 +296,9 @@ impl Rules<'_, '_> {
 /// The length on disk becomes that in memory when data completes: with data of this write or a later
 /// one it is there; with earlier data it may be; and without any it is not. `data` is what
 /// [`Rules::data_of`] knows of the file.
-fn length_with_any(step: &Step<'_>, data: Option<&Option<usize>>, chosen: &Keep) -> Keep {
+fn length_with_any(update: &Update<'_>, data: Option<&Option<usize>>, chosen: &Keep) -> Keep {
     match data {
-        Some(Some(record)) if *record >= step.record => Keep::All,
+        Some(Some(record)) if *record >= update.record => Keep::All,
         Some(None) => Keep::None,
         _ => chosen.clone(),
     }

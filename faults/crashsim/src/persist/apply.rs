@@ -1,12 +1,12 @@
-//! Steps applied to a tree, whole or in part.
+//! Updates applied to a tree, whole or in part.
 
 use std::sync::Arc;
 
 use super::device::Device;
-use super::step::{Step, StepKind};
+use super::update::{Update, UpdateKind};
 use crate::fs::{FILE_MAX, Op, Record, Tree, WriteData};
 
-/// What is kept of a step.
+/// What is kept of an update.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Keep {
     /// The whole of it.
@@ -21,9 +21,9 @@ pub(super) enum Keep {
     UpTo(u64),
 }
 
-/// A pending step that did not reach the disk whole.
+/// A pending update that did not reach the disk whole.
 #[derive(Clone, Debug)]
-pub struct Lost {
+pub struct LostUpdate {
     /// Its record's number on the trace's clock.
     pub seq: u64,
     /// The file, for people.
@@ -52,17 +52,17 @@ pub(super) fn beside(data: &WriteData, sector: u64) -> impl Iterator<Item = std:
         .filter(|range| !range.is_empty())
 }
 
-/// What is missing of a step, in words; none when it is there whole.
-pub(super) fn lost(records: &[Record], step: &Step<'_>, keep: &Keep) -> Option<Lost> {
-    let record = &records[step.record];
-    let mut what = describe(record, step);
+/// What is missing of an update, in words; none when it is there whole.
+pub(super) fn lost(records: &[Record], update: &Update<'_>, keep: &Keep) -> Option<LostUpdate> {
+    let record = &records[update.record];
+    let mut what = describe(record, update);
     match keep {
         Keep::All => return None,
         Keep::UpTo(size) => what.push_str(&format!(", {size} instead")),
         Keep::Spoiled => what.push_str(", and junk beside it in its sectors"),
         Keep::None | Keep::Sectors(_) => {}
     }
-    Some(Lost {
+    Some(LostUpdate {
         seq: record.seq,
         path: record.path.clone(),
         what,
@@ -70,20 +70,20 @@ pub(super) fn lost(records: &[Record], step: &Step<'_>, keep: &Keep) -> Option<L
     })
 }
 
-/// Applies what is kept of a step.
+/// Applies what is kept of an update.
 pub(super) fn apply(
     tree: &mut Tree,
     record: &Record,
-    step: &Step<'_>,
+    update: &Update<'_>,
     keep: &Keep,
     device: &Device,
 ) {
     if *keep == Keep::None {
         return;
     }
-    match (&step.kind, &record.op) {
-        (StepKind::Name { dir, name, ino, .. }, _) => tree.raw_entry(*dir, name, *ino),
-        (StepKind::Data { ino }, Op::Write { data, .. }) => {
+    match (&update.kind, &record.op) {
+        (UpdateKind::Name { dir, name, ino, .. }, _) => tree.raw_entry(*dir, name, *ino),
+        (UpdateKind::Data { ino }, Op::Write { data, .. }) => {
             tree.raw_content(*ino, |content| match keep {
                 Keep::Sectors(kept) => patch_sectors(content, data, kept, device.sector),
                 Keep::Spoiled => {
@@ -96,7 +96,7 @@ pub(super) fn apply(
                 _ => content.apply(data),
             });
         }
-        (StepKind::Size { ino, size, shrinks }, _) => tree.raw_content(*ino, |content| {
+        (UpdateKind::Size { ino, size, shrinks }, _) => tree.raw_content(*ino, |content| {
             if *shrinks {
                 // Also bytes that are on the disk behind a size that is not.
                 content.set_size_only(content.size().max(FILE_MAX));
@@ -110,18 +110,18 @@ pub(super) fn apply(
                 content.set_size_only(*size);
             }
         }),
-        (StepKind::Space { ino, .. }, Op::Allocate { offset, len, .. }) => {
+        (UpdateKind::Space { ino, .. }, Op::Allocate { offset, len, .. }) => {
             tree.raw_content(*ino, |content| content.allocate(*offset, *len));
         }
         (
-            StepKind::Space { ino, .. },
+            UpdateKind::Space { ino, .. },
             Op::Zero {
                 offset, len, punch, ..
             },
         ) => {
             tree.raw_content(*ino, |content| content.zero(*offset, *len, *punch));
         }
-        (StepKind::Attrs { ino }, Op::SetAttrs { attrs, .. }) => {
+        (UpdateKind::Attrs { ino }, Op::SetAttrs { attrs, .. }) => {
             tree.raw_attrs(*ino, *attrs, attrs.ctime.unwrap_or_default());
         }
         _ => {}
@@ -143,13 +143,13 @@ fn patch_sectors(content: &mut crate::fs::Content, data: &WriteData, kept: &[boo
     });
 }
 
-fn describe(record: &Record, step: &Step<'_>) -> String {
-    match (&step.kind, &record.op) {
-        (StepKind::Data { .. }, Op::Write { data, .. }) => {
+fn describe(record: &Record, update: &Update<'_>) -> String {
+    match (&update.kind, &record.op) {
+        (UpdateKind::Data { .. }, Op::Write { data, .. }) => {
             format!("write of {} bytes at {}", data.len(), data.offset())
         }
-        (StepKind::Size { size, .. }, _) => format!("size {size} ({})", record.op.name()),
-        (StepKind::Name { name, ino, .. }, _) => {
+        (UpdateKind::Size { size, .. }, _) => format!("size {size} ({})", record.op.name()),
+        (UpdateKind::Name { name, ino, .. }, _) => {
             let what = if ino.is_none() {
                 "removal of the name"
             } else {

@@ -11,7 +11,7 @@ use crate::persist::{Device, Model, Window};
 
 /// What a test does, by path. What is refused leaves no record.
 #[derive(Clone, Debug)]
-pub(crate) enum Step {
+pub(crate) enum Call {
     File(&'static str),
     Dir(&'static str),
     Link(&'static str, &'static str),
@@ -27,13 +27,13 @@ pub(crate) enum Step {
     Allocate(&'static str, u64, u64, i32),
     Fsync(&'static str),
     Fdatasync(&'static str),
-    /// A folder's fsync; "" is the data folder.
+    /// A directory's fsync; "" is the data directory.
     FsyncDir(&'static str),
     /// An fsync that fails, after which the pages count as clean.
     FsyncFails(&'static str),
 }
 
-/// A filesystem on which steps were done.
+/// A filesystem on which calls were done.
 pub(crate) struct Run {
     pub(crate) disk: Disk,
     /// `moments[n]` is the tree after n records.
@@ -42,7 +42,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn new(steps: &[Step]) -> Self {
+    pub(crate) fn new(calls: &[Call]) -> Self {
         let disk = Disk::empty((0, 0));
         let moments = vec![disk.tree.clone()];
         let mut run = Run {
@@ -50,15 +50,15 @@ impl Run {
             moments,
             written: 0,
         };
-        for step in steps {
-            run.step(step);
+        for call in calls {
+            run.call(call);
         }
         run
     }
 
-    /// Does a step; what is refused, as the many impossible ones of a random run, does nothing.
-    pub(crate) fn step(&mut self, step: &Step) {
-        let _ = self.attempt(step);
+    /// Does a call; what is refused, as the many impossible ones of a random run, does nothing.
+    pub(crate) fn call(&mut self, call: &Call) {
+        let _ = self.attempt(call);
         let (tree, records) = (self.disk.tree.clone(), self.disk.log.records().len());
         if records == self.moments.len() {
             self.moments.push(tree);
@@ -66,16 +66,16 @@ impl Run {
         assert_eq!(
             records + 1,
             self.moments.len(),
-            "more than one record for {step:?}"
+            "more than one record for {call:?}"
         );
     }
 
-    fn attempt(&mut self, step: &Step) -> Result<(), Errno> {
+    fn attempt(&mut self, call: &Call) -> Result<(), Errno> {
         let tree = self.disk.tree.clone();
         let find = |path: &str| tree.resolve(path);
         let place = |path: &'static str| {
-            let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-            Ok::<_, Errno>((find(folder)?, OsStr::new(name)))
+            let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+            Ok::<_, Errno>((find(directory)?, OsStr::new(name)))
         };
         let disk = &mut self.disk;
         let owner = Caller {
@@ -83,18 +83,18 @@ impl Run {
             gid: 0,
             now: 1,
         };
-        match step {
-            Step::File(path) => disk
+        match call {
+            Call::File(path) => disk
                 .make(1, owner, place(path)?, NewNode::File, 0o644)
                 .map(drop),
-            Step::Dir(path) => disk
+            Call::Dir(path) => disk
                 .make(1, owner, place(path)?, NewNode::Dir, 0o755)
                 .map(drop),
-            Step::Link(from, to) => disk.link(1, find(from)?, place(to)?),
-            Step::Unlink(path) => disk.remove(1, place(path)?, false),
-            Step::Rmdir(path) => disk.remove(1, place(path)?, true),
-            Step::Rename(from, to, mode) => disk.rename(1, place(from)?, place(to)?, *mode),
-            Step::Chmod(path, mode) => disk.set_attrs(
+            Call::Link(from, to) => disk.link(1, find(from)?, place(to)?),
+            Call::Unlink(path) => disk.remove(1, place(path)?, false),
+            Call::Rmdir(path) => disk.remove(1, place(path)?, true),
+            Call::Rename(from, to, mode) => disk.rename(1, place(from)?, place(to)?, *mode),
+            Call::Chmod(path, mode) => disk.set_attrs(
                 1,
                 find(path)?,
                 Attrs {
@@ -102,29 +102,29 @@ impl Run {
                     ..Attrs::default()
                 },
             ),
-            Step::Write(path, at, len) => {
+            Call::Write(path, at, len) => {
                 let ino = find(path)?;
                 self.written = self.written % 250 + 1;
                 disk.write_bytes(1, ino, *at, &vec![self.written; *len])
                     .map(drop)
             }
-            Step::Append(path, len) => {
+            Call::Append(path, len) => {
                 let ino = find(path)?;
                 let end = tree.content(ino)?.size();
                 self.written = self.written % 250 + 1;
                 disk.write_bytes(1, ino, end, &vec![self.written; *len])
                     .map(drop)
             }
-            Step::Truncate(path, size) => disk.set_size(1, find(path)?, *size),
-            Step::Allocate(path, at, len, mode) => disk.allocate(1, find(path)?, *at, *len, *mode),
-            Step::Fsync(path) => self.sync_file(path, false),
-            Step::Fdatasync(path) => self.sync_file(path, true),
-            Step::FsyncDir(path) => {
+            Call::Truncate(path, size) => disk.set_size(1, find(path)?, *size),
+            Call::Allocate(path, at, len, mode) => disk.allocate(1, find(path)?, *at, *len, *mode),
+            Call::Fsync(path) => self.sync_file(path, false),
+            Call::Fdatasync(path) => self.sync_file(path, true),
+            Call::FsyncDir(path) => {
                 let ino = find(path)?;
                 tree.dir(ino)?;
                 disk.sync(1, ino, false, true)
             }
-            Step::FsyncFails(path) => {
+            Call::FsyncFails(path) => {
                 let ino = find(path)?;
                 tree.content(ino)?;
                 disk.sync_failed(ino);
@@ -139,7 +139,7 @@ impl Run {
         self.disk.sync(1, ino, data_only, false)
     }
 
-    /// Syncs every file and every folder that a name leads to.
+    /// Syncs every file and every directory that a name leads to.
     pub(crate) fn sync_all(&mut self) {
         let tree = self.live().clone();
         for ino in visible(&tree).into_values().map(|seen| seen.ino) {
@@ -174,7 +174,7 @@ pub(crate) fn all_states(run: &Run, model: &dyn Model, device: Device) -> Vec<Tr
 /// What these paths show in every state that is legal: the bytes in runs, "1*512 0*88"; "" for an
 /// empty file and "-" for no such name.
 pub(crate) fn possible(
-    steps: &[Step],
+    calls: &[Call],
     model: &dyn Model,
     device: Device,
     paths: &[&str],
@@ -186,7 +186,7 @@ pub(crate) fn possible(
         };
         paths.iter().map(show).collect::<Vec<_>>().join(" | ")
     };
-    let states = all_states(&Run::new(steps), model, device);
+    let states = all_states(&Run::new(calls), model, device);
     states.into_iter().map(shown).collect()
 }
 
@@ -205,7 +205,7 @@ pub(crate) struct Seen {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Every path with what it shows; the data folder is "".
+/// Every path with what it shows; the data directory is "".
 pub(crate) fn visible(tree: &Tree) -> BTreeMap<String, Seen> {
     let mut all = BTreeMap::new();
     let mut queue = vec![(String::new(), ROOT)];
@@ -253,7 +253,7 @@ pub(crate) fn names(tree: &Tree) -> BTreeMap<String, Ino> {
         .collect()
 }
 
-/// The names that a record changes, by folder.
+/// The names that a record changes, by directory.
 pub(crate) fn changed_names(op: &Op) -> Vec<(Ino, OsString)> {
     match op {
         Op::Create { parent, name, .. }
@@ -272,12 +272,12 @@ fn path() -> impl Strategy<Value = &'static str> {
     proptest::sample::select(&PATHS[..])
 }
 
-fn folder() -> impl Strategy<Value = &'static str> {
+fn directory() -> impl Strategy<Value = &'static str> {
     proptest::sample::select(&["d", "e", "d/e"][..])
 }
 
 /// Anything that a program may do.
-pub(crate) fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn call() -> impl Strategy<Value = Call> {
     let at = prop_oneof![0..9000u64, (0..18u64).prop_map(|n| n * 512)];
     let len = prop_oneof![1..300usize, Just(512usize), Just(4096), 1..5000usize];
     let mode = prop_oneof![
@@ -293,30 +293,30 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         ][..],
     );
     prop_oneof![
-        6 => path().prop_map(Step::File),
-        5 => folder().prop_map(Step::Dir),
-        1 => (path(), path()).prop_map(|(from, to)| Step::Link(from, to)),
-        2 => path().prop_map(Step::Unlink),
-        1 => folder().prop_map(Step::Rmdir),
-        6 => (path(), path(), mode).prop_map(|(from, to, mode)| Step::Rename(from, to, mode)),
-        1 => (path(), 0..0o1000u32).prop_map(|(path, mode)| Step::Chmod(path, mode)),
-        8 => (path(), at.clone(), len.clone()).prop_map(|(p, at, n)| Step::Write(p, at, n)),
-        8 => (path(), len).prop_map(|(path, n)| Step::Append(path, n)),
-        3 => (path(), at.clone()).prop_map(|(path, size)| Step::Truncate(path, size)),
-        2 => (path(), at, 1..5000u64, how).prop_map(|(p, at, n, how)| Step::Allocate(p, at, n, how)),
-        4 => path().prop_map(Step::Fsync),
-        3 => path().prop_map(Step::Fdatasync),
-        2 => prop_oneof![Just(""), folder()].prop_map(Step::FsyncDir),
-        1 => path().prop_map(Step::FsyncFails),
+        6 => path().prop_map(Call::File),
+        5 => directory().prop_map(Call::Dir),
+        1 => (path(), path()).prop_map(|(from, to)| Call::Link(from, to)),
+        2 => path().prop_map(Call::Unlink),
+        1 => directory().prop_map(Call::Rmdir),
+        6 => (path(), path(), mode).prop_map(|(from, to, mode)| Call::Rename(from, to, mode)),
+        1 => (path(), 0..0o1000u32).prop_map(|(path, mode)| Call::Chmod(path, mode)),
+        8 => (path(), at.clone(), len.clone()).prop_map(|(p, at, n)| Call::Write(p, at, n)),
+        8 => (path(), len).prop_map(|(path, n)| Call::Append(path, n)),
+        3 => (path(), at.clone()).prop_map(|(path, size)| Call::Truncate(path, size)),
+        2 => (path(), at, 1..5000u64, how).prop_map(|(p, at, n, how)| Call::Allocate(p, at, n, how)),
+        4 => path().prop_map(Call::Fsync),
+        3 => path().prop_map(Call::Fdatasync),
+        2 => prop_oneof![Just(""), directory()].prop_map(Call::FsyncDir),
+        1 => path().prop_map(Call::FsyncFails),
     ]
 }
 
-pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
-    // Two folders and a file from the beginning, or most steps would find nothing to do.
-    proptest::collection::vec(step(), 1..40).prop_map(|steps| {
-        [Step::Dir("d"), Step::File("a"), Step::File("d/log")]
+pub(crate) fn calls() -> impl Strategy<Value = Vec<Call>> {
+    // Two directories and a file from the beginning, or most calls would find nothing to do.
+    proptest::collection::vec(call(), 1..40).prop_map(|calls| {
+        [Call::Dir("d"), Call::File("a"), Call::File("d/log")]
             .into_iter()
-            .chain(steps)
+            .chain(calls)
             .collect()
     })
 }

@@ -1,4 +1,4 @@
-//! Seeded choices, for a power cut of a living process.
+//! Seeded loss sets, for a power cut of a living process.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -6,23 +6,23 @@ use std::ops::Range;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::build::{Keep, sectors};
-use super::close::Rules;
+use super::apply::{Keep, sectors};
+use super::legalize::Rules;
+use super::replay::write_of;
 use super::state::Loss;
-use super::step::{Fate, Journal, Step};
-use super::walk::write_of;
+use super::update::{Durability, Journal, Update};
 use crate::fs::{Ino, PAGE};
 
 impl Rules<'_, '_> {
-    /// A legal choice: for each open step what is kept of it.
-    pub(super) fn chance(&self, loss: Loss, seed: u64) -> Vec<Keep> {
+    /// A legal loss set: for each open update what is kept of it.
+    pub(super) fn random(&self, loss: Loss, seed: u64) -> Vec<Keep> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut keeps = vec![Keep::All; self.open.len()];
         match loss {
             Loss::Nothing => {}
             Loss::Everything => {
-                for (step, keep) in self.open.iter().zip(&mut keeps) {
-                    if step.fate != Fate::Durable {
+                for (update, keep) in self.open.iter().zip(&mut keeps) {
+                    if update.durability != Durability::Durable {
                         *keep = Keep::None;
                     }
                 }
@@ -30,46 +30,46 @@ impl Rules<'_, '_> {
             Loss::Subset => self.subset(&mut rng, &mut keeps),
             Loss::TornLast => self.torn_last(&mut rng, &mut keeps),
         }
-        self.close(&mut keeps);
+        self.legalize(&mut keeps);
         keeps
     }
 
     fn subset(&self, rng: &mut ChaCha8Rng, keeps: &mut [Keep]) {
-        let pending = |step: &&Step<'_>| step.fate != Fate::Durable;
-        let in_order = |step: &Step<'_>| step.journal == Journal::AtOnce;
-        // Sparse, even and dense choices find different bugs.
+        let pending = |update: &&Update<'_>| update.durability != Durability::Durable;
+        let in_order = |update: &Update<'_>| update.journal == Journal::AtOnce;
+        // Sparse, even and dense loss sets find different bugs.
         let chance = [0.15, 0.5, 0.85][rng.random_range(0..3)];
         let ordered = self
             .open
             .iter()
             .filter(pending)
-            .filter(|step| in_order(step));
-        let mut groups: Vec<usize> = ordered.map(|step| step.group).collect();
+            .filter(|update| in_order(update));
+        let mut groups: Vec<usize> = ordered.map(|update| update.group).collect();
         groups.dedup();
         let prefix = rng.random_range(0..=groups.len());
         let in_prefix: HashSet<usize> = groups[..prefix].iter().copied().collect();
         let mut by_group: HashMap<(bool, usize), bool> = HashMap::new();
-        for (step, keep) in self.open.iter().zip(keeps) {
-            if step.fate == Fate::Durable {
+        for (update, keep) in self.open.iter().zip(keeps) {
+            if update.durability == Durability::Durable {
                 continue;
             }
-            let kept = if in_order(step) {
-                in_prefix.contains(&step.group)
+            let kept = if in_order(update) {
+                in_prefix.contains(&update.group)
             } else {
                 // The bytes are no part of the record's change of metadata.
-                let group = (step.kind.is_metadata(), step.group);
+                let group = (update.kind.is_metadata(), update.group);
                 *by_group
                     .entry(group)
                     .or_insert_with(|| rng.random_bool(chance))
             };
             *keep = if kept { Keep::All } else { Keep::None };
-            if let Some((_, data)) = write_of(self.records, step)
+            if let Some((_, data)) = write_of(self.records, update)
                 && rng.random_bool(0.2)
-                && let Some(torn) = torn(&self.units(step, data), |_| true, rng)
+                && let Some(torn) = torn(&self.units(update, data), |_| true, rng)
             {
                 *keep = torn;
             }
-            let spoils = !self.device.powersafe_overwrite && !step.kind.is_metadata();
+            let spoils = !self.device.powersafe_overwrite && !update.kind.is_metadata();
             if spoils && *keep == Keep::None && rng.random_bool(0.5) {
                 *keep = Keep::Spoiled;
             }
@@ -79,13 +79,16 @@ impl Rules<'_, '_> {
     fn torn_last(&self, rng: &mut ChaCha8Rng, keeps: &mut [Keep]) {
         // Pages that a durable write brings to the disk whatever became of earlier writes there.
         let mut brought: HashSet<(Ino, u64)> = HashSet::new();
-        let any_abandoned = self.open.iter().any(|step| step.fate == Fate::Abandoned);
+        let any_abandoned = self
+            .open
+            .iter()
+            .any(|update| update.durability == Durability::Abandoned);
         let sector = self.device.sector;
-        for (at, step) in self.open.iter().enumerate().rev() {
-            let Some((ino, data)) = write_of(self.records, step) else {
+        for (at, update) in self.open.iter().enumerate().rev() {
+            let Some((ino, data)) = write_of(self.records, update) else {
                 continue;
             };
-            if step.fate == Fate::Durable {
+            if update.durability == Durability::Durable {
                 if any_abandoned {
                     let pages = sectors(data, PAGE as u64);
                     brought.extend(pages.map(|page| (ino, page)));
@@ -95,15 +98,15 @@ impl Rules<'_, '_> {
             let page_of = |at: u64| at * sector / PAGE as u64;
             let can_lose = |unit: &Range<u64>| {
                 let stays = |at: u64| brought.contains(&(ino, page_of(at)));
-                step.fate == Fate::Pending || !unit.clone().any(stays)
+                update.durability == Durability::Pending || !unit.clone().any(stays)
             };
-            let Some(keep) = torn(&self.units(step, data), can_lose, rng) else {
+            let Some(keep) = torn(&self.units(update, data), can_lose, rng) else {
                 continue;
             };
             keeps[at] = keep;
             for (later, keep) in self.open.iter().zip(keeps).skip(at + 1) {
                 // What the torn write's own record brought with it (its size) stays.
-                if later.fate != Fate::Durable && later.record != step.record {
+                if later.durability != Durability::Durable && later.record != update.record {
                     *keep = Keep::None;
                 }
             }
@@ -112,7 +115,7 @@ impl Rules<'_, '_> {
     }
 }
 
-/// A choice of units with at least one kept and one lost, by sector; none for a write of one
+/// A loss set of units with at least one kept and one lost, by sector; none for a write of one
 /// unit, or of which none can be lost.
 fn torn(
     units: &[Range<u64>],

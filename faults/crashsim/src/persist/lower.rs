@@ -3,11 +3,11 @@
 use std::ffi::OsStr;
 
 use super::model::{Growth, Overwrite};
-use super::step::{After, Fate, Journal, Step, StepKind};
-use super::walk::Walk;
+use super::replay::Replay;
+use super::update::{DataFirst, Durability, Journal, Update, UpdateKind};
 use crate::fs::{Attrs, Ino, Op, PAGE, Record, WriteData};
 
-/// Steps are numbered by their record and their part in it, so that a step has one number under
+/// Updates are numbered by their record and their part in it, so that an update has one number under
 /// every model.
 pub(super) const PARTS: usize = 4;
 /// What a record does first: a name, bytes, a cut.
@@ -17,9 +17,9 @@ pub(super) const ROOM: usize = 1;
 /// What follows: a length, a second name.
 pub(super) const LAST: usize = 2;
 
-impl<'a> Walk<'a> {
-    /// Adds the steps of a record that changes something.
-    pub(super) fn expand(&mut self, index: usize, record: &'a Record) {
+impl<'a> Replay<'a> {
+    /// Adds the updates of a record that changes something.
+    pub(super) fn lower(&mut self, index: usize, record: &'a Record) {
         match &record.op {
             Op::Create {
                 parent,
@@ -32,12 +32,12 @@ impl<'a> Walk<'a> {
                 self.durable
                     .raw_node(*ino, node, *mode, *owner, record.path.clone());
                 let needs = self.before(*parent, name);
-                let step = self.name((index, FIRST), (*parent, name), Some(*ino), *ino, needs);
-                let folder = matches!(node, crate::fs::NewNode::Dir);
+                let update = self.name((index, FIRST), (*parent, name), Some(*ino), *ino, needs);
+                let directory = matches!(node, crate::fs::NewNode::Dir);
                 let known = self.inodes.entry(*ino).or_default();
-                known.created = Some(step);
-                known.resized = step + PARTS;
-                known.named = folder.then_some((step, *parent));
+                known.created = Some(update);
+                known.resized = update + PARTS;
+                known.named = directory.then_some((update, *parent));
             }
             Op::Link { parent, name, ino } => {
                 let needs = self.before(*parent, name);
@@ -76,7 +76,7 @@ impl<'a> Walk<'a> {
             } => {
                 let mut needs = self.appended(*ino, *size);
                 if size < old_size {
-                    let kind = StepKind::Size {
+                    let kind = UpdateKind::Size {
                         ino: *ino,
                         size: *size,
                         shrinks: true,
@@ -93,7 +93,7 @@ impl<'a> Walk<'a> {
                 size,
                 ..
             } => {
-                let kind = StepKind::Space {
+                let kind = UpdateKind::Space {
                     ino: *ino,
                     zeroes: false,
                 };
@@ -108,7 +108,7 @@ impl<'a> Walk<'a> {
                 size,
                 ..
             } => {
-                let kind = StepKind::Space {
+                let kind = UpdateKind::Space {
                     ino: *ino,
                     zeroes: true,
                 };
@@ -120,7 +120,7 @@ impl<'a> Walk<'a> {
             }
             Op::SetAttrs { ino, attrs } => {
                 let reshaped = self.inodes.get(ino).map_or(0, |known| known.reshaped);
-                self.add(index, FIRST, StepKind::Attrs { ino: *ino }, Vec::new());
+                self.add(index, FIRST, UpdateKind::Attrs { ino: *ino }, Vec::new());
                 let Attrs { mode, uid, gid, .. } = attrs;
                 if mode.is_none() && uid.is_none() && gid.is_none() {
                     self.inodes.entry(*ino).or_default().reshaped = reshaped;
@@ -130,8 +130,14 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Adds a step, whose group is its record's.
-    fn add(&mut self, record: usize, part: usize, kind: StepKind<'a>, needs: Vec<usize>) -> usize {
+    /// Adds an update, whose group is its record's.
+    fn add(
+        &mut self,
+        record: usize,
+        part: usize,
+        kind: UpdateKind<'a>,
+        needs: Vec<usize>,
+    ) -> usize {
         let id = record * PARTS + part;
         let same = self
             .open
@@ -139,11 +145,11 @@ impl<'a> Walk<'a> {
             .filter(|last| last.record == record && last.kind.is_metadata());
         let group = same.map_or(id, |last| last.group);
         let ordered = self.model.order().is_ordered() && kind.is_metadata();
-        self.open.push(Step {
+        self.open.push(Update {
             id,
             record,
             kind,
-            fate: Fate::Pending,
+            durability: Durability::Pending,
             needs,
             group,
             journal: if ordered {
@@ -151,13 +157,13 @@ impl<'a> Walk<'a> {
             } else {
                 Journal::Never
             },
-            after: After::Nothing,
+            after: DataFirst::Nothing,
             fresh: Vec::new(),
         });
         let reshapes = kind.is_metadata();
-        let resizes = matches!(kind, StepKind::Size { .. } | StepKind::Space { .. });
+        let resizes = matches!(kind, UpdateKind::Size { .. } | UpdateKind::Space { .. });
         self.touch(kind.home(), id, reshapes, resizes);
-        if let StepKind::Name { of, .. } = kind {
+        if let UpdateKind::Name { of, .. } = kind {
             self.touch(of, id, true, false);
         }
         id
@@ -176,17 +182,17 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn step(&mut self, id: usize) -> Option<&mut Step<'a>> {
-        let at = super::walk::place(&self.open, id)?;
+    fn update(&mut self, id: usize) -> Option<&mut Update<'a>> {
+        let at = super::replay::place(&self.open, id)?;
         self.open.get_mut(at)
     }
 
-    /// Makes a step part of the journal when the data is written back, and of no group.
-    fn at_write_back(&mut self, id: usize, after: After) {
-        if let Some(step) = self.step(id) {
-            step.journal = Journal::AtWriteBack;
-            step.group = id;
-            step.after = after;
+    /// Makes an update part of the journal when the data is written back, and of no group.
+    fn at_write_back(&mut self, id: usize, after: DataFirst) {
+        if let Some(update) = self.update(id) {
+            update.journal = Journal::AtWriteBack;
+            update.group = id;
+            update.after = after;
         }
     }
 
@@ -198,15 +204,15 @@ impl<'a> Walk<'a> {
         of: Ino,
         needs: Vec<usize>,
     ) -> usize {
-        let kind = StepKind::Name { dir, name, ino, of };
-        let step = self.add(record, part, kind, needs);
-        self.entries.insert((dir, name), step);
-        if let Some(folder) = ino.and_then(|ino| self.inodes.get_mut(&ino))
-            && folder.named.is_some()
+        let kind = UpdateKind::Name { dir, name, ino, of };
+        let update = self.add(record, part, kind, needs);
+        self.entries.insert((dir, name), update);
+        if let Some(directory) = ino.and_then(|ino| self.inodes.get_mut(&ino))
+            && directory.named.is_some()
         {
-            folder.named = Some((step, dir));
+            directory.named = Some((update, dir));
         }
-        step
+        update
     }
 
     fn rename(
@@ -246,9 +252,9 @@ impl<'a> Walk<'a> {
         gone_needs.push(there);
         let gone = self.name((index, LAST), from, None, ino, gone_needs);
         if !self.model.order().is_ordered()
-            && let Some(step) = self.step(gone)
+            && let Some(update) = self.update(gone)
         {
-            step.group = gone;
+            update.group = gone;
         }
         if let Some(replaced) = replaced {
             self.touch(replaced, gone, true, false);
@@ -263,22 +269,22 @@ impl<'a> Walk<'a> {
         // What is written after a cut goes to new blocks, which the old state of the file does
         // not show.
         let needs = self.cut_of(ino);
-        let step = self.add(index, FIRST, StepKind::Data { ino }, needs);
+        let update = self.add(index, FIRST, UpdateKind::Data { ino }, needs);
         let in_new_blocks = self.model.overwrite() == Overwrite::InNewBlocks;
-        if let Some(step) = self.step(step) {
+        if let Some(update) = self.update(update) {
             if in_new_blocks || !fresh.is_empty() {
-                step.journal = Journal::AtWriteBack;
+                update.journal = Journal::AtWriteBack;
             }
-            step.fresh = fresh;
+            update.fresh = fresh;
         }
         let lengths = if data.end() > old_size {
-            self.grow_by_write(index, ino, step, data, old_size)
+            self.grow_by_write(index, ino, update, data, old_size)
         } else {
             None
         };
         let fresh = self
-            .step(step)
-            .map(|step| step.fresh.clone())
+            .update(update)
+            .map(|update| update.fresh.clone())
             .unwrap_or_default();
         if !fresh.is_empty() {
             let known = self.inodes.entry(ino).or_default();
@@ -286,7 +292,7 @@ impl<'a> Walk<'a> {
                 fresh
                     .into_iter()
                     .flatten()
-                    .map(|page| (page, (step, lengths))),
+                    .map(|page| (page, (update, lengths))),
             );
         }
     }
@@ -315,8 +321,8 @@ impl<'a> Walk<'a> {
                 let room = !old_size.is_multiple_of(PAGE64)
                     && data.offset() < old_end
                     && !self
-                        .step(write)
-                        .is_some_and(|step| step.is_fresh(old_size / PAGE64));
+                        .update(write)
+                        .is_some_and(|update| update.is_fresh(old_size / PAGE64));
                 let mut last = None;
                 if room {
                     let mut needs = safe.clone();
@@ -329,39 +335,39 @@ impl<'a> Walk<'a> {
                         needs.extend(ordered.then_some(data));
                         needs.extend(length);
                     }
-                    let step = self.grow(index, ROOM, ino, size.min(old_end), needs);
+                    let update = self.grow(index, ROOM, ino, size.min(old_end), needs);
                     if block.is_some() {
-                        self.at_write_back(step, After::Nothing);
+                        self.at_write_back(update, DataFirst::Nothing);
                     }
-                    last = Some(step);
+                    last = Some(update);
                 }
                 if size > old_end || !room {
                     let after = if ordered {
-                        After::Write(write)
+                        DataFirst::Write(write)
                     } else {
-                        After::Nothing
+                        DataFirst::Nothing
                     };
-                    let step = self.grow(index, LAST, ino, size, safe);
-                    self.at_write_back(step, after);
-                    last = Some(step);
+                    let update = self.grow(index, LAST, ino, size, safe);
+                    self.at_write_back(update, after);
+                    last = Some(update);
                 }
                 last
             }
             Growth::AfterData => {
-                let step = self.grow(index, LAST, ino, size, safe);
-                self.at_write_back(step, After::Write(write));
-                Some(step)
+                let update = self.grow(index, LAST, ino, size, safe);
+                self.at_write_back(update, DataFirst::Write(write));
+                Some(update)
             }
             Growth::AfterAnyData => {
-                let step = self.grow(index, LAST, ino, size, safe);
-                self.at_write_back(step, After::AnyData);
-                Some(step)
+                let update = self.grow(index, LAST, ino, size, safe);
+                self.at_write_back(update, DataFirst::AnyData);
+                Some(update)
             }
         }
     }
 
     fn grow(&mut self, index: usize, part: usize, ino: Ino, size: u64, needs: Vec<usize>) -> usize {
-        let kind = StepKind::Size {
+        let kind = UpdateKind::Size {
             ino,
             size,
             shrinks: false,
@@ -369,10 +375,10 @@ impl<'a> Walk<'a> {
         self.add(index, part, kind, needs)
     }
 
-    /// Adds a step that takes bytes away. Those of one file keep their order: each changes the
+    /// Adds an update that takes bytes away. Those of one file keep their order: each changes the
     /// block map that the one before has left.
-    fn cut(&mut self, index: usize, kind: StepKind<'a>, needs: Vec<usize>) {
-        let step = self.add(index, FIRST, kind, needs);
-        self.inodes.entry(kind.home()).or_default().last_cut = Some(step);
+    fn cut(&mut self, index: usize, kind: UpdateKind<'a>, needs: Vec<usize>) {
+        let update = self.add(index, FIRST, kind, needs);
+        self.inodes.entry(kind.home()).or_default().last_cut = Some(update);
     }
 }

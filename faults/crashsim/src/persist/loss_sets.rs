@@ -1,0 +1,190 @@
+//! Which loss sets are worth trying at a crash point.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::apply::{beside, sectors};
+use super::replay::write_of;
+use super::update::{Update, UpdateKind};
+use super::window::{LossSet, Window};
+use crate::fs::PAGE;
+
+/// The most pending updates that are left out one by one, and the most prefixes, at one point.
+const SINGLES: usize = 48;
+
+fn without(lost: impl IntoIterator<Item = usize>) -> LossSet {
+    LossSet {
+        lost: lost.into_iter().collect(),
+        ..LossSet::default()
+    }
+}
+
+/// Choices that differ, up to a number of them. Where thousands of updates are pending a loss set is
+/// as many numbers, so none is made that is not wanted.
+struct Distinct {
+    all: Vec<LossSet>,
+    seen: HashSet<LossSet>,
+    limit: usize,
+}
+
+impl Distinct {
+    fn add(&mut self, make: impl FnOnce() -> LossSet) {
+        self.extend(|| [make()]);
+    }
+
+    fn extend<I: IntoIterator<Item = LossSet>>(&mut self, make: impl FnOnce() -> I) {
+        if self.all.len() < self.limit {
+            let new = make().into_iter();
+            self.all
+                .extend(new.filter(|losses| self.seen.insert(losses.clone())));
+            self.all.truncate(self.limit);
+        }
+    }
+}
+
+impl<'a> Window<'a> {
+    /// The first `limit` of the loss sets worth trying here, the most telling first: all there,
+    /// nothing there, names without data, lengths without data (zeros), the last write torn (at
+    /// sectors and at pages), data without names, data without any metadata, each single update
+    /// missing, each prefix, and `subsets` seeded ones. Different loss sets can still give equal
+    /// states.
+    pub fn loss_sets(&self, subsets: usize, seed: u64, limit: usize) -> Vec<LossSet> {
+        let updates = self.telling();
+        let pending: Vec<usize> = updates.iter().map(|update| update.id).collect();
+        let of = |lost: fn(&UpdateKind<'_>) -> bool| {
+            without(
+                updates
+                    .iter()
+                    .filter(|update| lost(&update.kind))
+                    .map(|update| update.id),
+            )
+        };
+        let mut sets = Distinct {
+            all: Vec::new(),
+            seen: HashSet::new(),
+            limit,
+        };
+        sets.add(LossSet::default);
+        sets.add(|| without(pending.iter().copied()));
+        sets.add(|| of(|kind| kind.is_content()));
+        sets.add(|| of(|kind| !kind.is_metadata()));
+        sets.extend(|| self.torn_last(&updates));
+        sets.extend(|| self.spoiled_last(&updates));
+        sets.add(|| of(|kind| matches!(kind, UpdateKind::Name { .. })));
+        sets.add(|| of(|kind| kind.is_metadata()));
+        for update in pending.iter().rev().take(SINGLES) {
+            sets.add(|| without([*update]));
+        }
+        let from = pending.len().saturating_sub(SINGLES);
+        for prefix in (from..pending.len()).rev() {
+            sets.add(|| without(pending[prefix..].iter().copied()));
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        for _ in 0..if pending.len() > 2 { subsets } else { 0 } {
+            sets.add(|| {
+                let chance = [0.15, 0.5, 0.85][rng.random_range(0..3)];
+                let lost = pending.iter().copied().filter(|_| rng.random_bool(chance));
+                without(lost.collect::<Vec<_>>())
+            });
+        }
+        sets.all
+    }
+
+    /// Every pair of pending updates missing together, the latest first. There are as many as the
+    /// square of the pending updates, so this is an iterator that may be left at any time.
+    pub fn pairs(&self) -> impl Iterator<Item = LossSet> + use<> {
+        let pending: Vec<usize> = self
+            .telling()
+            .iter()
+            .rev()
+            .map(|update| update.id)
+            .collect();
+        (1..pending.len()).flat_map(move |earlier| {
+            let pending = pending.clone();
+            (0..earlier)
+                .rev()
+                .map(move |later| without([pending[later], pending[earlier]]))
+        })
+    }
+
+    /// The pending updates that a loss set is about. Times and permissions change no verdict: they are
+    /// lost along with nothing else.
+    fn telling(&self) -> Vec<&Update<'a>> {
+        let telling = |update: &&Update<'a>| !matches!(update.kind, UpdateKind::Attrs { .. });
+        self.pending_updates().filter(telling).collect()
+    }
+
+    /// What came after a write, but for what its own record brought.
+    fn behind(&self, updates: &[&Update<'a>], write: &Update<'a>) -> BTreeSet<usize> {
+        let behind = updates
+            .iter()
+            .filter(|s| s.id > write.id && s.record != write.record);
+        behind.map(|update| update.id).collect()
+    }
+
+    /// The last pending write of more than one unit, torn in the ways that disks tear: a prefix, a
+    /// suffix, every other unit; at sectors and at pages.
+    fn torn_last(&self, updates: &[&Update<'a>]) -> Vec<LossSet> {
+        let rules = self.rules();
+        let last = updates.iter().rev().find_map(|update| {
+            let (_, data) = write_of(self.records, update)?;
+            let units = rules.units(update, data);
+            (units.len() > 1).then_some((*update, data, units))
+        });
+        let Some((update, data, units)) = last else {
+            return Vec::new();
+        };
+        let lost = self.behind(updates, update);
+        let count = units.len();
+        let sector = self.device.sector;
+        let first_page = data.offset() / PAGE as u64;
+        let by_unit = |keeps: &dyn Fn(usize) -> bool| -> Vec<bool> {
+            let units = units.iter().enumerate();
+            units
+                .flat_map(|(n, unit)| unit.clone().map(move |_| n).map(keeps))
+                .collect()
+        };
+        let by_page = |keeps: bool| -> Vec<bool> {
+            let range = sectors(data, sector);
+            range
+                .map(|at| (at * sector / PAGE as u64 == first_page) == keeps)
+                .collect()
+        };
+        let mut masks: Vec<Vec<bool>> = vec![
+            by_unit(&|n| n < count.div_ceil(2)),
+            by_unit(&|n| n >= count / 2),
+            by_unit(&|n| n > 0),
+            by_unit(&|n| n + 1 < count),
+            by_unit(&|n| n % 2 == 0),
+            by_page(true),
+            by_page(false),
+        ];
+        masks.retain(|mask| mask.iter().any(|kept| *kept) && mask.iter().any(|kept| !*kept));
+        masks
+            .into_iter()
+            .map(|mask| LossSet {
+                lost: lost.clone(),
+                torn: BTreeMap::from([(update.id, mask)]),
+                ..LossSet::default()
+            })
+            .collect()
+    }
+
+    /// The last pending write that fills a sector in part, with junk left beside it.
+    fn spoiled_last(&self, updates: &[&Update<'a>]) -> Option<LossSet> {
+        if self.device.powersafe_overwrite {
+            return None;
+        }
+        let last = updates.iter().rev().find(|update| {
+            write_of(self.records, update)
+                .is_some_and(|(_, data)| beside(data, self.device.sector).next().is_some())
+        })?;
+        Some(LossSet {
+            lost: self.behind(updates, last),
+            spoiled: BTreeSet::from([last.id]),
+            ..LossSet::default()
+        })
+    }
+}
