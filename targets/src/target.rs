@@ -123,7 +123,11 @@ pub enum StartError {
         /// The end of its output.
         output: String,
     },
-    /// It could not be started at all: the program is missing, the sandbox refused.
+    /// It was started, and answered that it cannot open what is in its data folder.
+    #[error("{0}")]
+    Refused(String),
+    /// It could not be started at all: the program is missing, the sandbox refused. Nothing is known
+    /// of the target.
     #[error("it could not be started: {0}")]
     Host(#[from] io::Error),
 }

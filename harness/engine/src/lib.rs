@@ -5,6 +5,7 @@ pub mod evidence;
 pub mod explore;
 pub mod growth;
 pub mod keep;
+pub mod outcome;
 pub mod schedule;
 pub mod seed;
 pub mod shard;

@@ -83,7 +83,7 @@ fn refused(why: &str, speaker: &dyn Process) -> StartError {
         "" => why.to_owned(),
         said => format!("{why}; its standard error: {said}"),
     };
-    StartError::Host(io::Error::other(text))
+    StartError::Refused(text)
 }
 
 enum Silence {

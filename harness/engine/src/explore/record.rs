@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::trace_file::TraceFile;
-use crate::trial::{Bench, PROBE, SandboxHost, StorageRules, restart};
+use crate::trial::{Bench, SandboxHost, StorageRules};
 
 /// How long the workload may take.
 const WORKLOAD_LIMIT: Duration = Duration::from_secs(120);
@@ -122,12 +122,7 @@ pub fn record(
         if let Some(writer) = &writer {
             fs.stream_to(writer.sink());
         }
-        if let Err(why) = bench.bring_up(PROBE) {
-            anyhow::bail!(
-                "the target did not start on an empty data folder: {}",
-                restart::words(&why)
-            );
-        }
+        bench.start_empty()?;
         bench.work()?;
         bench.first_barrier()?;
         let warm = bench.acked() as u64;

@@ -14,7 +14,7 @@ use plugpull_targets::Target;
 use plugpull_workloads::{Observed, Start};
 
 use crate::trial::storage::Storage;
-use crate::trial::{Acked, PROBE, SandboxHost, restart};
+use crate::trial::{Acked, SandboxHost, restart};
 
 /// The number of the first process of a trial: the same each time, because programs write it into
 /// lock files; and another than the recorded one had, as after a reboot.
@@ -94,10 +94,13 @@ impl Station {
     /// Returns what the target's own check printed, where it has one.
     fn look(&self, acked: &Acked, observed: &mut Observed) -> anyhow::Result<String> {
         let (target, limit) = (&*self.target, self.start_limit);
-        match restart::bring_up(target, &self.host, limit, PROBE, acked.clone()) {
-            Ok((_running, mut up)) => restart::note(Ok(&mut up), observed),
-            Err(why) => restart::note(Err(why), observed),
-        }
+        Ok(restart::observe(
+            target,
+            &self.host,
+            limit,
+            acked.clone(),
+            observed,
+        )?)
     }
 }
 

@@ -9,14 +9,14 @@ use plugpull_faults::fault::{InjectError, Machine};
 use plugpull_faults::trigger::When;
 use plugpull_reports::{GrowthSample, SizeUnit, Trial};
 use plugpull_workloads::{
-    Call, FailureClass, History, Judgement, Observed, Outcome, Verdict, Write, judge, recent,
-    settles,
+    Call, FailureClass, History, Judgement, Outcome, Start, Verdict, Write, judge, recent, settles,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::sizes::{pilot_acks, pilot_time};
-use crate::trial::{Bench, PROBE, Setup, micros, note, restart};
+use crate::outcome::{HarnessFailed, Observed, guard};
+use crate::trial::{Bench, PROBE, Setup, close, micros, not_measured, note};
 
 /// Restarts from each disk: the median of their times is the measurement.
 const RESTARTS: usize = 3;
@@ -100,18 +100,12 @@ pub fn sample(setup: &Setup, wanted: &Wanted, stop: &AtomicBool) -> Sampled {
         sample: None,
         disk: None,
     };
-    match bench(setup, wanted.seed) {
+    match guard(|| bench(setup, wanted.seed)) {
         Ok(mut bench) => {
-            if let Err(error) = measure(setup, wanted, stop, &mut bench, &mut sampled) {
-                sampled.trial.verdict = Verdict::HarnessError;
-                sampled.trial.why = format!("{error:#}");
-            }
-            if let Err(error) = bench.tear_down() {
-                sampled.trial.verdict = sampled.trial.verdict.max(Verdict::HarnessError);
-                sampled.trial.why = format!("cleaning up: {error:#}");
-            }
+            let measured = guard(|| measure(setup, wanted, stop, &mut bench, &mut sampled));
+            close(&mut sampled.trial, measured, bench);
         }
-        Err(error) => sampled.trial.why = format!("{error:#}"),
+        Err(failed) => not_measured(&mut sampled.trial, &failed),
     }
     sampled.trial.took_us = micros(began.elapsed());
     sampled
@@ -125,7 +119,7 @@ pub fn sample(setup: &Setup, wanted: &Wanted, stop: &AtomicBool) -> Sampled {
 pub fn pilot(setup: &Setup, budget: Duration) -> anyhow::Result<u64> {
     let mut bench = bench(setup, 0)?;
     let tried = (|| {
-        start_empty(&mut bench)?;
+        bench.start_empty()?;
         bench.work()?;
         let (time, most) = (pilot_time(budget).max(LEAST_PILOT), pilot_acks());
         let mut tally = bench.work_until(time, &|tally| tally.ok >= most)?;
@@ -142,7 +136,7 @@ pub fn pilot(setup: &Setup, budget: Duration) -> anyhow::Result<u64> {
     Ok(acked)
 }
 
-fn bench(setup: &Setup, seed: u64) -> anyhow::Result<Bench<'_>> {
+fn bench(setup: &Setup, seed: u64) -> Result<Bench<'_>, HarnessFailed> {
     let rng = ChaCha8Rng::seed_from_u64(seed);
     let bench = Bench::new(
         &setup.host,
@@ -159,25 +153,15 @@ fn bench(setup: &Setup, seed: u64) -> anyhow::Result<Bench<'_>> {
     Ok(bench)
 }
 
-fn start_empty(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    match bench.bring_up(PROBE) {
-        Ok(_) => Ok(()),
-        Err(why) => anyhow::bail!(
-            "the target did not start on an empty data folder: {}",
-            restart::words(&why)
-        ),
-    }
-}
-
 fn measure(
     setup: &Setup,
     wanted: &Wanted,
     stop: &AtomicBool,
     bench: &mut Bench<'_>,
     sampled: &mut Sampled,
-) -> anyhow::Result<()> {
+) -> Result<(), HarnessFailed> {
     let trial = &mut sampled.trial;
-    start_empty(bench)?;
+    bench.start_empty()?;
     bench.work()?;
     if let Err(why) = grow(bench, wanted.acks, stop)? {
         trial.verdict = Verdict::NotMeasured;
@@ -238,7 +222,11 @@ pub fn unit(setup: &Setup) -> SizeUnit {
 
 /// Lets the workload go on until so many transactions are acknowledged. The inner error says why
 /// that will not be.
-fn grow(bench: &mut Bench<'_>, acks: u64, stop: &AtomicBool) -> anyhow::Result<Result<(), String>> {
+fn grow(
+    bench: &mut Bench<'_>,
+    acks: u64,
+    stop: &AtomicBool,
+) -> Result<Result<(), String>, HarnessFailed> {
     let mut got = 0;
     let mut last = Instant::now();
     while got < acks {
@@ -275,7 +263,7 @@ fn restarts(
     bench: &mut Bench<'_>,
     disk: Option<&Tree>,
     trial: &mut Trial,
-) -> anyhow::Result<Observed> {
+) -> Result<Observed, HarnessFailed> {
     let mut observed = Observed::default();
     for number in 0..RESTARTS {
         match disk {
@@ -284,23 +272,19 @@ fn restarts(
             None if number > 0 => break,
             None => {}
         }
-        let mut said = String::new();
-        let came_up = match bench.bring_up(PROBE) {
-            Ok(mut up) => {
-                trial.recovery_us.extend(up.took.map(micros));
-                if number == 0 {
-                    said = restart::note(Ok(&mut up), &mut observed)?;
-                }
-                true
+        let mut printed = String::new();
+        if number == 0 {
+            printed = bench.observe(&mut observed)?;
+            trial.recovery_us.extend(observed.recovery.map(micros));
+        } else {
+            match bench.bring_up(PROBE)? {
+                Ok(up) => trial.recovery_us.extend(up.took.map(micros)),
+                Err(failed) => failed.note(&mut observed),
             }
-            Err(why) => {
-                said = restart::note(Err(why), &mut observed)?;
-                false
-            }
-        };
+        }
         bench.kill()?;
-        bench.outputs.push(said);
-        if !came_up {
+        bench.outputs.push(printed);
+        if observed.start != Start::Started {
             break;
         }
     }

@@ -14,23 +14,25 @@ use nix::unistd::{getegid, geteuid};
 use parking_lot::Mutex;
 use plugpull_crashsim::fs::Tree;
 use plugpull_crashsim::persist::{Device, Model};
-use plugpull_faults::fault::{InjectError, Machine, Started};
+use plugpull_faults::fault::{InjectError, Machine};
 use plugpull_faults::inject::Matcher;
 use plugpull_faults::inject::{Control, Held, Injector};
 use plugpull_faults::trigger::When;
 use plugpull_targets::{Running, Target};
 use plugpull_workloads::{
-    Clock, Entry, Generator, History, Outcome, Recorder, Stamp, TxnId, WorkloadConfig,
+    Clock, Entry, Generator, History, Outcome, Recorder, Stamp, Start, TxnId, WorkloadConfig,
 };
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::PROBE;
 use super::clients::Gang;
 use super::crashes::{Crashed, Crashes};
 use super::host::SandboxHost;
-use super::restart::{Up, bring_up};
+use super::restart::{self, Up};
 use super::script::{Acked, End};
 use super::storage::Storage;
+use crate::outcome::{HarnessFailed, Observed, TargetFailed, guard};
 
 /// How many acknowledged transactions the workload begins with, before a fault may strike.
 const WARM_UP_ACKS: u64 = 3;
@@ -112,7 +114,9 @@ pub struct Bench<'a> {
     lives: u64,
     /// Numbers the transactions of such workloads.
     numbers: Arc<AtomicU64>,
-    starting: Option<JoinHandle<()>>,
+    starting: Option<JoinHandle<Result<(), HarnessFailed>>>,
+    /// How long the first start took, on the empty directory.
+    first_start: Option<Duration>,
     rng: ChaCha8Rng,
     start_limit: Duration,
     /// The crashes so far, where there is a crash filesystem.
@@ -135,7 +139,8 @@ impl<'a> Bench<'a> {
         seed: u64,
         rng: ChaCha8Rng,
         start_limit: Duration,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self, HarnessFailed> {
+        host.usable()?;
         let sandbox = &host.sandbox;
         let storage = if rules.fuse {
             // Inside the sandbox a user is who he is outside.
@@ -149,8 +154,11 @@ impl<'a> Bench<'a> {
             fs: Mutex::new(storage.fs()),
         });
         let generators = (0..workload.clients)
-            .map(|client| Ok((client, Generator::new(workload, seed, client)?)))
-            .collect::<anyhow::Result<_>>()?;
+            .map(|client| match Generator::new(workload, seed, client) {
+                Ok(generator) => Ok((client, generator)),
+                Err(error) => Err(HarnessFailed::new(error)),
+            })
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             host: host.clone(),
             borrowed: host,
@@ -166,6 +174,7 @@ impl<'a> Bench<'a> {
             lives: 0,
             numbers: Arc::new(AtomicU64::new(1)),
             starting: None,
+            first_start: None,
             rng,
             start_limit,
             crashes: Crashes::default(),
@@ -176,21 +185,90 @@ impl<'a> Bench<'a> {
     }
 
     /// Starts the target and asks it for `probe`; the time runs from the spawn to the answer.
-    pub fn bring_up(&mut self, probe: &str) -> Result<Up<'_>, Started> {
+    ///
+    /// # Errors
+    /// plugpull failed; nothing is known of the target.
+    pub fn bring_up(&mut self, probe: &str) -> Result<Result<Up<'_>, TargetFailed>, HarnessFailed> {
         let acked = Acked::of(&self.history(), &*self.target);
         let (target, limit) = (&*self.target, self.start_limit);
-        let (running, up) = bring_up(target, self.borrowed, limit, probe, acked)?;
-        self.running = Some(running);
-        Ok(up)
+        let began = Instant::now();
+        Ok(
+            match restart::bring_up(target, self.borrowed, limit, probe, acked)? {
+                Ok((running, up)) => {
+                    self.running = Some(running);
+                    self.first_start.get_or_insert(began.elapsed());
+                    Ok(up)
+                }
+                Err(failed) => Err(failed),
+            },
+        )
+    }
+
+    /// Starts the target on the empty data directory of a new trial.
+    ///
+    /// # Errors
+    /// It does not start there: there is nothing to test.
+    pub fn start_empty(&mut self) -> Result<(), HarnessFailed> {
+        match self.bring_up(PROBE)? {
+            Ok(_) => Ok(()),
+            Err(failed) => Err(HarnessFailed::new(format!(
+                "the target did not start on an empty data folder: {failed}"
+            ))),
+        }
+    }
+
+    /// Starts the target, and notes how that went and all that it shows. Returns what its own check
+    /// printed, where it has one.
+    ///
+    /// # Errors
+    /// plugpull failed, or the machine is too slow for the limit that was reached.
+    pub fn observe(&mut self, observed: &mut Observed) -> Result<String, HarnessFailed> {
+        let printed = match self.bring_up(PROBE)? {
+            Ok(mut up) => up.note(observed)?,
+            Err(failed) => {
+                failed.note(observed);
+                String::new()
+            }
+        };
+        self.storage.check()?;
+        if let Start::Hung { waited } = observed.start {
+            let took = self.unharmed_start()?;
+            restart::confirm_hung(waited, took)?;
+        }
+        Ok(printed)
+    }
+
+    /// How long the target takes now to start on an empty directory and to show what it holds; none
+    /// where it does not come up. Without a crash filesystem, how long its first start took. The disk
+    /// is then as it was, and the target dead.
+    fn unharmed_start(&mut self) -> Result<Option<Duration>, HarnessFailed> {
+        self.kill()?;
+        let Some(disk) = self.snapshot() else {
+            return Ok(self.first_start);
+        };
+        let lives = self.outputs.len();
+        self.restore(Tree::new(geteuid().as_raw(), getegid().as_raw(), 0))?;
+        let began = Instant::now();
+        let mut fresh = Observed::default();
+        let (target, limit) = (&*self.target, self.start_limit);
+        restart::observe(target, self.borrowed, limit, Acked::default(), &mut fresh)?;
+        let took = began.elapsed();
+        self.kill()?;
+        self.outputs.truncate(lives);
+        self.restore(disk)?;
+        Ok((fresh.start == Start::Started).then_some(took))
     }
 
     /// Sets the clients going on the running target.
-    pub fn work(&mut self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// None could connect, or the workload could not be started.
+    pub fn work(&mut self) -> Result<(), HarnessFailed> {
         let deadline = Instant::now() + self.start_limit;
         let running = self
             .running
             .as_ref()
-            .ok_or_else(|| anyhow::anyhow!("no target runs"))?;
+            .ok_or_else(|| HarnessFailed::new("no target runs"))?;
         if let Some(script) = self.target.scripted() {
             self.lives += 1;
             let process = script.work(self.borrowed, self.lives)?;
@@ -200,7 +278,8 @@ impl<'a> Bench<'a> {
         }
         let mut clients = Vec::new();
         for (number, generator) in std::mem::take(&mut self.generators) {
-            clients.push((number, running.connect(deadline)?, generator));
+            let connection = running.connect(deadline).map_err(HarnessFailed::new)?;
+            clients.push((number, connection, generator));
         }
         self.recorder.restarted();
         self.gang = Some(Gang::start(clients, &self.recorder));
@@ -238,18 +317,30 @@ impl<'a> Bench<'a> {
         self.gang.as_ref()?.script.as_ref()?.end()
     }
 
-    /// Begins a new life: whatever is left of the last one is gone.
-    fn buried(&mut self) {
-        if let Some(gang) = self.gang.take() {
-            self.generators = gang.stop();
-        }
-        if let Some(starting) = self.starting.take() {
-            let _ = starting.join();
-        }
+    /// Takes leave of a life that was ended: waits for all that served it, and keeps its output.
+    ///
+    /// # Errors
+    /// A client, what started the target or what served its files failed.
+    fn reap(&mut self) -> Result<(), HarnessFailed> {
+        let stopped = self.gang.take().map(Gang::stop).transpose();
+        let started = self.starting.take().map_or(Ok(()), |starting| {
+            let panicked = |payload: Box<dyn std::any::Any + Send>| {
+                Err(HarnessFailed::of_thread(
+                    "what started the target",
+                    &*payload,
+                ))
+            };
+            starting.join().unwrap_or_else(panicked)
+        });
         self.running = None;
         if let Some(child) = self.host.take_last() {
             self.outputs.push(child.output());
         }
+        if let Some(generators) = stopped? {
+            self.generators = generators;
+        }
+        started?;
+        self.storage.check()
     }
 
     fn signal_all(&self, signal: i32) -> Result<(), InjectError> {
@@ -418,14 +509,25 @@ impl Bench<'_> {
     }
 
     /// Leaves the machine clean for the next trial.
-    pub fn tear_down(mut self) -> anyhow::Result<()> {
-        if let Some(fs) = self.storage.fs() {
-            fs.cut();
+    ///
+    /// # Errors
+    /// It is not clean: the sandbox is given up.
+    pub fn tear_down(mut self) -> Result<(), HarnessFailed> {
+        let host = self.host.clone();
+        let cleaned = guard(|| {
+            if let Some(fs) = self.storage.fs() {
+                fs.cut();
+            }
+            self.signal_all(libc::SIGKILL)?;
+            self.host.sandbox.kill_all()?;
+            let reaped = self.reap();
+            self.storage.unmount(&self.host.sandbox)?;
+            reaped
+        });
+        if let Err(failed) = &cleaned {
+            host.give_up(failed);
         }
-        self.signal_all(libc::SIGKILL)?;
-        self.host.sandbox.kill_all()?;
-        self.buried();
-        self.storage.unmount(&self.host.sandbox)
+        cleaned
     }
 
     /// A copy of what lies on the disk now, to start from again; none without a crash filesystem.

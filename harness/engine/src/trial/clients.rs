@@ -13,6 +13,7 @@ use plugpull_targets::{Client, ClientError, Process};
 use plugpull_workloads::{Call, Generator, Outcome, Recorder};
 
 use super::script::{Reader, Reading};
+use crate::outcome::{HarnessFailed, guard};
 
 /// How long a client waits for one answer before it takes the connection for dead.
 const CALL_LIMIT: Duration = Duration::from_secs(20);
@@ -67,7 +68,7 @@ type Wish = Sender<Box<dyn Client>>;
 pub(super) struct Gang {
     stop: Arc<AtomicBool>,
     wishes: Receiver<Wish>,
-    threads: Vec<JoinHandle<Option<Generator>>>,
+    threads: Vec<JoinHandle<Result<Option<Generator>, HarnessFailed>>>,
     /// What came back so far.
     pub(super) progress: Arc<Progress>,
     /// The workload, where the target brings its own instead of having clients.
@@ -93,7 +94,7 @@ impl Gang {
                     progress: progress.clone(),
                     wish: wish.clone(),
                 };
-                std::thread::spawn(move || Some(worker.run(connection, generator)))
+                std::thread::spawn(move || guard(|| Ok(Some(worker.run(connection, generator)))))
             })
             .collect();
         Self {
@@ -123,8 +124,10 @@ impl Gang {
         };
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
-            reader.run(&stopped);
-            None
+            guard(|| {
+                reader.run(&stopped);
+                Ok(None)
+            })
         });
         Self {
             stop,
@@ -150,17 +153,24 @@ impl Gang {
 
     /// Stops all clients and gives their generators back, by client number. Calls that are under
     /// way end by themselves when the target is dead, else after their answer.
-    pub(super) fn stop(self) -> BTreeMap<u32, Generator> {
+    ///
+    /// # Errors
+    /// A client panicked: what it did not note may have happened.
+    pub(super) fn stop(self) -> Result<BTreeMap<u32, Generator>, HarnessFailed> {
         self.stop.store(true, Ordering::Relaxed);
         let Self {
             wishes, threads, ..
         } = self;
         drop(wishes);
-        threads
-            .into_iter()
-            .enumerate()
-            .filter_map(|(number, thread)| Some((number as u32, thread.join().ok()??)))
-            .collect()
+        let ends: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
+        let mut generators = BTreeMap::new();
+        for (number, end) in (0..).zip(ends) {
+            let end =
+                end.unwrap_or_else(|payload| Err(HarnessFailed::of_thread("a client", &*payload)));
+            let end = end.map_err(|failed| failed.during(&format!("client {number} failed")));
+            generators.extend(end?.map(|generator| (number, generator)));
+        }
+        Ok(generators)
     }
 }
 

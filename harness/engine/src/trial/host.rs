@@ -12,6 +12,7 @@ use plugpull_sandbox::{Child, Program as SandboxProgram, Sandbox, SpawnRequest};
 use plugpull_targets::{Host, Input, Launch, Part, Pipes, Process, Program};
 
 use super::ahead::Ahead;
+use crate::outcome::HarnessFailed;
 
 /// How long a connection to the target's port may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -28,6 +29,8 @@ pub struct SandboxHost {
     last: Mutex<Option<Arc<Child>>>,
     spawned: Condvar,
     ahead: Ahead,
+    /// Why no trial can be made here any more.
+    broken: Mutex<Option<HarnessFailed>>,
 }
 
 impl SandboxHost {
@@ -40,6 +43,23 @@ impl SandboxHost {
             last: Mutex::new(None),
             spawned: Condvar::new(),
             ahead: Ahead::default(),
+            broken: Mutex::new(None),
+        }
+    }
+
+    /// Notes that nothing that is seen in this sandbox from now on says anything of a target.
+    pub fn give_up(&self, why: &HarnessFailed) {
+        self.broken.lock().get_or_insert_with(|| why.clone());
+    }
+
+    /// An error once it was given up.
+    ///
+    /// # Errors
+    /// Why it was.
+    pub fn usable(&self) -> Result<(), HarnessFailed> {
+        match &*self.broken.lock() {
+            None => Ok(()),
+            Some(why) => Err(why.clone().during("the sandbox failed in an earlier trial")),
         }
     }
 

@@ -23,17 +23,18 @@ use plugpull_faults::trigger::Trigger;
 use plugpull_reports::{ReportedFinding, Trial, class_words};
 use plugpull_targets::Target;
 use plugpull_workloads::{
-    Damage, FailureClass, FindingKind, Guarantee, Judgement, Observed, Promise, Stamp, Verdict,
+    Damage, FailureClass, FindingKind, Guarantee, Judgement, Promise, Stamp, Verdict,
     WorkloadConfig, beginning, judge,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use crate::outcome::{HarnessFailed, Observed, guard};
+
 pub use bench::{Bench, StorageRules};
 pub use crashes::Crashed;
 use explain::explain;
 pub use host::SandboxHost;
-use restart::words;
 pub use script::Acked;
 
 /// The key whose answer tells that the target is back: written by client 0 in every transaction.
@@ -103,37 +104,51 @@ pub fn run(setup: &Setup, order: &Order) -> Done {
         order.fault.class,
     );
     let mut crashed = None;
-    match Bench::new(
-        &setup.host,
-        &setup.target,
-        setup.rules,
-        &setup.workload,
-        order.seed,
-        rng,
-        setup.start_limit,
-    ) {
+    let bench = guard(|| {
+        Bench::new(
+            &setup.host,
+            &setup.target,
+            setup.rules,
+            &setup.workload,
+            order.seed,
+            rng,
+            setup.start_limit,
+        )
+    });
+    match bench {
         Ok(mut bench) => {
-            let result = Story {
-                setup,
-                order,
-                trial: &mut trial,
-                crashed: &mut crashed,
-            }
-            .tell(&mut bench, &trigger);
+            let made = guard(|| {
+                let mut story = Story {
+                    setup,
+                    order,
+                    trial: &mut trial,
+                    crashed: &mut crashed,
+                };
+                story.tell(&mut bench, &trigger)
+            });
             trial.operations = bench.operations();
-            if let Err(error) = result {
-                trial.verdict = Verdict::HarnessError;
-                trial.why = format!("{error:#}");
-            }
-            if let Err(error) = bench.tear_down() {
-                trial.verdict = trial.verdict.max(Verdict::HarnessError);
-                trial.why = format!("cleaning up: {error:#}");
-            }
+            close(&mut trial, made, bench);
         }
-        Err(error) => trial.why = format!("{error:#}"),
+        Err(failed) => not_measured(&mut trial, &failed),
     }
     trial.took_us = micros(began.elapsed());
     Done { trial, crashed }
+}
+
+/// Notes that plugpull failed in a trial. Findings of it that were made before stand; what it
+/// concluded else does not.
+pub fn not_measured(trial: &mut Trial, failed: &HarnessFailed) {
+    trial.verdict = Verdict::HarnessError;
+    trial.why = failed.to_string();
+}
+
+/// Ends a trial: notes whether plugpull failed in it, and leaves the machine clean for the next.
+pub fn close(trial: &mut Trial, made: Result<(), HarnessFailed>, bench: Bench<'_>) {
+    let cleaned = bench.tear_down();
+    let cleaned = cleaned.map_err(|failed| failed.during("cleaning up"));
+    if let Err(failed) = made.and(cleaned) {
+        not_measured(trial, &failed);
+    }
 }
 
 /// A moment that a fault chooses: without FUSE one that is no storage operation, where it has such.
@@ -161,20 +176,22 @@ pub fn try_start(setup: &Setup) -> Result<(), String> {
         rng,
         setup.start_limit,
     )
-    .map_err(|error| format!("{error:#}"))?;
+    .map_err(|failed| failed.to_string())?;
     let started = tried(&mut bench, target.scripted().is_some());
-    let cleaned = bench.tear_down().map_err(|error| format!("{error:#}"));
+    let cleaned = bench.tear_down().map_err(|failed| failed.to_string());
     started.and(cleaned)
 }
 
 /// Starts the target; one with a check of its own must also be found sound.
 fn tried(bench: &mut Bench<'_>, scripted: bool) -> Result<(), String> {
-    let mut up = bench.bring_up(PROBE).map_err(|why| words(&why))?;
+    let ours = |failed: HarnessFailed| failed.to_string();
+    let up = bench.bring_up(PROBE).map_err(ours)?;
+    let mut up = up.map_err(|failed| failed.to_string())?;
     if !scripted {
         return Ok(());
     }
     let mut observed = Observed::default();
-    restart::note(Ok(&mut up), &mut observed).map_err(|error| format!("{error:#}"))?;
+    up.note(&mut observed).map_err(ours)?;
     script::must_be_sound(&observed)
 }
 
@@ -186,13 +203,8 @@ struct Story<'a> {
 }
 
 impl Story<'_> {
-    fn tell(&mut self, bench: &mut Bench<'_>, trigger: &Trigger) -> anyhow::Result<()> {
-        if let Err(why) = bench.bring_up(PROBE) {
-            anyhow::bail!(
-                "the target did not start on an empty data folder: {}",
-                words(&why)
-            );
-        }
+    fn tell(&mut self, bench: &mut Bench<'_>, trigger: &Trigger) -> Result<(), HarnessFailed> {
+        bench.start_empty()?;
         bench.work()?;
         let warm = bench.warm_up();
         let injected = match warm.and_then(|()| (self.order.fault.inject)(bench, trigger)) {
@@ -244,7 +256,7 @@ impl Story<'_> {
         &mut self,
         bench: &mut Bench<'_>,
         injected: &Injected,
-    ) -> anyhow::Result<(Observed, Judgement)> {
+    ) -> Result<(Observed, Judgement), HarnessFailed> {
         let mut observed = Observed {
             stays_down: injected.stays_down.clone(),
             damage: match &injected.damage {
@@ -258,12 +270,12 @@ impl Story<'_> {
         self.look(bench, &mut observed)?;
         bench.kill()?;
         if matches!(observed.state, Some(Ok(_))) {
-            observed.second = Some(match bench.bring_up(PROBE) {
+            observed.second = Some(match bench.bring_up(PROBE)? {
                 Ok(mut up) => {
                     self.trial.recovery_us.extend(up.took.map(micros));
                     up.read_all()?
                 }
-                Err(why) => Err(words(&why)),
+                Err(failed) => Err(failed.to_string()),
             });
         }
         let judgement = self.judge(bench, &observed, injected.lost_power);
@@ -271,18 +283,14 @@ impl Story<'_> {
     }
 
     /// Starts the target and notes what it shows.
-    fn look(&mut self, bench: &mut Bench<'_>, observed: &mut Observed) -> anyhow::Result<()> {
-        let mut said = String::new();
-        match bench.bring_up(PROBE) {
-            Ok(mut up) => {
-                self.trial.recovery_us.extend(up.took.map(micros));
-                said = restart::note(Ok(&mut up), observed)?;
-            }
-            Err(why) => {
-                restart::note(Err(why), observed)?;
-            }
-        }
-        bench.outputs.push(said);
+    fn look(
+        &mut self,
+        bench: &mut Bench<'_>,
+        observed: &mut Observed,
+    ) -> Result<(), HarnessFailed> {
+        let printed = bench.observe(observed)?;
+        self.trial.recovery_us.extend(observed.recovery.map(micros));
+        bench.outputs.push(printed);
         Ok(())
     }
 
@@ -307,11 +315,11 @@ impl Story<'_> {
         injected: &Injected,
         disk: &Tree,
         mut observed: Observed,
-    ) -> anyhow::Result<(Observed, Judgement)> {
+    ) -> Result<(Observed, Judgement), HarnessFailed> {
         for _ in 0..SLOW_AGAIN {
             bench.kill()?;
             bench.restore(disk.clone())?;
-            if let Ok(up) = bench.bring_up(PROBE) {
+            if let Ok(up) = bench.bring_up(PROBE)? {
                 self.trial.recovery_us.extend(up.took.map(micros));
                 let took = observed.recovery.into_iter().chain(up.took);
                 observed.recovery = took.min();
@@ -328,7 +336,7 @@ impl Story<'_> {
         &mut self,
         bench: &mut Bench<'_>,
         state: BTreeMap<String, String>,
-    ) -> anyhow::Result<Option<Crashed>> {
+    ) -> Result<Option<Crashed>, HarnessFailed> {
         bench.new_history(beginning(state, Stamp::default()));
         bench.crashed_at = None;
         bench.work()?;

@@ -3,15 +3,18 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use plugpull_faults::fault::Started;
-use plugpull_targets::{Client, ClientError, Running, StartError, Target};
-use plugpull_workloads::{Observed, ReadBack, Start};
+use plugpull_targets::{Client, ClientError, StartError, Target};
+use plugpull_workloads::{ReadBack, Start};
 
+use super::PROBE;
 use super::host::SandboxHost;
 use super::script::{self, Acked};
+use crate::outcome::{HarnessFailed, Observed, TargetFailed};
 
 /// How long reading everything back may take.
 const READ_LIMIT: Duration = Duration::from_secs(60);
+/// How many times longer than an unharmed start a target must have been waited for to count as hung.
+const HUNG_FACTOR: u32 = 10;
 
 /// A successful start.
 pub struct Up<'t> {
@@ -30,13 +33,17 @@ enum Ask<'t> {
 
 impl Up<'_> {
     /// Everything that the target holds, or why it cannot be read.
-    pub fn read_all(&mut self) -> anyhow::Result<ReadBack> {
+    ///
+    /// # Errors
+    /// Its check could not be run.
+    pub fn read_all(&mut self) -> Result<ReadBack, HarnessFailed> {
+        let mut observed = Observed::default();
         match &mut self.ask {
-            Ask::Client(client) => Ok(client
-                .read_all(Instant::now() + READ_LIMIT)
-                .map_err(|error| error.to_string())),
+            Ask::Client(client) => {
+                let state = in_time(READ_LIMIT, |deadline| client.read_all(deadline));
+                Ok(state.unwrap_or_else(|failed| Err(failed.to_string())))
+            }
             Ask::Script(target, host, acked) => {
-                let mut observed = Observed::default();
                 script::look(*target, host, acked, &mut observed)?;
                 Ok(match (observed.start, observed.state) {
                     (Start::Started, Some(state)) => state,
@@ -48,6 +55,52 @@ impl Up<'_> {
                 })
             }
         }
+    }
+
+    /// Notes that it came up, and all that it shows. Returns what its own check printed, where it has
+    /// one.
+    ///
+    /// # Errors
+    /// That check could not be run or said what makes no sense.
+    pub fn note(&mut self, observed: &mut Observed) -> Result<String, HarnessFailed> {
+        observed.start = Start::Started;
+        observed.recovery = self.took;
+        let client = match &mut self.ask {
+            Ask::Script(target, host, acked) => {
+                return script::look(*target, host, acked, observed);
+            }
+            Ask::Client(client) => client,
+        };
+        if let Err(failed) = read(&mut **client, observed) {
+            failed.note(observed);
+        }
+        Ok(String::new())
+    }
+}
+
+/// Reads back everything, and has the target check itself.
+fn read(client: &mut dyn Client, observed: &mut Observed) -> Result<(), TargetFailed> {
+    observed.state = Some(in_time(READ_LIMIT, |deadline| client.read_all(deadline))?);
+    let check = in_time(READ_LIMIT, |deadline| client.check(deadline))?;
+    observed.integrity = Some(match check {
+        Ok(None) => Ok(()),
+        Ok(Some(damage)) => Err(damage),
+        Err(error) => Err(error),
+    });
+    observed.log = in_time(READ_LIMIT, |deadline| client.event_log(deadline))?.transpose();
+    Ok(())
+}
+
+/// Makes a call that may take so long: its answer, or the error as a text. A deadline that passed is
+/// no answer of either kind.
+fn in_time<T>(
+    limit: Duration,
+    call: impl FnOnce(Instant) -> Result<T, ClientError>,
+) -> Result<Result<T, String>, TargetFailed> {
+    let began = Instant::now();
+    match call(began + limit) {
+        Err(_) if began.elapsed() >= limit => Err(TargetFailed::Hung(limit)),
+        answer => Ok(answer.map_err(|error| error.to_string())),
     }
 }
 
@@ -63,44 +116,56 @@ fn ended(code: i32, output: &str) -> String {
     }
 }
 
+/// A target that is up, and the process or connection that it runs as.
+type Running<'t, 'host> = (Box<dyn plugpull_targets::Running + 'host>, Up<'t>);
+
 /// Starts the target and asks it for `probe`; the time runs from the spawn to the answer. One with
 /// a check of its own is not asked yet: its check will be, about what was `acked`.
+///
+/// # Errors
+/// It could not be started for a reason that lies in plugpull or the machine.
 pub fn bring_up<'t, 'host: 't>(
     target: &'t dyn Target,
     host: &'host SandboxHost,
     limit: Duration,
     probe: &str,
     acked: Acked,
-) -> Result<(Box<dyn Running + 'host>, Up<'t>), Started> {
+) -> Result<Result<Running<'t, 'host>, TargetFailed>, HarnessFailed> {
     let began = Instant::now();
     let deadline = began + limit;
     let running = match target.start(host, deadline) {
         Ok(running) => running,
         Err(StartError::Exited { code, output }) => {
-            return Err(Started::Refused(ended(code, output.trim())));
+            return Ok(Err(TargetFailed::Refused(ended(code, output.trim()))));
         }
-        Err(StartError::Timeout { waited, .. }) => return Err(Started::Hung(waited)),
-        Err(StartError::Host(error)) => return Err(Started::Refused(error.to_string())),
+        Err(StartError::Refused(why)) => return Ok(Err(TargetFailed::Refused(why))),
+        Err(StartError::Timeout { waited, .. }) => return Ok(Err(TargetFailed::Hung(waited))),
+        Err(StartError::Host(error)) => {
+            let failed = HarnessFailed::from(error);
+            return Err(failed.during("the target could not be started"));
+        }
     };
     let answer = match target.scripted() {
         Some(_) => Ok(Ask::Script(target, host, acked)),
         None => probed(&*running, probe, deadline).map(Ask::Client),
     };
     let took = began.elapsed();
-    match answer {
+    Ok(match answer {
         Ok(ask) => {
             let timed = target.scripted().is_none_or(|script| script.recovers());
             let took = timed.then_some(took);
             Ok((running, Up { ask, took }))
         }
-        Err(_) if took >= limit => Err(Started::Hung(took)),
-        Err(error) => Err(Started::Refused(format!("it does not answer: {error}"))),
-    }
+        Err(_) if took >= limit => Err(TargetFailed::Hung(took)),
+        Err(error) => Err(TargetFailed::Refused(format!(
+            "it does not answer: {error}"
+        ))),
+    })
 }
 
 /// A connection that has answered.
 fn probed(
-    running: &dyn Running,
+    running: &dyn plugpull_targets::Running,
     probe: &str,
     deadline: Instant,
 ) -> Result<Box<dyn Client>, ClientError> {
@@ -109,50 +174,65 @@ fn probed(
     Ok(client)
 }
 
-/// Notes how a start went, and all that the target shows after it. Returns what its own check
+/// Starts the target and notes how that went, and all that it shows. Returns what its own check
 /// printed, where it has one.
 ///
 /// # Errors
-/// That check could not be run or said what makes no sense.
-pub fn note(
-    started: Result<&mut Up<'_>, Started>,
+/// plugpull failed; nothing is known of the target.
+pub fn observe(
+    target: &dyn Target,
+    host: &SandboxHost,
+    limit: Duration,
+    acked: Acked,
     observed: &mut Observed,
-) -> anyhow::Result<String> {
-    let up = match started {
-        Ok(up) => up,
-        Err(Started::Hung(waited)) => {
-            observed.start = Start::Hung { waited };
-            return Ok(String::new());
+) -> Result<String, HarnessFailed> {
+    match bring_up(target, host, limit, PROBE, acked)? {
+        Ok((_running, mut up)) => up.note(observed),
+        Err(failed) => {
+            failed.note(observed);
+            Ok(String::new())
         }
-        Err(why) => {
-            let message = words(&why);
-            observed.start = Start::Refused { message };
-            return Ok(String::new());
-        }
-    };
-    observed.start = Start::Started;
-    observed.recovery = up.took;
-    let client = match &mut up.ask {
-        Ask::Script(target, host, acked) => return script::look(*target, host, acked, observed),
-        Ask::Client(client) => client,
-    };
-    let state = client.read_all(Instant::now() + READ_LIMIT);
-    observed.state = Some(state.map_err(|error| error.to_string()));
-    observed.integrity = Some(match client.check(Instant::now() + READ_LIMIT) {
-        Ok(None) => Ok(()),
-        Ok(Some(said)) => Err(said),
-        Err(error) => Err(error.to_string()),
-    });
-    let log = client.event_log(Instant::now() + READ_LIMIT);
-    observed.log = log.map_err(|error| error.to_string()).transpose();
-    Ok(String::new())
+    }
 }
 
-/// How a start went, in words.
-pub fn words(started: &Started) -> String {
-    match started {
-        Started::Up => "it came up".into(),
-        Started::Refused(text) => text.clone(),
-        Started::Hung(waited) => format!("it neither came up nor ended within {waited:?}"),
+/// A limit that was reached is the target's failure only where the same start on an unharmed
+/// directory takes less than a tenth of it.
+///
+/// # Errors
+/// The limit is too short for this machine and this target: `took` is how long that start took, none
+/// where it did not end well either.
+pub fn confirm_hung(waited: Duration, took: Option<Duration>) -> Result<(), HarnessFailed> {
+    let why = match took {
+        Some(took) if took * HUNG_FACTOR <= waited => return Ok(()),
+        Some(took) => format!("takes {took:?}, more than a tenth of it"),
+        None => "does not come up in time either".into(),
+    };
+    Err(HarnessFailed::new(format!(
+        "the target neither answered nor ended within {waited:?}, but the same start on an empty \
+         directory {why}: the machine is too slow for this limit; a longer --recovery-bound raises it"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_that_is_not_done_in_time_is_no_check_that_fails() {
+        let late = |_| Err::<Option<String>, _>(ClientError::Gone("the deadline passed".into()));
+        let failed = in_time(Duration::ZERO, late).expect_err("too late");
+        assert_eq!(failed, TargetFailed::Hung(Duration::ZERO));
+        let answer = in_time(READ_LIMIT, late).expect("an answer");
+        assert!(answer.expect_err("an error").contains("no answer"));
+    }
+
+    #[test]
+    fn a_limit_is_the_targets_failure_only_where_an_unharmed_start_is_quick() {
+        let limit = Duration::from_secs(20);
+        assert!(confirm_hung(limit, Some(Duration::from_secs(2))).is_ok());
+        for took in [Some(Duration::from_millis(2001)), None] {
+            let failed = confirm_hung(limit, took).expect_err("too slow a machine");
+            assert!(failed.message.contains("--recovery-bound"), "{failed}");
+        }
     }
 }

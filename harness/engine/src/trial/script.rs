@@ -15,6 +15,7 @@ use plugpull_workloads::{
 
 use super::clients::Progress;
 use super::host::SandboxHost;
+use crate::outcome::HarnessFailed;
 
 /// How long a line is waited for before it is asked whether there is still something to wait for.
 const LOOK: Duration = Duration::from_millis(20);
@@ -126,7 +127,7 @@ pub(super) fn look(
     host: &SandboxHost,
     acked: &Acked,
     observed: &mut Observed,
-) -> anyhow::Result<String> {
+) -> Result<String, HarnessFailed> {
     let Some(script) = target.scripted() else {
         return Ok(String::new());
     };

@@ -67,10 +67,9 @@ pub(in crate::interstice) fn start<'host>(
                     code,
                     output: running.process.complaint(),
                 }),
-                None => Err(std::io::Error::other(format!(
+                None => Err(StartError::Refused(format!(
                     "it says that it loaded the module, and does not answer: {error}"
-                ))
-                .into()),
+                ))),
             }
         }
     }

@@ -14,8 +14,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::{Bench, LOOK, MOMENT_LIMIT, storage_error, to_io};
+use crate::outcome::guard;
 use crate::trial::crashes::Cut;
-use crate::trial::restart::words;
 use crate::trial::{PROBE, ballast, flip};
 
 impl Machine for Bench<'_> {
@@ -71,8 +71,11 @@ impl Machine for Bench<'_> {
         let (host, target) = (self.host.clone(), self.target.clone());
         let deadline = Instant::now() + self.start_limit;
         let starting = std::thread::spawn(move || {
-            // Whether it comes up is not the question here: it is to be crashed while it tries.
-            let _ = target.start(&*host, deadline);
+            guard(|| {
+                // Whether it comes up is not the question here: it is to be crashed while it tries.
+                let _ = target.start(&*host, deadline);
+                Ok(())
+            })
         });
         self.starting = Some(starting);
         match (told, when) {
@@ -110,7 +113,7 @@ impl Machine for Bench<'_> {
         self.signal_all(libc::SIGKILL)?;
         self.go_on();
         self.host.sandbox.kill_all().map_err(to_io)?;
-        self.buried();
+        self.reap()?;
         if let Some(fs) = self.storage.fs() {
             self.crashes.killed(&fs, alive);
         }
@@ -127,7 +130,7 @@ impl Machine for Bench<'_> {
         self.signal_all(libc::SIGKILL)?;
         let cut = fs.cut();
         self.host.sandbox.kill_all().map_err(to_io)?;
-        self.buried();
+        self.reap()?;
         let seed = self.rng.random();
         let (model, device) = (self.rules.model, self.rules.device);
         let state = fs.inspect(|_, log| persist::crash_state(log, model, loss, device, seed));
@@ -190,8 +193,8 @@ impl Machine for Bench<'_> {
                 Ok(Told::WhileDown)
             }
             Reorgs::WhenUp => {
-                self.bring_up(PROBE)
-                    .map_err(|why| InjectError::TargetGone(words(&why)))?;
+                self.bring_up(PROBE)?
+                    .map_err(|failed| InjectError::TargetGone(failed.to_string()))?;
                 let running = self.running.as_ref().ok_or_else(|| self.gone())?;
                 let told = running
                     .connect(deadline)
@@ -216,9 +219,9 @@ impl Machine for Bench<'_> {
     }
 
     fn start(&mut self) -> Result<Started, InjectError> {
-        Ok(match self.bring_up("c0.head") {
+        Ok(match self.bring_up(PROBE)? {
             Ok(_) => Started::Up,
-            Err(other) => other,
+            Err(failed) => failed.into(),
         })
     }
 
