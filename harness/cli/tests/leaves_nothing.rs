@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+#[path = "cli/support/mod.rs"]
 mod support;
 
 use std::os::unix::process::CommandExt;
@@ -16,11 +17,16 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
+use plugpull_testing::test;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use support::machine::{self, await_that, own_copy};
 use support::traces::{Traces, running};
+
+fn main() -> std::process::ExitCode {
+    plugpull_testing::main(machine::capability)
+}
 
 /// How many times plugpull is killed.
 const MOMENTS: u64 = 50;

@@ -55,6 +55,16 @@ pub struct Test {
 
 inventory::collect!(Test);
 
+/// A test that is made at run time.
+pub struct MadeTest {
+    /// Its name.
+    pub name: String,
+    /// The capabilities that it needs, separated by spaces.
+    pub needs: &'static str,
+    /// What it does. It fails by panicking.
+    pub run: Box<dyn FnOnce() + Send>,
+}
+
 /// Whether a program can be started here, as a capability of that name.
 ///
 /// # Errors
@@ -124,7 +134,10 @@ pub fn main(probe: impl Fn(&str) -> Result<(), String>) -> ExitCode {
 
 /// As [`main`], with further tests that are made at run time.
 #[must_use]
-pub fn main_with(probe: impl Fn(&str) -> Result<(), String>, more: Vec<Trial>) -> ExitCode {
+pub fn main_with(
+    probe: impl Fn(&str) -> Result<(), String>,
+    more: impl IntoIterator<Item = MadeTest>,
+) -> ExitCode {
     let arguments = Arguments::from_args();
     let promised = std::env::var(REQUIRE).unwrap_or_default();
     let mut machine = Machine {
@@ -135,31 +148,47 @@ pub fn main_with(probe: impl Fn(&str) -> Result<(), String>, more: Vec<Trial>) -
             .map(|word| word.trim().to_owned())
             .collect(),
     };
-    let mut trials = more;
+    let mut trials = Vec::new();
     for test in inventory::iter::<Test> {
-        trials.push(trial(test, machine.ready(test.needs)));
+        let ready = machine.ready(test.needs);
+        let made = MadeTest {
+            name: test.path(),
+            needs: test.needs,
+            run: Box::new(test.run),
+        };
+        trials.push(trial(made, ready, !test.ignore.is_empty()));
+    }
+    for test in more {
+        let ready = machine.ready(test.needs);
+        trials.push(trial(test, ready, false));
     }
     trials.sort_by(|a, b| a.name().cmp(b.name()));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
+impl Test {
+    /// Its name behind its module, without the name of the program.
+    fn path(&self) -> String {
+        match self.module.split_once("::") {
+            Some((_program, module)) => format!("{module}::{}", self.name),
+            None => self.name.to_owned(),
+        }
+    }
+}
+
 /// The test as the runner takes it.
-fn trial(test: &'static Test, ready: Ready) -> Trial {
-    let module = test.module.split_once("::").map_or("", |(_, rest)| rest);
-    let name = match module {
-        "" => test.name.to_owned(),
-        module => format!("{module}::{}", test.name),
-    };
-    let ignored = matches!(ready, Ready::Missing) || !test.ignore.is_empty();
-    let run = test.run;
-    let needs = test.needs;
-    Trial::test(name, move || match ready {
+fn trial(test: MadeTest, ready: Ready, on_demand: bool) -> Trial {
+    let ignored = on_demand || matches!(ready, Ready::Missing);
+    Trial::test(test.name, move || match ready {
         Ready::Yes => {
             // A panic is caught by the runner.
-            run();
+            (test.run)();
             Ok(())
         }
-        Ready::Missing => Err(Failed::from(format!("this machine lacks one of: {needs}"))),
+        Ready::Missing => Err(Failed::from(format!(
+            "this machine lacks one of: {}",
+            test.needs
+        ))),
         Ready::Promised(why) => Err(Failed::from(why)),
     })
     .with_ignored_flag(ignored)

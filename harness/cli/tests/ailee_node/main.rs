@@ -6,14 +6,14 @@
 )]
 
 mod fake;
-#[path = "../support/mod.rs"]
+#[path = "../cli/support/mod.rs"]
 mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Failed, Trial};
-use support::{machine, plugpull, run, text};
+use plugpull_testing::{MadeTest, test};
+use support::{plugpull, run, text};
 
 const NAME: &str = "ailee_node";
 
@@ -28,27 +28,12 @@ fn main() -> ExitCode {
             _ => ExitCode::from(2),
         };
     }
-    let all: [(&str, fn()); 5] = [
-        ("an_absent_node_is_said_and_ends_with_3", absent),
-        ("a_sound_node_has_no_finding", sound),
-        ("a_node_that_is_never_well_is_not_tested", never_well),
-        ("nothing_is_owed_before_an_anchor", before_an_anchor),
-        ("crash_states_are_explored", explored),
-    ];
-    let mut trials: Vec<Trial> = all.map(|(name, test)| trial(name.into(), test)).into();
-    trials.extend(fake::FLAWS[1..].iter().map(|flaw| {
-        let name = format!("a_node_that_is_wrong_is_found: {flaw}");
-        trial(name, move || found(flaw))
-    }));
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
-}
-
-fn trial(name: String, test: impl FnOnce() + Send + 'static) -> Trial {
-    Trial::test(name, move || {
-        // A panic is caught by the runner.
-        test();
-        Ok::<(), Failed>(())
-    })
+    let flaws = fake::FLAWS[1..].iter().map(|flaw| MadeTest {
+        name: format!("a_node_that_is_wrong_is_found: {flaw}"),
+        needs: "fuse",
+        run: Box::new(move || found(flaw)),
+    });
+    plugpull_testing::main_with(support::machine::capability, flaws)
 }
 
 /// A node with this flaw; none for "".
@@ -75,7 +60,8 @@ impl Node {
     }
 }
 
-fn absent() {
+#[test]
+fn an_absent_node_is_said_and_ends_with_3() {
     for (arguments, words) in [
         (vec!["run", "ailee"], "ailee_node is not on PATH"),
         (
@@ -101,10 +87,8 @@ fn absent() {
     assert_eq!(wrong.output().unwrap().status.code(), Some(2));
 }
 
-fn sound() {
-    if !machine::has("fuse") {
-        return;
-    }
+#[test(needs = "fuse")]
+fn a_sound_node_has_no_finding() {
     let node = Node::new("");
     let run = run(&format!(
         "{} --rounds 1 --fault kill@ack=2 --fault term@ack=2 --fault power-loss@ack=2 \
@@ -135,9 +119,6 @@ const SHOWN: &[(&str, &str, &str)] = &[
 fn found(flaw: &str) {
     let mut expected = SHOWN.iter().filter(|(name, ..)| *name == flaw).peekable();
     assert!(expected.peek().is_some(), "{flaw} is expected nowhere");
-    if !machine::has("fuse") {
-        return;
-    }
     let node = Node::new(flaw);
     let run = run(&format!("{} --rounds 1 --fault kill@ack=2", node.options()));
     assert_eq!(run.ran.code, 1, "{:?}", run.ran);
@@ -158,10 +139,8 @@ fn found(flaw: &str) {
     }
 }
 
-fn never_well() {
-    if !machine::has("fuse") {
-        return;
-    }
+#[test(needs = "fuse")]
+fn a_node_that_is_never_well_is_not_tested() {
     let node = Node::new("ill-from-the-start");
     let mut command = plugpull();
     let options = format!("run {} --rounds 1 --fault kill -q", node.options());
@@ -172,10 +151,8 @@ fn never_well() {
 }
 
 /// The same node that is caught forgetting its anchors owes nothing before the first one.
-fn before_an_anchor() {
-    if !machine::has("fuse") {
-        return;
-    }
+#[test(needs = "fuse")]
+fn nothing_is_owed_before_an_anchor() {
     let node = Node::new("forgets");
     let run = run(&format!(
         "{} --set anchored=no --rounds 1 --fault kill@ack=4",
@@ -185,10 +162,8 @@ fn before_an_anchor() {
     assert_eq!(run.count("pass"), 1, "{}", run.ran.stdout);
 }
 
-fn explored() {
-    if !machine::has("fuse") {
-        return;
-    }
+#[test(needs = "fuse")]
+fn crash_states_are_explored() {
     for (flaw, code, kind) in [("", 0, None), ("forgets", 1, Some("lost-ack"))] {
         let node = Node::new(flaw);
         let folder = tempfile::tempdir().unwrap();

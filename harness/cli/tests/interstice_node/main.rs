@@ -9,39 +9,21 @@
 
 mod node;
 mod packets;
-#[path = "../support/mod.rs"]
+#[path = "../cli/support/mod.rs"]
 mod support;
 
 use std::process::ExitCode;
 use std::{env, fs};
 
-use libtest_mimic::{Arguments, Failed, Trial};
-use support::{Reported, machine, plugpull, run};
+use plugpull_testing::test;
+use support::{Reported, plugpull, run};
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
     if args.first().is_some_and(|word| word == "node") {
         return node::run(&args[1..]);
     }
-    let all: [(&str, fn()); 7] = [
-        ("a_sound_node_keeps_what_is_promised", sound),
-        ("a_crash_state_is_replayed_into_a_node", explored),
-        ("an_acknowledged_row_that_is_not_kept_is_found", forgets),
-        ("files_are_checked_whatever_the_node_says", miscounts),
-        ("a_node_that_does_not_start_again_is_found", refuses),
-        ("an_error_instead_of_rows_is_found", errors),
-        ("a_node_that_acknowledges_nothing_is_not_measured", mute),
-    ];
-    let trials = all.map(|(name, test)| {
-        Trial::test(name, move || {
-            if machine::has("fuse") {
-                // A panic is caught by the runner.
-                test();
-            }
-            Ok::<(), Failed>(())
-        })
-    });
-    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()
+    plugpull_testing::main(support::machine::capability)
 }
 
 /// The options that test a node with this flaw, and the folder that must outlive it.
@@ -76,7 +58,8 @@ fn found(flaw: &str, kind: &str, words: &str) {
     assert!(said.contains(words), "{words}: {}", reported.ran.stdout);
 }
 
-fn sound() {
+#[test(needs = "fuse")]
+fn a_sound_node_keeps_what_is_promised() {
     let reported = tested(
         "",
         "--seed 1 --rounds 2 --fault kill@ack=20 --fault kill-op --fault power-loss --fault term",
@@ -86,7 +69,8 @@ fn sound() {
 }
 
 /// Under a kill alone: without checksums no node can tell a torn entry from a whole one.
-fn explored() {
+#[test(needs = "fuse")]
+fn a_crash_state_is_replayed_into_a_node() {
     let (_folder, options) = options("");
     let output = plugpull()
         .arg("explore")
@@ -98,23 +82,28 @@ fn explored() {
     assert_eq!(output.status.code(), Some(0), "{said}");
 }
 
-fn forgets() {
+#[test(needs = "fuse")]
+fn an_acknowledged_row_that_is_not_kept_is_found() {
     found("forgets", "lost-ack", "");
 }
 
-fn miscounts() {
+#[test(needs = "fuse")]
+fn files_are_checked_whatever_the_node_says() {
     found("miscounts", "unreadable", "numbering");
 }
 
-fn refuses() {
+#[test(needs = "fuse")]
+fn a_node_that_does_not_start_again_is_found() {
     found("refuses", "will-not-start", "the log is not to its taste");
 }
 
-fn errors() {
+#[test(needs = "fuse")]
+fn an_error_instead_of_rows_is_found() {
     found("errors", "unreadable", "no such table today");
 }
 
-fn mute() {
+#[test(needs = "fuse")]
+fn a_node_that_acknowledges_nothing_is_not_measured() {
     let reported = tested("mute", "--seed 1 --rounds 1 --fault kill@ack=20");
     assert_eq!(reported.count("not-measured"), 1, "{}", reported.ran.stdout);
     assert_eq!(reported.ran.code, 3);

@@ -1,0 +1,491 @@
+//! Targets that a TOML file describes: the worked examples of `docs/command-targets.md` and small
+//! ones made here. What is wrong is found, what is sound is not, and what cannot be is refused.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use plugpull_testing::test;
+
+use crate::support::{Ran, Reported, list, plugpull, reported, text};
+
+/// A worked example of the documentation.
+fn example(path: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples");
+    root.join(path).display().to_string()
+}
+
+/// `plugpull COMMAND FILE` with these options, separated by spaces, and its report.
+fn tested(command: &str, file: &str, options: &str, keep: Option<&Path>) -> Reported {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("report.json");
+    let mut run = plugpull();
+    run.args([command, file, "--quiet", "--seed", "7", "--json"])
+        .arg(&json)
+        .args(options.split_whitespace());
+    if let Some(keep) = keep {
+        run.arg("--keep").arg(keep);
+    }
+    reported(&mut run, &json)
+}
+
+/// The kinds of the grouped findings.
+fn found(reported: &Reported) -> Vec<&str> {
+    let findings = reported.findings().iter();
+    findings.map(|finding| text(finding, "kind")).collect()
+}
+
+/// Fails unless there are findings and all are of this kind.
+fn must_all_be(kind: &str, reported: &Reported) {
+    let kinds = found(reported);
+    let all = !kinds.is_empty() && kinds.iter().all(|found| *found == kind);
+    assert!(all, "{kinds:?}: {}", reported.ran.stdout);
+}
+
+/// A target in a folder of its own: its TOML and its scripts.
+struct Made {
+    folder: tempfile::TempDir,
+}
+
+impl Made {
+    fn new(toml: &str, scripts: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("made.toml"), toml).unwrap();
+        for (name, content) in scripts {
+            let path = folder.path().join(name);
+            fs::write(&path, format!("#!/bin/sh\n{content}")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        Self { folder }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("made.toml")
+    }
+
+    fn name(&self) -> String {
+        self.path().display().to_string()
+    }
+
+    /// What it is refused with.
+    fn refused(&self, command: &str) -> String {
+        let ran: Ran = plugpull()
+            .args([command, &self.name()])
+            .output()
+            .unwrap()
+            .into();
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.stdout.is_empty(), "{ran:?}");
+        assert_eq!(ran.stderr.trim_end().lines().count(), 1, "{ran:?}");
+        ran.stderr
+    }
+}
+
+/// A file with a line an ID: the workload writes it, the check reads it.
+const LINES: &str = "[workload]\ncommand = './work.sh'\n[check]\ncommand = ['./check.sh']\n";
+const WORK: &str = "n=0; while :; do n=$((n+1)); id=$PLUGPULL_LIFE.$n; \
+                    echo $id >>log; sync log; sync .; echo ack $id; done\n";
+const CHECK: &str = "while read -r id; do grep -qx \"$id\" log || echo lost $id; done\n";
+
+fn lines() -> String {
+    LINES.replace("'./work.sh'", "['./work.sh']")
+}
+
+#[test(needs = "fuse")]
+fn notes_that_are_synced_have_no_finding() {
+    let sound = tested(
+        "explore",
+        &example("notes/notes.toml"),
+        "--txns 4 --budget 60s",
+        None,
+    );
+    sound.must_have_no_finding();
+    assert_eq!(sound.ran.code, 0, "{}", sound.ran.stdout);
+    assert!(sound.ran.stdout.contains("Every state was tried"));
+    assert!(sound.count("pass") > 20, "{}", sound.ran.stdout);
+}
+
+#[test(needs = "fuse")]
+fn a_note_whose_folder_is_not_synced_is_lost_and_the_artifact_shows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let keep = folder.path().join("kept");
+    let options = "--set SYNC=file --txns 3 --states 30 --budget 60s";
+    let broken = tested(
+        "explore",
+        &example("notes/notes.toml"),
+        options,
+        Some(&keep),
+    );
+    assert_eq!(broken.ran.code, 1, "{}", broken.ran.stdout);
+    must_all_be("lost-ack", &broken);
+    let finding = &broken.findings()[0];
+    let sentence = text(finding, "sentence");
+    assert!(
+        sentence.contains("its check says: there is no file note-1."),
+        "{sentence}"
+    );
+    let source = text(&finding["promise"], "source");
+    assert!(
+        source.starts_with("assumed, because notes.toml"),
+        "{source}"
+    );
+    let replayed: Ran = plugpull()
+        .arg("replay")
+        .arg(keep.join("finding-1.json"))
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(replayed.code, 1, "{replayed:?}");
+    assert!(replayed.stdout.contains("It still stands"), "{replayed:?}");
+}
+
+#[test(needs = "fuse")]
+fn a_note_that_is_not_synced_at_all_is_torn() {
+    let options = "--set SYNC=none --promise atomic --txns 2 --states 60 --budget 60s";
+    let broken = tested("explore", &example("notes/notes.toml"), options, None);
+    let kinds = found(&broken);
+    assert!(kinds.contains(&"torn-transaction"), "{kinds:?}");
+}
+
+#[test(needs = "fuse git")]
+fn git_is_sound_when_killed_and_not_when_the_power_goes() {
+    let git = example("git/git.toml");
+    let killed = tested(
+        "explore",
+        &git,
+        "--model kill --txns 2 --states 60 --budget 60s",
+        None,
+    );
+    killed.must_have_no_finding();
+    let cut = tested(
+        "explore",
+        &git,
+        "--model journaled --txns 2 --states 40 --budget 60s",
+        None,
+    );
+    let kinds = found(&cut);
+    assert!(
+        kinds.contains(&"will-not-start"),
+        "{kinds:?}: {}",
+        cut.ran.stdout
+    );
+    // Held to durability: with every component synced the branch's file is, but not the rename that
+    // gives it its name, since git syncs no folder. The next commit's syncs make it durable, and on a
+    // busy machine an ack may be read that late: several are tried.
+    let all =
+        "--set FSYNC=all --promise durable --model journaled --txns 6 --states 200 --budget 60s";
+    let synced = tested("explore", &git, all, None);
+    must_all_be("lost-ack", &synced);
+    let sentence = text(&synced.findings()[0], "sentence");
+    assert!(sentence.contains("the name main (rename)"), "{sentence}");
+}
+
+/// A daemon that does nothing, and a command that says only the second time that it is ready.
+#[test(needs = "fuse")]
+fn a_daemon_is_asked_until_it_is_ready_or_gone() {
+    let start = "[start]\ncommand = 'exec sleep 1000'\n\
+                 ready.command = 'test -e /tmp/asked || { : >/tmp/asked; exit 1; }'\n";
+    let scripts = [("work.sh", WORK), ("check.sh", CHECK)];
+    let made = Made::new(&format!("{start}{}", lines()), &scripts);
+    let run = tested("run", &made.name(), "--fault kill --rounds 1", None);
+    run.must_have_no_finding();
+    assert_eq!(run.count("pass"), 1, "{}", run.ran.stdout);
+    for (daemon, ready) in [
+        ("exit 6", "port = 1"),
+        ("echo up; exit 6", "line = 'never'"),
+    ] {
+        let start = format!("[start]\ncommand = '{daemon}'\nready.{ready}\n");
+        let made = Made::new(&format!("{start}{}", lines()), &scripts);
+        let said = made.refused("run");
+        assert!(said.contains("exit code 6"), "{said}");
+    }
+}
+
+/// What it says on standard error comes before what it says every time on standard output.
+#[test(needs = "fuse")]
+fn a_daemon_that_ends_is_quoted_by_its_complaint() {
+    let start = "[start]\ncommand = 'echo chatter; echo the reason >&2; exit 6'\n\
+                 ready.line = 'never'\n";
+    let scripts = [("work.sh", WORK), ("check.sh", CHECK)];
+    let made = Made::new(&format!("{start}{}", lines()), &scripts);
+    let said = made.refused("run");
+    assert!(said.contains("the reason"), "{said}");
+    assert!(!said.contains("chatter"), "{said}");
+}
+
+/// A daemon that never becomes ready once there is something in its folder hangs, and no longer
+/// than the file says; wherever it was killed it is one finding, at the first moment that shows it.
+#[test(needs = "fuse")]
+fn a_daemon_that_hangs_after_a_crash_is_one_finding() {
+    let daemon = "[ ! -s log ] || exec sleep 1000\necho ready; exec sleep 1000\n";
+    let toml = "[start]\ncommand = ['./daemon.sh']\nready.line = 'ready'\ntimeout_ms = 300\n";
+    let scripts = [
+        ("daemon.sh", daemon),
+        ("work.sh", WORK),
+        ("check.sh", CHECK),
+    ];
+    let made = Made::new(&format!("{toml}{}", lines()), &scripts);
+    let options = "--model kill --txns 3 --recovery-depth 0 --budget 60s";
+    let explored = tested("explore", &made.name(), options, None);
+    assert_eq!(found(&explored), ["hung"], "{}", explored.ran.stdout);
+    let sentence = text(&explored.findings()[0], "sentence");
+    assert!(sentence.contains(" ms it neither"), "{sentence}");
+    // The log was created, written to once, and not yet synced.
+    assert!(sentence.contains("before operation 2 "), "{sentence}");
+}
+
+/// A daemon that reads requests from a pipe.
+#[test(needs = "fuse")]
+fn a_daemon_is_started_known_ready_and_killed() {
+    let daemon = "rm -f /tmp/ask /tmp/answer; mkfifo /tmp/ask /tmp/answer; exec 3<>/tmp/ask\n\
+                  [ \"$REFUSE\" = no ] || ! grep -qx 1.2 log || { echo no more >&2; exit 4; }\n\
+                  echo up and ready\n\
+                  while read -r id <&3; do echo $id >>log; sync log; [ $SYNC = no ] || sync .; \
+                  echo done >/tmp/answer; done\n";
+    let work = "exec 4<>/tmp/answer; n=0; while :; do n=$((n+1)); id=$PLUGPULL_LIFE.$n; echo $id >/tmp/ask; \
+                read -r said <&4; [ \"$said\" = done ] || exit 1; echo ack $id; done\n";
+    let toml = "[env]\nSYNC = 'yes'\nREFUSE = 'no'\n[start]\ncommand = ['./daemon.sh']\n\
+                ready.line = 'and ready'\n";
+    let scripts = [
+        ("daemon.sh", daemon),
+        ("work.sh", work),
+        ("check.sh", CHECK),
+    ];
+    let made = Made::new(&format!("{toml}{}", lines()), &scripts);
+    let sound = tested("explore", &made.name(), "--txns 3 --budget 60s", None);
+    sound.must_have_no_finding();
+    assert!(
+        sound.ran.stdout.contains("Every state was tried"),
+        "{}",
+        sound.ran.stdout
+    );
+    let lost = tested(
+        "explore",
+        &made.name(),
+        "--set SYNC=no --model strict --txns 3 --budget 60s",
+        None,
+    );
+    must_all_be("lost-ack", &lost);
+    let refuses = tested(
+        "explore",
+        &made.name(),
+        "--set REFUSE=yes --model kill --txns 3 --budget 60s",
+        None,
+    );
+    must_all_be("will-not-start", &refuses);
+    let sentence = text(&refuses.findings()[0], "sentence");
+    assert!(
+        sentence.contains("exit code 4: ") && sentence.contains("no more"),
+        "{sentence}"
+    );
+    let run = tested(
+        "run",
+        &made.name(),
+        "--fault kill --fault power-loss --rounds 1",
+        None,
+    );
+    run.must_have_no_finding();
+    assert_eq!(run.count("pass"), 2, "{}", run.ran.stdout);
+    for trial in run.trials() {
+        assert_eq!(list(trial, "recovery_us").len(), 3, "{trial}");
+    }
+}
+
+#[test(needs = "fuse")]
+fn what_a_check_says_counts() {
+    for (check, kind) in [
+        ("[ -z \"$(cat)\" ] || echo corrupt page 7\n", "unreadable"),
+        (
+            "[ -z \"$(cat $PLUGPULL_ACKED)\" ] || exit 3\n",
+            "will-not-start",
+        ),
+        ("[ -z \"$(cat)\" ] || kill -SEGV $$\n", "will-not-start"),
+        ("[ -z \"$(cat)\" ] || exec sleep 100\n", "hung"),
+        ("while read -r id; do echo lost $id; done\n", "lost-ack"),
+    ] {
+        let toml = format!("{}timeout_ms = 1500\n", lines());
+        let made = Made::new(&toml, &[("work.sh", WORK), ("check.sh", check)]);
+        let run = tested("run", &made.name(), "--fault kill@ack=3 --rounds 1", None);
+        assert_eq!(found(&run), [kind], "{check}: {}", run.ran.stdout);
+    }
+}
+
+#[test(needs = "fuse")]
+fn a_recovery_is_timed() {
+    let promise = "[[promise]]\nkeeps = 'recovers=60000'\nsource = 'here'\n\
+                   [recover]\ncommand = 'test -e log || : >log'\n";
+    let made = Made::new(
+        &format!("{}{promise}", lines()),
+        &[("work.sh", WORK), ("check.sh", CHECK)],
+    );
+    let run = tested("run", &made.name(), "--fault kill --rounds 1", None);
+    run.must_have_no_finding();
+    assert!(
+        !list(&run.trials()[0], "recovery_us").is_empty(),
+        "{}",
+        run.ran.stdout
+    );
+    // Without anything to time no time is told.
+    let made = Made::new(&lines(), &[("work.sh", WORK), ("check.sh", CHECK)]);
+    let run = tested("run", &made.name(), "--fault kill --rounds 1", None);
+    assert!(
+        list(&run.trials()[0], "recovery_us").is_empty(),
+        "{}",
+        run.ran.stdout
+    );
+}
+
+#[test]
+fn another_script_is_another_version() {
+    let made = Made::new(&lines(), &[("work.sh", WORK), ("check.sh", CHECK)]);
+    let shown = || {
+        let ran: Ran = plugpull()
+            .args(["targets", &made.name()])
+            .output()
+            .unwrap()
+            .into();
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.stdout
+    };
+    let before = shown();
+    for part in [
+        "made.toml ",
+        "work.sh ",
+        "check.sh ",
+        "assumed, because made.toml",
+    ] {
+        assert!(before.contains(part), "{part} in {before}");
+    }
+    fs::write(made.folder.path().join("check.sh"), "#!/bin/sh\nexit 0\n").unwrap();
+    assert_ne!(before, shown());
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_the_file_and_the_key() {
+    let scripts = [("work.sh", WORK), ("check.sh", CHECK)];
+    let good = lines();
+    for (toml, words) in [
+        (
+            format!("{good}chek = 1\n"),
+            vec!["made.toml", "`chek`", "line 5"],
+        ),
+        (
+            good.replace("./work.sh", "./gone.sh"),
+            vec!["workload.command", "gone.sh"],
+        ),
+        (
+            good.replace("./check.sh", "no-such-program"),
+            vec!["check.command", "no-such-program"],
+        ),
+        ("[workload]\ncommand = 'true'\n".into(), vec!["`check`"]),
+        (
+            format!("{good}[start]\ncommand = 'true'\nready = {{}}\n"),
+            vec!["start.ready"],
+        ),
+        (
+            format!("{good}[start]\ncommand = 'true'\nready.port = 1\ntimeout_ms = 0\n"),
+            vec!["start.timeout_ms is 0"],
+        ),
+        (
+            format!("{good}[[promise]]\nkeeps = 'x'\nsource = ''\n"),
+            vec!["promise", "'x'"],
+        ),
+        (
+            format!("version = ['false']\n{good}"),
+            vec!["version", "false failed"],
+        ),
+        ("this is no TOML".into(), vec!["made.toml", "line 1"]),
+    ] {
+        let made = Made::new(&toml, &scripts);
+        for command in ["explore", "run", "targets"] {
+            let said = made.refused(command);
+            for word in &words {
+                assert!(said.contains(word), "{word} in {said}");
+            }
+        }
+    }
+    let ran: Ran = plugpull()
+        .args(["explore", "./nowhere.toml"])
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(
+        ran.stderr.contains("./nowhere.toml: No such file"),
+        "{ran:?}"
+    );
+    let made = Made::new(&good, &scripts);
+    let ran: Ran = plugpull()
+        .args(["targets", &made.name(), "--set", "X=1"])
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(ran.code, 2, "{ran:?}");
+}
+
+#[test(needs = "fuse")]
+fn scripts_that_do_not_work_are_no_findings() {
+    // A check that complains of everything is refused before anything is tried.
+    let made = Made::new(
+        &lines(),
+        &[("work.sh", WORK), ("check.sh", "cat log || exit 9\n")],
+    );
+    for command in ["explore", "run"] {
+        let said = made.refused(command);
+        assert!(said.contains("exit code 9"), "{said}");
+    }
+    let other = |work: &str, check: &str| {
+        let made = Made::new(&lines(), &[("work.sh", work), ("check.sh", check)]);
+        let ran: Ran = plugpull()
+            .args(["explore", &made.name(), "-q"])
+            .output()
+            .unwrap()
+            .into();
+        assert_eq!(ran.code, 3, "{ran:?}");
+        ran.stderr
+    };
+    let said = other("echo ack 1; echo oh no >&2; exit 5\n", CHECK);
+    assert!(
+        said.contains("exit code 5") && said.contains("oh no"),
+        "{said}"
+    );
+    let said = other("echo ack one two\n", CHECK);
+    assert!(said.contains("ack one two"), "{said}");
+    let said = other("exit 0\n", CHECK);
+    assert!(said.contains("acknowledged nothing"), "{said}");
+    let said = other(WORK, "[ -z \"$(cat)\" ] || echo lost 77\n");
+    assert!(said.contains("none of the acknowledged IDs"), "{said}");
+}
+
+/// What was acknowledged after the last barrier may be gone, and nothing before it.
+#[test(needs = "fuse")]
+fn a_barrier_line_is_where_durability_begins() {
+    let toml = "[env]\nGONE = 'late'\n[workload]\ncommand = ['./work.sh']\n\
+                [check]\ncommand = ['./check.sh']\n[[promise]]\nkeeps = 'barrier'\n\
+                words = 'w'\nsource = 's'\n";
+    let work = "echo ack early; echo barrier; echo ack late; n=0; \
+                while :; do n=$((n+1)); echo $n >>log; echo ack $n; sleep 0.01; done\n";
+    let check = "while read -r id; do [ $id != $GONE ] || echo lost $id; done\n";
+    let made = Made::new(toml, &[("work.sh", work), ("check.sh", check)]);
+    let options = "--rounds 1 --fault kill@ack=6";
+    let late = tested("run", &made.name(), options, None);
+    late.must_have_no_finding();
+    let early = tested(
+        "run",
+        &made.name(),
+        &format!("{options} --set GONE=early"),
+        None,
+    );
+    must_all_be("lost-ack", &early);
+}
+
+#[test(needs = "fuse")]
+fn a_stop_may_take_as_long_as_it_is_given() {
+    let deaf = format!("trap '' TERM\n{WORK}");
+    let made = Made::new(&lines(), &[("work.sh", &deaf), ("check.sh", CHECK)]);
+    let options = "--rounds 1 --fault term@ack=4,within=60ms";
+    let run = tested("run", &made.name(), options, None);
+    run.must_have_no_finding();
+    let what = text(&run.trials()[0], "what");
+    assert!(what.contains("not stopped after 60ms"), "{what}");
+}

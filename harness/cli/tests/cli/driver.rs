@@ -1,0 +1,178 @@
+//! The driver protocol from the command line: the worked Python driver is sound under `run` and
+//! `explore`, and its missing sync is found.
+
+use std::path::Path;
+
+use plugpull_testing::test;
+
+use crate::support::{Ran, Reported, list, plugpull, reported, text};
+
+const EXAMPLE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../docs/examples/driver-python/kv.py"
+);
+
+fn ran(words: &[&str]) -> Ran {
+    plugpull().args(words).output().unwrap().into()
+}
+
+/// Tests the example with these options of it; the command's own follow.
+fn tested(command: &str, example: &str, options: &str) -> Reported {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("report.json");
+    let mut plugpull = plugpull();
+    plugpull
+        .args([command, "driver", "--set"])
+        .arg(format!("cmd=python3 {EXAMPLE}{example}"))
+        .args(options.split_whitespace())
+        .args(["--quiet", "--seed", "7", "--json"])
+        .arg(&json);
+    reported(&mut plugpull, &json)
+}
+
+#[test(needs = "python3")]
+fn the_python_example_keeps_every_rule_and_says_what_it_promises() {
+    let checked = ran(&["driver-check", "python3", EXAMPLE]);
+    assert_eq!(checked.code, 0, "{checked:?}");
+    assert!(!checked.stdout.contains("\nwrong"), "{}", checked.stdout);
+    let told = ran(&[
+        "targets",
+        "driver",
+        "--set",
+        &format!("cmd=python3 {EXAMPLE}"),
+    ]);
+    assert_eq!(told.code, 0, "{told:?}");
+    assert!(
+        told.stdout.starts_with("kv.py 1, driven by"),
+        "{}",
+        told.stdout
+    );
+    assert!(
+        told.stdout
+            .contains("a transaction is one line with a checksum")
+    );
+}
+
+#[test]
+fn what_a_driver_gets_wrong_is_told_with_both_lines() {
+    let checked = ran(&[
+        "driver-check",
+        "--timeout",
+        "30",
+        "sh",
+        "-c",
+        "read line; echo welcome",
+    ]);
+    assert_eq!(checked.code, 1, "{checked:?}");
+    let lines: Vec<&str> = checked.stdout.lines().map(str::trim).collect();
+    assert!(lines[0].starts_with("wrong    hello"), "{}", lines[0]);
+    assert!(lines[1].starts_with("sent  {\"id\":1,"), "{}", lines[1]);
+    assert_eq!(lines[2], "came  welcome");
+    assert_eq!(lines.last(), Some(&"1 rule is broken."));
+}
+
+#[test(needs = "fuse python3")]
+fn a_run_and_an_exploration_of_the_sound_example_have_no_finding() {
+    let run = tested(
+        "run",
+        "",
+        "--rounds 1 --fault kill --fault power-loss --fault term",
+    );
+    run.must_have_no_finding();
+    assert_eq!(run.ran.code, 0, "{}", run.ran.stdout);
+    let explored = tested("explore", "", "--txns 6 --budget 60s --recovery-depth 0");
+    explored.must_have_no_finding();
+    assert_eq!(explored.ran.code, 0, "{}", explored.ran.stdout);
+    let target = &explored.report["target"];
+    assert!(text(target, "version").starts_with("kv.py 1, driven by"));
+    assert_eq!(list(target, "promises").len(), 3);
+}
+
+#[test(needs = "fuse python3")]
+fn the_missing_sync_of_the_example_is_found() {
+    for (command, options) in [
+        ("run", "--rounds 2 --fault power-loss"),
+        (
+            "explore",
+            "--txns 10 --budget 5s --recovery-depth 0 --model journaled",
+        ),
+    ] {
+        let found = tested(command, " --no-fsync", options);
+        assert_eq!(found.ran.code, 1, "{command}: {}", found.ran.stdout);
+        let kinds: Vec<&str> = found
+            .findings()
+            .iter()
+            .map(|one| text(one, "kind"))
+            .collect();
+        assert!(kinds.contains(&"lost-ack"), "{command}: {kinds:?}");
+    }
+}
+
+/// A store behind a driver cannot be told while it is down: it is told at its start.
+#[test(needs = "fuse python3")]
+fn a_reorganisation_is_fed_through_the_driver() {
+    let chain = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/support/chain.py");
+    let run = |option: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let json = folder.path().join("report.json");
+        let mut command = plugpull();
+        command
+            .args(["run", "driver", "--set"])
+            .arg(format!("cmd=python3 {chain} {EXAMPLE}{option}"))
+            .args(["--clients", "1", "--rounds", "2", "--seed", "7", "--quiet"])
+            .args(["--fault", "reorg@ack=20", "--json"])
+            .arg(&json);
+        reported(&mut command, &json)
+    };
+    let sound = run("");
+    sound.must_have_no_finding();
+    assert_eq!(sound.ran.code, 0, "{}", sound.ran.stdout);
+    for trial in sound.trials() {
+        assert!(text(trial, "what").contains("told at its start"), "{trial}");
+    }
+    let forgets = run(" --forgets");
+    assert_eq!(forgets.ran.code, 1, "{}", forgets.ran.stdout);
+    assert!(forgets.kinds().contains(&"lost-ack".to_string()));
+    // A driver without the capability is not asked.
+    let other = tested("run", "", "--rounds 1 --fault reorg");
+    assert_eq!(other.ran.code, 3, "{}", other.ran.stdout);
+    assert!(text(other.row("reorg"), "why").contains("follows no chain"));
+}
+
+#[test]
+fn what_cannot_be_driven_is_wrong_use() {
+    let here = Path::new(EXAMPLE).display().to_string();
+    for (words, said) in [
+        (&["run", "driver"][..], "a command is needed"),
+        (
+            &["run", "driver", "--set", "cmd=no-such-program"],
+            "there is no program 'no-such-program'",
+        ),
+        (&["run", "driver", "--set", "cmd=sh 'x"], "a quote"),
+        (
+            &["run", "driver", "--set", "cmd=sh -c 'echo no >&2; exit 3'"],
+            "it ended with code 3",
+        ),
+        (
+            &["run", "driver", "--set", "cmd=sh -c 'echo hello'"],
+            "no answer",
+        ),
+        (
+            &["explore", "driver", "--set", "cmd=sh -c 'exit 0'"],
+            "it ended with code 0",
+        ),
+        (&["driver-check", &here], "there is no program"),
+    ] {
+        let ran = ran(words);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (2, ""),
+            "{words:?}: {ran:?}"
+        );
+        assert!(
+            ran.stderr.contains(said) && ran.stderr.lines().count() == 1,
+            "{words:?}: {}",
+            ran.stderr
+        );
+    }
+}

@@ -1,0 +1,46 @@
+//! The command line, end to end. A test says what it needs of the machine, for example
+//! `#[test(needs = "fuse")]`: it is ignored where that is missing, and fails where
+//! `PLUGPULL_REQUIRE` promises it.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+#[cfg(feature = "ailee")]
+mod ailee;
+mod attach;
+mod budget;
+mod command_targets;
+mod configuration;
+mod defects;
+mod driver;
+mod explore;
+mod growth;
+mod inspect;
+mod interstice;
+mod json;
+mod known_findings;
+mod outputs;
+mod run_evidence;
+mod shards;
+mod sqlite;
+#[cfg(feature = "statehouse")]
+mod statehouse;
+mod support;
+mod templates;
+mod trace;
+mod unprivileged;
+mod vfab;
+mod vfab_api;
+mod without_fuse;
+mod wrong_use;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    plugpull_testing::main(|name| match name {
+        "systemd" => attach::real_systemd::tried(),
+        name => support::machine::capability(name),
+    })
+}

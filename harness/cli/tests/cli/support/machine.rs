@@ -1,0 +1,72 @@
+//! What the machine under the tests can do, and waiting for it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use super::{PLUGPULL, Ran, plugpull};
+
+/// Far beyond what anything here takes.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// Whether the doctor finds this capability, by the doctor's name for it.
+pub(crate) fn has(capability: &str) -> bool {
+    static FOUND: OnceLock<String> = OnceLock::new();
+    let found = FOUND.get_or_init(|| Ran::from(plugpull().arg("doctor").output().unwrap()).stdout);
+    found.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.next() == Some(capability) && words.next() == Some("yes")
+    })
+}
+
+/// Whether the machine has what a test needs: a capability of the doctor (`namespaces` is its
+/// `mount-namespace`), a version of Python, or a program.
+///
+/// # Errors
+/// It has not; says why.
+pub(crate) fn capability(name: &str) -> Result<(), String> {
+    let holds = match name {
+        "namespaces" => has("mount-namespace"),
+        "root" | "user-namespaces" | "fuse" | "cgroup-memory" | "loop" => has(name),
+        // Whoever may open the device has no case without it.
+        "fuse-closed" => fs::metadata("/dev/fuse")
+            .map_or(true, |about| about.permissions().mode() & 0o006 != 0o006),
+        "tomllib" => python("import tomllib"),
+        "python3.10" => python("import sys; assert sys.version_info >= (3, 10)"),
+        program => return plugpull_testing::program(program),
+    };
+    if holds {
+        return Ok(());
+    }
+    Err(format!("see `plugpull doctor` about {name}"))
+}
+
+/// Whether Python runs this.
+fn python(script: &str) -> bool {
+    let mut command = std::process::Command::new("python3");
+    command
+        .args(["-c", script])
+        .stderr(std::process::Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Waits until a condition holds.
+pub(crate) fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LONG;
+    while !holds() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A copy of the binary under test, so that its processes are told from all others, in a folder
+/// that every user may enter.
+pub(crate) fn own_copy() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = folder.path().join("plugpull");
+    fs::copy(PLUGPULL, &program).unwrap();
+    (folder, program)
+}

@@ -1,0 +1,63 @@
+//! Showing that a planted defect of a stand-in is found, and the sound stand-in has no finding under
+//! the very same options.
+
+use plugpull_testing::test;
+
+use super::{machine, run, text};
+
+/// What a defect leads to, in order: the first kind is what it is, the others may come along. A word
+/// behind a colon must be in the sentence of a finding of that kind: `unreadable:journal-chain`.
+pub(crate) fn found(target: &str, defect: &str, shows: &[&str], options: &str) {
+    let options = format!("{target} --reference {options}");
+    let defective = run(&format!("{options} --set defect={defect}"));
+    let told = &defective.ran.stdout;
+    assert_eq!(defective.ran.code, 1, "{:?}", defective.ran);
+    let shows: Vec<(String, String)> = shows
+        .iter()
+        .map(|show| {
+            let (kind, word) = show.split_once(':').unwrap_or((show, ""));
+            (kind.to_owned(), word.to_owned())
+        })
+        .collect();
+    let findings: Vec<(String, String)> = defective
+        .trials()
+        .iter()
+        .flat_map(|trial| super::list(trial, "findings"))
+        .map(|f| (text(f, "kind").to_owned(), text(f, "sentence").to_owned()))
+        .collect();
+    let (kind, word) = &shows[0];
+    assert!(
+        findings.iter().any(|(k, s)| k == kind && s.contains(word)),
+        "{findings:?}: {told}"
+    );
+    for (kind, _) in &findings {
+        assert!(
+            shows.iter().any(|(known, _)| known == kind),
+            "{kind}: {told}"
+        );
+    }
+    let sound = run(&options);
+    sound.must_have_no_finding();
+    assert_eq!(sound.ran.code, 0, "{:?}", sound.ran);
+}
+
+/// A test for each defect of a target: its name, the findings that it leads to (see [`found`]), and
+/// options that show it. One client and a moment at an operation make a trial the same each time.
+#[allow(unused_macros, reason = "each test program uses its own part")]
+macro_rules! defects {
+    ($target:literal, $listed:expr; $($test:ident: $defect:literal is $shows:expr, by $options:literal;)*) => {
+        $(
+            #[test(needs = "fuse")]
+            fn $test() {
+                $crate::support::planted::found($target, $defect, &$shows, $options);
+            }
+        )*
+
+        #[test]
+        fn every_planted_defect_has_a_test() {
+            let planted: Vec<&str> = $listed.iter().map(|d| d.name).collect();
+            assert_eq!(planted, [$($defect),*]);
+        }
+    };
+}
+pub(crate) use defects;

@@ -1,0 +1,98 @@
+//! Traces as files: explored again they give the same states, order and verdicts, with any number
+//! of workers; a file that is no sound trace is refused.
+
+use std::path::Path;
+use std::process::Output;
+
+use plugpull_testing::test;
+use serde_json::Value;
+
+use crate::support::plugpull;
+
+fn explore(options: &str, trace: &str, path: &Path) -> Output {
+    plugpull()
+        .arg("explore")
+        .args(options.split_whitespace())
+        .args(["--quiet", trace])
+        .arg(path)
+        .output()
+        .expect("plugpull runs")
+}
+
+/// Records a store with a defect that every loss of power shows.
+fn record(path: &Path) {
+    let options = "reference --set defect=no-fsync --txns 25 --seed 5 --states 0";
+    let output = explore(options, "--record", path);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+}
+
+/// The report without what a clock or a process number says, line by line.
+fn verdicts(path: &Path, workers: u32) -> Vec<String> {
+    let json = path.with_extension(format!("{workers}.json"));
+    let options = format!(
+        "--states 240 --budget 120s --workers {workers} --json {}",
+        json.display()
+    );
+    let output = explore(&options, "--trace", path);
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = std::fs::read(&json).expect("a report");
+    let report: Value = serde_json::from_slice(&text).expect("JSON");
+    let fields = |list: &Value, names: [&str; 4]| -> Vec<String> {
+        let list = list.as_array().map_or(&[][..], Vec::as_slice);
+        let line = |one: &Value| names.map(|name| one[name].to_string()).join(" ");
+        list.iter().map(line).collect()
+    };
+    let findings = ["kind", "sentence", "count", "fault"];
+    let mut lines = fields(&report["findings"], findings);
+    assert!(!lines.is_empty());
+    let trials = ["fault", "what", "operations", "verdict"];
+    lines.extend(fields(&report["trial_log"], trials));
+    assert!(lines.len() > 120);
+    lines
+}
+
+#[test(needs = "fuse")]
+fn one_trace_gives_one_result_with_any_number_of_workers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("run.trace");
+    record(&path);
+    let alone = verdicts(&path, 1);
+    for workers in [2, 3] {
+        for (number, (more, one)) in verdicts(&path, workers).iter().zip(&alone).enumerate() {
+            assert_eq!(more, one, "line {number} with {workers} workers");
+        }
+    }
+}
+
+#[test(needs = "fuse")]
+fn what_is_no_sound_trace_is_refused_in_one_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("run.trace");
+    record(&path);
+    let sound = std::fs::read(&path).expect("the trace");
+    let refused = |options: &str, option: &str, word: &str| {
+        let output = explore(options, option, &path);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(word) && said.lines().count() == 1, "{said}");
+    };
+    refused("--txns 3", "--record", "there is something already");
+    assert_eq!(std::fs::read(&path).expect("the trace"), sound);
+    refused("sqlite", "--trace", "cannot be used with");
+
+    let middle = sound.len() / 2;
+    std::fs::write(&path, &sound[..middle]).expect("written");
+    refused("", "--trace", "is not whole");
+    let mut damaged = sound.clone();
+    damaged[middle] ^= 1;
+    std::fs::write(&path, &damaged).expect("written");
+    refused("", "--trace", "is damaged");
+    std::fs::write(&path, "{}").expect("written");
+    refused("", "--trace", "is no trace");
+}
