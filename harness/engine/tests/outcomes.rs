@@ -19,7 +19,7 @@ use nix::unistd::Pid;
 use parking_lot::Mutex;
 use plugpull_crashsim::fs::{Mark, Record, Sink};
 use plugpull_crashsim::persist::{self, Device};
-use plugpull_engine::trial::{self, Order, SandboxHost, Setup, StorageRules};
+use plugpull_engine::trial::{self, SandboxHost, Setup, StorageRules, TrialSpec};
 use plugpull_faults::fault::{Fault, InjectError, Injected, Machine};
 use plugpull_faults::trigger::{Trigger, When};
 use plugpull_reports::Trial;
@@ -302,13 +302,13 @@ fn kill_children(of: Pid) {
 }
 
 fn make(setup: &Setup, fault: &'static Fault, number: u64) -> Trial {
-    let order = Order {
+    let plan = TrialSpec {
         number,
         fault,
         trigger: None,
         seed: number,
     };
-    trial::run(setup, &order).trial
+    trial::run(setup, &plan).trial
 }
 
 /// The trial failed on plugpull's side, and says so; nothing is said of the target.

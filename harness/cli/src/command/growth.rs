@@ -18,7 +18,7 @@ use super::place::{NO_SANDBOX, mounts_fuse, options_for};
 use super::reporters::Reporters;
 use super::wrong;
 use crate::cli::{CrashArg, GrowthArgs};
-use plugpull_engine::growth::{Crash, Round, Wanted, chosen, fitting, pilot, sample, unit};
+use plugpull_engine::growth::{CrashKind, Round, SampleSpec, chosen, fitting, pilot, sample, unit};
 use plugpull_engine::keep::Keep;
 use plugpull_engine::seed;
 use plugpull_engine::trial::{SandboxHost, Setup, StorageRules};
@@ -27,7 +27,7 @@ use plugpull_engine::trial::{SandboxHost, Setup, StorageRules};
 struct Asking {
     asked: Asked,
     setup: Setup,
-    crash: Crash,
+    crash: CrashKind,
     sizes: Vec<u64>,
     seed: u64,
     keep: Option<Keep>,
@@ -95,7 +95,7 @@ fn samples(
                 return (samples, true);
             }
             number += 1;
-            let wanted = Wanted {
+            let wanted = SampleSpec {
                 number,
                 acks,
                 crash: asking.crash,
@@ -145,14 +145,14 @@ fn check(args: &GrowthArgs) -> anyhow::Result<Asking> {
     let keep = outputs(&args.outputs)?;
     let baseline = baseline(&args.outputs, &asked.info)?;
     let crash = match args.crash {
-        CrashArg::Kill => Crash::Kill,
-        CrashArg::PowerLoss => Crash::PowerLoss,
+        CrashArg::Kill => CrashKind::Kill,
+        CrashArg::PowerLoss => CrashKind::PowerLoss,
     };
     let model = persist::model("journaled").context("the usual persistence model is missing")?;
     let sandbox = Sandbox::open(&options_for(&*asked.target)).context(NO_SANDBOX)?;
     let fuse = sandbox.isolation() == Isolation::Full && mounts_fuse(&sandbox);
     anyhow::ensure!(
-        fuse || crash == Crash::Kill,
+        fuse || crash == CrashKind::Kill,
         "--crash power-loss needs the crash filesystem, and so FUSE; `plugpull doctor` says what is \
          missing"
     );

@@ -26,7 +26,7 @@ use crate::cli::RunArgs;
 use plugpull_engine::keep::Keep;
 use plugpull_engine::schedule::{Schedule, Until};
 use plugpull_engine::seed;
-use plugpull_engine::trial::{self, Crashed, Order, SandboxHost, Setup, StorageRules};
+use plugpull_engine::trial::{self, Crashed, SandboxHost, Setup, StorageRules, TrialSpec};
 use plugpull_sandbox::pin;
 
 /// What the user asked for, checked.
@@ -162,7 +162,7 @@ impl Trials<'_> {
             }
             let began = Instant::now();
             let (fault, trigger) = &wanted.faults[index];
-            let order = Order {
+            let plan = TrialSpec {
                 number,
                 fault,
                 trigger: trigger.clone(),
@@ -174,7 +174,7 @@ impl Trials<'_> {
                 number,
                 fault: fault.name.to_string(),
             });
-            let mut done = trial::run(&wanted.setup, &order);
+            let mut done = trial::run(&wanted.setup, &plan);
             if let (Some(keep), Some(crashed)) = (&wanted.keep, &done.crashed) {
                 let name = format!("trial-{number}-{}", fault.name);
                 if let Err(error) = keep.disk(&name, &crashed.disk) {
@@ -182,7 +182,7 @@ impl Trials<'_> {
                 }
             }
             for finding in &mut done.trial.findings {
-                finding.repeat = repeat(wanted, &done.trial.spec, order.seed);
+                finding.repeat = repeat(wanted, &done.trial.spec, plan.seed);
             }
             for index in builder.firsts(&done.trial) {
                 let finding = &mut done.trial.findings[index];

@@ -11,13 +11,14 @@ use plugpull_workloads::{Damage, FailureClass, History, Observed, Start, Verdict
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::back::{Death, ask};
 use super::copy;
 use super::damage::{Flipped, flip};
 use super::journal::Journal;
-use super::session::{Session, read, unmeasured};
+use super::readiness::{Death, ask};
+use super::session::{Session, unmeasured};
 use super::shell::Left;
 use crate::seed;
+use crate::trial::restart::read;
 
 /// What a round of corruption is told from the random numbers of its workload by.
 const STREAM: u64 = 1;
@@ -43,7 +44,7 @@ impl Session<'_> {
             _ => {}
         }
         let work = self.warm_up(trial)?;
-        let (history, tally, generators) = work.end(true);
+        let (history, tally, generators) = work.end(true)?;
         self.generators = generators;
         trial.acked = tally.ok;
         self.go_on()?;
@@ -147,12 +148,12 @@ impl Session<'_> {
             ("PLUGPULL_DATA_DIR", folder.display().to_string()),
             ("PLUGPULL_PORT", port.to_string()),
         ];
-        let door = self.door.to_copy(&env, port);
+        let endpoint = self.endpoint.to_copy(&env, port);
         let mut left = self.supervision.shell.spawn(command, &env)?;
         let mut observed = Observed::default();
         let told = journal
             .started(left.child.id())
-            .and_then(|()| self.await_copy(&door, &mut left, &mut observed));
+            .and_then(|()| self.await_copy(&endpoint, &mut left, &mut observed));
         let stopped = match &self.args.stop_cmd {
             // It ended with 0, so the service runs somewhere behind it.
             Some(stop)
@@ -172,7 +173,7 @@ impl Session<'_> {
 
     fn await_copy(
         &self,
-        door: &super::door::Door,
+        endpoint: &super::endpoint::Endpoint,
         left: &mut Left,
         observed: &mut Observed,
     ) -> anyhow::Result<()> {
@@ -180,8 +181,10 @@ impl Session<'_> {
         let deadline = began + self.args.start_limit;
         loop {
             self.go_on()?;
-            if let Ok((_opened, mut client)) = ask(door, deadline) {
-                read(&mut client, observed);
+            if let Ok((_connection, mut client)) = ask(endpoint, deadline) {
+                if let Err(failed) = read(&mut client, observed) {
+                    failed.note(observed);
+                }
                 return Ok(());
             }
             if let Some(message) = left.failed()? {

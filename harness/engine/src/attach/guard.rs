@@ -117,7 +117,7 @@ fn asked(command: &str, shell: &Shell) -> anyhow::Result<()> {
         ))),
         code => Err(wrong(format!(
             "--marker-cmd must end with 0 (protected) or 1 (not protected); it ended with {code}: {}",
-            ended.words()
+            ended.describe()
         ))),
     }
 }

@@ -5,26 +5,26 @@
 //! What may not be touched is found out in [`guard`] before anything is done. What must be put back
 //! is written down in [`journal`] before it is needed.
 
-mod back;
 mod copy;
 mod corruption;
 mod damage;
-mod door;
+mod endpoint;
 mod guard;
 mod journal;
+mod local_host;
 mod options;
-mod outside;
 mod plan;
 mod prefix;
 mod process;
-mod round;
+mod readiness;
+mod rounds;
+mod run;
 mod session;
 mod shell;
 mod space;
-mod start;
 mod supervision;
 mod systemd;
 mod writers;
 
 pub use options::{AttachOptions, Mode};
-pub use start::{Outcome, run, target_name};
+pub use run::{Outcome, run, target_name};

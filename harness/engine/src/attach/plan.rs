@@ -1,19 +1,19 @@
 //! What a call would do, action by action, for `--dry-run`.
 
-use super::door::Door;
+use super::endpoint::Endpoint;
 use super::options::{AttachOptions, Mode};
-use super::round::ACKS;
+use super::rounds::ACKS;
 use super::supervision::Supervision;
 
 /// Every action, in order.
 pub(super) fn actions(
     args: &AttachOptions,
     modes: &[(Mode, String)],
-    door: &Door,
+    endpoint: &Endpoint,
     supervision: &Supervision,
     work_dir: Option<&std::path::Path>,
 ) -> Vec<String> {
-    let words = supervision.words();
+    let texts = supervision.describe();
     let prefix = &args.prefix;
     let mut all = Vec::new();
     if let Some(folder) = work_dir {
@@ -22,12 +22,12 @@ pub(super) fn actions(
             folder.display()
         ));
     }
-    all.push(format!("to learn the main process: {}", words.look));
-    all.push(format!("to write and read: {}", door.words()));
+    all.push(format!("to learn the main process: {}", texts.look));
+    all.push(format!("to write and read: {}", endpoint.describe()));
     all.push(format!(
         "remove what is left of earlier calls: keys under {prefix:?}"
     ));
-    let start = |words: &super::supervision::Words| match &words.start {
+    let start = |texts: &super::supervision::ActionTexts| match &texts.start {
         Some(start) => format!(
             "wait {:.0?} for its supervisor to start it, then {start}; wait {:.0?} in all",
             supervision.wait, args.start_limit
@@ -50,12 +50,12 @@ pub(super) fn actions(
             ));
             match mode {
                 Mode::Corruption if args.in_place => {
-                    say(format!("stop the service: {}", words.hold));
+                    say(format!("stop the service: {}", texts.hold));
                     say(format!("copy {} to the work folder", folder(args)));
                     say(format!("flip one bit of a file in {}", folder(args)));
                     say(format!(
                         "start it: {}",
-                        words.start.as_deref().unwrap_or("not known how")
+                        texts.start.as_deref().unwrap_or("not known how")
                     ));
                     say("read everything back, and judge".into());
                     say(format!(
@@ -94,14 +94,14 @@ pub(super) fn actions(
                 _ => {}
             }
             match mode {
-                Mode::Restart => say(words.terminate.clone()),
-                _ => say(words.kill.clone()),
+                Mode::Restart => say(texts.terminate.clone()),
+                _ => say(texts.kill.clone()),
             }
-            say(start(&words));
+            say(start(&texts));
             say("read everything back".into());
             if matches!(mode, Mode::Crash | Mode::Restart) {
-                say(format!("once more without writes: {}", words.kill));
-                say(start(&words));
+                say(format!("once more without writes: {}", texts.kill));
+                say(start(&texts));
                 say("read everything back".into());
             }
             say("judge".into());

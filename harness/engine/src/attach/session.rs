@@ -9,18 +9,20 @@ use std::time::{Duration, Instant};
 
 use plugpull_reports::{Evidence, ReportedFinding, Trial};
 use plugpull_workloads::{
-    Clock, ConfigError, FailureClass, Generator, History, Observed, Promise, Recorder, Stamp,
-    Start, Verdict, WorkloadConfig, beginning, judge,
+    Clock, ConfigError, FailureClass, Generator, History, Promise, Recorder, Stamp, Start, Verdict,
+    WorkloadConfig, beginning, judge,
 };
 
-use super::back::{Await, Back, Down, ask};
-use super::door::{Door, Opened};
+use super::endpoint::{Connection, Endpoint};
 use super::journal::Journal;
 use super::options::{AttachOptions, Mode};
 use super::prefix::{Prefixed, remove_all};
+use super::readiness::{NotReady, ReadinessProbe, Ready, ask};
 use super::supervision::Supervision;
 use super::writers::Writers;
+use crate::outcome::{HarnessFailed, Observed, guard};
 use crate::seed;
+use crate::trial::restart::read;
 use plugpull_targets::Client;
 
 /// How long reading everything back may take.
@@ -54,7 +56,7 @@ pub(super) fn unmeasured<T>(why: impl Into<String>) -> anyhow::Result<T> {
 /// Everything that the rounds share.
 pub(super) struct Session<'a> {
     pub(super) args: &'a AttachOptions,
-    pub(super) door: &'a Door,
+    pub(super) endpoint: &'a Endpoint,
     pub(super) supervision: &'a Supervision,
     pub(super) stop: &'a AtomicBool,
     /// What it is held to.
@@ -89,7 +91,7 @@ impl Clock for Wall {
 pub(super) struct Work<'a> {
     pub(super) recorder: Arc<Recorder>,
     clock: Arc<Wall>,
-    pub(super) opened: Opened<'a>,
+    pub(super) connection: Connection<'a>,
     pub(super) writers: Writers,
     /// What the service held before.
     begin: BTreeMap<String, String>,
@@ -110,9 +112,10 @@ impl<'a> Session<'a> {
     pub(super) fn round(&mut self, number: u64, mode: Mode, name: &str) -> Trial {
         let began = Instant::now();
         let seed = seed::of_trial(self.seed, number);
-        let class = super::round::class(mode);
+        let class = super::rounds::class(mode);
         let mut trial = Trial::begun(number, name, name.to_owned(), seed, class);
-        let told = self.tell(mode, &mut trial);
+        let told = guard(|| Ok(self.tell(mode, &mut trial)));
+        let told = told.unwrap_or_else(|failed| Err(failed.into()));
         let settled = self.settle();
         if let Err(error) = told.and(settled) {
             trial.why = format!("{error:#}");
@@ -139,10 +142,10 @@ impl<'a> Session<'a> {
     }
 
     /// An answer of a service that should be up.
-    pub(super) fn up(&self, limit: Duration) -> Result<(Opened<'a>, Prefixed), String> {
+    pub(super) fn up(&self, limit: Duration) -> Result<(Connection<'a>, Prefixed), String> {
         let deadline = Instant::now() + limit;
         loop {
-            match ask(self.door, deadline) {
+            match ask(self.endpoint, deadline) {
                 Ok(up) => return Ok(up),
                 Err(why) if Instant::now() >= deadline => return Err(why),
                 Err(_) => std::thread::sleep(AGAIN),
@@ -152,7 +155,11 @@ impl<'a> Session<'a> {
 
     /// Sets the clients to work.
     pub(super) fn work(&mut self) -> anyhow::Result<Work<'a>> {
-        let (opened, mut client) = match self.up(UP_LIMIT) {
+        if self.generators.is_empty() {
+            let lost = "its clients were lost when plugpull failed in an earlier round";
+            return Err(HarnessFailed::new(lost).into());
+        }
+        let (connection, mut client) = match self.up(UP_LIMIT) {
             Ok(up) => up,
             Err(why) => {
                 return unmeasured(format!(
@@ -172,7 +179,7 @@ impl<'a> Session<'a> {
         let recorder = Arc::new(Recorder::new(clock.clone()));
         let mut clients = Vec::new();
         for _ in &self.generators {
-            match opened.connect(Instant::now() + UP_LIMIT) {
+            match connection.connect(Instant::now() + UP_LIMIT) {
                 Ok(client) => clients.push(client),
                 Err(error) => return unmeasured(format!("a client could not connect: {error}")),
             }
@@ -184,7 +191,7 @@ impl<'a> Session<'a> {
             writers: Writers::start(clients, &recorder, pause),
             recorder,
             clock,
-            opened,
+            connection,
             begin,
         })
     }
@@ -192,7 +199,7 @@ impl<'a> Session<'a> {
     /// Notes what the service shows after it came back, or that it did not.
     pub(super) fn look(
         &self,
-        back: Result<Back<'_>, Down>,
+        back: Result<Ready<'_>, NotReady>,
         trial: &mut Trial,
     ) -> anyhow::Result<Observed> {
         let mut observed = Observed::default();
@@ -201,13 +208,15 @@ impl<'a> Session<'a> {
                 trial.recovery_us.push(micros(back.recovery));
                 trial.what = format!("{}; {}", trial.what, back.notes.join(", "));
                 observed.recovery = Some(back.recovery);
-                read(&mut back.client, &mut observed);
+                if let Err(failed) = read(&mut back.client, &mut observed) {
+                    failed.note(&mut observed);
+                }
             }
-            Err(Down::Refused(message)) => observed.start = Start::Refused { message },
-            Err(Down::Hung(waited)) => observed.start = Start::Hung { waited },
-            Err(Down::NotStarted(why)) => return unmeasured(why),
-            Err(Down::Interrupted) => return unmeasured("the run was interrupted"),
-            Err(Down::Failed(why)) => anyhow::bail!(why),
+            Err(NotReady::Refused(message)) => observed.start = Start::Refused { message },
+            Err(NotReady::Hung(waited)) => observed.start = Start::Hung { waited },
+            Err(NotReady::NotStarted(why)) => return unmeasured(why),
+            Err(NotReady::Interrupted) => return unmeasured("the run was interrupted"),
+            Err(NotReady::Failed(why)) => anyhow::bail!(why),
         }
         Ok(observed)
     }
@@ -243,9 +252,9 @@ impl<'a> Session<'a> {
     }
 
     /// How to wait for the service.
-    pub(super) fn waiting(&self) -> Await<'a> {
-        Await {
-            door: self.door,
+    pub(super) fn waiting(&self) -> ReadinessProbe<'a> {
+        ReadinessProbe {
+            endpoint: self.endpoint,
             supervision: self.supervision,
             stop: self.stop,
             limit: self.args.start_limit,
@@ -274,7 +283,7 @@ impl<'a> Session<'a> {
             )),
             Ok(()) if self.args.leave_keys => {}
             Ok(()) => {
-                if let Err(why) = remove_keys(self.door, &self.args.prefix) {
+                if let Err(why) = remove_keys(self.endpoint, &self.args.prefix) {
                     troubles.push(format!(
                         "the keys under {:?} could not be removed: {why}",
                         self.args.prefix
@@ -317,24 +326,12 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Reads everything back, and asks the service for its own check.
-pub(super) fn read(client: &mut Prefixed, observed: &mut Observed) {
-    let deadline = Instant::now() + READ_LIMIT;
-    observed.state = Some(client.read_all(deadline).map_err(|error| error.to_string()));
-    let deadline = Instant::now() + READ_LIMIT;
-    observed.integrity = Some(match client.check(deadline) {
-        Ok(None) => Ok(()),
-        Ok(Some(said)) => Err(said),
-        Err(error) => Err(error.to_string()),
-    });
-}
-
 /// Removes all keys under a prefix. Returns how many there were.
-pub(super) fn remove_keys(door: &Door, prefix: &str) -> Result<usize, String> {
-    let door = door.with_prefix(prefix);
+pub(super) fn remove_keys(endpoint: &Endpoint, prefix: &str) -> Result<usize, String> {
+    let endpoint = endpoint.with_prefix(prefix);
     let deadline = Instant::now() + READ_LIMIT;
-    let opened = door.open(deadline)?;
-    let mut client = opened
+    let connection = endpoint.open(deadline)?;
+    let mut client = connection
         .connect(deadline)
         .map_err(|error| error.to_string())?;
     remove_all(&mut client, deadline).map_err(|error| error.to_string())
@@ -348,21 +345,28 @@ impl Work<'_> {
 
     /// Ends the work: clients first where the service lives, else its connections first, since
     /// nobody will answer. Returns the history and the generators.
-    pub(super) fn end(self, alive: bool) -> (History, super::writers::Tally, Vec<Generator>) {
+    ///
+    /// # Errors
+    /// A client failed, and not the service.
+    pub(super) fn end(
+        self,
+        alive: bool,
+    ) -> Result<(History, super::writers::WriteTally, Vec<Generator>), HarnessFailed> {
         let Self {
             recorder,
-            opened,
+            connection,
             writers,
             begin,
             ..
         } = self;
-        let mut opened = Some(opened);
+        let mut connection = Some(connection);
         if !alive {
-            opened = None;
+            connection = None;
         }
-        let (tally, generators) = writers.stop();
-        drop(opened);
-        (begun(&begin, recorder.history()), tally, generators)
+        let stopped = writers.stop();
+        drop(connection);
+        let (tally, generators) = stopped?;
+        Ok((begun(&begin, recorder.history()), tally, generators))
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) struct Ended {
 
 impl Ended {
     /// What it said, on one line.
-    pub(super) fn words(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let said = if self.stderr.trim().is_empty() {
             &self.stdout
         } else {
@@ -94,7 +94,7 @@ impl Shell {
         let ended = self.run(command, env)?;
         match ended.code {
             0 => Ok(ended),
-            code => anyhow::bail!("`{command}` ended with {code}: {}", ended.words()),
+            code => anyhow::bail!("`{command}` ended with {code}: {}", ended.describe()),
         }
     }
 
@@ -191,7 +191,7 @@ mod tests {
             )
             .unwrap();
         assert_eq!((ended.code, ended.stdout.trim()), (3, "hello world 7"));
-        assert_eq!(ended.words(), "no");
+        assert_eq!(ended.describe(), "no");
         let error = shell(Duration::from_secs(20))
             .must("exit 3", &[])
             .unwrap_err();

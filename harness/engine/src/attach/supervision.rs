@@ -256,7 +256,7 @@ impl Supervision {
     }
 
     /// How each of the things above would be done, for `--dry-run`.
-    pub(super) fn words(&self) -> Words {
+    pub(super) fn describe(&self) -> ActionTexts {
         let own = |verb: &str| match &self.source {
             Source::Unit(unit) => Some(format!("systemctl {verb} {unit}")),
             _ => None,
@@ -265,7 +265,7 @@ impl Supervision {
             Some(command) => format!("run `{command}`"),
             None => format!("send {signal} to the main process"),
         };
-        Words {
+        ActionTexts {
             look: match &self.source {
                 Source::Unit(unit) => format!("systemctl show {unit}"),
                 Source::PidFile(file) => format!("read {}", file.display()),
@@ -285,7 +285,7 @@ impl Supervision {
 }
 
 /// The supervision in words.
-pub(super) struct Words {
+pub(super) struct ActionTexts {
     pub(super) look: String,
     pub(super) kill: String,
     pub(super) terminate: String,

@@ -9,13 +9,14 @@ use plugpull_targets::{Client, ClientError};
 use plugpull_workloads::{Call, Generator, Outcome, Recorder};
 
 use super::prefix::Prefixed;
+use crate::outcome::{HarnessFailed, guard};
 
 /// How long a client waits for one answer before it takes the connection for dead.
 const CALL_LIMIT: Duration = Duration::from_secs(20);
 
 /// What came back so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct WriteTally {
     pub(super) ok: u64,
     pub(super) refused: u64,
     pub(super) unknown: u64,
@@ -27,20 +28,20 @@ pub(super) struct Tally {
 
 #[derive(Default)]
 struct State {
-    tally: Tally,
+    tally: WriteTally,
     stop: bool,
 }
 
 #[derive(Default)]
-struct Shared {
+struct WriterState {
     state: Mutex<State>,
     changed: Condvar,
 }
 
 /// Clients at work.
 pub(super) struct Writers {
-    shared: Arc<Shared>,
-    threads: Vec<JoinHandle<Generator>>,
+    shared: Arc<WriterState>,
+    threads: Vec<JoinHandle<Result<Generator, HarnessFailed>>>,
 }
 
 impl Writers {
@@ -51,13 +52,13 @@ impl Writers {
         recorder: &Arc<Recorder>,
         pause: Duration,
     ) -> Self {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(WriterState::default());
         let threads = (0..)
             .zip(clients)
             .map(|(number, (client, generator))| {
                 let (shared, recorder) = (Arc::clone(&shared), Arc::clone(recorder));
                 std::thread::spawn(move || {
-                    write(number, client, generator, &recorder, &shared, pause)
+                    guard(|| Ok(write(number, client, generator, &recorder, &shared, pause)))
                 })
             })
             .collect();
@@ -67,7 +68,11 @@ impl Writers {
     /// Waits until `done` says so of what came back since the start, or until the deadline;
     /// returns the tally then. Looks at least every 50 ms, so that `done` may also look at
     /// something else.
-    pub(super) fn until(&self, deadline: Instant, mut done: impl FnMut(&Tally) -> bool) -> Tally {
+    pub(super) fn until(
+        &self,
+        deadline: Instant,
+        mut done: impl FnMut(&WriteTally) -> bool,
+    ) -> WriteTally {
         let mut state = self.shared.state.lock();
         loop {
             let over = state.tally.gone == self.threads.len() || Instant::now() >= deadline;
@@ -83,15 +88,34 @@ impl Writers {
 
     /// Stops all of them, after the answers to what is under way. Returns the tally and the
     /// generators, in the order of the clients.
-    pub(super) fn stop(self) -> (Tally, Vec<Generator>) {
+    ///
+    /// # Errors
+    /// A client panicked: what it did not note may have happened.
+    pub(super) fn stop(mut self) -> Result<(WriteTally, Vec<Generator>), HarnessFailed> {
+        self.raise_stop();
+        let threads = std::mem::take(&mut self.threads);
+        let ends: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
+        let mut generators = Vec::new();
+        for end in ends {
+            let panicked = |payload: Box<dyn std::any::Any + Send>| {
+                Err(HarnessFailed::of_thread("a client", &*payload))
+            };
+            let end = end.unwrap_or_else(panicked);
+            generators.push(end.map_err(|failed| failed.during("a client failed"))?);
+        }
+        Ok((self.shared.state.lock().tally, generators))
+    }
+
+    fn raise_stop(&self) {
         self.shared.state.lock().stop = true;
         self.shared.changed.notify_all();
-        let generators = self
-            .threads
-            .into_iter()
-            .filter_map(|thread| thread.join().ok())
-            .collect();
-        (self.shared.state.lock().tally, generators)
+    }
+}
+
+impl Drop for Writers {
+    /// Clients that nobody waits for end by themselves.
+    fn drop(&mut self) {
+        self.raise_stop();
     }
 }
 
@@ -100,7 +124,7 @@ fn write(
     mut client: Prefixed,
     mut generator: Generator,
     recorder: &Recorder,
-    shared: &Shared,
+    shared: &WriterState,
     pause: Duration,
 ) -> Generator {
     let mut turn = Instant::now();
@@ -147,7 +171,7 @@ fn write(
 }
 
 /// Waits for a client's turn; false when it is to stop.
-fn await_turn(shared: &Shared, turn: Instant) -> bool {
+fn await_turn(shared: &WriterState, turn: Instant) -> bool {
     let mut state = shared.state.lock();
     while !state.stop && Instant::now() < turn {
         shared.changed.wait_until(&mut state, turn);

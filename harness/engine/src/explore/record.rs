@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::trace_file::TraceFile;
-use crate::trial::{Bench, SandboxHost, StorageRules};
+use crate::trial::{SandboxHost, StorageRules, Testbed};
 
 /// How long the workload may take.
 const WORKLOAD_LIMIT: Duration = Duration::from_secs(120);
@@ -105,7 +105,7 @@ pub fn record(
 ) -> anyhow::Result<Trace> {
     let (seed, workload) = (wanted.seed, wanted.workload);
     let rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut bench = Bench::new(
+    let mut testbed = Testbed::new(
         host,
         wanted.target,
         wanted.rules,
@@ -115,24 +115,24 @@ pub fn record(
         wanted.start_limit,
     )?;
     let result = (|| {
-        let fs = bench
+        let fs = testbed
             .fs()
             .ok_or_else(|| anyhow::anyhow!("exploring needs the crash filesystem"))?;
         let writer = to.map(TraceFile::create).transpose()?;
         if let Some(writer) = &writer {
             fs.stream_to(writer.sink());
         }
-        bench.start_empty()?;
-        bench.work()?;
-        bench.first_barrier()?;
-        let warm = bench.acked() as u64;
+        testbed.start_empty()?;
+        testbed.work()?;
+        testbed.first_barrier()?;
+        let warm = testbed.acked() as u64;
         let missing = wanted.acks.saturating_sub(warm);
-        let tally = bench.work_until(WORKLOAD_LIMIT, &|tally| tally.ok >= missing)?;
-        if let Some(why) = bench.workload_end().and_then(|end| end.trouble()) {
+        let tally = testbed.work_until(WORKLOAD_LIMIT, &|tally| tally.ok >= missing)?;
+        if let Some(why) = testbed.workload_end().and_then(|end| end.trouble()) {
             anyhow::bail!(why);
         }
         anyhow::ensure!(warm + tally.ok > 0, "the target acknowledged nothing");
-        bench.kill()?;
+        testbed.kill()?;
         let owner = fs.inspect(|tree, _| tree.get(ROOT).map(|root| (root.uid, root.gid)))?;
         let about = Recorded {
             plugpull: env!("CARGO_PKG_VERSION").into(),
@@ -143,8 +143,8 @@ pub fn record(
             clients: workload.clients,
             value_size: *workload.value_len.end(),
             owner,
-            history: bench.recorder.history(),
-            output: bench.outputs.concat(),
+            history: testbed.recorder.history(),
+            output: testbed.outputs.concat(),
         };
         let log = fs.take_log();
         if let (Some(file), Some(writer)) = (to, writer) {
@@ -152,6 +152,6 @@ pub fn record(
         }
         Ok(Trace { log, about })
     })();
-    bench.tear_down()?;
+    testbed.tear_down()?;
     result
 }

@@ -4,5 +4,5 @@
 mod sample;
 mod sizes;
 
-pub use sample::{Crash, Wanted, pilot, sample, unit};
+pub use sample::{CrashKind, SampleSpec, pilot, sample, unit};
 pub use sizes::{Round, chosen, fitting};

@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::sizes::{pilot_acks, pilot_time};
 use crate::outcome::{HarnessFailed, Observed, guard};
-use crate::trial::{Bench, PROBE, Setup, close, micros, not_measured, note};
+use crate::trial::{PROBE, Setup, Testbed, close, micros, not_measured, note};
 
 /// Restarts from each disk: the median of their times is the measurement.
 const RESTARTS: usize = 3;
@@ -33,14 +33,14 @@ const RECENT: usize = 32;
 
 /// How the target is brought down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Crash {
+pub enum CrashKind {
     /// By SIGKILL.
     Kill,
     /// By a power loss; nothing un-synced survives.
     PowerLoss,
 }
 
-impl Crash {
+impl CrashKind {
     /// The fault's name.
     pub fn name(self) -> &'static str {
         match self {
@@ -59,18 +59,18 @@ impl Crash {
 }
 
 /// One measurement to make.
-pub struct Wanted {
+pub struct SampleSpec {
     /// Its number in the run, from 1.
     pub number: u64,
     /// How many transactions are acknowledged before the crash.
     pub acks: u64,
     /// What recovery is from.
-    pub crash: Crash,
+    pub crash: CrashKind,
     /// The seed of what is written.
     pub seed: u64,
 }
 
-impl Wanted {
+impl SampleSpec {
     /// As `plugpull run --fault` would have it.
     pub fn spec(&self) -> String {
         format!("{}@ack={}", self.crash.name(), self.acks)
@@ -87,7 +87,7 @@ pub struct Sampled {
 }
 
 /// Makes one measurement. It ends early, and measured nothing, when `stop` is raised.
-pub fn sample(setup: &Setup, wanted: &Wanted, stop: &AtomicBool) -> Sampled {
+pub fn sample(setup: &Setup, wanted: &SampleSpec, stop: &AtomicBool) -> Sampled {
     let began = Instant::now();
     let mut sampled = Sampled {
         trial: Trial::begun(
@@ -100,10 +100,10 @@ pub fn sample(setup: &Setup, wanted: &Wanted, stop: &AtomicBool) -> Sampled {
         sample: None,
         disk: None,
     };
-    match guard(|| bench(setup, wanted.seed)) {
-        Ok(mut bench) => {
-            let measured = guard(|| measure(setup, wanted, stop, &mut bench, &mut sampled));
-            close(&mut sampled.trial, measured, bench);
+    match guard(|| testbed(setup, wanted.seed)) {
+        Ok(mut testbed) => {
+            let measured = guard(|| measure(setup, wanted, stop, &mut testbed, &mut sampled));
+            close(&mut sampled.trial, measured, testbed);
         }
         Err(failed) => not_measured(&mut sampled.trial, &failed),
     }
@@ -117,28 +117,28 @@ pub fn sample(setup: &Setup, wanted: &Wanted, stop: &AtomicBool) -> Sampled {
 /// # Errors
 /// It does not start, or acknowledges nothing at all.
 pub fn pilot(setup: &Setup, budget: Duration) -> anyhow::Result<u64> {
-    let mut bench = bench(setup, 0)?;
+    let mut testbed = testbed(setup, 0)?;
     let tried = (|| {
-        bench.start_empty()?;
-        bench.work()?;
+        testbed.start_empty()?;
+        testbed.work()?;
         let (time, most) = (pilot_time(budget).max(LEAST_PILOT), pilot_acks());
-        let mut tally = bench.work_until(time, &|tally| tally.ok >= most)?;
+        let mut tally = testbed.work_until(time, &|tally| tally.ok >= most)?;
         if tally.ok == 0 {
-            tally = bench.work_until(STUCK, &|tally| tally.ok > 0)?;
+            tally = testbed.work_until(STUCK, &|tally| tally.ok > 0)?;
         }
         anyhow::ensure!(tally.ok > 0, "the target acknowledged nothing in {STUCK:?}");
-        bench.kill()?;
+        testbed.kill()?;
         Ok(tally.ok)
     })();
-    let cleaned = bench.tear_down();
+    let cleaned = testbed.tear_down();
     let acked = tried?;
     cleaned?;
     Ok(acked)
 }
 
-fn bench(setup: &Setup, seed: u64) -> Result<Bench<'_>, HarnessFailed> {
+fn testbed(setup: &Setup, seed: u64) -> Result<Testbed<'_>, HarnessFailed> {
     let rng = ChaCha8Rng::seed_from_u64(seed);
-    let bench = Bench::new(
+    let testbed = Testbed::new(
         &setup.host,
         &setup.target,
         setup.rules,
@@ -147,35 +147,35 @@ fn bench(setup: &Setup, seed: u64) -> Result<Bench<'_>, HarnessFailed> {
         rng,
         setup.start_limit,
     )?;
-    if let Some(fs) = bench.fs() {
+    if let Some(fs) = testbed.fs() {
         fs.limit_log(LogLimit::Fold(LOG_BYTES));
     }
-    Ok(bench)
+    Ok(testbed)
 }
 
 fn measure(
     setup: &Setup,
-    wanted: &Wanted,
+    wanted: &SampleSpec,
     stop: &AtomicBool,
-    bench: &mut Bench<'_>,
+    testbed: &mut Testbed<'_>,
     sampled: &mut Sampled,
 ) -> Result<(), HarnessFailed> {
     let trial = &mut sampled.trial;
-    bench.start_empty()?;
-    bench.work()?;
-    if let Err(why) = grow(bench, wanted.acks, stop)? {
+    testbed.start_empty()?;
+    testbed.work()?;
+    if let Err(why) = grow(testbed, wanted.acks, stop)? {
         trial.verdict = Verdict::NotMeasured;
         trial.why = why;
         return Ok(());
     }
-    trial.operations = bench.operations();
+    trial.operations = testbed.operations();
     trial.what = match wanted.crash {
-        Crash::Kill => {
-            trial.bit = bench.kill()?;
+        CrashKind::Kill => {
+            trial.bit = testbed.kill()?;
             format!("killed after {} acknowledged transactions", wanted.acks)
         }
-        Crash::PowerLoss => {
-            let off = bench.power_off(Loss::Everything)?;
+        CrashKind::PowerLoss => {
+            let off = testbed.power_off(Loss::Everything)?;
             trial.bit = true;
             format!(
                 "power lost after {} acknowledged transactions: {} un-synced changes were lost",
@@ -183,15 +183,15 @@ fn measure(
             )
         }
     };
-    let history = bench.history();
+    let history = testbed.history();
     trial.acked = history.acked() as u64;
-    let disk_bytes = bench.files()?.iter().map(|(_, size)| size).sum();
-    let disk = bench.snapshot();
-    let observed = restarts(bench, disk.as_ref(), trial)?;
+    let disk_bytes = testbed.files()?.iter().map(|(_, size)| size).sum();
+    let disk = testbed.snapshot();
+    let observed = restarts(testbed, disk.as_ref(), trial)?;
     note(
         trial,
-        bench,
-        judged(setup, wanted, bench, &history, &observed),
+        testbed,
+        judged(setup, wanted, testbed, &history, &observed),
     );
     let unit = unit(setup);
     if let Some(recovery_us) = median(&trial.recovery_us) {
@@ -223,7 +223,7 @@ pub fn unit(setup: &Setup) -> SizeUnit {
 /// Lets the workload go on until so many transactions are acknowledged. The inner error says why
 /// that will not be.
 fn grow(
-    bench: &mut Bench<'_>,
+    testbed: &mut Testbed<'_>,
     acks: u64,
     stop: &AtomicBool,
 ) -> Result<Result<(), String>, HarnessFailed> {
@@ -231,7 +231,7 @@ fn grow(
     let mut last = Instant::now();
     while got < acks {
         let missing = acks - got;
-        let tally = bench.work_until(LOOK, &|tally| tally.ok >= missing)?;
+        let tally = testbed.work_until(LOOK, &|tally| tally.ok >= missing)?;
         got += tally.ok;
         if stop.load(Ordering::Relaxed) {
             return Ok(Err("the user ended the run".into()));
@@ -245,7 +245,7 @@ fn grow(
         }
         if got < acks {
             // Whether there is anything left to wait for.
-            match bench.until(&When::Time(Duration::ZERO)) {
+            match testbed.until(&When::Time(Duration::ZERO)) {
                 Ok(()) => {}
                 Err(InjectError::NeverReached(why)) => {
                     return Ok(Err(format!("after {got} of {acks} transactions: {why}")));
@@ -260,7 +260,7 @@ fn grow(
 /// Restarts the target from the crashed disk, several times where the disk can be put back, and
 /// looks at what it holds after the first.
 fn restarts(
-    bench: &mut Bench<'_>,
+    testbed: &mut Testbed<'_>,
     disk: Option<&Tree>,
     trial: &mut Trial,
 ) -> Result<Observed, HarnessFailed> {
@@ -268,22 +268,22 @@ fn restarts(
     for number in 0..RESTARTS {
         match disk {
             // Each meets a fresh mount, with nothing in the kernel's caches.
-            Some(tree) => bench.restore(tree.clone())?,
+            Some(tree) => testbed.restore(tree.clone())?,
             None if number > 0 => break,
             None => {}
         }
         let mut printed = String::new();
         if number == 0 {
-            printed = bench.observe(&mut observed)?;
+            printed = testbed.observe(&mut observed)?;
             trial.recovery_us.extend(observed.recovery.map(micros));
         } else {
-            match bench.bring_up(PROBE)? {
+            match testbed.bring_up(PROBE)? {
                 Ok(up) => trial.recovery_us.extend(up.took.map(micros)),
                 Err(failed) => failed.note(&mut observed),
             }
         }
-        bench.kill()?;
-        bench.outputs.push(printed);
+        testbed.kill()?;
+        testbed.outputs.push(printed);
         if observed.start != Start::Started {
             break;
         }
@@ -296,8 +296,8 @@ fn restarts(
 
 fn judged(
     setup: &Setup,
-    wanted: &Wanted,
-    bench: &Bench<'_>,
+    wanted: &SampleSpec,
+    testbed: &Testbed<'_>,
     history: &History,
     observed: &Observed,
 ) -> Judgement {
@@ -308,7 +308,7 @@ fn judged(
             observed,
             &setup.promises,
             class,
-            bench.crashed_at(),
+            testbed.crashed_at(),
             setup.recovery_bound,
         )
     };

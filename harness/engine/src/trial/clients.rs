@@ -61,13 +61,13 @@ impl Progress {
     }
 }
 
-/// A client's wish for a new connection, and where to send it.
-type Wish = Sender<Box<dyn Client>>;
+/// A client's request for a new connection, and where to send it.
+type ReconnectRequest = Sender<Box<dyn Client>>;
 
 /// The clients of one life of the target.
-pub(super) struct Gang {
+pub(super) struct ClientPool {
     stop: Arc<AtomicBool>,
-    wishes: Receiver<Wish>,
+    requests: Receiver<ReconnectRequest>,
     threads: Vec<JoinHandle<Result<Option<Generator>, HarnessFailed>>>,
     /// What came back so far.
     pub(super) progress: Arc<Progress>,
@@ -75,7 +75,7 @@ pub(super) struct Gang {
     pub(super) script: Option<Arc<Reading>>,
 }
 
-impl Gang {
+impl ClientPool {
     /// Sets one client going for each connection and generator.
     pub(super) fn start(
         clients: Vec<(u32, Box<dyn Client>, Generator)>,
@@ -83,7 +83,7 @@ impl Gang {
     ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let progress = Arc::new(Progress::default());
-        let (wish, wishes) = unbounded();
+        let (request, requests) = unbounded();
         let threads = clients
             .into_iter()
             .map(|(number, connection, generator)| {
@@ -92,14 +92,14 @@ impl Gang {
                     recorder: recorder.clone(),
                     stop: stop.clone(),
                     progress: progress.clone(),
-                    wish: wish.clone(),
+                    request: request.clone(),
                 };
                 std::thread::spawn(move || guard(|| Ok(Some(worker.run(connection, generator)))))
             })
             .collect();
         Self {
             stop,
-            wishes,
+            requests,
             threads,
             progress,
             script: None,
@@ -131,8 +131,8 @@ impl Gang {
         });
         Self {
             stop,
-            // Nobody wishes for a connection.
-            wishes: unbounded().1,
+            // Nobody requests for a connection.
+            requests: unbounded().1,
             threads: vec![thread],
             progress,
             script: Some(reading),
@@ -141,12 +141,12 @@ impl Gang {
 
     /// Serves clients that lost their connection; `connect` makes a new one.
     pub(super) fn reconnect(&self, connect: impl Fn() -> Option<Box<dyn Client>>) {
-        while let Ok(wish) = self.wishes.try_recv() {
+        while let Ok(request) = self.requests.try_recv() {
             if let Some(connection) = connect() {
-                let _ = wish.send(connection);
+                let _ = request.send(connection);
             } else {
                 // The client gives up; it was the target that went, not the connection.
-                drop(wish);
+                drop(request);
             }
         }
     }
@@ -159,9 +159,9 @@ impl Gang {
     pub(super) fn stop(self) -> Result<BTreeMap<u32, Generator>, HarnessFailed> {
         self.stop.store(true, Ordering::Relaxed);
         let Self {
-            wishes, threads, ..
+            requests, threads, ..
         } = self;
-        drop(wishes);
+        drop(requests);
         let ends: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
         let mut generators = BTreeMap::new();
         for (number, end) in (0..).zip(ends) {
@@ -179,7 +179,7 @@ struct Worker {
     recorder: Arc<Recorder>,
     stop: Arc<AtomicBool>,
     progress: Arc<Progress>,
-    wish: Sender<Wish>,
+    request: Sender<ReconnectRequest>,
 }
 
 impl Worker {
@@ -217,7 +217,7 @@ impl Worker {
 
     fn new_connection(&self) -> Option<Box<dyn Client>> {
         let (send, receive) = bounded(1);
-        self.wish.send(send).ok()?;
+        self.request.send(send).ok()?;
         while !self.stop.load(Ordering::Relaxed) {
             match receive.recv_timeout(Duration::from_millis(20)) {
                 Ok(connection) => return Some(connection),

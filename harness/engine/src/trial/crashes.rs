@@ -13,7 +13,7 @@ use crate::evidence::{Span, files, steps};
 
 /// One crash of a trial.
 #[derive(Clone)]
-pub(super) struct Crash {
+pub(super) struct LiveCrash {
     /// The filesystem that it struck.
     fs: Control,
     /// When all was over.
@@ -58,15 +58,15 @@ impl Cut {
 
 /// The crashes of a trial so far, oldest first.
 #[derive(Clone, Default)]
-pub struct Crashes(Vec<Crash>);
+pub struct Crashes(Vec<LiveCrash>);
 
 impl Crashes {
     /// Notes that the processes were killed; `alive` when there was one to kill.
     pub(super) fn killed(&mut self, fs: &Control, alive: bool) {
         let (seq, nanos) = fs.now();
-        let happened = |last: &Crash| alive || last.at.seq < seq;
+        let happened = |last: &LiveCrash| alive || last.at.seq < seq;
         if self.0.last().is_none_or(happened) {
-            self.0.push(Crash {
+            self.0.push(LiveCrash {
                 fs: fs.clone(),
                 at: Stamp { seq, nanos },
                 cut: None,
@@ -77,7 +77,7 @@ impl Crashes {
     /// Notes that the power went.
     pub(super) fn cut(&mut self, fs: &Control, cut: Cut) {
         let (seq, nanos) = fs.now();
-        self.0.push(Crash {
+        self.0.push(LiveCrash {
             fs: fs.clone(),
             at: Stamp { seq, nanos },
             cut: Some(cut),

@@ -2,24 +2,24 @@
 
 use plugpull_workloads::{Call, Durability, Finding, Guarantee, History, Outcome, Stamp};
 
-use super::Bench;
+use super::Testbed;
 
 /// Says which sync was missing, where the power went and a finding names an ack. What is owed from a
 /// barrier on was to be synced when the last barrier was acknowledged.
-pub(super) fn explain(bench: &Bench<'_>, finding: &mut Finding) {
+pub(super) fn explain(testbed: &Testbed<'_>, finding: &mut Finding) {
     let Some(ack) = finding.ack else {
         return;
     };
     let (when, moment) = match finding.promise.guarantee {
         Guarantee::Durable(Durability::AtBarrier) => {
-            match last_barrier(&bench.recorder.history()) {
+            match last_barrier(&testbed.recorder.history()) {
                 Some(at) => ("when the last barrier after it was acknowledged", at),
                 None => return,
             }
         }
         _ => ("when it was acknowledged", ack),
     };
-    let missing = bench.crashes.unsynced(moment.seq).unwrap_or_default();
+    let missing = testbed.crashes.unsynced(moment.seq).unwrap_or_default();
     if missing.is_empty() {
         return;
     }

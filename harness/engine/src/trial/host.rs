@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use plugpull_sandbox::{Child, Program as SandboxProgram, Sandbox, SpawnRequest};
 use plugpull_targets::{Host, Input, Launch, Part, Pipes, Process, Program};
 
-use super::ahead::Ahead;
+use super::prefork::Prefork;
 use crate::outcome::HarnessFailed;
 
 /// How long a connection to the target's port may take.
@@ -28,7 +28,7 @@ pub struct SandboxHost {
     /// The process that was started last, and the output of all before it.
     last: Mutex<Option<Arc<Child>>>,
     spawned: Condvar,
-    ahead: Ahead,
+    prefork: Prefork,
     /// Why no trial can be made here any more.
     broken: Mutex<Option<HarnessFailed>>,
 }
@@ -42,7 +42,7 @@ impl SandboxHost {
             cgroup,
             last: Mutex::new(None),
             spawned: Condvar::new(),
-            ahead: Ahead::default(),
+            prefork: Prefork::default(),
             broken: Mutex::new(None),
         }
     }
@@ -66,7 +66,7 @@ impl SandboxHost {
     /// Gets ready for the start of a target on the data folder that is mounted now, as far as that
     /// can be known. Its first process will have the number `first`, where numbers can be chosen.
     pub fn begin(&self, first: i32) {
-        self.ahead.begin(&self.sandbox, first);
+        self.prefork.begin(&self.sandbox, first);
     }
 
     /// The process that was started last.
@@ -100,7 +100,7 @@ impl SandboxHost {
 impl Host for SandboxHost {
     fn spawn(&self, launch: &Launch) -> io::Result<Box<dyn Process>> {
         let request = self.request(launch, Part::Target);
-        let child = match self.ahead.take(&self.sandbox, Some(&request)) {
+        let child = match self.prefork.take(&self.sandbox, Some(&request)) {
             Some(child) => child?,
             None => self.sandbox.spawn(&request)?,
         };
@@ -112,7 +112,7 @@ impl Host for SandboxHost {
         launch: &Launch,
         input: Option<Input<'_>>,
     ) -> io::Result<Box<dyn Process>> {
-        self.ahead.take(&self.sandbox, None);
+        self.prefork.take(&self.sandbox, None);
         let request = self.request(launch, Part::Beside);
         let child = match input {
             Some(input) => super::input::spawn(&self.sandbox, request, input.variable, input.text)?,
@@ -122,7 +122,7 @@ impl Host for SandboxHost {
     }
 
     fn spawn_piped(&self, launch: &Launch, part: Part) -> io::Result<(Box<dyn Process>, Pipes)> {
-        self.ahead.take(&self.sandbox, None);
+        self.prefork.take(&self.sandbox, None);
         let (its_stdin, stdin) = io::pipe()?;
         let (stdout, its_stdout) = io::pipe()?;
         let request = self.request(launch, part);
@@ -132,7 +132,7 @@ impl Host for SandboxHost {
     }
 
     fn connect(&self, port: u16) -> io::Result<TcpStream> {
-        self.ahead.connects();
+        self.prefork.connects();
         Ok(self.sandbox.tcp_connect(port, CONNECT_LIMIT)?)
     }
 

@@ -1,17 +1,17 @@
 //! One trial: start, write, inject, start again, read back, judge.
 
-mod ahead;
 pub mod ballast;
-mod bench;
 mod clients;
 mod crashes;
 mod explain;
 pub mod flip;
 pub mod host;
 pub mod input;
+mod prefork;
 pub mod restart;
 pub mod script;
 pub mod storage;
+mod testbed;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,11 +31,11 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::outcome::{HarnessFailed, Observed, guard};
 
-pub use bench::{Bench, StorageRules};
 pub use crashes::Crashed;
 use explain::explain;
 pub use host::SandboxHost;
 pub use script::Acked;
+pub use testbed::{StorageRules, Testbed};
 
 /// The key whose answer tells that the target is back: written by client 0 in every transaction.
 pub const PROBE: &str = "c0.head";
@@ -67,7 +67,7 @@ pub struct Setup {
 }
 
 /// One trial to make.
-pub struct Order {
+pub struct TrialSpec {
     /// Its number in the run, from 1.
     pub number: u64,
     /// What is injected.
@@ -80,7 +80,7 @@ pub struct Order {
 
 /// A trial's record, and where a promise was broken the crash behind it; none without a crash
 /// filesystem.
-pub struct Done {
+pub struct TrialResult {
     /// The record.
     pub trial: Trial,
     /// The crash behind its findings.
@@ -88,51 +88,51 @@ pub struct Done {
 }
 
 /// Makes one trial.
-pub fn run(setup: &Setup, order: &Order) -> Done {
+pub fn run(setup: &Setup, plan: &TrialSpec) -> TrialResult {
     let began = Instant::now();
-    let mut rng = ChaCha8Rng::seed_from_u64(order.seed);
-    let trigger = order
+    let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
+    let trigger = plan
         .trigger
         .clone()
-        .unwrap_or_else(|| usual(order.fault, setup.rules.fuse, &mut rng));
-    let spec = format!("{}@{trigger}", order.fault.name);
+        .unwrap_or_else(|| usual(plan.fault, setup.rules.fuse, &mut rng));
+    let spec = format!("{}@{trigger}", plan.fault.name);
     let mut trial = Trial::begun(
-        order.number,
-        order.fault.name,
+        plan.number,
+        plan.fault.name,
         spec,
-        order.seed,
-        order.fault.class,
+        plan.seed,
+        plan.fault.class,
     );
     let mut crashed = None;
-    let bench = guard(|| {
-        Bench::new(
+    let testbed = guard(|| {
+        Testbed::new(
             &setup.host,
             &setup.target,
             setup.rules,
             &setup.workload,
-            order.seed,
+            plan.seed,
             rng,
             setup.start_limit,
         )
     });
-    match bench {
-        Ok(mut bench) => {
+    match testbed {
+        Ok(mut testbed) => {
             let made = guard(|| {
-                let mut story = Story {
+                let mut runner = TrialRunner {
                     setup,
-                    order,
+                    plan,
                     trial: &mut trial,
                     crashed: &mut crashed,
                 };
-                story.tell(&mut bench, &trigger)
+                runner.run(&mut testbed, &trigger)
             });
-            trial.operations = bench.operations();
-            close(&mut trial, made, bench);
+            trial.operations = testbed.operations();
+            close(&mut trial, made, testbed);
         }
         Err(failed) => not_measured(&mut trial, &failed),
     }
     trial.took_us = micros(began.elapsed());
-    Done { trial, crashed }
+    TrialResult { trial, crashed }
 }
 
 /// Notes that plugpull failed in a trial. Findings of it that were made before stand; what it
@@ -143,8 +143,8 @@ pub fn not_measured(trial: &mut Trial, failed: &HarnessFailed) {
 }
 
 /// Ends a trial: notes whether plugpull failed in it, and leaves the machine clean for the next.
-pub fn close(trial: &mut Trial, made: Result<(), HarnessFailed>, bench: Bench<'_>) {
-    let cleaned = bench.tear_down();
+pub fn close(trial: &mut Trial, made: Result<(), HarnessFailed>, testbed: Testbed<'_>) {
+    let cleaned = testbed.tear_down();
     let cleaned = cleaned.map_err(|failed| failed.during("cleaning up"));
     if let Err(failed) = made.and(cleaned) {
         not_measured(trial, &failed);
@@ -167,7 +167,7 @@ fn usual(fault: &Fault, fuse: bool, rng: &mut ChaCha8Rng) -> Trigger {
 pub fn try_start(setup: &Setup) -> Result<(), String> {
     let rng = ChaCha8Rng::seed_from_u64(0);
     let (host, target, rules) = (&setup.host, &setup.target, setup.rules);
-    let mut bench = Bench::new(
+    let mut testbed = Testbed::new(
         host,
         target,
         rules,
@@ -177,15 +177,15 @@ pub fn try_start(setup: &Setup) -> Result<(), String> {
         setup.start_limit,
     )
     .map_err(|failed| failed.to_string())?;
-    let started = tried(&mut bench, target.scripted().is_some());
-    let cleaned = bench.tear_down().map_err(|failed| failed.to_string());
+    let started = tried(&mut testbed, target.scripted().is_some());
+    let cleaned = testbed.tear_down().map_err(|failed| failed.to_string());
     started.and(cleaned)
 }
 
 /// Starts the target; one with a check of its own must also be found sound.
-fn tried(bench: &mut Bench<'_>, scripted: bool) -> Result<(), String> {
+fn tried(testbed: &mut Testbed<'_>, scripted: bool) -> Result<(), String> {
     let ours = |failed: HarnessFailed| failed.to_string();
-    let up = bench.bring_up(PROBE).map_err(ours)?;
+    let up = testbed.bring_up(PROBE).map_err(ours)?;
     let mut up = up.map_err(|failed| failed.to_string())?;
     if !scripted {
         return Ok(());
@@ -195,19 +195,19 @@ fn tried(bench: &mut Bench<'_>, scripted: bool) -> Result<(), String> {
     script::must_be_sound(&observed)
 }
 
-struct Story<'a> {
+struct TrialRunner<'a> {
     setup: &'a Setup,
-    order: &'a Order,
+    plan: &'a TrialSpec,
     trial: &'a mut Trial,
     crashed: &'a mut Option<Crashed>,
 }
 
-impl Story<'_> {
-    fn tell(&mut self, bench: &mut Bench<'_>, trigger: &Trigger) -> Result<(), HarnessFailed> {
-        bench.start_empty()?;
-        bench.work()?;
-        let warm = bench.warm_up();
-        let injected = match warm.and_then(|()| (self.order.fault.inject)(bench, trigger)) {
+impl TrialRunner<'_> {
+    fn run(&mut self, testbed: &mut Testbed<'_>, trigger: &Trigger) -> Result<(), HarnessFailed> {
+        testbed.start_empty()?;
+        testbed.work()?;
+        let warm = testbed.warm_up();
+        let injected = match warm.and_then(|()| (self.plan.fault.inject)(testbed, trigger)) {
             Ok(injected) => injected,
             Err(error @ InjectError::NeverReached(_)) => {
                 self.trial.verdict = Verdict::NotMeasured;
@@ -216,30 +216,30 @@ impl Story<'_> {
             }
             Err(error) => return Err(error.into()),
         };
-        bench.kill()?;
+        testbed.kill()?;
         self.trial.what = injected.what.clone();
-        self.trial.acked = bench.acked() as u64;
-        let hits = bench.storage.fs().map_or(0, |fs| fs.damage_hits().0);
-        let before = bench.crashed(injected.damage.clone());
-        let (mut observed, mut judgement) = self.first_look(bench, &injected)?;
+        self.trial.acked = testbed.acked() as u64;
+        let hits = testbed.storage.fs().map_or(0, |fs| fs.damage_hits().0);
+        let before = testbed.crashed(injected.damage.clone());
+        let (mut observed, mut judgement) = self.verify_recovery(testbed, &injected)?;
         if too_slow_only(&judgement)
             && let Some(before) = &before
         {
-            (observed, judgement) = self.time_again(bench, &injected, &before.disk, observed)?;
+            (observed, judgement) = self.time_again(testbed, &injected, &before.disk, observed)?;
         }
-        let read = bench.storage.fs().map_or(0, |fs| fs.damage_hits().0) > hits;
+        let read = testbed.storage.fs().map_or(0, |fs| fs.damage_hits().0) > hits;
         self.trial.bit = match injected.bite {
             Bite::Known(bit) => bit,
             Bite::WhenRead => read,
         };
         let damaged = injected.damage.is_some();
-        self.note(bench, judgement);
+        self.note(testbed, judgement);
         let mut later = None;
         if self.trial.verdict == Verdict::Pass
             && !damaged
             && let Some(Ok(state)) = observed.state
         {
-            later = self.second_look(bench, state)?;
+            later = self.verify_writable(testbed, state)?;
         }
         if !self.trial.bit && self.trial.findings.is_empty() {
             self.trial.verdict = Verdict::NotMeasured;
@@ -252,9 +252,9 @@ impl Story<'_> {
     }
 
     /// The first restart, the read-back, a second restart without writes in between.
-    fn first_look(
+    fn verify_recovery(
         &mut self,
-        bench: &mut Bench<'_>,
+        testbed: &mut Testbed<'_>,
         injected: &Injected,
     ) -> Result<(Observed, Judgement), HarnessFailed> {
         let mut observed = Observed {
@@ -267,10 +267,10 @@ impl Story<'_> {
             },
             ..Observed::default()
         };
-        self.look(bench, &mut observed)?;
-        bench.kill()?;
+        self.observe(testbed, &mut observed)?;
+        testbed.kill()?;
         if matches!(observed.state, Some(Ok(_))) {
-            observed.second = Some(match bench.bring_up(PROBE)? {
+            observed.second = Some(match testbed.bring_up(PROBE)? {
                 Ok(mut up) => {
                     self.trial.recovery_us.extend(up.took.map(micros));
                     up.read_all()?
@@ -278,32 +278,32 @@ impl Story<'_> {
                 Err(failed) => Err(failed.to_string()),
             });
         }
-        let judgement = self.judge(bench, &observed, injected.lost_power);
+        let judgement = self.judge(testbed, &observed, injected.lost_power);
         Ok((observed, judgement))
     }
 
     /// Starts the target and notes what it shows.
-    fn look(
+    fn observe(
         &mut self,
-        bench: &mut Bench<'_>,
+        testbed: &mut Testbed<'_>,
         observed: &mut Observed,
     ) -> Result<(), HarnessFailed> {
-        let printed = bench.observe(observed)?;
+        let printed = testbed.observe(observed)?;
         self.trial.recovery_us.extend(observed.recovery.map(micros));
-        bench.outputs.push(printed);
+        testbed.outputs.push(printed);
         Ok(())
     }
 
-    fn judge(&self, bench: &Bench<'_>, observed: &Observed, lost_power: bool) -> Judgement {
+    fn judge(&self, testbed: &Testbed<'_>, observed: &Observed, lost_power: bool) -> Judgement {
         let class = self.trial.class;
-        let promises = owed(&self.setup.promises, class, lost_power);
+        let promises = required(&self.setup.promises, class, lost_power);
         let bound = self.setup.recovery_bound;
         judge(
-            &bench.recorder.history(),
+            &testbed.recorder.history(),
             observed,
             &promises,
             class,
-            bench.crashed_at,
+            testbed.crashed_at,
             bound,
         )
     }
@@ -311,39 +311,39 @@ impl Story<'_> {
     /// A busy machine makes any target late: times the same recovery again and keeps the best.
     fn time_again(
         &mut self,
-        bench: &mut Bench<'_>,
+        testbed: &mut Testbed<'_>,
         injected: &Injected,
         disk: &Tree,
         mut observed: Observed,
     ) -> Result<(Observed, Judgement), HarnessFailed> {
         for _ in 0..SLOW_AGAIN {
-            bench.kill()?;
-            bench.restore(disk.clone())?;
-            if let Ok(up) = bench.bring_up(PROBE)? {
+            testbed.kill()?;
+            testbed.restore(disk.clone())?;
+            if let Ok(up) = testbed.bring_up(PROBE)? {
                 self.trial.recovery_us.extend(up.took.map(micros));
                 let took = observed.recovery.into_iter().chain(up.took);
                 observed.recovery = took.min();
             }
         }
-        let judgement = self.judge(bench, &observed, injected.lost_power);
+        let judgement = self.judge(testbed, &observed, injected.lost_power);
         Ok((observed, judgement))
     }
 
     /// The recovered store must also be good to work on: some more transactions, a SIGKILL, and
     /// all of it must be there. What recovery left behind (a torn tail, a stale counter) shows
     /// only now. That SIGKILL, where it shows a finding.
-    fn second_look(
+    fn verify_writable(
         &mut self,
-        bench: &mut Bench<'_>,
+        testbed: &mut Testbed<'_>,
         state: BTreeMap<String, String>,
     ) -> Result<Option<Crashed>, HarnessFailed> {
-        bench.new_history(beginning(state, Stamp::default()));
-        bench.crashed_at = None;
-        bench.work()?;
-        let limit = bench.patient(MORE_LIMIT);
-        let tally = bench.work_until(limit, &|tally| tally.ok >= MORE_ACKS)?;
-        bench.kill()?;
-        let crashed = bench.crashed(None);
+        testbed.new_history(beginning(state, Stamp::default()));
+        testbed.crashed_at = None;
+        testbed.work()?;
+        let limit = testbed.patient(MORE_LIMIT);
+        let tally = testbed.work_until(limit, &|tally| tally.ok >= MORE_ACKS)?;
+        testbed.kill()?;
+        let crashed = testbed.crashed(None);
         if tally.ok == 0 {
             self.trial.why = "the recovered target acknowledged nothing more".into();
         }
@@ -355,17 +355,17 @@ impl Story<'_> {
                 tally.fail, tally.info
             ));
         }
-        self.look(bench, &mut observed)?;
-        let history = bench.history();
+        self.observe(testbed, &mut observed)?;
+        let history = testbed.history();
         let class = self.trial.class;
-        let promises = owed(&self.setup.promises, FailureClass::ProcessCrash, false);
+        let promises = required(&self.setup.promises, FailureClass::ProcessCrash, false);
         // Judged as the process crash that it was, after whatever came before.
         let mut judgement = judge(
             &history,
             &observed,
             &promises,
             FailureClass::ProcessCrash,
-            bench.crashed_at,
+            testbed.crashed_at,
             self.setup.recovery_bound,
         );
         if judgement.verdict == Verdict::Broken {
@@ -376,38 +376,38 @@ impl Story<'_> {
                     finding.sentence
                 );
             }
-            self.note(bench, judgement);
+            self.note(testbed, judgement);
             return Ok(crashed);
         }
         Ok(None)
     }
 
-    fn note(&mut self, bench: &Bench<'_>, judgement: Judgement) {
-        note(self.trial, bench, judgement);
+    fn note(&mut self, testbed: &Testbed<'_>, judgement: Judgement) {
+        note(self.trial, testbed, judgement);
     }
 }
 
 /// Notes what was judged of a trial: its verdict, and its findings with all that is known here.
-pub fn note(trial: &mut Trial, bench: &Bench<'_>, judgement: Judgement) {
+pub fn note(trial: &mut Trial, testbed: &Testbed<'_>, judgement: Judgement) {
     trial.verdict = judgement.verdict;
     trial.why = judgement.why;
     for mut finding in judgement.findings {
-        explain(bench, &mut finding);
+        explain(testbed, &mut finding);
         finding.fault.clone_from(&trial.spec);
         trial.findings.push(ReportedFinding {
             finding,
             trial: trial.number,
             count: 1,
             repeat: String::new(),
-            output: bench.outputs.clone(),
+            output: testbed.outputs.clone(),
             evidence: None,
         });
     }
 }
 
-/// What is owed after a failure of this class, when the machine lost power as well: of every kind
+/// What is required after a failure of this class, when the machine lost power as well: of every kind
 /// of guarantee that is given for both, the one given for power loss, which is never the stronger.
-fn owed(promises: &[Promise], class: FailureClass, lost_power: bool) -> Vec<Promise> {
+fn required(promises: &[Promise], class: FailureClass, lost_power: bool) -> Vec<Promise> {
     let given = |class: FailureClass| promises.iter().filter(move |p| p.classes.contains(&class));
     if !lost_power || class == FailureClass::PowerLoss {
         // The judge takes those for the class, and needs the others to know what was safe before.
@@ -415,11 +415,11 @@ fn owed(promises: &[Promise], class: FailureClass, lost_power: bool) -> Vec<Prom
     }
     let kind = |promise: &Promise| std::mem::discriminant::<Guarantee>(&promise.guarantee);
     given(FailureClass::PowerLoss)
-        .filter(|owed| given(class).any(|other| kind(other) == kind(owed)))
-        .map(|owed| {
-            let mut owed = owed.clone();
-            owed.classes.push(class);
-            owed
+        .filter(|required| given(class).any(|other| kind(other) == kind(required)))
+        .map(|required| {
+            let mut required = required.clone();
+            required.classes.push(class);
+            required
         })
         .collect()
 }
@@ -463,18 +463,18 @@ mod tests {
             promise(&[PowerLoss], Guarantee::Atomic),
             promise(&[IoError, PowerLoss], Guarantee::Consistent),
         ];
-        let owed: Vec<Guarantee> = owed(&all, IoError, true)
+        let required: Vec<Guarantee> = required(&all, IoError, true)
             .into_iter()
             .map(|promise| promise.guarantee)
             .collect();
         assert_eq!(
-            owed,
+            required,
             [
                 Guarantee::Durable(Durability::AtBarrier),
                 Guarantee::Consistent
             ]
         );
-        assert_eq!(super::owed(&all, IoError, false), all);
+        assert_eq!(super::required(&all, IoError, false), all);
     }
 
     #[test]

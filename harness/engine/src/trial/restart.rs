@@ -79,7 +79,10 @@ impl Up<'_> {
 }
 
 /// Reads back everything, and has the target check itself.
-fn read(client: &mut dyn Client, observed: &mut Observed) -> Result<(), TargetFailed> {
+///
+/// # Errors
+/// It answered one of these not in time.
+pub fn read(client: &mut dyn Client, observed: &mut Observed) -> Result<(), TargetFailed> {
     observed.state = Some(in_time(READ_LIMIT, |deadline| client.read_all(deadline))?);
     let check = in_time(READ_LIMIT, |deadline| client.check(deadline))?;
     observed.integrity = Some(match check {

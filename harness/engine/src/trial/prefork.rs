@@ -12,7 +12,7 @@ const WARM: u64 = 4 << 20;
 
 /// The next first process.
 #[derive(Default)]
-pub(super) struct Ahead(Mutex<State>);
+pub(super) struct Prefork(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -30,7 +30,7 @@ struct State {
     connects: bool,
 }
 
-impl Ahead {
+impl Prefork {
     /// Begins a trial: the first process will have the number `first`, where numbers can be chosen.
     /// Its data folder is mounted.
     pub(super) fn begin(&self, sandbox: &Sandbox, first: i32) {

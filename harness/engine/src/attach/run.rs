@@ -8,11 +8,11 @@ use plugpull_reports::{Event, Plan, Report, ReportBuilder, TargetInfo};
 use plugpull_targets::catalog;
 use plugpull_workloads::{Durability, Guarantee, WorkloadConfig, parse_demand};
 
-use super::door::Door;
+use super::endpoint::Endpoint;
 use super::guard;
 use super::journal::Journal;
+use super::local_host::LocalHost;
 use super::options::{AttachOptions, Mode};
-use super::outside::Outside;
 use super::session::{Session, generators, remove_keys};
 use super::shell::Shell;
 use super::supervision::Supervision;
@@ -65,16 +65,16 @@ pub fn run(
         return restore(args, &supervision, work_dir.as_deref()).map(|()| None);
     }
     let seed = args.seed.unwrap_or_else(seed::fresh);
-    let outside = Outside {
+    let local_host = LocalHost {
         data_dir: data.clone().unwrap_or_default(),
         env: Vec::new(),
     };
-    let door = Door::new(args, outside, format!("{}{seed:x}.", args.prefix))?;
+    let endpoint = Endpoint::new(args, local_host, format!("{}{seed:x}.", args.prefix))?;
     let (modes, left_out) = modes(args, &supervision, data.as_deref())?;
     // Refused before anything is done, as far as it can be known.
     let mut info = target(args)?;
     if args.dry_run {
-        let all = plan::actions(args, &modes, &door, &supervision, work_dir.as_deref());
+        let all = plan::actions(args, &modes, &endpoint, &supervision, work_dir.as_deref());
         for (number, action) in (1..).zip(all) {
             println!("{number:>4}. {action}");
         }
@@ -87,7 +87,7 @@ pub fn run(
             eprintln!("plugpull: an earlier call was killed: {done}");
         }
     }
-    if let Err(error) = introduce(args, &door, &mut info) {
+    if let Err(error) = introduce(args, &endpoint, &mut info) {
         if let Some(journal) = journal {
             journal.close()?;
         }
@@ -97,11 +97,11 @@ pub fn run(
         eprintln!("plugpull: {name} is left out: {why}");
     }
     // What the service is, only a driver can tell; a target's name is for its promises.
-    info.version = match door.introduced() {
+    info.version = match endpoint.introduced() {
         Some(_) => format!("{}, attached to {}", info.version, name(args)),
         None => format!("attached to {}", name(args)),
     };
-    let workload = workload(args, &door, &info);
+    let workload = workload(args, &endpoint, &info);
     workload.validate().map_err(wrong)?;
     let plan = Plan {
         plugpull: env!("CARGO_PKG_VERSION").to_string(),
@@ -123,7 +123,7 @@ pub fn run(
     let mut builder = ReportBuilder::new(plan);
     let mut session = Session {
         args,
-        door: &door,
+        endpoint: &endpoint,
         supervision: &supervision,
         stop,
         promises: info.promises,
@@ -281,19 +281,24 @@ fn target(args: &AttachOptions) -> anyhow::Result<TargetInfo> {
 
 /// Reaches the service once, learns what a driver says of it, and removes what earlier calls left.
 /// Nothing has been done to the service before.
-fn introduce(args: &AttachOptions, door: &Door, info: &mut TargetInfo) -> anyhow::Result<()> {
+fn introduce(
+    args: &AttachOptions,
+    endpoint: &Endpoint,
+    info: &mut TargetInfo,
+) -> anyhow::Result<()> {
     let deadline = Instant::now() + args.start_limit;
     drop(
-        door.open(deadline)
+        endpoint
+            .open(deadline)
             .map_err(|why| wrong(format!("the service cannot be reached: {why}")))?,
     );
-    if let Some((version, promises)) = door.introduced() {
+    if let Some((version, promises)) = endpoint.introduced() {
         info.version = version;
         if args.target.is_none() {
             info.promises.splice(0..0, promises);
         }
     }
-    if !door.abilities().delete {
+    if !endpoint.abilities().delete {
         return match args.leave_keys {
             true => Ok(()),
             false => Err(wrong(
@@ -302,7 +307,7 @@ fn introduce(args: &AttachOptions, door: &Door, info: &mut TargetInfo) -> anyhow
             )),
         };
     }
-    match remove_keys(door, &args.prefix) {
+    match remove_keys(endpoint, &args.prefix) {
         Ok(0) => Ok(()),
         Ok(keys) => {
             eprintln!("plugpull: {keys} keys that an earlier call left are removed");
@@ -312,8 +317,8 @@ fn introduce(args: &AttachOptions, door: &Door, info: &mut TargetInfo) -> anyhow
     }
 }
 
-fn workload(args: &AttachOptions, door: &Door, info: &TargetInfo) -> WorkloadConfig {
-    let able = door.abilities();
+fn workload(args: &AttachOptions, endpoint: &Endpoint, info: &TargetInfo) -> WorkloadConfig {
+    let able = endpoint.abilities();
     let barriers = able.barrier
         && info
             .promises
@@ -350,7 +355,7 @@ fn again(args: &AttachOptions, seed: u64) -> String {
 
 /// These arguments for a shell, without what says where reports go.
 fn retyped(mut typed: impl Iterator<Item = String>) -> String {
-    let mut words = Vec::new();
+    let mut texts = Vec::new();
     while let Some(word) = typed.next() {
         if OUTPUTS.contains(&word.as_str()) {
             typed.next();
@@ -361,12 +366,12 @@ fn retyped(mut typed: impl Iterator<Item = String>) -> String {
         match word.split_once('=') {
             Some((name, _)) if OUTPUTS.contains(&name) => {}
             Some((name, value)) if name.starts_with("--") && !value.is_empty() => {
-                words.push(format!("{}={}", quoted(name), quoted(value)));
+                texts.push(format!("{}={}", quoted(name), quoted(value)));
             }
-            _ => words.push(quoted(&word)),
+            _ => texts.push(quoted(&word)),
         }
     }
-    words.join(" ")
+    texts.join(" ")
 }
 
 #[cfg(test)]

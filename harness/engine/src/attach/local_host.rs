@@ -21,14 +21,14 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// The machine itself.
 #[derive(Clone, Debug)]
-pub(super) struct Outside {
+pub(super) struct LocalHost {
     /// The data folder as drivers are told; none that is needed here.
     pub(super) data_dir: PathBuf,
     /// Variables for drivers.
     pub(super) env: Vec<(String, String)>,
 }
 
-impl Host for Outside {
+impl Host for LocalHost {
     fn spawn(&self, _launch: &Launch) -> io::Result<Box<dyn Process>> {
         // The service is started by somebody else.
         Err(ErrorKind::Unsupported.into())

@@ -13,12 +13,12 @@ use plugpull_workloads::Clock;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Bench, LOOK, MOMENT_LIMIT, storage_error, to_io};
+use super::{LOOK, MOMENT_LIMIT, Testbed, storage_error, to_io};
 use crate::outcome::guard;
 use crate::trial::crashes::Cut;
 use crate::trial::{PROBE, ballast, flip};
 
-impl Machine for Bench<'_> {
+impl Machine for Testbed<'_> {
     fn rng(&mut self) -> &mut ChaCha8Rng {
         &mut self.rng
     }
@@ -35,29 +35,29 @@ impl Machine for Bench<'_> {
             }
             When::Ack(count) => {
                 let before = self
-                    .gang
+                    .clients
                     .as_ref()
-                    .map_or(0, |gang| gang.progress.tally().ok);
+                    .map_or(0, |clients| clients.progress.tally().ok);
                 let more = count.saturating_sub(before);
                 let limit = self.patient(MOMENT_LIMIT);
                 let tally = self.work_until(limit, &|tally| tally.ok >= more)?;
                 if tally.ok >= more {
                     Ok(())
-                } else if self.tend() {
+                } else if self.poll() {
                     Err(InjectError::NeverReached(format!(
                         "{} of {count} transactions were acknowledged within {limit:?}",
                         before + tally.ok
                     )))
                 } else {
-                    Err(self.gone())
+                    Err(self.exit_error())
                 }
             }
             When::Time(time) => {
                 self.work_until(*time, &|_| false)?;
-                if self.tend() {
+                if self.poll() {
                     Ok(())
                 } else {
-                    Err(self.gone())
+                    Err(self.exit_error())
                 }
             }
         }
@@ -80,8 +80,11 @@ impl Machine for Bench<'_> {
         self.starting = Some(starting);
         match (told, when) {
             (Some(told), _) => {
-                self.await_watch(&told, |bench| {
-                    bench.starting.as_ref().is_none_or(JoinHandle::is_finished)
+                self.await_watch(&told, |testbed| {
+                    testbed
+                        .starting
+                        .as_ref()
+                        .is_none_or(JoinHandle::is_finished)
                 })?;
                 // It may come to the operation before the host has heard of its birth.
                 self.host.await_spawn(Instant::now() + MOMENT_LIMIT);
@@ -195,7 +198,7 @@ impl Machine for Bench<'_> {
             Reorgs::WhenUp => {
                 self.bring_up(PROBE)?
                     .map_err(|failed| InjectError::TargetGone(failed.to_string()))?;
-                let running = self.running.as_ref().ok_or_else(|| self.gone())?;
+                let running = self.running.as_ref().ok_or_else(|| self.exit_error())?;
                 let told = running
                     .connect(deadline)
                     .and_then(|mut client| client.reorg(depth, deadline));
@@ -226,7 +229,7 @@ impl Machine for Bench<'_> {
     }
 
     fn oom_kill(&mut self) -> Result<String, InjectError> {
-        let child = self.host.last().ok_or_else(|| self.gone())?;
+        let child = self.host.last().ok_or_else(|| self.exit_error())?;
         self.recorder.crash();
         self.crashed_at.get_or_insert(self.clock.now());
         let memory = self.host.sandbox.memory().map_err(to_io)?;
@@ -255,10 +258,10 @@ impl Machine for Bench<'_> {
         limit: Duration,
         done: &dyn Fn(&Tally) -> bool,
     ) -> Result<Tally, InjectError> {
-        let Some(gang) = &self.gang else {
+        let Some(clients) = &self.clients else {
             return Ok(Tally::default());
         };
-        let progress = gang.progress.clone();
+        let progress = clients.progress.clone();
         let before = progress.tally();
         let deadline = Instant::now() + limit;
         loop {
@@ -269,7 +272,7 @@ impl Machine for Bench<'_> {
                 info: now.info - before.info,
                 barriers: now.barriers - before.barriers,
             };
-            let alive = self.tend();
+            let alive = self.poll();
             if done(&since) || !alive || Instant::now() >= deadline {
                 return Ok(since);
             }

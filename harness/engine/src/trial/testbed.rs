@@ -1,6 +1,6 @@
 //! The machine that a trial runs on: target, storage and clients.
 
-mod verbs;
+mod machine;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,7 +26,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::PROBE;
-use super::clients::Gang;
+use super::clients::ClientPool;
 use super::crashes::{Crashed, Crashes};
 use super::host::SandboxHost;
 use super::restart::{self, Up};
@@ -95,7 +95,7 @@ impl Clock for TraceClock {
 }
 
 /// The machine under one trial.
-pub struct Bench<'a> {
+pub struct Testbed<'a> {
     host: Arc<SandboxHost>,
     /// The same host, for what borrows it.
     borrowed: &'a SandboxHost,
@@ -108,7 +108,7 @@ pub struct Bench<'a> {
     /// What was there when the recorder's history began.
     inherited: Option<Entry>,
     running: Option<Box<dyn Running + 'a>>,
-    gang: Option<Gang>,
+    clients: Option<ClientPool>,
     generators: BTreeMap<u32, Generator>,
     /// How often a workload of the target's own was started.
     lives: u64,
@@ -129,7 +129,7 @@ pub struct Bench<'a> {
     past_operations: u64,
 }
 
-impl<'a> Bench<'a> {
+impl<'a> Testbed<'a> {
     /// An empty machine. The target is not started yet.
     pub fn new(
         host: &'a Arc<SandboxHost>,
@@ -169,7 +169,7 @@ impl<'a> Bench<'a> {
             clock,
             inherited: None,
             running: None,
-            gang: None,
+            clients: None,
             generators,
             lives: 0,
             numbers: Arc::new(AtomicU64::new(1)),
@@ -273,7 +273,7 @@ impl<'a> Bench<'a> {
             self.lives += 1;
             let process = script.work(self.borrowed, self.lives)?;
             self.recorder.restarted();
-            self.gang = Some(Gang::read(process, &self.recorder, &self.numbers));
+            self.clients = Some(ClientPool::read(process, &self.recorder, &self.numbers));
             return Ok(());
         }
         let mut clients = Vec::new();
@@ -282,7 +282,7 @@ impl<'a> Bench<'a> {
             clients.push((number, connection, generator));
         }
         self.recorder.restarted();
-        self.gang = Some(Gang::start(clients, &self.recorder));
+        self.clients = Some(ClientPool::start(clients, &self.recorder));
         Ok(())
     }
 
@@ -314,7 +314,7 @@ impl<'a> Bench<'a> {
 
     /// How a workload of the target's own ended, if it has.
     pub fn workload_end(&self) -> Option<End> {
-        self.gang.as_ref()?.script.as_ref()?.end()
+        self.clients.as_ref()?.script.as_ref()?.end()
     }
 
     /// Takes leave of a life that was ended: waits for all that served it, and keeps its output.
@@ -322,7 +322,7 @@ impl<'a> Bench<'a> {
     /// # Errors
     /// A client, what started the target or what served its files failed.
     fn reap(&mut self) -> Result<(), HarnessFailed> {
-        let stopped = self.gang.take().map(Gang::stop).transpose();
+        let stopped = self.clients.take().map(ClientPool::stop).transpose();
         let started = self.starting.take().map_or(Ok(()), |starting| {
             let panicked = |payload: Box<dyn std::any::Any + Send>| {
                 Err(HarnessFailed::of_thread(
@@ -348,16 +348,19 @@ impl<'a> Bench<'a> {
     }
 
     /// Looks after the clients once, and says whether the target lives.
-    fn tend(&self) -> bool {
-        let reading = self.gang.as_ref().and_then(|gang| gang.script.as_ref());
+    fn poll(&self) -> bool {
+        let reading = self
+            .clients
+            .as_ref()
+            .and_then(|clients| clients.script.as_ref());
         if let (Some(reading), Some(script)) = (reading, self.target.scripted()) {
             // What a workload printed before its end is still being read after it.
             return !reading.is_over() && (!script.serves() || self.host.alive());
         }
         let alive = self.host.alive();
-        if let (Some(gang), Some(running)) = (&self.gang, &self.running) {
+        if let (Some(clients), Some(running)) = (&self.clients, &self.running) {
             let deadline = Instant::now() + Duration::from_secs(1);
-            gang.reconnect(|| {
+            clients.reconnect(|| {
                 if alive {
                     running.connect(deadline).ok()
                 } else {
@@ -368,7 +371,7 @@ impl<'a> Bench<'a> {
         alive
     }
 
-    fn gone(&self) -> InjectError {
+    fn exit_error(&self) -> InjectError {
         if let Some(end) = self.workload_end() {
             return match end.trouble() {
                 Some(why) => InjectError::TargetGone(why),
@@ -390,9 +393,9 @@ impl<'a> Bench<'a> {
     ) -> Result<(), InjectError> {
         let deadline = Instant::now() + self.patient(MOMENT_LIMIT);
         let acked = self
-            .gang
+            .clients
             .as_ref()
-            .map_or(0, |gang| gang.progress.tally().ok);
+            .map_or(0, |clients| clients.progress.tally().ok);
         loop {
             match told.recv_timeout(LOOK) {
                 Ok(_) => return Ok(()),
@@ -401,11 +404,11 @@ impl<'a> Bench<'a> {
                     return Err(InjectError::NeverReached("the watch was replaced".into()));
                 }
             }
-            let alive = self.tend();
+            let alive = self.poll();
             let idle = self
-                .gang
+                .clients
                 .as_ref()
-                .is_some_and(|gang| gang.progress.tally().ok >= acked + MOMENT_ACKS);
+                .is_some_and(|clients| clients.progress.tally().ok >= acked + MOMENT_ACKS);
             let over = idle || Instant::now() >= deadline;
             // A target that is being started may not have been spawned yet; its starter ends when it
             // dies.
@@ -417,7 +420,7 @@ impl<'a> Bench<'a> {
                 }
                 self.go_on();
                 return Err(if died {
-                    self.gone()
+                    self.exit_error()
                 } else if over {
                     InjectError::NeverReached(
                         "the workload went on without such an operation".into(),
@@ -463,7 +466,7 @@ fn storage_error(error: anyhow::Error) -> InjectError {
     InjectError::Io(io::Error::other(format!("{error:#}")))
 }
 
-impl Bench<'_> {
+impl Testbed<'_> {
     /// A limit on waiting for transactions, for a target whose every one takes long.
     pub(super) fn patient(&self, limit: Duration) -> Duration {
         limit.saturating_mul(self.target.patience().max(1))
@@ -485,13 +488,13 @@ impl Bench<'_> {
         if let Some(limit) = limit {
             let tally = self.work_until(limit, &|tally| tally.barriers > 0)?;
             if tally.barriers == 0 {
-                return Err(match self.tend() {
+                return Err(match self.poll() {
                     true => InjectError::NeverReached(format!(
                         "its workload reached no barrier within {limit:?} ({} acknowledged, {} \
                          refused, {} unanswered)",
                         tally.ok, tally.fail, tally.info
                     )),
-                    false => self.gone(),
+                    false => self.exit_error(),
                 });
             }
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use plugpull_targets::Client;
 
-use super::door::{Door, Opened};
+use super::endpoint::{Connection, Endpoint};
 use super::prefix::Prefixed;
 use super::process;
 use super::supervision::{Seen, Supervision};
@@ -19,17 +19,17 @@ const CRASH_LOOP: u64 = 5;
 const QUESTION: Duration = Duration::from_secs(2);
 
 /// What is waited for, and with whose help.
-pub(super) struct Await<'a> {
-    pub(super) door: &'a Door,
+pub(super) struct ReadinessProbe<'a> {
+    pub(super) endpoint: &'a Endpoint,
     pub(super) supervision: &'a Supervision,
     pub(super) stop: &'a AtomicBool,
     pub(super) limit: Duration,
 }
 
 /// The service answers.
-pub(super) struct Back<'door> {
+pub(super) struct Ready<'endpoint> {
     /// The client's way; a driver ends with it.
-    _opened: Opened<'door>,
+    _connection: Connection<'endpoint>,
     pub(super) client: Prefixed,
     /// From the start of its first new process to its first correct answer.
     pub(super) recovery: Duration,
@@ -39,7 +39,7 @@ pub(super) struct Back<'door> {
 
 /// The service does not answer.
 #[derive(Debug)]
-pub(super) enum Down {
+pub(super) enum NotReady {
     /// It ended, again and again; with what is known of it.
     Refused(String),
     /// It runs and does not answer.
@@ -62,9 +62,9 @@ pub(super) struct Death {
     pub(super) stopped: bool,
 }
 
-impl<'a> Await<'a> {
+impl<'a> ReadinessProbe<'a> {
     /// Waits for a new process to answer.
-    pub(super) fn after(&self, death: Death) -> Result<Back<'a>, Down> {
+    pub(super) fn after(&self, death: Death) -> Result<Ready<'a>, NotReady> {
         let since = death.since;
         let deadline = since + self.limit;
         let wait = match death.stopped {
@@ -84,27 +84,27 @@ impl<'a> Await<'a> {
         loop {
             let asked = watch.alive(self.supervision.local()).then(|| {
                 let deadline = deadline.min(Instant::now() + QUESTION);
-                ask(self.door, deadline)
+                ask(self.endpoint, deadline)
             });
-            if let Some(Ok((opened, client))) = asked {
+            if let Some(Ok((connection, client))) = asked {
                 // It may have been up before it was looked at.
                 watch
                     .look(self.supervision)
-                    .map_err(|error| Down::Failed(format!("{error:#}")))?;
+                    .map_err(|error| NotReady::Failed(format!("{error:#}")))?;
                 let recovery = watch.first_start().unwrap_or(since).elapsed();
-                return Ok(Back {
-                    _opened: opened,
+                return Ok(Ready {
+                    _connection: connection,
                     client,
                     recovery,
                     notes: watch.notes(since.elapsed()),
                 });
             }
             if self.stop.load(Ordering::Relaxed) {
-                return Err(Down::Interrupted);
+                return Err(NotReady::Interrupted);
             }
             watch
                 .look(self.supervision)
-                .map_err(|error| Down::Failed(format!("{error:#}")))?;
+                .map_err(|error| NotReady::Failed(format!("{error:#}")))?;
             if let Some(down) = self.given_up(&mut watch)? {
                 return Err(down);
             }
@@ -116,19 +116,19 @@ impl<'a> Await<'a> {
     }
 
     /// Starts the service where nobody else will. Says when there is nothing left to wait for.
-    fn given_up(&self, watch: &mut Watch) -> Result<Option<Down>, Down> {
+    fn given_up(&self, watch: &mut Watch) -> Result<Option<NotReady>, NotReady> {
         let starts = watch.starts();
         if watch.last.at_rest && starts > 0 {
-            return Ok(Some(Down::Refused(format!(
+            return Ok(Some(NotReady::Refused(format!(
                 "its supervisor has given up ({}) after {starts} starts",
                 watch.result()
             ))));
         }
         if starts >= CRASH_LOOP {
-            return Ok(Some(Down::Refused(format!(
+            return Ok(Some(NotReady::Refused(format!(
                 "a crash loop: started {starts} times within {:.1} s, and never answered{}",
                 watch.since.elapsed().as_secs_f64(),
-                watch.oom_words()
+                watch.describe_oom()
             ))));
         }
         let waited = watch.since.elapsed() >= watch.wait;
@@ -137,28 +137,33 @@ impl<'a> Await<'a> {
         }
         if !self.supervision.can_start() {
             return match watch.last.at_rest {
-                true => Ok(Some(Down::NotStarted(watch.result()))),
+                true => Ok(Some(NotReady::NotStarted(watch.result()))),
                 false => Ok(None),
             };
         }
         watch.by_us = true;
         match self.supervision.start() {
             Ok(()) => Ok(None),
-            Err(error) => Err(Down::Refused(format!("it cannot be started: {error:#}"))),
+            Err(error) => Err(NotReady::Refused(format!(
+                "it cannot be started: {error:#}"
+            ))),
         }
     }
 }
 
 /// One attempt to get an answer.
-pub(super) fn ask(door: &Door, deadline: Instant) -> Result<(Opened<'_>, Prefixed), String> {
-    let opened = door.open(deadline)?;
-    let mut client = opened
+pub(super) fn ask(
+    endpoint: &Endpoint,
+    deadline: Instant,
+) -> Result<(Connection<'_>, Prefixed), String> {
+    let connection = endpoint.open(deadline)?;
+    let mut client = connection
         .connect(deadline)
         .map_err(|error| error.to_string())?;
     client
         .get(PROBE, deadline)
         .map_err(|error| error.to_string())?;
-    Ok((opened, client))
+    Ok((connection, client))
 }
 
 struct Watch {
@@ -220,7 +225,7 @@ impl Watch {
         }
     }
 
-    fn oom_words(&self) -> &'static str {
+    fn describe_oom(&self) -> &'static str {
         match self.oom {
             true => "; the kernel killed it for want of memory",
             false => "",
@@ -252,7 +257,7 @@ impl Watch {
         notes
     }
 
-    fn too_late(&self, local: bool) -> Down {
+    fn too_late(&self, local: bool) -> NotReady {
         let waited = self.since.elapsed();
         let runs = match self.last.pid {
             Some(pid) if local => Some(pid) != self.old && process::birth(pid).is_some(),
@@ -260,16 +265,16 @@ impl Watch {
             None => false,
         };
         match (runs, self.starts()) {
-            (true, _) => Down::Hung(waited),
-            (false, 0) if self.by_us => Down::Refused(format!(
+            (true, _) => NotReady::Hung(waited),
+            (false, 0) if self.by_us => NotReady::Refused(format!(
                 "{waited:.1?} after it was started it neither runs nor answers"
             )),
-            (false, 0) => Down::NotStarted(format!(
+            (false, 0) => NotReady::NotStarted(format!(
                 "nobody started it again within {waited:.1?}, and there is no --start-cmd"
             )),
-            (false, starts) => Down::Refused(format!(
+            (false, starts) => NotReady::Refused(format!(
                 "it was started {starts} times within {waited:.1?} and does not run{}",
-                self.oom_words()
+                self.describe_oom()
             )),
         }
     }

@@ -8,8 +8,8 @@ use plugpull_workloads::{FailureClass, Observed};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::back::Death;
 use super::options::Mode;
+use super::readiness::Death;
 use super::session::{READ_LIMIT, Session, Work, unmeasured};
 use super::{process, space};
 
@@ -53,7 +53,7 @@ impl<'a> Session<'a> {
             }
         };
         if let Err(error) = prepared {
-            self.generators = work.end(true).2;
+            self.generators = work.end(true)?.2;
             return Err(error);
         }
         self.strike(work, mode, observed, trial)
@@ -72,7 +72,7 @@ impl<'a> Session<'a> {
         if tally.ok > 0 && !self.interrupted() {
             return Ok(work);
         }
-        let (history, tally, generators) = work.end(true);
+        let (history, tally, generators) = work.end(true)?;
         self.generators = generators;
         self.go_on()?;
         let said = history
@@ -102,7 +102,7 @@ impl<'a> Session<'a> {
     ) -> anyhow::Result<()> {
         let crash = work.now();
         let death = self.end_process(mode, trial);
-        let (history, tally, generators) = work.end(false);
+        let (history, tally, generators) = work.end(false)?;
         self.generators = generators;
         trial.acked = tally.ok;
         let death = death?;
@@ -210,7 +210,7 @@ impl<'a> Session<'a> {
             Err(why) => return unmeasured(why),
         };
         let before = work.writers.until(Instant::now(), |_| true);
-        let bad = |tally: &super::writers::Tally| {
+        let bad = |tally: &super::writers::WriteTally| {
             tally.refused + tally.unknown > before.refused + before.unknown
         };
         let deadline = Instant::now() + SPACE_LIMIT;
@@ -244,7 +244,7 @@ impl<'a> Session<'a> {
         };
         let deadline = Instant::now() + READ_LIMIT;
         let answer = work
-            .opened
+            .connection
             .connect(deadline)
             .and_then(|mut client| client.reorg(depth, deadline));
         match answer {

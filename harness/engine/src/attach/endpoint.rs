@@ -10,8 +10,8 @@ use plugpull_targets::wire::WireClient;
 use plugpull_targets::{Abilities, Client, ClientError, Running, Target};
 use plugpull_workloads::Promise;
 
+use super::local_host::LocalHost;
 use super::options::AttachOptions;
-use super::outside::Outside;
 use super::prefix::Prefixed;
 use crate::wrong;
 
@@ -19,7 +19,7 @@ use crate::wrong;
 const ATTEMPT: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
-enum Way {
+enum Transport {
     /// `HOST:PORT`, looked up anew each time: a name may move.
     Port(String),
     Driver(Arc<Driver>),
@@ -27,38 +27,38 @@ enum Way {
 
 /// How the service is reached.
 #[derive(Clone)]
-pub(super) struct Door {
-    way: Way,
-    outside: Outside,
+pub(super) struct Endpoint {
+    transport: Transport,
+    local_host: LocalHost,
     /// What the names of all keys begin with.
     prefix: String,
 }
 
-/// A door that is open: a driver that said hello, or a port that took a connection.
-pub(super) struct Opened<'door> {
-    door: &'door Door,
-    driver: Option<Box<dyn Running + 'door>>,
+/// A endpoint that is open: a driver that said hello, or a port that took a connection.
+pub(super) struct Connection<'endpoint> {
+    endpoint: &'endpoint Endpoint,
+    driver: Option<Box<dyn Running + 'endpoint>>,
 }
 
-impl Door {
+impl Endpoint {
     /// As the options say; nothing is started or connected to yet.
     pub(super) fn new(
         args: &AttachOptions,
-        mut outside: Outside,
+        mut local_host: LocalHost,
         prefix: String,
     ) -> anyhow::Result<Self> {
-        let way = match (&args.connect, &args.driver) {
+        let transport = match (&args.connect, &args.driver) {
             (Some(address), _) => {
                 if address.rsplit_once(':').is_none() {
                     return Err(wrong(format!(
                         "--connect {address} is not HOST:PORT, for example 127.0.0.1:7000"
                     )));
                 }
-                Way::Port(address.clone())
+                Transport::Port(address.clone())
             }
             (_, Some(command)) => {
                 let settings = BTreeMap::from([("cmd".to_owned(), command.clone())]);
-                Way::Driver(Arc::new(Driver::new(&settings).map_err(wrong)?))
+                Transport::Driver(Arc::new(Driver::new(&settings).map_err(wrong)?))
             }
             _ => {
                 return Err(wrong(
@@ -66,13 +66,13 @@ impl Door {
                 ));
             }
         };
-        outside.env.push(("PLUGPULL_ATTACH".into(), "1".into()));
-        outside
+        local_host.env.push(("PLUGPULL_ATTACH".into(), "1".into()));
+        local_host
             .env
             .push(("PLUGPULL_PREFIX".into(), args.prefix.clone()));
         Ok(Self {
-            way,
-            outside,
+            transport,
+            local_host,
             prefix,
         })
     }
@@ -81,14 +81,16 @@ impl Door {
     /// is its port on this machine.
     pub(super) fn to_copy(&self, env: &[(&str, String)], port: u16) -> Self {
         let mut copy = self.clone();
-        if let Way::Port(address) = &mut copy.way {
+        if let Transport::Port(address) = &mut copy.transport {
             *address = format!("127.0.0.1:{port}");
         }
         for (name, value) in env {
             if *name == "PLUGPULL_DATA_DIR" {
-                copy.outside.data_dir = value.into();
+                copy.local_host.data_dir = value.into();
             }
-            copy.outside.env.push(((*name).to_owned(), value.clone()));
+            copy.local_host
+                .env
+                .push(((*name).to_owned(), value.clone()));
         }
         copy
     }
@@ -102,43 +104,46 @@ impl Door {
     }
 
     /// Opens it, in one attempt.
-    pub(super) fn open(&self, deadline: Instant) -> Result<Opened<'_>, String> {
+    pub(super) fn open(&self, deadline: Instant) -> Result<Connection<'_>, String> {
         let deadline = deadline.min(Instant::now() + ATTEMPT);
-        let driver = match &self.way {
-            Way::Port(address) => {
+        let driver = match &self.transport {
+            Transport::Port(address) => {
                 connect(address, deadline)?;
                 None
             }
-            Way::Driver(driver) => Some(
+            Transport::Driver(driver) => Some(
                 driver
-                    .start(&self.outside, deadline)
+                    .start(&self.local_host, deadline)
                     .map_err(|error| error.to_string())?,
             ),
         };
-        Ok(Opened { door: self, driver })
+        Ok(Connection {
+            endpoint: self,
+            driver,
+        })
     }
 
     /// What may be asked of the service; all, until a driver has said otherwise.
     pub(super) fn abilities(&self) -> Abilities {
-        match &self.way {
-            Way::Port(_) => Abilities::default(),
-            Way::Driver(driver) => driver.abilities(),
+        match &self.transport {
+            Transport::Port(_) => Abilities::default(),
+            Transport::Driver(driver) => driver.abilities(),
         }
     }
 
-    /// What a driver said of itself, once it was opened: words, and promises.
+    /// What a driver said of itself, once it was connection: words, and promises.
     pub(super) fn introduced(&self) -> Option<(String, Vec<Promise>)> {
-        match &self.way {
-            Way::Port(_) => None,
-            Way::Driver(driver) => Some((driver.version(), driver.promises())),
+        match &self.transport {
+            Transport::Port(_) => None,
+            Transport::Driver(driver) => Some((driver.version(), driver.promises())),
         }
     }
 
     /// In words.
-    pub(super) fn words(&self) -> String {
-        match &self.way {
-            Way::Port(address) => format!("clients connect to {address}"),
-            Way::Driver(driver) => format!("a driver is started: {}", driver.version()),
+    pub(super) fn describe(&self) -> String {
+        match &self.transport {
+            Transport::Port(address) => format!("clients connect to {address}"),
+            Transport::Driver(driver) => format!("a driver is started: {}", driver.version()),
         }
     }
 }
@@ -159,18 +164,18 @@ fn connect(address: &str, deadline: Instant) -> Result<TcpStream, String> {
     Err(last)
 }
 
-impl Opened<'_> {
+impl Connection<'_> {
     /// A new client.
     pub(super) fn connect(&self, deadline: Instant) -> Result<Prefixed, ClientError> {
-        let client: Box<dyn Client> = match (&self.driver, &self.door.way) {
+        let client: Box<dyn Client> = match (&self.driver, &self.endpoint.transport) {
             (Some(driver), _) => driver.connect(deadline)?,
-            (None, Way::Port(address)) => {
+            (None, Transport::Port(address)) => {
                 let stream = connect(address, deadline).map_err(ClientError::Gone)?;
                 let client = WireClient::new(stream);
                 Box::new(client.map_err(|error| ClientError::Gone(error.to_string()))?)
             }
-            (None, Way::Driver(_)) => return Err(ClientError::Gone("no driver runs".into())),
+            (None, Transport::Driver(_)) => return Err(ClientError::Gone("no driver runs".into())),
         };
-        Ok(Prefixed::new(client, &self.door.prefix))
+        Ok(Prefixed::new(client, &self.endpoint.prefix))
     }
 }
