@@ -24,7 +24,7 @@ use super::reporters::Reporters;
 use super::wrong;
 use crate::cli::RunArgs;
 use plugpull_engine::keep::Keep;
-use plugpull_engine::schedule::{Schedule, Until};
+use plugpull_engine::run::{Schedule, Until};
 use plugpull_engine::seed;
 use plugpull_engine::trial::{self, Crashed, SandboxHost, Setup, StorageRules, TrialSpec};
 use plugpull_sandbox::pin;
