@@ -185,7 +185,7 @@ fn name(args: &AttachOptions) -> &str {
     args.i_own_this_target.as_deref().unwrap_or_default()
 }
 
-/// Beside the data folder, so that the next call finds it.
+/// Beside the data directory, so that the next call finds it.
 fn work_dir(args: &AttachOptions, data: &Path) -> PathBuf {
     args.work_dir.clone().unwrap_or_else(|| {
         let mut path = data.as_os_str().to_owned();
@@ -199,12 +199,12 @@ fn restore(
     supervision: &Supervision,
     work_dir: Option<&Path>,
 ) -> anyhow::Result<()> {
-    let folder = work_dir.ok_or_else(|| wrong("--restore wants --data-dir"))?;
-    if !folder.exists() {
+    let directory = work_dir.ok_or_else(|| wrong("--restore wants --data-dir"))?;
+    if !directory.exists() {
         println!("There is nothing to put back.");
         return Ok(());
     }
-    let mut journal = Journal::open(folder)?;
+    let mut journal = Journal::open(directory)?;
     let done = journal.settle(supervision, args.start_limit)?;
     for one in &done {
         println!("{one}");

@@ -36,7 +36,7 @@ const RECENT: usize = 32;
 pub enum CrashKind {
     /// By SIGKILL.
     Kill,
-    /// By a power loss; nothing un-synced survives.
+    /// By a power loss; nothing unsynced survives.
     PowerLoss,
 }
 
@@ -178,7 +178,7 @@ fn measure(
             let off = testbed.power_off(Loss::Everything)?;
             trial.bit = true;
             format!(
-                "power lost after {} acknowledged transactions: {} un-synced changes were lost",
+                "power lost after {} acknowledged transactions: {} unsynced changes were lost",
                 wanted.acks, off.lost
             )
         }

@@ -1,7 +1,7 @@
 //! Which fault is tried next: all in turn until the budget is spent, at its end those that have not
 //! bitten yet. Of several shards, each makes the trials whose numbers are its own.
 //!
-//! It has no clock of its own: it is told how long the run has taken, and how long each trial took,
+//! It has no clock of its own: it learns how long the run has taken, and how long each trial took,
 //! and hands out no trial that would probably end later than the budget.
 
 use std::time::Duration;

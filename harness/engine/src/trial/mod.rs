@@ -163,7 +163,7 @@ fn usual(fault: &Fault, fuse: bool, rng: &mut ChaCha8Rng) -> Trigger {
     trigger
 }
 
-/// Starts the target on an empty data folder and stops it again. The error says what it said.
+/// Starts the target on an empty data directory and stops it again. The error has its output.
 pub fn try_start(setup: &Setup) -> Result<(), String> {
     let rng = ChaCha8Rng::seed_from_u64(0);
     let (host, target, rules) = (&setup.host, &setup.target, setup.rules);
