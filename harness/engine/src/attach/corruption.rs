@@ -127,11 +127,11 @@ impl Session<'_> {
             description: flipped.what.clone(),
         };
         // The damage shows, or at least the file was read.
-        trial.bit = observed.start != Start::Started
+        trial.hit = observed.start != Start::Started
             || !matches!(observed.state, Some(Ok(_)))
             || matches!(observed.integrity, Some(Err(_)))
             || flipped.was_read();
-        if !trial.bit {
+        if !trial.hit {
             trial.what += "; nothing shows that the file was read after it";
         }
         self.judge(history, observed, FailureClass::Corruption, None, trial);

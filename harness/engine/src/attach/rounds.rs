@@ -48,7 +48,7 @@ impl<'a> Session<'a> {
             Mode::DiskFull => self.fill(&work, trial, &mut observed),
             Mode::Reorg => self.reorganise(&work, trial),
             _ => {
-                trial.bit = true;
+                trial.hit = true;
                 Ok(())
             }
         };
@@ -217,7 +217,7 @@ impl<'a> Session<'a> {
         let tally = work
             .writers
             .until(deadline, |tally| bad(tally) || self.interrupted());
-        trial.bit = bad(&tally);
+        trial.hit = bad(&tally);
         trial.what = format!(
             "the filesystem was full ({} KiB were taken) until {} calls had failed",
             ballast.size >> 10,
@@ -258,7 +258,7 @@ impl<'a> Session<'a> {
                 ));
             }
         }
-        trial.bit = true;
+        trial.hit = true;
         trial.what = format!("the last {depth} blocks of the chain were replaced");
         let from = work.writers.until(Instant::now(), |_| true).ok;
         let deadline = Instant::now() + ACKS_LIMIT;

@@ -171,12 +171,12 @@ fn measure(
     trial.operations = testbed.operations();
     trial.what = match wanted.crash {
         CrashKind::Kill => {
-            trial.bit = testbed.kill()?;
+            trial.hit = testbed.kill()?;
             format!("killed after {} acknowledged transactions", wanted.acks)
         }
         CrashKind::PowerLoss => {
             let off = testbed.power_off(Loss::Everything)?;
-            trial.bit = true;
+            trial.hit = true;
             format!(
                 "power lost after {} acknowledged transactions: {} unsynced changes were lost",
                 wanted.acks, off.lost

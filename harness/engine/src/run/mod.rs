@@ -118,7 +118,7 @@ impl Experiment for FaultRun {
             );
         }
         self.crashed = made.crashed;
-        self.schedule.tried(next.slot, trial.bit, began.elapsed());
+        self.schedule.tried(next.slot, trial.hit, began.elapsed());
         trial.into()
     }
 

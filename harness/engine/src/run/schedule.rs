@@ -144,6 +144,15 @@ impl Schedule {
         (0..rounds.min(shard.of)).any(|round| shard.has_trial(round * count + index as u64 + 1))
     }
 
+    /// Takes a trial that was made before the run was interrupted. A fault that is not among ours is
+    /// none of the run's.
+    pub fn resume(&mut self, number: u64, index: usize, hit: bool, took: Duration) {
+        if index < self.faults.len() {
+            self.last = self.last.max(number);
+            self.tried(index, hit, took);
+        }
+    }
+
     /// Notes whether a trial's fault bit, and how long the trial took.
     pub fn tried(&mut self, index: usize, bit: bool, took: Duration) {
         let known = &mut self.faults[index];

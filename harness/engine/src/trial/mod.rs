@@ -228,7 +228,7 @@ impl TrialRunner<'_> {
             (observed, judgement) = self.time_again(testbed, &injected, &before.disk, observed)?;
         }
         let read = testbed.storage.fs().map_or(0, |fs| fs.damage_hits().0) > hits;
-        self.trial.bit = match injected.bite {
+        self.trial.hit = match injected.bite {
             Bite::Known(bit) => bit,
             Bite::WhenRead => read,
         };
@@ -241,7 +241,7 @@ impl TrialRunner<'_> {
         {
             later = self.verify_writable(testbed, state)?;
         }
-        if !self.trial.bit && self.trial.findings.is_empty() {
+        if !self.trial.hit && self.trial.findings.is_empty() {
             self.trial.verdict = Verdict::NotMeasured;
             self.trial.why = format!("the fault had no effect: {}", self.trial.what);
         }
