@@ -7,10 +7,9 @@ use std::time::Duration;
 use plugpull_workloads::{Promise, Verdict};
 use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, TestSuite};
 
-use crate::facts::Facts;
-use crate::labels::{clean, guarantee_words, kind_words, verdict_words};
-use crate::promise_results::{Outcome, PromiseResult, promise_results};
-use crate::report::{Report, ReportedFinding};
+use crate::cases::{Case, Outcome, cases};
+use crate::words::{clean, guarantee_words, kind_words, verdict_words};
+use crate::{Report, ReportedFinding, Trial};
 
 /// The report as JUnit XML.
 ///
@@ -20,17 +19,13 @@ use crate::report::{Report, ReportedFinding};
 pub fn junit(report: &Report) -> io::Result<String> {
     let mut junit = Junit::new(format!("plugpull {}", clean(&report.target.name)));
     junit.set_time(Duration::from_micros(report.took_us));
-    let facts = Facts::of(report)?;
-    let all = promise_results(report, &facts);
+    let all = cases(report);
     for row in &report.faults {
-        let own: Vec<&PromiseResult<'_>> = all
+        let own: Vec<&Case<'_>> = all
             .iter()
-            .filter(|one| one.row.fault == row.fault)
+            .filter(|case| case.row.fault == row.fault)
             .collect();
-        let took = facts
-            .faults
-            .get(&row.fault)
-            .map_or(0, |fault| fault.took_us);
+        let took: u64 = of_fault(report, &row.fault).map(|t| t.took_us).sum();
         let share = Duration::from_micros(took / own.len().max(1) as u64);
         let mut suite = TestSuite::new(clean(&row.fault));
         suite.set_time(Duration::from_micros(took));
@@ -49,9 +44,9 @@ pub fn junit(report: &Report) -> io::Result<String> {
             ));
             test.set_time(share);
             if let Outcome::Broken(findings) = &case.outcome {
-                let output = output(findings);
-                if !output.is_empty() {
-                    test.set_system_out(output);
+                let said = output(findings);
+                if !said.is_empty() {
+                    test.set_system_out(said);
                 }
             }
             suite.add_test_case(test);
@@ -62,7 +57,11 @@ pub fn junit(report: &Report) -> io::Result<String> {
     Ok(text)
 }
 
-fn name(case: &PromiseResult<'_>) -> String {
+fn of_fault<'a>(report: &'a Report, fault: &'a str) -> impl Iterator<Item = &'a Trial> {
+    report.trial_log.iter().filter(move |t| t.fault == fault)
+}
+
+fn name(case: &Case<'_>) -> String {
     match (case.promise, &case.outcome) {
         (Some(promise), _) => promise_name(promise),
         (None, Outcome::Error(_)) => "plugpull itself".into(),
@@ -78,7 +77,7 @@ fn promise_name(promise: &Promise) -> String {
     }
 }
 
-fn status(case: &PromiseResult<'_>) -> TestCaseStatus {
+fn status(case: &Case<'_>) -> TestCaseStatus {
     match &case.outcome {
         Outcome::Kept => TestCaseStatus::success(),
         Outcome::Skipped(why) => {
@@ -102,14 +101,14 @@ fn status(case: &PromiseResult<'_>) -> TestCaseStatus {
                 status.set_type(kind_words(first.finding.kind));
                 status.set_message(clean(&first.finding.sentence));
             }
-            let all: Vec<String> = findings.iter().map(|one| describe(one)).collect();
-            status.set_description(all.join("\n\n"));
+            let told: Vec<String> = findings.iter().map(|finding| tell(finding)).collect();
+            status.set_description(told.join("\n\n"));
             status
         }
     }
 }
 
-fn describe(reported: &ReportedFinding) -> String {
+fn tell(reported: &ReportedFinding) -> String {
     let finding = &reported.finding;
     let mut text = format!(
         "{} under {}, seen {} times\n{}",
@@ -131,7 +130,7 @@ fn describe(reported: &ReportedFinding) -> String {
     text
 }
 
-/// What the target wrote in its lives, of the first finding that has any.
+/// What the target said in its lives, of the first finding that has any.
 fn output(findings: &[&ReportedFinding]) -> String {
     let lives = findings
         .iter()

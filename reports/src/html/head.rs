@@ -4,11 +4,10 @@ use maud::{Markup, html};
 use plugpull_workloads::Verdict;
 
 use super::{number, text};
-use crate::facts::Facts;
-use crate::labels::{count, duration_words, verdict_words};
-use crate::promise_results::{Outcome, promises};
-use crate::report::Report;
+use crate::Report;
+use crate::cases::{Outcome, promises};
 use crate::table::closing;
+use crate::words::{count, duration_words, verdict_words};
 
 /// The page's title: the verdict first, because tabs are narrow.
 pub(super) fn title(report: &Report) -> String {
@@ -20,8 +19,8 @@ pub(super) fn title(report: &Report) -> String {
 }
 
 /// The banner.
-pub(super) fn head(report: &Report, facts: &Facts) -> Markup {
-    let lines = promises(report, facts);
+pub(super) fn head(report: &Report) -> Markup {
+    let lines = promises(report);
     let of = |wanted: fn(&Outcome<'_>) -> bool| -> u64 {
         lines.iter().filter(|line| wanted(&line.outcome)).count() as u64
     };
@@ -46,7 +45,7 @@ pub(super) fn head(report: &Report, facts: &Facts) -> Markup {
                 li { strong { (number(report.trials)) } " " (noun(report.trials)) }
                 li { strong { (duration_words(report.took_us)) } }
             }
-            (summary(report))
+            (facts(report))
         }
     }
 }
@@ -55,7 +54,7 @@ fn noun(trials: u64) -> &'static str {
     if trials == 1 { "trial" } else { "trials" }
 }
 
-fn summary(report: &Report) -> Markup {
+fn facts(report: &Report) -> Markup {
     let target = &report.target;
     html! {
         dl .facts {

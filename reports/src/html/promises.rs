@@ -3,14 +3,13 @@
 use maud::{Markup, html};
 
 use super::text;
-use crate::facts::Facts;
-use crate::labels::{capital, class_words, guarantee_words, list};
-use crate::promise_results::{Outcome, PromiseLine, promises};
-use crate::report::Report;
+use crate::Report;
+use crate::cases::{Outcome, PromiseLine, promises};
+use crate::words::{capital, class_words, guarantee_words, list};
 
 /// The table; none where nothing was promised.
-pub(super) fn section(report: &Report, facts: &Facts) -> Option<Markup> {
-    let lines = promises(report, facts);
+pub(super) fn section(report: &Report) -> Option<Markup> {
+    let lines = promises(report);
     if lines.is_empty() {
         return None;
     }

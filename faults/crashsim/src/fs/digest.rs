@@ -1,51 +1,146 @@
 //! A digest of what a filesystem holds, to try states of equal content once.
 
+use std::collections::HashSet;
+
 use xxhash_rust::xxh3::Xxh3;
 
-use super::node::{Ino, Node, ROOT};
+use super::changes::{Changes, Depth};
+use super::node::{Dir, Ino, Inode, Node, ROOT};
 use super::tree::Tree;
 
 impl Tree {
-    /// 128 bits over every path with type, permissions, owner, links and bytes. Inode numbers,
-    /// times and holes do not count: no program can tell them apart by reading.
+    /// 128 bits over every name with type, permissions, owner, links and bytes of what it leads
+    /// to. Inode numbers, times and holes do not count: no program can tell them apart by reading.
+    ///
+    /// Costs what changed since the tree's digests were last made, if it keeps [`Tree::track`] of
+    /// changes, and else as much as the whole tree.
     pub fn digest(&self) -> u128 {
-        let mut hash = Xxh3::new();
-        self.digest_directory(ROOT, &mut hash);
-        hash.digest128()
-    }
-
-    fn digest_directory(&self, directory: Ino, hash: &mut Xxh3) {
-        let Ok(dir) = self.dir(directory) else { return };
-        for (name, entry) in dir.iter() {
-            let Ok(inode) = self.get(entry.ino) else {
-                continue;
-            };
-            let name = name.as_encoded_bytes();
-            hash.update(&(name.len() as u64).to_le_bytes());
-            hash.update(name);
-            for number in [inode.mode, inode.uid, inode.gid, inode.nlink, inode.rdev] {
-                hash.update(&number.to_le_bytes());
-            }
-            match &inode.node {
-                Node::File(content) => {
-                    hash.update(&content.size().to_le_bytes());
-                    content.for_each_digest(|number, digest| {
-                        hash.update(&number.to_le_bytes());
-                        hash.update(&digest.to_le_bytes());
-                    });
-                }
-                Node::Symlink(to) => {
-                    hash.update(&(to.len() as u64).to_le_bytes());
-                    hash.update(to.as_encoded_bytes());
-                }
-                Node::Dir(_) => {
-                    hash.update(b"(");
-                    self.digest_directory(entry.ino, hash);
-                    hash.update(b")");
-                }
-                Node::Special => {}
+        match &self.changes {
+            Some(changes) if changes.is_fresh() => changes.names_digest(ROOT),
+            _ => {
+                let mut tree = self.clone();
+                tree.refresh_digests();
+                tree.changes.map_or(0, |changes| changes.names_digest(ROOT))
             }
         }
+    }
+
+    /// True when it keeps track of changes and every digest was made.
+    pub fn knows_digests(&self) -> bool {
+        self.changes.as_ref().is_some_and(Changes::is_fresh)
+    }
+
+    /// Makes the digests of what changed, so that clones need not.
+    pub fn refresh_digests(&mut self) {
+        let mut changes = match self.changes.take() {
+            Some(changes) => changes,
+            None => Changes::none(self.inodes.keys().copied()),
+        };
+        changes.refresh(
+            |ino, names| self.get(ino).map_or(0, |inode| digest_inode(inode, names)),
+            |ino| self.get(ino).map_or(&[][..], |inode| &inode.names),
+            |ino| self.depth(ino),
+        );
+        self.changes = Some(changes);
+    }
+
+    fn depth(&self, ino: Ino) -> Depth {
+        let Ok(mut inode) = self.get(ino) else {
+            return Depth::Unreached;
+        };
+        if !inode.is_dir() {
+            return Depth::File;
+        }
+        let (mut at, mut depth) = (ino, 0);
+        while at != ROOT {
+            // A tree that is not whole may have a directory that lies in itself.
+            let above = inode.names.first().filter(|_| depth <= self.inodes.len());
+            let Some((parent, _)) = above else {
+                return Depth::Unreached;
+            };
+            let Ok(next) = self.get(*parent) else {
+                return Depth::Unreached;
+            };
+            (at, inode, depth) = (*parent, next, depth + 1);
+        }
+        Depth::Dir(depth)
+    }
+
+    /// The digest as artifacts of version 1 keep it: over the names in the order of a listing, a
+    /// directory's between brackets. Costs as much as the whole tree.
+    pub fn listing_digest(&self) -> u128 {
+        let mut hash = Xxh3::new();
+        let mut above: HashSet<Ino> = HashSet::from([ROOT]);
+        let names = |dir: &'_ Dir| -> Vec<_> {
+            let names = dir.iter();
+            names
+                .map(|(name, entry)| (name.clone(), entry.ino))
+                .collect()
+        };
+        // The names still to come of each directory on the way down.
+        let mut levels = Vec::new();
+        if let Ok(root) = self.dir(ROOT) {
+            levels.push((ROOT, names(root).into_iter()));
+        }
+        while let Some((dir, rest)) = levels.last_mut() {
+            let Some((name, ino)) = rest.next() else {
+                above.remove(dir);
+                levels.pop();
+                if !levels.is_empty() {
+                    hash.update(b")");
+                }
+                continue;
+            };
+            let Ok(inode) = self.get(ino) else { continue };
+            hash.update(&(name.len() as u64).to_le_bytes());
+            hash.update(name.as_encoded_bytes());
+            hash_attributes(&mut hash, inode);
+            if let Node::Dir(dir) = &inode.node {
+                hash.update(b"(");
+                if above.insert(ino) {
+                    levels.push((ino, names(dir).into_iter()));
+                } else {
+                    hash.update(b")");
+                }
+            } else {
+                hash_bytes(&mut hash, inode);
+            }
+        }
+        hash.digest128()
+    }
+}
+
+fn digest_inode(inode: &Inode, names: u128) -> u128 {
+    let mut hash = Xxh3::new();
+    hash_attributes(&mut hash, inode);
+    if inode.is_dir() {
+        hash.update(&names.to_le_bytes());
+    } else {
+        hash_bytes(&mut hash, inode);
+    }
+    hash.digest128()
+}
+
+fn hash_attributes(hash: &mut Xxh3, inode: &Inode) {
+    for number in [inode.mode, inode.uid, inode.gid, inode.nlink, inode.rdev] {
+        hash.update(&number.to_le_bytes());
+    }
+}
+
+fn hash_bytes(hash: &mut Xxh3, inode: &Inode) {
+    match &inode.node {
+        Node::File(content) => {
+            hash.update(&content.size().to_le_bytes());
+            content.for_each_digest(|number, digest| {
+                hash.update(&number.to_le_bytes());
+                hash.update(&digest.to_le_bytes());
+            });
+        }
+        Node::Symlink(to) => {
+            hash.update(&(to.len() as u64).to_le_bytes());
+            hash.update(to.as_encoded_bytes());
+        }
+        Node::Dir(_) | Node::Special => {}
     }
 }
 

@@ -46,7 +46,8 @@ pub struct Disk {
 impl Disk {
     /// A disk that holds `tree`, with its log beginning at number `first` on a clock that began at
     /// `began`.
-    pub fn new(tree: Tree, began: Instant, first: u64) -> Self {
+    pub fn new(mut tree: Tree, began: Instant, first: u64) -> Self {
+        tree.untrack();
         let log = Log::new(tree.clone(), began, first, DEFAULT_LOG_LIMIT);
         Self {
             tree,

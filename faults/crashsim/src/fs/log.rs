@@ -263,6 +263,7 @@ impl Log {
     /// back, as a kernel does with old dirty pages (`vm.dirty_expire_centisecs`, 30 s by default).
     pub fn new(mut base: Tree, began: Instant, first: u64, limit: LogLimit) -> Self {
         // What has no name now never has one again, in no crash state either.
+        base.untrack();
         base.raw_drop_orphans();
         Self {
             base,
@@ -410,6 +411,19 @@ impl Log {
         self.first
     }
 
+    /// # Panics
+    /// When the records are not numbered from [`Log::first_seq`] on. Looks at the ends alone.
+    pub(crate) fn assert_numbered(&self) {
+        let ends = [self.records.first(), self.records.last()];
+        let numbers = ends.map(|record| record.map(|record| record.seq));
+        let count = self.records.len() as u64;
+        let wanted = [self.first, self.first + count.saturating_sub(1)];
+        assert!(
+            count == 0 || numbers == wanted.map(Some),
+            "records {numbers:?} where {wanted:?} should be"
+        );
+    }
+
     /// Makes the first `count` records part of the base: all that they wrote counts as durable.
     ///
     /// Files whose last name is removed among them are dropped: they are in no crash state.
@@ -502,12 +516,7 @@ pub fn apply(tree: &mut Tree, record: &Record) {
 
 /// After a name was taken away: a file with others stays.
 fn drop_nameless(tree: &mut Tree, ino: Ino) {
-    if tree
-        .get(ino)
-        .is_ok_and(|inode| inode.is_dir() || inode.nlink == 0)
-    {
-        tree.raw_drop(ino);
-    }
+    tree.raw_drop(ino);
 }
 
 /// About how much memory a record takes, in bytes.

@@ -3,6 +3,7 @@
 
 #[allow(unsafe_code)]
 mod ahead;
+mod changes;
 mod content;
 mod digest;
 mod disk;

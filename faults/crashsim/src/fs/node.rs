@@ -1,11 +1,11 @@
 //! Inodes and directories: what the tree is made of.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use super::content::{Content, PAGE};
@@ -56,8 +56,8 @@ pub struct DirEntry {
 /// The names of one directory.
 #[derive(Clone, Debug, Default)]
 pub struct Dir {
-    entries: BTreeMap<Arc<OsStr>, DirEntry>,
-    listing: BTreeMap<u64, Arc<OsStr>>,
+    entries: OrdMap<Arc<OsStr>, DirEntry>,
+    listing: OrdMap<u64, Arc<OsStr>>,
     next_cookie: u64,
     /// The directory that holds it; itself for the root.
     pub parent: Ino,
@@ -87,7 +87,7 @@ impl Dir {
     pub fn list_from(&self, cookie: u64) -> impl Iterator<Item = (u64, &OsStr, Ino)> {
         self.listing
             .range((Bound::Excluded(cookie), Bound::Unbounded))
-            .map(|(cookie, name)| (*cookie, &**name, self.entries[name].ino))
+            .filter_map(|(cookie, name)| Some((*cookie, &**name, self.entries.get(name)?.ino)))
     }
 
     /// True when it holds no name.
@@ -95,26 +95,23 @@ impl Dir {
         self.entries.is_empty()
     }
 
-    /// Sets, replaces or removes a name.
-    pub fn set(&mut self, name: &OsStr, ino: Option<Ino>) {
-        match ino {
-            Some(ino) => {
-                if let Some(entry) = self.entries.get_mut(name) {
-                    entry.ino = ino;
-                } else {
-                    let cookie = self.next_cookie;
-                    self.next_cookie += 1;
-                    let name: Arc<OsStr> = name.into();
-                    self.entries.insert(name.clone(), DirEntry { ino, cookie });
-                    self.listing.insert(cookie, name);
-                }
-            }
-            None => {
-                if let Some(entry) = self.entries.remove(name) {
-                    self.listing.remove(&entry.cookie);
-                }
-            }
+    /// Sets or replaces a name, and returns what it named before.
+    pub(super) fn insert(&mut self, name: &Arc<OsStr>, ino: Ino) -> Option<Ino> {
+        if let Some(entry) = self.entries.get_mut(name) {
+            return Some(std::mem::replace(&mut entry.ino, ino));
         }
+        let cookie = self.next_cookie;
+        self.next_cookie += 1;
+        self.entries.insert(name.clone(), DirEntry { ino, cookie });
+        self.listing.insert(cookie, name.clone());
+        None
+    }
+
+    /// Removes a name, and returns what it named.
+    pub(super) fn remove(&mut self, name: &OsStr) -> Option<Ino> {
+        let entry = self.entries.remove(name)?;
+        self.listing.remove(&entry.cookie);
+        Some(entry.ino)
     }
 }
 
@@ -159,6 +156,20 @@ pub struct Inode {
     pub path: Arc<str>,
     /// Lookups that the kernel has not forgotten; 0 in a crash state.
     pub lookups: u64,
+    /// Every name that it has: the directory, and the name there. None for the root.
+    pub(super) names: Vec<(Ino, Arc<OsStr>)>,
+}
+
+impl Default for Inode {
+    /// An inode that is nothing.
+    fn default() -> Self {
+        let nobody = Caller {
+            uid: 0,
+            gid: 0,
+            now: 0,
+        };
+        Self::new(&NewNode::Special { rdev: 0 }, 0, nobody, "".into())
+    }
 }
 
 impl Inode {
@@ -184,6 +195,7 @@ impl Inode {
             crtime: owner.now,
             path,
             lookups: 0,
+            names: Vec::new(),
         }
     }
 

@@ -4,10 +4,11 @@
 //! could make. [`Tree::settle`] makes it a filesystem again, as recovery (a journal replay, fsck)
 //! would.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::sync::Arc;
 
+use super::changes::Changes;
 use super::content::Content;
 use super::node::{Attrs, Caller, Ino, Inode, Nanos, NewNode, Node, ROOT};
 use super::tree::Tree;
@@ -15,26 +16,37 @@ use super::tree::Tree;
 impl Tree {
     /// Makes sure that an inode of this number exists, without a name.
     pub fn raw_node(&mut self, ino: Ino, new: &NewNode, mode: u32, owner: Caller, path: Arc<str>) {
-        let inode = Inode::new(new, mode, owner, path);
+        let mut inode = Inode::new(new, mode, owner, path);
+        if inode.is_dir() {
+            inode.nlink = 2;
+        }
+        self.remove_inode(ino);
         self.pages += inode.pages();
-        if let Some(before) = self.inodes.insert(ino, Arc::new(inode)) {
-            self.pages -= before.pages();
+        self.inodes.insert(ino, Arc::new(inode));
+        if let Some(changes) = &mut self.changes {
+            changes.touch(ino);
         }
         self.next_ino = self.next_ino.max(ino + 1);
     }
 
-    /// Sets or removes a name in a directory, if the directory is there. Counts the names of files;
-    /// what has none any more stays, because a later change may name it again.
+    /// Sets or removes a name in a directory, if the directory is there, and what it shall name.
+    /// Counts links; what has no name any more stays, because a later change may name it again.
     pub fn raw_entry(&mut self, parent: Ino, name: &OsStr, ino: Option<Ino>) {
-        let Ok(dir) = self.dir_mut(parent) else {
+        let Ok(dir) = self.dir(parent) else {
             return;
         };
         let before = dir.get(name).map(|entry| entry.ino);
-        dir.set(name, ino);
+        let ino = ino.filter(|ino| self.get(*ino).is_ok());
+        if before == ino || self.set_name(parent, name, ino).is_err() {
+            return;
+        }
         for (changed, by) in [(before, -1), (ino, 1)] {
-            if let Some(Ok(inode)) = changed.map(|ino| self.get_mut(ino))
-                && !inode.is_dir()
-            {
+            let Some(changed) = changed else { continue };
+            let counts = match self.get(changed) {
+                Ok(inode) if inode.is_dir() => parent,
+                _ => changed,
+            };
+            if let Ok(inode) = self.get_mut(counts) {
                 inode.nlink = inode.nlink.saturating_add_signed(by);
             }
         }
@@ -43,12 +55,8 @@ impl Tree {
     /// Drops an inode that no name will lead to again: a file without names, or a directory whose
     /// only name was taken away.
     pub fn raw_drop(&mut self, ino: Ino) {
-        if let Ok(inode) = self.get_mut(ino) {
-            inode.lookups = 0;
-            if inode.is_dir() {
-                inode.nlink = 0;
-            }
-            self.reap(ino);
+        if self.get(ino).is_ok_and(|inode| inode.names.is_empty()) && ino != ROOT {
+            self.remove_inode(ino);
         }
     }
 
@@ -75,10 +83,165 @@ impl Tree {
         let _ = self.set_attrs(ino, attrs, now);
     }
 
+    /// Keeps track of changes from here on: then [`Tree::settle`] and [`Tree::digest`] cost what
+    /// changed. Makes the tree whole first, which costs as much as the whole tree.
+    pub fn track(&mut self) {
+        self.changes = None;
+        self.settle_all();
+        self.changes = Some(Changes::none(self.inodes.keys().copied()));
+    }
+
+    /// Keeps track of changes no longer, for a tree that will be changed often and seldom looked
+    /// at.
+    pub fn untrack(&mut self) {
+        self.changes = None;
+    }
+
     /// Makes the tree whole: drops names that lead nowhere and inodes that no name reaches,
-    /// gives every directory one parent, and counts links and space again.
+    /// gives every directory one parent, and counts links and space.
+    ///
+    /// Costs what changed since, if the tree keeps [`Tree::track`] of changes; but as much as the
+    /// whole tree where a directory has two names, or lies in itself.
     pub fn settle(&mut self) {
-        let mut reached: HashMap<Ino, u32> = HashMap::from([(ROOT, 0)]);
+        if !self.settle_changes() {
+            self.settle_all();
+        }
+    }
+
+    /// Settles what changed and what follows from it; false when it cannot be told from that.
+    fn settle_changes(&mut self) -> bool {
+        let Some(changes) = &self.changes else {
+            return false;
+        };
+        let mut leads_up = HashSet::from([ROOT]);
+        for ino in &changes.unsettled {
+            if !self.has_one_place(*ino, &mut leads_up) {
+                return false;
+            }
+        }
+        let nameless = |tree: &Tree, ino: &Ino| {
+            *ino != ROOT && tree.get(*ino).is_ok_and(|inode| inode.names.is_empty())
+        };
+        let mut gone: Vec<Ino> = changes.unsettled.iter().copied().collect();
+        gone.retain(|ino| nameless(self, ino));
+        while let Some(ino) = gone.pop() {
+            let Ok(inode) = self.get(ino) else { continue };
+            let below: Vec<Ino> = match &inode.node {
+                Node::Dir(dir) => dir.iter().map(|(_, entry)| entry.ino).collect(),
+                _ => Vec::new(),
+            };
+            self.remove_inode(ino);
+            gone.extend(below.into_iter().filter(|ino| nameless(self, ino)));
+        }
+        // Directories first: the paths of files follow from theirs.
+        let is_dir = |tree: &Tree, ino: &Ino| tree.dir(*ino).is_ok();
+        let mut rest = self.take_unsettled();
+        let dirs: Vec<Ino> = rest
+            .iter()
+            .copied()
+            .filter(|ino| is_dir(self, ino))
+            .collect();
+        for ino in dirs {
+            self.settle_inode(ino);
+        }
+        rest.extend(self.take_unsettled());
+        rest.retain(|ino| !is_dir(self, ino));
+        for ino in rest {
+            self.settle_inode(ino);
+        }
+        self.take_unsettled();
+        true
+    }
+
+    fn take_unsettled(&mut self) -> BTreeSet<Ino> {
+        let changes = self.changes.as_mut();
+        changes.map_or_else(BTreeSet::new, |changes| {
+            std::mem::take(&mut changes.unsettled)
+        })
+    }
+
+    /// Forgets changes that leave nothing to settle, whatever else changes: so that their number
+    /// is that of what is unsynced.
+    pub(crate) fn forget_settled(&mut self) {
+        let Some(changes) = &mut self.changes else {
+            return;
+        };
+        let mut unsettled = std::mem::take(&mut changes.unsettled);
+        let mut leads_up = HashSet::from([ROOT]);
+        unsettled.retain(|ino| {
+            let Ok(inode) = self.get(*ino) else {
+                return false;
+            };
+            let hidden = matches!(&inode.node, Node::File(content) if !content.is_settled());
+            if hidden
+                || (*ino != ROOT && inode.names.is_empty())
+                || !self.has_one_place(*ino, &mut leads_up)
+            {
+                return true;
+            }
+            self.settle_inode(*ino);
+            false
+        });
+        if let Some(changes) = &mut self.changes {
+            changes.unsettled = unsettled;
+        }
+    }
+
+    /// False for a directory with several names, or one that lies in itself. `leads_up` are
+    /// directories known to lie below the root, or below something that has no name.
+    fn has_one_place(&self, ino: Ino, leads_up: &mut HashSet<Ino>) -> bool {
+        let mut way = Vec::new();
+        let mut at = ino;
+        while !leads_up.contains(&at) {
+            let Ok(inode) = self.get(at) else { break };
+            if !inode.is_dir() {
+                return true;
+            }
+            match &inode.names[..] {
+                [] => break,
+                [(parent, _)] if !way.contains(&at) => {
+                    way.push(at);
+                    at = *parent;
+                }
+                _ => return false,
+            }
+        }
+        leads_up.extend(way);
+        true
+    }
+
+    /// Settles an inode that has a name.
+    fn settle_inode(&mut self, ino: Ino) {
+        let Ok(inode) = self.get(ino) else { return };
+        let hidden = matches!(&inode.node, Node::File(content) if !content.is_settled());
+        let nlink = if inode.is_dir() {
+            inode.nlink
+        } else {
+            inode.names.len() as u32
+        };
+        let counted = inode.nlink == nlink && inode.lookups == 0;
+        // An inode that is right stays shared with the tree that it came from.
+        if !counted && let Ok(inode) = self.get_mut(ino) {
+            inode.nlink = nlink;
+            inode.lookups = 0;
+        }
+        if hidden {
+            self.raw_content(ino, Content::settle);
+        }
+        let Ok(inode) = self.get(ino) else { return };
+        let Some((parent, _)) = inode.names.first() else {
+            return;
+        };
+        let path = self.shown_path(ino).filter(|path| *path != inode.path);
+        let moved = path.is_some() && inode.is_dir();
+        self.raw_place(ino, *parent, path);
+        if moved {
+            self.rename_below(ino);
+        }
+    }
+
+    fn settle_all(&mut self) {
+        let mut reached: HashSet<Ino> = HashSet::from([ROOT]);
         let mut subdirs: HashMap<Ino, u32> = HashMap::new();
         let mut queue = vec![ROOT];
         while let Some(directory) = queue.pop() {
@@ -97,44 +260,65 @@ impl Tree {
                         continue;
                     }
                 };
-                if is_dir && reached.contains_key(&ino) {
+                if is_dir && reached.contains(&ino) {
                     self.raw_entry(directory, &name, None);
                     continue;
                 }
-                let path = self.path_of(directory, &name);
-                let names = reached.entry(ino).or_insert(0);
-                *names += 1;
-                let first = *names == 1;
+                reached.insert(ino);
                 if is_dir {
                     *subdirs.entry(directory).or_insert(0) += 1;
                     queue.push(ino);
+                    let path = self.path_of(directory, &name);
+                    self.raw_place(ino, directory, Some(path));
                 }
-                self.raw_place(ino, directory, first.then_some(path));
             }
         }
-        self.inodes.retain(|ino, _| reached.contains_key(ino));
-        self.pages = 0;
-        for (ino, inode) in &mut self.inodes {
-            let nlink = if inode.is_dir() {
-                2 + subdirs.get(ino).copied().unwrap_or(0)
-            } else {
-                reached.get(ino).copied().unwrap_or(0)
-            };
-            let settled = match &inode.node {
-                Node::File(content) => content.is_settled(),
-                _ => true,
-            };
-            // An inode that is right stays shared with the tree that it came from.
-            if !settled || inode.nlink != nlink || inode.lookups != 0 {
-                let inode = Arc::make_mut(inode);
+        let all: Vec<Ino> = self.inodes.keys().copied().collect();
+        for ino in all.iter().filter(|ino| !reached.contains(ino)) {
+            self.remove_inode(*ino);
+        }
+        for ino in all {
+            let Ok(inode) = self.get(ino) else { continue };
+            let nlink = 2 + subdirs.get(&ino).copied().unwrap_or(0);
+            if inode.is_dir()
+                && inode.nlink != nlink
+                && let Ok(inode) = self.get_mut(ino)
+            {
                 inode.nlink = nlink;
-                inode.lookups = 0;
-                if let Node::File(content) = &mut inode.node {
-                    content.settle();
-                }
             }
-            self.pages += inode.pages();
+            self.settle_inode(ino);
         }
+        self.pages = self.count_pages();
+        if let Some(changes) = &mut self.changes {
+            changes.unsettled.clear();
+        }
+    }
+
+    /// The pages of all inodes, counted.
+    pub fn count_pages(&self) -> u64 {
+        self.inodes.values().map(|inode| inode.pages()).sum()
+    }
+
+    /// What is wrong with a tree that should be whole; none when nothing is. Costs as much as the
+    /// whole tree.
+    pub fn flaw(&self) -> Option<String> {
+        if self.pages != self.count_pages() {
+            return Some(format!(
+                "{} pages are counted where {} are in use",
+                self.pages,
+                self.count_pages()
+            ));
+        }
+        let mut whole = self.clone();
+        whole.changes = None;
+        whole.settle_all();
+        if whole.inodes.len() != self.inodes.len() {
+            return Some("an inode that no name reaches".into());
+        }
+        let mut both = whole.inodes.iter().zip(self.inodes.iter());
+        // What is right stays shared.
+        let differs = both.find(|((_, whole), (_, here))| !Arc::ptr_eq(whole, here));
+        differs.map(|((ino, _), _)| format!("inode {ino} is not settled"))
     }
 
     /// Notes where an inode was found, where that is news.

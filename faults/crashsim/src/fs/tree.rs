@@ -1,14 +1,15 @@
 //! The filesystem tree: inodes, names and their rules, as POSIX and ext4 have them.
 //!
-//! No FUSE and no log in here: a [`Tree`] is a value. Cloning one shares all inodes and pages,
-//! so a crash state costs little more than its differences.
+//! No log in here: a [`Tree`] is a value. Cloning one costs nothing, however many files it has
+//! (persistent maps), and shares all inodes and pages, so a crash state costs what differs.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::sync::Arc;
 
+use imbl::OrdMap;
 use nix::errno::Errno;
 
+use super::changes::Changes;
 use super::content::Content;
 use super::node::{
     Attrs, Caller, Dir, Ino, Inode, LINK_MAX, NAME_MAX, Nanos, NewNode, Node, ROOT, RenameMode,
@@ -17,9 +18,11 @@ use super::node::{
 /// The filesystem's content at one moment.
 #[derive(Clone)]
 pub struct Tree {
-    pub(super) inodes: HashMap<Ino, Arc<Inode>>,
+    pub(super) inodes: OrdMap<Ino, Arc<Inode>>,
     pub(super) next_ino: Ino,
     pub(super) pages: u64,
+    /// What changed since the tree was whole, where somebody keeps track.
+    pub(super) changes: Option<Changes>,
 }
 
 impl Tree {
@@ -28,9 +31,10 @@ impl Tree {
         let mut root = Inode::new(&NewNode::Dir, 0o755, Caller { uid, gid, now }, "".into());
         root.nlink = 2;
         Self {
-            inodes: HashMap::from([(ROOT, Arc::new(root))]),
+            inodes: OrdMap::unit(ROOT, Arc::new(root)),
             next_ino: ROOT + 1,
             pages: 1,
+            changes: None,
         }
     }
 
@@ -44,7 +48,7 @@ impl Tree {
         self.inodes.len() as u64
     }
 
-    /// Every inode, in no order.
+    /// Every inode, by its number.
     pub fn inodes(&self) -> impl Iterator<Item = (Ino, &Inode)> {
         self.inodes.iter().map(|(ino, inode)| (*ino, &**inode))
     }
@@ -59,6 +63,9 @@ impl Tree {
 
     /// The same, to change it.
     pub fn get_mut(&mut self, ino: Ino) -> Result<&mut Inode, Errno> {
+        if let Some(changes) = &mut self.changes {
+            changes.touch(ino);
+        }
         self.inodes
             .get_mut(&ino)
             .map(Arc::make_mut)
@@ -180,8 +187,8 @@ impl Tree {
         self.next_ino += 1;
         self.pages += inode.pages();
         self.inodes.insert(ino, Arc::new(inode));
-        self.touch_dir(parent, caller.now, i32::from(is_dir))?
-            .set(name, Some(ino));
+        self.touch_dir(parent, caller.now, i32::from(is_dir))?;
+        self.set_name(parent, name, Some(ino))?;
         Ok(ino)
     }
 
@@ -211,7 +218,8 @@ impl Tree {
         if inode.nlink >= LINK_MAX {
             return Err(Errno::EMLINK);
         }
-        self.touch_dir(parent, now, 0)?.set(name, Some(ino));
+        self.touch_dir(parent, now, 0)?;
+        self.set_name(parent, name, Some(ino))?;
         let inode = self.get_mut(ino)?;
         inode.nlink += 1;
         inode.ctime = now;
@@ -224,7 +232,8 @@ impl Tree {
         if self.get(ino)?.is_dir() {
             return Err(Errno::EISDIR);
         }
-        self.touch_dir(parent, now, 0)?.set(name, None);
+        self.touch_dir(parent, now, 0)?;
+        self.set_name(parent, name, None)?;
         self.drop_name(ino, now)?;
         Ok(ino)
     }
@@ -240,7 +249,8 @@ impl Tree {
         if !self.dir(ino)?.is_empty() {
             return Err(Errno::ENOTEMPTY);
         }
-        self.touch_dir(parent, now, -1)?.set(name, None);
+        self.touch_dir(parent, now, -1)?;
+        self.set_name(parent, name, None)?;
         self.drop_dir(ino, now)?;
         Ok(ino)
     }
@@ -295,10 +305,10 @@ impl Tree {
         }
         let (here, other_here) = (i32::from(is_dir), i32::from(there_is_dir));
         if let (RenameMode::Exchange, Some(other)) = (mode, there) {
-            self.touch_dir(from.0, now, other_here - here)?
-                .set(from.1, Some(other));
-            self.touch_dir(to.0, now, here - other_here)?
-                .set(to.1, Some(ino));
+            self.touch_dir(from.0, now, other_here - here)?;
+            self.touch_dir(to.0, now, here - other_here)?;
+            self.set_name(from.0, from.1, Some(other))?;
+            self.set_name(to.0, to.1, Some(ino))?;
             self.moved(other, from.0, from.1, now)?;
             self.moved(ino, to.0, to.1, now)?;
             return Ok((ino, there));
@@ -311,9 +321,10 @@ impl Tree {
                 _ => {}
             }
         }
-        self.touch_dir(from.0, now, -here)?.set(from.1, None);
-        self.touch_dir(to.0, now, here - other_here)?
-            .set(to.1, Some(ino));
+        self.touch_dir(from.0, now, -here)?;
+        self.touch_dir(to.0, now, here - other_here)?;
+        self.set_name(from.0, from.1, None)?;
+        self.set_name(to.0, to.1, Some(ino))?;
         match there {
             Some(other) if there_is_dir => self.drop_dir(other, now)?,
             Some(other) => self.drop_name(other, now)?,
@@ -340,8 +351,7 @@ impl Tree {
     /// Notes lookups that the kernel holds (`by` above 0) or forgets (below 0), and gives back
     /// an inode that has neither names nor holders.
     pub fn count_lookups(&mut self, ino: Ino, by: i64) {
-        if let Some(inode) = self.inodes.get_mut(&ino) {
-            let inode = Arc::make_mut(inode);
+        if let Ok(inode) = self.get_mut(ino) {
             inode.lookups = inode.lookups.saturating_add_signed(by);
             if by < 0 {
                 self.reap(ino);
@@ -360,13 +370,68 @@ impl Tree {
         Ok(directory == ROOT)
     }
 
-    fn touch_dir(&mut self, ino: Ino, now: Nanos, subdirs: i32) -> Result<&mut Dir, Errno> {
+    /// Sets, replaces or removes a name of a directory, and notes it with what is named. No link
+    /// is counted.
+    pub(super) fn set_name(
+        &mut self,
+        parent: Ino,
+        name: &OsStr,
+        ino: Option<Ino>,
+    ) -> Result<(), Errno> {
+        let name: Arc<OsStr> = name.into();
+        let dir = self.dir_mut(parent)?;
+        let before = match ino {
+            Some(ino) => dir.insert(&name, ino),
+            None => dir.remove(&name),
+        };
+        if let Some(before) = before {
+            self.forget_name(before, parent, &name);
+        }
+        if let Some(ino) = ino {
+            let place = (parent, name.clone());
+            self.get_mut(ino)?.names.push(place);
+            if let Some(changes) = &mut self.changes {
+                changes.named(parent, &name, ino);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that an inode no longer has this name.
+    pub(super) fn forget_name(&mut self, ino: Ino, parent: Ino, name: &Arc<OsStr>) {
+        if let Some(changes) = &mut self.changes {
+            changes.unnamed(parent, name, ino);
+        }
+        if let Ok(inode) = self.get_mut(ino) {
+            inode
+                .names
+                .retain(|(dir, known)| (*dir, known) != (parent, name));
+        }
+    }
+
+    /// Takes an inode out of the tree; what it named has a name less.
+    pub(super) fn remove_inode(&mut self, ino: Ino) {
+        let Some(inode) = self.inodes.remove(&ino) else {
+            return;
+        };
+        self.pages -= inode.pages();
+        if let Node::Dir(dir) = &inode.node {
+            for (name, entry) in dir.iter() {
+                self.forget_name(entry.ino, ino, name);
+            }
+        }
+        if let Some(changes) = &mut self.changes {
+            changes.removed(ino);
+        }
+    }
+
+    fn touch_dir(&mut self, ino: Ino, now: Nanos, subdirs: i32) -> Result<(), Errno> {
         let inode = self.get_mut(ino)?;
         inode.mtime = now;
         inode.ctime = now;
         inode.nlink = inode.nlink.saturating_add_signed(subdirs);
-        match &mut inode.node {
-            Node::Dir(dir) => Ok(dir),
+        match &inode.node {
+            Node::Dir(_) => Ok(()),
             _ => Err(Errno::ENOTDIR),
         }
     }
@@ -400,35 +465,50 @@ impl Tree {
     }
 
     /// Refreshes the paths shown for what lies below a directory that moved.
-    fn rename_below(&mut self, directory: Ino) {
+    pub(super) fn rename_below(&mut self, directory: Ino) {
         // Directories may nest deeper than a stack does.
         let mut directories = vec![directory];
         while let Some(directory) = directories.pop() {
             let Ok(dir) = self.dir(directory) else {
                 continue;
             };
-            let below: Vec<(Arc<OsStr>, Ino)> = dir
-                .iter()
-                .map(|(name, entry)| (name.clone(), entry.ino))
-                .collect();
-            for (name, ino) in below {
-                let path = self.path_of(directory, &name);
-                if let Ok(inode) = self.get_mut(ino) {
+            let below: Vec<Ino> = dir.iter().map(|(_, entry)| entry.ino).collect();
+            for ino in below {
+                let path = self.shown_path(ino);
+                let Ok(inode) = self.get_mut(ino) else {
+                    continue;
+                };
+                if inode.is_dir() {
+                    directories.push(ino);
+                }
+                // The other names of a file may be about to change too: settling it decides.
+                if let Some(path) = path
+                    && (inode.names.len() == 1 || self.changes.is_none())
+                    && let Ok(inode) = self.get_mut(ino)
+                {
                     inode.path = path;
-                    if inode.is_dir() {
-                        directories.push(ino);
-                    }
                 }
             }
         }
     }
 
+    /// The path to show for an inode: the one that is shown, while one of its names has it, and
+    /// then the first of its names' paths. None without a name.
+    pub(super) fn shown_path(&self, ino: Ino) -> Option<Arc<str>> {
+        let inode = self.get(ino).ok()?;
+        let paths = inode.names.iter();
+        let paths = paths.map(|(parent, name)| self.path_of(*parent, name));
+        let mut paths: Vec<Arc<str>> = paths.collect();
+        match paths.iter().position(|path| *path == inode.path) {
+            Some(at) => Some(paths.swap_remove(at)),
+            None => paths.into_iter().min(),
+        }
+    }
+
     pub(super) fn reap(&mut self, ino: Ino) {
         let orphan = |inode: &Arc<Inode>| inode.nlink == 0 && inode.lookups == 0;
-        if self.inodes.get(&ino).is_some_and(orphan)
-            && let Some(inode) = self.inodes.remove(&ino)
-        {
-            self.pages -= inode.pages();
+        if self.inodes.get(&ino).is_some_and(orphan) {
+            self.remove_inode(ino);
         }
     }
 }

@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::apply::{Keep, sectors};
-use super::replay::write_of;
-use super::state::CrashState;
-use super::update::{Durability, Journal, UpdateKind};
-use super::window::Window;
+use super::legalize::Rules;
+use super::update::{Durability, Journal, Update, UpdateKind, write_of};
 use crate::fs::Ino;
 
 /// Up to so many independent yes and no every combination is looked at.
@@ -30,151 +28,136 @@ impl Possible {
     };
 }
 
-impl Window<'_> {
-    /// How many states are possible here: exact where few updates are pending, "at least" otherwise.
-    pub fn possible(&self) -> Possible {
-        let rules = self.rules();
-        let bits = self
-            .pending_updates()
-            .map(|update| match write_of(self.records, update) {
-                Some((_, data)) => {
-                    rules.units(update, data).len() + usize::from(!self.device.powersafe_overwrite)
-                }
-                None => 1,
-            });
-        if bits.sum::<usize>() <= EXACT_BITS {
-            Possible {
-                states: self.every_legal().len() as u128,
-                exact: true,
+/// How many states are possible here: exact where few updates are pending, "at least" otherwise.
+pub(super) fn possible(rules: &Rules<'_, '_>) -> Possible {
+    let bits = rules
+        .pending()
+        .map(|update| match write_of(rules.records, update) {
+            Some((_, data)) => {
+                rules.units(update, data).len() + usize::from(!rules.device.powersafe_overwrite)
             }
-        } else {
-            Possible {
-                states: self.at_least(),
-                exact: false,
-            }
-        }
-    }
-
-    /// Every state that is legal here: as many as two to the power of what is pending, so for few
-    /// updates only. Different loss sets can still give equal states.
-    pub fn every_state(&self) -> impl Iterator<Item = CrashState> {
-        self.every_legal()
-            .into_iter()
-            .map(|keeps| self.build(&keeps))
-    }
-
-    /// Every legal loss set. As many as two to the power of what is pending: for few updates only.
-    fn every_legal(&self) -> HashSet<Vec<Keep>> {
-        let rules = self.rules();
-        let options: Vec<Vec<Keep>> = self
-            .open
-            .iter()
-            .map(|update| self.options(update))
-            .collect();
-        let mut all = HashSet::new();
-        let mut at = vec![0; options.len()];
-        loop {
-            let mut keeps: Vec<Keep> = options
-                .iter()
-                .zip(&at)
-                .map(|(options, at)| options[*at].clone())
-                .collect();
-            rules.legalize(&mut keeps);
-            all.insert(keeps);
-            // Counts on, as a number with a digit an update.
-            let Some(digit) = (0..at.len()).find(|n| at[*n] + 1 < options[*n].len()) else {
-                return all;
-            };
-            at[..digit].fill(0);
-            at[digit] += 1;
-        }
-    }
-
-    fn options(&self, update: &super::update::Update<'_>) -> Vec<Keep> {
-        if update.durability == Durability::Durable {
-            return vec![Keep::All];
-        }
-        let Some((_, data)) = write_of(self.records, update) else {
-            return vec![Keep::All, Keep::None];
-        };
-        let units = self.rules().units(update, data);
-        let mut options = vec![Keep::All, Keep::None];
-        if !self.device.powersafe_overwrite {
-            options.push(Keep::Spoiled);
-        }
-        for bits in 1..(1_u64 << units.len()) - 1 {
-            let kept = units.iter().enumerate();
-            let kept = kept.flat_map(|(n, unit)| unit.clone().map(move |_| bits >> n & 1 == 1));
-            options.push(Keep::Sectors(kept.collect()));
-        }
-        options
-    }
-
-    /// A number that the number of states is not below.
-    ///
-    /// With all metadata there, each sector of a file shows how many of the pending writes to it
-    /// it has: sectors are independent of each other, unless they are written as one. Without any
-    /// data, metadata that is ordered has as many states as it has changes.
-    fn at_least(&self) -> u128 {
-        let rules = self.rules();
-        if self.device.sequential {
-            // Every prefix.
-            let content = self
-                .pending_updates()
-                .filter(|update| update.kind.is_content());
-            return content.count() as u128 + 1;
-        }
-        let tied: HashSet<usize> = self
-            .pending_updates()
-            .flat_map(|update| update.needs.iter().copied())
-            .collect();
-        // Sectors that are written as one, by the first of them; and how often each was written.
-        let mut first: HashMap<(Ino, u64), u64> = HashMap::new();
-        let mut fixed: HashSet<(Ino, u64)> = HashSet::new();
-        let writes: Vec<_> = self
-            .pending_updates()
-            .filter_map(|update| Some((update, write_of(self.records, update)?)))
-            .collect();
-        let root = |first: &HashMap<(Ino, u64), u64>, ino: Ino, mut sector: u64| {
-            while let Some(next) = first.get(&(ino, sector)).filter(|next| **next != sector) {
-                sector = *next;
-            }
-            sector
-        };
-        for (update, (ino, data)) in &writes {
-            for unit in rules.units(update, data) {
-                let into = root(&first, *ino, unit.start);
-                for sector in unit {
-                    let from = root(&first, *ino, sector);
-                    first.insert((*ino, from.max(into)), from.min(into));
-                }
-            }
-        }
-        let mut times: BTreeMap<(Ino, u64), u128> = BTreeMap::new();
-        for (update, (ino, data)) in &writes {
-            let roots: HashSet<u64> = sectors(data, self.device.sector)
-                .map(|sector| root(&first, *ino, sector))
-                .collect();
-            for sector in roots {
-                *times.entry((*ino, sector)).or_default() += 1;
-                // What a length or a name needs whole, and what was given up, is not free.
-                if tied.contains(&update.id) || update.durability == Durability::Abandoned {
-                    fixed.insert((*ino, sector));
-                }
-            }
-        }
-        let free = times.iter().filter(|(sector, _)| !fixed.contains(sector));
-        let data = free.fold(1_u128, |product, (_, times)| {
-            product.saturating_mul(times + 1)
+            None => 1,
         });
-        let ordered = self
-            .pending_updates()
-            .filter(|update| update.journal == Journal::AtOnce);
-        let mut groups: Vec<usize> = ordered
-            .filter(|update| !matches!(update.kind, UpdateKind::Data { .. }))
-            .map(|s| s.group)
-            .collect();
-        groups.dedup();
-        data.saturating_add(groups.len() as u128)
+    if bits.sum::<usize>() <= EXACT_BITS {
+        Possible {
+            states: every_legal(rules).len() as u128,
+            exact: true,
+        }
+    } else {
+        Possible {
+            states: at_least(rules),
+            exact: false,
+        }
     }
+}
+
+/// Every legal loss set. As many as two to the power of what is pending: for few updates only.
+pub(super) fn every_legal(rules: &Rules<'_, '_>) -> HashSet<Vec<Keep>> {
+    let options: Vec<Vec<Keep>> = rules
+        .open
+        .iter()
+        .map(|update| options(rules, update))
+        .collect();
+    let mut all = HashSet::new();
+    let mut at = vec![0; options.len()];
+    loop {
+        let mut keeps: Vec<Keep> = options
+            .iter()
+            .zip(&at)
+            .map(|(options, at)| options[*at].clone())
+            .collect();
+        rules.legalize(&mut keeps);
+        all.insert(keeps);
+        // Counts on, as a number with a digit an update.
+        let Some(digit) = (0..at.len()).find(|n| at[*n] + 1 < options[*n].len()) else {
+            return all;
+        };
+        at[..digit].fill(0);
+        at[digit] += 1;
+    }
+}
+
+fn options(rules: &Rules<'_, '_>, update: &Update<'_>) -> Vec<Keep> {
+    if update.durability == Durability::Durable {
+        return vec![Keep::All];
+    }
+    let Some((_, data)) = write_of(rules.records, update) else {
+        return vec![Keep::All, Keep::None];
+    };
+    let units = rules.units(update, data);
+    let mut options = vec![Keep::All, Keep::None];
+    if !rules.device.powersafe_overwrite {
+        options.push(Keep::Spoiled);
+    }
+    for bits in 1..(1_u64 << units.len()) - 1 {
+        let kept = units.iter().enumerate();
+        let kept = kept.flat_map(|(n, unit)| unit.clone().map(move |_| bits >> n & 1 == 1));
+        options.push(Keep::Sectors(kept.collect()));
+    }
+    options
+}
+
+/// A number that the number of states is not below.
+///
+/// With all metadata there, each sector of a file shows how many of the pending writes to it
+/// it has: sectors are independent of each other, unless they are written as one. Without any
+/// data, metadata that is ordered has as many states as it has changes.
+fn at_least(rules: &Rules<'_, '_>) -> u128 {
+    if rules.device.sequential {
+        // Every prefix.
+        let content = rules.pending().filter(|update| update.kind.is_content());
+        return content.count() as u128 + 1;
+    }
+    let tied: HashSet<usize> = rules
+        .pending()
+        .flat_map(|update| update.needs.iter().copied())
+        .collect();
+    // Sectors that are written as one, by the first of them; and how often each was written.
+    let mut first: HashMap<(Ino, u64), u64> = HashMap::new();
+    let mut fixed: HashSet<(Ino, u64)> = HashSet::new();
+    let writes: Vec<_> = rules
+        .pending()
+        .filter_map(|update| Some((update, write_of(rules.records, update)?)))
+        .collect();
+    let root = |first: &HashMap<(Ino, u64), u64>, ino: Ino, mut sector: u64| {
+        while let Some(next) = first.get(&(ino, sector)).filter(|next| **next != sector) {
+            sector = *next;
+        }
+        sector
+    };
+    for (update, (ino, data)) in &writes {
+        for unit in rules.units(update, data) {
+            let into = root(&first, *ino, unit.start);
+            for sector in unit {
+                let from = root(&first, *ino, sector);
+                first.insert((*ino, from.max(into)), from.min(into));
+            }
+        }
+    }
+    let mut times: BTreeMap<(Ino, u64), u128> = BTreeMap::new();
+    for (update, (ino, data)) in &writes {
+        let roots: HashSet<u64> = sectors(data, rules.device.sector)
+            .map(|sector| root(&first, *ino, sector))
+            .collect();
+        for sector in roots {
+            *times.entry((*ino, sector)).or_default() += 1;
+            // What a length or a name needs whole, and what was given up, is not free.
+            if tied.contains(&update.id) || update.durability == Durability::Abandoned {
+                fixed.insert((*ino, sector));
+            }
+        }
+    }
+    let free = times.iter().filter(|(sector, _)| !fixed.contains(sector));
+    let data = free.fold(1_u128, |product, (_, times)| {
+        product.saturating_mul(times + 1)
+    });
+    let ordered = rules
+        .pending()
+        .filter(|update| update.journal == Journal::AtOnce);
+    let mut groups: Vec<usize> = ordered
+        .filter(|update| !matches!(update.kind, UpdateKind::Data { .. }))
+        .map(|s| s.group)
+        .collect();
+    groups.dedup();
+    data.saturating_add(groups.len() as u128)
 }

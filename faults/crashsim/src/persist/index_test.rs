@@ -1,13 +1,13 @@
 //! Windows from an index are those read from the beginning; how many states there are is counted
 //! right; pairs are all there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::replay::write_of;
 use super::testing_test::{Call, Call::*, Run, calls, visible};
 use super::update::Durability;
+use super::update::write_of;
 use super::*;
 
 /// Every legal choice by brute force: each of all choices of sectors, made legal.
@@ -102,6 +102,34 @@ proptest! {
         });
     }
 
+    /// A state that was made whole where it changed is the one that was made whole everywhere, and
+    /// so is its digest.
+    #[test]
+    fn a_state_costs_what_changed_and_is_whole(calls in calls(), seed: u64) {
+        let run = Run::new(&calls);
+        run.inspect(|_, log| {
+            for model in MODELS {
+                let index = Index::new(log, model, Device::default());
+                let mut digests = BTreeMap::new();
+                for point in 0..=log.records().len() {
+                    let window = index.window(point);
+                    for losses in window.loss_sets(2, seed, 12) {
+                        let tree = window.state(&losses).tree;
+                        assert_eq!(tree.flaw(), None, "{} at {point}: {losses:?}", model.name());
+                        let mut again = tree.clone();
+                        again.track();
+                        assert_eq!(again.digest(), tree.digest(), "{}: {losses:?}", model.name());
+                        let listing = tree.listing_digest();
+                        let known = *digests.entry(tree.digest()).or_insert(listing);
+                        assert_eq!(known, listing, "{}: two digests agree on one", model.name());
+                    }
+                }
+                let listings: BTreeSet<u128> = digests.values().copied().collect();
+                assert_eq!(listings.len(), digests.len(), "one content, two digests");
+            }
+        });
+    }
+
     #[test]
     fn what_is_settled_stays(calls in calls(), seed: u64) {
         let run = Run::new(&calls);
@@ -182,7 +210,7 @@ fn what_was_removed_does_not_stay_in_the_tree() {
             assert_eq!(replay.durable.inode_count(), 1, "{}", model.name());
             replay.prune();
             assert!(
-                replay.inodes.len() <= 1 && replay.entries.is_empty(),
+                replay.lowering.inodes.len() <= 1 && replay.lowering.entries.is_empty(),
                 "{}",
                 model.name()
             );
@@ -273,8 +301,9 @@ fn one_write<T>(sectors: usize, then: impl FnOnce(&Window<'_>, usize) -> T) -> T
     ]);
     run.inspect(|_, log| {
         let window = Window::new(log, log.records().len(), MODELS[0], Device::default());
-        let write = window
-            .pending_updates()
+        let rules = window.rules();
+        let write = rules
+            .pending()
             .find(|call| write_of(window.records, call).is_some());
         let id = write.expect("a pending write").id;
         then(&window, id)

@@ -5,8 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::apply::{Keep, beside, sectors};
 use super::device::{Atomic, Device};
 use super::model::{Model, Overwrite};
-use super::replay::{place, write_of};
-use super::update::{DataFirst, Durability, Journal, Update, UpdateKind};
+use super::update::{DataFirst, Durability, Journal, Update, UpdateKind, place, write_of};
 use crate::fs::{Ino, Op, PAGE, Record, WriteData};
 
 const PAGE64: u64 = PAGE as u64;
@@ -19,7 +18,13 @@ pub(super) struct Rules<'w, 'a> {
     pub(super) open: &'w [Update<'a>],
 }
 
-impl Rules<'_, '_> {
+impl<'a> Rules<'_, 'a> {
+    /// The updates that may be lost.
+    pub(super) fn pending(&self) -> impl DoubleEndedIterator<Item = &Update<'a>> {
+        let pending = |update: &&Update<'a>| update.durability != Durability::Durable;
+        self.open.iter().filter(pending)
+    }
+
     /// Makes a loss set legal. What is legal stays as it is.
     pub(super) fn legalize(&self, keeps: &mut [Keep]) {
         // Everything there is legal everywhere.

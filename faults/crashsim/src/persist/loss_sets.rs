@@ -1,15 +1,54 @@
-//! Which loss sets are worth trying at a crash point.
+//! Loss sets, and which of them are worth trying at a crash point.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use super::apply::{beside, sectors};
-use super::replay::write_of;
-use super::update::{Update, UpdateKind};
-use super::window::{LossSet, Window};
+use super::legalize::Rules;
+use super::update::{Update, UpdateKind, write_of};
 use crate::fs::PAGE;
+
+/// What becomes of the pending updates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// All of them reached the disk.
+    Nothing,
+    /// None of them did.
+    Everything,
+    /// A seeded loss set: some whole, some torn, some not.
+    Subset,
+    /// All reached the disk, but for the last write, of which some sectors did not.
+    TornLast,
+}
+
+/// What of the pending updates did not reach the disk. Updates are named by their number in the log,
+/// which is the same on every machine and at every later point.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LossSet {
+    /// Updates that are missing whole.
+    pub lost: BTreeSet<usize>,
+    /// Writes that are there in part: for each sector from the first one touched, whether it is.
+    pub torn: BTreeMap<usize, Vec<bool>>,
+    /// Writes that are missing and left junk beside them, in the sectors that they would have
+    /// filled in part; only on a device without powersafe overwrite.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub spoiled: BTreeSet<usize>,
+}
+
+impl LossSet {
+    /// How many updates are not there whole.
+    pub fn len(&self) -> usize {
+        self.lost.len() + self.torn.len() + self.spoiled.len()
+    }
+
+    /// True when nothing is missing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
 
 /// The most pending updates that are left out one by one, and the most prefixes, at one point.
 const SINGLES: usize = 48;
@@ -44,147 +83,148 @@ impl Distinct {
     }
 }
 
-impl<'a> Window<'a> {
-    /// The first `limit` of the loss sets worth trying here, the most telling first: all there,
-    /// nothing there, names without data, lengths without data (zeros), the last write torn (at
-    /// sectors and at pages), data without names, data without any metadata, each single update
-    /// missing, each prefix, and `subsets` seeded ones. Different loss sets can still give equal
-    /// states.
-    pub fn loss_sets(&self, subsets: usize, seed: u64, limit: usize) -> Vec<LossSet> {
-        let updates = self.telling();
-        let pending: Vec<usize> = updates.iter().map(|update| update.id).collect();
-        let of = |lost: fn(&UpdateKind<'_>) -> bool| {
-            without(
-                updates
-                    .iter()
-                    .filter(|update| lost(&update.kind))
-                    .map(|update| update.id),
-            )
-        };
-        let mut sets = Distinct {
-            all: Vec::new(),
-            seen: HashSet::new(),
-            limit,
-        };
-        sets.add(LossSet::default);
-        sets.add(|| without(pending.iter().copied()));
-        sets.add(|| of(|kind| kind.is_content()));
-        sets.add(|| of(|kind| !kind.is_metadata()));
-        sets.extend(|| self.torn_last(&updates));
-        sets.extend(|| self.spoiled_last(&updates));
-        sets.add(|| of(|kind| matches!(kind, UpdateKind::Name { .. })));
-        sets.add(|| of(|kind| kind.is_metadata()));
-        for update in pending.iter().rev().take(SINGLES) {
-            sets.add(|| without([*update]));
-        }
-        let from = pending.len().saturating_sub(SINGLES);
-        for prefix in (from..pending.len()).rev() {
-            sets.add(|| without(pending[prefix..].iter().copied()));
-        }
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        for _ in 0..if pending.len() > 2 { subsets } else { 0 } {
-            sets.add(|| {
-                let chance = [0.15, 0.5, 0.85][rng.random_range(0..3)];
-                let lost = pending.iter().copied().filter(|_| rng.random_bool(chance));
-                without(lost.collect::<Vec<_>>())
-            });
-        }
-        sets.all
+/// The first `limit` of the loss sets worth trying here, the most telling first: all there,
+/// nothing there, names without data, lengths without data (zeros), the last write torn (at
+/// sectors and at pages), data without names, data without any metadata, each single update
+/// missing, each prefix, and `subsets` seeded ones. Different loss sets can still give equal
+/// states.
+pub(super) fn likely(
+    rules: &Rules<'_, '_>,
+    subsets: usize,
+    seed: u64,
+    limit: usize,
+) -> Vec<LossSet> {
+    let updates = telling(rules);
+    let pending: Vec<usize> = updates.iter().map(|update| update.id).collect();
+    let of = |lost: fn(&UpdateKind<'_>) -> bool| {
+        without(
+            updates
+                .iter()
+                .filter(|update| lost(&update.kind))
+                .map(|update| update.id),
+        )
+    };
+    let mut sets = Distinct {
+        all: Vec::new(),
+        seen: HashSet::new(),
+        limit,
+    };
+    sets.add(LossSet::default);
+    sets.add(|| without(pending.iter().copied()));
+    sets.add(|| of(|kind| kind.is_content()));
+    sets.add(|| of(|kind| !kind.is_metadata()));
+    sets.extend(|| torn_last(rules, &updates));
+    sets.extend(|| spoiled_last(rules, &updates));
+    sets.add(|| of(|kind| matches!(kind, UpdateKind::Name { .. })));
+    sets.add(|| of(|kind| kind.is_metadata()));
+    for update in pending.iter().rev().take(SINGLES) {
+        sets.add(|| without([*update]));
     }
-
-    /// Every pair of pending updates missing together, the latest first. There are as many as the
-    /// square of the pending updates, so this is an iterator that may be left at any time.
-    pub fn pairs(&self) -> impl Iterator<Item = LossSet> + use<> {
-        let pending: Vec<usize> = self
-            .telling()
-            .iter()
-            .rev()
-            .map(|update| update.id)
-            .collect();
-        (1..pending.len()).flat_map(move |earlier| {
-            let pending = pending.clone();
-            (0..earlier)
-                .rev()
-                .map(move |later| without([pending[later], pending[earlier]]))
-        })
+    let from = pending.len().saturating_sub(SINGLES);
+    for prefix in (from..pending.len()).rev() {
+        sets.add(|| without(pending[prefix..].iter().copied()));
     }
-
-    /// The pending updates that a loss set is about. Times and permissions change no verdict: they are
-    /// lost along with nothing else.
-    fn telling(&self) -> Vec<&Update<'a>> {
-        let telling = |update: &&Update<'a>| !matches!(update.kind, UpdateKind::Attrs { .. });
-        self.pending_updates().filter(telling).collect()
-    }
-
-    /// What came after a write, but for what its own record brought.
-    fn behind(&self, updates: &[&Update<'a>], write: &Update<'a>) -> BTreeSet<usize> {
-        let behind = updates
-            .iter()
-            .filter(|s| s.id > write.id && s.record != write.record);
-        behind.map(|update| update.id).collect()
-    }
-
-    /// The last pending write of more than one unit, torn in the ways that disks tear: a prefix, a
-    /// suffix, every other unit; at sectors and at pages.
-    fn torn_last(&self, updates: &[&Update<'a>]) -> Vec<LossSet> {
-        let rules = self.rules();
-        let last = updates.iter().rev().find_map(|update| {
-            let (_, data) = write_of(self.records, update)?;
-            let units = rules.units(update, data);
-            (units.len() > 1).then_some((*update, data, units))
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    for _ in 0..if pending.len() > 2 { subsets } else { 0 } {
+        sets.add(|| {
+            let chance = [0.15, 0.5, 0.85][rng.random_range(0..3)];
+            let lost = pending.iter().copied().filter(|_| rng.random_bool(chance));
+            without(lost.collect::<Vec<_>>())
         });
-        let Some((update, data, units)) = last else {
-            return Vec::new();
-        };
-        let lost = self.behind(updates, update);
-        let count = units.len();
-        let sector = self.device.sector;
-        let first_page = data.offset() / PAGE as u64;
-        let by_unit = |keeps: &dyn Fn(usize) -> bool| -> Vec<bool> {
-            let units = units.iter().enumerate();
-            units
-                .flat_map(|(n, unit)| unit.clone().map(move |_| n).map(keeps))
-                .collect()
-        };
-        let by_page = |keeps: bool| -> Vec<bool> {
-            let range = sectors(data, sector);
-            range
-                .map(|at| (at * sector / PAGE as u64 == first_page) == keeps)
-                .collect()
-        };
-        let mut masks: Vec<Vec<bool>> = vec![
-            by_unit(&|n| n < count.div_ceil(2)),
-            by_unit(&|n| n >= count / 2),
-            by_unit(&|n| n > 0),
-            by_unit(&|n| n + 1 < count),
-            by_unit(&|n| n % 2 == 0),
-            by_page(true),
-            by_page(false),
-        ];
-        masks.retain(|mask| mask.iter().any(|kept| *kept) && mask.iter().any(|kept| !*kept));
-        masks
-            .into_iter()
-            .map(|mask| LossSet {
-                lost: lost.clone(),
-                torn: BTreeMap::from([(update.id, mask)]),
-                ..LossSet::default()
-            })
-            .collect()
     }
+    sets.all
+}
 
-    /// The last pending write that fills a sector in part, with junk left beside it.
-    fn spoiled_last(&self, updates: &[&Update<'a>]) -> Option<LossSet> {
-        if self.device.powersafe_overwrite {
-            return None;
-        }
-        let last = updates.iter().rev().find(|update| {
-            write_of(self.records, update)
-                .is_some_and(|(_, data)| beside(data, self.device.sector).next().is_some())
-        })?;
-        Some(LossSet {
-            lost: self.behind(updates, last),
-            spoiled: BTreeSet::from([last.id]),
+/// Every pair of pending updates missing together, the latest first. There are as many as the
+/// square of the pending updates, so this is an iterator that may be left at any time.
+pub(super) fn pairs(rules: &Rules<'_, '_>) -> impl Iterator<Item = LossSet> + use<> {
+    let pending: Vec<usize> = telling(rules)
+        .iter()
+        .rev()
+        .map(|update| update.id)
+        .collect();
+    (1..pending.len()).flat_map(move |earlier| {
+        let pending = pending.clone();
+        (0..earlier)
+            .rev()
+            .map(move |later| without([pending[later], pending[earlier]]))
+    })
+}
+
+/// The pending updates that a loss set is about. Times and permissions change no verdict: they are
+/// lost along with nothing else.
+fn telling<'r, 'a>(rules: &'r Rules<'_, 'a>) -> Vec<&'r Update<'a>> {
+    let telling = |update: &&Update<'a>| !matches!(update.kind, UpdateKind::Attrs { .. });
+    rules.pending().filter(telling).collect()
+}
+
+/// What came after a write, but for what its own record brought.
+fn behind(updates: &[&Update<'_>], write: &Update<'_>) -> BTreeSet<usize> {
+    let behind = updates
+        .iter()
+        .filter(|s| s.id > write.id && s.record != write.record);
+    behind.map(|update| update.id).collect()
+}
+
+/// The last pending write of more than one unit, torn in the ways that disks tear: a prefix, a
+/// suffix, every other unit; at sectors and at pages.
+fn torn_last(rules: &Rules<'_, '_>, updates: &[&Update<'_>]) -> Vec<LossSet> {
+    let last = updates.iter().rev().find_map(|update| {
+        let (_, data) = write_of(rules.records, update)?;
+        let units = rules.units(update, data);
+        (units.len() > 1).then_some((*update, data, units))
+    });
+    let Some((update, data, units)) = last else {
+        return Vec::new();
+    };
+    let lost = behind(updates, update);
+    let count = units.len();
+    let sector = rules.device.sector;
+    let first_page = data.offset() / PAGE as u64;
+    let by_unit = |keeps: &dyn Fn(usize) -> bool| -> Vec<bool> {
+        let units = units.iter().enumerate();
+        units
+            .flat_map(|(n, unit)| unit.clone().map(move |_| n).map(keeps))
+            .collect()
+    };
+    let by_page = |keeps: bool| -> Vec<bool> {
+        let range = sectors(data, sector);
+        range
+            .map(|at| (at * sector / PAGE as u64 == first_page) == keeps)
+            .collect()
+    };
+    let mut masks: Vec<Vec<bool>> = vec![
+        by_unit(&|n| n < count.div_ceil(2)),
+        by_unit(&|n| n >= count / 2),
+        by_unit(&|n| n > 0),
+        by_unit(&|n| n + 1 < count),
+        by_unit(&|n| n % 2 == 0),
+        by_page(true),
+        by_page(false),
+    ];
+    masks.retain(|mask| mask.iter().any(|kept| *kept) && mask.iter().any(|kept| !*kept));
+    masks
+        .into_iter()
+        .map(|mask| LossSet {
+            lost: lost.clone(),
+            torn: BTreeMap::from([(update.id, mask)]),
             ..LossSet::default()
         })
+        .collect()
+}
+
+/// The last pending write that fills a sector in part, with junk left beside it.
+fn spoiled_last(rules: &Rules<'_, '_>, updates: &[&Update<'_>]) -> Option<LossSet> {
+    if rules.device.powersafe_overwrite {
+        return None;
     }
+    let last = updates.iter().rev().find(|update| {
+        write_of(rules.records, update)
+            .is_some_and(|(_, data)| beside(data, rules.device.sector).next().is_some())
+    })?;
+    Some(LossSet {
+        lost: behind(updates, last),
+        spoiled: BTreeSet::from([last.id]),
+        ..LossSet::default()
+    })
 }

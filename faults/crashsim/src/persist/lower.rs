@@ -1,11 +1,14 @@
-//! What each record means for the disk.
+//! What each record means for the disk: its updates, and the pending updates without which each
+//! cannot be on the disk.
 
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
+use std::ops::Range;
 
-use super::model::{Growth, Overwrite};
-use super::replay::Replay;
-use super::update::{DataFirst, Durability, Journal, Update, UpdateKind};
-use crate::fs::{Attrs, Ino, Op, PAGE, Record, WriteData};
+use super::device::Device;
+use super::model::{Growth, Model, Overwrite, Replace};
+use super::update::{DataFirst, Durability, Journal, Update, UpdateKind, pages, place, write_of};
+use crate::fs::{Attrs, Ino, NewNode, Op, PAGE, Record, Tree, WriteData};
 
 /// Updates are numbered by their record and their part in it, so that an update has one number under
 /// every model.
@@ -17,7 +20,60 @@ pub(super) const ROOM: usize = 1;
 /// What follows: a length, a second name.
 pub(super) const LAST: usize = 2;
 
-impl<'a> Replay<'a> {
+/// Lowers the records of a log to updates, and holds those that are open: that no sync covers, or
+/// that are durable behind one of the same file or name.
+#[derive(Clone)]
+pub(super) struct Lowering<'a> {
+    pub(super) model: &'a dyn Model,
+    pub(super) device: Device,
+    pub(super) records: &'a [Record],
+    /// The open updates, in order.
+    pub(super) open: Vec<Update<'a>>,
+    /// The tree that a process sees, where the model asks which pages are new.
+    pub(super) live: Option<Tree>,
+    pub(super) inodes: HashMap<Ino, InodeHistory>,
+    /// The last update about a name of a directory.
+    pub(super) entries: HashMap<(Ino, &'a OsStr), usize>,
+}
+
+/// What is remembered of an inode. Numbers of updates point behind them, and are 0 for none.
+#[derive(Clone, Debug, Default)]
+pub(super) struct InodeHistory {
+    /// The update that gave it its first name.
+    pub(super) created: Option<usize>,
+    /// For a directory: the last update that gave it a name, and the directory that holds it.
+    pub(super) named: Option<(usize, Ino)>,
+    /// The last update that took bytes away.
+    pub(super) last_cut: Option<usize>,
+    /// By page: the pending write that gave the page its block, and the length that came with it.
+    pub(super) fresh: BTreeMap<u64, (usize, Option<usize>)>,
+    pub(super) changed: usize,
+    pub(super) reshaped: usize,
+    pub(super) resized: usize,
+}
+
+impl<'a> Lowering<'a> {
+    pub(super) fn new(
+        base: &Tree,
+        records: &'a [Record],
+        model: &'a dyn Model,
+        device: Device,
+    ) -> Self {
+        Self {
+            model,
+            device,
+            records,
+            open: Vec::new(),
+            live: model.growth().is_delayed().then(|| base.clone()),
+            inodes: HashMap::new(),
+            entries: HashMap::new(),
+        }
+    }
+
+    pub(super) fn is_pending(&self, id: usize) -> bool {
+        place(&self.open, id).is_some_and(|at| self.open[at].durability == Durability::Pending)
+    }
+
     /// Adds the updates of a record that changes something.
     pub(super) fn lower(&mut self, index: usize, record: &'a Record) {
         match &record.op {
@@ -26,14 +82,11 @@ impl<'a> Replay<'a> {
                 name,
                 ino,
                 node,
-                mode,
-                owner,
+                ..
             } => {
-                self.durable
-                    .raw_node(*ino, node, *mode, *owner, record.path.clone());
                 let needs = self.before(*parent, name);
                 let update = self.name((index, FIRST), (*parent, name), Some(*ino), *ino, needs);
-                let directory = matches!(node, crate::fs::NewNode::Dir);
+                let directory = matches!(node, NewNode::Dir);
                 let known = self.inodes.entry(*ino).or_default();
                 known.created = Some(update);
                 known.resized = update + PARTS;
@@ -183,7 +236,7 @@ impl<'a> Replay<'a> {
     }
 
     fn update(&mut self, id: usize) -> Option<&mut Update<'a>> {
-        let at = super::replay::place(&self.open, id)?;
+        let at = place(&self.open, id)?;
         self.open.get_mut(at)
     }
 
@@ -380,5 +433,106 @@ impl<'a> Replay<'a> {
     fn cut(&mut self, index: usize, kind: UpdateKind<'a>, needs: Vec<usize>) {
         let update = self.add(index, FIRST, kind, needs);
         self.inodes.entry(kind.home()).or_default().last_cut = Some(update);
+    }
+
+    /// The pages of a write that have no block yet, where the model asks for them.
+    pub(super) fn fresh_pages(&self, ino: Ino, data: &WriteData) -> Vec<Range<u64>> {
+        let Some(live) = &self.live else {
+            return Vec::new();
+        };
+        let content = live.content(ino).ok();
+        let mut fresh: Vec<Range<u64>> = Vec::new();
+        for page in pages(data) {
+            if content.is_some_and(|content| content.has_data(page)) {
+                continue;
+            }
+            match fresh.last_mut() {
+                Some(last) if last.end == page => last.end += 1,
+                _ => fresh.push(page..page + 1),
+            }
+        }
+        fresh
+    }
+
+    /// The pending updates of a file that a rename over another brings to the disk.
+    pub(super) fn flushed_by_rename(&self, ino: Ino) -> Vec<usize> {
+        let replace = self.model.replace();
+        let flushed = self.open.iter().filter(|update| {
+            let delayed = match update.kind {
+                UpdateKind::Size { .. } => update.journal == Journal::AtWriteBack,
+                UpdateKind::Data { .. } => replace == Replace::Data && !update.fresh.is_empty(),
+                _ => false,
+            };
+            delayed && update.kind.home() == ino && update.durability == Durability::Pending
+        });
+        let flushed = flushed.filter(|_| replace != Replace::Nothing);
+        flushed.map(|update| update.id).collect()
+    }
+
+    /// The last update that took bytes away from a file, if it is pending.
+    pub(super) fn cut_of(&self, ino: Ino) -> Vec<usize> {
+        let cut = self.inodes.get(&ino).and_then(|known| known.last_cut);
+        cut.filter(|&update| self.is_pending(update))
+            .into_iter()
+            .collect()
+    }
+
+    /// The pending data that a truncate to `size` waits for: what made the file longer, below.
+    pub(super) fn appended(&self, ino: Ino, size: u64) -> Vec<usize> {
+        if !self.model.truncate_waits() {
+            return Vec::new();
+        }
+        let grown = self.open.iter().filter(|update| update.kind.home() == ino);
+        grown
+            .filter_map(|update| match update.after {
+                DataFirst::Write(data) if update.durability == Durability::Pending => Some(data),
+                _ => None,
+            })
+            .filter(|data| {
+                let update = place(&self.open, *data).map(|at| &self.open[at]);
+                let write = update.and_then(|update| write_of(self.records, update));
+                write.is_some_and(|(_, data)| data.offset() < size)
+            })
+            .collect()
+    }
+
+    /// The last update about this name, if it is pending. Where metadata is on disk in its order,
+    /// this and the two below are not needed.
+    pub(super) fn before(&self, dir: Ino, name: &'a OsStr) -> Vec<usize> {
+        let before = self.entries.get(&(dir, name)).copied();
+        before
+            .filter(|&update| self.model.order().has_gaps() && self.is_pending(update))
+            .into_iter()
+            .collect()
+    }
+
+    /// The pending updates that gave a directory, and those above it, their names: without them
+    /// nobody finds what is in it.
+    pub(super) fn above(&self, mut directory: Ino) -> Vec<usize> {
+        let mut above = Vec::new();
+        if !self.model.order().has_gaps() {
+            return above;
+        }
+        while let Some((update, parent)) = self.inodes.get(&directory).and_then(|known| known.named)
+        {
+            if self.is_pending(update) {
+                above.push(update);
+            }
+            directory = parent;
+        }
+        above
+    }
+
+    /// The pending updates by which names left a directory. A directory that is removed is empty on the
+    /// disk too: what was moved out of it is elsewhere. None for a file.
+    pub(super) fn left(&self, directory: Ino) -> Vec<usize> {
+        let gaps = self.model.order().has_gaps();
+        let left = self.open.iter().filter(|update| {
+            let gone = matches!(update.kind, UpdateKind::Name { ino: None, .. });
+            gaps && gone
+                && update.kind.home() == directory
+                && update.durability == Durability::Pending
+        });
+        left.map(|update| update.id).collect()
     }
 }

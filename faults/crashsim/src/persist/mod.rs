@@ -13,11 +13,9 @@ mod device;
 mod device_test;
 mod explain;
 mod ext4;
-mod ext4_writeback;
-mod index;
+mod generic;
 #[cfg(test)]
 mod index_test;
-mod journaled;
 mod legalize;
 mod loss_sets;
 mod lower;
@@ -30,11 +28,8 @@ mod replay;
 mod rules_test;
 #[cfg(test)]
 mod spec_test;
-mod state;
-mod strict;
 #[cfg(test)]
 mod testing_test;
-mod ties;
 mod update;
 mod window;
 #[cfg(test)]
@@ -46,15 +41,12 @@ pub use btrfs::BTRFS;
 pub use count::Possible;
 pub use device::{Atomic, Device};
 pub use explain::{Unsynced, unsynced};
-pub use ext4::EXT4;
-pub use ext4_writeback::EXT4_WRITEBACK;
-pub use index::Index;
-pub use journaled::JOURNALED;
+pub use ext4::{EXT4, EXT4_WRITEBACK};
+pub use generic::{JOURNALED, STRICT};
+pub use loss_sets::{Loss, LossSet};
 pub use model::{Growth, MetadataOrder, Model, Overwrite, Replace};
-pub use state::{CrashState, Loss, crash_state};
-pub use strict::STRICT;
 pub use update::{DataFirst, Durability, Journal, SyncPoint, Update, UpdateKind};
-pub use window::{LossSet, Window};
+pub use window::{CrashState, Index, Window, crash_state};
 pub use xfs::XFS;
 
 /// Every model, the default first.

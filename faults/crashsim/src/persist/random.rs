@@ -8,110 +8,107 @@ use rand_chacha::ChaCha8Rng;
 
 use super::apply::{Keep, sectors};
 use super::legalize::Rules;
-use super::replay::write_of;
-use super::state::Loss;
-use super::update::{Durability, Journal, Update};
+use super::loss_sets::Loss;
+use super::update::{Durability, Journal, Update, write_of};
 use crate::fs::{Ino, PAGE};
 
-impl Rules<'_, '_> {
-    /// A legal loss set: for each open update what is kept of it.
-    pub(super) fn random(&self, loss: Loss, seed: u64) -> Vec<Keep> {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut keeps = vec![Keep::All; self.open.len()];
-        match loss {
-            Loss::Nothing => {}
-            Loss::Everything => {
-                for (update, keep) in self.open.iter().zip(&mut keeps) {
-                    if update.durability != Durability::Durable {
-                        *keep = Keep::None;
-                    }
-                }
-            }
-            Loss::Subset => self.subset(&mut rng, &mut keeps),
-            Loss::TornLast => self.torn_last(&mut rng, &mut keeps),
-        }
-        self.legalize(&mut keeps);
-        keeps
-    }
-
-    fn subset(&self, rng: &mut ChaCha8Rng, keeps: &mut [Keep]) {
-        let pending = |update: &&Update<'_>| update.durability != Durability::Durable;
-        let in_order = |update: &Update<'_>| update.journal == Journal::AtOnce;
-        // Sparse, even and dense loss sets find different bugs.
-        let chance = [0.15, 0.5, 0.85][rng.random_range(0..3)];
-        let ordered = self
-            .open
-            .iter()
-            .filter(pending)
-            .filter(|update| in_order(update));
-        let mut groups: Vec<usize> = ordered.map(|update| update.group).collect();
-        groups.dedup();
-        let prefix = rng.random_range(0..=groups.len());
-        let in_prefix: HashSet<usize> = groups[..prefix].iter().copied().collect();
-        let mut by_group: HashMap<(bool, usize), bool> = HashMap::new();
-        for (update, keep) in self.open.iter().zip(keeps) {
-            if update.durability == Durability::Durable {
-                continue;
-            }
-            let kept = if in_order(update) {
-                in_prefix.contains(&update.group)
-            } else {
-                // The bytes are no part of the record's change of metadata.
-                let group = (update.kind.is_metadata(), update.group);
-                *by_group
-                    .entry(group)
-                    .or_insert_with(|| rng.random_bool(chance))
-            };
-            *keep = if kept { Keep::All } else { Keep::None };
-            if let Some((_, data)) = write_of(self.records, update)
-                && rng.random_bool(0.2)
-                && let Some(torn) = torn(&self.units(update, data), |_| true, rng)
-            {
-                *keep = torn;
-            }
-            let spoils = !self.device.powersafe_overwrite && !update.kind.is_metadata();
-            if spoils && *keep == Keep::None && rng.random_bool(0.5) {
-                *keep = Keep::Spoiled;
-            }
-        }
-    }
-
-    fn torn_last(&self, rng: &mut ChaCha8Rng, keeps: &mut [Keep]) {
-        // Pages that a durable write brings to the disk whatever became of earlier writes there.
-        let mut brought: HashSet<(Ino, u64)> = HashSet::new();
-        let any_abandoned = self
-            .open
-            .iter()
-            .any(|update| update.durability == Durability::Abandoned);
-        let sector = self.device.sector;
-        for (at, update) in self.open.iter().enumerate().rev() {
-            let Some((ino, data)) = write_of(self.records, update) else {
-                continue;
-            };
-            if update.durability == Durability::Durable {
-                if any_abandoned {
-                    let pages = sectors(data, PAGE as u64);
-                    brought.extend(pages.map(|page| (ino, page)));
-                }
-                continue;
-            }
-            let page_of = |at: u64| at * sector / PAGE as u64;
-            let can_lose = |unit: &Range<u64>| {
-                let stays = |at: u64| brought.contains(&(ino, page_of(at)));
-                update.durability == Durability::Pending || !unit.clone().any(stays)
-            };
-            let Some(keep) = torn(&self.units(update, data), can_lose, rng) else {
-                continue;
-            };
-            keeps[at] = keep;
-            for (later, keep) in self.open.iter().zip(keeps).skip(at + 1) {
-                // What the torn write's own record brought with it (its size) stays.
-                if later.durability != Durability::Durable && later.record != update.record {
+/// A legal loss set: for each open update what is kept of it.
+pub(super) fn keeps(rules: &Rules<'_, '_>, loss: Loss, seed: u64) -> Vec<Keep> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut keeps = vec![Keep::All; rules.open.len()];
+    match loss {
+        Loss::Nothing => {}
+        Loss::Everything => {
+            for (update, keep) in rules.open.iter().zip(&mut keeps) {
+                if update.durability != Durability::Durable {
                     *keep = Keep::None;
                 }
             }
-            return;
         }
+        Loss::Subset => subset(rules, &mut rng, &mut keeps),
+        Loss::TornLast => torn_last(rules, &mut rng, &mut keeps),
+    }
+    rules.legalize(&mut keeps);
+    keeps
+}
+
+fn subset(rules: &Rules<'_, '_>, rng: &mut ChaCha8Rng, keeps: &mut [Keep]) {
+    let pending = |update: &&Update<'_>| update.durability != Durability::Durable;
+    let in_order = |update: &Update<'_>| update.journal == Journal::AtOnce;
+    // Sparse, even and dense loss sets find different bugs.
+    let chance = [0.15, 0.5, 0.85][rng.random_range(0..3)];
+    let ordered = rules
+        .open
+        .iter()
+        .filter(pending)
+        .filter(|update| in_order(update));
+    let mut groups: Vec<usize> = ordered.map(|update| update.group).collect();
+    groups.dedup();
+    let prefix = rng.random_range(0..=groups.len());
+    let in_prefix: HashSet<usize> = groups[..prefix].iter().copied().collect();
+    let mut by_group: HashMap<(bool, usize), bool> = HashMap::new();
+    for (update, keep) in rules.open.iter().zip(keeps) {
+        if update.durability == Durability::Durable {
+            continue;
+        }
+        let kept = if in_order(update) {
+            in_prefix.contains(&update.group)
+        } else {
+            // The bytes are no part of the record's change of metadata.
+            let group = (update.kind.is_metadata(), update.group);
+            *by_group
+                .entry(group)
+                .or_insert_with(|| rng.random_bool(chance))
+        };
+        *keep = if kept { Keep::All } else { Keep::None };
+        if let Some((_, data)) = write_of(rules.records, update)
+            && rng.random_bool(0.2)
+            && let Some(torn) = torn(&rules.units(update, data), |_| true, rng)
+        {
+            *keep = torn;
+        }
+        let spoils = !rules.device.powersafe_overwrite && !update.kind.is_metadata();
+        if spoils && *keep == Keep::None && rng.random_bool(0.5) {
+            *keep = Keep::Spoiled;
+        }
+    }
+}
+
+fn torn_last(rules: &Rules<'_, '_>, rng: &mut ChaCha8Rng, keeps: &mut [Keep]) {
+    // Pages that a durable write brings to the disk whatever became of earlier writes there.
+    let mut brought: HashSet<(Ino, u64)> = HashSet::new();
+    let any_abandoned = rules
+        .open
+        .iter()
+        .any(|update| update.durability == Durability::Abandoned);
+    let sector = rules.device.sector;
+    for (at, update) in rules.open.iter().enumerate().rev() {
+        let Some((ino, data)) = write_of(rules.records, update) else {
+            continue;
+        };
+        if update.durability == Durability::Durable {
+            if any_abandoned {
+                let pages = sectors(data, PAGE as u64);
+                brought.extend(pages.map(|page| (ino, page)));
+            }
+            continue;
+        }
+        let page_of = |at: u64| at * sector / PAGE as u64;
+        let can_lose = |unit: &Range<u64>| {
+            let stays = |at: u64| brought.contains(&(ino, page_of(at)));
+            update.durability == Durability::Pending || !unit.clone().any(stays)
+        };
+        let Some(keep) = torn(&rules.units(update, data), can_lose, rng) else {
+            continue;
+        };
+        keeps[at] = keep;
+        for (later, keep) in rules.open.iter().zip(keeps).skip(at + 1) {
+            // What the torn write's own record brought with it (its size) stays.
+            if later.durability != Durability::Durable && later.record != update.record {
+                *keep = Keep::None;
+            }
+        }
+        return;
     }
 }
 

@@ -4,73 +4,30 @@
 //! and only the open updates are kept: those that no sync covers, and those that are durable behind
 //! one of the same file or name. No work here grows with the length of the log before.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 
 use super::apply::{Keep, apply};
 use super::device::Device;
-use super::lower::PARTS;
+use super::lower::{Lowering, PARTS};
 use super::model::{MetadataOrder, Model};
-use super::update::{DataFirst, Durability, Journal, SyncPoint, Update, UpdateKind};
-use crate::fs::{Ino, Op, PAGE, Record, Tree, WriteData, apply as apply_record};
+use super::update::{
+    DataFirst, Durability, Journal, SyncPoint, Update, UpdateKind, pages, place, write_of,
+};
+use crate::fs::{Ino, Op, Record, Tree, WriteData, apply as apply_record};
 
 /// How far a log was read.
 #[derive(Clone)]
 pub(super) struct Replay<'a> {
-    pub(super) model: &'a dyn Model,
-    pub(super) device: Device,
-    pub(super) records: &'a [Record],
+    /// The open updates, in order, and what later ones ask of them.
+    pub(super) lowering: Lowering<'a>,
     /// Index of the next record.
     pub(super) at: usize,
     /// The tree before the log, with every update applied that is durable and behind no open one.
     pub(super) durable: Tree,
-    /// The open updates, in order.
-    pub(super) open: Vec<Update<'a>>,
-    /// The tree that a process sees, where the model asks which pages are new.
-    pub(super) live: Option<Tree>,
-    pub(super) inodes: HashMap<Ino, Known>,
-    /// The last update about a name of a directory.
-    pub(super) entries: HashMap<(Ino, &'a OsStr), usize>,
     /// Writes that were given up, by file, with those of their pages that no later write, itself
     /// synced, has brought to the disk.
     abandoned: HashMap<Ino, Vec<(usize, HashSet<u64>)>>,
-}
-
-/// What is remembered of an inode. Numbers of updates point behind them, and are 0 for none.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Known {
-    /// The update that gave it its first name.
-    pub(super) created: Option<usize>,
-    /// For a directory: the last update that gave it a name, and the directory that holds it.
-    pub(super) named: Option<(usize, Ino)>,
-    /// The last update that took bytes away.
-    pub(super) last_cut: Option<usize>,
-    /// By page: the pending write that gave the page its block, and the length that came with it.
-    pub(super) fresh: BTreeMap<u64, (usize, Option<usize>)>,
-    pub(super) changed: usize,
-    pub(super) reshaped: usize,
-    pub(super) resized: usize,
-}
-
-/// The pages that a write touches.
-pub(super) fn pages(data: &WriteData) -> std::ops::Range<u64> {
-    data.offset() / PAGE as u64..data.end().div_ceil(PAGE as u64)
-}
-
-/// The bytes of an update that is a write.
-pub(super) fn write_of<'r>(
-    records: &'r [Record],
-    update: &Update<'_>,
-) -> Option<(Ino, &'r WriteData)> {
-    match (&update.kind, &records[update.record].op) {
-        (UpdateKind::Data { ino }, Op::Write { data, .. }) => Some((*ino, data)),
-        _ => None,
-    }
-}
-
-/// The place of an update among those that are open; none when it is not, and so durable.
-pub(super) fn place(open: &[Update<'_>], id: usize) -> Option<usize> {
-    open.binary_search_by_key(&id, |update| update.id).ok()
 }
 
 impl<'a> Replay<'a> {
@@ -81,23 +38,22 @@ impl<'a> Replay<'a> {
         model: &'a dyn Model,
         device: Device,
     ) -> Self {
+        let mut durable = base.clone();
+        durable.track();
         Self {
-            model,
-            device,
-            records,
+            lowering: Lowering::new(base, records, model, device),
             at: 0,
-            durable: base.clone(),
-            open: Vec::new(),
-            live: model.growth().is_delayed().then(|| base.clone()),
-            inodes: HashMap::new(),
-            entries: HashMap::new(),
+            durable,
             abandoned: HashMap::new(),
         }
     }
 
     /// Reads on until `point` records were read.
+    ///
+    /// # Panics
+    /// When the log has fewer records, or they are not numbered without gaps.
     pub(super) fn advance(&mut self, point: usize) {
-        let records = self.records;
+        let records = self.lowering.records;
         while self.at < point.min(records.len()) {
             let record = &records[self.at];
             match &record.op {
@@ -107,24 +63,34 @@ impl<'a> Replay<'a> {
                     dir,
                 } => self.sync(*ino, *data_only, *dir),
                 Op::SyncFailed { ino } => self.abandon(*ino),
-                _ => self.lower(self.at, record),
+                op => {
+                    if let Op::Create {
+                        ino,
+                        node,
+                        mode,
+                        owner,
+                        ..
+                    } = op
+                    {
+                        let path = record.path.clone();
+                        self.durable.raw_node(*ino, node, *mode, *owner, path);
+                    }
+                    self.lowering.lower(self.at, record);
+                }
             }
-            if let Some(live) = &mut self.live {
+            if let Some(live) = &mut self.lowering.live {
                 apply_record(live, record);
             }
             self.at += 1;
         }
     }
 
-    pub(super) fn is_pending(&self, id: usize) -> bool {
-        place(&self.open, id).is_some_and(|at| self.open[at].durability == Durability::Pending)
-    }
-
     fn sync_point(&self, ino: Ino, data_only: bool, dir: bool) -> SyncPoint {
-        let known = self.inodes.get(&ino).cloned().unwrap_or_default();
+        let known = self.lowering.inodes.get(&ino).cloned().unwrap_or_default();
         let own = || {
             let pending = |update: &&Update<'_>| update.durability == Durability::Pending;
-            self.open
+            self.lowering
+                .open
                 .iter()
                 .filter(pending)
                 .filter(|update| update.kind.home() == ino)
@@ -135,7 +101,9 @@ impl<'a> Replay<'a> {
                 UpdateKind::Size { .. } | UpdateKind::Space { .. }
             )
         };
-        let created = known.created.is_some_and(|update| self.is_pending(update));
+        let created = known
+            .created
+            .is_some_and(|update| self.lowering.is_pending(update));
         SyncPoint {
             ino,
             data_only,
@@ -152,8 +120,9 @@ impl<'a> Replay<'a> {
 
     fn sync(&mut self, ino: Ino, data_only: bool, dir: bool) {
         let sync = self.sync_point(ino, data_only, dir);
-        let ordered = self.model.order().is_ordered();
+        let ordered = self.lowering.model.order().is_ordered();
         let mut covered: Vec<usize> = self
+            .lowering
             .open
             .iter()
             .filter(|update| {
@@ -161,12 +130,12 @@ impl<'a> Replay<'a> {
                 let asked = own || (ordered && update.kind.is_metadata());
                 update.durability == Durability::Pending
                     && asked
-                    && self.model.covers(&sync, update)
+                    && self.lowering.model.covers(&sync, update)
             })
             .map(|update| update.id)
             .collect();
         covered.extend(self.new_directories_above(&covered));
-        if self.device.sequential {
+        if self.lowering.device.sequential {
             self.make_earlier_durable(&covered);
         }
         if covered.is_empty() {
@@ -175,7 +144,7 @@ impl<'a> Replay<'a> {
         for id in covered {
             self.make_durable(id);
         }
-        if let Some(known) = self.inodes.get_mut(&ino) {
+        if let Some(known) = self.lowering.inodes.get_mut(&ino) {
             known.fresh.clear();
         }
         self.fold();
@@ -183,27 +152,27 @@ impl<'a> Replay<'a> {
 
     /// Where a sync logs names: those of the new directories above, or the names could not be found.
     fn new_directories_above(&self, covered: &[usize]) -> Vec<usize> {
-        if self.model.order() != MetadataOrder::JournalAndLogs {
+        if self.lowering.model.order() != MetadataOrder::JournalAndLogs {
             return Vec::new();
         }
-        let names = covered
-            .iter()
-            .filter_map(|id| match self.open[place(&self.open, *id)?].kind {
+        let names = covered.iter().filter_map(|id| {
+            match self.lowering.open[place(&self.lowering.open, *id)?].kind {
                 UpdateKind::Name {
                     dir, ino: Some(_), ..
                 } => Some(dir),
                 _ => None,
-            });
+            }
+        });
         let mut directories: Vec<Ino> = names.collect();
         directories.dedup();
         let mut above = Vec::new();
         for mut directory in directories {
-            while let Some(known) = self.inodes.get(&directory)
+            while let Some(known) = self.lowering.inodes.get(&directory)
                 && let Some((update, parent)) = known.named
             {
                 if known
                     .created
-                    .is_some_and(|created| self.is_pending(created))
+                    .is_some_and(|created| self.lowering.is_pending(created))
                 {
                     above.push(update);
                 }
@@ -215,13 +184,16 @@ impl<'a> Replay<'a> {
 
     /// Where writes reach the disk in order, those before a durable one are durable.
     fn make_earlier_durable(&mut self, covered: &[usize]) {
-        let is_content =
-            |id: &&usize| place(&self.open, **id).is_some_and(|at| self.open[at].kind.is_content());
+        let is_content = |id: &&usize| {
+            place(&self.lowering.open, **id)
+                .is_some_and(|at| self.lowering.open[at].kind.is_content())
+        };
         let Some(&last) = covered.iter().rev().find(is_content) else {
             return;
         };
         let earlier = |update: &&Update<'_>| update.kind.is_content() && update.id < last;
         let earlier: Vec<usize> = self
+            .lowering
             .open
             .iter()
             .filter(earlier)
@@ -236,13 +208,13 @@ impl<'a> Replay<'a> {
     fn make_durable(&mut self, id: usize) {
         let mut next = vec![id];
         while let Some(id) = next.pop() {
-            let Some(at) =
-                place(&self.open, id).filter(|at| self.open[*at].durability == Durability::Pending)
+            let Some(at) = place(&self.lowering.open, id)
+                .filter(|at| self.lowering.open[*at].durability == Durability::Pending)
             else {
                 continue;
             };
-            self.open[at].durability = Durability::Durable;
-            let update = &self.open[at];
+            self.lowering.open[at].durability = Durability::Durable;
+            let update = &self.lowering.open[at];
             next.extend(&update.needs);
             if let DataFirst::Write(data) = update.after {
                 next.push(data);
@@ -254,14 +226,14 @@ impl<'a> Replay<'a> {
                 let near = near
                     .into_iter()
                     .flatten()
-                    .filter_map(|at| self.open.get(at));
+                    .filter_map(|at| self.lowering.open.get(at));
                 let tied = near.filter(|other| {
                     let named = matches!(other.kind, UpdateKind::Name { ino: Some(_), .. });
                     other.group == update.group && named
                 });
                 next.extend(tied.map(|other| other.id));
             }
-            if let Some((ino, data)) = write_of(self.records, &self.open[at]) {
+            if let Some((ino, data)) = write_of(self.lowering.records, &self.lowering.open[at]) {
                 self.brings_along(ino, data);
             }
         }
@@ -276,9 +248,9 @@ impl<'a> Replay<'a> {
         given_up.retain_mut(|(id, missing)| {
             missing.retain(|page| !written.contains(page));
             if missing.is_empty()
-                && let Some(at) = place(&self.open, *id)
+                && let Some(at) = place(&self.lowering.open, *id)
             {
-                self.open[at].durability = Durability::Durable;
+                self.lowering.open[at].durability = Durability::Durable;
             }
             !missing.is_empty()
         });
@@ -286,8 +258,8 @@ impl<'a> Replay<'a> {
 
     fn abandon(&mut self, ino: Ino) {
         let given_up = self.abandoned.entry(ino).or_default();
-        for update in &mut self.open {
-            if let Some((of, data)) = write_of(self.records, update)
+        for update in &mut self.lowering.open {
+            if let Some((of, data)) = write_of(self.lowering.records, update)
                 && of == ino
                 && update.durability == Durability::Pending
             {
@@ -303,14 +275,20 @@ impl<'a> Replay<'a> {
         let mut blocked_names: HashSet<(Ino, &OsStr)> = HashSet::new();
         let mut unnamed: Vec<Ino> = Vec::new();
         let mut open = Vec::new();
-        for update in self.open.drain(..) {
+        for update in self.lowering.open.drain(..) {
             let blocked = match update.kind {
                 UpdateKind::Name { dir, name, .. } => blocked_names.contains(&(dir, name)),
                 _ => blocked_files.contains(&update.kind.home()),
             };
             if update.durability == Durability::Durable && !blocked {
-                let record = &self.records[update.record];
-                apply(&mut self.durable, record, &update, &Keep::All, &self.device);
+                let record = &self.lowering.records[update.record];
+                apply(
+                    &mut self.durable,
+                    record,
+                    &update,
+                    &Keep::All,
+                    &self.lowering.device,
+                );
                 unnamed.extend(loses_a_name(record, &update));
                 continue;
             }
@@ -324,8 +302,9 @@ impl<'a> Replay<'a> {
             }
             open.push(update);
         }
-        self.open = open;
+        self.lowering.open = open;
         self.drop_nameless(unnamed);
+        self.durable.forget_settled();
     }
 
     /// Drops what was removed from the durable tree and no open update is about, or the tree would
@@ -335,6 +314,7 @@ impl<'a> Replay<'a> {
             return;
         }
         let still: HashSet<Ino> = self
+            .lowering
             .open
             .iter()
             .flat_map(|update| match update.kind {
@@ -345,13 +325,10 @@ impl<'a> Replay<'a> {
             .collect();
         unnamed.retain(|ino| !still.contains(ino));
         for ino in unnamed {
-            let gone = self
-                .durable
-                .get(ino)
-                .is_ok_and(|inode| inode.is_dir() || inode.nlink == 0);
-            if gone {
-                self.durable.raw_drop(ino);
-                self.inodes.remove(&ino);
+            let was_there = self.durable.get(ino).is_ok();
+            self.durable.raw_drop(ino);
+            if was_there && self.durable.get(ino).is_err() {
+                self.lowering.inodes.remove(&ino);
             }
         }
     }
@@ -359,14 +336,15 @@ impl<'a> Replay<'a> {
     /// Forgets what no later update or sync can ask for.
     pub(super) fn prune(&mut self) {
         let first = self
+            .lowering
             .open
             .first()
             .map_or(self.at * PARTS, |update| update.id);
-        self.inodes.retain(|_, known| {
+        self.lowering.inodes.retain(|_, known| {
             known.fresh.retain(|_, (data, _)| *data >= first);
             known.named.is_some() || known.changed > first
         });
-        self.entries.retain(|_, id| *id >= first);
+        self.lowering.entries.retain(|_, id| *id >= first);
         self.abandoned.retain(|_, given_up| !given_up.is_empty());
     }
 }

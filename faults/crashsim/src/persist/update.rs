@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::ops::Range;
 
-use crate::fs::Ino;
+use crate::fs::{Ino, Op, PAGE, Record, WriteData};
 
 /// What an update changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,4 +163,25 @@ pub struct SyncPoint {
     pub reshaped: usize,
     /// Behind the last update that changed its length or space, or created it.
     pub resized: usize,
+}
+
+/// The pages that a write touches.
+pub(super) fn pages(data: &WriteData) -> std::ops::Range<u64> {
+    data.offset() / PAGE as u64..data.end().div_ceil(PAGE as u64)
+}
+
+/// The bytes of an update that is a write.
+pub(super) fn write_of<'r>(
+    records: &'r [Record],
+    update: &Update<'_>,
+) -> Option<(Ino, &'r WriteData)> {
+    match (&update.kind, &records[update.record].op) {
+        (UpdateKind::Data { ino }, Op::Write { data, .. }) => Some((*ino, data)),
+        _ => None,
+    }
+}
+
+/// The place of an update among those that are open; none when it is not, and so durable.
+pub(super) fn place(open: &[Update<'_>], id: usize) -> Option<usize> {
+    open.binary_search_by_key(&id, |update| update.id).ok()
 }

@@ -1,43 +1,38 @@
 //! The log up to one crash point, and the states that are possible there.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde::{Deserialize, Serialize};
-
 use super::apply::{Keep, LostUpdate, apply, lost, sectors};
+use super::count::{self, Possible};
 use super::device::Device;
 use super::legalize::Rules;
+use super::loss_sets::{self, Loss, LossSet};
 use super::lower::{LAST, PARTS, ROOM};
 use super::model::Model;
-use super::replay::{Replay, place, write_of};
-use super::state::{CrashState, Loss};
-use super::update::{Durability, Update};
+use super::random;
+use super::replay::Replay;
+use super::update::{Durability, Update, place, write_of};
 use crate::fs::{Log, Record, Tree};
 
-/// What of the pending updates did not reach the disk. Updates are named by their number in the log,
-/// which is the same on every machine and at every later point.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct LossSet {
-    /// Updates that are missing whole.
-    pub lost: BTreeSet<usize>,
-    /// Writes that are there in part: for each sector from the first one touched, whether it is.
-    pub torn: BTreeMap<usize, Vec<bool>>,
-    /// Writes that are missing and left junk beside them, in the sectors that they would have
-    /// filled in part; only on a device without powersafe overwrite.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub spoiled: BTreeSet<usize>,
+/// One content of the disk after losing power.
+pub struct CrashState {
+    /// The content.
+    pub tree: Tree,
+    /// What is missing in it, in the order in which it had happened.
+    pub lost: Vec<LostUpdate>,
+    /// How many updates were pending.
+    pub pending: usize,
 }
 
-impl LossSet {
-    /// How many updates are not there whole.
-    pub fn len(&self) -> usize {
-        self.lost.len() + self.torn.len() + self.spoiled.len()
-    }
-
-    /// True when nothing is missing.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
+/// The content of the disk when power is lost at the end of `log`.
+///
+/// The same log, model, loss, device and seed give the same state anywhere.
+pub fn crash_state(
+    log: &Log,
+    model: &dyn Model,
+    loss: Loss,
+    device: Device,
+    seed: u64,
+) -> CrashState {
+    Window::new(log, log.records().len(), model, device).crash(loss, seed)
 }
 
 /// The log up to one crash point under one model. Costs what is un-synced there, not what was
@@ -54,8 +49,18 @@ pub struct Window<'a> {
 
 impl<'a> Window<'a> {
     /// The window in front of the record at index `point` of the log. Reads the log from its
-    /// beginning: for many windows of one log there is [`Index`](super::Index).
+    /// beginning: for many windows of one log there is [`Index`].
+    ///
+    /// # Panics
+    /// When the log has fewer than `point` records, or they are not numbered without gaps from
+    /// [`Log::first_seq`] on.
     pub fn new(log: &'a Log, point: usize, model: &'a dyn Model, device: Device) -> Self {
+        log.assert_numbered();
+        assert!(
+            point <= log.records().len(),
+            "a crash point behind the log's end: {point} of {}",
+            log.records().len()
+        );
         let mut replay = Replay::new(log.base(), log.records(), model, device);
         replay.advance(point);
         Self::of(replay)
@@ -63,11 +68,11 @@ impl<'a> Window<'a> {
 
     pub(super) fn of(replay: Replay<'a>) -> Self {
         Self {
-            records: replay.records,
-            model: replay.model,
-            device: replay.device,
+            records: replay.lowering.records,
+            model: replay.lowering.model,
+            device: replay.lowering.device,
             durable: replay.durable,
-            open: replay.open,
+            open: replay.lowering.open,
         }
     }
 
@@ -82,13 +87,7 @@ impl<'a> Window<'a> {
 
     /// The pending updates, by their numbers.
     pub fn pending(&self) -> Vec<usize> {
-        self.pending_updates().map(|update| update.id).collect()
-    }
-
-    pub(super) fn pending_updates(&self) -> impl DoubleEndedIterator<Item = &Update<'a>> {
-        self.open
-            .iter()
-            .filter(|update| update.durability != Durability::Durable)
+        self.rules().pending().map(|update| update.id).collect()
     }
 
     /// The content of the disk under a loss set, which is made legal first: what needs something
@@ -111,12 +110,41 @@ impl<'a> Window<'a> {
 
     /// The content of the disk under a seeded loss set. The same seed gives the same one anywhere.
     pub fn crash(&self, loss: Loss, seed: u64) -> CrashState {
-        self.build(&self.rules().random(loss, seed))
+        self.build(&random::keeps(&self.rules(), loss, seed))
+    }
+
+    /// The first `limit` of the loss sets worth trying here, the most telling first: all there,
+    /// nothing there, names without data, lengths without data (zeros), the last write torn (at
+    /// sectors and at pages), data without names, data without any metadata, each single update
+    /// missing, each prefix, and `subsets` seeded ones. Different loss sets can still give equal
+    /// states.
+    pub fn loss_sets(&self, subsets: usize, seed: u64, limit: usize) -> Vec<LossSet> {
+        loss_sets::likely(&self.rules(), subsets, seed, limit)
+    }
+
+    /// Every pair of pending updates missing together, the latest first. There are as many as the
+    /// square of the pending updates, so this is an iterator that may be left at any time.
+    pub fn pairs(&self) -> impl Iterator<Item = LossSet> + use<> {
+        loss_sets::pairs(&self.rules())
+    }
+
+    /// How many states are possible here: exact where few updates are pending, "at least"
+    /// otherwise.
+    pub fn possible(&self) -> Possible {
+        count::possible(&self.rules())
+    }
+
+    /// Every state that is legal here: as many as two to the power of what is pending, so for few
+    /// updates only. Different loss sets can still give equal states.
+    pub fn every_state(&self) -> impl Iterator<Item = CrashState> {
+        count::every_legal(&self.rules())
+            .into_iter()
+            .map(|keeps| self.build(&keeps))
     }
 
     /// What is missing in [`crash`](Self::crash) of the same seed.
     pub fn random_loss_set(&self, loss: Loss, seed: u64) -> LossSet {
-        self.as_choice(&self.rules().random(loss, seed))
+        self.as_choice(&random::keeps(&self.rules(), loss, seed))
     }
 
     /// A loss set of another log that began as this one does: a write that is longer or shorter here
@@ -175,11 +203,31 @@ impl<'a> Window<'a> {
             );
         }
         tree.settle();
+        let known = self.durable.knows_digests();
+        if known {
+            tree.refresh_digests();
+        }
+        // Those dearer than the change they guard: one in 256 (8 in tests), and of large trees as
+        // many fewer.
+        let one_in = if cfg!(test) { 8 } else { 256 } * (tree.inode_count() / 256).max(1);
+        if (cfg!(test) || known) && tree.digest().is_multiple_of(one_in.into()) {
+            self.check(&tree, keeps);
+        }
         CrashState {
             tree,
             lost: self.missing(keeps),
-            pending: self.pending_updates().count(),
+            pending: self.rules().pending().count(),
         }
+    }
+
+    /// Asserts that what is lost stays as it is when it is made legal again, and that the tree is
+    /// whole.
+    fn check(&self, tree: &Tree, keeps: &[Keep]) {
+        let mut again = keeps.to_vec();
+        self.rules().legalize(&mut again);
+        assert_eq!(again, keeps, "what was legal was made legal otherwise");
+        let flaw = tree.flaw();
+        assert!(flaw.is_none(), "a crash state is not whole: {flaw:?}");
     }
 
     fn missing(&self, keeps: &[Keep]) -> Vec<LostUpdate> {
@@ -216,5 +264,55 @@ impl<'a> Window<'a> {
         }
         self.rules().legalize(&mut keeps);
         keeps
+    }
+}
+
+/// The fewest records between two places that are kept.
+const SPACING: usize = 128;
+
+/// A log that was read once under a model, with places kept from which to read on.
+///
+/// Places are at least 128 records apart, and as far as there are open updates and files: so all of
+/// them together take no more memory than a constant times the log.
+pub struct Index<'a> {
+    places: Vec<Replay<'a>>,
+}
+
+impl<'a> Index<'a> {
+    /// Reads the log.
+    ///
+    /// # Panics
+    /// When the log is incomplete ([`Log::is_complete`]), or its records are not numbered without
+    /// gaps from [`Log::first_seq`] on.
+    pub fn new(log: &'a Log, model: &'a dyn Model, device: Device) -> Self {
+        assert!(log.is_complete(), "a log whose end was dropped");
+        log.assert_numbered();
+        let records = log.records();
+        let mut replay = Replay::new(log.base(), records, model, device);
+        replay.durable.refresh_digests();
+        let mut places = vec![replay.clone()];
+        while replay.at < records.len() {
+            let files = replay.durable.inode_count() as usize;
+            let spacing = SPACING.max(replay.lowering.open.len()).max(files);
+            replay.advance(replay.at.saturating_add(spacing));
+            replay.prune();
+            replay.durable.refresh_digests();
+            places.push(replay.clone());
+        }
+        Self { places }
+    }
+
+    /// The window in front of the record at index `point` of the log.
+    ///
+    /// # Panics
+    /// When the log has fewer than `point` records.
+    pub fn window(&self, point: usize) -> Window<'a> {
+        let behind = self.places.partition_point(|place| place.at <= point);
+        // The first place is before the first record.
+        let mut replay = self.places[behind.saturating_sub(1)].clone();
+        replay.advance(point);
+        assert_eq!(replay.at, point, "a crash point behind the log's end");
+        replay.durable.refresh_digests();
+        Window::of(replay)
     }
 }

@@ -92,21 +92,7 @@ fn file_attr(ino: Ino, inode: &Inode) -> FileAttr {
 
 /// The answer that there is no such name, for the kernel to remember: inode number 0.
 fn no_entry(reply: ReplyEntry) {
-    let inode = Inode {
-        node: Node::Special,
-        mode: 0,
-        uid: 0,
-        gid: 0,
-        rdev: 0,
-        nlink: 0,
-        atime: 0,
-        mtime: 0,
-        ctime: 0,
-        crtime: 0,
-        path: "".into(),
-        lookups: 0,
-    };
-    reply.entry(&FOR_EVER, &file_attr(0, &inode), Generation(0));
+    reply.entry(&FOR_EVER, &file_attr(0, &Inode::default()), Generation(0));
 }
 
 fn answer_entry(state: &mut State, found: Result<Ino, Errno>, reply: ReplyEntry) {

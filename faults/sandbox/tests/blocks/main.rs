@@ -6,6 +6,8 @@
 //! Needs root, loop devices and the mkfs programs, so it is ignored by default:
 //! `cargo test -p plugpull-sandbox --test blocks -- --ignored --nocapture --test-threads 1`.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something fails")]
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::fs::{File as StdFile, OpenOptions};
@@ -27,7 +29,7 @@ use plugpull_sandbox::fuse::{AdmitAll, CrashFs, serve};
 use testing::{Call, Call::*, Run, all_states, visible};
 
 // What the unit tests of the models use to make and to look at histories.
-#[allow(dead_code, clippy::unwrap_used)]
+#[allow(dead_code)]
 #[path = "../../../crashsim/src/persist/testing_test.rs"]
 mod testing;
 

@@ -2,10 +2,15 @@
 
 use plugpull_reports::{Coverage, ModelCoverage, RecoveryCoverage};
 
-use plugpull_engine::explore::{Ended, Rules, Trace};
+use plugpull_engine::explore::{Ended, Order, Rules, Trace};
 
-/// The coverage of an exploration that came so far.
-pub(super) fn coverage(trace: &Trace, rules: &[Rules], ended: &Ended) -> Coverage {
+/// The coverage of an exploration that has ended.
+pub(super) fn coverage(
+    trace: &Trace,
+    order: &Order<'_>,
+    rules: &[Rules],
+    ended: &Ended,
+) -> Coverage {
     let models = rules.iter().zip(&ended.coverage).zip(&ended.judged);
     let models = models.map(|((rules, covered), (judged, failed))| ModelCoverage {
         model: rules.name.to_string(),
@@ -21,7 +26,7 @@ pub(super) fn coverage(trace: &Trace, rules: &[Rules], ended: &Ended) -> Coverag
     Coverage {
         operations: trace.log.records().len() as u64,
         acked: trace.about.history.acked() as u64,
-        points: ended.points,
+        points: order.point_count() as u64,
         tried: ended.tried,
         complete: ended.complete,
         recoveries: Some(RecoveryCoverage {

@@ -1,15 +1,15 @@
-//! Who shows a run and its report.
+//! Who is told what happens in a run.
 
 use std::io::Write as _;
 
 use plugpull_reports::{
-    Comparison, FileReporter, Form, Look, Progress, Report, Reporter, StdoutReporter,
-    TableReporter, render_comparison,
+    Comparison, Event, FileReporter, Form, Look, Progress, Report, Reporter, StdoutReporter,
+    TableReporter, annotations, html, json, junit, markdown, render_comparison,
 };
 
 use crate::cli::{Format, ReportOptions};
 
-/// The reporters of a report. What one of them could not write is an error at the end, once.
+/// All reporters of a run. What one of them fails to say is said at the end, once.
 pub(super) struct Reporters {
     all: Vec<Box<dyn Reporter>>,
     format: Format,
@@ -17,36 +17,23 @@ pub(super) struct Reporters {
 }
 
 impl Reporters {
-    /// What shows a run while it lasts: the progress bar unless `quiet`.
-    pub(super) fn live(quiet: bool) -> Vec<Box<dyn Reporter>> {
-        vec![Box::new(Progress::new(quiet))]
-    }
-
-    /// Those of a report that was made elsewhere.
-    pub(super) fn new(wanted: &ReportOptions) -> Self {
-        Self::ending(wanted, Vec::new(), Vec::new())
-    }
-
-    /// Those of a run at its end, behind the ones that showed it while it lasted: the bar clears its
-    /// line before anything else is written.
-    pub(super) fn ending(
-        wanted: &ReportOptions,
-        mut all: Vec<Box<dyn Reporter>>,
-        failures: Vec<String>,
-    ) -> Self {
+    /// The progress bar unless `quiet`, what standard output gets, and the files that are wanted.
+    pub(super) fn new(wanted: &ReportOptions, quiet: bool) -> Self {
+        // The bar first: it clears its line before anything else is written.
+        let mut all: Vec<Box<dyn Reporter>> = vec![Box::new(Progress::new(quiet))];
         match wanted.format {
             Format::Human => all.push(Box::new(TableReporter)),
-            Format::Json => all.push(Box::new(StdoutReporter::new(Form::Json))),
+            Format::Json => all.push(Box::new(StdoutReporter::new(json))),
             Format::Github => {
-                all.push(Box::new(StdoutReporter::new(Form::Annotations)));
+                all.push(Box::new(StdoutReporter::new(annotations)));
                 all.push(Box::new(TableReporter));
             }
         }
-        let files = [
-            (&wanted.json, Form::Json),
-            (&wanted.junit, Form::Junit),
-            (&wanted.markdown, Form::Markdown),
-            (&wanted.html, Form::Html),
+        let files: [(&Option<std::path::PathBuf>, Form); 4] = [
+            (&wanted.json, json),
+            (&wanted.junit, junit),
+            (&wanted.markdown, markdown),
+            (&wanted.html, html),
         ];
         for (path, form) in files {
             if let Some(path) = path {
@@ -56,13 +43,14 @@ impl Reporters {
         Self {
             all,
             format: wanted.format,
-            failures,
+            failures: Vec::new(),
         }
     }
 
-    fn show(&mut self, report: &Report) {
+    /// Tells all of them.
+    pub(super) fn tell(&mut self, event: &Event) {
         for reporter in &mut self.all {
-            if let Err(error) = reporter.finish(report) {
+            if let Err(error) = reporter.event(event) {
                 let text = error.to_string();
                 if !self.failures.contains(&text) {
                     self.failures.push(text);
@@ -71,9 +59,9 @@ impl Reporters {
         }
     }
 
-    /// Shows the report. An error when one of them failed on the way.
-    pub(super) fn finish(mut self, report: &Report) -> anyhow::Result<()> {
-        self.show(report);
+    /// Tells them that the run is over. An error when one of them failed on the way.
+    pub(super) fn finish(mut self, report: Report) -> anyhow::Result<()> {
+        self.tell(&Event::RunFinished(Box::new(report)));
         self.check()
     }
 
@@ -81,10 +69,10 @@ impl Reporters {
     /// where that holds the report alone, on standard error.
     pub(super) fn finish_against(
         mut self,
-        report: &Report,
+        report: Report,
         comparison: &Comparison,
     ) -> anyhow::Result<()> {
-        self.show(report);
+        self.tell(&Event::RunFinished(Box::new(report)));
         let written = match self.format {
             Format::Json => {
                 let text = render_comparison(comparison, Look::of_stderr());

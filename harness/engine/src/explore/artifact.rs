@@ -101,7 +101,7 @@ impl Artifact {
             plugpull: env!("CARGO_PKG_VERSION").into(),
             about,
             disk,
-            digest: format!("{:032x}", tree.digest()),
+            digest: format!("{:032x}", tree.listing_digest()),
         })
     }
 
@@ -182,7 +182,7 @@ impl Artifact {
             tree.raw_entry(parent, name, Some(saved.ino));
         }
         tree.settle();
-        let digest = format!("{:032x}", tree.digest());
+        let digest = format!("{:032x}", tree.listing_digest());
         ensure!(
             digest == self.digest,
             "the artifact is damaged: its disk is not the one saved"

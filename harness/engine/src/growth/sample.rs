@@ -36,7 +36,7 @@ const RECENT: usize = 32;
 pub enum CrashKind {
     /// By SIGKILL.
     Kill,
-    /// By a power loss; nothing unsynced survives.
+    /// By a power loss; nothing un-synced survives.
     PowerLoss,
 }
 
@@ -171,14 +171,14 @@ fn measure(
     trial.operations = testbed.operations();
     trial.what = match wanted.crash {
         CrashKind::Kill => {
-            trial.hit = testbed.kill()?;
+            trial.bit = testbed.kill()?;
             format!("killed after {} acknowledged transactions", wanted.acks)
         }
         CrashKind::PowerLoss => {
             let off = testbed.power_off(Loss::Everything)?;
-            trial.hit = true;
+            trial.bit = true;
             format!(
-                "power lost after {} acknowledged transactions: {} unsynced changes were lost",
+                "power lost after {} acknowledged transactions: {} un-synced changes were lost",
                 wanted.acks, off.lost
             )
         }

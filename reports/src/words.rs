@@ -2,7 +2,7 @@
 
 use plugpull_workloads::{Durability, FailureClass, FindingKind, Guarantee, Verdict};
 
-use crate::coverage::ModelCoverage;
+use crate::ModelCoverage;
 
 /// A verdict, as the table shows it.
 pub fn verdict_words(verdict: Verdict) -> &'static str {

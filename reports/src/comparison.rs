@@ -1,13 +1,11 @@
-//! A comparison, on a terminal.
+//! A comparison, told to a person.
 
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 use console::Style;
 
-use crate::compare::{Comparison, RecoveryChange, Trend};
-use crate::labels::{capital, clean, count, duration_words, kind_words, list};
-use crate::layout::Page;
-use crate::report::ReportedFinding;
-use crate::style::Look;
+use crate::paint::Page;
+use crate::words::{capital, clean, count, duration_words, kind_words, list};
+use crate::{Comparison, Look, RecoveryChange, ReportedFinding, Trend};
 
 /// The comparison in sentences and a table, with a line end after every line.
 pub fn render_comparison(comparison: &Comparison, look: Look) -> String {
