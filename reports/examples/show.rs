@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use plugpull_reports::{
-    Event, FileReporter, Form, Progress, Reporter, TableReporter, html, json, junit, markdown,
+    FileReporter, Form, Header, Line, Progress, Record, Reporter, TableReporter, TrialRecord,
+    TrialStarted,
 };
 
 #[path = "../tests/reports/explored.rs"]
@@ -21,7 +22,7 @@ fn main() -> std::io::Result<()> {
     let mut report = made_up::report(findings);
     let mut progress = false;
     while let Some(option) = arguments.next() {
-        let form: Form = match option.as_str() {
+        let form = match option.as_str() {
             "--progress" => {
                 progress = true;
                 reporters.push(Box::new(Progress::new(false)));
@@ -31,34 +32,35 @@ fn main() -> std::io::Result<()> {
                 report = explored::explored(findings);
                 continue;
             }
-            "--html" => html,
-            "--json" => json,
-            "--junit" => junit,
-            "--markdown" => markdown,
+            "--html" => Form::Html,
+            "--json" => Form::Json,
+            "--junit" => Form::Junit,
+            "--markdown" => Form::Markdown,
             other => return Err(std::io::Error::other(format!("{other} is not known"))),
         };
         let path = arguments.next().unwrap_or_default();
         reporters.push(Box::new(FileReporter::new(path, form)));
     }
     reporters.push(Box::new(TableReporter));
-    let mut tell = |event: Event| reporters.iter_mut().try_for_each(|r| r.event(&event));
-    tell(Event::RunStarted {
-        target: report.target.clone(),
-        seed: report.seed,
-        budget: Duration::from_secs(10),
-        faults: report.faults.iter().map(|row| row.fault.clone()).collect(),
-        unavailable: vec![],
-    })?;
-    for trial in &report.trial_log {
-        tell(Event::TrialStarted {
+    let mut show = |record: Record| {
+        let line = Line { at_us: 0, record };
+        reporters.iter_mut().try_for_each(|r| r.record(&line))
+    };
+    show(Record::Header(Box::new(Header {
+        budget_us: Some(10_000_000),
+        ..Header::default()
+    })))?;
+    for trial in report.trial_log.in_memory() {
+        show(Record::TrialStarted(TrialStarted {
             number: trial.number,
             fault: trial.spec.clone(),
-        })?;
+            slot: None,
+        }))?;
         if progress {
             // An example may sleep: it plays a run to someone who watches.
             std::thread::sleep(Duration::from_millis(50));
         }
-        tell(Event::TrialFinished(Box::new(trial.clone())))?;
+        show(Record::Trial(Box::new(TrialRecord::live(trial.clone()))))?;
     }
-    tell(Event::RunFinished(Box::new(report)))
+    reporters.iter_mut().try_for_each(|r| r.finish(&report))
 }

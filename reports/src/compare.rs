@@ -1,13 +1,16 @@
 //! Two reports held against each other: which bugs are new or gone, and whether recovery became
 //! slower. The rules are in `docs/report.md`.
 
-use plugpull_workloads::{FailureClass, Verdict};
+use std::io;
+
+use plugpull_workloads::Verdict;
 use thiserror::Error;
 
+use crate::facts::Facts;
 use crate::identity::of_bug;
 use crate::mann_whitney::larger;
-use crate::summary::measured;
-use crate::{Report, ReportedFinding};
+use crate::report::{Report, ReportedFinding};
+use crate::times::Times;
 
 /// How many times as long the median must be at least to count as grown.
 pub const LEAST_GROWTH: f64 = 1.25;
@@ -17,11 +20,20 @@ pub const SIGNIFICANCE: f64 = 0.01;
 pub const LEAST_TRIALS: usize = 8;
 
 /// Why two reports cannot be compared.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum CompareError {
     /// They are about different targets.
     #[error("the reports are about different targets: {0} and {1}")]
     OtherTarget(String, String),
+    /// The trials of one of them are in a run file that cannot be read.
+    #[error("the trials of a run file cannot be read: {0}")]
+    Unreadable(String),
+}
+
+impl From<io::Error> for CompareError {
+    fn from(error: io::Error) -> Self {
+        Self::Unreadable(error.to_string())
+    }
 }
 
 /// What became of recovery under one fault.
@@ -30,7 +42,7 @@ pub struct RecoveryChange {
     /// The fault.
     pub fault: String,
     /// Trials timed, before and now.
-    pub trials: (usize, usize),
+    pub trials: (u64, u64),
     /// The medians of the first restart, in microseconds, before and now.
     pub medians: (u64, u64),
     /// The chance of such ranks if nothing had changed.
@@ -55,11 +67,11 @@ pub enum Trend {
 /// Two reports, compared.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Comparison {
-    /// Findings that were not there before, as they are told now.
+    /// Findings that were not there before, as they are now.
     pub new: Vec<ReportedFinding>,
-    /// Findings that are in both, as they are told now.
+    /// Findings that are in both, as they are now.
     pub known: Vec<ReportedFinding>,
-    /// Findings that were there before and are not now, as they were told.
+    /// Findings that were there before and are not now, as they were.
     pub gone: Vec<ReportedFinding>,
     /// Faults under which recovery was timed in both.
     pub recovery: Vec<RecoveryChange>,
@@ -85,8 +97,12 @@ pub fn compare(before: &Report, now: &Report) -> Result<Comparison, CompareError
         let names = (before.target.name.clone(), now.target.name.clone());
         return Err(CompareError::OtherTarget(names.0, names.1));
     }
-    let had: Vec<String> = before.findings.iter().map(|f| of_bug(before, f)).collect();
-    let has: Vec<String> = now.findings.iter().map(|f| of_bug(now, f)).collect();
+    let (then_facts, now_facts) = (Facts::of(before)?, Facts::of(now)?);
+    let bugs = |report: &Report, facts: &Facts| -> Vec<String> {
+        let findings = report.findings.iter();
+        findings.map(|finding| of_bug(facts, finding)).collect()
+    };
+    let (had, has) = (bugs(before, &then_facts), bugs(now, &now_facts));
     let mut comparison = Comparison::default();
     for (finding, bug) in now.findings.iter().zip(&has) {
         let list = match had.contains(bug) {
@@ -100,7 +116,7 @@ pub fn compare(before: &Report, now: &Report) -> Result<Comparison, CompareError
             comparison.gone.push(finding.clone());
         }
     }
-    comparison.recovery = recovery(before, now);
+    comparison.recovery = recovery(now, &then_facts, &now_facts);
     comparison.unmeasured = before
         .faults
         .iter()
@@ -114,28 +130,20 @@ pub fn compare(before: &Report, now: &Report) -> Result<Comparison, CompareError
     Ok(comparison)
 }
 
-/// The first restart of each measured trial of a fault: later ones of the same trial meet the same
-/// disk, and would count one crash twice.
-fn times(report: &Report, fault: &str) -> Vec<u64> {
-    let mut times: Vec<u64> = report
-        .trial_log
-        .iter()
-        .filter(|t| t.fault == fault && measured(t) && t.class != FailureClass::Stall)
-        .filter_map(|trial| trial.recovery_us.first().copied())
-        .collect();
-    times.sort_unstable();
-    times
-}
-
-fn recovery(before: &Report, now: &Report) -> Vec<RecoveryChange> {
+fn recovery(now: &Report, then_facts: &Facts, now_facts: &Facts) -> Vec<RecoveryChange> {
     let mut changes: Vec<RecoveryChange> = Vec::new();
+    let none = Times::default();
     for row in &now.faults {
-        let (old, new) = (times(before, &row.fault), times(now, &row.fault));
+        let of = |facts: &Facts| {
+            let fault = facts.faults.get(&row.fault);
+            fault.map_or_else(|| none.clone(), |fault| fault.first_restarts.clone())
+        };
+        let (old, new) = (of(then_facts), of(now_facts));
         if old.is_empty() || new.is_empty() {
             continue;
         }
-        let medians = (median(&old), median(&new));
-        let enough = old.len().min(new.len()) >= LEAST_TRIALS;
+        let medians = (old.median(), new.median());
+        let enough = old.total().min(new.total()) >= LEAST_TRIALS as u64;
         let slower = medians.1 as f64 >= medians.0 as f64 * LEAST_GROWTH;
         let faster = medians.0 as f64 >= medians.1 as f64 * LEAST_GROWTH;
         let (chance, trend) = match (enough, slower, faster) {
@@ -146,7 +154,7 @@ fn recovery(before: &Report, now: &Report) -> Vec<RecoveryChange> {
         };
         changes.push(RecoveryChange {
             fault: row.fault.clone(),
-            trials: (old.len(), new.len()),
+            trials: (old.total(), new.total()),
             medians,
             chance,
             trend,
@@ -172,10 +180,4 @@ fn settle(changes: &mut [RecoveryChange]) {
             changes[*at].trend = Trend::Same;
         }
     }
-}
-
-/// The median of sorted times, by nearest rank.
-fn median(sorted: &[u64]) -> u64 {
-    let at = sorted.len().div_ceil(2).saturating_sub(1);
-    sorted.get(at).copied().unwrap_or(0)
 }

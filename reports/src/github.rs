@@ -8,9 +8,9 @@ use std::io;
 
 use plugpull_workloads::Verdict;
 
+use crate::labels::{capital, clean, count, kind_words, verdict_words};
+use crate::report::{FaultRow, Report, ReportedFinding};
 use crate::table::SHOWN_FINDINGS;
-use crate::words::{capital, clean, count, kind_words, verdict_words};
-use crate::{FaultRow, Report, ReportedFinding};
 
 /// The annotations, a line each: an error for each finding, a warning for each fault that was not
 /// measured or in which plugpull failed, a notice for a promise that does not exist. A job's page

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::cases::fault_name;
-use crate::{Report, ReportedFinding};
+use crate::facts::Facts;
+use crate::report::ReportedFinding;
 
 /// What a bug is known by, written out: two findings with the same text are the same bug.
 ///
@@ -12,11 +12,7 @@ use crate::{Report, ReportedFinding};
 /// failure or the fault.
 fn identity(finding: &ReportedFinding, place: &str) -> String {
     let kind = finding.finding.kind;
-    let cause: BTreeSet<&str> = finding
-        .evidence
-        .iter()
-        .flat_map(|evidence| evidence.cause.iter().map(String::as_str))
-        .collect();
+    let cause = cause(finding);
     if cause.is_empty() {
         let promise = &finding.finding.promise;
         format!(
@@ -28,22 +24,29 @@ fn identity(finding: &ReportedFinding, place: &str) -> String {
     }
 }
 
+/// What was missing, without numbers; empty where nobody knows.
+pub(crate) fn cause(finding: &ReportedFinding) -> BTreeSet<String> {
+    let evidence = finding.evidence.iter();
+    evidence
+        .flat_map(|evidence| evidence.cause.iter().cloned())
+        .collect()
+}
+
 /// The identity by which two runs are compared: a bug that shows under another fault of the same
 /// class is no new bug, because the faults are chosen by the seed and the moment.
-pub(crate) fn of_bug(report: &Report, finding: &ReportedFinding) -> String {
-    let class = report
-        .trial_log
-        .iter()
-        .find(|trial| trial.number == finding.trial)
-        .or_else(|| {
-            let name = fault_name(finding);
-            report.trial_log.iter().find(|trial| trial.fault == name)
-        })
-        .map(|trial| format!("{:?}", trial.class));
+pub(crate) fn of_bug(facts: &Facts, finding: &ReportedFinding) -> String {
+    let class = facts.class_of(finding, fault_name(finding));
+    let class = class.map(|class| format!("{class:?}"));
     identity(finding, &class.unwrap_or_default())
 }
 
 /// The identity by which a report groups its findings.
 pub(crate) fn of_entry(finding: &ReportedFinding) -> String {
     identity(finding, fault_name(finding))
+}
+
+/// The fault's name in a finding's `fault`, which also says when it fired.
+pub(crate) fn fault_name(finding: &ReportedFinding) -> &str {
+    let spec = &finding.finding.fault;
+    spec.split_once('@').map_or(spec, |(name, _)| name)
 }

@@ -1,13 +1,17 @@
 //! The JSON report as a file: written whole or not at all, and read back. `docs/report.md`
 //! describes the form.
 
-use std::io;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::{Report, SCHEMA, file};
+use crate::file::replace_file;
+use crate::report::{Report, SCHEMA};
+use crate::run_file::log::RecordedRun;
+use crate::run_file::reader::{Lines, Parsed, Source};
+use crate::run_file::record::{Header, RUN_SCHEMA, Record};
 
 /// Why a JSON report could not be written or read.
 #[derive(Debug, Error)]
@@ -37,7 +41,7 @@ pub enum ReportError {
         reason: String,
     },
     /// The file is a report in a form that this plugpull does not know.
-    #[error("{path} has the schema {found:?}, this plugpull reads {SCHEMA:?}")]
+    #[error("{path} has the schema {found:?}, this plugpull reads {SCHEMA:?} and {RUN_SCHEMA:?}")]
     OtherSchema {
         /// Where from.
         path: PathBuf,
@@ -54,25 +58,68 @@ pub enum ReportError {
     },
 }
 
-/// The report as JSON, with a line end at its end.
-pub fn json(report: &Report) -> io::Result<String> {
-    let mut text = serde_json::to_string_pretty(report)?;
-    text.push('\n');
-    Ok(text)
+/// The report as JSON, with a line end at its end. Trials that are in a run file are read and
+/// written one by one.
+pub fn json(report: &Report, to: &mut dyn io::Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *to, report)?;
+    to.write_all(b"\n")
 }
 
 /// Writes the report to `path`, replacing what is there: whole or not at all.
 pub fn save(report: &Report, path: &Path) -> Result<(), ReportError> {
-    let failed = |source| ReportError::Write {
+    replace_file(path, |file| json(report, file)).map_err(|source| ReportError::Write {
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+/// Reads a report back: a JSON report, or a run file, of which it is the report as far as the run
+/// came.
+pub fn load(path: &Path) -> Result<Report, ReportError> {
+    match load_run(path)? {
+        Some(run) => Ok(run.report()),
+        None => load_json(path),
+    }
+}
+
+/// The header of a run file; none when the file is none.
+pub fn load_header(path: &Path) -> Result<Option<Header>, ReportError> {
+    let failed = |source| ReportError::Read {
         path: path.to_path_buf(),
         source,
     };
-    let text = json(report).map_err(failed)?;
-    file::write(path, text.as_bytes()).map_err(failed)
+    let opened = std::fs::File::open(path).map_err(failed)?;
+    // A pipe can be read once only, and holds no run file.
+    if !opened.metadata().map_err(failed)?.is_file() {
+        return Ok(None);
+    }
+    let first = Lines::new(BufReader::new(opened)).next();
+    let Some(Parsed::Line(line)) = first.transpose().map_err(failed)? else {
+        return Ok(None);
+    };
+    match line.record {
+        Record::Header(header) if header.schema == RUN_SCHEMA => Ok(Some(*header)),
+        Record::Header(header) => Err(ReportError::OtherSchema {
+            path: path.to_path_buf(),
+            found: header.schema,
+        }),
+        _ => Ok(None),
+    }
 }
 
-/// Reads a report back.
-pub fn load(path: &Path) -> Result<Report, ReportError> {
+/// Reads a run file; none when the file is none.
+pub fn load_run(path: &Path) -> Result<Option<RecordedRun>, ReportError> {
+    if load_header(path)?.is_none() {
+        return Ok(None);
+    }
+    let read = Source::open(path).and_then(RecordedRun::read);
+    read.map_err(|source| ReportError::Read {
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+fn load_json(path: &Path) -> Result<Report, ReportError> {
     /// What every version of the form has.
     #[derive(Deserialize)]
     struct Probe {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use plugpull_workloads::{Promise, Verdict};
 use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, TestSuite};
 
-use crate::cases::{Case, Outcome, cases};
-use crate::words::{clean, guarantee_words, kind_words, verdict_words};
-use crate::{Report, ReportedFinding, Trial};
+use crate::facts::Facts;
+use crate::labels::{clean, guarantee_words, kind_words, verdict_words};
+use crate::promise_results::{Outcome, PromiseResult, promise_results};
+use crate::report::{Report, ReportedFinding};
 
 /// The report as JUnit XML.
 ///
@@ -19,13 +20,17 @@ use crate::{Report, ReportedFinding, Trial};
 pub fn junit(report: &Report) -> io::Result<String> {
     let mut junit = Junit::new(format!("plugpull {}", clean(&report.target.name)));
     junit.set_time(Duration::from_micros(report.took_us));
-    let all = cases(report);
+    let facts = Facts::of(report)?;
+    let all = promise_results(report, &facts);
     for row in &report.faults {
-        let own: Vec<&Case<'_>> = all
+        let own: Vec<&PromiseResult<'_>> = all
             .iter()
-            .filter(|case| case.row.fault == row.fault)
+            .filter(|one| one.row.fault == row.fault)
             .collect();
-        let took: u64 = of_fault(report, &row.fault).map(|t| t.took_us).sum();
+        let took = facts
+            .faults
+            .get(&row.fault)
+            .map_or(0, |fault| fault.took_us);
         let share = Duration::from_micros(took / own.len().max(1) as u64);
         let mut suite = TestSuite::new(clean(&row.fault));
         suite.set_time(Duration::from_micros(took));
@@ -44,9 +49,9 @@ pub fn junit(report: &Report) -> io::Result<String> {
             ));
             test.set_time(share);
             if let Outcome::Broken(findings) = &case.outcome {
-                let said = output(findings);
-                if !said.is_empty() {
-                    test.set_system_out(said);
+                let output = output(findings);
+                if !output.is_empty() {
+                    test.set_system_out(output);
                 }
             }
             suite.add_test_case(test);
@@ -57,11 +62,7 @@ pub fn junit(report: &Report) -> io::Result<String> {
     Ok(text)
 }
 
-fn of_fault<'a>(report: &'a Report, fault: &'a str) -> impl Iterator<Item = &'a Trial> {
-    report.trial_log.iter().filter(move |t| t.fault == fault)
-}
-
-fn name(case: &Case<'_>) -> String {
+fn name(case: &PromiseResult<'_>) -> String {
     match (case.promise, &case.outcome) {
         (Some(promise), _) => promise_name(promise),
         (None, Outcome::Error(_)) => "plugpull itself".into(),
@@ -77,7 +78,7 @@ fn promise_name(promise: &Promise) -> String {
     }
 }
 
-fn status(case: &Case<'_>) -> TestCaseStatus {
+fn status(case: &PromiseResult<'_>) -> TestCaseStatus {
     match &case.outcome {
         Outcome::Kept => TestCaseStatus::success(),
         Outcome::Skipped(why) => {
@@ -101,14 +102,14 @@ fn status(case: &Case<'_>) -> TestCaseStatus {
                 status.set_type(kind_words(first.finding.kind));
                 status.set_message(clean(&first.finding.sentence));
             }
-            let told: Vec<String> = findings.iter().map(|finding| tell(finding)).collect();
-            status.set_description(told.join("\n\n"));
+            let all: Vec<String> = findings.iter().map(|one| describe(one)).collect();
+            status.set_description(all.join("\n\n"));
             status
         }
     }
 }
 
-fn tell(reported: &ReportedFinding) -> String {
+fn describe(reported: &ReportedFinding) -> String {
     let finding = &reported.finding;
     let mut text = format!(
         "{} under {}, seen {} times\n{}",
@@ -130,7 +131,7 @@ fn tell(reported: &ReportedFinding) -> String {
     text
 }
 
-/// What the target said in its lives, of the first finding that has any.
+/// What the target wrote in its lives, of the first finding that has any.
 fn output(findings: &[&ReportedFinding]) -> String {
     let lives = findings
         .iter()

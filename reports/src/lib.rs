@@ -1,66 +1,80 @@
-//! What a person or a machine reads of a run, all fed by one event stream.
+//! What a person or a machine reads of a run: pure functions from the run file to the report, and
+//! from the report to its forms.
 //!
-//! The runner emits [`Event`]s. [`ReportBuilder`] turns the trials into a [`Report`]; the
-//! reporters show it: [`Progress`] while the run lasts, [`TableReporter`] at its end, and
-//! [`FileReporter`] as a file in one of the forms [`json`], [`junit`], [`markdown`] and [`html`].
-//! [`exit_code`] is the shortest report of all. [`compare`] holds two reports against each other,
-//! [`merge`] makes one of several.
+//! A command emits [`Record`]s. [`RunLog`] appends each to the run file as it happens, folds it into
+//! what the report says ([`Fold`]) and hands it to the live reporters ([`Progress`]). At the end, or
+//! from the file alone ([`load_run`]), there is a [`Report`]: [`TableReporter`] shows it, and
+//! [`FileReporter`] writes it in a [`Form`]. [`exit_code`] is the shortest report of all.
+//! [`compare`] holds two reports against each other, [`merge`] makes one of several.
 
-mod cases;
+mod builder;
 mod compare;
-mod comparison;
 mod coverage;
-mod covered;
-mod event;
 mod evidence;
+mod facts;
 mod file;
+mod fold;
 mod github;
-mod grown;
 mod growth;
 mod html;
 mod identity;
 mod json;
 mod junit;
-mod look;
+mod labels;
+mod layout;
 mod mann_whitney;
 mod markdown;
 mod merge;
-mod paint;
+mod merge_shards;
+mod mergeable;
 mod progress;
+mod promise_results;
+mod render_coverage;
+mod render_diff;
+mod render_finding;
+mod render_growth;
 mod report;
+mod reporter;
+mod rows;
+mod run_file;
 mod shard;
-mod shards;
-mod stdout;
-mod summary;
+mod style;
 mod table;
-mod told;
-mod words;
+mod times;
 
+pub use builder::ReportBuilder;
 pub use compare::{
     CompareError, Comparison, LEAST_GROWTH, LEAST_TRIALS, RecoveryChange, SIGNIFICANCE, Trend,
     compare,
 };
-pub use comparison::render_comparison;
 pub use coverage::{Coverage, ModelCoverage, PointCoverage, RecoveryCoverage};
-pub use event::{Event, Reporter};
 pub use evidence::{CrashedFile, Damage, Evidence, Fate, StepKind, TimelineStep};
-pub use file::{FileReporter, Form};
+pub use fold::{Fold, exit_code, gravest_first};
 pub use github::annotations;
 pub use growth::{
     Growth, GrowthFit, GrowthSample, GrowthShape, GrowthSize, LEAST_RANGE, LEAST_REPEATS,
     LEAST_SIZES, SizeUnit,
 };
 pub use html::html;
-pub use json::{ReportError, json, load, save};
+pub use json::{ReportError, json, load, load_header, load_run, save};
 pub use junit::junit;
-pub use look::Look;
+pub use labels::{class_words, duration_words, guarantee_words, kind_words, verdict_words};
 pub use markdown::markdown;
-pub use merge::{MergeError, merge};
+pub use merge::merge;
+pub use merge_shards::counts_to;
+pub use mergeable::MergeError;
 pub use progress::Progress;
-pub use report::{FaultRow, Recovery, Report, ReportedFinding, SCHEMA, TargetInfo, Trial};
-pub use shard::{Shard, ShardCase, ShardTold};
-pub use shards::counts_to;
-pub use stdout::StdoutReporter;
-pub use summary::{Plan, ReportBuilder, exit_code, gravest_first};
+pub use render_diff::render_comparison;
+pub use report::{FaultRow, Plan, Recovery, Report, ReportedFinding, SCHEMA, TargetInfo, Trial};
+pub use reporter::{FileReporter, Form, Reporter, StdoutReporter};
+pub use rows::Rows;
+pub use run_file::log::{RecordedRun, RunLog};
+pub use run_file::reader::{LONGEST_LINE, Lines, Parsed, Source, parse};
+pub use run_file::record::{
+    Emit, End, EndReason, ExploredTrial, FindingRecord, GrowthPlan, Header, Line, NotMeasured,
+    ProgressMark, RUN_SCHEMA, Record, Recording, RunCommand, TrialRecord, TrialStarted,
+};
+pub use run_file::writer::RunFile;
+pub use shard::{MinimisedFinding, Shard, ShardTrial};
+pub use style::Look;
 pub use table::{SHOWN_FINDINGS, TableReporter, render};
-pub use words::{class_words, duration_words, guarantee_words, kind_words, verdict_words};

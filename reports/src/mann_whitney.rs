@@ -4,37 +4,38 @@
 //! than the Other", Annals of Mathematical Statistics 18 (1947). It looks at ranks only, so that
 //! it needs no assumption on how recovery times are spread, and single stragglers weigh little.
 
+use std::collections::BTreeMap;
+
+use crate::times::Times;
+
 /// The chance that, if both samples came from the same distribution, ranks would speak at least as
 /// much for `later` being larger than `earlier` as they do here (one-sided). 1 for an empty sample.
 ///
 /// By the normal approximation with the corrections for ties and for continuity (as in SciPy's
 /// `mannwhitneyu(method="asymptotic", alternative="greater")`), which is close from about eight
 /// values a sample on.
-pub(crate) fn larger(later: &[u64], earlier: &[u64]) -> f64 {
-    let (n, m) = (later.len() as f64, earlier.len() as f64);
+pub(crate) fn larger(later: &Times, earlier: &Times) -> f64 {
+    let (n, m) = (later.total() as f64, earlier.total() as f64);
     if later.is_empty() || earlier.is_empty() {
         return 1.0;
     }
-    let mut all: Vec<(u64, bool)> = later
-        .iter()
-        .map(|value| (*value, true))
-        .chain(earlier.iter().map(|value| (*value, false)))
-        .collect();
-    all.sort_unstable();
+    // For each value how often it is in the later sample, and in both.
+    let mut all: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+    for (value, count) in later.counts() {
+        all.insert(value, (count, count));
+    }
+    for (value, count) in earlier.counts() {
+        all.entry(value).or_default().1 += count;
+    }
     let mut rank_sum = 0.0;
     let mut ties = 0.0;
-    let mut from = 0;
-    while from < all.len() {
-        let same = all[from..]
-            .iter()
-            .take_while(|(value, _)| *value == all[from].0)
-            .count();
+    let mut before = 0;
+    for (of_later, same) in all.into_values() {
         // Equal values share the middle of their ranks, which count from 1.
-        let rank = from as f64 + (same as f64 + 1.0) / 2.0;
-        let of_later = all[from..from + same].iter().filter(|one| one.1).count();
+        let rank = before as f64 + (same as f64 + 1.0) / 2.0;
         rank_sum += rank * of_later as f64;
         ties += (same as f64).powi(3) - same as f64;
-        from += same;
+        before += same;
     }
     let u = rank_sum - n * (n + 1.0) / 2.0;
     let total = n + m;
@@ -63,6 +64,11 @@ fn above(z: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn larger(later: &[u64], earlier: &[u64]) -> f64 {
+        let times = |all: &[u64]| all.iter().copied().collect::<Times>();
+        super::larger(&times(later), &times(earlier))
+    }
 
     fn near(a: f64, b: f64) {
         assert!((a - b).abs() < 1e-5, "{a} and {b}");

@@ -3,17 +3,18 @@
 use std::fmt::Write as _;
 use std::io;
 
-use crate::Growth;
-use crate::cases::{Outcome, PromiseLine, promises};
-use crate::grown::told;
-use crate::growth::{bytes_words, size_words};
-use crate::table::closing;
-use crate::words::{
+use crate::facts::Facts;
+use crate::growth::Growth;
+use crate::growth::sentences::{bytes_words, size_words};
+use crate::labels::{
     capital, clean, count, duration_words, guarantee_words, kind_words, list, verdict_words,
 };
-use crate::{FaultRow, Report, ReportedFinding};
+use crate::promise_results::{Outcome, PromiseLine, promises};
+use crate::render_growth::describe_growth;
+use crate::report::{FaultRow, Report, ReportedFinding};
+use crate::table::closing;
 
-/// So many findings are told; a job summary may have 1 MiB.
+/// So many findings are shown; a job summary may have 1 MiB.
 const SHOWN: usize = 50;
 
 /// The report as Markdown (GitHub's and GitLab's): the verdict, promises, faults, findings with
@@ -34,7 +35,8 @@ pub fn markdown(report: &Report) -> io::Result<String> {
             escape(&seed_and_time(report))
         ),
     );
-    let lines = promises(report);
+    let facts = Facts::of(report)?;
+    let lines = promises(report, &facts);
     if !lines.is_empty() {
         line(&mut page, "| promise | result |\n| --- | --- |");
         for one in &lines {
@@ -45,7 +47,7 @@ pub fn markdown(report: &Report) -> io::Result<String> {
     if !report.faults.is_empty() {
         line(
             &mut page,
-            "| fault | trials | bit | verdict | recovery p50 | p99 | max |\n\
+            "| fault | trials | hit | verdict | recovery p50 | p99 | max |\n\
              | --- | ---: | ---: | --- | ---: | ---: | ---: |",
         );
         for row in &report.faults {
@@ -54,10 +56,10 @@ pub fn markdown(report: &Report) -> io::Result<String> {
         line(&mut page, "");
     }
     if let Some(growth) = &report.growth {
-        line(&mut page, &grown(growth, report));
+        line(&mut page, &growth_section(growth, &facts));
     }
     for (index, finding) in report.findings.iter().take(SHOWN).enumerate() {
-        tell(&mut page, index + 1, finding);
+        finding_section(&mut page, index + 1, finding);
     }
     let more = report.findings.len().saturating_sub(SHOWN) as u64;
     if more > 0 {
@@ -124,7 +126,7 @@ fn fault_row(row: &FaultRow) -> String {
         "| {} | {} | {} | {}{why} | {} | {} | {} |",
         escape(&row.fault),
         row.trials,
-        row.bit,
+        row.hit,
         verdict_words(row.verdict),
         time(row.recovery.p50_us),
         time(row.recovery.p99_us),
@@ -133,13 +135,13 @@ fn fault_row(row: &FaultRow) -> String {
 }
 
 /// How recovery grows: what is made of it, and a row for each size.
-fn grown(growth: &Growth, report: &Report) -> String {
+fn growth_section(growth: &Growth, facts: &Facts) -> String {
     let mut text = String::new();
-    for sentence in told(growth, report) {
+    for sentence in describe_growth(growth, facts) {
         let _ = writeln!(text, "{}\n", escape(&sentence));
     }
     text.push_str(
-        "| transactions | log size | data folder | runs | recovery p50 | min | max |\n\
+        "| transactions | log size | data directory | runs | recovery p50 | min | max |\n\
          | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
     for size in &growth.sizes {
@@ -158,7 +160,7 @@ fn grown(growth: &Growth, report: &Report) -> String {
     text
 }
 
-fn tell(page: &mut String, number: usize, reported: &ReportedFinding) {
+fn finding_section(page: &mut String, number: usize, reported: &ReportedFinding) {
     let finding = &reported.finding;
     line(
         page,

@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressState, ProgressStyle};
 use plugpull_workloads::FindingKind;
 
-use crate::words::{clean, count};
-use crate::{Event, Look, Reporter};
+use crate::labels::{clean, count};
+use crate::report::Report;
+use crate::reporter::Reporter;
+use crate::run_file::record::{Line, Record};
+use crate::style::Look;
 
 /// Shows how far a run is: time and budget, trials done, the fault at work, findings so far. One
 /// line that is gone without a trace when the run ends or this is dropped. Nothing is written
@@ -25,7 +28,7 @@ pub struct Progress {
     findings: BTreeSet<(FindingKind, String)>,
 }
 
-/// How often the line is drawn anew while nothing happens.
+/// How often the line is drawn again while nothing happens.
 const TICK: Duration = Duration::from_millis(200);
 
 /// Draws per second at most, however fast trials go by: quicker than an eye reads is flicker.
@@ -55,8 +58,10 @@ impl Progress {
         }
     }
 
-    fn start(&mut self, budget: Duration) {
-        self.started = Instant::now();
+    /// `before` is how long the run took before it was resumed.
+    fn start(&mut self, budget: Duration, before: Duration) {
+        let now = Instant::now();
+        self.started = now.checked_sub(before).unwrap_or(now);
         self.bar.set_length(millis(budget).max(1));
         self.bar.set_style(style(budget, self.colour));
         self.bar.reset();
@@ -78,17 +83,22 @@ impl Progress {
 }
 
 impl Reporter for Progress {
-    fn event(&mut self, event: &Event) -> io::Result<()> {
-        match event {
-            Event::RunStarted { budget, .. } => {
-                self.start(*budget);
+    fn record(&mut self, line: &Line) -> io::Result<()> {
+        match &line.record {
+            Record::Header(header) => {
+                let budget = header.budget_us.map(Duration::from_micros);
+                self.start(
+                    budget.unwrap_or_default(),
+                    Duration::from_micros(line.at_us),
+                );
                 self.show();
             }
-            Event::TrialStarted { fault, .. } => {
-                self.fault.clone_from(fault);
+            Record::TrialStarted(trial) => {
+                self.fault.clone_from(&trial.fault);
                 self.show();
             }
-            Event::TrialFinished(trial) => {
+            Record::Trial(one) => {
+                let trial = &one.trial;
                 self.trials += 1;
                 let kinds = trial
                     .findings
@@ -97,8 +107,13 @@ impl Reporter for Progress {
                 self.findings.extend(kinds);
                 self.show();
             }
-            Event::RunFinished(_) => self.bar.finish_and_clear(),
+            _ => {}
         }
+        Ok(())
+    }
+
+    fn finish(&mut self, _report: &Report) -> io::Result<()> {
+        self.bar.finish_and_clear();
         Ok(())
     }
 }
@@ -138,7 +153,9 @@ mod tests {
     use plugpull_workloads::{FailureClass, Finding, Guarantee, Promise, Verdict};
 
     use super::*;
-    use crate::{Plan, ReportBuilder, ReportedFinding, TargetInfo, Trial};
+    use crate::builder::ReportBuilder;
+    use crate::report::{Plan, ReportedFinding, Trial};
+    use crate::run_file::record::{Header, TrialRecord, TrialStarted};
 
     fn on(term: &InMemoryTerm) -> Progress {
         // 255 draws a second: no draw of this test is left out.
@@ -146,21 +163,30 @@ mod tests {
         Progress::on(target, false)
     }
 
-    fn run_started() -> Event {
-        within(Duration::from_secs(30))
+    fn line(record: Record) -> Line {
+        Line { at_us: 0, record }
     }
 
-    fn within(budget: Duration) -> Event {
-        Event::RunStarted {
-            target: TargetInfo::default(),
-            seed: 1,
-            budget,
-            faults: vec!["kill".into()],
-            unavailable: vec![],
-        }
+    fn run_started() -> Line {
+        within(Some(30_000_000))
     }
 
-    fn trial(kinds: &[FindingKind]) -> Event {
+    fn within(budget_us: Option<u64>) -> Line {
+        line(Record::Header(Box::new(Header {
+            budget_us,
+            ..Header::default()
+        })))
+    }
+
+    fn begun(fault: &str) -> Line {
+        line(Record::TrialStarted(TrialStarted {
+            number: 1,
+            fault: fault.into(),
+            slot: None,
+        }))
+    }
+
+    fn trial(kinds: &[FindingKind]) -> Line {
         let promise = Promise {
             classes: vec![FailureClass::ProcessCrash],
             guarantee: Guarantee::Atomic,
@@ -184,13 +210,13 @@ mod tests {
             output: vec![],
             evidence: None,
         };
-        Event::TrialFinished(Box::new(Trial {
+        line(Record::Trial(Box::new(TrialRecord::live(Trial {
             number: 1,
             fault: "kill".into(),
             spec: "kill@ack:3".into(),
             seed: 1,
             class: FailureClass::ProcessCrash,
-            bit: true,
+            hit: true,
             what: String::new(),
             acked: 1,
             operations: 1,
@@ -199,13 +225,13 @@ mod tests {
             recovery_us: vec![],
             took_us: 1,
             findings: kinds.iter().map(finding).collect(),
-        }))
+        }))))
     }
 
-    /// What the terminal shows after these events, with the last draw forced.
-    fn shown(progress: &mut Progress, term: &InMemoryTerm, events: &[Event]) -> String {
-        for event in events {
-            progress.event(event).unwrap();
+    /// What the terminal shows after these records, with the last draw forced.
+    fn shown(progress: &mut Progress, term: &InMemoryTerm, lines: &[Line]) -> String {
+        for line in lines {
+            progress.record(line).unwrap();
         }
         progress.bar.force_draw();
         term.contents()
@@ -215,10 +241,7 @@ mod tests {
     fn one_line_says_time_trials_fault_and_findings() {
         let term = InMemoryTerm::new(5, 80);
         let mut progress = on(&term);
-        let begun = Event::TrialStarted {
-            number: 1,
-            fault: "kill@ack:3".into(),
-        };
+        let begun = begun("kill@ack:3");
         let text = shown(&mut progress, &term, &[run_started(), begun]);
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(text.contains("of 30 s"), "{text}");
@@ -238,7 +261,7 @@ mod tests {
     fn without_a_budget_there_is_no_bar_to_fill() {
         let term = InMemoryTerm::new(5, 80);
         let mut progress = on(&term);
-        let text = shown(&mut progress, &term, &[within(Duration::ZERO), trial(&[])]);
+        let text = shown(&mut progress, &term, &[within(None), trial(&[])]);
         assert!(text.ends_with(" s · 1 trial, no finding"), "{text}");
         assert!(!text.contains(" of ") && !text.contains('─'), "{text}");
     }
@@ -247,8 +270,7 @@ mod tests {
     fn a_narrow_terminal_gets_one_line_too() {
         let term = InMemoryTerm::new(5, 50);
         let mut progress = on(&term);
-        let fault = "power-loss@write:wal/[0-9]+.log:17".to_string();
-        let begun = Event::TrialStarted { number: 1, fault };
+        let begun = begun("power-loss@write:wal/[0-9]+.log:17");
         let text = shown(&mut progress, &term, &[run_started(), begun]);
         assert_eq!(text.lines().count(), 1, "{text}");
     }
@@ -262,9 +284,7 @@ mod tests {
             ""
         );
         let report = ReportBuilder::new(Plan::default()).finish(Duration::ZERO, false);
-        progress
-            .event(&Event::RunFinished(Box::new(report)))
-            .unwrap();
+        progress.finish(&report).unwrap();
         assert_eq!(term.contents(), "");
     }
 

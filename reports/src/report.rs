@@ -1,11 +1,16 @@
 //! The report: what a run found, as data. Its JSON form is versioned (docs/report.md).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use plugpull_workloads::{FailureClass, Finding, Promise, Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::{Coverage, Evidence, Growth, Shard};
+use crate::coverage::Coverage;
+use crate::evidence::Evidence;
+use crate::growth::Growth;
+use crate::rows::Rows;
+use crate::shard::Shard;
 
 /// The version of the JSON form. Fields may be added within a version; none changes its meaning.
 pub const SCHEMA: &str = "plugpull.report/1";
@@ -39,7 +44,8 @@ pub struct Trial {
     /// The class of failure whose promises were judged.
     pub class: FailureClass,
     /// True when the fault had an effect on the target.
-    pub bit: bool,
+    #[serde(rename = "bit")]
+    pub hit: bool,
     /// What the fault did, in words; or why it did nothing.
     pub what: String,
     /// Transactions acknowledged before the crash.
@@ -68,7 +74,7 @@ impl Trial {
             spec,
             seed,
             class,
-            bit: false,
+            hit: false,
             what: String::new(),
             acked: 0,
             operations: 0,
@@ -123,8 +129,9 @@ pub struct FaultRow {
     pub fault: String,
     /// Trials tried.
     pub trials: u64,
-    /// Trials in which the fault bit.
-    pub bit: u64,
+    /// Trials in which the fault had an effect.
+    #[serde(rename = "bit")]
+    pub hit: u64,
     /// The worst verdict of its trials, leaving aside those that were not measured; `not
     /// measured` when all were.
     pub verdict: Verdict,
@@ -179,5 +186,23 @@ pub struct Report {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Box<Shard>>,
     /// Every trial, in order.
-    pub trial_log: Vec<Trial>,
+    pub trial_log: Rows<Trial>,
+}
+
+/// What is known of a run before its first trial.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// plugpull's version.
+    pub plugpull: String,
+    /// What is tested.
+    pub target: TargetInfo,
+    /// The seed of everything that plugpull decides.
+    pub seed: u64,
+    /// The names of the faults that will be tried, in order ([`Trial::fault`], not its spec).
+    pub faults: Vec<String>,
+    /// Names of faults that were asked for and that this machine cannot inject, with the reason.
+    /// Each becomes a row that is `not measured`.
+    pub unavailable: Vec<(String, String)>,
+    /// The bound that recovery is judged against.
+    pub recovery_bound: Option<Duration>,
 }

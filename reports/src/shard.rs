@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ReportedFinding;
+use crate::report::ReportedFinding;
+use crate::rows::Rows;
 
 /// One part of a run or an exploration that was split by `--shard K/N`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -22,11 +23,11 @@ pub struct Shard {
     /// The faults of all shards together, in the order in which they were planned.
     pub faults: Vec<String>,
     /// Of an exploration: where each trial belongs.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub cases: Vec<ShardCase>,
-    /// Of an exploration: what was made small, each for a trial.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub told: Vec<ShardTold>,
+    #[serde(default, rename = "cases", skip_serializing_if = "Rows::is_empty")]
+    pub trials: Rows<ShardTrial>,
+    /// Of an exploration: what was minimised, each for a trial.
+    #[serde(default, rename = "told", skip_serializing_if = "Vec::is_empty")]
+    pub minimised: Vec<MinimisedFinding>,
 }
 
 impl Shard {
@@ -39,7 +40,7 @@ impl Shard {
 /// A trial of an exploration, as the order of all shards sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct ShardCase {
+pub struct ShardTrial {
     /// The trial's number in this report.
     pub trial: u64,
     /// The place of its state in the order of the whole exploration; for a crash during recovery,
@@ -50,17 +51,17 @@ pub struct ShardCase {
     /// Of a trial with findings: what was missing, without numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signs: Vec<String>,
-    /// For each of its findings what it was made small to, as an index of [`Shard::told`]; null
+    /// For each of its findings what it was minimised to, as an index of [`Shard::minimised`]; null
     /// where it was not, because another trial that lacks the same was.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub told: Vec<Option<u64>>,
+    #[serde(default, rename = "told", skip_serializing_if = "Vec::is_empty")]
+    pub minimised: Vec<Option<u64>>,
 }
 
-/// A finding of one trial, made small. Not all of these are findings of the shard's report: which
+/// A finding of one trial, minimised. Not all of these are findings of the shard's report: which
 /// become findings of the merged one depends on what the other shards met before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct ShardTold {
+pub struct MinimisedFinding {
     /// How much the state lacks: missing changes, then the place of the crash.
     pub size: (u64, u64),
     /// The finding; its evidence has the cause.

@@ -10,19 +10,23 @@ use comfy_table::{
 use console::Style;
 use plugpull_workloads::Verdict;
 
-use crate::paint::Page;
-use crate::told::{OUTPUT_LINES, tell};
-use crate::words::{capital, clean, count, duration_words, list, verdict_words};
-use crate::{Event, FaultRow, Look, Report, Reporter};
+use crate::labels::{capital, clean, count, duration_words, list, verdict_words};
+use crate::layout::Page;
+use crate::render_coverage::render_coverage;
+use crate::render_finding::{OUTPUT_LINES, render_finding};
+use crate::render_growth::render_growth;
+use crate::report::{FaultRow, Report};
+use crate::reporter::Reporter;
+use crate::style::Look;
 
-/// How many findings are told in full. The JSON report has all of them.
+/// How many findings are shown in full. The JSON report has all of them.
 pub const SHOWN_FINDINGS: usize = 10;
 
 /// Up to this many findings leave room for more of the target's output.
 const FEW_FINDINGS: usize = 3;
 
 /// The whole closing text, with a line end after every line. No line is longer than
-/// `look.width`, but for a single word of a command ([`crate::ReportedFinding::repeat`]).
+/// `look.width`, but for a single word of a command ([`ReportedFinding::repeat`](crate::ReportedFinding::repeat)).
 /// Without `look.colour` it holds no control codes.
 pub fn render(report: &Report, look: Look) -> String {
     let mut page = Page::new(look);
@@ -43,7 +47,7 @@ pub fn render(report: &Report, look: Look) -> String {
     let output_lines = OUTPUT_LINES[usize::from(report.findings.len() > FEW_FINDINGS)];
     for index in 0..report.findings.len().min(SHOWN_FINDINGS) {
         page.gap();
-        tell(&mut page, &report.findings, index, output_lines);
+        render_finding(&mut page, &report.findings, index, output_lines);
     }
     let more = report.findings.len().saturating_sub(SHOWN_FINDINGS) as u64;
     if more > 0 {
@@ -55,8 +59,8 @@ pub fn render(report: &Report, look: Look) -> String {
             None,
         );
     }
-    crate::covered::tell(&mut page, report);
-    crate::grown::tell(&mut page, report, look);
+    render_coverage(&mut page, report);
+    render_growth(&mut page, report, look);
     page.gap();
     let style = match report.verdict {
         Verdict::Pass => Style::new().green(),
@@ -147,7 +151,7 @@ fn table(rows: &[FaultRow], look: Look, gap: u16, word: &str, times: &[Time]) ->
     let mut header = vec![
         Cell::new("fault"),
         right("trials".into()),
-        right("bit".into()),
+        right("hit".into()),
         Cell::new("verdict"),
     ];
     for (index, time) in times.iter().enumerate() {
@@ -164,7 +168,7 @@ fn table(rows: &[FaultRow], look: Look, gap: u16, word: &str, times: &[Time]) ->
         let mut cells = vec![
             Cell::new(clean(&row.fault)),
             right(row.trials.to_string()),
-            right(row.bit.to_string()),
+            right(row.hit.to_string()),
             verdict_cell(row.verdict),
         ];
         for time in times {
@@ -315,12 +319,9 @@ pub(crate) fn closing(report: &Report) -> String {
 pub struct TableReporter;
 
 impl Reporter for TableReporter {
-    fn event(&mut self, event: &Event) -> io::Result<()> {
-        if let Event::RunFinished(report) = event {
-            let mut out = io::stdout().lock();
-            out.write_all(render(report, Look::of_stdout()).as_bytes())?;
-            out.flush()?;
-        }
-        Ok(())
+    fn finish(&mut self, report: &Report) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(render(report, Look::of_stdout()).as_bytes())?;
+        out.flush()
     }
 }

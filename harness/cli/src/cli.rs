@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,6 +29,23 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// Lets a command that makes a run know the whole command line, the program's name first.
+    pub(crate) fn note_arguments(&mut self, all: &[OsString]) {
+        let outputs = match &mut self.command {
+            Command::Run(args) => &mut args.outputs,
+            Command::Explore(args) => &mut args.outputs,
+            Command::Growth(args) => &mut args.outputs,
+            Command::Attach(args) => &mut args.outputs,
+            _ => return,
+        };
+        let words = all.iter().skip(1);
+        outputs.arguments = words
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Inject live faults into a running target, restart it after each, and check it
@@ -44,6 +62,10 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// The reports of many machines as one
     Merge(MergeArgs),
+    /// The report of a run file, also of a run that was interrupted
+    Report(ReportArgs),
+    /// Go on with a run that was interrupted
+    Resume(ResumeArgs),
     /// What this machine can inject, and how to get the rest
     Doctor,
     /// What can be tested, and what each one promises
@@ -93,7 +115,7 @@ pub(crate) struct OutputOptions {
     #[command(flatten)]
     pub(crate) report: ReportOptions,
 
-    /// Hold the run against this earlier report (JSON): only new findings, and recovery that takes
+    /// Hold the run against this earlier report (JSON or run file): only new findings, and recovery that takes
     /// clearly longer, fail it
     #[arg(long, value_name = "REPORT")]
     pub(crate) baseline: Option<PathBuf>,
@@ -103,9 +125,22 @@ pub(crate) struct OutputOptions {
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,
 
+    /// Write what happens into this file as it happens; `plugpull report` and `plugpull resume` take
+    /// it [default: .plugpull/runs/TIME-COMMAND.jsonl, where the last 20 are kept]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) run_file: Option<PathBuf>,
+
+    /// Write no run file
+    #[arg(long, conflicts_with = "run_file")]
+    pub(crate) no_run_file: bool,
+
     /// No progress bar
     #[arg(long, short)]
     pub(crate) quiet: bool,
+
+    /// The whole command line, as it was resolved.
+    #[arg(skip)]
+    pub(crate) arguments: Vec<String>,
 }
 
 /// The forms of a report: the same for every command that makes one.
@@ -145,7 +180,7 @@ pub(crate) enum Format {
 }
 
 /// Exit codes: 0 every promise kept, 1 a promise broken, 2 wrong use, 3 not measured or plugpull
-/// itself failed.
+/// itself failed, 128 and its number when a signal ended the run and no promise was broken.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
@@ -377,17 +412,35 @@ pub(crate) struct ReplayArgs {
 /// Exit codes: 0 nothing became worse, 1 a new finding or a slower recovery, 2 wrong use.
 #[derive(Debug, Args)]
 pub(crate) struct CompareArgs {
-    /// The earlier report (JSON)
+    /// The earlier report (JSON or run file)
     pub(crate) before: PathBuf,
 
-    /// The later report (JSON)
+    /// The later report (JSON or run file)
     pub(crate) now: PathBuf,
+}
+
+/// Exit codes as of `run`: a run that did not come to its end is no pass.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The run file
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) report: ReportOptions,
+}
+
+/// The run goes on with the options that it had, and what it has done is not done again. Exit codes
+/// as of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// The run file
+    pub(crate) file: PathBuf,
 }
 
 /// Exit codes as of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct MergeArgs {
-    /// The reports (JSON), in any order; all about the same target
+    /// The reports (JSON or run files), in any order; all about the same target
     #[arg(required = true, value_name = "REPORT")]
     pub(crate) reports: Vec<PathBuf>,
 

@@ -17,6 +17,8 @@ use cli::{Cli, Command};
 
 /// Everything kept.
 pub(crate) const KEPT: u8 = 0;
+/// A promise was broken.
+pub(crate) const BROKEN: u8 = 1;
 /// The user asked for something that cannot be: nothing was started.
 pub(crate) const WRONG_USE: u8 = 2;
 /// plugpull itself failed.
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
         }
     };
     let parsed = switches::definition().try_get_matches_from(&given.arguments);
-    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
+    let mut cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { WRONG_USE } else { KEPT };
@@ -55,13 +57,16 @@ fn main() -> ExitCode {
     if let Some(path) = &given.found {
         eprintln!("plugpull: with options of {}", path.display());
     }
+    cli.note_arguments(&given.arguments);
     let result = match cli.command {
-        Command::Run(args) => command::run::run(&args),
+        Command::Run(args) => command::run::run(&args, None),
         Command::Explore(args) => command::explore::run(&args),
-        Command::Growth(args) => command::growth::run(&args),
+        Command::Growth(args) => command::growth::run(&args, None),
         Command::Replay(args) => command::replay::run(&args),
         Command::Compare(args) => command::compare::run(&args),
         Command::Merge(args) => command::merge::run(&args),
+        Command::Report(args) => command::report::run(&args),
+        Command::Resume(args) => command::resume::run(&args),
         Command::Doctor => command::doctor::run(),
         Command::Attach(args) => command::attach::run(&args),
         Command::Targets(args) => command::targets::run(&args),

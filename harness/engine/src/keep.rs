@@ -1,4 +1,4 @@
-//! `--keep DIR`: the crashed data folder of each finding, as plain files.
+//! `--keep DIR`: the crashed data directory of each finding, as plain files.
 
 use std::fmt;
 use std::fs;
@@ -11,16 +11,16 @@ use plugpull_crashsim::fs::{Ino, Node, ROOT, Tree};
 
 use crate::WrongUse;
 
-/// Marks a folder as plugpull's own.
+/// Marks a directory as plugpull's own.
 const MARKER: &str = ".plugpull-keep";
 
-/// A folder for findings, which is plugpull's own.
+/// A directory for findings, which is plugpull's own.
 pub struct Keep {
     dir: PathBuf,
 }
 
 impl Keep {
-    /// Takes a folder that is new, empty, or was plugpull's before. Any other is refused. Nothing
+    /// Takes a directory that is new, empty, or was plugpull's before. Any other is refused. Nothing
     /// is made or touched yet.
     pub fn open(dir: &Path) -> anyhow::Result<Self> {
         let keep = Self {
@@ -30,7 +30,7 @@ impl Keep {
             Ok(mut entries) => {
                 if entries.next().is_some() && !dir.join(MARKER).exists() {
                     return Err(keep.refused(
-                        "the folder is not empty and was not made by plugpull; name another one \
+                        "the directory is not empty and was not made by plugpull; name another one \
                          for --keep",
                     ));
                 }
@@ -41,7 +41,7 @@ impl Keep {
         Ok(keep)
     }
 
-    /// Makes the folder plugpull's own, when all else is known to be in order.
+    /// Makes the directory plugpull's own, when all else is known to be in order.
     pub fn claim(&self) -> anyhow::Result<()> {
         fs::create_dir_all(&self.dir)
             .and_then(|()| {
@@ -60,7 +60,7 @@ impl Keep {
         self.dir.join(name)
     }
 
-    /// Writes a crashed data folder as plain files, and returns where. A folder of the same name
+    /// Writes a crashed data directory as plain files, and returns where. A directory of the same name
     /// from an earlier run is replaced.
     pub fn disk(&self, name: &str, tree: &Tree) -> io::Result<PathBuf> {
         let at = self.dir.join(name);
@@ -74,7 +74,7 @@ impl Keep {
     }
 }
 
-/// Writes the folder `ino` of a tree into `at`. Files keep their bytes, holes and permission bits;
+/// Writes the directory `ino` of a tree into `at`. Files keep their bytes, holes and permission bits;
 /// device nodes, sockets and FIFOs are left out.
 fn export(tree: &Tree, ino: Ino, at: &Path) -> io::Result<()> {
     for (name, entry) in tree.dir(ino).map_err(io::Error::from)?.iter() {

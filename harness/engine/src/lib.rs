@@ -2,11 +2,12 @@
 
 pub mod attach;
 pub mod evidence;
+pub mod experiment;
 pub mod explore;
 pub mod growth;
 pub mod keep;
 pub mod outcome;
-pub mod schedule;
+pub mod run;
 pub mod seed;
 pub mod shard;
 pub mod trial;

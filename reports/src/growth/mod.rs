@@ -4,13 +4,12 @@
 mod bootstrap;
 mod curve;
 mod fit;
+pub(crate) mod sentences;
 mod theil_sen;
-mod told;
 
 use serde::{Deserialize, Serialize};
 
 pub use curve::GrowthShape;
-pub(crate) use told::{bytes_words, per_word, sentences, size_words};
 
 /// A statement about growth takes this many sizes at least.
 pub const LEAST_SIZES: usize = 4;

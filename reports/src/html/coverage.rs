@@ -3,8 +3,10 @@
 use maud::{Markup, html};
 
 use super::{number, percent, text};
-use crate::words::count;
-use crate::{Coverage, ModelCoverage, Report};
+use crate::coverage::{Coverage, ModelCoverage};
+use crate::labels::{count, possible};
+use crate::render_coverage::describe_recoveries;
+use crate::report::Report;
 
 /// At most so many bars.
 const BARS: usize = 100;
@@ -28,7 +30,7 @@ pub(super) fn section(report: &Report) -> Option<Markup> {
         (strip(coverage))
         (models(coverage))
         @if let Some(recoveries) = coverage.recoveries {
-            p .note { "Crashes during recovery: " (crate::covered::recoveries(&recoveries)) }
+            p .note { "Crashes during recovery: " (describe_recoveries(&recoveries)) }
         }
     })
 }
@@ -145,7 +147,7 @@ fn row(model: &ModelCoverage) -> Markup {
         tr {
             th scope="row" { (text(&model.model)) }
             td .n { (number(model.points)) }
-            td .n { (crate::words::possible(model)) }
+            td .n { (possible(model)) }
             td .n { (number(model.made)) }
             td .n { (number(model.distinct)) }
             td .n { (number(model.judged)) }

@@ -1,13 +1,13 @@
-//! The files of a crashed data folder, each as a bar with its damaged ranges.
+//! The files of a crashed data directory, each as a bar with its damaged ranges.
 
 use maud::{Markup, html};
 
 use super::{number, percent, text};
-use crate::words::count;
-use crate::{CrashedFile, Damage, Evidence, Fate};
+use crate::evidence::{CrashedFile, Damage, Evidence, Fate};
+use crate::labels::count;
 
-/// So many ranges of a file are told in words.
-const TOLD: usize = 6;
+/// So many ranges of a file are named.
+const NAMED: usize = 6;
 /// No range is drawn narrower than this share of the bar: one torn sector of a gigabyte is news.
 const NARROWEST: f64 = 0.008;
 
@@ -22,7 +22,7 @@ pub(super) fn disk(evidence: &Evidence) -> Markup {
         .partition(|file| file.missing || !file.damage.is_empty());
     let others = whole.len() as u64 + evidence.files_left_out;
     html! {
-        h4 { "The crashed data folder" }
+        h4 { "The crashed data directory" }
         @if !evidence.damaged.is_empty() {
             p { "The fault damaged it at rest: " (text(&evidence.damaged)) "." }
         } @else if damaged.is_empty() {
@@ -96,9 +96,9 @@ fn one(damage: &Damage) -> String {
 }
 
 fn words(file: &CrashedFile) -> String {
-    let mut parts: Vec<String> = file.damage.iter().take(TOLD).map(one).collect();
-    if file.damage.len() > TOLD {
-        parts.push(count((file.damage.len() - TOLD) as u64, "more range"));
+    let mut parts: Vec<String> = file.damage.iter().take(NAMED).map(one).collect();
+    if file.damage.len() > NAMED {
+        parts.push(count((file.damage.len() - NAMED) as u64, "more range"));
     }
     let mut text = parts.join("; ");
     let end = file.damage.iter().map(|d| d.offset.saturating_add(d.len));

@@ -4,8 +4,8 @@ use maud::{Markup, html};
 use plugpull_workloads::Verdict;
 
 use super::{number, text};
-use crate::words::{duration_words, verdict_words};
-use crate::{FaultRow, Report};
+use crate::labels::{duration_words, verdict_words};
+use crate::report::{FaultRow, Report};
 
 /// The table; none where nothing was tried.
 pub(super) fn section(report: &Report) -> Option<Markup> {
@@ -20,7 +20,7 @@ pub(super) fn section(report: &Report) -> Option<Markup> {
                     th scope="col" { "Fault" }
                     th scope="col" { "Verdict" }
                     th .n scope="col" { "Trials" }
-                    th .n scope="col" { "Bit" }
+                    th .n scope="col" { "Hit" }
                     th .n scope="col" { "Median" }
                     th .n scope="col" { "99 %" }
                     th .n scope="col" { "Slowest" }
@@ -44,7 +44,7 @@ fn line(row: &FaultRow) -> Markup {
             th scope="row" { (text(&row.fault)) }
             td { span .badge.(tone(row.verdict)) { (verdict_words(row.verdict)) } }
             td .n { (number(row.trials)) }
-            td .n { (number(row.bit)) }
+            td .n { (number(row.hit)) }
             td .n { (time(row.recovery.p50_us)) }
             td .n { (time(row.recovery.p99_us)) }
             td .n { (time(row.recovery.max_us)) }

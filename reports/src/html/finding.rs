@@ -5,8 +5,8 @@ use maud::{Markup, html};
 use super::disk::disk;
 use super::text;
 use super::timeline::timeline;
-use crate::ReportedFinding;
-use crate::words::{capital, count, guarantee_words, kind_words, list};
+use crate::labels::{capital, count, guarantee_words, kind_words, list};
+use crate::report::ReportedFinding;
 
 /// The finding with this number, from 1; unfolded when `open`.
 pub(super) fn finding(number: usize, reported: &ReportedFinding, open: bool) -> Markup {

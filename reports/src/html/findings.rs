@@ -4,8 +4,9 @@ use maud::{Markup, html};
 use plugpull_workloads::FindingKind;
 
 use super::finding::finding;
-use crate::words::{capital, count, kind_words, list};
-use crate::{Report, ReportedFinding};
+use crate::identity::fault_name;
+use crate::labels::{capital, count, kind_words, list};
+use crate::report::{Report, ReportedFinding};
 
 /// Up to so many findings stand side by side; more are folded away by kind.
 const FEW: usize = 8;
@@ -39,7 +40,7 @@ pub(super) fn section(report: &Report) -> Markup {
 fn summary(report: &Report) -> String {
     let mut names: Vec<&str> = Vec::new();
     for reported in &report.findings {
-        let name = crate::cases::fault_name(reported);
+        let name = fault_name(reported);
         if !names.contains(&name) {
             names.push(name);
         }

@@ -4,10 +4,11 @@ use maud::{Markup, html};
 use plugpull_workloads::Verdict;
 
 use super::{number, text};
-use crate::Report;
-use crate::cases::{Outcome, promises};
+use crate::facts::Facts;
+use crate::labels::{count, duration_words, verdict_words};
+use crate::promise_results::{Outcome, promises};
+use crate::report::Report;
 use crate::table::closing;
-use crate::words::{count, duration_words, verdict_words};
 
 /// The page's title: the verdict first, because tabs are narrow.
 pub(super) fn title(report: &Report) -> String {
@@ -19,8 +20,8 @@ pub(super) fn title(report: &Report) -> String {
 }
 
 /// The banner.
-pub(super) fn head(report: &Report) -> Markup {
-    let lines = promises(report);
+pub(super) fn head(report: &Report, facts: &Facts) -> Markup {
+    let lines = promises(report, facts);
     let of = |wanted: fn(&Outcome<'_>) -> bool| -> u64 {
         lines.iter().filter(|line| wanted(&line.outcome)).count() as u64
     };
@@ -45,7 +46,7 @@ pub(super) fn head(report: &Report) -> Markup {
                 li { strong { (number(report.trials)) } " " (noun(report.trials)) }
                 li { strong { (duration_words(report.took_us)) } }
             }
-            (facts(report))
+            (summary(report))
         }
     }
 }
@@ -54,7 +55,7 @@ fn noun(trials: u64) -> &'static str {
     if trials == 1 { "trial" } else { "trials" }
 }
 
-fn facts(report: &Report) -> Markup {
+fn summary(report: &Report) -> Markup {
     let target = &report.target;
     html! {
         dl .facts {

@@ -3,7 +3,7 @@
 
 use maud::{Markup, html};
 
-use crate::{Fate, StepKind};
+use crate::evidence::{Fate, StepKind};
 
 /// Half of a mark's width, in pixels.
 pub(super) const HALF: f64 = 6.0;

@@ -4,7 +4,6 @@
 //! places in the drawings are percentages, so that a drawing fills whatever width there is and its
 //! letters keep their size.
 
-mod by_size;
 mod coverage;
 mod disk;
 mod faults;
@@ -15,6 +14,7 @@ mod head;
 mod marks;
 mod promises;
 mod recovery;
+mod recovery_growth;
 mod scale;
 mod timeline;
 
@@ -22,8 +22,9 @@ use std::io;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::Report;
-use crate::words::{clean, number};
+use crate::facts::Facts;
+use crate::labels::{clean, number};
+use crate::report::Report;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -34,12 +35,13 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
 
 /// The report as one self-contained HTML file.
 pub fn html(report: &Report) -> io::Result<String> {
-    Ok(page(report).into_string())
+    let facts = Facts::of(report)?;
+    Ok(page(report, &facts)?.into_string())
 }
 
-fn page(report: &Report) -> Markup {
-    let parts = parts(report);
-    html! {
+fn page(report: &Report, facts: &Facts) -> io::Result<Markup> {
+    let parts = parts(report, facts)?;
+    Ok(html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -54,7 +56,7 @@ fn page(report: &Report) -> Markup {
             body {
                 a .skip href="#main" { "To the results" }
                 (marks::patterns())
-                (head::head(report))
+                (head::head(report, facts))
                 nav aria-label="Sections" {
                     ul {
                         @for part in &parts {
@@ -78,7 +80,7 @@ fn page(report: &Report) -> Markup {
                 script { (PreEscaped(SCRIPT)) }
             }
         }
-    }
+    })
 }
 
 /// A section of the page.
@@ -89,19 +91,17 @@ struct Part {
 }
 
 /// The sections, in order; those that have nothing to say are left out.
-fn parts(report: &Report) -> Vec<Part> {
+fn parts(report: &Report, facts: &Facts) -> io::Result<Vec<Part>> {
     let part = |id, name, body: Option<Markup>| body.map(|body| Part { id, name, body });
-    [
-        part("promises", "Promises", promises::section(report)),
+    let parts = [
+        part("promises", "Promises", promises::section(report, facts)),
         part("findings", "Findings", Some(findings::section(report))),
         part("faults", "Faults", faults::section(report)),
-        part("growth", "Growth", by_size::section(report)),
-        part("recovery", "Recovery", recovery::section(report)),
+        part("growth", "Growth", growth::section(report, facts)),
+        part("recovery", "Recovery", recovery::section(report, facts)?),
         part("coverage", "Coverage", coverage::section(report)),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    ];
+    Ok(parts.into_iter().flatten().collect())
 }
 
 /// Text from outside, on one line.

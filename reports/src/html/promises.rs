@@ -3,13 +3,14 @@
 use maud::{Markup, html};
 
 use super::text;
-use crate::Report;
-use crate::cases::{Outcome, PromiseLine, promises};
-use crate::words::{capital, class_words, guarantee_words, list};
+use crate::facts::Facts;
+use crate::labels::{capital, class_words, guarantee_words, list};
+use crate::promise_results::{Outcome, PromiseLine, promises};
+use crate::report::Report;
 
 /// The table; none where nothing was promised.
-pub(super) fn section(report: &Report) -> Option<Markup> {
-    let lines = promises(report);
+pub(super) fn section(report: &Report, facts: &Facts) -> Option<Markup> {
+    let lines = promises(report, facts);
     if lines.is_empty() {
         return None;
     }

@@ -1,62 +1,45 @@
 //! Recovery times: how they are spread, against their bound, and which were the slowest.
 
-use maud::{Markup, html};
-use plugpull_workloads::FailureClass;
+use std::io;
 
-use super::growth::growth;
+use maud::{Markup, html};
+
+use super::recovery_growth::growth;
 use super::scale::{LogScale, tick_words};
 use super::{number, percent, text};
-use crate::words::{count, duration_words};
-use crate::{Recovery, Report, Trial};
+use crate::facts::{Facts, SlowRestart};
+use crate::labels::{count, duration_words};
+use crate::report::{Recovery, Report};
+use crate::times::Times;
 
 /// How many bars a decade has.
 const BARS: usize = 12;
 /// Pixels: the drawing, and the part of it that holds the bars.
 const HEIGHT: (f64, f64) = (190.0, 150.0);
-/// How many of the slowest are named.
-const SLOWEST: usize = 5;
-
-/// One restart.
-#[derive(Clone, Copy)]
-pub(super) struct Restart<'a> {
-    /// The trial.
-    pub(super) trial: &'a Trial,
-    /// How long it took, in microseconds.
-    pub(super) us: u64,
-}
 
 /// The section; none where nothing was timed.
-pub(super) fn section(report: &Report) -> Option<Markup> {
-    let restarts = restarts(report);
-    if restarts.is_empty() {
-        return None;
+pub(super) fn section(report: &Report, facts: &Facts) -> io::Result<Option<Markup>> {
+    let times = &facts.times;
+    if times.is_empty() {
+        return Ok(None);
     }
-    let times = || restarts.iter().map(|one| one.us);
-    let spread = Recovery::of(times());
+    let spread = times.recovery();
     let bound = report.recovery_bound_us;
-    let over = bound.map(|bound| times().filter(|us| *us > bound).count() as u64);
-    Some(html! {
-        p { (sentence(&spread, bound, over)) }
-        (histogram(&restarts, &spread, bound))
-        (slowest(&restarts))
-        // A report that measured growth has a drawing of its own for it.
-        @if report.growth.is_none() { (growth(&restarts)) }
-    })
-}
-
-/// Every timed restart of the report's own figure: measured, and not of a fault that stalls.
-fn restarts(report: &Report) -> Vec<Restart<'_>> {
-    report
-        .trial_log
-        .iter()
-        .filter(|trial| crate::summary::measured(trial) && trial.class != FailureClass::Stall)
-        .flat_map(|trial| {
-            trial
-                .recovery_us
-                .iter()
-                .map(|us| Restart { trial, us: *us })
-        })
-        .collect()
+    let late = |bound: u64| {
+        let late = times.counts().filter(|(us, _)| *us > bound);
+        late.map(|(_, count)| count).sum()
+    };
+    // A report that measured growth has a drawing of its own for it.
+    let growth = match report.growth {
+        None => Some(growth(report, facts)?),
+        Some(_) => None,
+    };
+    Ok(Some(html! {
+        p { (sentence(&spread, bound, bound.map(late))) }
+        (histogram(times, &spread, bound))
+        (slowest(&facts.slowest))
+        @if let Some(growth) = growth { (growth) }
+    }))
 }
 
 fn sentence(spread: &Recovery, bound: Option<u64>, over: Option<u64>) -> String {
@@ -84,18 +67,18 @@ fn sentence(spread: &Recovery, bound: Option<u64>, over: Option<u64>) -> String 
     text
 }
 
-fn histogram(restarts: &[Restart<'_>], spread: &Recovery, bound: Option<u64>) -> Markup {
-    let least = restarts.iter().map(|one| one.us).min().unwrap_or(1);
+fn histogram(times: &Times, spread: &Recovery, bound: Option<u64>) -> Markup {
+    let least = times.least().unwrap_or(1);
     let scale = LogScale::over(least, spread.max_us.max(bound.unwrap_or(0)));
     let ticks = scale.ticks();
     let bars = BARS * (ticks.len() - 1).max(1);
     let mut within = vec![0u64; bars];
     let mut beyond = vec![0u64; bars];
-    for one in restarts {
-        let at = ((scale.share(one.us) * bars as f64) as usize).min(bars - 1);
+    for (us, count) in times.counts() {
+        let at = ((scale.share(us) * bars as f64) as usize).min(bars - 1);
         match bound {
-            Some(bound) if one.us > bound => beyond[at] += 1,
-            _ => within[at] += 1,
+            Some(bound) if us > bound => beyond[at] += count,
+            _ => within[at] += count,
         }
     }
     let tallest = within.iter().zip(&beyond).map(|(a, b)| a + b).max();
@@ -167,10 +150,7 @@ fn limit(share: f64, room: f64) -> Markup {
     }
 }
 
-fn slowest(restarts: &[Restart<'_>]) -> Markup {
-    let mut sorted: Vec<&Restart<'_>> = restarts.iter().collect();
-    sorted.sort_by_key(|one| (std::cmp::Reverse(one.us), one.trial.number));
-    sorted.truncate(SLOWEST);
+fn slowest(restarts: &[SlowRestart]) -> Markup {
     html! {
         h3 { "The slowest" }
         div .scroll role="group" aria-label="Table of the slowest restarts" tabindex="0" {
@@ -182,12 +162,12 @@ fn slowest(restarts: &[Restart<'_>]) -> Markup {
                     th scope="col" { "What happened" }
                 } }
                 tbody {
-                    @for one in sorted {
+                    @for one in restarts {
                         tr {
                             th .n scope="row" { (duration_words(one.us)) }
-                            td { (text(&one.trial.spec)) }
-                            td .n { (number(one.trial.number)) }
-                            td { (text(&one.trial.what)) }
+                            td { (text(&one.spec)) }
+                            td .n { (number(one.trial)) }
+                            td { (text(&one.what)) }
                         }
                     }
                 }

@@ -7,8 +7,8 @@ use plugpull_workloads::Stamp;
 
 use super::marks::{BOLT, HALF, legend, mark};
 use super::text;
-use crate::words::{count, duration_words};
-use crate::{Evidence, Fate, StepKind, TimelineStep};
+use crate::evidence::{Evidence, Fate, StepKind, TimelineStep};
+use crate::labels::{count, duration_words};
 
 /// So many steps before the crash are drawn, and so many around each one that was lost or torn.
 const DRAWN: (usize, usize) = (24, 4);
@@ -31,7 +31,7 @@ struct Placed<'a> {
 }
 
 /// The drawing, its legend, and the same as a table for those who cannot see it. `id` names the
-/// finding; `ack` is when the ack that was betrayed came.
+/// finding; `ack` is when the ack that was lost came.
 pub(super) fn timeline(evidence: &Evidence, id: usize, ack: Option<Stamp>) -> Markup {
     let steps = &evidence.timeline;
     if steps.is_empty() {
@@ -44,7 +44,7 @@ pub(super) fn timeline(evidence: &Evidence, id: usize, ack: Option<Stamp>) -> Ma
     let width = crash + MARGIN.1;
     let height = LANE * lanes.len() as f64 + 26.0;
     let of = |fate| steps.iter().filter(|step| step.fate == fate).count() as u64;
-    let said = format!(
+    let summary = format!(
         "{} before the crash: {} lost, {} torn, {} on disk; the table below has them one by one.",
         count(steps.len() as u64, "step"),
         of(Fate::Lost),
@@ -54,7 +54,7 @@ pub(super) fn timeline(evidence: &Evidence, id: usize, ack: Option<Stamp>) -> Ma
     html! {
         figure .timeline {
             figcaption { "The last steps before the crash and what was around the losses, oldest first. The numbers are those of the trace."
-                @if steps.iter().any(|step| is_ack(step, ack)) { " The ack in a dashed ring was betrayed." }
+                @if steps.iter().any(|step| is_ack(step, ack)) { " The ack in a dashed ring was lost." }
             }
             div .scroll.end role="group" aria-label="Time line, can be scrolled" tabindex="0" {
                 div .stage style={ "width:" (format!("{width:.0}")) "px" } {
@@ -65,7 +65,7 @@ pub(super) fn timeline(evidence: &Evidence, id: usize, ack: Option<Stamp>) -> Ma
                     }
                     svg role="img" aria-labelledby={ "t" (id) " d" (id) } width=(format!("{width:.0}")) height=(format!("{height:.0}")) {
                         title id={ "t" (id) } { "Time line of the crash" }
-                        desc id={ "d" (id) } { (said) }
+                        desc id={ "d" (id) } { (summary) }
                         @for index in 0..lanes.len() {
                             @let y = line_y(index);
                             line .lane x1="0" x2=(format!("{crash:.0}")) y1=(y) y2=(y) {}
@@ -99,7 +99,7 @@ pub(super) fn timeline(evidence: &Evidence, id: usize, ack: Option<Stamp>) -> Ma
 }
 
 /// The steps worth drawing: the last ones, what was lost or torn with what was around it, and the
-/// ack that was betrayed. The table has all of them.
+/// ack that was lost. The table has all of them.
 fn picked(steps: &[TimelineStep], ack: Option<Stamp>) -> Vec<&TimelineStep> {
     let (last, around) = DRAWN;
     let mut wanted = vec![false; steps.len()];
@@ -110,9 +110,8 @@ fn picked(steps: &[TimelineStep], ack: Option<Stamp>) -> Vec<&TimelineStep> {
     };
     want(steps.len().saturating_sub(last), steps.len());
     for (at, step) in steps.iter().enumerate() {
-        let betrayed = is_ack(step, ack);
-        if betrayed || step.kind == StepKind::Crash || matches!(step.fate, Fate::Lost | Fate::Torn)
-        {
+        let lost = is_ack(step, ack);
+        if lost || step.kind == StepKind::Crash || matches!(step.fate, Fate::Lost | Fate::Torn) {
             want(at.saturating_sub(around), at + around + 1);
         }
     }
@@ -152,7 +151,7 @@ fn lanes<'a>(steps: &[&'a TimelineStep]) -> Vec<Lane<'a>> {
     for (path, _) in &paths[..own] {
         lanes.push(Lane {
             name: if path.is_empty() {
-                "the data folder itself".into()
+                "the data directory itself".into()
             } else {
                 text(path)
             },
@@ -229,10 +228,10 @@ fn line_y(lane: usize) -> f64 {
 fn drawn(one: &Placed<'_>, ack: Option<Stamp>) -> Markup {
     let step = one.step;
     let y = line_y(one.lane);
-    let betrayed = is_ack(step, ack);
+    let lost = is_ack(step, ack);
     html! {
         (mark(step.kind, step.fate, one.x, y, &tip(step)))
-        @if betrayed {
+        @if lost {
             circle .ring cx=(one.x) cy=(y) r=(HALF + 5.0) {}
         }
     }

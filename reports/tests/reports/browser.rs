@@ -105,7 +105,7 @@ const LIGHT: &str = "1";
 fn pages() -> Vec<(&'static str, Report)> {
     let empty = Report {
         faults: vec![],
-        trial_log: vec![],
+        trial_log: vec![].into(),
         ..report(0)
     };
     vec![

@@ -192,12 +192,14 @@ fn hostile() -> Report {
         row.fault = text();
         row.why = text();
     }
-    for trial in &mut report.trial_log {
+    let mut trials = std::mem::take(&mut report.trial_log).into_vec().unwrap();
+    for trial in &mut trials {
         trial.fault = text();
         trial.spec = text();
         trial.what = text();
         trial.why = text();
     }
+    report.trial_log = trials.into();
     for finding in &mut report.findings {
         finding.finding.sentence = text();
         finding.finding.fault = text();
@@ -354,13 +356,13 @@ fn many_findings_are_folded_by_kind() {
 #[test]
 fn the_page_tells_of_crashes_before_the_last_and_of_what_nobody_recorded() {
     let page = html(&live()).unwrap();
-    for told in [
+    for words in [
         "power lost",
         "restart 1: write 8192 at 0",
         "The fault damaged it at rest: flipped byte 77 bit 3 of store/log-1.",
         "The service ran on its own disk.",
     ] {
-        assert!(page.contains(told), "{told}");
+        assert!(page.contains(words), "{words}");
     }
     assert_eq!(page.matches("class=\"before\"").count(), 1);
     // Exactly one of the acks is the one that was betrayed.

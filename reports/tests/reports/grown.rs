@@ -1,4 +1,4 @@
-//! A report that measured how recovery grows: told, drawn, merged and read back.
+//! A report that measured how recovery grows: described, drawn, merged and read back.
 
 use plugpull_reports::{
     Growth, GrowthSample, GrowthShape, Look, Report, SizeUnit, exit_code, html, load, markdown,
@@ -88,8 +88,10 @@ fn too_little_is_no_pass() {
     html(&report).unwrap();
 
     let mut late = report;
-    late.trial_log[4].verdict = Verdict::NotMeasured;
-    late.trial_log[4].why = "the workload had come to its end".into();
+    let mut trials = std::mem::take(&mut late.trial_log).into_vec().unwrap();
+    trials[4].verdict = Verdict::NotMeasured;
+    trials[4].why = "the workload had come to its end".into();
+    late.trial_log = trials.into();
     let why = "Not measured: kill@ack=8000 – the workload had come to its end";
     assert!(render(&late, Look::PLAIN).contains(why));
     assert!(html(&late).unwrap().contains(why));
@@ -105,7 +107,11 @@ fn samples_of_several_reports_are_joined() {
     let growth = merged.growth.as_ref().unwrap();
     assert_eq!(growth.samples.len(), 20);
     let of_trial = |sample: &GrowthSample| {
-        let trial = merged.trial_log.iter().find(|t| t.number == sample.trial);
+        let trial = merged
+            .trial_log
+            .in_memory()
+            .iter()
+            .find(|t| t.number == sample.trial);
         trial.map(|trial| trial.recovery_us[0])
     };
     for sample in &growth.samples {

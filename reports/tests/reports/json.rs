@@ -4,7 +4,8 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use plugpull_reports::{
-    Event, FileReporter, Report, ReportError, Reporter as _, SCHEMA, exit_code, load, save,
+    FileReporter, Form, Line, Record, Report, ReportError, Reporter as _, SCHEMA, TrialStarted,
+    exit_code, load, save,
 };
 use plugpull_workloads::Verdict;
 use serde_json::Value;
@@ -167,25 +168,23 @@ fn others_may_read_it_as_they_may_any_new_file() {
 fn the_reporter_writes_at_the_end_and_not_before() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.json");
-    let mut reporter = FileReporter::new(&path, plugpull_reports::json);
-    reporter
-        .event(&Event::TrialStarted {
-            number: 1,
-            fault: "kill".into(),
-        })
-        .unwrap();
+    let mut reporter = FileReporter::new(&path, Form::Json);
+    let begun = TrialStarted {
+        number: 1,
+        fault: "kill".into(),
+        slot: None,
+    };
+    let line = Line {
+        at_us: 0,
+        record: Record::TrialStarted(begun),
+    };
+    reporter.record(&line).unwrap();
     assert!(!path.exists());
-    reporter
-        .event(&Event::RunFinished(Box::new(report(1))))
-        .unwrap();
+    reporter.finish(&report(1)).unwrap();
     assert_eq!(load(&path).unwrap(), report(1));
-    let mut nowhere = FileReporter::new(
-        folder.path().join("missing/report.json"),
-        plugpull_reports::json,
-    );
-    let error = nowhere
-        .event(&Event::RunFinished(Box::new(report(0))))
-        .unwrap_err();
+    let missing = folder.path().join("missing/report.json");
+    let mut nowhere = FileReporter::new(missing, Form::Json);
+    let error = nowhere.finish(&report(0)).unwrap_err();
     assert!(error.to_string().contains("missing/report.json"), "{error}");
 }
 

@@ -74,7 +74,7 @@ pub(crate) fn finding(kind: FindingKind) -> ReportedFinding {
     }
 }
 
-/// A trial in which the fault bit and every promise held.
+/// A trial in which the fault had an effect and every promise held.
 pub(crate) fn trial(number: u64, fault: &str) -> Trial {
     Trial {
         number,
@@ -82,7 +82,7 @@ pub(crate) fn trial(number: u64, fault: &str) -> Trial {
         spec: format!("{fault}@ack:{}", 10 + number),
         seed: 1000 + number,
         class: FailureClass::PowerLoss,
-        bit: true,
+        hit: true,
         what: format!("{fault} at storage operation {}", 40 + number),
         acked: 10 + number,
         operations: 40 + number,
@@ -106,10 +106,10 @@ pub(crate) fn broken(number: u64, fault: &str, kinds: &[FindingKind]) -> Trial {
 
 /// A trial of another verdict, with its reason.
 pub(crate) fn other(number: u64, fault: &str, verdict: Verdict, why: &str) -> Trial {
-    let bit = verdict != Verdict::NotMeasured;
+    let hit = verdict != Verdict::NotMeasured;
     Trial {
         verdict,
-        bit,
+        hit,
         why: why.into(),
         ..trial(number, fault)
     }

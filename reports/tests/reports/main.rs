@@ -10,6 +10,7 @@ mod grown;
 mod json;
 mod made_up;
 mod merge;
+mod run_file;
 mod schema;
 mod summary;
 mod table;

@@ -50,7 +50,7 @@ fn counts_add_and_samples_are_joined() {
     assert_eq!(merged.took_us, all.iter().map(|r| r.took_us).sum::<u64>());
     let kill = &merged.faults[0];
     assert_eq!(
-        (kill.trials, kill.bit, kill.recovery.count),
+        (kill.trials, kill.hit, kill.recovery.count),
         (15 - 5, 5, 10)
     );
     assert_eq!(kill.recovery.max_us, 5_001);
@@ -63,10 +63,15 @@ fn counts_add_and_samples_are_joined() {
         counts,
         [(FindingKind::WrongValue, 2), (FindingKind::LostAck, 3)]
     );
-    let numbers: Vec<u64> = merged.trial_log.iter().map(|t| t.number).collect();
+    let numbers: Vec<u64> = merged
+        .trial_log
+        .in_memory()
+        .iter()
+        .map(|t| t.number)
+        .collect();
     assert_eq!(numbers, (1..=15).collect::<Vec<u64>>());
     for finding in &merged.findings {
-        let trial = &merged.trial_log[finding.trial as usize - 1];
+        let trial = &merged.trial_log.in_memory()[finding.trial as usize - 1];
         let kinds: Vec<_> = trial.findings.iter().map(|f| f.finding.kind).collect();
         assert!(
             kinds.contains(&finding.finding.kind),
@@ -111,7 +116,12 @@ fn what_was_tried_on_one_machine_is_measured() {
     assert_eq!(one.verdict, Verdict::NotMeasured);
     let merged = merge(vec![one, other]).unwrap();
     assert_eq!(merged.verdict, Verdict::Pass);
-    let numbers: Vec<u64> = merged.trial_log.iter().map(|t| t.number).collect();
+    let numbers: Vec<u64> = merged
+        .trial_log
+        .in_memory()
+        .iter()
+        .map(|t| t.number)
+        .collect();
     assert_eq!(numbers, [1, 2, 3], "numbers that do not clash stay");
 }
 

@@ -57,17 +57,17 @@ proptest! {
         picks in prop::collection::vec((0usize..3, 0usize..6, any::<bool>()), 0..12),
     ) {
         let faults = ["kill", "power-loss", "disk-full"];
-        let trials: Vec<Trial> = picks.iter().zip(1..).map(|((fault, kind, bit), n)| {
+        let trials: Vec<Trial> = picks.iter().zip(1..).map(|((fault, kind, hit), n)| {
             let fault = faults[*fault];
             let made = match kind {
                 0 => broken(n, fault, &[FindingKind::TooSlow]),
                 1 => other(n, fault, Verdict::Detected, "refused"),
                 2 => other(n, fault, Verdict::NoPromise, "nothing promised"),
-                3 => other(n, fault, Verdict::NotMeasured, "never bit"),
+                3 => other(n, fault, Verdict::NotMeasured, "no effect"),
                 4 => other(n, fault, Verdict::HarnessError, "no sandbox"),
                 _ => trial(n, fault),
             };
-            Trial { bit: *bit, ..made }
+            Trial { hit: *hit, ..made }
         }).collect();
         let report = report_of(plan(&faults), &trials);
         let any = |f: &dyn Fn(&(usize, usize, bool)) -> bool| picks.iter().any(f);
@@ -118,7 +118,7 @@ fn a_row_counts_what_was_not_measured_and_takes_the_worst_of_the_rest() {
     let report = report_of(plan(&["kill"]), &trials);
     let row = &report.faults[0];
     assert_eq!(
-        (row.trials, row.bit, row.verdict),
+        (row.trials, row.hit, row.verdict),
         (3, 2, Verdict::Detected)
     );
     let expected = BTreeMap::from([
@@ -134,12 +134,15 @@ fn a_row_counts_what_was_not_measured_and_takes_the_worst_of_the_rest() {
 #[test]
 fn a_fault_that_did_not_bite_is_never_a_pass() {
     let sound = Trial {
-        bit: false,
+        hit: false,
         what: "no write matched wal/*".into(),
         ..trial(1, "kill")
     };
     let report = report_of(plan(&["kill"]), &[sound]);
-    assert_eq!(report.trial_log[0].verdict, Verdict::NotMeasured);
+    assert_eq!(
+        report.trial_log.in_memory()[0].verdict,
+        Verdict::NotMeasured
+    );
     assert_eq!(report.faults[0].why, "no write matched wal/*");
     assert_eq!(report.faults[0].recovery.count, 0, "that was no recovery");
     assert_eq!(exit_code(&report), 3);
@@ -267,7 +270,7 @@ fn the_recovery_of_a_run_leaves_stalls_and_failures_of_plugpull_out() {
 
 #[test]
 fn the_first_finding_of_an_entry_is_told_in_full_and_only_there() {
-    let told = |trial: &Trial| -> Vec<bool> {
+    let with_evidence = |trial: &Trial| -> Vec<bool> {
         let findings = trial.findings.iter();
         findings.map(|one| one.evidence.is_some()).collect()
     };
@@ -295,8 +298,14 @@ fn the_first_finding_of_an_entry_is_told_in_full_and_only_there() {
     shards[2].findings[0].evidence = Some(Box::new(evidence(2)));
     shards[2].findings[1].evidence = Some(Box::new(evidence(3)));
     let report = report_of(plan(&["kill", "power-loss"]), &shards);
-    assert_eq!(told(&report.trial_log[0]), [true, false]);
-    assert_eq!(told(&report.trial_log[2]), [true, false]);
+    assert_eq!(
+        with_evidence(&report.trial_log.in_memory()[0]),
+        [true, false]
+    );
+    assert_eq!(
+        with_evidence(&report.trial_log.in_memory()[2]),
+        [true, false]
+    );
     let points = report
         .findings
         .iter()

@@ -107,7 +107,7 @@ fn a_row_says_fault_trials_bit_verdict_and_recovery() {
         [
             "fault",
             "trials",
-            "bit",
+            "hit",
             "verdict",
             "recovery p50",
             "p99",

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
-use plugpull_reports::{Report, TargetInfo, exit_code};
+use plugpull_reports::TargetInfo;
 use plugpull_targets::Target;
 use plugpull_targets::catalog::{self, Catalogued};
 use plugpull_workloads::{Durability, Guarantee, Promise, WorkloadConfig, parse_demand};
 
 use super::baseline::Baseline;
 use super::introduce::introduce;
-use super::reporters::Reporters;
+use super::run_files;
 use super::{open_target, settings, wrong};
 use crate::cli::{OutputOptions, ReportOptions, TargetOptions};
 use plugpull_engine::keep::Keep;
@@ -170,6 +170,7 @@ fn promised_bound(promises: &[Promise]) -> Option<Duration> {
 /// Checks that the results can be written. The folder to keep things in, if one is wanted.
 pub(super) fn outputs(options: &OutputOptions) -> anyhow::Result<Option<Keep>> {
     files(&options.report)?;
+    run_files::check(options)?;
     options.keep.as_deref().map(Keep::open).transpose()
 }
 
@@ -195,27 +196,6 @@ pub(super) fn baseline(
     let path = options.baseline.as_deref();
     path.map(|path| Baseline::open(path, &target.name))
         .transpose()
-}
-
-/// Tells the reporters the end of a run, held against its baseline where there is one. The exit
-/// code.
-pub(super) fn finish(
-    reporters: Reporters,
-    report: Report,
-    baseline: Option<&Baseline>,
-) -> anyhow::Result<u8> {
-    match baseline {
-        Some(baseline) => {
-            let (comparison, code) = baseline.held_against(&report)?;
-            reporters.finish_against(report, &comparison)?;
-            Ok(code)
-        }
-        None => {
-            let code = exit_code(&report);
-            reporters.finish(report)?;
-            Ok(code)
-        }
-    }
 }
 
 /// Wrong use unless a file can be written there.

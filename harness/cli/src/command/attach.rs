@@ -1,10 +1,12 @@
 //! `plugpull attach`: a service that something else supervises.
 
-use plugpull_reports::TargetInfo;
+use std::time::Instant;
 
-use super::asked::{baseline, finish, outputs};
+use plugpull_reports::{EndReason, RunCommand, TargetInfo};
+
+use super::asked::{baseline, outputs};
 use super::interrupt::stop_on_signal;
-use super::reporters::Reporters;
+use super::live_run::LiveRun;
 use super::wrong;
 use crate::attach_args::AttachArgs;
 use plugpull_engine::attach;
@@ -26,11 +28,15 @@ pub(crate) fn run(args: &AttachArgs) -> anyhow::Result<u8> {
         ..TargetInfo::default()
     };
     let baseline = baseline(&args.outputs, &target)?;
-    let mut reporters = Reporters::new(&args.outputs.report, args.outputs.quiet);
-    let Some(outcome) = attach::run(&options, &stop, |event| reporters.tell(event))? else {
+    let mut live = LiveRun::new(RunCommand::Attach, &args.outputs, &stop, Instant::now());
+    let Some(outcome) = attach::run(&options, stop.flag(), &mut live)? else {
         return Ok(crate::KEPT);
     };
-    let code = finish(reporters, outcome.report, baseline.as_ref())?;
+    let reason = match outcome.interrupted {
+        true => EndReason::Interrupted,
+        false => EndReason::Complete,
+    };
+    let code = live.finish(reason, outcome.took, baseline.as_ref())?;
     Ok(match code {
         crate::KEPT if !outcome.all_put_back => crate::FAILED,
         code => code,

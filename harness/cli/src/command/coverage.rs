@@ -2,15 +2,10 @@
 
 use plugpull_reports::{Coverage, ModelCoverage, RecoveryCoverage};
 
-use plugpull_engine::explore::{Ended, Order, Rules, Trace};
+use plugpull_engine::explore::{Ended, Rules, Trace};
 
-/// The coverage of an exploration that has ended.
-pub(super) fn coverage(
-    trace: &Trace,
-    order: &Order<'_>,
-    rules: &[Rules],
-    ended: &Ended,
-) -> Coverage {
+/// The coverage of an exploration that came so far.
+pub(super) fn coverage(trace: &Trace, rules: &[Rules], ended: &Ended) -> Coverage {
     let models = rules.iter().zip(&ended.coverage).zip(&ended.judged);
     let models = models.map(|((rules, covered), (judged, failed))| ModelCoverage {
         model: rules.name.to_string(),
@@ -26,7 +21,7 @@ pub(super) fn coverage(
     Coverage {
         operations: trace.log.records().len() as u64,
         acked: trace.about.history.acked() as u64,
-        points: order.point_count() as u64,
+        points: ended.points,
         tried: ended.tried,
         complete: ended.complete,
         recoveries: Some(RecoveryCoverage {

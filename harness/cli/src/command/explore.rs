@@ -9,24 +9,25 @@ use nix::unistd::{getegid, geteuid};
 use plugpull_crashsim::fs::Tree;
 use plugpull_crashsim::trace::fingerprint;
 use plugpull_reports::{
-    Event, Plan, ReportBuilder, ReportedFinding, Shard, ShardTold, TargetInfo, gravest_first,
+    Emit as _, EndReason, FindingRecord, Header, Record, Recording, ReportedFinding, RunCommand,
+    Shard, TargetInfo,
 };
 use plugpull_workloads::WorkloadConfig;
 
-use super::asked::{Asked, again, baseline, finish, outputs, writable};
+use super::asked::{Asked, again, baseline, outputs, writable};
 use super::coverage::coverage;
 use super::interrupt::stop_on_signal;
+use super::live_run::LiveRun;
 use super::place::with_crash_filesystem;
-use super::reporters::Reporters;
 use super::wrong;
 use crate::cli::ExploreArgs;
 use plugpull_engine::explore::{
-    About, Artifact, Court, Explorer, Group, Groups, Limits, Order, Rules, Shared, Station,
+    About, Artifact, Court, Ended, Explorer, Group, Limits, Minimised, Order, Rules, Sink, Station,
     Stations, Trace, TraceFile, Turn, Wanted, evidence, record, sentence, timeline,
 };
 use plugpull_engine::keep::Keep;
 use plugpull_engine::seed;
-use plugpull_engine::trial::{Acked, SandboxHost, StorageRules, script};
+use plugpull_engine::trial::{Acked, SandboxHost, StorageRules, micros, script};
 use plugpull_sandbox::pin;
 
 /// Records, tries and reports.
@@ -113,28 +114,26 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
             }
         }
     };
-    let names: Vec<String> = rules.iter().map(|one| one.name.to_string()).collect();
-    let plan = Plan {
-        plugpull: env!("CARGO_PKG_VERSION").to_string(),
+    let mut live = LiveRun::new(RunCommand::Explore, &args.outputs, &stop, command_began);
+    live.emit(Record::Header(Box::new(Header {
         target: asked.info.clone(),
         seed,
-        // Of a model with few states, none may be this shard's; whether one was never tried is for
-        // the merged report to say.
-        faults: match args.shard {
-            Some(_) => Vec::new(),
-            None => names.clone(),
-        },
-        unavailable: Vec::new(),
-        recovery_bound: asked.recovery_bound,
-    };
-    let mut reporters = Reporters::new(&args.outputs.report, args.outputs.quiet);
-    reporters.tell(&Event::RunStarted {
-        target: asked.info.clone(),
-        seed,
-        budget: args.budget,
-        faults: names,
-        unavailable: Vec::new(),
-    });
+        budget_us: Some(micros(args.budget)),
+        faults: rules.iter().map(|one| one.name.to_string()).collect(),
+        recovery_bound_us: asked.recovery_bound.map(micros),
+        shard: shard(args, digest, &rules).map(Box::new),
+        ..Header::default()
+    })));
+    live.emit(Record::Recording(Recording {
+        operations: trace.log.records().len() as u64,
+        acked: trace.about.history.acked() as u64,
+        trace: args
+            .trace
+            .as_ref()
+            .or(args.record.as_ref())
+            .map(|path| path.display().to_string()),
+        digest: digest.map(|digest| format!("{digest:032x}")),
+    }));
     let indexes = Rules::indexes(&rules, &trace.log, args.device.device());
     let court = Court::new(
         &trace,
@@ -155,44 +154,87 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         small_until,
         states: args.states,
         depth: args.recovery_depth,
-        stop: &stop,
+        stop: stop.flag(),
     };
     let began = Instant::now();
-    let mut tell = |event: &Event| reporters.tell(event);
-    let mut explorer = Explorer::new(
-        &court,
-        &own,
-        ReportBuilder::new(plan),
-        args.shard.is_some(),
-        sandboxes,
-        &mut tell,
-    );
+    let mut sink = RunSink {
+        args,
+        court: &court,
+        keep: keep.as_ref(),
+        info: &asked.info,
+        seed,
+        live,
+        failed: None,
+    };
+    let mut explorer = Explorer::new(&court, &own, args.shard.is_some(), sandboxes, &mut sink);
     let mut order = Order::of_run(&trace.log, &rules, &indexes, &court.acked, seed, args.shard);
     let ended = explorer.go(&mut order, &stations, &limits);
     stations.finish();
     let ended = ended?;
-    let took = began.elapsed();
-    let (groups, builder, shared) = explorer.into_parts();
-    let mut report = builder.finish(took, ended.interrupted);
-    report.findings = findings(args, &court, &groups, keep.as_ref(), &asked.info, seed)?;
-    report.coverage = Some(coverage(&trace, &order, &rules, &ended));
-    report.shard = shard(args, digest, &court, shared, seed).map(Box::new);
-    finish(reporters, report, baseline.as_ref())
+    sink.covered(&ended);
+    let reason = match ended.interrupted {
+        true => EndReason::Interrupted,
+        false if ended.complete => EndReason::Complete,
+        false => EndReason::Budget,
+    };
+    if let Some(error) = sink.failed {
+        return Err(error);
+    }
+    sink.live.finish(reason, began.elapsed(), baseline.as_ref())
+}
+
+/// Writes what an exploration finds into its run, and each finding's artifact at once.
+struct RunSink<'a> {
+    args: &'a ExploreArgs,
+    court: &'a Court<'a>,
+    keep: Option<&'a Keep>,
+    info: &'a TargetInfo,
+    seed: u64,
+    live: LiveRun<'a>,
+    /// Why an artifact could not be written.
+    failed: Option<anyhow::Error>,
+}
+
+impl Sink for RunSink<'_> {
+    fn emit(&mut self, record: Record) {
+        self.live.emit(record);
+    }
+
+    fn minimised(&mut self, found: &Minimised<'_>) {
+        let kept = match (self.keep, found.id) {
+            (Some(keep), Some(id)) => match self.artifact(keep, id, found.group) {
+                Ok(path) => Some(path),
+                Err(error) => {
+                    self.failed.get_or_insert(error);
+                    None
+                }
+            },
+            _ => None,
+        };
+        let finding = reported(
+            self.args,
+            self.court,
+            found.group,
+            kept.as_deref(),
+            self.seed,
+        );
+        self.live.emit(Record::Finding(Box::new(FindingRecord {
+            id: found.id,
+            minimised: found.index,
+            size: found.group.small.measure(),
+            finding,
+        })));
+    }
+
+    fn covered(&mut self, so_far: &Ended) {
+        let coverage = coverage(self.court.trace, self.court.rules, so_far);
+        self.live.emit(Record::Coverage(Box::new(coverage)));
+    }
 }
 
 /// What the report of a shard has besides, for `plugpull merge`.
-fn shard(
-    args: &ExploreArgs,
-    digest: Option<u128>,
-    court: &Court<'_>,
-    shared: Shared,
-    seed: u64,
-) -> Option<Shard> {
+fn shard(args: &ExploreArgs, digest: Option<u128>, rules: &[Rules]) -> Option<Shard> {
     let states = args.states.map_or("all".into(), |most| most.to_string());
-    let told = shared.told.iter().map(|group| ShardTold {
-        size: group.small.measure(),
-        finding: reported(args, court, group, None, seed),
-    });
     Some(Shard {
         number: args.shard?.number,
         of: args.shard?.of,
@@ -202,9 +244,8 @@ fn shard(
             args.recovery_depth,
             args.device.device()
         ),
-        faults: court.rules.iter().map(|one| one.name.to_string()).collect(),
-        cases: shared.cases,
-        told: told.collect(),
+        faults: rules.iter().map(|one| one.name.to_string()).collect(),
+        ..Shard::default()
     })
 }
 
@@ -279,46 +320,33 @@ fn chosen_rules(given: &[String]) -> anyhow::Result<Vec<Rules>> {
         .collect()
 }
 
-/// The findings as they are reported, with an artifact each where they are kept.
-fn findings(
-    args: &ExploreArgs,
-    court: &Court<'_>,
-    groups: &Groups,
-    keep: Option<&Keep>,
-    info: &TargetInfo,
-    seed: u64,
-) -> anyhow::Result<Vec<ReportedFinding>> {
-    let mut all = Vec::new();
-    for (number, group) in groups.all.iter().enumerate() {
-        let mut finding = reported(args, court, group, None, seed);
-        if let Some(keep) = keep {
-            let path: PathBuf = keep.path(&format!("finding-{}.json", number + 1));
-            let first = group.small.crash.first();
-            let rules = court.rules[first.rules];
-            let artifact = Artifact::new(
-                About {
-                    target: info.name.clone(),
-                    version: info.version.clone(),
-                    settings: info.settings.clone(),
-                    model: rules.name.to_string(),
-                    seed,
-                    point: first.point,
-                    crash: court.trace.stamp(first.point),
-                    class: rules.class(),
-                    promises: court.promises.to_vec(),
-                    finding: finding.finding,
-                    timeline: timeline(&group.small.crash, group.small.finding.ack, court),
-                    history: court.trace.history_at(first.point),
-                },
-                &group.small.tree,
-            )?;
-            artifact.write(&path)?;
-            finding = reported(args, court, group, Some(&path), seed);
-        }
-        all.push(finding);
+impl RunSink<'_> {
+    /// Writes the artifact of a finding, in place of that of a larger state. Where it is.
+    fn artifact(&self, keep: &Keep, id: u64, group: &Group) -> anyhow::Result<PathBuf> {
+        let (court, info) = (self.court, self.info);
+        let path = keep.path(&format!("finding-{}.json", id + 1));
+        let first = group.small.crash.first();
+        let rules = court.rules[first.rules];
+        let artifact = Artifact::new(
+            About {
+                target: info.name.clone(),
+                version: info.version.clone(),
+                settings: info.settings.clone(),
+                model: rules.name.to_string(),
+                seed: self.seed,
+                point: first.point,
+                crash: court.trace.stamp(first.point),
+                class: rules.class(),
+                promises: court.promises.to_vec(),
+                finding: reported(self.args, court, group, None, self.seed).finding,
+                timeline: timeline(&group.small.crash, group.small.finding.ack, court),
+                history: court.trace.history_at(first.point),
+            },
+            &group.small.tree,
+        )?;
+        artifact.write(&path)?;
+        Ok(path)
     }
-    gravest_first(&mut all);
-    Ok(all)
 }
 
 /// A group's entry of the report. `kept` is where its artifact is.

@@ -1,27 +1,30 @@
 //! `plugpull growth`: how recovery time grows with what was written before the crash.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use plugpull_crashsim::persist::{self, Device};
-use plugpull_reports::{Event, Growth, GrowthSample, LEAST_REPEATS, Plan, ReportBuilder};
+use plugpull_reports::{
+    Emit as _, EndReason, GrowthPlan, Header, LEAST_REPEATS, Record, RunCommand, TrialRecord,
+    TrialStarted,
+};
 use plugpull_sandbox::pin;
 use plugpull_sandbox::{Isolation, Sandbox};
 use plugpull_workloads::{Guarantee, Promise, WorkloadConfig};
 
-use super::asked::{Asked, again, baseline, finish, outputs};
+use super::asked::{Asked, again, baseline, outputs};
 use super::baseline::Baseline;
-use super::interrupt::stop_on_signal;
+use super::interrupt::{Stop, stop_on_signal};
+use super::live_run::{LiveRun, Resumed};
 use super::place::{NO_SANDBOX, mounts_fuse, options_for};
-use super::reporters::Reporters;
 use super::wrong;
 use crate::cli::{CrashArg, GrowthArgs};
 use plugpull_engine::growth::{CrashKind, Round, SampleSpec, chosen, fitting, pilot, sample, unit};
 use plugpull_engine::keep::Keep;
 use plugpull_engine::seed;
-use plugpull_engine::trial::{SandboxHost, Setup, StorageRules};
+use plugpull_engine::trial::{SandboxHost, Setup, StorageRules, micros};
 
 /// What the user asked for, checked, and the sizes that it comes to.
 struct Asking {
@@ -36,90 +39,100 @@ struct Asking {
     again: String,
 }
 
-/// Measures and reports.
-pub(crate) fn run(args: &GrowthArgs) -> anyhow::Result<u8> {
+/// Measures and reports. What was measured before an interruption is kept.
+pub(crate) fn run(args: &GrowthArgs, resumed: Option<Resumed>) -> anyhow::Result<u8> {
     let stop = stop_on_signal();
     let asking = check(args)?;
     if let Some(keep) = &asking.keep {
         keep.claim()?;
     }
-    let plan = Plan {
-        plugpull: env!("CARGO_PKG_VERSION").to_string(),
+    let header = Header {
         target: asking.asked.info.clone(),
         seed: asking.seed,
+        budget_us: Some(micros(args.budget)),
         faults: vec![asking.crash.name().to_string()],
-        unavailable: Vec::new(),
-        recovery_bound: asking.setup.recovery_bound,
+        recovery_bound_us: asking.setup.recovery_bound.map(micros),
+        growth: Some(GrowthPlan {
+            unit: unit(&asking.setup),
+            bound_us: bound(&asking).map(micros),
+            sizes: asking.sizes.clone(),
+        }),
+        ..Header::default()
     };
-    let mut reporters = Reporters::new(&args.outputs.report, args.outputs.quiet);
-    reporters.tell(&Event::RunStarted {
-        target: asking.asked.info.clone(),
-        seed: asking.seed,
-        budget: args.budget,
-        faults: plan.faults.clone(),
-        unavailable: Vec::new(),
-    });
-    let began = Instant::now();
-    let mut builder = ReportBuilder::new(plan);
-    let (samples, interrupted) = samples(args, &asking, &stop, |event| {
-        if let Event::TrialFinished(trial) = event {
-            builder.trial(trial);
+    let done = match &resumed {
+        Some(resumed) => {
+            resumed.same_work(&header)?;
+            resumed.run.fold.trials()
         }
-        reporters.tell(event);
-    });
-    let mut report = builder.finish(began.elapsed(), interrupted);
-    let bound = bound(&asking).map(|bound| u64::try_from(bound.as_micros()).unwrap_or(u64::MAX));
-    let unit = unit(&asking.setup);
-    report.growth = Some(Growth::of(unit, samples, bound, asking.seed));
-    report.needs_growth();
-    finish(reporters, report, asking.baseline.as_ref())
+        None => 0,
+    };
+    let began = Instant::now();
+    let mut live = LiveRun::new(RunCommand::Growth, &args.outputs, &stop, began).resume(resumed);
+    live.emit(Record::Header(Box::new(header)));
+    let interrupted = samples(args, &asking, &stop, done, &mut live);
+    let reason = match interrupted {
+        true => EndReason::Interrupted,
+        false => EndReason::Complete,
+    };
+    let took = live.elapsed();
+    live.finish(reason, took, asking.baseline.as_ref())
 }
 
-/// Makes round after round. Returns what was measured, and whether the user ended it.
+/// Makes round after round, but for the trials that are `done`. Returns whether the user ended it.
 fn samples(
     args: &GrowthArgs,
     asking: &Asking,
-    stop: &AtomicBool,
-    mut tell: impl FnMut(&Event),
-) -> (Vec<GrowthSample>, bool) {
-    let began = Instant::now();
-    let mut samples = Vec::new();
+    stop: &Stop,
+    done: u64,
+    live: &mut LiveRun<'_>,
+) -> bool {
     let mut number = 0;
     for round in 0..args.repeats {
         // Fewer rounds than the least would have measured nothing.
-        if round >= LEAST_REPEATS as u64 && began.elapsed() >= args.budget {
+        if round >= LEAST_REPEATS as u64 && live.elapsed() >= args.budget {
             break;
         }
         for acks in Round::new(&asking.sizes, asking.seed, round) {
-            if stop.load(Ordering::Relaxed) {
-                return (samples, true);
-            }
             number += 1;
+            if number <= done {
+                continue;
+            }
+            if stop.flag().load(Ordering::Relaxed) {
+                return true;
+            }
             let wanted = SampleSpec {
                 number,
                 acks,
                 crash: asking.crash,
                 seed: seed::of_trial(asking.seed, number),
             };
-            tell(&Event::TrialStarted {
+            live.emit(Record::TrialStarted(TrialStarted {
                 number,
                 fault: wanted.spec(),
-            });
-            let mut sampled = sample(&asking.setup, &wanted, stop);
+                slot: None,
+            }));
+            let mut sampled = sample(&asking.setup, &wanted, stop.flag());
             if let (Some(keep), Some(disk)) = (&asking.keep, &sampled.disk) {
                 let name = format!("trial-{number}-{}", asking.crash.name());
                 if let Err(error) = keep.disk(&name, disk) {
-                    sampled.trial.why = format!("the crashed folder could not be kept: {error}");
+                    sampled.trial.why = format!("the crashed directory could not be kept: {error}");
                 }
             }
             for finding in &mut sampled.trial.findings {
                 finding.repeat.clone_from(&asking.again);
             }
-            tell(&Event::TrialFinished(Box::new(sampled.trial)));
-            samples.extend(sampled.sample);
+            if sampled.sample.is_none() && stop.flag().load(Ordering::Relaxed) {
+                // It was cut short, and is made again when the run is resumed.
+                return true;
+            }
+            // The sample first: a trial that is in the file is measured.
+            if let Some(sample) = sampled.sample {
+                live.emit(Record::GrowthSample(sample));
+            }
+            live.emit(Record::Trial(Box::new(TrialRecord::live(sampled.trial))));
         }
     }
-    (samples, stop.load(Ordering::Relaxed))
+    stop.flag().load(Ordering::Relaxed)
 }
 
 fn check(args: &GrowthArgs) -> anyhow::Result<Asking> {

@@ -17,6 +17,6 @@ pub(crate) fn run(args: &MergeArgs) -> anyhow::Result<u8> {
         .collect::<anyhow::Result<_>>()?;
     let merged = merge(reports).map_err(wrong)?;
     let code = exit_code(&merged);
-    Reporters::new(&args.report, true).finish(merged)?;
+    Reporters::new(&args.report).finish(&merged)?;
     Ok(code)
 }

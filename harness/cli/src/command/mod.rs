@@ -14,12 +14,16 @@ pub(crate) mod growth;
 pub(crate) mod inspect;
 mod interrupt;
 mod introduce;
+mod live_run;
 pub(crate) mod manual;
 pub(crate) mod merge;
 mod place;
 pub(crate) mod replay;
+pub(crate) mod report;
 mod reporters;
+pub(crate) mod resume;
 pub(crate) mod run;
+mod run_files;
 pub(crate) mod targets;
 
 use std::collections::BTreeMap;

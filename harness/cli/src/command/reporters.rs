@@ -1,15 +1,15 @@
-//! Who is told what happens in a run.
+//! Who shows a run and its report.
 
 use std::io::Write as _;
 
 use plugpull_reports::{
-    Comparison, Event, FileReporter, Form, Look, Progress, Report, Reporter, StdoutReporter,
-    TableReporter, annotations, html, json, junit, markdown, render_comparison,
+    Comparison, FileReporter, Form, Look, Progress, Report, Reporter, StdoutReporter,
+    TableReporter, render_comparison,
 };
 
 use crate::cli::{Format, ReportOptions};
 
-/// All reporters of a run. What one of them fails to say is said at the end, once.
+/// The reporters of a report. What one of them could not write is an error at the end, once.
 pub(super) struct Reporters {
     all: Vec<Box<dyn Reporter>>,
     format: Format,
@@ -17,23 +17,36 @@ pub(super) struct Reporters {
 }
 
 impl Reporters {
-    /// The progress bar unless `quiet`, what standard output gets, and the files that are wanted.
-    pub(super) fn new(wanted: &ReportOptions, quiet: bool) -> Self {
-        // The bar first: it clears its line before anything else is written.
-        let mut all: Vec<Box<dyn Reporter>> = vec![Box::new(Progress::new(quiet))];
+    /// What shows a run while it lasts: the progress bar unless `quiet`.
+    pub(super) fn live(quiet: bool) -> Vec<Box<dyn Reporter>> {
+        vec![Box::new(Progress::new(quiet))]
+    }
+
+    /// Those of a report that was made elsewhere.
+    pub(super) fn new(wanted: &ReportOptions) -> Self {
+        Self::ending(wanted, Vec::new(), Vec::new())
+    }
+
+    /// Those of a run at its end, behind the ones that showed it while it lasted: the bar clears its
+    /// line before anything else is written.
+    pub(super) fn ending(
+        wanted: &ReportOptions,
+        mut all: Vec<Box<dyn Reporter>>,
+        failures: Vec<String>,
+    ) -> Self {
         match wanted.format {
             Format::Human => all.push(Box::new(TableReporter)),
-            Format::Json => all.push(Box::new(StdoutReporter::new(json))),
+            Format::Json => all.push(Box::new(StdoutReporter::new(Form::Json))),
             Format::Github => {
-                all.push(Box::new(StdoutReporter::new(annotations)));
+                all.push(Box::new(StdoutReporter::new(Form::Annotations)));
                 all.push(Box::new(TableReporter));
             }
         }
-        let files: [(&Option<std::path::PathBuf>, Form); 4] = [
-            (&wanted.json, json),
-            (&wanted.junit, junit),
-            (&wanted.markdown, markdown),
-            (&wanted.html, html),
+        let files = [
+            (&wanted.json, Form::Json),
+            (&wanted.junit, Form::Junit),
+            (&wanted.markdown, Form::Markdown),
+            (&wanted.html, Form::Html),
         ];
         for (path, form) in files {
             if let Some(path) = path {
@@ -43,14 +56,13 @@ impl Reporters {
         Self {
             all,
             format: wanted.format,
-            failures: Vec::new(),
+            failures,
         }
     }
 
-    /// Tells all of them.
-    pub(super) fn tell(&mut self, event: &Event) {
+    fn show(&mut self, report: &Report) {
         for reporter in &mut self.all {
-            if let Err(error) = reporter.event(event) {
+            if let Err(error) = reporter.finish(report) {
                 let text = error.to_string();
                 if !self.failures.contains(&text) {
                     self.failures.push(text);
@@ -59,9 +71,9 @@ impl Reporters {
         }
     }
 
-    /// Tells them that the run is over. An error when one of them failed on the way.
-    pub(super) fn finish(mut self, report: Report) -> anyhow::Result<()> {
-        self.tell(&Event::RunFinished(Box::new(report)));
+    /// Shows the report. An error when one of them failed on the way.
+    pub(super) fn finish(mut self, report: &Report) -> anyhow::Result<()> {
+        self.show(report);
         self.check()
     }
 
@@ -69,10 +81,10 @@ impl Reporters {
     /// where that holds the report alone, on standard error.
     pub(super) fn finish_against(
         mut self,
-        report: Report,
+        report: &Report,
         comparison: &Comparison,
     ) -> anyhow::Result<()> {
-        self.tell(&Event::RunFinished(Box::new(report)));
+        self.show(report);
         let written = match self.format {
             Format::Json => {
                 let text = render_comparison(comparison, Look::of_stderr());

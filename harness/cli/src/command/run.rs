@@ -1,7 +1,7 @@
 //! `plugpull run`: live faults against a living target, within a time budget.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -9,25 +9,28 @@ use plugpull_crashsim::persist::{self, Device};
 use plugpull_faults::fault::{Fault, Need};
 use plugpull_faults::kinds::{FAULTS, fault};
 use plugpull_faults::trigger::{Trigger, When};
-use plugpull_reports::{Event, Evidence, Plan, ReportBuilder, ReportedFinding, Shard, TargetInfo};
-use plugpull_sandbox::{Isolation, Sandbox};
+use plugpull_reports::{
+    Emit as _, EndReason, Evidence, Header, NotMeasured, Record, ReportedFinding, RunCommand,
+    Shard, TargetInfo, Trial, TrialRecord, TrialStarted,
+};
 use plugpull_targets::{Reorgs, Target};
 use plugpull_workloads::{Distribution, WorkloadConfig};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::asked::{Asked, again, baseline, finish, outputs};
+use super::asked::{Asked, again, baseline, outputs};
 use super::baseline::Baseline;
-use super::interrupt::stop_on_signal;
+use super::interrupt::{Stop, stop_on_signal};
+use super::live_run::{LiveRun, Resumed};
 use super::place::{NO_SANDBOX, mounts_fuse, options_for};
-use super::reporters::Reporters;
 use super::wrong;
 use crate::cli::RunArgs;
 use plugpull_engine::keep::Keep;
-use plugpull_engine::schedule::{Schedule, Until};
+use plugpull_engine::run::{Schedule, Until};
 use plugpull_engine::seed;
-use plugpull_engine::trial::{self, Crashed, SandboxHost, Setup, StorageRules, TrialSpec};
+use plugpull_engine::trial::{self, Crashed, SandboxHost, Setup, StorageRules, TrialSpec, micros};
 use plugpull_sandbox::pin;
+use plugpull_sandbox::{Isolation, Sandbox};
 
 /// What the user asked for, checked.
 struct Wanted {
@@ -42,8 +45,9 @@ struct Wanted {
     again: String,
 }
 
-/// Runs the trials and reports them.
-pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
+/// Runs the trials and reports them. A run that is resumed has the seed of the one before among its
+/// options, and makes the trials that are missing.
+pub(crate) fn run(args: &RunArgs, resumed: Option<Resumed>) -> anyhow::Result<u8> {
     let began = Instant::now();
     // From the beginning, so that no signal ends a run without a report.
     let stop = stop_on_signal();
@@ -58,38 +62,29 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     if let Some(keep) = &wanted.keep {
         keep.claim()?;
     }
-    let plan = Plan {
-        plugpull: env!("CARGO_PKG_VERSION").to_string(),
-        target: wanted.info.clone(),
-        seed: wanted.seed,
-        faults: planned,
-        unavailable: wanted.unavailable.clone(),
-        recovery_bound: wanted.setup.recovery_bound,
-    };
-    let mut reporters = Reporters::new(&args.outputs.report, args.outputs.quiet);
-    reporters.tell(&Event::RunStarted {
-        target: wanted.info.clone(),
-        seed: wanted.seed,
-        budget: match until(args) {
-            Until::Budget(budget) => budget,
-            Until::Rounds(_) => Duration::ZERO,
-        },
-        faults: plan.faults.clone(),
-        unavailable: plan.unavailable.clone(),
-    });
-    let mut builder = ReportBuilder::new(plan);
+    let header = header(args, &wanted, planned);
     let mut schedule = Schedule::new(wanted.faults.len(), until(args), args.shard);
+    let done = resumed.as_ref().map(|resumed| done(resumed, &header));
+    for (trial, slot) in done.transpose()?.unwrap_or_default() {
+        let took = Duration::from_micros(trial.took_us);
+        schedule.resume(trial.number, slot, trial.hit, took);
+    }
+    let mut live = LiveRun::new(RunCommand::Run, &args.outputs, &stop, began).resume(resumed);
+    live.emit(Record::Header(Box::new(header)));
     let trials = Trials {
         args,
         wanted: &wanted,
         stop: &stop,
-        began,
     };
-    let ended = trials.make(&mut schedule, &mut builder, &mut reporters);
+    let ended = trials.make(&mut schedule, &mut live);
     let left_out = schedule.left_out().filter(|_| !ended);
-    let mut report = builder.finish(began.elapsed(), ended || left_out.is_some());
-    report.shard = shard(args, &wanted).map(Box::new);
-    let code = finish(reporters, report, wanted.baseline.as_ref())?;
+    let reason = match (ended, left_out) {
+        (true, _) => EndReason::Interrupted,
+        (false, Some(_)) => EndReason::Budget,
+        (false, None) => EndReason::Complete,
+    };
+    let took = live.elapsed();
+    let code = live.finish(reason, took, wanted.baseline.as_ref())?;
     if let Some((faults, round)) = left_out {
         eprintln!(
             "plugpull: the budget of {:?} was over before {faults} of the faults had their turn; one round \
@@ -98,6 +93,48 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
         );
     }
     Ok(code)
+}
+
+/// What is known before the first trial.
+fn header(args: &RunArgs, wanted: &Wanted, planned: Vec<String>) -> Header {
+    let unavailable = wanted.unavailable.iter();
+    Header {
+        target: wanted.info.clone(),
+        seed: wanted.seed,
+        budget_us: match until(args) {
+            Until::Budget(budget) => Some(micros(budget)),
+            Until::Rounds(_) => None,
+        },
+        faults: planned,
+        unavailable: unavailable
+            .map(|(what, why)| NotMeasured {
+                what: what.clone(),
+                why: why.clone(),
+            })
+            .collect(),
+        recovery_bound_us: wanted.setup.recovery_bound.map(micros),
+        shard: shard(args, wanted).map(Box::new),
+        ..Header::default()
+    }
+}
+
+/// The trials of the run that is resumed, each with the place of its fault among those that are
+/// tried. An error when what would be tried now is something else.
+fn done(resumed: &Resumed, now: &Header) -> anyhow::Result<Vec<(Trial, usize)>> {
+    resumed.same_work(now)?;
+    let mut all = Vec::new();
+    resumed.run.each(|line| {
+        if let Record::Trial(one) = line.record
+            && let Some(slot) = one.slot.and_then(|slot| usize::try_from(slot).ok())
+        {
+            let kept = Trial {
+                findings: Vec::new(),
+                ..one.trial
+            };
+            all.push((kept, slot));
+        }
+    })?;
+    Ok(all)
 }
 
 /// When the run is over.
@@ -142,22 +179,15 @@ fn shard(args: &RunArgs, wanted: &Wanted) -> Option<Shard> {
 struct Trials<'a> {
     args: &'a RunArgs,
     wanted: &'a Wanted,
-    stop: &'a AtomicBool,
-    /// When the command began, which is when its budget does.
-    began: Instant,
+    stop: &'a Stop,
 }
 
 impl Trials<'_> {
     /// Makes them. Returns whether the user ended it.
-    fn make(
-        &self,
-        schedule: &mut Schedule,
-        builder: &mut ReportBuilder,
-        reporters: &mut Reporters,
-    ) -> bool {
+    fn make(&self, schedule: &mut Schedule, live: &mut LiveRun<'_>) -> bool {
         let (args, wanted) = (self.args, self.wanted);
-        while let Some((number, index)) = schedule.next(self.began.elapsed()) {
-            if self.stop.load(Ordering::Relaxed) {
+        while let Some((number, index)) = schedule.next(live.elapsed()) {
+            if self.stop.flag().load(Ordering::Relaxed) {
                 return true;
             }
             let began = Instant::now();
@@ -170,27 +200,31 @@ impl Trials<'_> {
                     .trial_seed
                     .unwrap_or_else(|| seed::of_trial(wanted.seed, number)),
             };
-            reporters.tell(&Event::TrialStarted {
+            live.emit(Record::TrialStarted(TrialStarted {
                 number,
                 fault: fault.name.to_string(),
-            });
+                slot: Some(index as u64),
+            }));
             let mut done = trial::run(&wanted.setup, &plan);
             if let (Some(keep), Some(crashed)) = (&wanted.keep, &done.crashed) {
                 let name = format!("trial-{number}-{}", fault.name);
                 if let Err(error) = keep.disk(&name, &crashed.disk) {
-                    done.trial.why = format!("the crashed folder could not be kept: {error}");
+                    done.trial.why = format!("the crashed directory could not be kept: {error}");
                 }
             }
             for finding in &mut done.trial.findings {
                 finding.repeat = repeat(wanted, &done.trial.spec, plan.seed);
             }
-            for index in builder.firsts(&done.trial) {
+            for index in live.firsts(&done.trial) {
                 let finding = &mut done.trial.findings[index];
                 finding.evidence = Some(Box::new(evidence(done.crashed.as_ref(), finding)));
             }
-            schedule.tried(index, done.trial.bit, began.elapsed());
-            builder.trial(&done.trial);
-            reporters.tell(&Event::TrialFinished(Box::new(done.trial)));
+            schedule.tried(index, done.trial.hit, began.elapsed());
+            live.emit(Record::Trial(Box::new(TrialRecord {
+                trial: done.trial,
+                slot: Some(index as u64),
+                explored: None,
+            })));
         }
         false
     }

@@ -1,4 +1,4 @@
-//! A copy of the data folder, and the way back from it.
+//! A copy of the data directory, and the way back from it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes};
@@ -13,14 +13,14 @@ use super::guard::MARKER;
 
 /// The end of the name of a file that is being put back.
 const HALF: &str = ".plugpull-restoring";
-/// How often a folder that changes while it is copied is copied anew.
+/// How often a directory that changes while it is copied is copied again.
 const ATTEMPTS: usize = 5;
 
-/// What is below a folder: path within it, and what tells one state of a file from another.
+/// What is below a directory: path within it, and what tells one state of a file from another.
 type Listing = BTreeMap<PathBuf, (u64, u64, Option<SystemTime>)>;
 
-/// Copies a folder with its files, folders and symbolic links, with owners, permissions and times.
-/// Sockets, pipes and devices are left out. The folder may be in use: it is copied anew until it
+/// Copies a directory with its files, directories and symbolic links, with owners, permissions and times.
+/// Sockets, pipes and devices are left out. The directory may be in use: it is copied again until it
 /// was the same before and after; `Ok(false)` when it never was.
 pub(super) fn copy(from: &Path, to: &Path) -> anyhow::Result<bool> {
     for _ in 0..ATTEMPTS {
@@ -42,12 +42,12 @@ pub(super) fn copy(from: &Path, to: &Path) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-/// Makes `folder` what `copy` is, file by file: each is whole at every moment, and it can be done
+/// Makes `directory` what `copy` is, file by file: each is whole at every moment, and it can be done
 /// again when it was interrupted.
-pub(super) fn put_back(copy: &Path, folder: &Path) -> anyhow::Result<()> {
+pub(super) fn put_back(copy: &Path, directory: &Path) -> anyhow::Result<()> {
     let wanted = listing(copy)?;
-    let there = listing(folder)?;
-    // What is below comes before the folder itself.
+    let there = listing(directory)?;
+    // What is below comes before the directory itself.
     for path in there
         .keys()
         .rev()
@@ -56,7 +56,7 @@ pub(super) fn put_back(copy: &Path, folder: &Path) -> anyhow::Result<()> {
         if path.as_os_str() == MARKER {
             continue;
         }
-        let full = folder.join(path);
+        let full = directory.join(path);
         let about = match full.symlink_metadata() {
             Ok(about) => about,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -70,10 +70,10 @@ pub(super) fn put_back(copy: &Path, folder: &Path) -> anyhow::Result<()> {
         removed.with_context(|| format!("removing {}", full.display()))?;
     }
     for path in wanted.keys() {
-        one_back(&copy.join(path), &folder.join(path))
-            .with_context(|| format!("putting {} back", folder.join(path).display()))?;
+        one_back(&copy.join(path), &directory.join(path))
+            .with_context(|| format!("putting {} back", directory.join(path).display()))?;
     }
-    File::open(folder)?.sync_all()?;
+    File::open(directory)?.sync_all()?;
     Ok(())
 }
 
@@ -135,10 +135,10 @@ fn like(about: &fs::Metadata, path: &Path) -> io::Result<()> {
     File::open(path)?.set_times(times)
 }
 
-/// Everything below a folder that is copied.
+/// Everything below a directory that is copied.
 fn listing(root: &Path) -> anyhow::Result<Listing> {
-    fn walk(root: &Path, folder: &Path, all: &mut Listing) -> io::Result<()> {
-        for entry in fs::read_dir(folder)? {
+    fn walk(root: &Path, directory: &Path, all: &mut Listing) -> io::Result<()> {
+        for entry in fs::read_dir(directory)? {
             let path = entry?.path();
             let about = match path.symlink_metadata() {
                 Ok(about) => about,
@@ -161,7 +161,7 @@ fn listing(root: &Path) -> anyhow::Result<Listing> {
     Ok(all)
 }
 
-/// The regular files below a folder that hold something: path within it and size, sorted by path.
+/// The regular files below a directory that hold something: path within it and size, sorted by path.
 pub(super) fn files(root: &Path) -> anyhow::Result<Vec<(PathBuf, u64)>> {
     let all = listing(root)?.into_iter();
     Ok(all
@@ -176,11 +176,11 @@ pub(super) fn files(root: &Path) -> anyhow::Result<Vec<(PathBuf, u64)>> {
         .collect())
 }
 
-/// Removes a folder with all that is in it; one that is not there is no error.
-pub(super) fn remove(folder: &Path) -> anyhow::Result<()> {
-    match fs::remove_dir_all(folder) {
+/// Removes a directory with all that is in it; one that is not there is no error.
+pub(super) fn remove(directory: &Path) -> anyhow::Result<()> {
+    match fs::remove_dir_all(directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("removing {}", folder.display()))
+            Err(error).with_context(|| format!("removing {}", directory.display()))
         }
         _ => Ok(()),
     }
@@ -191,34 +191,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_comes_back_as_it_was() {
+    fn a_directory_comes_back_as_it_was() {
         let place = tempfile::tempdir().unwrap();
-        let (folder, kept) = (place.path().join("data"), place.path().join("copy"));
-        fs::create_dir_all(folder.join("a/b")).unwrap();
-        fs::write(folder.join("a/b/one"), "one").unwrap();
-        fs::write(folder.join("two"), "two").unwrap();
-        symlink("two", folder.join("link")).unwrap();
-        let time = fs::metadata(folder.join("two"))
+        let (directory, kept) = (place.path().join("data"), place.path().join("copy"));
+        fs::create_dir_all(directory.join("a/b")).unwrap();
+        fs::write(directory.join("a/b/one"), "one").unwrap();
+        fs::write(directory.join("two"), "two").unwrap();
+        symlink("two", directory.join("link")).unwrap();
+        let time = fs::metadata(directory.join("two"))
             .unwrap()
             .modified()
             .unwrap();
-        assert!(copy(&folder, &kept).unwrap());
+        assert!(copy(&directory, &kept).unwrap());
 
-        fs::write(folder.join("two"), "damaged").unwrap();
-        fs::remove_dir_all(folder.join("a")).unwrap();
-        fs::create_dir(folder.join("new")).unwrap();
-        fs::write(folder.join("new/file"), "new").unwrap();
-        fs::write(folder.join("two.plugpull-restoring"), "half").unwrap();
-        put_back(&kept, &folder).unwrap();
+        fs::write(directory.join("two"), "damaged").unwrap();
+        fs::remove_dir_all(directory.join("a")).unwrap();
+        fs::create_dir(directory.join("new")).unwrap();
+        fs::write(directory.join("new/file"), "new").unwrap();
+        fs::write(directory.join("two.plugpull-restoring"), "half").unwrap();
+        put_back(&kept, &directory).unwrap();
 
-        assert_eq!(fs::read_to_string(folder.join("a/b/one")).unwrap(), "one");
-        assert_eq!(fs::read_to_string(folder.join("link")).unwrap(), "two");
-        let about = fs::metadata(folder.join("two")).unwrap();
-        assert_eq!((about.len(), about.modified().unwrap()), (3, time));
-        assert!(!folder.join("new").exists());
-        assert!(!folder.join("two.plugpull-restoring").exists());
         assert_eq!(
-            files(&folder).unwrap(),
+            fs::read_to_string(directory.join("a/b/one")).unwrap(),
+            "one"
+        );
+        assert_eq!(fs::read_to_string(directory.join("link")).unwrap(), "two");
+        let about = fs::metadata(directory.join("two")).unwrap();
+        assert_eq!((about.len(), about.modified().unwrap()), (3, time));
+        assert!(!directory.join("new").exists());
+        assert!(!directory.join("two.plugpull-restoring").exists());
+        assert_eq!(
+            files(&directory).unwrap(),
             [("a/b/one".into(), 3), ("two".into(), 3)]
         );
     }

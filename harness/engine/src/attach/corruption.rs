@@ -1,4 +1,4 @@
-//! The rounds of corruption: on a copy of the data folder that a second service is started on, or
+//! The rounds of corruption: on a copy of the data directory that a second service is started on, or
 //! in place.
 
 use std::net::{Ipv4Addr, TcpListener};
@@ -20,7 +20,7 @@ use super::shell::Left;
 use crate::seed;
 use crate::trial::restart::read;
 
-/// What a round of corruption is told from the random numbers of its workload by.
+/// The stream of a round's random numbers, apart from those of its workload.
 const STREAM: u64 = 1;
 
 impl Session<'_> {
@@ -49,13 +49,13 @@ impl Session<'_> {
         trial.acked = tally.ok;
         self.go_on()?;
         // It is taken out while it is used, so that the session can be used as well.
-        let mut journal = self.journal.take().context("there is no work folder")?;
-        let told = match self.args.in_place {
+        let mut journal = self.journal.take().context("there is no work directory")?;
+        let made = match self.args.in_place {
             true => self.in_place(&data, &mut journal, &history, trial),
             false => self.on_copy(&data, &mut journal, &history, trial),
         };
         self.journal = Some(journal);
-        told
+        made
     }
 
     fn rng(trial: &Trial) -> ChaCha8Rng {
@@ -72,7 +72,7 @@ impl Session<'_> {
         let scratch = journal.scratch();
         if !copy::copy(data, &scratch)? {
             return unmeasured(
-                "the data folder changed all the time, so that no copy of it is of one moment; \
+                "the data directory changed all the time, so that no copy of it is of one moment; \
                  stop other writers",
             );
         }
@@ -93,7 +93,7 @@ impl Session<'_> {
                 (None, _) => "it does not answer".into(),
             };
             return unmeasured(format!(
-                "an undamaged copy of the running service's data folder does not work, so a damaged \
+                "an undamaged copy of the running service's data directory does not work, so a damaged \
                  one would say nothing: {why}"
             ));
         }
@@ -101,7 +101,7 @@ impl Session<'_> {
         else {
             return unmeasured(self.no_file());
         };
-        trial.what = format!("{} in a copy of the data folder", flipped.what);
+        trial.what = format!("{} in a copy of the data directory", flipped.what);
         let (mut observed, port) = self.start_on(&scratch, journal)?;
         trial.what += &format!(", which the service was started on (port {port})");
         self.verdict(&flipped, history, &mut observed, trial);
@@ -127,31 +127,31 @@ impl Session<'_> {
             description: flipped.what.clone(),
         };
         // The damage shows, or at least the file was read.
-        trial.bit = observed.start != Start::Started
+        trial.hit = observed.start != Start::Started
             || !matches!(observed.state, Some(Ok(_)))
             || matches!(observed.integrity, Some(Err(_)))
             || flipped.was_read();
-        if !trial.bit {
+        if !trial.hit {
             trial.what += "; nothing shows that the file was read after it";
         }
         self.judge(history, observed, FailureClass::Corruption, None, trial);
     }
 
-    /// Starts a second service on a folder, reads everything, and kills it. Returns its port.
-    fn start_on(&self, folder: &Path, journal: &mut Journal) -> anyhow::Result<(Observed, u16)> {
+    /// Starts a second service on a directory, reads everything, and kills it. Returns its port.
+    fn start_on(&self, directory: &Path, journal: &mut Journal) -> anyhow::Result<(Observed, u16)> {
         let command = self.args.start_cmd.as_deref().unwrap_or_default();
         // Free now; nobody else takes it but by bad luck, and then the service says so.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
             .local_addr()?
             .port();
         let env = [
-            ("PLUGPULL_DATA_DIR", folder.display().to_string()),
+            ("PLUGPULL_DATA_DIR", directory.display().to_string()),
             ("PLUGPULL_PORT", port.to_string()),
         ];
         let endpoint = self.endpoint.to_copy(&env, port);
         let mut left = self.supervision.shell.spawn(command, &env)?;
         let mut observed = Observed::default();
-        let told = journal
+        let started = journal
             .started(left.child.id())
             .and_then(|()| self.await_copy(&endpoint, &mut left, &mut observed));
         let stopped = match &self.args.stop_cmd {
@@ -168,7 +168,7 @@ impl Session<'_> {
         };
         left.kill();
         journal.killed()?;
-        told.and(stopped).map(|()| (observed, port))
+        started.and(stopped).map(|()| (observed, port))
     }
 
     fn await_copy(
@@ -222,7 +222,7 @@ impl Session<'_> {
             return unmeasured(self.no_file());
         };
         trial.what = format!(
-            "{} in the data folder, while the service was stopped",
+            "{} in the data directory, while the service was stopped",
             flipped.what
         );
         let death = Death {

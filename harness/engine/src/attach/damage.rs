@@ -124,16 +124,16 @@ mod tests {
 
     #[test]
     fn one_bit_of_a_file_of_the_kind_is_flipped() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("log"), [0; 100]).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("log"), [0; 100]).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        assert!(flip(folder.path(), true, &mut rng).unwrap().is_none());
-        fs::write(folder.path().join("Snapshot-7"), [0; 10]).unwrap();
-        let flipped = flip(folder.path(), true, &mut rng).unwrap().unwrap();
+        assert!(flip(directory.path(), true, &mut rng).unwrap().is_none());
+        fs::write(directory.path().join("Snapshot-7"), [0; 10]).unwrap();
+        let flipped = flip(directory.path(), true, &mut rng).unwrap().unwrap();
         assert!(flipped.what.contains("Snapshot-7"), "{}", flipped.what);
         assert!(!flipped.was_read());
-        let now = fs::read(folder.path().join("Snapshot-7")).unwrap();
+        let now = fs::read(directory.path().join("Snapshot-7")).unwrap();
         assert_eq!(now.iter().map(|byte| byte.count_ones()).sum::<u32>(), 1);
-        assert_eq!(fs::read(folder.path().join("log")).unwrap(), [0; 100]);
+        assert_eq!(fs::read(directory.path().join("log")).unwrap(), [0; 100]);
     }
 }

@@ -20,7 +20,7 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 enum Transport {
-    /// `HOST:PORT`, looked up anew each time: a name may move.
+    /// `HOST:PORT`, looked up again each time: a name may move.
     Port(String),
     Driver(Arc<Driver>),
 }
@@ -34,7 +34,7 @@ pub(super) struct Endpoint {
     prefix: String,
 }
 
-/// A endpoint that is open: a driver that said hello, or a port that took a connection.
+/// An endpoint that is open: a driver that said hello, or a port that took a connection.
 pub(super) struct Connection<'endpoint> {
     endpoint: &'endpoint Endpoint,
     driver: Option<Box<dyn Running + 'endpoint>>,
@@ -77,7 +77,7 @@ impl Endpoint {
         })
     }
 
-    /// The same way to the service on a copy of its data folder, with these variables, one of which
+    /// The same way to the service on a copy of its data directory, with these variables, one of which
     /// is its port on this machine.
     pub(super) fn to_copy(&self, env: &[(&str, String)], port: u16) -> Self {
         let mut copy = self.clone();
@@ -131,7 +131,7 @@ impl Endpoint {
         }
     }
 
-    /// What a driver said of itself, once it was connection: words, and promises.
+    /// What a driver said of itself, once it was connected: its version, and promises.
     pub(super) fn introduced(&self) -> Option<(String, Vec<Promise>)> {
         match &self.transport {
             Transport::Port(_) => None,
@@ -149,16 +149,16 @@ impl Endpoint {
 }
 
 fn connect(address: &str, deadline: Instant) -> Result<TcpStream, String> {
-    let told = |error: std::io::Error| format!("{address}: {error}");
+    let at_address = |error: std::io::Error| format!("{address}: {error}");
     let mut last = format!("{address} is no address");
-    for found in address.to_socket_addrs().map_err(told)? {
+    for found in address.to_socket_addrs().map_err(at_address)? {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(format!("{address}: no connection in time"));
         }
         match TcpStream::connect_timeout(&found, left) {
             Ok(stream) => return Ok(stream),
-            Err(error) => last = told(error),
+            Err(error) => last = at_address(error),
         }
     }
     Err(last)

@@ -9,7 +9,7 @@ use super::options::AttachOptions;
 use super::shell::Shell;
 use crate::wrong;
 
-/// The file that protects a data folder.
+/// The file that protects a data directory.
 pub(super) const MARKER: &str = "plugpull.protected";
 
 /// The variables that say what a machine or a service is for, in the words of those who read them.
@@ -30,23 +30,23 @@ pub(super) const VARIABLES: [&str; 14] = [
     "SPRING_PROFILES_ACTIVE",
 ];
 
-/// Refuses unless `--i-own-this-target` names the unit, the data folder or the service.
+/// Refuses unless `--i-own-this-target` names the unit, the data directory or the service.
 pub(super) fn owned(args: &AttachOptions) -> anyhow::Result<()> {
     let names = own_names(args)?;
-    let told = names.join(" or ");
+    let listed = names.join(" or ");
     match &args.i_own_this_target {
         None => Err(wrong(format!(
-            "nothing is done to a service that was not named: add --i-own-this-target {told} if it \
+            "nothing is done to a service that was not named: add --i-own-this-target {listed} if it \
              is yours to break"
         ))),
         Some(name) if names.contains(name) => Ok(()),
         Some(name) => Err(wrong(format!(
-            "--i-own-this-target {name} is not the name of this target, which is {told}"
+            "--i-own-this-target {name} is not the name of this target, which is {listed}"
         ))),
     }
 }
 
-/// The names that the target itself has: of its unit, and of its data folder with all links
+/// The names that the target itself has: of its unit, and of its data directory with all links
 /// followed.
 fn own_names(args: &AttachOptions) -> anyhow::Result<Vec<String>> {
     let mut names = Vec::new();
@@ -54,8 +54,8 @@ fn own_names(args: &AttachOptions) -> anyhow::Result<Vec<String>> {
         names.push(unit.clone());
         names.extend(unit.strip_suffix(".service").map(str::to_owned));
     }
-    if let Some(folder) = &args.data_dir {
-        let name = real(folder)?;
+    if let Some(directory) = &args.data_dir {
+        let name = real(directory)?;
         names.extend(name.file_name().map(|name| name.display().to_string()));
     }
     if names.is_empty() {
@@ -69,23 +69,27 @@ fn own_names(args: &AttachOptions) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// The data folder's own path.
-pub(super) fn real(folder: &Path) -> anyhow::Result<PathBuf> {
-    let real = fs::canonicalize(folder)
-        .map_err(|error| wrong(format!("the data folder {}: {error}", folder.display())))?;
+/// The data directory's own path.
+pub(super) fn real(directory: &Path) -> anyhow::Result<PathBuf> {
+    let real = fs::canonicalize(directory).map_err(|error| {
+        wrong(format!(
+            "the data directory {}: {error}",
+            directory.display()
+        ))
+    })?;
     match real.is_dir() {
         true => Ok(real),
-        false => Err(wrong(format!("{} is not a folder", real.display()))),
+        false => Err(wrong(format!("{} is not a directory", real.display()))),
     }
 }
 
-/// Refuses where the marker file stands: in the data folder, in a folder above it up to where its
+/// Refuses where the marker file stands: in the data directory, in a directory above it up to where its
 /// filesystem is mounted, or where `--marker-cmd` finds it.
 pub(super) fn unprotected(args: &AttachOptions, shell: &Shell) -> anyhow::Result<()> {
-    if let Some(folder) = &args.data_dir {
-        let folder = real(folder)?;
-        let device = device(&folder)?;
-        for above in folder.ancestors() {
+    if let Some(directory) = &args.data_dir {
+        let directory = real(directory)?;
+        let device = device(&directory)?;
+        for above in directory.ancestors() {
             if self::device(above)? != device {
                 break;
             }
@@ -99,16 +103,16 @@ pub(super) fn unprotected(args: &AttachOptions, shell: &Shell) -> anyhow::Result
         }
     }
     match &args.marker_cmd {
-        Some(command) => asked(command, shell),
+        Some(command) => has_marker(command, shell),
         None if args.data_dir.is_some() => Ok(()),
         None => Err(wrong(format!(
-            "it cannot be told whether the target is protected: give --data-dir, or --marker-cmd \
+            "it is not known whether the target is protected: give --data-dir, or --marker-cmd \
              that looks for the file {MARKER}"
         ))),
     }
 }
 
-fn asked(command: &str, shell: &Shell) -> anyhow::Result<()> {
+fn has_marker(command: &str, shell: &Shell) -> anyhow::Result<()> {
     let ended = shell.run(command, &[])?;
     match ended.code {
         1 => Ok(()),
@@ -122,10 +126,10 @@ fn asked(command: &str, shell: &Shell) -> anyhow::Result<()> {
     }
 }
 
-fn device(folder: &Path) -> anyhow::Result<u64> {
-    match folder.metadata() {
+fn device(directory: &Path) -> anyhow::Result<u64> {
+    match directory.metadata() {
         Ok(about) => Ok(about.dev()),
-        Err(error) => Err(wrong(format!("{}: {error}", folder.display()))),
+        Err(error) => Err(wrong(format!("{}: {error}", directory.display()))),
     }
 }
 

@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// The machine itself.
 #[derive(Clone, Debug)]
 pub(super) struct LocalHost {
-    /// The data folder as drivers are told; none that is needed here.
+    /// The data directory as drivers see it; none that is needed here.
     pub(super) data_dir: PathBuf,
     /// Variables for drivers.
     pub(super) env: Vec<(String, String)>,

@@ -11,9 +11,9 @@ pub enum Mode {
     Crash,
     /// SIGTERM, in the midst of writes.
     Restart,
-    /// The data folder's filesystem is full for a while.
+    /// The data directory's filesystem is full for a while.
     DiskFull,
-    /// A bit of a stored file is flipped, in a copy of the data folder.
+    /// A bit of a stored file is flipped, in a copy of the data directory.
     Corruption,
     /// The chain that the service follows is reorganised, then SIGKILL.
     Reorg,
@@ -50,9 +50,9 @@ impl Mode {
 pub struct AttachOptions {
     /// What is done to the service; may be given several times.
     pub modes: Vec<Mode>,
-    /// The name of the unit, of the data folder, or given by --service: nothing is done without it.
+    /// The name of the unit, of the data directory, or given by --service: nothing is done without it.
     pub i_own_this_target: Option<String>,
-    /// The service's data folder on this machine.
+    /// The service's data directory on this machine.
     pub data_dir: Option<PathBuf>,
     /// The systemd unit that supervises it.
     pub unit: Option<String>,
@@ -60,7 +60,7 @@ pub struct AttachOptions {
     pub pid_file: Option<PathBuf>,
     /// Prints its process id, on whatever machine; it is only compared, never signalled.
     pub pid_cmd: Option<String>,
-    /// What the service is called, where it is no unit and has no data folder on this machine.
+    /// What the service is called, where it is no unit and has no data directory on this machine.
     pub service: Option<String>,
     /// Looks for the file plugpull.protected where there is no --data-dir: exit code 0 when it is
     /// there, 1 when it is not.
@@ -103,17 +103,17 @@ pub struct AttachOptions {
     pub prefix: String,
     /// Leave the keys where they are at the end.
     pub leave_keys: bool,
-    /// For disk-full: the mount point of the data folder's filesystem, which may be filled.
+    /// For disk-full: the mount point of the data directory's filesystem, which may be filled.
     pub fill: Option<PathBuf>,
     /// For disk-full: take no more than so many MiB.
     pub fill_limit: u64,
     /// For corruption: damage only files whose name has `snap` in it.
     pub corrupt_snapshot: bool,
-    /// For corruption: damage the data folder itself, and put it back from a copy (wants a way to
+    /// For corruption: damage the data directory itself, and put it back from a copy (wants a way to
     /// stop the service and to start it).
     pub in_place: bool,
-    /// Where the copy of the data folder is made, and what must be put back is written down
-    /// [default: the data folder's path with `.plugpull` behind it].
+    /// Where the copy of the data directory is made, and what must be put back is written down
+    /// [default: the data directory's path with `.plugpull` behind it].
     pub work_dir: Option<PathBuf>,
     /// For reorg: how many blocks are replaced.
     pub reorg_depth: Option<u32>,

@@ -16,10 +16,10 @@ pub(super) fn actions(
     let texts = supervision.describe();
     let prefix = &args.prefix;
     let mut all = Vec::new();
-    if let Some(folder) = work_dir {
+    if let Some(directory) = work_dir {
         all.push(format!(
-            "make and lock the work folder {}",
-            folder.display()
+            "make and lock the work directory {}",
+            directory.display()
         ));
     }
     all.push(format!("to learn the main process: {}", texts.look));
@@ -51,8 +51,8 @@ pub(super) fn actions(
             match mode {
                 Mode::Corruption if args.in_place => {
                     say(format!("stop the service: {}", texts.hold));
-                    say(format!("copy {} to the work folder", folder(args)));
-                    say(format!("flip one bit of a file in {}", folder(args)));
+                    say(format!("copy {} to the work directory", directory(args)));
+                    say(format!("flip one bit of a file in {}", directory(args)));
                     say(format!(
                         "start it: {}",
                         texts.start.as_deref().unwrap_or("not known how")
@@ -60,13 +60,13 @@ pub(super) fn actions(
                     say("read everything back, and judge".into());
                     say(format!(
                         "stop it, put {} back from the copy, start it",
-                        folder(args)
+                        directory(args)
                     ));
                     continue;
                 }
                 Mode::Corruption => {
                     let command = args.start_cmd.as_deref().unwrap_or("not known how");
-                    say(format!("copy {} to the work folder", folder(args)));
+                    say(format!("copy {} to the work directory", directory(args)));
                     say(format!(
                         "start a second service on the copy: run `{command}`; kill it"
                     ));
@@ -112,13 +112,14 @@ pub(super) fn actions(
         false => format!("remove the keys under {prefix:?}"),
     });
     if work_dir.is_some() {
-        all.push("remove the work folder".into());
+        all.push("remove the work directory".into());
     }
     all
 }
 
-fn folder(args: &AttachOptions) -> String {
-    args.data_dir
-        .as_ref()
-        .map_or_else(|| "nothing".into(), |folder| folder.display().to_string())
+fn directory(args: &AttachOptions) -> String {
+    args.data_dir.as_ref().map_or_else(
+        || "nothing".into(),
+        |directory| directory.display().to_string(),
+    )
 }

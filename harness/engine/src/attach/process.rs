@@ -14,13 +14,13 @@ const TICKS: u64 = 100;
 
 /// A process, held so that its number cannot come to mean another one.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct ProcessHandle {
     /// Its number.
     pub(super) pid: i32,
     fd: OwnedFd,
 }
 
-impl Held {
+impl ProcessHandle {
     /// Holds the process with this number. An error when there is none, or when it is plugpull
     /// itself or one that plugpull lives under.
     pub(super) fn open(pid: i32) -> anyhow::Result<Self> {
@@ -111,13 +111,13 @@ mod tests {
     #[test]
     fn a_process_is_held_and_killed_once() {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
-        let held = Held::open(child.id() as i32).unwrap();
-        assert!(started(held.pid).is_some_and(|at| at.elapsed() < Duration::from_secs(60)));
-        assert!(!held.ended(Duration::ZERO));
-        held.kill().unwrap();
-        assert!(held.ended(Duration::from_secs(20)));
+        let handle = ProcessHandle::open(child.id() as i32).unwrap();
+        assert!(started(handle.pid).is_some_and(|at| at.elapsed() < Duration::from_secs(60)));
+        assert!(!handle.ended(Duration::ZERO));
+        handle.kill().unwrap();
+        assert!(handle.ended(Duration::from_secs(20)));
         child.wait().unwrap();
-        assert!(held.kill().is_err(), "its number may be another's now");
+        assert!(handle.kill().is_err(), "its number may be another's now");
     }
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
         let own = std::process::id() as i32;
         let parent = stat(own).unwrap().parent;
         for pid in [own, parent, 1, 0, -5] {
-            assert!(Held::open(pid).is_err(), "{pid}");
+            assert!(ProcessHandle::open(pid).is_err(), "{pid}");
         }
     }
 }

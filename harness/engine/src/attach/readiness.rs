@@ -15,7 +15,7 @@ use crate::trial::PROBE;
 
 /// So many starts without an answer are a crash loop.
 const CRASH_LOOP: u64 = 5;
-/// How long one question may take while the service is waited for, before it is asked anew.
+/// How long one question may take while the service is waited for, before it is asked again.
 const QUESTION: Duration = Duration::from_secs(2);
 
 /// What is waited for, and with whose help.

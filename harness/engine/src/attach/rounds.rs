@@ -1,4 +1,4 @@
-//! One round of each mode: write, strike, wait, read back, judge.
+//! One round of each mode: write, crash, wait, read back, judge.
 
 use std::time::{Duration, Instant};
 
@@ -36,8 +36,8 @@ pub(super) fn class(mode: Mode) -> FailureClass {
 }
 
 impl<'a> Session<'a> {
-    /// The round's story.
-    pub(super) fn tell(&mut self, mode: Mode, trial: &mut Trial) -> anyhow::Result<()> {
+    /// One round of a mode.
+    pub(super) fn try_mode(&mut self, mode: Mode, trial: &mut Trial) -> anyhow::Result<()> {
         self.go_on()?;
         if mode == Mode::Corruption {
             return self.corrupt(trial);
@@ -48,7 +48,7 @@ impl<'a> Session<'a> {
             Mode::DiskFull => self.fill(&work, trial, &mut observed),
             Mode::Reorg => self.reorganise(&work, trial),
             _ => {
-                trial.bit = true;
+                trial.hit = true;
                 Ok(())
             }
         };
@@ -56,7 +56,7 @@ impl<'a> Session<'a> {
             self.generators = work.end(true)?.2;
             return Err(error);
         }
-        self.strike(work, mode, observed, trial)
+        self.crash(work, mode, observed, trial)
     }
 
     /// Clients write until a seeded number of transactions is acknowledged.
@@ -93,14 +93,14 @@ impl<'a> Session<'a> {
     }
 
     /// Kills or stops the service, waits for it, reads back and judges.
-    fn strike(
+    fn crash(
         &mut self,
         work: Work<'a>,
         mode: Mode,
         observed: Observed,
         trial: &mut Trial,
     ) -> anyhow::Result<()> {
-        let crash = work.now();
+        let moment = work.now();
         let death = self.end_process(mode, trial);
         let (history, tally, generators) = work.end(false)?;
         self.generators = generators;
@@ -122,7 +122,7 @@ impl<'a> Session<'a> {
         if matches!(mode, Mode::Crash | Mode::Restart) && matches!(observed.state, Some(Ok(_))) {
             observed.second = self.second(trial)?;
         }
-        self.judge(&history, &observed, class(mode), Some(crash), trial);
+        self.judge(&history, &observed, class(mode), Some(moment), trial);
         Ok(())
     }
 
@@ -143,11 +143,11 @@ impl<'a> Session<'a> {
             Mode::Restart => self.supervision.terminate()?,
             _ => self.supervision.kill()?,
         };
-        let told = match trial.what.as_str() {
+        let so_far = match trial.what.as_str() {
             "" => String::new(),
             what => format!("{what}; then "),
         };
-        trial.what = format!("{told}{}", struck.what);
+        trial.what = format!("{so_far}{}", struck.what);
         let limit = match mode {
             Mode::Restart => self.args.start_limit,
             _ => DEATH_LIMIT,
@@ -201,7 +201,7 @@ impl<'a> Session<'a> {
         };
         let Some(mount) = &self.args.fill else {
             return unmeasured(
-                "disk-full wants --fill with the mount point of the data folder's filesystem",
+                "disk-full wants --fill with the mount point of the data directory's filesystem",
             );
         };
         space::named(mount, data)?;
@@ -217,7 +217,7 @@ impl<'a> Session<'a> {
         let tally = work
             .writers
             .until(deadline, |tally| bad(tally) || self.interrupted());
-        trial.bit = bad(&tally);
+        trial.hit = bad(&tally);
         trial.what = format!(
             "the filesystem was full ({} KiB were taken) until {} calls had failed",
             ballast.size >> 10,
@@ -258,7 +258,7 @@ impl<'a> Session<'a> {
                 ));
             }
         }
-        trial.bit = true;
+        trial.hit = true;
         trial.what = format!("the last {depth} blocks of the chain were replaced");
         let from = work.writers.until(Instant::now(), |_| true).ok;
         let deadline = Instant::now() + ACKS_LIMIT;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use plugpull_reports::{Event, Plan, Report, ReportBuilder, TargetInfo};
+use plugpull_reports::{Emit, Header, Record, TargetInfo, TrialRecord, TrialStarted};
 use plugpull_targets::catalog;
 use plugpull_workloads::{Durability, Guarantee, WorkloadConfig, parse_demand};
 
@@ -18,6 +18,7 @@ use super::shell::Shell;
 use super::supervision::Supervision;
 use super::{plan, space};
 use crate::seed;
+use crate::trial::micros;
 use crate::wrong;
 
 /// How long a command of the user's may take.
@@ -31,17 +32,19 @@ const DEFAULT: &str = "reference";
 
 /// What became of a call that made rounds.
 pub struct Outcome {
-    /// What the rounds found.
-    pub report: Report,
+    /// How long the rounds took.
+    pub took: Duration,
+    /// A signal ended them.
+    pub interrupted: bool,
     /// Everything is as it was before. What is not was said on standard error.
     pub all_put_back: bool,
 }
 
-/// Runs the rounds and tells what happens. None when there was nothing to report, as for a dry run.
+/// Runs the rounds and emits what happens. None when there was nothing to report, as for a dry run.
 pub fn run(
     args: &AttachOptions,
     stop: &AtomicBool,
-    mut tell: impl FnMut(&Event),
+    emit: &mut dyn Emit,
 ) -> anyhow::Result<Option<Outcome>> {
     let data = args.data_dir.as_deref().map(guard::real).transpose()?;
     let shell = Shell {
@@ -103,24 +106,15 @@ pub fn run(
     };
     let workload = workload(args, &endpoint, &info);
     workload.validate().map_err(wrong)?;
-    let plan = Plan {
-        plugpull: env!("CARGO_PKG_VERSION").to_string(),
+    // There is no budget: the number of rounds is given.
+    emit.emit(Record::Header(Box::new(Header {
         target: info.clone(),
         seed,
         faults: modes.iter().map(|(_, name)| name.clone()).collect(),
-        unavailable: Vec::new(),
-        recovery_bound: args.recovery_bound,
-    };
-    tell(&Event::RunStarted {
-        target: info.clone(),
-        seed,
-        // There is none: the number of rounds is given.
-        budget: Duration::ZERO,
-        faults: plan.faults.clone(),
-        unavailable: Vec::new(),
-    });
+        recovery_bound_us: args.recovery_bound.map(micros),
+        ..Header::default()
+    })));
     let began = Instant::now();
-    let mut builder = ReportBuilder::new(plan);
     let mut session = Session {
         args,
         endpoint: &endpoint,
@@ -140,11 +134,13 @@ pub fn run(
                 break 'rounds;
             }
             number += 1;
-            let fault = name.clone();
-            tell(&Event::TrialStarted { number, fault });
+            emit.emit(Record::TrialStarted(TrialStarted {
+                number,
+                fault: name.clone(),
+                slot: None,
+            }));
             let trial = session.round(number, *mode, name);
-            builder.trial(&trial);
-            tell(&Event::TrialFinished(Box::new(trial)));
+            emit.emit(Record::Trial(Box::new(TrialRecord::live(trial))));
         }
     }
     let interrupted = session.interrupted();
@@ -153,7 +149,8 @@ pub fn run(
         eprintln!("plugpull: {trouble}");
     }
     Ok(Some(Outcome {
-        report: builder.finish(began.elapsed(), interrupted),
+        took: began.elapsed(),
+        interrupted,
         all_put_back: troubles.is_empty(),
     }))
 }
@@ -185,7 +182,7 @@ fn name(args: &AttachOptions) -> &str {
     args.i_own_this_target.as_deref().unwrap_or_default()
 }
 
-/// Beside the data folder, so that the next call finds it.
+/// Beside the data directory, so that the next call finds it.
 fn work_dir(args: &AttachOptions, data: &Path) -> PathBuf {
     args.work_dir.clone().unwrap_or_else(|| {
         let mut path = data.as_os_str().to_owned();
@@ -199,12 +196,12 @@ fn restore(
     supervision: &Supervision,
     work_dir: Option<&Path>,
 ) -> anyhow::Result<()> {
-    let folder = work_dir.ok_or_else(|| wrong("--restore wants --data-dir"))?;
-    if !folder.exists() {
+    let directory = work_dir.ok_or_else(|| wrong("--restore wants --data-dir"))?;
+    if !directory.exists() {
         println!("There is nothing to put back.");
         return Ok(());
     }
-    let mut journal = Journal::open(folder)?;
+    let mut journal = Journal::open(directory)?;
     let done = journal.settle(supervision, args.start_limit)?;
     for one in &done {
         println!("{one}");

@@ -61,9 +61,9 @@ pub(super) struct Session<'a> {
     pub(super) stop: &'a AtomicBool,
     /// What it is held to.
     pub(super) promises: Vec<Promise>,
-    /// The data folder's own path, where it is on this machine.
+    /// The data directory's own path, where it is on this machine.
     pub(super) data: Option<PathBuf>,
-    /// Where there is a data folder.
+    /// Where there is a data directory.
     pub(super) journal: Option<Journal>,
     pub(super) seed: u64,
     /// The command as it was typed, with the seed.
@@ -114,10 +114,10 @@ impl<'a> Session<'a> {
         let seed = seed::of_trial(self.seed, number);
         let class = super::rounds::class(mode);
         let mut trial = Trial::begun(number, name, name.to_owned(), seed, class);
-        let told = guard(|| Ok(self.tell(mode, &mut trial)));
-        let told = told.unwrap_or_else(|failed| Err(failed.into()));
+        let made = guard(|| Ok(self.try_mode(mode, &mut trial)));
+        let made = made.unwrap_or_else(|failed| Err(failed.into()));
         let settled = self.settle();
-        if let Err(error) = told.and(settled) {
+        if let Err(error) = made.and(settled) {
             trial.why = format!("{error:#}");
             trial.verdict = match error.downcast_ref::<Unmeasured>() {
                 Some(_) => Verdict::NotMeasured,
@@ -265,7 +265,9 @@ impl<'a> Session<'a> {
     pub(super) fn settle(&mut self) -> anyhow::Result<()> {
         let limit = self.args.start_limit;
         match &mut self.journal {
-            Some(journal) if journal.owes() => journal.settle(self.supervision, limit).map(drop),
+            Some(journal) if journal.has_pending() => {
+                journal.settle(self.supervision, limit).map(drop)
+            }
             _ => Ok(()),
         }
     }

@@ -24,38 +24,47 @@ pub(super) struct Ballast {
     pub(super) size: i64,
 }
 
-/// Refuses unless `mount` is where the data folder's filesystem is mounted, and not the machine's
+/// Refuses unless `mount` is where the data directory's filesystem is mounted, and not the machine's
 /// root.
 pub(super) fn named(mount: &Path, data: &Path) -> anyhow::Result<PathBuf> {
-    let told = |path: &Path, error: std::io::Error| wrong(format!("{}: {error}", path.display()));
-    let device = data.metadata().map_err(|error| told(data, error))?.dev();
+    let at_path =
+        |path: &Path, error: std::io::Error| wrong(format!("{}: {error}", path.display()));
+    let device = data.metadata().map_err(|error| at_path(data, error))?.dev();
     let mut own = data;
     for above in data.ancestors() {
-        if above.metadata().map_err(|error| told(above, error))?.dev() != device {
+        if above
+            .metadata()
+            .map_err(|error| at_path(above, error))?
+            .dev()
+            != device
+        {
             break;
         }
         own = above;
     }
-    let given = mount.canonicalize().map_err(|error| told(mount, error))?;
+    let given = mount
+        .canonicalize()
+        .map_err(|error| at_path(mount, error))?;
     if given != own {
         return Err(wrong(format!(
-            "--fill {} is not where the data folder's filesystem is mounted, which is {}",
+            "--fill {} is not where the data directory's filesystem is mounted, which is {}",
             mount.display(),
             own.display()
         )));
     }
     if own == Path::new("/") {
         return Err(wrong(
-            "--fill / is refused: the data folder is on the machine's root filesystem, which \
+            "--fill / is refused: the data directory is on the machine's root filesystem, which \
              everything else needs too",
         ));
     }
     Ok(own.to_owned())
 }
 
-/// How much is free for this user in the filesystem of a folder, in bytes.
-pub(super) fn free(folder: &Path) -> anyhow::Result<u64> {
-    let about = statvfs(folder).with_context(|| format!("the space of {}", folder.display()))?;
+/// How much is free for this user in the filesystem of a directory, in bytes.
+pub(super) fn free(directory: &Path) -> anyhow::Result<u64> {
+    let about =
+        statvfs(directory).with_context(|| format!("the space of {}", directory.display()))?;
     let blocks = if nix::unistd::geteuid().is_root() {
         about.blocks_free()
     } else {
@@ -64,10 +73,10 @@ pub(super) fn free(folder: &Path) -> anyhow::Result<u64> {
     Ok(blocks.saturating_mul(about.fragment_size()))
 }
 
-/// Takes all space of the filesystem that the folder is in. `Err` in the inner result, with why,
+/// Takes all space of the filesystem that the directory is in. `Err` in the inner result, with why,
 /// when that would be more than `limit` bytes, or cannot be done there.
-pub(super) fn fill(folder: &Path, limit: u64) -> anyhow::Result<Result<Ballast, String>> {
-    let free = free(folder)?;
+pub(super) fn fill(directory: &Path, limit: u64) -> anyhow::Result<Result<Ballast, String>> {
+    let free = free(directory)?;
     if free > limit {
         return Ok(Err(format!(
             "{} MiB are free, and --fill-limit allows to take {}",
@@ -79,13 +88,13 @@ pub(super) fn fill(folder: &Path, limit: u64) -> anyhow::Result<Result<Ballast, 
         .write(true)
         .custom_flags(OFlag::O_TMPFILE.bits())
         .mode(0o600)
-        .open(folder);
+        .open(directory);
     let file = match file {
         Ok(file) => file,
         Err(error) => {
             return Ok(Err(format!(
                 "no file without a name can be made in {}: {error}",
-                folder.display()
+                directory.display()
             )));
         }
     };
@@ -105,7 +114,7 @@ pub(super) fn fill(folder: &Path, limit: u64) -> anyhow::Result<Result<Ballast, 
             Err(error) => {
                 return Ok(Err(format!(
                     "space in {} cannot be taken: {error}",
-                    folder.display()
+                    directory.display()
                 )));
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::options::AttachOptions;
-use super::process::Held;
+use super::process::ProcessHandle;
 use super::shell::Shell;
 use super::systemd;
 use crate::wrong;
@@ -50,12 +50,12 @@ pub(super) struct Supervision {
     pub(super) shell: Shell,
 }
 
-/// The old process, told to end.
+/// The old process, which was to end.
 pub(super) struct Struck {
     /// What was done, in words.
     pub(super) what: String,
     /// The process that it was done to, where it is one of this machine.
-    held: Option<Held>,
+    handle: Option<ProcessHandle>,
     /// It was stopped so that its supervisor leaves it so.
     pub(super) stopped: bool,
 }
@@ -110,7 +110,7 @@ impl Supervision {
                 }
             }
             Source::PidFile(file) => Seen {
-                // None while the supervisor writes it anew.
+                // None while the supervisor writes it again.
                 pid: fs::read_to_string(file)
                     .ok()
                     .and_then(|text| text.trim().parse().ok()),
@@ -155,7 +155,7 @@ impl Supervision {
     /// Kills the service as SIGKILL does.
     pub(super) fn kill(&self) -> anyhow::Result<Struck> {
         let command = self.kill.clone();
-        self.strike("SIGKILL", command, Held::kill)
+        self.end_process("SIGKILL", command, ProcessHandle::kill)
     }
 
     /// SIGTERM for its main process, which its supervisor starts again; where that is not of this
@@ -163,43 +163,43 @@ impl Supervision {
     pub(super) fn terminate(&self) -> anyhow::Result<Struck> {
         let command = self.stop.clone().filter(|_| !self.local());
         let stopped = command.is_some();
-        let struck = self.strike("SIGTERM", command, Held::terminate)?;
+        let struck = self.end_process("SIGTERM", command, ProcessHandle::terminate)?;
         Ok(Struck { stopped, ..struck })
     }
 
-    fn strike(
+    fn end_process(
         &self,
         name: &str,
         command: Option<String>,
-        signal: fn(&Held) -> anyhow::Result<()>,
+        signal: fn(&ProcessHandle) -> anyhow::Result<()>,
     ) -> anyhow::Result<Struck> {
         let pid = self.look()?.pid;
-        let held = match pid {
-            Some(pid) if self.local() => Some(Held::open(pid)?),
+        let handle = match pid {
+            Some(pid) if self.local() => Some(ProcessHandle::open(pid)?),
             _ => None,
         };
         if let Some(command) = command {
-            self.shell.must(&command, &told(pid))?;
+            self.shell.must(&command, &variables(pid))?;
             let what = format!("`{command}`");
             return Ok(Struck {
                 what,
-                held,
+                handle,
                 stopped: false,
             });
         }
-        let held = held.with_context(|| match self.local() {
+        let handle = handle.with_context(|| match self.local() {
             true => "the service has no main process".to_owned(),
             false => format!("{name} wants --kill-cmd or --stop-cmd where only --pid-cmd is given"),
         })?;
-        // It may have been another's by now; what is held is not.
+        // It may have been another's by now; what is handle is not.
         anyhow::ensure!(
-            self.look()?.pid == Some(held.pid),
+            self.look()?.pid == Some(handle.pid),
             "the service's process changed while {name} was to be sent"
         );
-        signal(&held)?;
+        signal(&handle)?;
         Ok(Struck {
-            what: format!("{name} to process {}", held.pid),
-            held: Some(held),
+            what: format!("{name} to process {}", handle.pid),
+            handle: Some(handle),
             stopped: false,
         })
     }
@@ -234,22 +234,22 @@ impl Supervision {
     /// Stops the service so that it stays stopped, and waits for the end of its process.
     pub(super) fn hold(&self, limit: Duration) -> anyhow::Result<()> {
         let pid = self.look()?.pid;
-        let held = match pid {
-            Some(pid) if self.local() => Held::open(pid).ok(),
+        let handle = match pid {
+            Some(pid) if self.local() => ProcessHandle::open(pid).ok(),
             _ => None,
         };
         match (&self.source, &self.stop) {
             (Source::Unit(unit), _) => systemd::tell("stop", unit, &self.shell)?,
             (_, Some(command)) => {
-                self.shell.must(command, &told(pid))?;
+                self.shell.must(command, &variables(pid))?;
             }
             _ => anyhow::bail!("there is no --stop-cmd"),
         }
-        if let Some(held) = held {
+        if let Some(handle) = handle {
             anyhow::ensure!(
-                held.ended(limit),
+                handle.ended(limit),
                 "process {} has not ended {limit:?} after it was stopped",
-                held.pid
+                handle.pid
             );
         }
         Ok(())
@@ -294,7 +294,7 @@ pub(super) struct ActionTexts {
     pub(super) start: Option<String>,
 }
 
-fn told(pid: Option<i32>) -> Vec<(&'static str, String)> {
+fn variables(pid: Option<i32>) -> Vec<(&'static str, String)> {
     pid.map(|pid| ("PLUGPULL_PID", pid.to_string()))
         .into_iter()
         .collect()
@@ -303,16 +303,18 @@ fn told(pid: Option<i32>) -> Vec<(&'static str, String)> {
 impl Struck {
     /// Waits for the end of the process. True also where it is not of this machine.
     pub(super) fn ended(&self, limit: Duration) -> bool {
-        self.held.as_ref().is_none_or(|held| held.ended(limit))
+        self.handle
+            .as_ref()
+            .is_none_or(|handle| handle.ended(limit))
     }
 
     /// Its number, where it is one of this machine.
     pub(super) fn pid(&self) -> Option<i32> {
-        self.held.as_ref().map(|held| held.pid)
+        self.handle.as_ref().map(|handle| handle.pid)
     }
 
     /// SIGKILL, where SIGTERM was not enough.
     pub(super) fn kill(&self) -> anyhow::Result<()> {
-        self.held.as_ref().map_or(Ok(()), Held::kill)
+        self.handle.as_ref().map_or(Ok(()), ProcessHandle::kill)
     }
 }

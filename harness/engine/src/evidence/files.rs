@@ -9,7 +9,7 @@ use plugpull_reports::{CrashedFile, Damage, Fate};
 /// How many files without damage are named.
 const WHOLE: usize = 50;
 
-/// The files of a crashed data folder, with what of the operations in `log` was lost, and how many
+/// The files of a crashed data directory, with what of the operations in `log` was lost, and how many
 /// more there are.
 pub fn files(tree: &Tree, log: &Log, lost: &[LostUpdate]) -> (Vec<CrashedFile>, u64) {
     let mut damaged = damaged(log, lost);
@@ -74,9 +74,9 @@ fn damaged(log: &Log, lost: &[LostUpdate]) -> BTreeMap<Ino, CrashedFile> {
     damaged
 }
 
-/// Every regular file below a folder: its path (one of them, where it has several) and size.
-fn walk(tree: &Tree, folder: Ino, below: &str, into: &mut HashMap<Ino, (String, u64)>) {
-    let Ok(entries) = tree.dir(folder) else {
+/// Every regular file below a directory: its path (one of them, where it has several) and size.
+fn walk(tree: &Tree, directory: Ino, below: &str, into: &mut HashMap<Ino, (String, u64)>) {
+    let Ok(entries) = tree.dir(directory) else {
         return;
     };
     for (name, entry) in entries.iter() {

@@ -9,7 +9,7 @@ use plugpull_workloads::Stamp;
 
 /// How many operations before the crash are shown.
 const SHOWN: usize = 60;
-/// How many operations around each one that was lost, and around the ack that was betrayed, are
+/// How many operations around each one that was lost, and around the ack whose data is gone, are
 /// shown, where that was longer ago.
 const AROUND: usize = 4;
 /// How many that were lost are shown with what was around them.
@@ -25,9 +25,9 @@ pub struct Span<'a> {
     pub to: Stamp,
     /// What of it the disk did not get.
     pub lost: &'a [LostUpdate],
-    /// The ack that was betrayed.
+    /// The ack whose data is gone.
     pub ack: Option<Stamp>,
-    /// Stands before the words of each operation.
+    /// Stands before the description of each operation.
     pub life: &'a str,
     /// The trace's clock where the log's own says 0: operations and microseconds.
     pub clock: (u64, u64),
@@ -102,7 +102,7 @@ impl<'a> Span<'a> {
     }
 }
 
-/// The last operations of a span, those around what was lost and around the ack that was betrayed,
+/// The last operations of a span, those around what was lost and around the ack whose data is gone,
 /// with all acks between them.
 pub fn steps(span: &Span<'_>) -> Vec<TimelineStep> {
     let records = span.records();
@@ -120,7 +120,7 @@ pub fn steps(span: &Span<'_>) -> Vec<TimelineStep> {
             seq: span.clock.0 + record.seq,
             micros: span.clock.1 + record.nanos / 1000,
             kind: kind(&record.op),
-            what: format!("{}{}", span.life, words(record)),
+            what: format!("{}{}", span.life, describe(record)),
             path: record.path.to_string(),
             fate: match fates.get(&record.seq) {
                 Some(true) => Fate::Torn,
@@ -134,7 +134,7 @@ pub fn steps(span: &Span<'_>) -> Vec<TimelineStep> {
     steps
 }
 
-fn words(record: &Record) -> String {
+fn describe(record: &Record) -> String {
     match &record.op {
         Op::Write { data, .. } => format!("write {} at {}", data.len(), data.offset()),
         Op::Truncate { size, .. } => format!("truncate to {size}"),
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_betrayed_ack_is_shown_however_long_ago_it_was() {
+    fn the_lost_ack_is_shown_however_long_ago_it_was() {
         let log = log(200);
         let lost = LostUpdate {
             seq: 90,

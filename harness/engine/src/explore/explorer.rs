@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::RecvTimeoutError;
 use plugpull_crashsim::fs::{Log, Tree};
-use plugpull_reports::{Event, PointCoverage, ReportBuilder, ReportedFinding, ShardCase, Trial};
+use plugpull_reports::{ExploredTrial, PointCoverage, Record, ReportedFinding, Trial, TrialRecord};
 use plugpull_workloads::{FailureClass, FindingKind, Judgement, Verdict};
 
 use super::Rules;
 use super::cases::{Case, Next, Order};
-use super::extent::{Ended, Limits, RecoveryCoverage, Shared};
+use super::extent::{Ended, Limits, Minimised, RecoveryCoverage, Sink};
 use super::findings::{Group, Groups, signs};
 use super::pace::Pace;
 use super::scene::{Crash, Scene, changes};
@@ -50,9 +50,8 @@ pub struct Explorer<'a> {
     /// Where minimising happens.
     pub station: &'a Station,
     /// The report so far.
-    pub builder: ReportBuilder,
+    sink: &'a mut dyn Sink,
     /// Takes every event.
-    pub tell: &'a mut dyn FnMut(&Event),
     groups: Groups,
     answers: Answers,
     /// Trials of the recorded run, of all shards.
@@ -63,10 +62,10 @@ pub struct Explorer<'a> {
     reported: HashSet<(usize, bool, u128)>,
     /// True when there are other shards.
     shares: bool,
-    /// Where each trial of the report belongs.
-    cases: Vec<ShardCase>,
-    /// What was made small, for the shards to be merged.
-    told: Vec<Group>,
+    /// How many states were minimised for the shards to be merged.
+    minimised: u64,
+    /// How many states had been tried when the sink was last given the coverage.
+    covered: u64,
     /// What failing states lacked of which one was made small and explains the others.
     explained: HashSet<(FindingKind, u32, BTreeSet<String>)>,
     /// When the time is over, for states and for making findings small.
@@ -100,23 +99,21 @@ impl<'a> Explorer<'a> {
     pub fn new(
         court: &'a Court<'a>,
         station: &'a Station,
-        builder: ReportBuilder,
         shares: bool,
         stations: usize,
-        tell: &'a mut dyn FnMut(&Event),
+        sink: &'a mut dyn Sink,
     ) -> Self {
         Self {
             court,
             station,
-            builder,
-            tell,
+            sink,
             groups: Groups::default(),
             answers: Answers::default(),
             seen: HashSet::new(),
             recovered: HashSet::new(),
             shares,
-            cases: Vec::new(),
-            told: Vec::new(),
+            minimised: 0,
+            covered: 0,
             explained: HashSet::new(),
             until: (None, None),
             pace: Pace::new(stations),
@@ -178,16 +175,29 @@ impl<'a> Explorer<'a> {
                 order.defer(point);
             }
             round = ROUND.min(round * 2);
+            // Each time twice as much: a run file that ends early has most of it, and is no longer
+            // for it.
+            if self.given >= 2 * self.covered {
+                self.covered = self.given;
+                let so_far = self.ended(order, false, limits);
+                self.sink.covered(&so_far);
+            }
         }
-        Ok(Ended {
+        Ok(self.ended(order, complete, limits))
+    }
+
+    /// How far it came.
+    fn ended(&self, order: &Order<'_>, complete: bool, limits: &Limits<'_>) -> Ended {
+        Ended {
             tried: self.given,
+            points: order.point_count() as u64,
             coverage: order.coverage.clone(),
             recoveries: self.recoveries,
             judged: self.counted.clone(),
             at: self.at.values().copied().collect(),
             complete,
             interrupted: limits.stop.load(Ordering::Relaxed),
-        })
+        }
     }
 
     /// True when no more states are to be tried: none are left to try, or there is no time for one.
@@ -216,12 +226,6 @@ impl<'a> Explorer<'a> {
                 Err(RecvTimeoutError::Disconnected) => return Ok(true),
             }
         }
-    }
-
-    /// The findings, the report so far, and what the shards are merged by.
-    pub fn into_parts(self) -> (Groups, ReportBuilder, Shared) {
-        let (cases, told) = (self.cases, self.told);
-        (self.groups, self.builder, Shared { cases, told })
     }
 
     /// Hands a state out, and judges what is ready.
@@ -394,7 +398,7 @@ impl<'a> Explorer<'a> {
             spec: format!("{}@{}", rules.name, crash.first().point),
             seed: 0,
             class: rules.class(),
-            bit: true,
+            hit: true,
             what: format!("{}{during}", missing(crash.first().lost.len())),
             acked: self.court.acked_at(crash.first().point) as u64,
             operations: crash.first().point,
@@ -413,9 +417,11 @@ impl<'a> Explorer<'a> {
             true => signs(crash, self.court),
             false => BTreeSet::new(),
         };
-        let mut told = Vec::new();
+        let (mut minimised, mut counts) = (Vec::new(), Vec::new());
         for finding in judgement.findings {
-            told.push(self.tell_of(case, finding.kind, &signs)?);
+            let (id, index) = self.count_finding(case, finding.kind, &signs)?;
+            counts.extend(id);
+            minimised.push(index);
             trial.findings.push(ReportedFinding {
                 finding,
                 trial: self.number,
@@ -425,34 +431,38 @@ impl<'a> Explorer<'a> {
                 evidence: None,
             });
         }
-        self.cases.push(ShardCase {
-            trial: self.number,
+        let explored = ExploredTrial {
             position: case.position,
             depth,
             signs: signs.into_iter().collect(),
-            told,
-        });
-        self.builder.trial(&trial);
-        (self.tell)(&Event::TrialFinished(Box::new(trial)));
+            counts,
+            minimised: if self.shares { minimised } else { Vec::new() },
+        };
+        self.sink.emit(Record::Trial(Box::new(TrialRecord {
+            trial,
+            slot: None,
+            explored: Some(explored),
+        })));
         Ok(failed)
     }
 
-    /// Counts a finding to its cause, and makes it small where that is new. Of a shard also where no
-    /// trial that lacks the same was made small, for to the other shards it may be new; what it was
-    /// made small to, as an index.
-    fn tell_of(
+    /// Counts a finding to its cause, and minimises it where that is new: the number of the finding
+    /// that it counts to. Of a shard also where no trial that lacks the same was minimised, for to
+    /// the other shards it may be new; then also the place of what it was minimised to.
+    fn count_finding(
         &mut self,
         case: &Case,
         kind: FindingKind,
         signs: &BTreeSet<String>,
-    ) -> anyhow::Result<Option<u64>> {
+    ) -> anyhow::Result<(Option<u64>, Option<u64>)> {
         let depth = case.crash.depth();
         let known = self.groups.count(signs, kind, depth);
+        let known_id = known.map(|known| known as u64);
         let alike = (kind, depth, signs.clone());
         let for_others = self.shares && !self.explained.contains(&alike);
         let late = self.until.0.is_some_and(|until| Instant::now() >= until);
-        if known && (!for_others || late) {
-            return Ok(None);
+        if known.is_some() && (!for_others || late) {
+            return Ok((known_id, None));
         }
         let mut shrink = Shrink {
             court: self.court,
@@ -463,7 +473,7 @@ impl<'a> Explorer<'a> {
             pace: &self.pace,
         };
         let Some(small) = shrink.case(case, kind)? else {
-            return Ok(None);
+            return Ok((known_id, None));
         };
         let group = Group::of(small, self.number, self.court);
         let mut index = None;
@@ -471,13 +481,26 @@ impl<'a> Explorer<'a> {
             if group.explains(signs) {
                 self.explained.insert(alike);
             }
-            index = Some(self.told.len() as u64);
-            self.told.push(group.clone());
+            index = Some(self.minimised);
+            self.minimised += 1;
+            self.sink.minimised(&Minimised {
+                id: None,
+                index,
+                group: &group,
+            });
         }
-        if !known {
-            self.groups.add(group);
+        if known.is_some() {
+            return Ok((known_id, index));
         }
-        Ok(index)
+        let (id, new) = self.groups.add(group);
+        if new {
+            self.sink.minimised(&Minimised {
+                id: Some(id as u64),
+                index: None,
+                group: &self.groups.all[id],
+            });
+        }
+        Ok((Some(id as u64), index))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use plugpull_reports::{PointCoverage, ShardCase};
+use plugpull_reports::{PointCoverage, Record};
 
 use super::cases::Coverage;
 use super::findings::Group;
@@ -53,6 +53,8 @@ pub(super) fn left(until: Option<Instant>) -> Duration {
 pub struct Ended {
     /// Different states tried.
     pub tried: u64,
+    /// Crash points of the recorded run.
+    pub points: u64,
     /// States of the recorded run, per model.
     pub coverage: Vec<Coverage>,
     /// Those of recoveries, over all models.
@@ -78,10 +80,24 @@ pub struct RecoveryCoverage {
     pub distinct: u64,
 }
 
-/// What the shards of an exploration are merged by.
-pub struct Shared {
-    /// Where each trial belongs.
-    pub cases: Vec<ShardCase>,
-    /// What was made small, each for a trial.
-    pub told: Vec<Group>,
+/// Takes what an exploration does as it happens.
+pub trait Sink {
+    /// Takes a record.
+    fn emit(&mut self, record: Record);
+
+    /// A finding was minimised: a new one, or a known one to a smaller state.
+    fn minimised(&mut self, found: &Minimised<'_>);
+
+    /// Takes how far it came.
+    fn covered(&mut self, so_far: &Ended);
+}
+
+/// A finding that was minimised.
+pub struct Minimised<'a> {
+    /// Its number in this exploration, from 0; none where it is of use to other shards only.
+    pub id: Option<u64>,
+    /// Of a shard: its place among all that it minimised.
+    pub index: Option<u64>,
+    /// The finding.
+    pub group: &'a Group,
 }

@@ -52,37 +52,40 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// Counts a failing state to the first group whose cause it contains. False when there is none:
-    /// it is new, to be made small and added.
-    pub fn count(&mut self, signs: &BTreeSet<String>, kind: FindingKind, depth: u32) -> bool {
-        let known = self.all.iter_mut().find(|group| {
+    /// Counts a failing state to the first group whose cause it contains, and returns its index.
+    /// None when there is none: it is new, to be minimised and added.
+    pub fn count(
+        &mut self,
+        signs: &BTreeSet<String>,
+        kind: FindingKind,
+        depth: u32,
+    ) -> Option<usize> {
+        let known = self.all.iter().position(|group| {
             group.kind == kind && group.small.crash.depth() == depth && group.explains(signs)
-        });
-        match known {
-            Some(group) => {
-                group.count += 1;
-                true
-            }
-            None => false,
-        }
+        })?;
+        self.all[known].count += 1;
+        Some(known)
     }
 
-    /// Adds what was made small out of a trial: a group of its own, or one more of a group of the
-    /// same cause.
-    pub fn add(&mut self, new: Group) {
-        match self.all.iter_mut().find(|group| {
+    /// Adds what a trial was minimised to: a group of its own, or one more of a group of the same
+    /// cause. Its index, and whether it shows something new.
+    pub fn add(&mut self, new: Group) -> (usize, bool) {
+        let known = self.all.iter().position(|group| {
             group.kind == new.kind
                 && group.cause == new.cause
                 && group.small.crash.depth() == new.small.crash.depth()
-        }) {
-            Some(group) => {
-                group.count += 1;
-                if new.small.measure() < group.small.measure() {
-                    group.small = new.small;
-                }
-            }
-            None => self.all.push(new),
+        });
+        let Some(known) = known else {
+            self.all.push(new);
+            return (self.all.len() - 1, true);
+        };
+        let group = &mut self.all[known];
+        group.count += 1;
+        let smaller = new.small.measure() < group.small.measure();
+        if smaller {
+            group.small = new.small;
         }
+        (known, smaller)
     }
 }
 

@@ -18,7 +18,7 @@ pub use artifact::{About, Artifact};
 pub use cases::Order;
 pub use evidence::{evidence, timeline};
 pub use explorer::Explorer;
-pub use extent::{Ended, Limits, Shared};
+pub use extent::{Ended, Limits, Minimised, Sink};
 pub use findings::{Group, Groups, sentence};
 pub use record::{Trace, Wanted, record};
 pub use shrink::Court;

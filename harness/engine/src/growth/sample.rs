@@ -36,7 +36,7 @@ const RECENT: usize = 32;
 pub enum CrashKind {
     /// By SIGKILL.
     Kill,
-    /// By a power loss; nothing un-synced survives.
+    /// By a power loss; nothing unsynced survives.
     PowerLoss,
 }
 
@@ -171,14 +171,14 @@ fn measure(
     trial.operations = testbed.operations();
     trial.what = match wanted.crash {
         CrashKind::Kill => {
-            trial.bit = testbed.kill()?;
+            trial.hit = testbed.kill()?;
             format!("killed after {} acknowledged transactions", wanted.acks)
         }
         CrashKind::PowerLoss => {
             let off = testbed.power_off(Loss::Everything)?;
-            trial.bit = true;
+            trial.hit = true;
             format!(
-                "power lost after {} acknowledged transactions: {} un-synced changes were lost",
+                "power lost after {} acknowledged transactions: {} unsynced changes were lost",
                 wanted.acks, off.lost
             )
         }

@@ -1,4 +1,4 @@
-//! Fills a plain data folder: what `disk-full` does where there is no crash filesystem.
+//! Fills a plain data directory: what `disk-full` does where there is no crash filesystem.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use plugpull_faults::fault::InjectError;
 use plugpull_sandbox::{Program, Sandbox, SpawnRequest};
 
-/// The hidden command that fills a folder from inside the sandbox.
+/// The hidden command that fills a directory from inside the sandbox.
 pub const FILL: &str = "__fill";
 /// The file that takes the space.
 const NAME: &str = ".plugpull-ballast";
 
-/// Takes all space of the data folder but about `leave` bytes.
+/// Takes all space of the data directory but about `leave` bytes.
 pub(super) fn fill(sandbox: &Sandbox, leave: u64) -> Result<(), InjectError> {
     run(sandbox, leave.to_string())
 }
@@ -32,7 +32,7 @@ fn run(sandbox: &Sandbox, what: String) -> Result<(), InjectError> {
     match child.wait(Instant::now() + Duration::from_secs(20))? {
         Some(0) => Ok(()),
         _ => Err(failed(format!(
-            "filling the data folder: {}",
+            "filling the data directory: {}",
             child.output()
         ))),
     }

@@ -1,4 +1,4 @@
-//! The crashes of a live trial: noted as they happen, which costs next to nothing, and told in full
+//! The crashes of a live trial: noted as they happen, which costs next to nothing, and described in full
 //! only where a finding wants it.
 
 use std::sync::Arc;
@@ -84,7 +84,7 @@ impl Crashes {
         });
     }
 
-    /// What was un-synced when the power went first after so many operations, of those operations;
+    /// What was unsynced when the power went first after so many operations, of those operations;
     /// none where it did not go.
     pub(super) fn unsynced(&self, before: u64) -> Option<Vec<Unsynced>> {
         let later = self.0.iter().filter(|crash| crash.at.seq >= before);
@@ -121,7 +121,7 @@ impl Crashed {
                 restart => format!("restart {restart}: "),
             };
             let last = number + 1 == crashes.len();
-            // A kill takes nothing from the disk; what it left un-synced a later cut may take.
+            // A kill takes nothing from the disk; what it left unsynced a later cut may take.
             let on_same_disk = crashes[number..].iter();
             let cut = on_same_disk
                 .take_while(|later| Arc::ptr_eq(&later.fs, &crash.fs))

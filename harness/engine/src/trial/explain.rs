@@ -4,7 +4,7 @@ use plugpull_workloads::{Call, Durability, Finding, Guarantee, History, Outcome,
 
 use super::Testbed;
 
-/// Says which sync was missing, where the power went and a finding names an ack. What is owed from a
+/// Says which sync was missing, where the power went and a finding names an ack. What is required from a
 /// barrier on was to be synced when the last barrier was acknowledged.
 pub(super) fn explain(testbed: &Testbed<'_>, finding: &mut Finding) {
     let Some(ack) = finding.ack else {

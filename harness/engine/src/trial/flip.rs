@@ -1,6 +1,6 @@
 //! Damage to files at rest: which files there are, and a bit of one of them flipped. On the crash
-//! filesystem in its tree; on a plain data folder by plugpull started again inside the sandbox,
-//! since only there is the folder seen.
+//! filesystem in its tree; on a plain data directory by plugpull started again inside the sandbox,
+//! since only there is the directory seen.
 
 use std::collections::BTreeMap;
 use std::fs::{self, FileTimes, OpenOptions};
@@ -21,7 +21,7 @@ pub const FLIP: &str = "__flip";
 /// How long the hidden command may take.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The regular files below the data folder: path within it and size in bytes, sorted by path.
+/// The regular files below the data directory: path within it and size in bytes, sorted by path.
 pub(super) fn files(
     sandbox: &Sandbox,
     storage: &Storage,
@@ -35,7 +35,7 @@ pub(super) fn files(
     }
 }
 
-/// Flips bit `bit` of the byte at `offset` of the file at `path` within the data folder.
+/// Flips bit `bit` of the byte at `offset` of the file at `path` within the data directory.
 pub(super) fn flip(
     sandbox: &Sandbox,
     storage: &Storage,
@@ -56,8 +56,8 @@ pub(super) fn flip(
 }
 
 fn in_tree(fs: &Control) -> BTreeMap<String, (Ino, u64)> {
-    fn walk(tree: &Tree, folder: Ino, path: &Path, found: &mut BTreeMap<String, (Ino, u64)>) {
-        let Ok(entries) = tree.dir(folder) else {
+    fn walk(tree: &Tree, directory: Ino, path: &Path, found: &mut BTreeMap<String, (Ino, u64)>) {
+        let Ok(entries) = tree.dir(directory) else {
             return;
         };
         for (name, entry) in entries.iter() {
@@ -105,7 +105,7 @@ fn finish(child: &Child) -> Result<(), InjectError> {
     match child.wait(Instant::now() + LIMIT)? {
         Some(0) => Ok(()),
         _ => Err(InjectError::Io(io::Error::other(format!(
-            "damaging the data folder: {}",
+            "damaging the data directory: {}",
             child.output()
         )))),
     }
@@ -114,9 +114,9 @@ fn finish(child: &Child) -> Result<(), InjectError> {
 /// The hidden command.
 pub fn main(args: &[String]) -> i32 {
     let result = match args {
-        [folder] => {
+        [directory] => {
             let mut lines = Vec::new();
-            list(Path::new(folder), Path::new(folder), &mut lines)
+            list(Path::new(directory), Path::new(directory), &mut lines)
                 .and_then(|()| io::stdout().write_all(&lines))
         }
         [file, offset, bit] => match (offset.parse(), bit.parse()) {
@@ -124,7 +124,7 @@ pub fn main(args: &[String]) -> i32 {
             _ => Err(io::Error::other("the offset or the bit is no such number")),
         },
         _ => Err(io::Error::other(
-            "a folder is wanted, or a file, an offset and a bit",
+            "a directory is wanted, or a file, an offset and a bit",
         )),
     };
     match result {
@@ -137,8 +137,8 @@ pub fn main(args: &[String]) -> i32 {
 }
 
 /// A line `SIZE PATH` for each regular file. Names that do not fit on a line are left out.
-fn list(root: &Path, folder: &Path, lines: &mut Vec<u8>) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
+fn list(root: &Path, directory: &Path, lines: &mut Vec<u8>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let (path, kind) = (entry.path(), entry.file_type()?);
         if kind.is_dir() {
@@ -176,8 +176,8 @@ mod tests {
 
     #[test]
     fn one_bit_changes_and_no_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
         fs::write(&path, [0b0101_0101; 3]).unwrap();
         let before = fs::metadata(&path).unwrap().modified().unwrap();
         let name = path.to_str().unwrap();
@@ -195,14 +195,14 @@ mod tests {
 
     #[test]
     fn files_are_listed_with_their_sizes() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path();
-        fs::create_dir(root.join("sub folder")).unwrap();
-        fs::write(root.join("sub folder/a b"), "12345").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        fs::create_dir(root.join("sub directory")).unwrap();
+        fs::write(root.join("sub directory/a b"), "12345").unwrap();
         fs::write(root.join("two\nlines"), "1").unwrap();
-        std::os::unix::fs::symlink("sub folder/a b", root.join("link")).unwrap();
+        std::os::unix::fs::symlink("sub directory/a b", root.join("link")).unwrap();
         let mut lines = Vec::new();
         list(root, root, &mut lines).unwrap();
-        assert_eq!(String::from_utf8(lines).unwrap(), "5 sub folder/a b\n");
+        assert_eq!(String::from_utf8(lines).unwrap(), "5 sub directory/a b\n");
     }
 }

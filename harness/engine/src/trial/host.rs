@@ -63,7 +63,7 @@ impl SandboxHost {
         }
     }
 
-    /// Gets ready for the start of a target on the data folder that is mounted now, as far as that
+    /// Gets ready for the start of a target on the data directory that is mounted now, as far as that
     /// can be known. Its first process will have the number `first`, where numbers can be chosen.
     pub fn begin(&self, first: i32) {
         self.prefork.begin(&self.sandbox, first);

@@ -12,7 +12,7 @@ use plugpull_sandbox::{Child, Program, Sandbox, SpawnRequest};
 
 /// The hidden command that writes the file and becomes the program.
 pub const READS: &str = "__reads";
-/// The file's name, beside the data folder.
+/// The file's name, beside the data directory.
 const NAME: &str = "input";
 
 /// Starts the program of `request`, which must be one by path, with this text to read; `variable`

@@ -163,7 +163,7 @@ fn usual(fault: &Fault, fuse: bool, rng: &mut ChaCha8Rng) -> Trigger {
     trigger
 }
 
-/// Starts the target on an empty data folder and stops it again. The error says what it said.
+/// Starts the target on an empty data directory and stops it again. The error has its output.
 pub fn try_start(setup: &Setup) -> Result<(), String> {
     let rng = ChaCha8Rng::seed_from_u64(0);
     let (host, target, rules) = (&setup.host, &setup.target, setup.rules);
@@ -228,7 +228,7 @@ impl TrialRunner<'_> {
             (observed, judgement) = self.time_again(testbed, &injected, &before.disk, observed)?;
         }
         let read = testbed.storage.fs().map_or(0, |fs| fs.damage_hits().0) > hits;
-        self.trial.bit = match injected.bite {
+        self.trial.hit = match injected.bite {
             Bite::Known(bit) => bit,
             Bite::WhenRead => read,
         };
@@ -241,7 +241,7 @@ impl TrialRunner<'_> {
         {
             later = self.verify_writable(testbed, state)?;
         }
-        if !self.trial.bit && self.trial.findings.is_empty() {
+        if !self.trial.hit && self.trial.findings.is_empty() {
             self.trial.verdict = Verdict::NotMeasured;
             self.trial.why = format!("the fault had no effect: {}", self.trial.what);
         }

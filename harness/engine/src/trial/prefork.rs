@@ -1,12 +1,12 @@
 //! Getting a target's first process ready before its turn.
 //!
 //! A target is started in the same way trial after trial, so the start of the last one tells how the
-//! next one will be. Where it is told wrongly, the process is thrown away and nothing more is guessed.
+//! next one will be. Where the guess is wrong, the process is thrown away and nothing more is guessed.
 
 use parking_lot::Mutex;
 use plugpull_sandbox::{Child, Prepared, Sandbox, SandboxError, SpawnRequest};
 
-/// Files of the data folder are read ahead as far as they are no larger than this together, in
+/// Files of the data directory are read ahead as far as they are no larger than this together, in
 /// bytes: a small store is read as a whole at its start anyway.
 const WARM: u64 = 4 << 20;
 
@@ -24,7 +24,7 @@ struct State {
     prepared: Option<Prepared>,
     /// No process of this trial was started yet.
     fresh: bool,
-    /// It was told wrongly.
+    /// The guess was wrong.
     wrong: bool,
     /// The target is spoken to over TCP.
     connects: bool,
@@ -32,14 +32,14 @@ struct State {
 
 impl Prefork {
     /// Begins a trial: the first process will have the number `first`, where numbers can be chosen.
-    /// Its data folder is mounted.
+    /// Its data directory is mounted.
     pub(super) fn begin(&self, sandbox: &Sandbox, first: i32) {
         let mut state = self.0.lock();
         state.first = first;
         state.fresh = true;
         // Where they cannot, states of recoveries may differ from run to run.
         let _ = sandbox.number_from(first);
-        // What fails here is done again, and told, when it is needed.
+        // What fails here is done again, and reported, when it is needed.
         state.prepared = match &state.expected {
             Some(request) if !state.wrong => sandbox.prepare(request, WARM).ok(),
             _ => None,

@@ -39,11 +39,11 @@ struct Ack {
     seq: u64,
     id: String,
     /// What a target that holds it whole holds.
-    held: Vec<(String, String)>,
+    content: Vec<(String, String)>,
 }
 
 impl Acked {
-    /// All that the target's workload was told in this history; none where it has clients.
+    /// All that the target's workload saw acknowledged in this history; none where it has clients.
     pub fn of(history: &History, target: &dyn Target) -> Self {
         if target.scripted().is_none() {
             return Self::default();
@@ -59,20 +59,20 @@ impl Acked {
                     continue;
                 };
                 let id = op.key.strip_suffix(REST).unwrap_or(&op.key);
-                let held = (op.key.clone(), value.text().into_owned());
+                let content = (op.key.clone(), value.text().into_owned());
                 match known.get(id) {
                     // A later life may write an ID again.
                     Some(&index) => {
                         let ack = &mut all[index];
-                        ack.held.retain(|(key, _)| *key != held.0);
-                        ack.held.push(held);
+                        ack.content.retain(|(key, _)| *key != content.0);
+                        ack.content.push(content);
                     }
                     None => {
                         known.insert(id.to_owned(), all.len());
                         all.push(Ack {
                             seq: at.seq,
                             id: id.to_owned(),
-                            held: vec![held],
+                            content: vec![content],
                         });
                     }
                 }
@@ -113,8 +113,8 @@ impl Acked {
             .filter(|ack| !missing.lost.contains_key(&ack.id))
             .flat_map(|ack| {
                 let torn = missing.torn.contains_key(&ack.id);
-                let held = ack.held.iter();
-                held.filter(move |(key, _)| !(torn && *key != ack.id))
+                let content = ack.content.iter();
+                content.filter(move |(key, _)| !(torn && *key != ack.id))
             })
             .cloned()
             .collect()
@@ -140,7 +140,7 @@ pub(super) fn look(
             } else {
                 Err(missing.corrupt.join("; "))
             });
-            observed.said = said(&missing);
+            observed.said = messages(&missing);
         }
         Checked::Refused(message) => observed.start = Start::Refused { message },
         Checked::Hung(waited) => observed.start = Start::Hung { waited },
@@ -149,7 +149,7 @@ pub(super) fn look(
 }
 
 /// The check's words by the keys that they are about.
-fn said(missing: &Missing) -> BTreeMap<String, String> {
+fn messages(missing: &Missing) -> BTreeMap<String, String> {
     let lost = missing.lost.iter().map(|(id, why)| (id.clone(), why));
     let torn = (missing.torn.iter()).map(|(id, why)| (format!("{id}{REST}"), why));
     lost.chain(torn)
@@ -158,7 +158,7 @@ fn said(missing: &Missing) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The error unless a target that is up on an empty data folder, with nothing acknowledged, is
+/// The error unless a target that is up on an empty data directory, with nothing acknowledged, is
 /// found whole: a check that complains there complains everywhere.
 pub fn must_be_sound(observed: &Observed) -> Result<(), String> {
     let why = match (&observed.start, &observed.integrity) {
@@ -168,7 +168,7 @@ pub fn must_be_sound(observed: &Observed) -> Result<(), String> {
         (Start::Started, _) => return Ok(()),
     };
     Err(format!(
-        "its check does not end with exit code 0 on an empty data folder with no ID \
+        "its check does not end with exit code 0 on an empty data directory with no ID \
          acknowledged, so it would find fault with everything: {why}"
     ))
 }
@@ -360,7 +360,7 @@ mod tests {
         let all = ids.iter().enumerate().map(|(number, (id, seq))| Ack {
             seq: *seq,
             id: (*id).to_owned(),
-            held: txn(number as u64, 0, id)
+            content: txn(number as u64, 0, id)
                 .ops
                 .into_iter()
                 .filter_map(|op| match op.write {
@@ -398,7 +398,7 @@ mod tests {
         let state = acked.without(&missing);
         let keys: Vec<&str> = state.keys().map(String::as_str).collect();
         assert_eq!(keys, ["b", "c", "c#rest"]);
-        assert_eq!(said(&missing), [("a".into(), "no row".into())].into());
+        assert_eq!(messages(&missing), [("a".into(), "no row".into())].into());
     }
 
     #[test]

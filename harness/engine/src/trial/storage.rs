@@ -1,4 +1,4 @@
-//! The data folder of a trial: the crash filesystem, or without FUSE a tmpfs, mounted in the
+//! The data directory of a trial: the crash filesystem, or without FUSE a tmpfs, mounted in the
 //! sandbox.
 
 use std::io;
@@ -15,7 +15,7 @@ use plugpull_sandbox::pin;
 
 use crate::outcome::HarnessFailed;
 
-/// What lies under the data folder.
+/// What lies under the data directory.
 pub enum Storage {
     /// The crash filesystem, and while it is mounted the thread that serves it.
     Crash {
@@ -24,7 +24,7 @@ pub enum Storage {
         /// What serves it; none while it is not mounted.
         server: Option<Server>,
     },
-    /// A tmpfs; or in a bare sandbox the plain folder, which is not mounted.
+    /// A tmpfs; or in a bare sandbox the plain directory, which is not mounted.
     Plain {
         /// True while it is mounted.
         mounted: bool,
@@ -89,7 +89,7 @@ impl Storage {
         };
         sandbox
             .unmount(true)
-            .context("unmounting the data folder")?;
+            .context("unmounting the data directory")?;
         match server {
             Some(server) => Ok(server.end()?),
             None => Ok(()),

@@ -34,7 +34,7 @@ use super::script::{Acked, End};
 use super::storage::Storage;
 use crate::outcome::{HarnessFailed, Observed, TargetFailed, guard};
 
-/// How many acknowledged transactions the workload begins with, before a fault may strike.
+/// How many acknowledged transactions the workload begins with, before a fault may fire.
 const WARM_UP_ACKS: u64 = 3;
 /// How long they may take.
 const WARM_UP_LIMIT: Duration = Duration::from_secs(5);
@@ -54,7 +54,7 @@ pub struct StorageRules {
     pub model: &'static dyn Model,
     /// What the device does with a write when power is lost.
     pub device: Device,
-    /// True when FUSE is to be had.
+    /// True when FUSE is available.
     pub fuse: bool,
 }
 
@@ -212,7 +212,7 @@ impl<'a> Testbed<'a> {
         match self.bring_up(PROBE)? {
             Ok(_) => Ok(()),
             Err(failed) => Err(HarnessFailed::new(format!(
-                "the target did not start on an empty data folder: {failed}"
+                "the target did not start on an empty data directory: {failed}"
             ))),
         }
     }
@@ -388,7 +388,7 @@ impl<'a> Testbed<'a> {
 
     fn await_watch(
         &mut self,
-        told: &Receiver<Held>,
+        paused: &Receiver<Held>,
         give_up: impl Fn(&Self) -> bool,
     ) -> Result<(), InjectError> {
         let deadline = Instant::now() + self.patient(MOMENT_LIMIT);
@@ -397,7 +397,7 @@ impl<'a> Testbed<'a> {
             .as_ref()
             .map_or(0, |clients| clients.progress.tally().ok);
         loop {
-            match told.recv_timeout(LOOK) {
+            match paused.recv_timeout(LOOK) {
                 Ok(_) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
@@ -415,7 +415,7 @@ impl<'a> Testbed<'a> {
             let died = !alive && self.starting.is_none();
             if died || over || give_up(self) {
                 // It may have come in this very moment.
-                if told.try_recv().is_ok() {
+                if paused.try_recv().is_ok() {
                     return Ok(());
                 }
                 self.go_on();

@@ -30,8 +30,8 @@ impl Machine for Testbed<'_> {
     fn until(&mut self, when: &When) -> Result<(), InjectError> {
         match when {
             When::Op { .. } | When::Chance { .. } => {
-                let told = self.watch(when)?;
-                self.await_watch(&told, |_| false)
+                let paused = self.watch(when)?;
+                self.await_watch(&paused, |_| false)
             }
             When::Ack(count) => {
                 let before = self
@@ -64,7 +64,7 @@ impl Machine for Testbed<'_> {
     }
 
     fn start_until(&mut self, when: &When) -> Result<(), InjectError> {
-        let told = match when {
+        let paused = match when {
             When::Op { .. } | When::Chance { .. } => Some(self.watch(when)?),
             When::Ack(_) | When::Time(_) => None,
         };
@@ -78,9 +78,9 @@ impl Machine for Testbed<'_> {
             })
         });
         self.starting = Some(starting);
-        match (told, when) {
-            (Some(told), _) => {
-                self.await_watch(&told, |testbed| {
+        match (paused, when) {
+            (Some(paused), _) => {
+                self.await_watch(&paused, |testbed| {
                     testbed
                         .starting
                         .as_ref()
@@ -199,10 +199,10 @@ impl Machine for Testbed<'_> {
                 self.bring_up(PROBE)?
                     .map_err(|failed| InjectError::TargetGone(failed.to_string()))?;
                 let running = self.running.as_ref().ok_or_else(|| self.exit_error())?;
-                let told = running
+                let answer = running
                     .connect(deadline)
                     .and_then(|mut client| client.reorg(depth, deadline));
-                Ok(match told {
+                Ok(match answer {
                     Ok(()) => Told::WhenUp,
                     Err(error) => Told::Refused(error.to_string()),
                 })

@@ -1,10 +1,10 @@
-//! A finding, told to a person.
+//! A finding, on a terminal.
 
 use console::Style;
 
-use crate::ReportedFinding;
-use crate::paint::Page;
-use crate::words::{capital, clean, count, guarantee_words, kind_words};
+use crate::labels::{capital, clean, count, guarantee_words, kind_words};
+use crate::layout::Page;
+use crate::report::ReportedFinding;
 
 /// How many lines of the target's output are shown for each of a few findings, and for each of
 /// many. The JSON report has all that were kept.
@@ -16,7 +16,7 @@ const LABEL: usize = 9;
 /// Writes the finding at this index as an entry of the list: a headline, the sentence, the promise
 /// with its source, the command that repeats it unless an entry before has the same, the end of the
 /// target's output, of which at most `output_lines` lines.
-pub(crate) fn tell(
+pub(crate) fn render_finding(
     page: &mut Page,
     findings: &[ReportedFinding],
     index: usize,
@@ -69,7 +69,7 @@ fn promise(reported: &ReportedFinding) -> String {
 
 /// The end of what the last life wrote that wrote anything.
 fn output(page: &mut Page, margin: &str, lives: &[String], most: usize) {
-    let said = |life: &String| -> Vec<String> {
+    let lines_of = |life: &String| -> Vec<String> {
         life.lines()
             .map(|line| clean(line).trim_end().to_string())
             .filter(|l| !l.is_empty())
@@ -77,7 +77,7 @@ fn output(page: &mut Page, margin: &str, lives: &[String], most: usize) {
     };
     let Some((life, lines)) = lives
         .iter()
-        .map(said)
+        .map(lines_of)
         .enumerate()
         .rfind(|(_, lines)| !lines.is_empty())
     else {

@@ -1,17 +1,17 @@
-//! How recovery grows, told on a terminal: a row for each size, and what is made of them.
-
-use std::collections::BTreeSet;
+//! How recovery grows, on a terminal: a row for each size, and what is made of them.
 
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
-use plugpull_workloads::Verdict;
 
-use crate::growth::{SizeUnit, bytes_words, sentences, size_words};
-use crate::paint::Page;
-use crate::words::{clean, duration_words, number};
-use crate::{Growth, GrowthSize, Look, Report};
+use crate::facts::Facts;
+use crate::growth::sentences::{bytes_words, sentences, size_words};
+use crate::growth::{Growth, GrowthSize, SizeUnit};
+use crate::labels::{clean, duration_words, number};
+use crate::layout::Page;
+use crate::report::Report;
+use crate::style::Look;
 
 /// Writes the growth; nothing for a report without one.
-pub(crate) fn tell(page: &mut Page, report: &Report, look: Look) {
+pub(crate) fn render_growth(page: &mut Page, report: &Report, look: Look) {
     let Some(growth) = &report.growth else {
         return;
     };
@@ -20,25 +20,28 @@ pub(crate) fn tell(page: &mut Page, report: &Report, look: Look) {
         page.line(&line, None);
     }
     page.gap();
-    for sentence in told(growth, report) {
+    for sentence in described(growth, report) {
         page.paragraph("", 2, &sentence, None);
     }
 }
 
-/// What is made of the measurements, and why some could not be made.
-pub(crate) fn told(growth: &Growth, report: &Report) -> Vec<String> {
-    let mut told = sentences(growth);
-    let mut known = BTreeSet::new();
-    let trials = report.trial_log.iter();
-    for trial in trials.filter(|trial| trial.verdict == Verdict::NotMeasured) {
-        if known.insert(&trial.spec) {
-            told.push(clean(&format!(
-                "Not measured: {} – {}",
-                trial.spec, trial.why
-            )));
+fn described(growth: &Growth, report: &Report) -> Vec<String> {
+    match Facts::of(report) {
+        Ok(facts) => describe_growth(growth, &facts),
+        Err(error) => {
+            let mut all = sentences(growth);
+            all.push(format!("The trials cannot be read: {error}"));
+            all
         }
     }
-    told
+}
+
+/// What is made of the measurements, and why some could not be made.
+pub(crate) fn describe_growth(growth: &Growth, facts: &Facts) -> Vec<String> {
+    let mut all = sentences(growth);
+    let not_measured = facts.not_measured.iter();
+    all.extend(not_measured.map(|(spec, why)| clean(&format!("Not measured: {spec} – {why}"))));
+    all
 }
 
 /// The columns that a reader can do without, from the first to go to the last.
@@ -88,7 +91,7 @@ fn columns(unit: SizeUnit, without: usize) -> Vec<Column> {
         columns.push(("log size", |size| size_words(SizeUnit::Bytes, size.size)));
     }
     if without < 1 {
-        columns.push(("data folder", |size| bytes_words(size.disk_bytes)));
+        columns.push(("data directory", |size| bytes_words(size.disk_bytes)));
     }
     if without < 3 {
         columns.push(("runs", |size| size.count.to_string()));

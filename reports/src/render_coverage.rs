@@ -1,11 +1,12 @@
-//! What an exploration covered, told on a terminal.
+//! What an exploration covered, on a terminal.
 
-use crate::paint::Page;
-use crate::words::{clean, count, number, possible};
-use crate::{Coverage, RecoveryCoverage, Report};
+use crate::coverage::{Coverage, RecoveryCoverage};
+use crate::labels::{clean, count, number, possible};
+use crate::layout::Page;
+use crate::report::Report;
 
 /// Writes the coverage; nothing for a report without one.
-pub(crate) fn tell(page: &mut Page, report: &Report) {
+pub(crate) fn render_coverage(page: &mut Page, report: &Report) {
     let Some(coverage) = &report.coverage else {
         return;
     };
@@ -29,14 +30,14 @@ pub(crate) fn tell(page: &mut Page, report: &Report) {
         page.paragraph("", 15, &clean(&line), None);
     }
     if let Some(all) = &coverage.recoveries {
-        let line = format!("{:<14} {}", "recoveries", recoveries(all));
+        let line = format!("{:<14} {}", "recoveries", describe_recoveries(all));
         page.paragraph("", 15, &line, None);
     }
     page.paragraph("", 2, &tried(coverage, report.took_us), None);
 }
 
 /// What was covered of crashes during recovery.
-pub(crate) fn recoveries(all: &RecoveryCoverage) -> String {
+pub(crate) fn describe_recoveries(all: &RecoveryCoverage) -> String {
     format!(
         "{} that changed the disk, {} of them crashed in turn, {}",
         number(all.seen),

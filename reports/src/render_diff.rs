@@ -1,11 +1,13 @@
-//! A comparison, told to a person.
+//! A comparison, on a terminal.
 
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 use console::Style;
 
-use crate::paint::Page;
-use crate::words::{capital, clean, count, duration_words, kind_words, list};
-use crate::{Comparison, Look, RecoveryChange, ReportedFinding, Trend};
+use crate::compare::{Comparison, RecoveryChange, Trend};
+use crate::labels::{capital, clean, count, duration_words, kind_words, list};
+use crate::layout::Page;
+use crate::report::ReportedFinding;
+use crate::style::Look;
 
 /// The comparison in sentences and a table, with a line end after every line.
 pub fn render_comparison(comparison: &Comparison, look: Look) -> String {

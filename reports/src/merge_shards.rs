@@ -1,19 +1,22 @@
 //! The reports of shards as the report of one machine that did all of it.
 //!
-//! Trials are put in the order of the whole. The findings of an exploration are counted anew in that
+//! Trials are put in the order of the whole. The findings of an exploration are counted again in that
 //! order, by the rule by which one exploration counts them ([`counts_to`]): which cause a failing
 //! state is counted to depends on the causes that were known before it, and a shard knows only its
-//! own. So a shard makes small the first trial of each kind that lacks the same, and not only what
-//! no cause of its own explains: whatever is new to the whole was made small by its shard.
+//! own. So a shard minimises the first trial of each kind that lacks the same, and not only what
+//! no cause of its own explains: whatever is new to the whole was minimised by its shard.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use plugpull_workloads::FindingKind;
 
-use crate::merge::{belong, coverage, plan};
-use crate::summary::gravest_first;
-use crate::{MergeError, Report, ReportBuilder, ReportedFinding, Shard, ShardTold, Trial};
+use crate::builder::ReportBuilder;
+use crate::fold::gravest_first;
+use crate::identity::cause;
+use crate::mergeable::{MergeError, belong, coverage, loaded, plan};
+use crate::report::{Report, ReportedFinding, Trial};
+use crate::shard::{MinimisedFinding, Shard};
 
 /// True when a state that lacks this is one more of this cause: when it lacks all of the cause. A
 /// cause that lacks nothing is only itself.
@@ -32,8 +35,8 @@ struct Part {
 
 /// One report of the shards of a run or an exploration. A shard that is missing becomes a row that
 /// was not measured.
-pub(crate) fn together(reports: Vec<Report>) -> Result<Report, MergeError> {
-    let parts = parts(reports)?;
+pub(crate) fn merge_shards(reports: Vec<Report>) -> Result<Report, MergeError> {
+    let parts = parts(loaded(reports)?)?;
     let (Some(first), Some(of)) = (parts.first(), parts.first().map(|part| part.shard.of)) else {
         return Err(MergeError::Nothing);
     };
@@ -119,7 +122,7 @@ struct Place<'a> {
     part: usize,
     depth: u32,
     signs: BTreeSet<String>,
-    told: &'a [Option<u64>],
+    minimised: &'a [Option<u64>],
 }
 
 /// All trials in the order of the whole, with the numbers that they have there.
@@ -128,20 +131,21 @@ fn order(parts: &[Part]) -> Vec<(u64, Place<'_>)> {
     for (number, part) in parts.iter().enumerate() {
         let known: BTreeMap<u64, _> = part
             .shard
-            .cases
+            .trials
+            .in_memory()
             .iter()
             .map(|one| (one.trial, one))
             .collect();
-        for trial in &part.report.trial_log {
-            let case = known.get(&trial.number);
+        for trial in part.report.trial_log.in_memory() {
+            let explored = known.get(&trial.number);
             // A run's trials have the numbers of the whole already.
-            let position = case.map_or(trial.number, |case| case.position);
+            let position = explored.map_or(trial.number, |one| one.position);
             let place = Place {
                 trial,
                 part: number,
-                depth: case.map_or(0, |case| case.depth),
-                signs: case.iter().flat_map(|case| case.signs.clone()).collect(),
-                told: case.map_or(&[], |case| &case.told),
+                depth: explored.map_or(0, |one| one.depth),
+                signs: explored.iter().flat_map(|one| one.signs.clone()).collect(),
+                minimised: explored.map_or(&[], |one| &one.minimised),
             };
             all.push((position, place));
         }
@@ -169,7 +173,7 @@ fn renumbered(trial: &Trial, number: u64) -> Trial {
     trial
 }
 
-/// A cause that was met, and the finding that tells of it.
+/// A cause that was met, and the finding that shows it.
 struct Group {
     depth: u32,
     cause: BTreeSet<String>,
@@ -181,7 +185,7 @@ struct Group {
 fn findings(parts: &[Part], order: &[(u64, Place<'_>)]) -> Vec<ReportedFinding> {
     let mut groups: Vec<Group> = Vec::new();
     for (number, place) in order {
-        for (found, told) in place.trial.findings.iter().zip(place.told) {
+        for (found, minimised) in place.trial.findings.iter().zip(place.minimised) {
             let kind = found.finding.kind;
             let alike = |group: &&mut Group| {
                 group.finding.finding.kind == kind && group.depth == place.depth
@@ -191,27 +195,27 @@ fn findings(parts: &[Part], order: &[(u64, Place<'_>)]) -> Vec<ReportedFinding> 
                 group.finding.count += 1;
                 continue;
             }
-            // New to all of them, so it was new to its shard too, which made it small.
+            // New to all of them, so it was new to its shard too, which minimised it.
             let part = &parts[place.part];
-            let told = told.and_then(|at| part.shard.told.get(at as usize));
-            let Some(told) = told.or_else(|| stand_in(part, kind, place)) else {
+            let small = minimised.and_then(|at| part.shard.minimised.get(at as usize));
+            let Some(small) = small.or_else(|| substitute(part, kind, place)) else {
                 continue;
             };
-            let cause = cause(&told.finding);
+            let cause = cause(&small.finding);
             match groups.iter_mut().filter(alike).find(|g| g.cause == cause) {
                 Some(group) => {
                     group.finding.count += 1;
-                    if told.size < group.size {
+                    if small.size < group.size {
                         let (count, trial) = (group.finding.count, group.finding.trial);
-                        group.size = told.size;
-                        group.finding = entry(part, told, count, trial);
+                        group.size = small.size;
+                        group.finding = entry(part, small, count, trial);
                     }
                 }
                 None => groups.push(Group {
                     depth: place.depth,
                     cause,
-                    size: told.size,
-                    finding: entry(part, told, 1, *number),
+                    size: small.size,
+                    finding: entry(part, small, 1, *number),
                 }),
             }
         }
@@ -221,34 +225,31 @@ fn findings(parts: &[Part], order: &[(u64, Place<'_>)]) -> Vec<ReportedFinding> 
     findings
 }
 
-fn cause(finding: &ReportedFinding) -> BTreeSet<String> {
-    let evidence = finding.evidence.iter();
-    evidence
-        .flat_map(|evidence| evidence.cause.iter().cloned())
-        .collect()
-}
-
-/// What another trial of the shard was made small to, for one that was not because the shard's time
+/// What another trial of the shard was minimised to, for one that was not because the shard's time
 /// was over.
-fn stand_in<'a>(part: &'a Part, kind: FindingKind, place: &Place<'_>) -> Option<&'a ShardTold> {
-    part.shard.told.iter().find(|told| {
-        told.finding.finding.kind == kind && counts_to(&place.signs, &cause(&told.finding))
+fn substitute<'a>(
+    part: &'a Part,
+    kind: FindingKind,
+    place: &Place<'_>,
+) -> Option<&'a MinimisedFinding> {
+    part.shard.minimised.iter().find(|one| {
+        one.finding.finding.kind == kind && counts_to(&place.signs, &cause(&one.finding))
     })
 }
 
 /// The entry of the merged report. Where the shard kept an artifact of the same cause, that one is
-/// told, because it can be replayed.
-fn entry(part: &Part, told: &ShardTold, count: u64, trial: u64) -> ReportedFinding {
+/// taken, because it can be replayed.
+fn entry(part: &Part, small: &MinimisedFinding, count: u64, trial: u64) -> ReportedFinding {
     let kept = |finding: &&ReportedFinding| {
         let evidence = finding.evidence.as_ref();
         evidence.is_some_and(|evidence| evidence.artifact.is_some())
-            && finding.finding.kind == told.finding.finding.kind
-            && cause(finding) == cause(&told.finding)
+            && finding.finding.kind == small.finding.finding.kind
+            && cause(finding) == cause(&small.finding)
     };
     let finding = part.report.findings.iter().find(kept);
     ReportedFinding {
         count,
         trial,
-        ..finding.unwrap_or(&told.finding).clone()
+        ..finding.unwrap_or(&small.finding).clone()
     }
 }

@@ -1,7 +1,7 @@
 //! Growth in words.
 
 use super::{Growth, GrowthFit, GrowthShape, LEAST_RANGE, LEAST_REPEATS, LEAST_SIZES, SizeUnit};
-use crate::words::{count, duration_words, number};
+use crate::labels::{count, duration_words, number};
 
 /// A size in words: `5.1 MiB`, `1,600 transactions`.
 pub(crate) fn size_words(unit: SizeUnit, size: u64) -> String {

@@ -1,7 +1,7 @@
 //! Which fault is tried next: all in turn until the budget is spent, at its end those that have not
 //! bitten yet. Of several shards, each makes the trials whose numbers are its own.
 //!
-//! It has no clock of its own: it is told how long the run has taken, and how long each trial took,
+//! It has no clock of its own: it learns how long the run has taken, and how long each trial took,
 //! and hands out no trial that would probably end later than the budget.
 
 use std::time::Duration;
@@ -142,6 +142,15 @@ impl Schedule {
         };
         // After as many rounds as there are shards the same faults come again.
         (0..rounds.min(shard.of)).any(|round| shard.has_trial(round * count + index as u64 + 1))
+    }
+
+    /// Takes a trial that was made before the run was interrupted. A fault that is not among ours is
+    /// none of the run's.
+    pub fn resume(&mut self, number: u64, index: usize, hit: bool, took: Duration) {
+        if index < self.faults.len() {
+            self.last = self.last.max(number);
+            self.tried(index, hit, took);
+        }
     }
 
     /// Notes whether a trial's fault bit, and how long the trial took.

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use plugpull_workloads::{FailureClass, Promise, Verdict};
 
-use crate::{FaultRow, Report, ReportedFinding};
+use crate::facts::{Facts, FaultFacts, alike};
+use crate::identity::fault_name;
+use crate::report::{FaultRow, Report, ReportedFinding};
 
 /// One promise under one fault.
-pub(crate) struct Case<'a> {
+pub(crate) struct PromiseResult<'a> {
     /// The fault, with all that is known of its trials.
     pub(crate) row: &'a FaultRow,
-    /// The promise; none where a fault was never tried, so that nobody knows whose turn it was.
+    /// The promise; none where a fault was never tried, so that nobody knows which it tests.
     pub(crate) promise: Option<&'a Promise>,
     /// What became of it.
     pub(crate) outcome: Outcome<'a>,
@@ -40,33 +42,25 @@ impl Outcome<'_> {
     }
 }
 
-/// The fault's name in a finding's `fault`, which also says when it struck.
-pub(crate) fn fault_name(finding: &ReportedFinding) -> &str {
-    let spec = &finding.finding.fault;
-    spec.split_once('@').map_or(spec, |(name, _)| name)
-}
-
 /// Every promise under every fault that it covers, in the order of the faults.
 ///
 /// A promise was kept under a fault when at least one trial was judged in full and it was not
 /// broken. Where every trial broke some other promise, nobody knows: a store that does not start
 /// says nothing about its durability.
-pub(crate) fn cases(report: &Report) -> Vec<Case<'_>> {
-    report
-        .faults
-        .iter()
-        .flat_map(|row| cases_of(report, row))
+pub(crate) fn promise_results<'a>(report: &'a Report, facts: &'a Facts) -> Vec<PromiseResult<'a>> {
+    let rows = report.faults.iter();
+    rows.flat_map(|row| results_of(report, facts.faults.get(&row.fault), row))
         .collect()
 }
 
-fn cases_of<'a>(report: &'a Report, row: &'a FaultRow) -> Vec<Case<'a>> {
-    let classes: BTreeSet<FailureClass> = report
-        .trial_log
-        .iter()
-        .filter(|trial| trial.fault == row.fault)
-        .map(|trial| trial.class)
-        .collect();
-    let own = broken_under(report, row);
+fn results_of<'a>(
+    report: &'a Report,
+    facts: Option<&'a FaultFacts>,
+    row: &'a FaultRow,
+) -> Vec<PromiseResult<'a>> {
+    let none: BTreeSet<FailureClass> = BTreeSet::new();
+    let classes = facts.map_or(&none, |facts| &facts.classes);
+    let own = broken_under(report, facts, row);
     let of = |verdict| row.verdicts.get(&verdict).copied().unwrap_or(0);
     let judged = of(Verdict::Pass) + of(Verdict::Detected);
     let rest = || {
@@ -95,13 +89,13 @@ fn cases_of<'a>(report: &'a Report, row: &'a FaultRow) -> Vec<Case<'a>> {
         }
     }
     if promises.is_empty() {
-        return vec![Case {
+        return vec![PromiseResult {
             row,
             promise: None,
             outcome: rest(),
         }];
     }
-    let mut cases: Vec<Case<'a>> = promises
+    let mut results: Vec<PromiseResult<'a>> = promises
         .into_iter()
         .map(|promise| {
             let broken: Vec<&ReportedFinding> = own
@@ -109,7 +103,7 @@ fn cases_of<'a>(report: &'a Report, row: &'a FaultRow) -> Vec<Case<'a>> {
                 .copied()
                 .filter(|finding| finding.finding.promise == *promise)
                 .collect();
-            Case {
+            PromiseResult {
                 row,
                 promise: Some(promise),
                 outcome: if broken.is_empty() {
@@ -120,35 +114,32 @@ fn cases_of<'a>(report: &'a Report, row: &'a FaultRow) -> Vec<Case<'a>> {
             }
         })
         .collect();
-    // A failure of plugpull is told even where other trials of the fault could be judged.
+    // A failure of plugpull is shown even where other trials of the fault could be judged.
     if of(Verdict::HarnessError) > 0 && judged + of(Verdict::Broken) > 0 {
-        cases.push(Case {
+        let why = facts.and_then(|facts| facts.harness_error.as_ref());
+        results.push(PromiseResult {
             row,
             promise: None,
-            outcome: Outcome::Error(harness_error(report, row)),
+            outcome: Outcome::Error(why.unwrap_or(&row.why)),
         });
     }
-    cases
+    results
 }
 
-/// The findings that trials of this fault showed. An exploration tells a bug once, under the model
-/// that showed it first, so what the trials say decides and the report's entry of the same kind
-/// and promise tells it.
-fn broken_under<'a>(report: &'a Report, row: &FaultRow) -> Vec<&'a ReportedFinding> {
+/// The findings that trials of this fault showed. An exploration reports a bug once, under the model
+/// that showed it first, so the trials decide, and the report's entry of the same kind and promise
+/// stands for theirs.
+fn broken_under<'a>(
+    report: &'a Report,
+    facts: Option<&'a FaultFacts>,
+    row: &FaultRow,
+) -> Vec<&'a ReportedFinding> {
     let mut own: Vec<&ReportedFinding> = report
         .findings
         .iter()
         .filter(|finding| fault_name(finding) == row.fault)
         .collect();
-    let alike = |one: &ReportedFinding, other: &ReportedFinding| {
-        one.finding.kind == other.finding.kind && one.finding.promise == other.finding.promise
-    };
-    let seen = report
-        .trial_log
-        .iter()
-        .filter(|trial| trial.fault == row.fault)
-        .flat_map(|trial| &trial.findings);
-    for seen in seen {
+    for seen in facts.into_iter().flat_map(|facts| &facts.findings) {
         if own.iter().any(|one| alike(one, seen)) {
             continue;
         }
@@ -159,15 +150,6 @@ fn broken_under<'a>(report: &'a Report, row: &FaultRow) -> Vec<&'a ReportedFindi
         }
     }
     own
-}
-
-/// Why plugpull failed, of the first trial of this fault in which it did.
-fn harness_error<'a>(report: &'a Report, row: &'a FaultRow) -> &'a str {
-    report
-        .trial_log
-        .iter()
-        .find(|trial| trial.fault == row.fault && trial.verdict == Verdict::HarnessError)
-        .map_or(&row.why, |trial| &trial.why)
 }
 
 /// One promise under all faults.
@@ -183,7 +165,7 @@ pub(crate) struct PromiseLine<'a> {
 }
 
 /// Every promise, broken ones first, otherwise in the order in which the target makes them.
-pub(crate) fn promises(report: &Report) -> Vec<PromiseLine<'_>> {
+pub(crate) fn promises<'a>(report: &'a Report, facts: &'a Facts) -> Vec<PromiseLine<'a>> {
     let mut lines: Vec<PromiseLine<'_>> = report
         .target
         .promises
@@ -195,8 +177,8 @@ pub(crate) fn promises(report: &Report) -> Vec<PromiseLine<'_>> {
             kept_under: Vec::new(),
         })
         .collect();
-    for case in cases(report) {
-        let Some(promise) = case.promise else {
+    for result in promise_results(report, facts) {
+        let Some(promise) = result.promise else {
             continue;
         };
         let at = match lines.iter().position(|line| line.promise == promise) {
@@ -212,14 +194,14 @@ pub(crate) fn promises(report: &Report) -> Vec<PromiseLine<'_>> {
             }
         };
         let line = &mut lines[at];
-        match case.outcome {
-            Outcome::Broken(_) => line.broken_under.push(&case.row.fault),
-            Outcome::Kept => line.kept_under.push(&case.row.fault),
+        match result.outcome {
+            Outcome::Broken(_) => line.broken_under.push(&result.row.fault),
+            Outcome::Kept => line.kept_under.push(&result.row.fault),
             _ => {}
         }
-        let untold = matches!(line.outcome, Outcome::Skipped(_));
-        if untold || case.outcome.gravity() > line.outcome.gravity() {
-            line.outcome = case.outcome;
+        let unknown = matches!(line.outcome, Outcome::Skipped(_));
+        if unknown || result.outcome.gravity() > line.outcome.gravity() {
+            line.outcome = result.outcome;
         }
     }
     lines.sort_by_key(|line| std::cmp::Reverse(line.outcome.gravity() == 3));

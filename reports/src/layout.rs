@@ -3,7 +3,7 @@
 use console::Style;
 use textwrap::{Options, WordSplitter};
 
-use crate::Look;
+use crate::style::Look;
 
 /// Lines that keep to a [`Look`].
 pub(crate) struct Page {
@@ -20,7 +20,7 @@ impl Page {
     }
 
     /// A paragraph: `indent` before its first line, as many spaces before the others, plus
-    /// `hang` more. The text must be [`clean`](crate::words::clean).
+    /// `hang` more. The text must be [`clean`](crate::labels::clean).
     pub(crate) fn paragraph(
         &mut self,
         indent: &str,

@@ -2,7 +2,7 @@
 
 use plugpull_workloads::{Durability, FailureClass, FindingKind, Guarantee, Verdict};
 
-use crate::ModelCoverage;
+use crate::coverage::ModelCoverage;
 
 /// A verdict, as the table shows it.
 pub fn verdict_words(verdict: Verdict) -> &'static str {

@@ -1,0 +1,48 @@
+//! A report of trials that are kept in memory: of several reports merged, and of made-up trials.
+
+use std::time::Duration;
+
+use crate::fold::{Fold, evidence_once, micros, settled};
+use crate::report::{Plan, Report, Trial};
+use crate::rows::Rows;
+
+/// Collects trials, in any order, and makes the [`Report`] of them.
+#[derive(Clone, Debug)]
+pub struct ReportBuilder {
+    fold: Fold,
+    trials: Vec<Trial>,
+}
+
+impl ReportBuilder {
+    /// Without trials yet.
+    pub fn new(plan: Plan) -> Self {
+        Self {
+            fold: Fold::new(plan),
+            trials: Vec::new(),
+        }
+    }
+
+    /// Takes a trial that has ended.
+    pub fn trial(&mut self, trial: &Trial) {
+        self.fold.trial(trial);
+        self.trials.push(settled(trial.clone()));
+    }
+
+    /// Which findings of a trial, by index, are the first of their entry in the report: those that
+    /// have their evidence there.
+    pub fn firsts(&self, trial: &Trial) -> Vec<usize> {
+        self.fold.firsts(trial)
+    }
+
+    /// The report of all trials so far. `interrupted` when the user or the budget ended the run
+    /// before every fault was tried.
+    pub fn finish(mut self, took: Duration, interrupted: bool) -> Report {
+        self.trials.sort_by_key(|trial| trial.number);
+        let mut report = self
+            .fold
+            .report_of(micros(took), interrupted, Rows::default());
+        evidence_once(&mut self.trials, &report.findings);
+        report.trial_log = self.trials.into();
+        report
+    }
+}

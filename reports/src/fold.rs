@@ -1,0 +1,556 @@
+//! From records to the report: a fold that keeps what a report says, and no trial.
+//!
+//! The rules, which `docs/report.md` tells users:
+//!
+//! - A trial whose fault had no effect is `not measured`, whatever else was said of it, unless a
+//!   promise was broken in it. A trial is `broken` exactly when it has a finding.
+//! - A row's verdict is the worst of its measured trials. Trials that were not measured are
+//!   counted in the row and do not change its verdict: that a trigger was missed now and then
+//!   says nothing about the target. A row without any measured trial is `not measured`.
+//! - A run that was interrupted, or that was to measure how recovery grows and could not, is `not
+//!   measured`, where it would be a `pass`.
+//! - A run is `broken` when there is a finding; else `harness error` when plugpull failed in any
+//!   trial; else `not measured` when a fault that was planned was never measured, or when no
+//!   trial at all could be judged; else `pass`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use plugpull_workloads::{FailureClass, FindingKind, Verdict};
+
+use crate::coverage::Coverage;
+use crate::growth::{Growth, GrowthSample};
+use crate::report::{FaultRow, Plan, Report, ReportedFinding, SCHEMA, Trial};
+use crate::rows::Rows;
+use crate::run_file::record::{
+    End, EndReason, ExploredTrial, FindingRecord, Header, Record, RunCommand,
+};
+use crate::shard::{MinimisedFinding, Shard};
+use crate::times::Times;
+
+/// Folds records, in any order after the header. Its size depends on how many faults, kinds of
+/// findings and different recovery times there are, not on how many trials.
+#[derive(Clone, Debug, Default)]
+pub struct Fold {
+    plan: Plan,
+    header: Option<Box<Header>>,
+    rows: BTreeMap<String, Row>,
+    trials: u64,
+    groups: Vec<Group>,
+    /// Of an exploration, by id.
+    findings: BTreeMap<u64, ReportedFinding>,
+    /// How many trials count to each of them.
+    counts: BTreeMap<u64, u64>,
+    minimised: BTreeMap<u64, MinimisedFinding>,
+    coverage: Option<Coverage>,
+    /// By trial: one that was cut short is made again.
+    samples: BTreeMap<u64, GrowthSample>,
+    ended: Option<End>,
+    /// When the last record was written, in microseconds since the run began.
+    last_us: u64,
+}
+
+/// What is known of a fault.
+#[derive(Clone, Debug, Default)]
+struct Row {
+    /// The number of its first trial: faults that nobody planned come in this order.
+    first: u64,
+    trials: u64,
+    hit: u64,
+    verdicts: BTreeMap<Verdict, u64>,
+    /// For each verdict the first trial that ended with it, and why.
+    whys: BTreeMap<Verdict, (u64, String)>,
+    /// Of measured trials: of those that stalled, and of the others.
+    stalled: Times,
+    times: Times,
+}
+
+/// Findings that are one entry of the report.
+#[derive(Clone, Debug)]
+struct Group {
+    fault: String,
+    /// The place of the first of them: trial, and index among its findings.
+    at: (u64, usize),
+    count: u64,
+    first: ReportedFinding,
+}
+
+impl Fold {
+    /// Without records yet.
+    pub fn new(plan: Plan) -> Self {
+        Self {
+            plan,
+            ..Self::default()
+        }
+    }
+
+    /// What is known of the run before its first trial.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The header, where one was seen.
+    pub fn header(&self) -> Option<&Header> {
+        self.header.as_deref()
+    }
+
+    /// How the run ended; none when it did not, as far as is known.
+    pub fn end(&self) -> Option<&End> {
+        self.ended.as_ref()
+    }
+
+    /// When the last record was written, in microseconds since the run began.
+    pub fn last_us(&self) -> u64 {
+        self.last_us
+    }
+
+    /// How many trials there were.
+    pub fn trials(&self) -> u64 {
+        self.trials
+    }
+
+    /// Takes a record that was written at this time, in microseconds since the run began.
+    pub fn record(&mut self, at_us: u64, record: &Record) {
+        self.last_us = self.last_us.max(at_us);
+        match record {
+            Record::Header(header) => {
+                self.plan = Plan::from(&**header);
+                self.header = Some(header.clone());
+            }
+            Record::Trial(one) => {
+                self.trial(&one.trial);
+                if let Some(explored) = &one.explored {
+                    self.explored(explored);
+                }
+            }
+            Record::Finding(found) => self.found(found),
+            Record::Coverage(coverage) => self.coverage = Some((**coverage).clone()),
+            Record::GrowthSample(sample) => {
+                self.samples.insert(sample.trial, sample.clone());
+            }
+            Record::NotMeasured(one) => self.not_measured(&one.what, &one.why),
+            Record::Resumed => self.ended = None,
+            Record::End(end) => self.ended = Some(end.clone()),
+            Record::Recording(_) | Record::TrialStarted(_) | Record::Progress(_) => {}
+        }
+    }
+
+    /// Something cannot be measured: a row says why.
+    pub fn not_measured(&mut self, what: &str, why: &str) {
+        let one = (what.to_owned(), why.to_owned());
+        if !self.plan.unavailable.contains(&one) {
+            self.plan.unavailable.push(one);
+        }
+    }
+
+    /// Takes a trial that has ended.
+    pub fn trial(&mut self, trial: &Trial) {
+        let trial = settled(trial.clone());
+        self.trials += 1;
+        let row = self.rows.entry(trial.fault.clone()).or_default();
+        row.first = match row.trials {
+            0 => trial.number,
+            _ => row.first.min(trial.number),
+        };
+        row.trials += 1;
+        row.hit += u64::from(trial.hit);
+        *row.verdicts.entry(trial.verdict).or_insert(0) += 1;
+        let why = if trial.why.is_empty() {
+            &trial.what
+        } else {
+            &trial.why
+        };
+        match row.whys.get_mut(&trial.verdict) {
+            Some(first) if first.0 <= trial.number => {}
+            Some(first) => *first = (trial.number, why.clone()),
+            None => {
+                let first = (trial.number, why.clone());
+                row.whys.insert(trial.verdict, first);
+            }
+        }
+        if measured(&trial) {
+            let times = match trial.class {
+                FailureClass::Stall => &mut row.stalled,
+                _ => &mut row.times,
+            };
+            trial.recovery_us.iter().for_each(|us| times.add(*us));
+        }
+        self.group(&trial);
+    }
+
+    /// One entry for each kind, fault and promise, with the details of the first and the number of
+    /// trials that showed it.
+    fn group(&mut self, trial: &Trial) {
+        for (index, found) in trial.findings.iter().enumerate() {
+            // One trial may lose many acks: it is one trial all the same.
+            if trial.findings[..index]
+                .iter()
+                .any(|one| one_entry(one, found))
+            {
+                continue;
+            }
+            let known = self
+                .groups
+                .iter_mut()
+                .find(|group| group.fault == trial.fault && one_entry(&group.first, found));
+            let at = (trial.number, index);
+            match known {
+                Some(group) => {
+                    group.count += 1;
+                    if at < group.at {
+                        group.at = at;
+                        group.first = found.clone();
+                    }
+                }
+                None => self.groups.push(Group {
+                    fault: trial.fault.clone(),
+                    at,
+                    count: 1,
+                    first: found.clone(),
+                }),
+            }
+        }
+    }
+
+    fn explored(&mut self, explored: &ExploredTrial) {
+        for id in &explored.counts {
+            *self.counts.entry(*id).or_insert(0) += 1;
+        }
+    }
+
+    fn found(&mut self, found: &FindingRecord) {
+        if let Some(id) = found.id {
+            self.findings.insert(id, found.finding.clone());
+        }
+        if let Some(index) = found.minimised {
+            let one = MinimisedFinding {
+                size: found.size,
+                finding: found.finding.clone(),
+            };
+            self.minimised.insert(index, one);
+        }
+    }
+
+    /// Which findings of a trial, by index, are the first of their entry in the report: those that
+    /// have their evidence there.
+    pub fn firsts(&self, trial: &Trial) -> Vec<usize> {
+        let found = trial.findings.iter().enumerate();
+        let first = |(index, found): &(usize, &ReportedFinding)| {
+            let same = |other: &ReportedFinding| one_entry(other, found);
+            let known = |group: &Group| group.fault == trial.fault && same(&group.first);
+            !trial.findings[..*index].iter().any(same) && !self.groups.iter().any(known)
+        };
+        found.filter(first).map(|(index, _)| index).collect()
+    }
+
+    /// The report of what was taken. A run without an end was interrupted where its last record is.
+    pub fn report(&self, trial_log: Rows<Trial>) -> Report {
+        let (took_us, interrupted) = match &self.ended {
+            Some(end) => (end.took_us, self.cut_short(end.reason)),
+            None => (self.last_us, true),
+        };
+        self.report_of(took_us, interrupted, trial_log)
+    }
+
+    /// True when a run that ended for this reason did not do what was planned. An exploration within
+    /// a budget plans no more than what its budget allows.
+    fn cut_short(&self, reason: EndReason) -> bool {
+        match reason {
+            EndReason::Complete => false,
+            EndReason::Budget => {
+                let command = self.header.as_ref().map(|header| header.command);
+                command == Some(RunCommand::Run)
+            }
+            EndReason::Interrupted | EndReason::Failed => true,
+        }
+    }
+
+    /// The same where how long it took and whether it was interrupted are known.
+    pub(crate) fn report_of(
+        &self,
+        took_us: u64,
+        interrupted: bool,
+        trial_log: Rows<Trial>,
+    ) -> Report {
+        let faults = self.fault_rows();
+        let mut times = Times::default();
+        self.rows.values().for_each(|row| times.add_all(&row.times));
+        let verdict = match run_verdict(&faults) {
+            Verdict::Pass if interrupted => Verdict::NotMeasured,
+            verdict => verdict,
+        };
+        let mut report = Report {
+            schema: SCHEMA.into(),
+            plugpull: self.plan.plugpull.clone(),
+            verdict,
+            seed: self.plan.seed,
+            trials: self.trials,
+            findings: self.reported_findings(),
+            target: self.plan.target.clone(),
+            recovery: times.recovery(),
+            faults,
+            recovery_bound_us: self.plan.recovery_bound.map(micros),
+            took_us,
+            interrupted,
+            coverage: self.coverage.clone(),
+            growth: None,
+            merged: None,
+            shard: None,
+            trial_log,
+        };
+        if let Some(header) = &self.header {
+            report.growth = header.growth.as_ref().map(|plan| {
+                let samples = self.samples.values().cloned().collect();
+                Growth::of(plan.unit, samples, plan.bound_us, header.seed)
+            });
+            report.needs_growth();
+        }
+        report
+    }
+
+    /// Which part of the work it is, of a shard, without the places of its trials.
+    pub fn shard(&self) -> Option<Shard> {
+        let mut shard = self.header.as_ref()?.shard.as_deref()?.clone();
+        shard.minimised = self.minimised.values().cloned().collect();
+        Some(shard)
+    }
+
+    fn reported_findings(&self) -> Vec<ReportedFinding> {
+        let explored = self
+            .header
+            .as_ref()
+            .is_some_and(|header| header.command == RunCommand::Explore);
+        let mut findings: Vec<ReportedFinding> = if explored {
+            let all = self.findings.iter();
+            all.map(|(id, finding)| ReportedFinding {
+                count: self.counts.get(id).copied().unwrap_or(0).max(1),
+                ..finding.clone()
+            })
+            .collect()
+        } else {
+            let mut groups: Vec<&Group> = self.groups.iter().collect();
+            groups.sort_by_key(|group| group.at);
+            let all = groups.into_iter();
+            all.map(|group| ReportedFinding {
+                count: group.count,
+                ..group.first.clone()
+            })
+            .collect()
+        };
+        gravest_first(&mut findings);
+        findings
+    }
+
+    fn fault_rows(&self) -> Vec<FaultRow> {
+        let planned = self.plan.faults.iter();
+        let planned = planned.chain(self.plan.unavailable.iter().map(|(name, _)| name));
+        let mut unplanned: Vec<(&String, &Row)> = self.rows.iter().collect();
+        unplanned.sort_by_key(|(_, row)| row.first);
+        let mut names: Vec<&String> = Vec::new();
+        for name in planned.chain(unplanned.into_iter().map(|(name, _)| name)) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names.into_iter().map(|name| self.fault_row(name)).collect()
+    }
+
+    fn fault_row(&self, name: &str) -> FaultRow {
+        let none = Row::default();
+        let row = self.rows.get(name).unwrap_or(&none);
+        let verdict = row
+            .verdicts
+            .keys()
+            .copied()
+            .filter(|verdict| *verdict != Verdict::NotMeasured)
+            .max()
+            .unwrap_or(Verdict::NotMeasured);
+        let unavailable = || {
+            let mut all = self.plan.unavailable.iter();
+            all.find(|(other, _)| other == name).map(|(_, why)| why)
+        };
+        let why = match verdict {
+            Verdict::Pass | Verdict::Broken => String::new(),
+            _ => row
+                .whys
+                .get(&verdict)
+                .map(|(_, why)| why)
+                .or_else(unavailable)
+                .cloned()
+                .unwrap_or_else(|| "never tried: the run ended first".into()),
+        };
+        let mut times = row.times.clone();
+        times.add_all(&row.stalled);
+        FaultRow {
+            fault: name.to_string(),
+            trials: row.trials,
+            hit: row.hit,
+            verdict,
+            verdicts: row.verdicts.clone(),
+            recovery: times.recovery(),
+            why,
+        }
+    }
+}
+
+impl From<&Header> for Plan {
+    fn from(header: &Header) -> Self {
+        let unavailable = header.unavailable.iter();
+        Self {
+            plugpull: header.plugpull.clone(),
+            target: header.target.clone(),
+            seed: header.seed,
+            // Of a fault with few states none may be this shard's; whether one was never tried is
+            // for the merged report to say.
+            faults: match (&header.shard, header.command) {
+                (Some(_), RunCommand::Explore) => Vec::new(),
+                _ => header.faults.clone(),
+            },
+            unavailable: unavailable
+                .map(|one| (one.what.clone(), one.why.clone()))
+                .collect(),
+            recovery_bound: header.recovery_bound_us.map(Duration::from_micros),
+        }
+    }
+}
+
+impl Report {
+    /// Settles the verdict of a run that was to measure growth: where too little was measured to
+    /// say anything, nothing that was kept makes it a pass.
+    pub fn needs_growth(&mut self) {
+        let open = self
+            .growth
+            .as_ref()
+            .is_some_and(|growth| growth.fit.is_none());
+        if open && self.verdict == Verdict::Pass {
+            self.verdict = Verdict::NotMeasured;
+        }
+    }
+}
+
+/// The exit code that says what the report says: 0 when every promise was kept, 1 when one was
+/// broken, 3 when it was not measured or plugpull itself failed. Never 2, which is wrong use.
+pub fn exit_code(report: &Report) -> u8 {
+    match report.verdict {
+        Verdict::Broken => 1,
+        _ if !report.findings.is_empty() => 1,
+        Verdict::Pass => 0,
+        // The last two are no verdicts of a run; what is not known to be kept is not green.
+        Verdict::NotMeasured | Verdict::HarnessError | Verdict::Detected | Verdict::NoPromise => 3,
+    }
+}
+
+/// The trial with a verdict that agrees with its facts, so that no report can show a pass for a
+/// fault that did nothing, or a broken promise without naming it.
+pub(crate) fn settled(mut trial: Trial) -> Trial {
+    let (verdict, why) = match trial.verdict {
+        _ if !trial.findings.is_empty() => (Verdict::Broken, String::new()),
+        Verdict::Broken => (
+            Verdict::HarnessError,
+            "the trial was called broken, but without a finding".to_string(),
+        ),
+        Verdict::Pass | Verdict::Detected | Verdict::NoPromise if !trial.hit => (
+            Verdict::NotMeasured,
+            if trial.what.is_empty() {
+                "the fault had no effect".into()
+            } else {
+                trial.what.clone()
+            },
+        ),
+        verdict => (verdict, trial.why.clone()),
+    };
+    trial.verdict = verdict;
+    trial.why = why;
+    for finding in &mut trial.findings {
+        finding.trial = trial.number;
+        if finding.finding.fault.is_empty() {
+            finding.finding.fault.clone_from(&trial.spec);
+        }
+    }
+    trial
+}
+
+/// True when the fault had an effect and the restart after it was observed.
+pub(crate) fn measured(trial: &Trial) -> bool {
+    trial.hit && !matches!(trial.verdict, Verdict::NotMeasured | Verdict::HarnessError)
+}
+
+fn run_verdict(rows: &[FaultRow]) -> Verdict {
+    let any = |verdict| rows.iter().any(|row| row.verdicts.contains_key(&verdict));
+    if any(Verdict::Broken) {
+        Verdict::Broken
+    } else if any(Verdict::HarnessError) {
+        Verdict::HarnessError
+    } else if rows.iter().any(|row| row.verdict == Verdict::NotMeasured)
+        || !(any(Verdict::Pass) || any(Verdict::Detected))
+    {
+        Verdict::NotMeasured
+    } else {
+        Verdict::Pass
+    }
+}
+
+/// True when two findings under the same fault are one entry of the report.
+fn one_entry(one: &ReportedFinding, other: &ReportedFinding) -> bool {
+    one.finding.kind == other.finding.kind && one.finding.promise == other.finding.promise
+}
+
+/// Leaves the evidence with the trials whose findings the report has in full. Shards bring more of
+/// it.
+pub(crate) fn evidence_once(trials: &mut [Trial], findings: &[ReportedFinding]) {
+    for trial in trials {
+        for found in trial.findings.iter_mut().filter(|f| f.evidence.is_some()) {
+            let in_full = |entry: &ReportedFinding| {
+                entry.trial == found.trial
+                    && entry.finding.kind == found.finding.kind
+                    && entry.evidence == found.evidence
+            };
+            if !findings.iter().any(in_full) {
+                found.evidence = None;
+            }
+        }
+    }
+}
+
+/// Sorts findings worst first, as a report has them: by what was seen (false data before lost data
+/// before a store that does not come back before lateness), then what the target itself promised
+/// before what was demanded of it, then by how many trials showed it.
+pub fn gravest_first(findings: &mut [ReportedFinding]) {
+    findings.sort_by_key(|f| {
+        (
+            gravity(f.finding.kind),
+            f.finding.promise.demanded,
+            std::cmp::Reverse(f.count),
+            f.trial,
+        )
+    });
+}
+
+/// The place of a kind among findings, worst first: false data served as true (nobody will
+/// notice), then data that is gone, then a store that says it is unusable, then lateness.
+fn gravity(kind: FindingKind) -> u8 {
+    match kind {
+        FindingKind::WrongValue => 0,
+        FindingKind::Phantom => 1,
+        FindingKind::TornTransaction => 2,
+        FindingKind::Inconsistent => 3,
+        FindingKind::LostAck => 4,
+        FindingKind::Resurrected => 5,
+        FindingKind::PrefixHole => 6,
+        FindingKind::StateNotReplayed => 7,
+        FindingKind::MissingEvent => 8,
+        FindingKind::StrayEvent => 9,
+        FindingKind::EventOrder => 10,
+        FindingKind::VersionGap => 11,
+        FindingKind::NotRepeatable => 12,
+        FindingKind::Unreadable => 13,
+        FindingKind::WillNotStart => 14,
+        FindingKind::StaysDown => 15,
+        FindingKind::Hung => 16,
+        FindingKind::TooSlow => 17,
+    }
+}
+
+pub(crate) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

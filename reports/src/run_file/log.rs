@@ -1,0 +1,222 @@
+//! A run as it happens: each record is written, folded into the report and handed to the live
+//! reporters.
+
+use std::io;
+use std::time::Instant;
+
+use crate::fold::{Fold, micros, settled};
+use crate::report::{Report, Trial};
+use crate::reporter::Reporter;
+use crate::rows::Rows;
+use crate::shard::ShardTrial;
+
+use super::reader::{Parsed, Source};
+use super::record::{Emit, End, Header, Line, Record};
+use super::writer::RunFile;
+
+/// Takes the records of a run.
+pub struct RunLog {
+    file: RunFile,
+    fold: Fold,
+    live: Vec<Box<dyn Reporter>>,
+    /// What live reporters and the run file could not do, each once.
+    failures: Vec<String>,
+    began: Instant,
+    /// How long the run took before it was resumed, in microseconds.
+    before_us: u64,
+}
+
+impl RunLog {
+    /// Begins a run at this time: its header is the first record.
+    pub fn begin(
+        file: RunFile,
+        header: Header,
+        live: Vec<Box<dyn Reporter>>,
+        began: Instant,
+    ) -> Self {
+        let mut log = Self {
+            file,
+            fold: Fold::default(),
+            live,
+            failures: Vec::new(),
+            began,
+            before_us: 0,
+        };
+        log.emit(Record::Header(Box::new(header)));
+        log
+    }
+
+    /// Goes on with a run whose records were read.
+    pub fn resume(
+        file: RunFile,
+        read: &RecordedRun,
+        live: Vec<Box<dyn Reporter>>,
+        began: Instant,
+    ) -> Self {
+        let mut log = Self {
+            file,
+            fold: read.fold.clone(),
+            live,
+            failures: Vec::new(),
+            began,
+            before_us: read.fold.last_us(),
+        };
+        if let Some(header) = read.fold.header() {
+            let header = Record::Header(Box::new(header.clone()));
+            log.show(&Line {
+                at_us: log.before_us,
+                record: header,
+            });
+        }
+        log.emit(Record::Resumed);
+        log
+    }
+
+    /// What is known so far.
+    pub fn fold(&self) -> &Fold {
+        &self.fold
+    }
+
+    /// Which findings of a trial, by index, are the first of their entry in the report.
+    pub fn firsts(&self, trial: &Trial) -> Vec<usize> {
+        self.fold.firsts(trial)
+    }
+
+    /// How long the run has taken, in microseconds.
+    pub fn elapsed_us(&self) -> u64 {
+        self.before_us.saturating_add(micros(self.began.elapsed()))
+    }
+
+    /// Why the run file ends early, once.
+    pub fn warning(&mut self) -> Option<String> {
+        self.file.warning()
+    }
+
+    /// Ends the run: its report, which reads its trials from the run file, and what live reporters
+    /// could not do.
+    pub fn finish(mut self, end: End) -> (Report, Vec<Box<dyn Reporter>>, Vec<String>) {
+        self.emit(Record::End(end));
+        self.file.sync();
+        let report = report(&self.fold, &self.file.source());
+        (report, self.live, self.failures)
+    }
+
+    fn show(&mut self, line: &Line) {
+        for reporter in &mut self.live {
+            if let Err(error) = reporter.record(line) {
+                let text = error.to_string();
+                if !self.failures.contains(&text) {
+                    self.failures.push(text);
+                }
+            }
+        }
+    }
+}
+
+impl Emit for RunLog {
+    fn emit(&mut self, record: Record) {
+        let record = match record {
+            Record::Trial(mut one) => {
+                one.trial = settled(one.trial);
+                Record::Trial(one)
+            }
+            other => other,
+        };
+        let line = Line {
+            at_us: self.elapsed_us(),
+            record,
+        };
+        self.file.write(&line);
+        self.fold.record(line.at_us, &line.record);
+        self.show(&line);
+    }
+}
+
+/// A run that was read from its file.
+#[derive(Clone, Debug)]
+pub struct RecordedRun {
+    /// All its records, folded.
+    pub fold: Fold,
+    source: Source,
+}
+
+impl RecordedRun {
+    /// Reads a run. None when it does not begin with a header. What is damaged is not measured.
+    pub fn read(source: Source) -> io::Result<Option<Self>> {
+        let mut fold = Fold::default();
+        let mut damaged: Vec<(u64, String)> = Vec::new();
+        for parsed in source.lines()? {
+            match parsed? {
+                Parsed::Line(line) => {
+                    if fold.header().is_none() && !matches!(line.record, Record::Header(_)) {
+                        return Ok(None);
+                    }
+                    fold.record(line.at_us, &line.record);
+                }
+                Parsed::Damaged { .. } if fold.header().is_none() => return Ok(None),
+                Parsed::Damaged { number, why } => {
+                    if damaged.len() < 2 {
+                        damaged.push((number, why));
+                    }
+                }
+                Parsed::Unknown | Parsed::Cut => {}
+            }
+        }
+        if let Some((number, why)) = damaged.first() {
+            let more = if damaged.len() > 1 { " and others" } else { "" };
+            fold.not_measured(
+                "the run file",
+                &format!(
+                    "its line {number}{more} cannot be read ({why}), so nobody knows what it said"
+                ),
+            );
+        }
+        Ok(fold.header().is_some().then_some(Self { fold, source }))
+    }
+
+    /// The report of the run, as far as it came.
+    pub fn report(&self) -> Report {
+        report(&self.fold, &self.source)
+    }
+
+    /// Its header.
+    pub fn header(&self) -> Option<&Header> {
+        self.fold.header()
+    }
+
+    /// Its records, in order, without what is damaged.
+    pub fn each(&self, mut take: impl FnMut(Line)) -> io::Result<()> {
+        for parsed in self.source.lines()? {
+            if let Parsed::Line(line) = parsed? {
+                take(*line);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The report of what was folded, with lists that are read from the records.
+fn report(fold: &Fold, source: &Source) -> Report {
+    let trials = Rows::in_file(source.clone(), |record| match record {
+        Record::Trial(one) => Some(settled(one.trial)),
+        _ => None,
+    });
+    let mut report = fold.report(trials);
+    report.shard = fold.shard().map(|mut shard| {
+        shard.trials = Rows::in_file(source.clone(), |record| match record {
+            Record::Trial(one) => {
+                let explored = one.explored?;
+                Some(ShardTrial {
+                    trial: one.trial.number,
+                    position: explored.position,
+                    depth: explored.depth,
+                    signs: explored.signs,
+                    minimised: explored.minimised,
+                })
+            }
+            _ => None,
+        });
+        Box::new(shard)
+    });
+    report
+}
