@@ -2,8 +2,8 @@
 
 use plugpull_sandbox::capability::{self, Capability};
 
+use crate::FAULTS;
 use crate::fault::Need;
-use crate::kinds::FAULTS;
 
 /// Tries every capability, as [`capability::probe`] does, and says which faults each enables.
 pub fn probe() -> Vec<Capability> {

@@ -1,15 +1,10 @@
-//! What a fault is, and what it may do to the machine that a trial runs on.
-
-use std::io;
-use std::time::Duration;
+//! What a fault is, and what it did.
 
 use plugpull_workloads::FailureClass;
 use rand_chacha::ChaCha8Rng;
-use thiserror::Error;
 
-use crate::inject::Control;
-use crate::trigger::{Trigger, When};
-use plugpull_crashsim::persist::Loss;
+use crate::machine::{InjectError, Machine};
+use crate::trigger::Trigger;
 
 /// What a fault needs of the machine it is injected on, and of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,150 +21,37 @@ pub enum Need {
     Snapshots,
 }
 
-/// Why a fault could not be injected.
-#[derive(Debug, Error)]
-pub enum InjectError {
-    /// The moment never came: the workload ended first, or the target did no such operation.
-    #[error("its moment never came: {0}")]
-    NeverReached(String),
-    /// The target died, or did not start, before the fault struck.
-    #[error("the target failed by itself before the fault struck: {0}")]
-    TargetGone(String),
-    /// The machine failed.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
-/// What a power loss did.
-#[derive(Clone, Debug, Default)]
-pub struct PowerOff {
-    /// Steps that were pending.
-    pub pending: usize,
-    /// Steps that did not reach the disk whole.
-    pub lost: usize,
-    /// Steps of which some sectors reached the disk.
-    pub torn: usize,
-}
-
-/// How clients fared since the fault struck.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Acknowledged.
-    pub ok: u64,
-    /// Refused.
-    pub fail: u64,
-    /// Unknown.
-    pub info: u64,
-    /// Barriers that a workload of the target's own said were reached; not among the others.
-    pub barriers: u64,
-}
-
-/// How an attempt to start the target went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Started {
-    /// It is up.
-    Up,
-    /// It ended with a message.
-    Refused(String),
-    /// It neither came up nor ended in time.
-    Hung(Duration),
-}
-
-/// When the target learns that its chain was reorganised.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// The chain is another one now, and the target is still down.
-    WhileDown,
-    /// There was no other way than to start the target and tell it first of all: it is up.
-    WhenUp,
-    /// The chain is what it was: why.
-    Refused(String),
-}
-
-/// The machine under a trial, as faults see it. The target runs and clients write to it, from the
-/// beginning until a verb stops them.
-pub trait Machine {
-    /// Randomness, seeded by the trial.
-    fn rng(&mut self) -> &mut ChaCha8Rng;
-    /// The crash filesystem; none when the data lies on a plain tmpfs or disk.
-    fn fs(&self) -> Option<Control>;
-    /// Waits until the moment comes. At an operation the whole filesystem stands still, until
-    /// [`Machine::go_on`] or a verb that stops the machine.
-    fn until(&mut self, when: &When) -> Result<(), InjectError>;
-    /// Starts the target, which must be dead, and waits until the moment comes, as
-    /// [`Machine::until`] does, while it recovers. An error when it is up before.
-    fn start_until(&mut self, when: &When) -> Result<(), InjectError>;
-    /// Lets the filesystem go on after [`Machine::until`].
-    fn go_on(&mut self);
-    /// SIGKILL for the whole process tree. Returns whether the target was alive.
-    fn kill(&mut self) -> Result<bool, InjectError>;
-    /// The power goes: every process dies, and the disk is left with what the persistence model
-    /// and `loss` leave of what was not synced.
-    fn power_off(&mut self, loss: Loss) -> Result<PowerOff, InjectError>;
-    /// Unmounts and mounts the storage, so that nothing is left in the page cache. Every process
-    /// must be dead.
-    fn remount(&mut self) -> Result<(), InjectError>;
-    /// The regular files of the data folder: path within it and size in bytes, sorted by path.
-    /// Every process must be dead.
-    fn files(&mut self) -> Result<Vec<(String, u64)>, InjectError>;
-    /// Flips bit `bit` (0 to 7, 0 the lowest) of the byte at `offset` of a file that
-    /// [`Machine::files`] named. Every process must be dead.
-    fn flip(&mut self, path: &str, offset: u64, bit: u8) -> Result<(), InjectError>;
-    /// Those of [`Machine::files`] that hold snapshots of the target's state. Every process must be
-    /// dead.
-    fn snapshots(&mut self) -> Result<Vec<(String, u64)>, InjectError>;
-    /// Replaces the last `depth` blocks of the chain that the target follows, which must be dead.
-    fn reorg(&mut self, depth: u32) -> Result<Told, InjectError>;
-    /// A signal for every process of the target.
-    fn signal(&mut self, signal: i32) -> Result<(), InjectError>;
-    /// Waits until the target has ended by itself: its exit code or 128 + signal; none when it
-    /// has not in time.
-    fn wait_exit(&mut self, limit: Duration) -> Result<Option<i32>, InjectError>;
-    /// Starts the target without clients, which must be dead.
-    fn start(&mut self) -> Result<Started, InjectError>;
-    /// Has the kernel kill the target for want of memory; returns the kernel's evidence.
-    fn oom_kill(&mut self) -> Result<String, InjectError>;
-    /// Limits the storage to what is in use and this many pages of 4 KiB more; none gives the
-    /// space back.
-    fn limit_space(&mut self, pages_left: Option<u64>) -> Result<(), InjectError>;
-    /// Lets the workload go on until `done` says so or the time is over, and returns the outcomes
-    /// since the call. Clients that lost their connection to a living target make a new one.
-    fn work_until(
-        &mut self,
-        limit: Duration,
-        done: &dyn Fn(&Tally) -> bool,
-    ) -> Result<Tally, InjectError>;
-}
-
-/// How to tell whether a fault had an effect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Bite {
-    /// It had, or had not.
-    Known(bool),
-    /// It has when a damaged range is read during recovery or read-back.
-    WhenRead,
+/// Whether a fault had an effect: whether it hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It hit.
+    Hit,
+    /// It did nothing to the target.
+    Nothing,
+    /// It hits when a damaged range is read during recovery or read-back.
+    HitIfRead,
 }
 
 /// What a fault did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Injected {
-    /// Whether it had an effect.
-    pub bite: Bite,
+    /// Whether it hit.
+    pub effect: Effect,
     /// What it did, in words.
     pub what: String,
     /// Real damage that is still there when the target starts again: refusing is right then.
     pub damage: Option<String>,
-    /// After the trouble was over the target still did not work: what it said.
+    /// The target still did not work when the fault was over: what it answered.
     pub stays_down: Option<String>,
-    /// The machine also lost power: only what is promised for that as well is owed.
+    /// The machine also lost power: only what is promised for that as well is required.
     pub lost_power: bool,
 }
 
 impl Injected {
-    /// Something that had an effect and left nothing damaged.
-    pub fn bit(what: impl Into<String>) -> Self {
+    /// A fault that hit and left nothing damaged.
+    pub fn hit(what: impl Into<String>) -> Self {
         Self {
-            bite: Bite::Known(true),
+            effect: Effect::Hit,
             what: what.into(),
             damage: None,
             stays_down: None,
@@ -177,12 +59,22 @@ impl Injected {
         }
     }
 
-    /// The same, if `bit`.
-    pub fn if_bit(bit: bool, what: impl Into<String>) -> Self {
+    /// The same, if `hit`; else a fault that did nothing.
+    pub fn hit_if(hit: bool, what: impl Into<String>) -> Self {
         Self {
-            bite: Bite::Known(bit),
-            ..Self::bit(what)
+            effect: if hit { Effect::Hit } else { Effect::Nothing },
+            ..Self::hit(what)
         }
+    }
+
+    /// A fault that did nothing, and why.
+    pub fn nothing(why: impl Into<String>) -> Self {
+        Self::hit_if(false, why)
+    }
+
+    /// A fault that did nothing, because it needs the crash filesystem.
+    pub(crate) fn without_crash_fs() -> Self {
+        Self::nothing("there is no crash filesystem")
     }
 }
 
@@ -196,9 +88,9 @@ pub struct Fault {
     pub class: FailureClass,
     /// What it needs.
     pub needs: &'static [Need],
-    /// A seeded moment for it to strike, when the user names none.
-    pub usual_trigger: fn(&mut ChaCha8Rng) -> Trigger,
-    /// Waits for its moment and strikes. Returns with the target dead or alive; the harness then
+    /// A seeded moment for it, when the user names none.
+    pub default_trigger: fn(&mut ChaCha8Rng) -> Trigger,
+    /// Waits for the moment and does it. Returns with the target dead or alive; the harness then
     /// kills what is left, starts it again and checks it.
     pub inject: fn(&mut dyn Machine, &Trigger) -> Result<Injected, InjectError>,
 }

@@ -1,13 +1,14 @@
-//! Triggers: when a fault strikes, as `--fault NAME@TRIGGER` says it.
+//! Triggers: when a fault is injected, as `--fault NAME@TRIGGER` has it.
 
 use std::fmt;
 use std::time::Duration;
 
+use plugpull_sandbox::fuse::OpKind;
 use thiserror::Error;
 
-use crate::inject::{Matcher, OpKind};
+use crate::rule::Matcher;
 
-/// The moment at which a fault strikes.
+/// The moment at which a fault is injected.
 #[derive(Clone, Debug, PartialEq)]
 pub enum When {
     /// Before the Nth operation (from 1) that fits, counted from the start of the workload, or
@@ -31,13 +32,13 @@ pub enum When {
     Time(Duration),
 }
 
-/// When a fault strikes.
+/// When a fault is injected.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trigger {
     /// The moment.
     pub when: When,
     /// True when the moment is one of the target's recovery: it is killed first, after some
-    /// acknowledged transactions, and the fault strikes while it starts again.
+    /// acknowledged transactions, and the fault is injected while it starts again.
     pub recovery: bool,
     /// How many blocks of a chain are replaced, where a fault replaces some; a seeded number when
     /// none.
@@ -97,7 +98,7 @@ impl Trigger {
         matches!(self.when, When::Op { .. } | When::Chance { .. })
     }
 
-    /// True when a file of this path, relative to the data folder, may be damaged: whoever names
+    /// True when a file of this path, relative to the data directory, may be damaged: whoever names
     /// files for the moment means them for the damage too.
     pub fn damages(&self, path: &str) -> bool {
         match &self.when {
@@ -106,94 +107,121 @@ impl Trigger {
         }
     }
 
-    /// Reads a trigger. `usual` stands where the text names no moment ("recovery" alone).
-    pub fn parse(text: &str, usual: &Trigger) -> Result<Self, TriggerError> {
+    /// Reads a trigger, whatever the text. `default` stands where the text names no moment, as
+    /// "recovery" alone does.
+    ///
+    /// # Errors
+    /// The text is no trigger: what is wrong with it.
+    pub fn parse(text: &str, default: &Trigger) -> Result<Self, TriggerError> {
         let wrong = |what: String| TriggerError {
             text: text.to_string(),
             what,
         };
-        let mut matcher = Matcher::default();
-        let (mut nth, mut chance, mut ack, mut time, mut recovery) =
-            (None, None, None, None, false);
-        let (mut depth, mut within) = (None, None);
-        for part in text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-        {
-            let (key, value) = part.split_once('=').unwrap_or((part, ""));
-            let count = || {
-                value
-                    .parse::<u64>()
-                    .ok()
-                    .filter(|n| *n > 0)
-                    .ok_or_else(|| wrong(format!("'{part}' wants a whole number from 1")))
-            };
-            match key {
-                "op" => {
-                    for name in value.split('|') {
-                        let kind = OpKind::parse(name).ok_or_else(|| {
-                            let known: Vec<&str> = OpKind::ALL.iter().map(|(n, _)| *n).collect();
-                            wrong(format!(
-                                "'{name}' is no kind of operation (known: {})",
-                                known.join(", ")
-                            ))
-                        })?;
-                        matcher.kinds.push(kind);
-                    }
-                }
-                "path" if !value.is_empty() => matcher.path = Some(value.to_string()),
-                "n" => nth = Some(count()?),
-                "ack" => ack = Some(count()?),
-                "depth" => {
-                    let blocks = u32::try_from(count()?);
-                    depth = Some(blocks.map_err(|_| wrong(format!("'{part}' is too deep")))?);
-                }
-                "p" => {
-                    let p = value.parse::<f64>().ok().filter(|p| *p > 0.0 && *p <= 1.0);
-                    chance =
-                        Some(p.ok_or_else(|| wrong(format!("'{part}' wants a chance up to 1")))?);
-                }
-                "time" | "within" => {
-                    let duration = parse_duration(value)
-                        .ok_or_else(|| wrong(format!("'{part}' wants a duration such as 300ms")))?;
-                    match key {
-                        "time" => time = Some(duration),
-                        _ => within = Some(duration),
-                    }
-                }
-                "recovery" if value.is_empty() => recovery = true,
-                _ => return Err(wrong(format!("'{part}' is not known"))),
+        let mut options = Options::default();
+        for part in text.split(',').map(str::trim) {
+            if !part.is_empty() {
+                options.read(part).map_err(wrong)?;
             }
         }
-        let about_ops = matcher != Matcher::default() || nth.is_some() || chance.is_some();
-        let when = match (about_ops, ack, time) {
-            (true, None, None) => match (nth, chance) {
-                (Some(_), Some(_)) => return Err(wrong("n and p exclude each other".into())),
-                (_, Some(chance)) => When::Chance { matcher, chance },
+        options.trigger(default).map_err(wrong)
+    }
+}
+
+/// The options of a trigger's text.
+#[derive(Default)]
+struct Options {
+    matcher: Matcher,
+    nth: Option<u64>,
+    chance: Option<f64>,
+    ack: Option<u64>,
+    time: Option<Duration>,
+    recovery: bool,
+    depth: Option<u32>,
+    within: Option<Duration>,
+}
+
+impl Options {
+    /// Reads one option, `KEY=VALUE` or `recovery`; an error says what is wrong with it.
+    fn read(&mut self, part: &str) -> Result<(), String> {
+        let (key, value) = part.split_once('=').unwrap_or((part, ""));
+        let count = || {
+            let count = value.parse::<u64>().ok().filter(|n| *n > 0);
+            count.ok_or_else(|| format!("'{part}' requires a whole number from 1"))
+        };
+        let duration = || {
+            let duration = parse_duration(value);
+            duration.ok_or_else(|| format!("'{part}' requires a duration such as 300ms"))
+        };
+        match key {
+            "op" => {
+                for name in value.split('|') {
+                    self.matcher.kinds.push(kind(name)?);
+                }
+            }
+            "path" if !value.is_empty() => self.matcher.path = Some(value.to_string()),
+            "n" => self.nth = Some(count()?),
+            "ack" => self.ack = Some(count()?),
+            "depth" => {
+                let blocks = u32::try_from(count()?);
+                self.depth = Some(blocks.map_err(|_| format!("'{part}' is too deep"))?);
+            }
+            "p" => {
+                let chance = value.parse::<f64>().ok().filter(|p| *p > 0.0 && *p <= 1.0);
+                self.chance =
+                    Some(chance.ok_or_else(|| format!("'{part}' requires a chance up to 1"))?);
+            }
+            "time" => self.time = Some(duration()?),
+            "within" => self.within = Some(duration()?),
+            "recovery" if value.is_empty() => self.recovery = true,
+            _ => return Err(format!("'{part}' is not known")),
+        }
+        Ok(())
+    }
+
+    /// The trigger that they make together; an error says why they make none.
+    fn trigger(self, default: &Trigger) -> Result<Trigger, String> {
+        let mut recovery = self.recovery;
+        let about_operations =
+            self.matcher != Matcher::default() || self.nth.is_some() || self.chance.is_some();
+        let when = match (about_operations, self.ack, self.time) {
+            (true, None, None) => match (self.nth, self.chance) {
+                (Some(_), Some(_)) => return Err("n and p exclude each other".into()),
+                (_, Some(chance)) => When::Chance {
+                    matcher: self.matcher,
+                    chance,
+                },
                 (nth, None) => When::Op {
-                    matcher,
+                    matcher: self.matcher,
                     nth: nth.unwrap_or(1),
                 },
             },
             (false, Some(n), None) => When::Ack(n),
             (false, None, Some(time)) => When::Time(time),
             (false, None, None) => {
-                recovery |= usual.recovery;
-                usual.when.clone()
+                recovery |= default.recovery;
+                default.when.clone()
             }
-            _ => return Err(wrong("it names more than one moment".into())),
+            _ => return Err("it names more than one moment".into()),
         };
         if recovery && matches!(when, When::Ack(_)) {
-            return Err(wrong("nothing is acknowledged during recovery".into()));
+            return Err("nothing is acknowledged during recovery".into());
         }
-        Ok(Self {
+        Ok(Trigger {
             when,
             recovery,
-            depth,
-            within,
+            depth: self.depth,
+            within: self.within,
         })
     }
+}
+
+/// The kind of operation of this name.
+fn kind(name: &str) -> Result<OpKind, String> {
+    OpKind::parse(name).ok_or_else(|| {
+        let known: Vec<&str> = OpKind::ALL.iter().map(|(name, _)| *name).collect();
+        let known = known.join(", ");
+        format!("'{name}' is no kind of operation (known: {known})")
+    })
 }
 
 impl fmt::Display for Trigger {
@@ -271,7 +299,7 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap().to_string(), text);
         }
-        assert!(parse("recovery").is_err(), "the usual moment is an ack");
+        assert!(parse("recovery").is_err(), "the default moment is an ack");
         assert_eq!(parse("").unwrap().when, When::Ack(7));
         let deep = parse("depth=6").unwrap();
         assert_eq!((deep.when, deep.depth), (When::Ack(7), Some(6)));
@@ -291,8 +319,8 @@ mod tests {
             ("frob", "frob"),
             ("n=1,p=0.5", "exclude"),
         ] {
-            let said = parse(text).unwrap_err().to_string();
-            assert!(said.contains(word), "{text}: {said}");
+            let message = parse(text).unwrap_err().to_string();
+            assert!(message.contains(word), "{text}: {message}");
         }
     }
 }

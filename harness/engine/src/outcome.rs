@@ -25,7 +25,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use plugpull_faults::fault::{InjectError, Started};
+use plugpull_faults::machine::{InjectError, Started};
 use plugpull_sandbox::SandboxError;
 pub use plugpull_workloads::Observed;
 use plugpull_workloads::Start;

@@ -20,7 +20,8 @@ use parking_lot::Mutex;
 use plugpull_crashsim::fs::{Mark, Record, Sink};
 use plugpull_crashsim::persist::{self, Device};
 use plugpull_engine::trial::{self, SandboxHost, Setup, StorageRules, TrialSpec};
-use plugpull_faults::fault::{Fault, InjectError, Injected, Machine};
+use plugpull_faults::fault::{Fault, Injected};
+use plugpull_faults::machine::{InjectError, Machine};
 use plugpull_faults::trigger::{Trigger, When};
 use plugpull_reports::Trial;
 use plugpull_sandbox::{self as sandbox, Isolation, Sandbox, SandboxOptions, Wanted};
@@ -252,14 +253,14 @@ const fn fault(inject: fn(&mut dyn Machine, &Trigger) -> Result<Injected, Inject
         about: "",
         class: FailureClass::ProcessCrash,
         needs: &[],
-        usual_trigger: |_| Trigger::at(When::Ack(5)),
+        default_trigger: |_| Trigger::at(When::Ack(5)),
         inject,
     }
 }
 
 fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, InjectError> {
     machine.until(&trigger.when)?;
-    Ok(Injected::if_bit(machine.kill()?, "killed"))
+    Ok(Injected::hit_if(machine.kill()?, "killed"))
 }
 
 static KILL: Fault = fault(strike);
@@ -267,12 +268,12 @@ static PANIC: Fault = fault(|_, _| panic!("the assertion of a fault"));
 static SERVER: Fault = fault(|machine, _| {
     machine.fs().unwrap().stream_to(Box::new(Broken));
     machine.work_until(Duration::from_secs(20), &|_| false)?;
-    Ok(Injected::if_bit(machine.kill()?, "killed"))
+    Ok(Injected::hit_if(machine.kill()?, "killed"))
 });
 static SANDBOX: Fault = fault(|machine, trigger| {
     machine.until(&trigger.when)?;
     kill_children(Pid::this());
-    Ok(Injected::if_bit(machine.kill()?, "killed"))
+    Ok(Injected::hit_if(machine.kill()?, "killed"))
 });
 
 /// What takes the records of the crash filesystem, in the thread that serves it.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use nix::unistd::{getegid, geteuid};
 use plugpull_crashsim::fs::{Log, LogLimit};
-use plugpull_faults::inject::Injector;
+use plugpull_faults::control::Injector;
 use plugpull_sandbox::{Isolation, Program, Sandbox, SandboxOptions, SpawnRequest, Wanted};
 
 use super::wrong;

@@ -1,7 +1,7 @@
 //! `plugpull faults`: the list.
 
 use plugpull_crashsim::persist::MODELS;
-use plugpull_faults::kinds::FAULTS;
+use plugpull_faults::FAULTS;
 
 /// Prints every fault and every persistence model.
 pub(crate) fn run() -> anyhow::Result<u8> {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use plugpull_crashsim::fs::Tree;
-use plugpull_faults::inject::Injector;
+use plugpull_faults::control::Injector;
 use plugpull_reports::StepKind;
 use plugpull_sandbox::pin;
 use plugpull_sandbox::{Program, SpawnRequest};

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use plugpull_crashsim::persist::{self, Device};
 use plugpull_faults::fault::{Fault, Need};
-use plugpull_faults::kinds::{FAULTS, fault};
 use plugpull_faults::trigger::{Trigger, When};
+use plugpull_faults::{FAULTS, current_name, fault};
 use plugpull_reports::{
     Emit as _, EndReason, Evidence, Header, NotMeasured, Record, ReportedFinding, RunCommand,
     Shard, TargetInfo, Trial, TrialRecord, TrialStarted,
 };
+use plugpull_sandbox::{Isolation, Sandbox};
 use plugpull_targets::{Reorgs, Target};
 use plugpull_workloads::{Distribution, WorkloadConfig};
 use rand::SeedableRng;
@@ -264,6 +265,7 @@ fn check(args: &RunArgs) -> anyhow::Result<Wanted> {
     })?;
     let workload = asked.fit(workload(args));
     workload.validate().map_err(wrong)?;
+    note_former_names(&args.faults);
     let faults = chosen_faults(&args.faults)?;
     let (faults, without) = fitting(faults, &asked, !args.faults.is_empty());
     if args.trial_seed.is_some() && args.faults.len() != 1 {
@@ -322,9 +324,19 @@ fn workload(args: &RunArgs) -> WorkloadConfig {
 
 type Chosen = Vec<(&'static Fault, Option<Trigger>)>;
 
+/// Says which of these faults are named by a former name.
+fn note_former_names(given: &[String]) {
+    for text in given {
+        let name = text.split('@').next().unwrap_or_default();
+        if let Some(current) = current_name(name) {
+            eprintln!("plugpull: note: the fault '{name}' is called '{current}' now");
+        }
+    }
+}
+
 fn chosen_faults(given: &[String]) -> anyhow::Result<Chosen> {
     if given.is_empty() {
-        return Ok(FAULTS.into_iter().map(|fault| (fault, None)).collect());
+        return Ok(FAULTS.iter().map(|fault| (*fault, None)).collect());
     }
     given
         .iter()
@@ -343,7 +355,7 @@ fn chosen_faults(given: &[String]) -> anyhow::Result<Chosen> {
             let trigger = trigger
                 .map(|text| {
                     // Where the text names no moment, the usual one of a fixed seed stands in.
-                    let usual = (found.usual_trigger)(&mut ChaCha8Rng::seed_from_u64(0));
+                    let usual = (found.default_trigger)(&mut ChaCha8Rng::seed_from_u64(0));
                     let usual = match usual.when {
                         When::Ack(_) if text.contains("recovery") => {
                             Trigger::parse("n=1,recovery", &usual).map_err(wrong)?
@@ -442,7 +454,7 @@ fn with_a_recovery(
     let (kept, without): (Chosen, Chosen) = faults.into_iter().partition(|(fault, trigger)| {
         let strikes = trigger.clone();
         !strikes
-            .unwrap_or_else(|| (fault.usual_trigger)(&mut rng))
+            .unwrap_or_else(|| (fault.default_trigger)(&mut rng))
             .recovery
     });
     let why = "strikes during recovery, and starting this target runs nothing";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plugpull_crashsim::fs::{Log, ROOT};
-use plugpull_faults::fault::Machine;
+use plugpull_faults::machine::Machine;
 use plugpull_reports::TargetInfo;
 use plugpull_targets::Target;
 use plugpull_workloads::{Entry, History, Stamp, WorkloadConfig};

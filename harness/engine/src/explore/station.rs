@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::Mutex;
 use plugpull_crashsim::fs::{Log, Tree};
-use plugpull_faults::inject::Injector;
+use plugpull_faults::control::Injector;
 use plugpull_sandbox::pin;
 use plugpull_targets::Target;
 use plugpull_workloads::{Observed, Start};

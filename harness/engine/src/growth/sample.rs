@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use plugpull_crashsim::fs::{LogLimit, Tree};
 use plugpull_crashsim::persist::Loss;
-use plugpull_faults::fault::{InjectError, Machine};
+use plugpull_faults::machine::{InjectError, Machine};
 use plugpull_faults::trigger::When;
 use plugpull_reports::{GrowthSample, SizeUnit, Trial};
 use plugpull_workloads::{

@@ -2,8 +2,8 @@
 //! machine can inject.
 
 use plugpull_faults::fault::{Fault, Need};
-use plugpull_faults::kinds::{FAULTS, fault};
 use plugpull_faults::trigger::{Trigger, When};
+use plugpull_faults::{FAULTS, fault};
 use plugpull_targets::{Reorgs, Target};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -35,7 +35,7 @@ pub struct Machinery {
 /// Wrong use: no fault of this name, or a trigger that it cannot take.
 pub fn chosen_faults(given: &[String]) -> anyhow::Result<Vec<ChosenFault>> {
     if given.is_empty() {
-        return Ok(FAULTS.into_iter().map(|fault| (fault, None)).collect());
+        return Ok(FAULTS.iter().map(|fault| (*fault, None)).collect());
     }
     given.iter().map(|text| chosen_fault(text)).collect()
 }
@@ -61,14 +61,14 @@ fn chosen_fault(text: &str) -> anyhow::Result<ChosenFault> {
 /// A trigger as the user gave it. Where the text names no moment, the default one of a fixed seed
 /// stands for it.
 fn chosen_trigger(fault: &Fault, text: &str) -> anyhow::Result<Trigger> {
-    let usual = (fault.usual_trigger)(&mut ChaCha8Rng::seed_from_u64(0));
-    let usual = match usual.when {
+    let default = (fault.default_trigger)(&mut ChaCha8Rng::seed_from_u64(0));
+    let default = match default.when {
         When::Ack(_) if text.contains("recovery") => {
-            Trigger::parse("n=1,recovery", &usual).map_err(wrong)?
+            Trigger::parse("n=1,recovery", &default).map_err(wrong)?
         }
-        _ => usual,
+        _ => default,
     };
-    let trigger = Trigger::parse(text, &usual).map_err(wrong)?;
+    let trigger = Trigger::parse(text, &default).map_err(wrong)?;
     match fault.cannot_take(&trigger) {
         Some(why) => Err(wrong(format!("--fault {}@{text}: {why}", fault.name))),
         None => Ok(trigger),
@@ -144,8 +144,8 @@ fn machine_lacks(fault: &Fault, trigger: Option<&Trigger>, machinery: Machinery)
 /// True when the moment is one of a recovery, and starting the target runs nothing.
 fn never_comes(fault: &Fault, trigger: Option<&Trigger>, target: &dyn Target) -> bool {
     let recovers = target.scripted().is_none_or(|script| script.recovers());
-    let usual = || (fault.usual_trigger)(&mut ChaCha8Rng::seed_from_u64(0));
-    !recovers && trigger.cloned().unwrap_or_else(usual).recovery
+    let default = || (fault.default_trigger)(&mut ChaCha8Rng::seed_from_u64(0));
+    !recovers && trigger.cloned().unwrap_or_else(default).recovery
 }
 
 #[cfg(test)]

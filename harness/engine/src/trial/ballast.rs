@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use plugpull_faults::fault::InjectError;
+use plugpull_faults::machine::InjectError;
 use plugpull_sandbox::{Program, Sandbox, SpawnRequest};
 
 /// The hidden command that fills a directory from inside the sandbox.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::{Condvar, Mutex};
-use plugpull_faults::fault::Tally;
+use plugpull_faults::machine::Tally;
 use plugpull_targets::{Client, ClientError, Process};
 use plugpull_workloads::{Call, Generator, Outcome, Recorder};
 

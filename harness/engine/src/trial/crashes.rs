@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use plugpull_crashsim::fs::{Log, Tree};
 use plugpull_crashsim::persist::{self, Device, Loss, LostUpdate, MODELS, Model, Unsynced, Window};
-use plugpull_faults::inject::Control;
+use plugpull_faults::control::Control;
 use plugpull_reports::{Evidence, TimelineStep};
 use plugpull_workloads::Stamp;
 

@@ -10,8 +10,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use plugpull_crashsim::fs::{Ino, Node, ROOT, Tree};
-use plugpull_faults::fault::InjectError;
-use plugpull_faults::inject::Control;
+use plugpull_faults::control::Control;
+use plugpull_faults::machine::InjectError;
 use plugpull_sandbox::{Child, Program, Sandbox, SpawnRequest};
 
 use super::storage::Storage;

@@ -18,7 +18,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plugpull_crashsim::fs::Tree;
-use plugpull_faults::fault::{Bite, Fault, InjectError, Injected, Machine};
+use plugpull_faults::fault::{Effect, Fault, Injected};
+use plugpull_faults::machine::{InjectError, Machine};
 use plugpull_faults::trigger::Trigger;
 use plugpull_reports::{ReportedFinding, Trial, class_words};
 use plugpull_targets::Target;
@@ -153,12 +154,12 @@ pub fn close(trial: &mut Trial, made: Result<(), HarnessFailed>, testbed: Testbe
 
 /// A moment that a fault chooses: without FUSE one that is no storage operation, where it has such.
 fn usual(fault: &Fault, fuse: bool, rng: &mut ChaCha8Rng) -> Trigger {
-    let mut trigger = (fault.usual_trigger)(rng);
+    let mut trigger = (fault.default_trigger)(rng);
     for _ in 0..OTHER_MOMENTS {
         if fuse || !trigger.at_operation() {
             break;
         }
-        trigger = (fault.usual_trigger)(rng);
+        trigger = (fault.default_trigger)(rng);
     }
     trigger
 }
@@ -228,9 +229,10 @@ impl TrialRunner<'_> {
             (observed, judgement) = self.time_again(testbed, &injected, &before.disk, observed)?;
         }
         let read = testbed.storage.fs().map_or(0, |fs| fs.damage_hits().0) > hits;
-        self.trial.hit = match injected.bite {
-            Bite::Known(bit) => bit,
-            Bite::WhenRead => read,
+        self.trial.hit = match injected.effect {
+            Effect::Hit => true,
+            Effect::Nothing => false,
+            Effect::HitIfRead => read,
         };
         let damaged = injected.damage.is_some();
         self.note(testbed, judgement);

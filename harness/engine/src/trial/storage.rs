@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use anyhow::Context;
-use plugpull_faults::inject::Control;
+use plugpull_faults::control::Control;
 use plugpull_sandbox::fuse::{CrashFs, serve};
 use plugpull_sandbox::{Isolation, Sandbox};
 

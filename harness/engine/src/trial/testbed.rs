@@ -14,9 +14,9 @@ use nix::unistd::{getegid, geteuid};
 use parking_lot::Mutex;
 use plugpull_crashsim::fs::Tree;
 use plugpull_crashsim::persist::{Device, Model};
-use plugpull_faults::fault::{InjectError, Machine};
-use plugpull_faults::inject::Matcher;
-use plugpull_faults::inject::{Control, Held, Injector};
+use plugpull_faults::control::{Control, Injector, PausedOperation};
+use plugpull_faults::machine::{InjectError, Machine};
+use plugpull_faults::rule::Matcher;
 use plugpull_faults::trigger::When;
 use plugpull_targets::{Running, Target};
 use plugpull_workloads::{
@@ -388,7 +388,7 @@ impl<'a> Testbed<'a> {
 
     fn await_watch(
         &mut self,
-        paused: &Receiver<Held>,
+        paused: &Receiver<PausedOperation>,
         give_up: impl Fn(&Self) -> bool,
     ) -> Result<(), InjectError> {
         let deadline = Instant::now() + self.patient(MOMENT_LIMIT);
@@ -433,7 +433,7 @@ impl<'a> Testbed<'a> {
     }
 
     /// The watch for a moment at an operation.
-    fn watch(&mut self, when: &When) -> Result<Receiver<Held>, InjectError> {
+    fn watch(&mut self, when: &When) -> Result<Receiver<PausedOperation>, InjectError> {
         let fs = self
             .storage
             .fs()

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use plugpull_crashsim::fs::PAGE;
 use plugpull_crashsim::persist::{self, Loss};
-use plugpull_faults::fault::{InjectError, Machine, PowerOff, Started, Tally, Told};
-use plugpull_faults::inject::{Control, Injector};
+use plugpull_faults::control::{Control, Injector};
+use plugpull_faults::machine::{InjectError, Machine, PowerOff, ReorgOutcome, Started, Tally};
 use plugpull_faults::trigger::When;
 use plugpull_targets::Reorgs;
 use plugpull_workloads::Clock;
@@ -187,13 +187,13 @@ impl Machine for Testbed<'_> {
         Ok(files)
     }
 
-    fn reorg(&mut self, depth: u32) -> Result<Told, InjectError> {
+    fn reorg(&mut self, depth: u32) -> Result<ReorgOutcome, InjectError> {
         let deadline = Instant::now() + self.start_limit;
         match self.target.reorgs() {
-            Reorgs::Never => Ok(Told::Refused("the target follows no chain".into())),
+            Reorgs::Never => Ok(ReorgOutcome::Refused("the target follows no chain".into())),
             Reorgs::WhileDown => {
                 self.target.reorg(self.borrowed, depth, deadline)?;
-                Ok(Told::WhileDown)
+                Ok(ReorgOutcome::WhileDown)
             }
             Reorgs::WhenUp => {
                 self.bring_up(PROBE)?
@@ -203,8 +203,8 @@ impl Machine for Testbed<'_> {
                     .connect(deadline)
                     .and_then(|mut client| client.reorg(depth, deadline));
                 Ok(match answer {
-                    Ok(()) => Told::WhenUp,
-                    Err(error) => Told::Refused(error.to_string()),
+                    Ok(()) => ReorgOutcome::WhenUp,
+                    Err(error) => ReorgOutcome::Refused(error.to_string()),
                 })
             }
         }

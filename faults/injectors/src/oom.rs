@@ -2,26 +2,27 @@
 
 use plugpull_workloads::FailureClass;
 
-use super::moments::{self, FirstCrash};
-use crate::fault::{Fault, InjectError, Injected, Machine, Need};
+use crate::default_triggers;
+use crate::fault::{Fault, Injected, Need};
+use crate::machine::{self, FirstCrash, InjectError, Machine};
 use crate::trigger::Trigger;
 
 /// A kill by the kernel's OOM killer.
-pub(super) const OOM: Fault = Fault {
+pub(crate) const OOM: Fault = Fault {
     name: "oom",
     about: "the memory limit of the target's cgroup is reached and the kernel kills it",
     class: FailureClass::OutOfMemory,
     needs: &[Need::MemoryCgroup],
-    usual_trigger: moments::after_acks,
-    inject: strike,
+    default_trigger: default_triggers::after_acks,
+    inject,
 };
 
-fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, InjectError> {
-    moments::reach(machine, trigger, FirstCrash::Kill)?;
+fn inject(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, InjectError> {
+    machine::reach(machine, trigger, FirstCrash::Kill)?;
     machine.go_on();
     let evidence = machine.oom_kill()?;
     machine.kill()?;
-    Ok(Injected::bit(format!(
+    Ok(Injected::hit(format!(
         "killed for its memory at {trigger}: {evidence}"
     )))
 }

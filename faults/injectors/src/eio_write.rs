@@ -3,36 +3,38 @@
 use std::time::Duration;
 
 use nix::errno::Errno;
+use plugpull_sandbox::fuse::OpKind;
 use plugpull_workloads::FailureClass;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::moments::{self, FirstCrash};
-use crate::fault::{Fault, InjectError, Injected, Machine, Need};
-use crate::inject::{Effect, Matcher, OpKind, Rule};
+use crate::default_triggers;
+use crate::fault::{Fault, Injected, Need};
+use crate::machine::{self, FirstCrash, InjectError, Machine};
+use crate::rule::{Matcher, Response, Rule};
 use crate::trigger::Trigger;
 
 /// How long the workload goes on after the errors.
 const WORK_ON: Duration = Duration::from_millis(500);
 
 /// Writes that fail.
-pub(super) const EIO_WRITE: Fault = Fault {
+pub(crate) const EIO_WRITE: Fault = Fault {
     name: "eio-write",
     about: "1 to 4 writes fail with EIO; the workload goes on; then SIGKILL",
     class: FailureClass::IoError,
     needs: &[Need::CrashFs],
-    usual_trigger,
-    inject: strike,
+    default_trigger,
+    inject,
 };
 
-fn usual_trigger(rng: &mut ChaCha8Rng) -> Trigger {
-    moments::before(&[OpKind::Write], rng)
+fn default_trigger(rng: &mut ChaCha8Rng) -> Trigger {
+    default_triggers::before(&[OpKind::Write], rng)
 }
 
-fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, InjectError> {
-    moments::reach(machine, trigger, FirstCrash::Kill)?;
+fn inject(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, InjectError> {
+    machine::reach(machine, trigger, FirstCrash::Kill)?;
     let Some(fs) = machine.fs() else {
-        return Ok(Injected::if_bit(false, "there is no crash filesystem"));
+        return Ok(Injected::without_crash_fs());
     };
     let times = machine.rng().random_range(1..=4);
     let matcher = Matcher {
@@ -41,7 +43,7 @@ fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, Inje
     };
     let rule = fs.add_rule(Rule {
         times: Some(times),
-        ..Rule::always(matcher, Effect::Fail(Errno::EIO))
+        ..Rule::always(matcher, Response::Fail(Errno::EIO))
     });
     machine.go_on();
     let tally = machine.work_until(WORK_ON, &|tally| tally.ok >= 20)?;
@@ -52,5 +54,5 @@ fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, Inje
          acknowledged, {} refused, {} unknown",
         tally.ok, tally.fail, tally.info
     );
-    Ok(Injected::if_bit(hits > 0, what))
+    Ok(Injected::hit_if(hits > 0, what))
 }

@@ -1,34 +1,34 @@
-//! Bad sectors: a range of a file cannot be read, until it is rewritten or for ever.
+//! Bad sectors: a range of a file cannot be read, until it is rewritten or permanently.
 
+use plugpull_crashsim::fs::{Ino, Node, SECTOR, Tree};
 use plugpull_workloads::FailureClass;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::moments::{self, FirstCrash};
-use super::place;
-use crate::fault::{Bite, Fault, InjectError, Injected, Machine, Need};
-use crate::inject::SECTOR;
+use crate::default_triggers;
+use crate::fault::{Effect, Fault, Injected, Need};
+use crate::machine::{self, FirstCrash, InjectError, Machine};
+use crate::random_sector;
 use crate::trigger::Trigger;
-use plugpull_crashsim::fs::{Ino, Node, Tree};
 
 /// Good again once it is rewritten, as when a disk remaps it.
-pub(super) const BAD_SECTOR: Fault = Fault {
+pub(crate) const BAD_SECTOR: Fault = Fault {
     name: "bad-sector",
     about: "after a SIGKILL, 1 to 8 sectors of a file cannot be read until they are rewritten",
     class: FailureClass::Corruption,
     needs: &[Need::CrashFs],
-    usual_trigger: moments::after_acks,
-    inject: |machine, trigger| strike(machine, trigger, false),
+    default_trigger: default_triggers::after_acks,
+    inject: |machine, trigger| inject(machine, trigger, false),
 };
 
 /// Never good again.
-pub(super) const BAD_SECTOR_FOR_EVER: Fault = Fault {
-    name: "bad-sector-for-ever",
+pub(crate) const BAD_SECTOR_PERMANENT: Fault = Fault {
+    name: "bad-sector-permanent",
     about: "after a SIGKILL, 1 to 8 sectors of a file can never be read again",
     class: FailureClass::Corruption,
     needs: &[Need::CrashFs],
-    usual_trigger: moments::after_acks,
-    inject: |machine, trigger| strike(machine, trigger, true),
+    default_trigger: default_triggers::after_acks,
+    inject: |machine, trigger| inject(machine, trigger, true),
 };
 
 /// A file with data that the trigger means, and the offset of one of its sectors: inode, path,
@@ -45,38 +45,38 @@ fn pick(tree: &Tree, trigger: &Trigger, rng: &mut ChaCha8Rng) -> Option<(Ino, St
         .collect();
     files.sort();
     let sizes: Vec<u64> = files.iter().map(|(_, _, size)| *size).collect();
-    let (index, offset) = place::pick(&sizes, rng)?;
+    let (index, offset) = random_sector::pick(&sizes, rng)?;
     let (ino, path, _) = files.swap_remove(index);
     Some((ino, path, offset))
 }
 
-fn strike(
+fn inject(
     machine: &mut dyn Machine,
     trigger: &Trigger,
-    for_ever: bool,
+    permanent: bool,
 ) -> Result<Injected, InjectError> {
-    moments::reach(machine, trigger, FirstCrash::Kill)?;
+    machine::reach(machine, trigger, FirstCrash::Kill)?;
     machine.kill()?;
     machine.remount()?;
     let Some(fs) = machine.fs() else {
-        return Ok(Injected::if_bit(false, "there is no crash filesystem"));
+        return Ok(Injected::without_crash_fs());
     };
     let count = machine.rng().random_range(1..=8);
     let picked = fs.inspect(|tree, _| pick(tree, trigger, machine.rng()));
     let Some((ino, path, start)) = picked else {
-        return Ok(Injected::if_bit(false, place::NOTHING));
+        return Ok(Injected::nothing(random_sector::NO_DATA));
     };
     let end = start + count * SECTOR;
-    fs.damage(|_, bad| bad.add(ino, start, end, for_ever));
-    let how_long = if for_ever {
+    fs.damage(|_, bad| bad.add(ino, start, end, permanent));
+    let how_long = if permanent {
         "ever again"
     } else {
         "until rewritten"
     };
     let what = format!("bytes {start} to {end} of {path} cannot be read {how_long}");
     Ok(Injected {
-        bite: Bite::WhenRead,
+        effect: Effect::HitIfRead,
         damage: Some(what.clone()),
-        ..Injected::bit(what)
+        ..Injected::hit(what)
     })
 }

@@ -2,59 +2,61 @@
 
 use std::time::Duration;
 
+use plugpull_crashsim::persist::Loss;
+use plugpull_sandbox::fuse::OpKind;
 use plugpull_workloads::FailureClass;
 use rand_chacha::ChaCha8Rng;
 
-use super::moments::{self, FirstCrash};
-use crate::fault::{Bite, Fault, InjectError, Injected, Machine, Need};
-use crate::inject::{Effect, Matcher, OpKind, PageOutcome, Rule};
+use crate::default_triggers;
+use crate::fault::{Fault, Injected, Need};
+use crate::machine::{self, FirstCrash, InjectError, Machine};
+use crate::rule::{Matcher, PageOutcome, Response, Rule};
 use crate::trigger::Trigger;
-use plugpull_crashsim::persist::Loss;
 
 /// How long the workload goes on after the error.
 const WORK_ON: Duration = Duration::from_millis(500);
 
 /// The kernel marks the pages clean: the next fsync succeeds without them.
-pub(super) const EIO_SYNC: Fault = Fault {
+pub(crate) const EIO_SYNC: Fault = Fault {
     name: "eio-sync",
     about: "fsync fails once with EIO and the pages are marked clean (ext4, XFS, btrfs); then power loss",
     class: FailureClass::SyncFailure,
     needs: &[Need::CrashFs],
-    usual_trigger,
-    inject: |machine, trigger| strike(machine, trigger, PageOutcome::MarkedClean),
+    default_trigger,
+    inject: |machine, trigger| inject(machine, trigger, PageOutcome::MarkedClean),
 };
 
 /// The kernel keeps the pages dirty: the next fsync writes them.
-pub(super) const EIO_SYNC_KEPT: Fault = Fault {
-    name: "eio-sync-kept",
+pub(crate) const EIO_SYNC_DIRTY: Fault = Fault {
+    name: "eio-sync-dirty",
     about: "fsync fails once with EIO and the pages stay dirty; then power loss",
     class: FailureClass::IoError,
     needs: &[Need::CrashFs],
-    usual_trigger,
-    inject: |machine, trigger| strike(machine, trigger, PageOutcome::KeptDirty),
+    default_trigger,
+    inject: |machine, trigger| inject(machine, trigger, PageOutcome::KeptDirty),
 };
 
-fn usual_trigger(rng: &mut ChaCha8Rng) -> Trigger {
-    moments::before(&[OpKind::Sync], rng)
+fn default_trigger(rng: &mut ChaCha8Rng) -> Trigger {
+    default_triggers::before(&[OpKind::Sync], rng)
 }
 
-fn strike(
+fn inject(
     machine: &mut dyn Machine,
     trigger: &Trigger,
     outcome: PageOutcome,
 ) -> Result<Injected, InjectError> {
-    moments::reach(machine, trigger, FirstCrash::Kill)?;
+    machine::reach(machine, trigger, FirstCrash::Kill)?;
     let Some(fs) = machine.fs() else {
-        return Ok(Injected::if_bit(false, "there is no crash filesystem"));
+        return Ok(Injected::without_crash_fs());
     };
     let matcher = Matcher {
         kinds: vec![OpKind::Sync],
         path: None,
     };
-    let effect = Effect::SyncFails(outcome);
+    let response = Response::SyncFails(outcome);
     let rule = fs.add_rule(Rule {
         times: Some(1),
-        ..Rule::always(matcher, effect)
+        ..Rule::always(matcher, response)
     });
     machine.go_on();
     let tally = machine.work_until(WORK_ON, &|tally| tally.ok >= 20)?;
@@ -66,8 +68,7 @@ fn strike(
         tally.ok, tally.fail, tally.info, off.lost
     );
     Ok(Injected {
-        bite: Bite::Known(hits > 0),
         lost_power: true,
-        ..Injected::bit(what)
+        ..Injected::hit_if(hits > 0, what)
     })
 }

@@ -13,7 +13,7 @@ use plugpull_sandbox::fuse::OpKind;
 pub struct Matcher {
     /// These kinds; every kind but reads when empty.
     pub kinds: Vec<OpKind>,
-    /// Files whose path (relative to the data folder) fits this pattern, where `*` stands for any
+    /// Files whose path (relative to the data directory) fits this pattern, where `*` stands for any
     /// characters and `?` for one; every file when none.
     pub path: Option<String>,
 }
@@ -77,9 +77,9 @@ pub enum PageOutcome {
     KeptDirty,
 }
 
-/// What becomes of an operation that a rule meets.
+/// How the storage responds to an operation that a rule meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum Response {
     /// It fails with this error and changes nothing.
     Fail(Errno),
     /// A sync fails with EIO, with this outcome for its pages. Other operations are not met.
@@ -93,13 +93,13 @@ pub enum Effect {
 /// Names a rule while it stands.
 pub type RuleId = u64;
 
-/// What shall happen to which operations.
+/// How the storage responds to which operations.
 #[derive(Clone, Debug)]
 pub struct Rule {
     /// Which operations.
     pub matcher: Matcher,
-    /// What becomes of them.
-    pub effect: Effect,
+    /// How the storage responds to them.
+    pub response: Response,
     /// How many fitting operations pass before the first is met.
     pub skip: u64,
     /// How many are met at most; none for all.
@@ -110,10 +110,10 @@ pub struct Rule {
 
 impl Rule {
     /// A rule that meets every fitting operation.
-    pub fn always(matcher: Matcher, effect: Effect) -> Self {
+    pub fn always(matcher: Matcher, response: Response) -> Self {
         Self {
             matcher,
-            effect,
+            response,
             skip: 0,
             times: None,
             chance: None,
@@ -122,7 +122,7 @@ impl Rule {
 
     /// True when this operation is met; counts it.
     pub(crate) fn meets(&mut self, kind: OpKind, path: &str, rng: &mut ChaCha8Rng) -> bool {
-        let about_syncs = matches!(self.effect, Effect::SyncFails(_));
+        let about_syncs = matches!(self.response, Response::SyncFails(_));
         if about_syncs && !matches!(kind, OpKind::Sync | OpKind::SyncDir) {
             return false;
         }

@@ -1,30 +1,32 @@
 //! The device fails reads with EIO while the target starts, and is healthy at the next start.
 
 use nix::errno::Errno;
+use plugpull_sandbox::fuse::OpKind;
 use plugpull_workloads::FailureClass;
 use rand::RngExt;
 
-use super::moments::{self, FirstCrash};
-use crate::fault::{Bite, Fault, InjectError, Injected, Machine, Need, Started};
-use crate::inject::{Effect, Matcher, OpKind, Rule};
+use crate::default_triggers;
+use crate::fault::{Fault, Injected, Need};
+use crate::machine::{self, FirstCrash, InjectError, Machine, Started};
+use crate::rule::{Matcher, Response, Rule};
 use crate::trigger::Trigger;
 
 /// Reads that fail for a while.
-pub(super) const EIO_READ: Fault = Fault {
+pub(crate) const EIO_READ: Fault = Fault {
     name: "eio-read",
     about: "reads fail with EIO during one start after a SIGKILL; the next start finds a healthy disk",
     class: FailureClass::IoError,
     needs: &[Need::CrashFs],
-    usual_trigger: moments::after_acks,
-    inject: strike,
+    default_trigger: default_triggers::after_acks,
+    inject,
 };
 
-fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, InjectError> {
-    moments::reach(machine, trigger, FirstCrash::Kill)?;
+fn inject(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, InjectError> {
+    machine::reach(machine, trigger, FirstCrash::Kill)?;
     machine.kill()?;
     machine.remount()?;
     let Some(fs) = machine.fs() else {
-        return Ok(Injected::if_bit(false, "there is no crash filesystem"));
+        return Ok(Injected::without_crash_fs());
     };
     let skip = machine.rng().random_range(0..3);
     let matcher = Matcher {
@@ -34,7 +36,7 @@ fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, Inje
     let rule = fs.add_rule(Rule {
         skip,
         times: Some(3),
-        ..Rule::always(matcher, Effect::Fail(Errno::EIO))
+        ..Rule::always(matcher, Response::Fail(Errno::EIO))
     });
     let started = machine.start()?;
     let hits = fs.remove_rule(rule);
@@ -50,8 +52,7 @@ fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, Inje
     };
     let what = format!("{hits} reads failed with EIO while it started; {went}");
     Ok(Injected {
-        bite: Bite::Known(hits > 0),
         stays_down: hung,
-        ..Injected::bit(what)
+        ..Injected::hit_if(hits > 0, what)
     })
 }

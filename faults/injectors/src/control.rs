@@ -12,12 +12,12 @@ use plugpull_sandbox::fuse::{Admission, CrashFs, Decision, OpKind, Operation, Wa
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::rule::{Effect, Matcher, PageOutcome, Rule, RuleId};
+use crate::rule::{Matcher, PageOutcome, Response, Rule, RuleId};
 
-/// An operation that a watch is holding: the whole filesystem stands still until
+/// An operation that a watch has paused, and the whole filesystem with it, until
 /// [`Injector::release`].
 #[derive(Clone, Debug)]
-pub struct Held {
+pub struct PausedOperation {
     /// The number that the operation's record will get, if it comes to that.
     pub seq: u64,
     /// Its kind.
@@ -29,21 +29,22 @@ pub struct Held {
 struct Watch {
     matcher: Matcher,
     skip: u64,
-    tell: Sender<Held>,
+    paused: Sender<PausedOperation>,
 }
 
 struct InForce {
     rules: Vec<(RuleId, Rule, u64)>,
     watch: Option<Watch>,
-    held: bool,
-    /// True when `rules` or `watch` need a look: the one test on the fast path.
+    /// True while an operation is paused by the watch.
+    paused: bool,
+    /// True when there are rules or a watch: the one test on the fast path.
     armed: bool,
     next_rule: RuleId,
     rng: ChaCha8Rng,
 }
 
-/// The wait of an operation that a watch holds; those of rules are their numbers, from 1.
-const HELD: WaitId = 0;
+/// The wait of an operation that a watch has paused; those of rules are their numbers, from 1.
+const PAUSED: WaitId = 0;
 
 struct Rules(Mutex<InForce>);
 
@@ -55,24 +56,24 @@ impl Admission for Rules {
         }
         let path = op.path();
         if !op.resumed && force.watch_fires(op, &path) {
-            return Decision::Pause(HELD);
+            return Decision::Pause(PAUSED);
         }
-        let Some((id, effect)) = force.effect_on(op.kind, &path) else {
+        let Some((id, response)) = force.response_to(op.kind, &path) else {
             return Decision::Serve;
         };
-        match effect {
-            Effect::Fail(errno) => Decision::Fail(errno),
-            Effect::SyncFails(PageOutcome::MarkedClean) => Decision::FailSyncPagesClean,
-            Effect::SyncFails(PageOutcome::KeptDirty) => Decision::Fail(Errno::EIO),
-            Effect::Delay(time) => Decision::Delay(id, Some(time)),
-            Effect::Hang => Decision::Delay(id, None),
+        match response {
+            Response::Fail(errno) => Decision::Fail(errno),
+            Response::SyncFails(PageOutcome::MarkedClean) => Decision::FailSyncPagesClean,
+            Response::SyncFails(PageOutcome::KeptDirty) => Decision::Fail(Errno::EIO),
+            Response::Delay(time) => Decision::Delay(id, Some(time)),
+            Response::Hang => Decision::Delay(id, None),
         }
     }
 
     fn waits(&self, id: WaitId) -> bool {
         let force = self.0.lock();
-        if id == HELD {
-            force.held
+        if id == PAUSED {
+            force.paused
         } else {
             force.has_rule(id)
         }
@@ -104,7 +105,7 @@ impl Injector {
         let rules = Arc::new(Rules(Mutex::new(InForce {
             rules: Vec::new(),
             watch: None,
-            held: false,
+            paused: false,
             armed: false,
             next_rule: 1,
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -153,26 +154,26 @@ impl Injector {
             .map_or(0, |(_, _, hits)| *hits)
     }
 
-    /// Waits for the operation after `skip` fitting ones, and holds it, before it happens, with
-    /// all that come behind it, until [`Injector::release`]. One watch at a time: a new one takes
-    /// the place of the old, whose receiver is closed.
-    pub fn watch(&self, matcher: Matcher, skip: u64) -> Receiver<Held> {
-        let (tell, told) = bounded(1);
+    /// Pauses the operation after `skip` fitting ones, before it happens, and all behind it, until
+    /// [`Injector::release`], and sends it through the channel. One watch at a time: a new one
+    /// replaces the old, whose channel is closed.
+    pub fn watch(&self, matcher: Matcher, skip: u64) -> Receiver<PausedOperation> {
+        let (paused, receiver) = bounded(1);
         let mut force = self.rules.0.lock();
         force.watch = Some(Watch {
             matcher,
             skip,
-            tell,
+            paused,
         });
         force.armed = true;
-        told
+        receiver
     }
 
-    /// Takes the watch back and lets a held operation go on.
+    /// Ends the watch and lets a paused operation go on.
     pub fn release(&self) {
         let mut force = self.rules.0.lock();
         force.watch = None;
-        force.held = false;
+        force.paused = false;
         force.rearm();
         drop(force);
         self.fs.wake();
@@ -207,23 +208,23 @@ impl InForce {
             watch.skip -= 1;
             return false;
         }
-        let held = Held {
+        let paused = PausedOperation {
             seq: op.seq,
             kind: op.kind,
             path: path.clone(),
         };
-        // Nobody listens any more: the trial went on without it.
-        self.held = watch.tell.try_send(held).is_ok();
+        // It fails when nobody waits any more, because the trial went on without it.
+        self.paused = watch.paused.try_send(paused).is_ok();
         self.watch = None;
-        self.held
+        self.paused
     }
 
-    fn effect_on(&mut self, kind: OpKind, path: &str) -> Option<(RuleId, Effect)> {
+    fn response_to(&mut self, kind: OpKind, path: &str) -> Option<(RuleId, Response)> {
         let Self { rules, rng, .. } = self;
         rules.iter_mut().find_map(|(id, rule, hits)| {
             rule.meets(kind, path, rng).then(|| {
                 *hits += 1;
-                (*id, rule.effect)
+                (*id, rule.response)
             })
         })
     }

@@ -5,23 +5,24 @@ use std::time::Duration;
 use plugpull_workloads::FailureClass;
 use rand::RngExt;
 
-use super::moments::{self, FirstCrash};
-use super::stall;
-use crate::fault::{Fault, InjectError, Injected, Machine};
+use crate::default_triggers;
+use crate::fault::{Fault, Injected};
+use crate::machine::{self, FirstCrash, InjectError, Machine};
+use crate::stall;
 use crate::trigger::Trigger;
 
 /// A pause of the whole process tree.
-pub(super) const STOP: Fault = Fault {
+pub(crate) const STOP: Fault = Fault {
     name: "stop",
     about: "SIGSTOP of the whole process tree for 50 to 400 ms, then SIGCONT",
     class: FailureClass::Stall,
     needs: &[],
-    usual_trigger: moments::after_acks,
-    inject: strike,
+    default_trigger: default_triggers::after_acks,
+    inject,
 };
 
-fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, InjectError> {
-    moments::reach(machine, trigger, FirstCrash::Kill)?;
+fn inject(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, InjectError> {
+    machine::reach(machine, trigger, FirstCrash::Kill)?;
     let pause = Duration::from_millis(machine.rng().random_range(50..400));
     machine.signal(libc::SIGSTOP)?;
     machine.go_on();
@@ -35,6 +36,6 @@ fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, Inje
     );
     Ok(Injected {
         stays_down,
-        ..Injected::bit(what)
+        ..Injected::hit(what)
     })
 }

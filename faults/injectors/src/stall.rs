@@ -5,55 +5,56 @@ use std::time::Duration;
 use plugpull_workloads::FailureClass;
 use rand::RngExt;
 
-use super::moments::{self, FirstCrash};
-use crate::fault::{Fault, InjectError, Injected, Machine, Need};
-use crate::inject::{Effect, Matcher, Rule};
+use crate::default_triggers;
+use crate::fault::{Fault, Injected, Need};
+use crate::machine::{self, FirstCrash, InjectError, Machine};
+use crate::rule::{Matcher, Response, Rule};
 use crate::trigger::Trigger;
 
-/// How long the target may take to acknowledge again when the trouble is over.
+/// How long the target may take to acknowledge again when the fault is over.
 const BACK_TO_WORK: Duration = Duration::from_secs(10);
 
 /// Some operations take long.
-pub(super) const DELAY: Fault = Fault {
+pub(crate) const DELAY: Fault = Fault {
     name: "delay",
     about: "up to 20 storage operations take 2 to 40 ms longer each",
     class: FailureClass::Stall,
     needs: &[Need::CrashFs],
-    usual_trigger: moments::after_acks,
-    inject: |machine, trigger| strike(machine, trigger, false),
+    default_trigger: default_triggers::after_acks,
+    inject: |machine, trigger| inject(machine, trigger, false),
 };
 
 /// Storage answers nothing for a time.
-pub(super) const HANG: Fault = Fault {
+pub(crate) const HANG: Fault = Fault {
     name: "hang",
     about: "the storage answers nothing for 50 to 400 ms",
     class: FailureClass::Stall,
     needs: &[Need::CrashFs],
-    usual_trigger: moments::after_acks,
-    inject: |machine, trigger| strike(machine, trigger, true),
+    default_trigger: default_triggers::after_acks,
+    inject: |machine, trigger| inject(machine, trigger, true),
 };
 
-fn strike(
+fn inject(
     machine: &mut dyn Machine,
     trigger: &Trigger,
     hangs: bool,
 ) -> Result<Injected, InjectError> {
-    moments::reach(machine, trigger, FirstCrash::Kill)?;
+    machine::reach(machine, trigger, FirstCrash::Kill)?;
     let Some(fs) = machine.fs() else {
-        return Ok(Injected::if_bit(false, "there is no crash filesystem"));
+        return Ok(Injected::without_crash_fs());
     };
     let rng = machine.rng();
     let hang = Duration::from_millis(rng.random_range(50..400));
     let delay = Duration::from_millis(rng.random_range(2..40));
-    let effect = if hangs {
-        Effect::Hang
+    let response = if hangs {
+        Response::Hang
     } else {
-        Effect::Delay(delay)
+        Response::Delay(delay)
     };
     let times = (!hangs).then_some(20);
     let rule = fs.add_rule(Rule {
         times,
-        ..Rule::always(Matcher::default(), effect)
+        ..Rule::always(Matcher::default(), response)
     });
     machine.go_on();
     machine.work_until(hang, &|_| false)?;
@@ -66,12 +67,12 @@ fn strike(
     };
     Ok(Injected {
         stays_down,
-        ..Injected::if_bit(hits > 0, what)
+        ..Injected::hit_if(hits > 0, what)
     })
 }
 
 /// Waits for three acknowledged transactions; says what is wrong when they do not come.
-pub(super) fn works_again(machine: &mut dyn Machine) -> Result<Option<String>, InjectError> {
+pub(crate) fn works_again(machine: &mut dyn Machine) -> Result<Option<String>, InjectError> {
     let tally = machine.work_until(BACK_TO_WORK, &|tally| tally.ok >= 3)?;
     Ok((tally.ok == 0).then(|| {
         format!(

@@ -1,17 +1,16 @@
-//! Usual moments for faults to strike.
+//! The seeded moments at which faults are injected, where the user names none.
 
 use std::time::Duration;
 
+use plugpull_sandbox::fuse::OpKind;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::fault::{InjectError, Machine};
-use crate::inject::{Matcher, OpKind};
+use crate::rule::Matcher;
 use crate::trigger::{Trigger, When};
-use plugpull_crashsim::persist::Loss;
 
 /// Some way into the workload: before any change of the disk, or after an ack.
-pub(super) fn anywhere(rng: &mut ChaCha8Rng) -> Trigger {
+pub(crate) fn anywhere(rng: &mut ChaCha8Rng) -> Trigger {
     if rng.random_bool(0.7) {
         let nth = skewed(rng, 400);
         Trigger::at(When::Op {
@@ -24,12 +23,12 @@ pub(super) fn anywhere(rng: &mut ChaCha8Rng) -> Trigger {
 }
 
 /// After some acks.
-pub(super) fn after_acks(rng: &mut ChaCha8Rng) -> Trigger {
+pub(crate) fn after_acks(rng: &mut ChaCha8Rng) -> Trigger {
     Trigger::at(When::Ack(rng.random_range(5..60)))
 }
 
 /// Before an operation of one of these kinds.
-pub(super) fn before(kinds: &[OpKind], rng: &mut ChaCha8Rng) -> Trigger {
+pub(crate) fn before(kinds: &[OpKind], rng: &mut ChaCha8Rng) -> Trigger {
     let matcher = Matcher {
         kinds: kinds.to_vec(),
         path: None,
@@ -42,7 +41,7 @@ pub(super) fn before(kinds: &[OpKind], rng: &mut ChaCha8Rng) -> Trigger {
 
 /// Early in the recovery: before one of its first changes, or after a short time, since many a
 /// recovery changes nothing.
-pub(super) fn in_recovery(rng: &mut ChaCha8Rng) -> Trigger {
+pub(crate) fn in_recovery(rng: &mut ChaCha8Rng) -> Trigger {
     let when = if rng.random_bool(0.5) {
         When::Op {
             matcher: Matcher::default(),
@@ -61,34 +60,4 @@ pub(super) fn in_recovery(rng: &mut ChaCha8Rng) -> Trigger {
 fn skewed(rng: &mut ChaCha8Rng, most: u64) -> u64 {
     let top = (most as f64).ln();
     (rng.random_range(0.0..=top).exp() as u64).clamp(1, most)
-}
-
-/// How the target is brought down for a fault that strikes during recovery.
-pub(super) enum FirstCrash {
-    /// By SIGKILL.
-    Kill,
-    /// By a power loss, so that there is something to recover from.
-    PowerLoss,
-}
-
-/// Waits for the fault's moment, in the workload or in the recovery from a first crash.
-pub(super) fn reach(
-    machine: &mut dyn Machine,
-    trigger: &Trigger,
-    first: FirstCrash,
-) -> Result<(), InjectError> {
-    if !trigger.recovery {
-        return machine.until(&trigger.when);
-    }
-    let acks = machine.rng().random_range(5..40);
-    machine.until(&When::Ack(acks))?;
-    match first {
-        FirstCrash::Kill => {
-            machine.kill()?;
-        }
-        FirstCrash::PowerLoss => {
-            machine.power_off(Loss::Subset)?;
-        }
-    }
-    machine.start_until(&trigger.when)
 }

@@ -1,16 +1,16 @@
-//! Where in the data folder damage falls.
+//! Where in the data directory damage falls: a random sector of a random file.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::inject::SECTOR;
+use plugpull_crashsim::fs::SECTOR;
 
-/// What is said where there is no place.
-pub(super) const NOTHING: &str = "no file that is meant holds data";
+/// Why there is no such sector.
+pub(crate) const NO_DATA: &str = "no file that is meant holds data";
 
 /// One of the files, by index, and the offset of one of its sectors, in bytes. `sizes` are the
 /// sizes of the files in bytes. None where no file holds data.
-pub(super) fn pick(sizes: &[u64], rng: &mut ChaCha8Rng) -> Option<(usize, u64)> {
+pub(crate) fn pick(sizes: &[u64], rng: &mut ChaCha8Rng) -> Option<(usize, u64)> {
     let total: u64 = sizes.iter().sum();
     if total == 0 {
         return None;
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn without_data_there_is_no_place() {
+    fn without_data_there_is_no_sector() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         assert_eq!(pick(&[], &mut rng), None);
         assert_eq!(pick(&[0, 0], &mut rng), None);

@@ -2,39 +2,40 @@
 
 use std::time::Duration;
 
+use plugpull_sandbox::fuse::OpKind;
 use plugpull_workloads::FailureClass;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::moments::{self, FirstCrash};
-use super::stall;
-use crate::fault::{Bite, Fault, InjectError, Injected, Machine, Need};
-use crate::inject::OpKind;
+use crate::default_triggers;
+use crate::fault::{Fault, Injected, Need};
+use crate::machine::{self, FirstCrash, InjectError, Machine};
+use crate::stall;
 use crate::trigger::Trigger;
 
 /// How long to look for a refused transaction.
 const FULL_FOR: Duration = Duration::from_millis(1500);
 
 /// A disk that runs full and is given space again.
-pub(super) const DISK_FULL: Fault = Fault {
+pub(crate) const DISK_FULL: Fault = Fault {
     name: "disk-full",
     about: "the disk has 0 to 16 pages left, so that a write fits in part or not at all; then space is freed",
     class: FailureClass::DiskFull,
     needs: &[Need::LimitedStorage],
-    usual_trigger,
-    inject: strike,
+    default_trigger,
+    inject,
 };
 
-fn usual_trigger(rng: &mut ChaCha8Rng) -> Trigger {
+fn default_trigger(rng: &mut ChaCha8Rng) -> Trigger {
     if rng.random_bool(0.5) {
-        moments::before(&[OpKind::Write], rng)
+        default_triggers::before(&[OpKind::Write], rng)
     } else {
-        moments::after_acks(rng)
+        default_triggers::after_acks(rng)
     }
 }
 
-fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, InjectError> {
-    moments::reach(machine, trigger, FirstCrash::Kill)?;
+fn inject(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, InjectError> {
+    machine::reach(machine, trigger, FirstCrash::Kill)?;
     let left = machine.rng().random_range(0..=16);
     let before = machine.fs().map_or(0, |fs| fs.damage_hits().1);
     machine.limit_space(Some(left))?;
@@ -42,8 +43,8 @@ fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, Inje
     let full = machine.work_until(FULL_FOR, &|tally| tally.fail + tally.info >= 3)?;
     machine.limit_space(None)?;
     let stays_down = stall::works_again(machine)?;
-    // On a plain tmpfs only the target's own word tells.
-    let bit = match machine.fs() {
+    // On a plain tmpfs only the target's own answers show it.
+    let hit = match machine.fs() {
         Some(fs) => fs.damage_hits().1 > before,
         None => full.fail + full.info > 0,
     };
@@ -53,8 +54,7 @@ fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, Inje
         full.fail, full.info, full.ok
     );
     Ok(Injected {
-        bite: Bite::Known(bit),
         stays_down,
-        ..Injected::bit(what)
+        ..Injected::hit_if(hit, what)
     })
 }

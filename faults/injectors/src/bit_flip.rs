@@ -1,45 +1,47 @@
 //! Flipped bits: what was written is not what is read.
 
+use plugpull_crashsim::fs::SECTOR;
 use plugpull_workloads::FailureClass;
 use rand::RngExt;
 
-use super::moments::{self, FirstCrash};
-use super::place;
-use crate::fault::{Bite, Fault, InjectError, Injected, Machine};
+use crate::default_triggers;
+use crate::fault::{Effect, Fault, Injected};
+use crate::machine::{self, FirstCrash, InjectError, Machine};
+use crate::random_sector;
 use crate::trigger::Trigger;
 
 /// A few flipped bits in one file at rest.
-pub(super) const BIT_FLIP: Fault = Fault {
+pub(crate) const BIT_FLIP: Fault = Fault {
     name: "bit-flip",
     about: "after a SIGKILL, 1 to 6 bits of a file are flipped",
     class: FailureClass::Corruption,
     needs: &[],
-    usual_trigger: moments::after_acks,
-    inject: strike,
+    default_trigger: default_triggers::after_acks,
+    inject,
 };
 
-fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, InjectError> {
-    moments::reach(machine, trigger, FirstCrash::Kill)?;
+fn inject(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, InjectError> {
+    machine::reach(machine, trigger, FirstCrash::Kill)?;
     machine.kill()?;
     machine.remount()?;
     let mut files = machine.files()?;
     files.retain(|(path, _)| trigger.damages(path));
-    in_one_of(machine, &files, place::NOTHING)
+    in_one_of(machine, &files, random_sector::NO_DATA)
 }
 
 /// Flips bits of one of these files (path and size in bytes); where none of them holds data, the
 /// fault did nothing, for this reason.
-pub(super) fn in_one_of(
+pub(crate) fn in_one_of(
     machine: &mut dyn Machine,
     files: &[(String, u64)],
     nothing: &str,
 ) -> Result<Injected, InjectError> {
     let sizes: Vec<u64> = files.iter().map(|(_, size)| *size).collect();
-    let Some((index, sector)) = place::pick(&sizes, machine.rng()) else {
-        return Ok(Injected::if_bit(false, nothing));
+    let Some((index, sector)) = random_sector::pick(&sizes, machine.rng()) else {
+        return Ok(Injected::nothing(nothing));
     };
     let (path, size) = &files[index];
-    let end = (sector + crate::inject::SECTOR).min(*size);
+    let end = (sector + SECTOR).min(*size);
     let count = machine.rng().random_range(1..=6);
     let mut flipped = Vec::new();
     for n in 0..count {
@@ -60,16 +62,16 @@ pub(super) fn in_one_of(
         .collect();
     let damage = format!("flipped {} of {path}", places.join(", "));
     // Only the crash filesystem sees reads.
-    let (bite, what) = match machine.fs() {
-        Some(_) => (Bite::WhenRead, damage.clone()),
+    let (effect, what) = match machine.fs() {
+        Some(_) => (Effect::HitIfRead, damage.clone()),
         None => {
             let what = format!("{damage}; whether they were read is not known");
-            (Bite::Known(true), what)
+            (Effect::Hit, what)
         }
     };
     Ok(Injected {
-        bite,
+        effect,
         damage: Some(damage),
-        ..Injected::bit(what)
+        ..Injected::hit(what)
     })
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use plugpull_workloads::FailureClass;
 
-use super::moments::{self, FirstCrash};
-use crate::fault::{Fault, InjectError, Injected, Machine};
+use crate::default_triggers;
+use crate::fault::{Fault, Injected};
+use crate::machine::{self, FirstCrash, InjectError, Machine};
 use crate::trigger::Trigger;
 
 /// How long a target may take to stop before it is killed, as systemd's `TimeoutStopSec` has it,
@@ -13,25 +14,25 @@ use crate::trigger::Trigger;
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// An orderly stop.
-pub(super) const TERM: Fault = Fault {
+pub(crate) const TERM: Fault = Fault {
     name: "term",
     about: "SIGTERM, then SIGKILL if it has not stopped after 10 s, or within=DURATION",
     class: FailureClass::CleanStop,
     needs: &[],
-    usual_trigger: moments::after_acks,
-    inject: strike,
+    default_trigger: default_triggers::after_acks,
+    inject,
 };
 
-fn strike(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, InjectError> {
-    moments::reach(machine, trigger, FirstCrash::Kill)?;
+fn inject(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, InjectError> {
+    machine::reach(machine, trigger, FirstCrash::Kill)?;
     machine.signal(libc::SIGTERM)?;
     machine.go_on();
     let limit = trigger.within.unwrap_or(STOP_LIMIT);
     let ended = machine.wait_exit(limit)?;
     machine.kill()?;
     Ok(match ended {
-        Some(code) => Injected::bit(format!("SIGTERM at {trigger}; it ended with code {code}")),
-        None => Injected::bit(format!(
+        Some(code) => Injected::hit(format!("SIGTERM at {trigger}; it ended with code {code}")),
+        None => Injected::hit(format!(
             "SIGTERM at {trigger}; it had not stopped after {limit:?} and was killed"
         )),
     })
