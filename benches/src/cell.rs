@@ -3,15 +3,16 @@
 //! Each cell is a process of its own, so that no server profits from memory that an earlier
 //! round left it.
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use plugpull_crashsim::fs::Disk;
-use plugpull_sandbox::fuse::{AdmitAll, CrashFs, serve};
-use plugpull_sandbox::{Isolation, Program, Sandbox, SandboxOptions, SpawnRequest, Wanted};
+use plugpull_sandbox::fuse::{AdmitAll, CrashFs, Server};
+use plugpull_sandbox::{
+    Isolation, IsolationPolicy, Program, Sandbox, SandboxOptions, SpawnRequest,
+};
 
 use crate::row::Row;
 use crate::{minimal, row, work};
@@ -73,7 +74,7 @@ struct Cell {
 impl Cell {
     fn open(row: &'static Row, count: u32) -> anyhow::Result<Self> {
         let options = SandboxOptions {
-            isolation: Wanted::Only(Isolation::Full),
+            isolation: IsolationPolicy::Only(Isolation::Full),
             ..SandboxOptions::default()
         };
         let sandbox = Sandbox::open(&options).context("opening a sandbox")?;
@@ -90,9 +91,9 @@ impl Cell {
         match kind {
             Kind::Crash => {
                 let fs = Arc::new(CrashFs::new(Disk::empty((0, 0)), Arc::new(AdmitAll)));
-                self.served(|device| serve(fs, device))
+                self.served(|device| Ok(Server::start(fs, device, None)?.join()?))
             }
-            Kind::Minimal => self.served(minimal::serve),
+            Kind::Minimal => self.served(|device| Ok(minimal::serve(device)?)),
             Kind::Tmpfs => {
                 self.sandbox
                     .mount_tmpfs(TMPFS_SIZE)
@@ -105,7 +106,7 @@ impl Cell {
     /// Works on a FUSE filesystem that a pinned thread serves.
     fn served<S>(&self, serve: S) -> anyhow::Result<Duration>
     where
-        S: FnOnce(OwnedFd) -> io::Result<()> + Send + 'static,
+        S: FnOnce(OwnedFd) -> anyhow::Result<()> + Send + 'static,
     {
         let device = self
             .sandbox
@@ -114,7 +115,7 @@ impl Cell {
         let cpu = self.cpu;
         let server = std::thread::spawn(move || -> anyhow::Result<()> {
             pin::this_thread(cpu)?;
-            Ok(serve(device)?)
+            serve(device)
         });
         let took = self.work();
         // By force only after an error: somebody may hang in it.

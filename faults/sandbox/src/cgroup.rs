@@ -80,7 +80,10 @@ impl Cgroup {
         fs::create_dir(&self.dir)?;
         let ready = self.prepare();
         if ready.is_err() {
-            // The error that matters is the first.
+            #[expect(
+                clippy::let_underscore_must_use,
+                reason = "the error that matters is the first"
+            )]
             let _ = fs::remove_dir(&self.dir);
         }
         ready
@@ -182,7 +185,10 @@ fn remove_stale(parent: &Path) {
             continue;
         };
         if !Path::new(&format!("/proc/{pid}")).exists() {
-            // One that still holds processes refuses, and rightly.
+            #[expect(
+                clippy::let_underscore_must_use,
+                reason = "one that still holds processes refuses, and rightly"
+            )]
             let _ = fs::remove_dir(entry.path());
         }
     }

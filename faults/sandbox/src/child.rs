@@ -8,6 +8,7 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 
+use super::error::SandboxError;
 use super::output::Output;
 
 /// Which program to run.
@@ -42,7 +43,7 @@ pub struct SpawnRequest {
     pub args: Vec<String>,
     /// Variables added to a minimal environment (`PATH`, `LANG`, `HOME`, `TMPDIR`).
     pub env: Vec<(String, String)>,
-    /// Its working directory; the data folder when none.
+    /// Its working directory; the data directory when none.
     pub cwd: Option<PathBuf>,
     /// The CPU to run on, by number; any when none.
     pub cpu: Option<usize>,
@@ -114,7 +115,7 @@ impl Ending {
         loop {
             match *life {
                 Life::Ended(code) => return Ok(Some(code)),
-                Life::Lost => return Err(super::SandboxError::Gone.into()),
+                Life::Lost => return Err(SandboxError::Gone.into()),
                 Life::Alive => {}
             }
             if self.changed.wait_until(&mut life, deadline).timed_out() && *life == Life::Alive {

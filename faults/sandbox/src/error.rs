@@ -1,12 +1,10 @@
-//! Why the sandbox could not do as asked.
+//! Why the sandbox could not do what it was to do.
 
 use std::io;
 
 use thiserror::Error;
 
-use super::protocol::Failure;
-
-/// Why the sandbox could not do as asked.
+/// Why the sandbox could not do what it was to do. It is never the fault of a target.
 #[derive(Debug, Error)]
 pub enum SandboxError {
     /// The kernel refused, inside or outside.
@@ -23,7 +21,7 @@ pub enum SandboxError {
     /// It did not get done in time.
     #[error("timed out: {0}")]
     TimedOut(String),
-    /// This machine has not got what it takes.
+    /// This machine lacks what it takes.
     #[error("not available here: {0}")]
     Unavailable(String),
 }
@@ -37,15 +35,6 @@ impl SandboxError {
     }
 }
 
-impl From<Failure> for SandboxError {
-    fn from(failure: Failure) -> Self {
-        Self::Refused {
-            what: failure.what,
-            source: io::Error::from_raw_os_error(failure.errno),
-        }
-    }
-}
-
 impl From<SandboxError> for io::Error {
     fn from(error: SandboxError) -> Self {
         let kind = match &error {
@@ -55,5 +44,21 @@ impl From<SandboxError> for io::Error {
             SandboxError::Unavailable(_) => io::ErrorKind::Unsupported,
         };
         Self::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_is_named_and_its_kind_kept() {
+        let denied = io::Error::from_raw_os_error(libc::EACCES);
+        let error = SandboxError::refused("mount a tmpfs", denied);
+        assert!(error.to_string().starts_with("could not mount a tmpfs: "));
+        let error = io::Error::from(error);
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        let late = io::Error::from(SandboxError::TimedOut("mounting".into()));
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -36,7 +36,7 @@ pub(super) struct Inheritance {
     pub(super) exe: OwnedFd,
     /// Tells of SIGCHLD, which is blocked.
     pub(super) signals: SignalFd,
-    /// The folder that stands for private mounts where there are none.
+    /// The directory that stands for private mounts where there are none.
     pub(super) bare: Option<PathBuf>,
     /// The uid and gid to map, where there is a user namespace.
     pub(super) user_namespace: Option<(u32, u32)>,
@@ -59,8 +59,8 @@ struct Init {
 
 /// Why init ends.
 enum End {
-    /// It was told to.
-    Asked,
+    /// The supervisor ended it.
+    Shutdown,
     /// The supervisor or the janitor is gone.
     Alone,
 }
@@ -71,7 +71,10 @@ pub(super) fn run(has: Inheritance, plan: &SetUp) -> i32 {
     let (ready, last_pid) = match set_up(&has, plan) {
         Ok(ready) => ready,
         Err(failure) => {
-            // If the supervisor is gone there is nobody to tell.
+            #[expect(
+                clippy::let_underscore_must_use,
+                reason = "where the supervisor is gone nobody can be informed"
+            )]
             let _ = packet::send(&has.control, &FromInit::Failed(failure), &[]);
             return 1;
         }
@@ -94,7 +97,7 @@ pub(super) fn run(has: Inheritance, plan: &SetUp) -> i32 {
         return 1;
     }
     let code = match init.serve() {
-        Ok(End::Asked) => 0,
+        Ok(End::Shutdown) => 0,
         Ok(End::Alone) | Err(_) => 1,
     };
     init.leave();
@@ -199,7 +202,7 @@ impl Init {
                             ..
                         },
                         _,
-                    )) => return Ok(End::Asked),
+                    )) => return Ok(End::Shutdown),
                     Some((request, fds)) => self.obey(request, fds)?,
                 }
             }
@@ -241,11 +244,11 @@ impl Init {
             }
             Command::Unmount { force } => {
                 self.need_mounts("unmount")?;
-                mounts::unmount(&self.data, force).during("unmount the data folder")?;
+                mounts::unmount(&self.data, force).during("unmount the data directory")?;
                 done
             }
-            Command::Spawn(order) => {
-                let started = launch::launch(&order, &fds, &self.surroundings())?;
+            Command::Spawn(spec) => {
+                let started = launch::launch(&spec, &fds, &self.surroundings())?;
                 self.children.insert(started.pid);
                 self.starting.push((request.id, started));
                 Ok(None)
@@ -336,7 +339,11 @@ impl Init {
             proctree::kill_descendants(unistd::getpid().as_raw());
         } else {
             // One call, under the kernel's lock of the process list: nobody sees a neighbour die
-            // first and nobody can fork away. It fails only when there is nobody.
+            // first and nobody can fork away.
+            #[expect(
+                clippy::let_underscore_must_use,
+                reason = "it fails only when there is nobody"
+            )]
             let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
         }
     }

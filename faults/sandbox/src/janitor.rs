@@ -2,7 +2,7 @@
 //!
 //! plugpull starts itself again as its own janitor. The janitor starts init in new namespaces,
 //! waits for the end of plugpull or of init, whichever comes first, ends the other side, and
-//! removes what no namespace takes along: cgroups, and the folder that stands for private mounts
+//! removes what no namespace takes along: cgroups, and the directory that stands for private mounts
 //! where there are none. That plugpull has ended it knows by the end of file on its socket, which
 //! comes whatever plugpull died of.
 
@@ -49,6 +49,10 @@ pub fn sandbox_main(args: &[String]) -> i32 {
 }
 
 fn run() -> io::Result<()> {
+    // Forking later on is safe only so.
+    if !sys::one_thread()? {
+        return Err(io::Error::other("the program has started a thread before"));
+    }
     // Both sockets come as standard streams, so that nothing must be passed across exec by hand.
     let orders = io::stdin().as_fd().try_clone_to_owned()?;
     let control = io::stdout().as_fd().try_clone_to_owned()?;
@@ -85,17 +89,20 @@ fn run() -> io::Result<()> {
 #[derive(Default)]
 struct Leftovers {
     cgroups: Vec<Cgroup>,
-    folder: Option<PathBuf>,
+    directory: Option<PathBuf>,
 }
 
 impl Leftovers {
+    #[expect(
+        clippy::let_underscore_must_use,
+        reason = "plugpull has ended, so nobody can be informed, and the rest must be tried"
+    )]
     fn remove(&self) {
-        // There is nobody to tell if one of these fails, and the rest must be tried.
         for cgroup in &self.cgroups {
             let _ = cgroup.remove();
         }
-        if let Some(folder) = &self.folder {
-            let _ = fs::remove_dir_all(folder);
+        if let Some(directory) = &self.directory {
+            let _ = fs::remove_dir_all(directory);
         }
     }
 }
@@ -110,7 +117,7 @@ fn serve(orders: OwnedFd, control: OwnedFd, plan: &SetUp, left: &mut Leftovers) 
     let start = |left: &mut Leftovers| {
         let exe = File::open("/proc/self/exe").during("open plugpull's own binary")?;
         if !plan.full {
-            left.folder = Some(make_folder().during("make a temporary folder")?);
+            left.directory = Some(make_directory().during("make a temporary directory")?);
             prctl::set_child_subreaper(true).during("become a subreaper")?;
         }
         let (forked, user_namespace) = fork_init(plan).during("enter new namespaces")?;
@@ -130,7 +137,7 @@ fn serve(orders: OwnedFd, control: OwnedFd, plan: &SetUp, left: &mut Leftovers) 
                 life,
                 exe: exe.into(),
                 signals,
-                bare: left.folder.clone(),
+                bare: left.directory.clone(),
                 user_namespace,
             };
             sys::exit_now(init::run(has, plan))
@@ -147,9 +154,11 @@ fn serve(orders: OwnedFd, control: OwnedFd, plan: &SetUp, left: &mut Leftovers) 
 
 /// Forks init into the namespaces of the plan. With a user namespace, says which uid and gid it
 /// was entered with: they read otherwise inside.
+#[expect(unsafe_code, reason = "forking is unsafe by its nature")]
 fn fork_init(plan: &SetUp) -> nix::Result<(ForkResult, Option<(u32, u32)>)> {
     if !plan.full {
-        return Ok((sys::fork()?, None));
+        // SAFETY: the janitor has one thread, which it has checked.
+        return Ok((unsafe { sys::fork()? }, None));
     }
     let private = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
@@ -157,14 +166,16 @@ fn fork_init(plan: &SetUp) -> nix::Result<(ForkResult, Option<(u32, u32)>)> {
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWUTS;
     if !plan.user_namespace && unistd::geteuid().is_root() {
-        match sys::fork_into(private) {
+        // SAFETY: as above.
+        match unsafe { sys::fork_into(private) } {
             // Root of a container, without the rights of root.
             Err(Errno::EPERM) => {}
             forked => return Ok((forked?, None)),
         }
     }
     let ids = (unistd::geteuid().as_raw(), unistd::getegid().as_raw());
-    let forked = sys::fork_into(private | CloneFlags::CLONE_NEWUSER)?;
+    // SAFETY: as above.
+    let forked = unsafe { sys::fork_into(private | CloneFlags::CLONE_NEWUSER)? };
     Ok((forked, Some(ids)))
 }
 
@@ -191,26 +202,39 @@ fn watch(orders: &OwnedFd, signals: &SignalFd, init: Pid, left: &mut Leftovers) 
         if asked {
             let request = packet::receive::<ToJanitor>(orders);
             let Ok(Some((ToJanitor::MakeCgroup { supervisor, number }, _))) = request else {
-                // The supervisor is gone. Waiting for init waits for its whole namespace.
-                let _ = kill(init, Signal::SIGKILL);
-                while matches!(waitpid(init, None), Err(Errno::EINTR)) {}
+                end_init(init);
                 return Ok(());
             };
-            match Cgroup::make(supervisor, number) {
-                Ok((cgroup, procs)) => {
-                    left.cgroups.push(cgroup.clone());
-                    let Cgroup { version, dir } = cgroup;
-                    // If the supervisor has died meanwhile, the next round says so.
-                    let _ = packet::send(
-                        orders,
-                        &FromJanitor::Cgroup { version, dir },
-                        &[procs.as_fd()],
-                    );
-                }
-                Err(why) => {
-                    let _ = packet::send(orders, &FromJanitor::NoCgroup(why), &[]);
-                }
-            }
+            make_cgroup(orders, supervisor, number, left);
+        }
+    }
+}
+
+/// Ends init because the supervisor is gone. Waiting for init waits for its whole namespace.
+fn end_init(init: Pid) {
+    #[expect(
+        clippy::let_underscore_must_use,
+        reason = "it fails only where init has ended already"
+    )]
+    let _ = kill(init, Signal::SIGKILL);
+    while matches!(waitpid(init, None), Err(Errno::EINTR)) {}
+}
+
+/// Makes a cgroup and answers the supervisor.
+#[expect(
+    clippy::let_underscore_must_use,
+    reason = "a supervisor that died meanwhile is noticed when the next request is awaited"
+)]
+fn make_cgroup(orders: &OwnedFd, supervisor: u32, number: u64, left: &mut Leftovers) {
+    match Cgroup::make(supervisor, number) {
+        Ok((cgroup, procs)) => {
+            left.cgroups.push(cgroup.clone());
+            let Cgroup { version, dir } = cgroup;
+            let answer = FromJanitor::Cgroup { version, dir };
+            let _ = packet::send(orders, &answer, &[procs.as_fd()]);
+        }
+        Err(why) => {
+            let _ = packet::send(orders, &FromJanitor::NoCgroup(why), &[]);
         }
     }
 }
@@ -241,16 +265,19 @@ fn end_tree() {
     }
 }
 
-/// The folder that stands for private mounts: `data` for the target's data, `tmp` for the rest.
-fn make_folder() -> io::Result<PathBuf> {
-    let folder = mkdtemp(&std::env::temp_dir().join("plugpull-XXXXXX"))?;
+/// The directory that stands for private mounts: `data` for the target's data, `tmp` for the rest.
+fn make_directory() -> io::Result<PathBuf> {
+    let directory = mkdtemp(&std::env::temp_dir().join("plugpull-XXXXXX"))?;
     let made = ["data", "tmp"]
         .iter()
-        .try_for_each(|name| fs::create_dir(folder.join(name)));
+        .try_for_each(|name| fs::create_dir(directory.join(name)));
     if let Err(error) = made {
-        // The error that matters is the first.
-        let _ = fs::remove_dir_all(&folder);
+        #[expect(
+            clippy::let_underscore_must_use,
+            reason = "the error that matters is the first"
+        )]
+        let _ = fs::remove_dir_all(&directory);
         return Err(error);
     }
-    Ok(folder)
+    Ok(directory)
 }

@@ -18,11 +18,11 @@ use nix::unistd::{
     getppid, pipe2, setsid,
 };
 
-use super::Limit;
-use super::protocol::{During, Failure, Order};
-use super::{sys, warm};
+use super::child::Limit;
+use super::protocol::{During, Failure, ProgramSpec};
+use super::{readahead, sys};
 
-/// What a target's environment holds unless its order says otherwise.
+/// What a target's environment holds unless its specification says otherwise.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Capabilities that no target gets, by their numbers in `linux/capability.h`: with them root
@@ -36,7 +36,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) exe: &'a OwnedFd,
     /// An open `cgroup.procs`.
     pub(super) cgroup: Option<&'a OwnedFd>,
-    /// Where a target starts and what its HOME is, unless its order says otherwise.
+    /// Where a target starts and what its HOME is, unless its specification says otherwise.
     pub(super) cwd: &'a Path,
     pub(super) home: &'a Path,
 }
@@ -48,25 +48,30 @@ pub(super) struct Started {
     pub(super) report: OwnedFd,
 }
 
-/// Forks a child that becomes the ordered program, with three streams and where it is to wait a
+/// Forks a child that becomes the specified program, with three streams and where it is to wait a
 /// gate. Does not wait for it to get there, because a path on a filesystem that hangs must not hang
 /// init.
+#[expect(unsafe_code, reason = "forking is unsafe by its nature")]
 pub(super) fn launch(
-    order: &Order,
+    spec: &ProgramSpec,
     streams: &[OwnedFd],
     around: &Surroundings<'_>,
 ) -> Result<Started, Failure> {
     let (report, write) = pipe2(OFlag::O_CLOEXEC).during("make a pipe")?;
     let init = unistd::getpid();
-    match sys::fork().during("fork")? {
+    // SAFETY: init has one thread, as the janitor that it was forked from.
+    match unsafe { sys::fork() }.during("fork")? {
         ForkResult::Parent { child } => Ok(Started {
             pid: child.as_raw(),
             report,
         }),
         ForkResult::Child => {
-            let failure = become_program(order, streams, around, init);
+            let failure = become_program(spec, streams, around, init);
             if let Ok(text) = serde_json::to_vec(&failure) {
-                // Nobody is left to tell if this fails.
+                #[expect(
+                    clippy::let_underscore_must_use,
+                    reason = "it fails only where init is gone, and this process with it"
+                )]
                 let _ = unistd::write(&write, &text);
             }
             sys::exit_now(127)
@@ -79,12 +84,16 @@ pub(super) fn launch(
 /// It takes them as pages of an unmapped file in memory: they count against the cgroup's limit,
 /// but not as the process's own (`oom_badness` in `mm/oom_kill.c`), so that the kernel sees a
 /// small process and kills the target.
+#[expect(unsafe_code, reason = "forking is unsafe by its nature")]
 pub(super) fn launch_ballast(bytes: u64, around: &Surroundings<'_>) -> Result<i32, Failure> {
     let init = unistd::getpid();
-    match sys::fork().during("fork")? {
+    // SAFETY: init has one thread, as the janitor that it was forked from.
+    match unsafe { sys::fork() }.during("fork")? {
         ForkResult::Parent { child } => Ok(child.as_raw()),
         ForkResult::Child => {
-            if clean_process(init, Some(around)).is_err() || sys::close_from(3).is_err() {
+            // SAFETY: this child leaves by a signal or `exit_now`, and uses nothing that is open.
+            let alone = || unsafe { sys::close_from(3) };
+            if clean_process(init, Some(around)).is_err() || alone().is_err() {
                 sys::exit_now(127);
             }
             let Ok(file) = memfd_create(c"ballast", MFdFlags::MFD_CLOEXEC) else {
@@ -108,24 +117,24 @@ pub(super) fn launch_ballast(bytes: u64, around: &Surroundings<'_>) -> Result<i3
 }
 
 fn become_program(
-    order: &Order,
+    spec: &ProgramSpec,
     streams: &[OwnedFd],
     around: &Surroundings<'_>,
     init: Pid,
 ) -> Failure {
-    match try_become(order, streams, around, init) {
+    match try_become(spec, streams, around, init) {
         Ok(never) => match never {},
         Err(failure) => failure,
     }
 }
 
 fn try_become(
-    order: &Order,
+    spec: &ProgramSpec,
     streams: &[OwnedFd],
     around: &Surroundings<'_>,
     init: Pid,
 ) -> Result<std::convert::Infallible, Failure> {
-    if order.cgroup && around.cgroup.is_none() {
+    if spec.cgroup && around.cgroup.is_none() {
         return Err(Failure::new("enter a cgroup", Errno::ENODEV));
     }
     let (stdin, stdout, stderr, gate) = match streams {
@@ -133,22 +142,22 @@ fn try_become(
         [stdin, stdout, stderr, gate] => (stdin, stdout, stderr, Some(gate)),
         _ => return Err(Failure::new("receive its streams", Errno::EBADF)),
     };
-    clean_process(init, order.cgroup.then_some(around))?;
+    clean_process(init, spec.cgroup.then_some(around))?;
     dup2_stdin(stdin).during("set standard input")?;
     dup2_stdout(stdout).during("set standard output")?;
     dup2_stderr(stderr).during("set standard error")?;
-    if let Some(score) = order.oom_score_adj {
+    if let Some(score) = spec.oom_score_adj {
         fs::write("/proc/self/oom_score_adj", score.to_string()).during("set the OOM score")?;
     }
-    if let Some(cpu) = order.cpu {
+    if let Some(cpu) = spec.cpu {
         let mut cpus = CpuSet::new();
         cpus.set(cpu)
             .and_then(|()| sched_setaffinity(Pid::from_raw(0), &cpus))
             .during(&format!("run on CPU {cpu}"))?;
     }
-    // A target that aborts would else leave a core file in its data folder.
+    // A target that aborts would else leave a core file in its data directory.
     setrlimit(Resource::RLIMIT_CORE, 0, 0).during("forbid core files")?;
-    for &(limit, value) in &order.limits {
+    for &(limit, value) in &spec.limits {
         setrlimit(resource(limit), value, value).during(&format!("limit {limit:?}"))?;
     }
     for capability in FORBIDDEN {
@@ -158,7 +167,7 @@ fn try_become(
             Err(errno) => return Err(Failure::new("drop capabilities", errno)),
         }
     }
-    if let Some((uid, gid)) = order.user {
+    if let Some((uid, gid)) = spec.user {
         let what = format!("become user {uid} and group {gid}");
         unistd::setgroups(&[])
             .and_then(|()| unistd::setgid(Gid::from_raw(gid)))
@@ -168,28 +177,31 @@ fn try_become(
     prctl::set_no_new_privs().during("forbid new privileges")?;
     // After the change of user, which clears it.
     die_with(init)?;
-    let cwd = order.cwd.as_deref().unwrap_or(around.cwd);
+    let cwd = spec.cwd.as_deref().unwrap_or(around.cwd);
     unistd::chdir(cwd).during(&format!("enter {}", cwd.display()))?;
     // All descriptors close at exec anyway; this is the second lock on the door (Linux 5.11).
-    let _ = sys::close_at_exec_from(3);
+    match sys::close_at_exec_from(3) {
+        Ok(()) | Err(Errno::ENOSYS | Errno::EINVAL) => {}
+        Err(errno) => return Err(Failure::new("close what is open at exec", errno)),
+    }
 
-    let name = match &order.program {
+    let name = match &spec.program {
         Some(program) => program.clone().into_os_string().into_vec(),
         None => b"plugpull".to_vec(),
     };
     let mut args = vec![c_string(name)?];
-    for arg in &order.args {
+    for arg in &spec.args {
         args.push(c_string(arg.as_bytes().to_vec())?);
     }
-    let env = environment(order, around)?;
+    let env = environment(spec, around)?;
     if let Some(gate) = gate {
-        warm::read(around.cwd, order.warm);
+        readahead::read(around.cwd, spec.readahead);
         // The end of the gate is the end of whoever wanted the program.
         if unistd::read(gate, &mut [0]).during("wait at the gate")? == 0 {
             return Err(Failure::new("open the gate", Errno::ECANCELED));
         }
     }
-    match &order.program {
+    match &spec.program {
         Some(program) => execve(&args[0], &args, &env)
             .map_err(|errno| Failure::new(format!("run {}", program.display()), errno)),
         None => fexecve(around.exe, &args, &env).during("run plugpull's own binary"),
@@ -229,7 +241,7 @@ fn resource(limit: Limit) -> Resource {
     }
 }
 
-fn environment(order: &Order, around: &Surroundings<'_>) -> Result<Vec<CString>, Failure> {
+fn environment(spec: &ProgramSpec, around: &Surroundings<'_>) -> Result<Vec<CString>, Failure> {
     let home = around.home.display().to_string();
     let mut all: Vec<(String, String)> = [
         ("PATH", PATH),
@@ -239,7 +251,7 @@ fn environment(order: &Order, around: &Surroundings<'_>) -> Result<Vec<CString>,
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
-    for (name, value) in &order.env {
+    for (name, value) in &spec.env {
         all.retain(|(known, _)| known != name);
         all.push((name.clone(), value.clone()));
     }

@@ -12,13 +12,15 @@
 //! does; the janitor removes what no namespace takes along (see [`janitor`]).
 //!
 //! In the sandbox everything that the user has is visible and read-only. Writable are the data
-//! folder, a private `/tmp` that shows what the real one holds, and a private `/dev/shm`. The
+//! directory, a private `/tmp` that shows what the real one holds, and a private `/dev/shm`. The
 //! network is a loopback of its own, so that many sandboxes can use the same port. As an ordinary
 //! user this needs user namespaces; where they are not allowed, [`Isolation::Bare`] has no mounts
 //! and shares the network, and kills by walking the process tree.
 //!
 //! A program that opens a sandbox must call [`sandbox_main`] when its first argument is
 //! [`SANDBOX_ARG`], before it starts a thread.
+
+#![warn(clippy::let_underscore_must_use)]
 
 pub mod capability;
 mod cgroup;
@@ -34,22 +36,21 @@ mod mounts;
 mod options;
 mod output;
 mod packet;
+mod pending;
 pub mod pin;
-mod prepared;
 mod proctree;
 mod protocol;
-mod question;
+mod readahead;
 mod supervisor;
 mod sys;
-mod warm;
 
 pub use cgroup::CgroupVersion;
 pub use child::{Child, Limit, Program, SpawnRequest};
 pub use error::SandboxError;
 pub use janitor::sandbox_main;
 pub use memory::{MemoryLimit, OomEvidence};
-pub use options::{Isolation, SandboxOptions, Wanted};
-pub use prepared::Prepared;
+pub use options::{Isolation, IsolationPolicy, SandboxOptions};
+pub use pending::Prepared;
 pub use supervisor::Sandbox;
 
 /// The argument by which a program is told to become the sandbox's janitor.

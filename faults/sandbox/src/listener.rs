@@ -1,4 +1,4 @@
-//! What init says, sorted by who waits for it.
+//! What init sends, sorted by who waits for it.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -21,21 +21,21 @@ pub(super) struct Reply {
 
 /// What the thread that listens to init shares with those that ask.
 #[derive(Default)]
-pub(super) struct Shared {
-    state: Mutex<State>,
+pub(super) struct Replies {
+    state: Mutex<Awaited>,
 }
 
 #[derive(Default)]
-struct State {
+struct Awaited {
     /// Who waits for which answer.
     waiting: HashMap<u64, Sender<Result<Reply, Failure>>>,
-    /// Who is told of which process's end.
+    /// Where the end of which process is made known.
     endings: HashMap<i32, Arc<Ending>>,
     /// No more answers come.
     gone: bool,
 }
 
-impl Shared {
+impl Replies {
     /// Announces a request of this number, before it is sent: its answer comes through the
     /// channel, whose end says that none will come. None when no answers come any more.
     pub(super) fn expect(&self, id: u64) -> Option<Receiver<Result<Reply, Failure>>> {
@@ -84,7 +84,7 @@ impl Shared {
             ending: match answer {
                 Answer::Started(pid) => {
                     let ending = Ending::new();
-                    // Its end cannot have been told before its start.
+                    // init reports its start before its end.
                     state.endings.insert(pid, Arc::clone(&ending));
                     Some(ending)
                 }
@@ -92,7 +92,10 @@ impl Shared {
             },
         });
         if let Some(sender) = state.waiting.remove(&id) {
-            // Whoever asked may have given up.
+            #[expect(
+                clippy::let_underscore_must_use,
+                reason = "whoever sent the request may have given up"
+            )]
             let _ = sender.send(reply);
         }
     }

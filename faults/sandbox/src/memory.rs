@@ -1,15 +1,24 @@
 //! A limit on the memory of targets, which the kernel enforces by killing them.
 
+use std::os::fd::AsFd;
 use std::path::Path;
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::cgroup::{Cgroup, CgroupVersion};
-use super::{Child, Sandbox, SandboxError};
+use super::child::{Child, Ending};
+use super::error::SandboxError;
+use super::packet;
+use super::pending::PATIENCE;
+use super::protocol::{Command, FromJanitor, ToJanitor};
+use super::supervisor::{Sandbox, wait_readable};
 
 /// How much the limit leaves above what is in use when it falls, in bytes. A score of 1000 weighs
 /// as much as the whole limit, so this must be more than the ballast's own few MiB.
 const SLACK: u64 = 16 << 20;
-/// How far the ballast grows beyond the limit before the limit is said not to bite, in bytes.
+/// How far the ballast grows beyond the limit before the limit counts as one that does not work, in bytes.
 const BEYOND: u64 = 64 << 20;
 
 /// A cgroup around those processes of a sandbox that were started with `cgroup: true`.
@@ -18,7 +27,7 @@ pub struct MemoryLimit<'a> {
     pub(super) cgroup: Cgroup,
 }
 
-/// What shows that the kernel has killed a target for want of memory.
+/// What shows that the kernel has killed a target for lack of memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OomEvidence {
     /// By how much the cgroup's count of OOM kills rose.
@@ -29,13 +38,54 @@ pub struct OomEvidence {
     pub usage: u64,
 }
 
+impl Sandbox {
+    /// A cgroup to limit the memory of processes that are started with `cgroup: true` from now
+    /// on. The same one every time.
+    pub fn memory(&self) -> Result<MemoryLimit<'_>, SandboxError> {
+        /// Numbers the cgroups of this process.
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let mut known = self.cgroup.lock();
+        if let Some(cgroup) = known.clone() {
+            return Ok(MemoryLimit {
+                sandbox: self,
+                cgroup,
+            });
+        }
+        let request = ToJanitor::MakeCgroup {
+            supervisor: process::id(),
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+        };
+        packet::send(&self.orders, &request, &[]).map_err(|_| SandboxError::Gone)?;
+        wait_readable(&self.orders, PATIENCE, "the janitor")?;
+        let (cgroup, procs) = match packet::receive::<FromJanitor>(&self.orders) {
+            Ok(Some((FromJanitor::Cgroup { version, dir }, fds))) => (Cgroup { version, dir }, fds),
+            Ok(Some((FromJanitor::NoCgroup(why), _))) => {
+                return Err(SandboxError::Unavailable(why));
+            }
+            Ok(None) | Err(_) => return Err(SandboxError::Gone),
+        };
+        let fds: Vec<_> = procs.iter().map(AsFd::as_fd).collect();
+        self.ask(Command::UseCgroup, &fds)?;
+        *known = Some(cgroup.clone());
+        Ok(MemoryLimit {
+            sandbox: self,
+            cgroup,
+        })
+    }
+
+    /// Starts a process in the cgroup that allocates so many bytes.
+    fn ballast(&self, bytes: u64) -> Result<(i32, Arc<Ending>), SandboxError> {
+        self.started(Command::Ballast { bytes }, &[])
+    }
+}
+
 impl MemoryLimit<'_> {
     /// Which interface of the kernel it uses.
     pub fn version(&self) -> CgroupVersion {
         self.cgroup.version
     }
 
-    /// Its folder in the cgroup filesystem.
+    /// Its directory in the cgroup filesystem.
     pub fn dir(&self) -> &Path {
         &self.cgroup.dir
     }
@@ -54,7 +104,7 @@ impl MemoryLimit<'_> {
             .map_err(|error| SandboxError::refused("read the memory usage", error))
     }
 
-    /// How many processes in it the kernel has killed for want of memory.
+    /// How many processes in it the kernel has killed for lack of memory.
     pub fn oom_kills(&self) -> Result<u64, SandboxError> {
         self.cgroup
             .oom_kills()

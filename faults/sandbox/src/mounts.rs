@@ -19,8 +19,8 @@ const DEVICES: [&str; 7] = ["null", "zero", "full", "random", "urandom", "tty", 
 const PLAIN: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
 
 /// What [`build`] made.
-pub(super) struct Tree {
-    /// The data folder.
+pub(super) struct MountTree {
+    /// The data directory.
     pub(super) data: PathBuf,
     /// How `/tmp` became private.
     pub(super) tmp: &'static str,
@@ -33,7 +33,11 @@ pub(super) struct Tree {
 
 /// Builds the tree in the caller's own mount namespace. `base` is covered by a tmpfs; `programs`
 /// stay visible. `real_root` says that no user namespace stands between us and the machine.
-pub(super) fn build(base: &Path, programs: &[PathBuf], real_root: bool) -> Result<Tree, Failure> {
+pub(super) fn build(
+    base: &Path,
+    programs: &[PathBuf],
+    real_root: bool,
+) -> Result<MountTree, Failure> {
     let mut notes = Vec::new();
     mount(
         None::<&str>,
@@ -51,7 +55,7 @@ pub(super) fn build(base: &Path, programs: &[PathBuf], real_root: bool) -> Resul
     tmpfs(base, PLAIN, "mode=0755").during(&format!("mount a tmpfs on {}", base.display()))?;
     let own = base.join("plugpull");
     let data = own.join("data");
-    make_dir(&data, 0o777).during("make the data folder")?;
+    make_dir(&data, 0o777).during("make the data directory")?;
 
     let tmp = private_tmp(&own, programs, &mut notes);
     if let Err(failure) = private_dev(&own) {
@@ -84,7 +88,7 @@ pub(super) fn build(base: &Path, programs: &[PathBuf], real_root: bool) -> Resul
             }
         }
     }
-    Ok(Tree {
+    Ok(MountTree {
         data,
         tmp,
         notes,
@@ -138,7 +142,7 @@ fn tmpfs<P: ?Sized + nix::NixPath>(target: &P, flags: MsFlags, options: &str) ->
     )
 }
 
-/// Makes a folder, and its parents, with exactly these permissions whatever the umask is.
+/// Makes a directory, and its parents, with exactly these permissions whatever the umask is.
 fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o755).create(path)?;
     fs::set_permissions(path, Permissions::from_mode(mode))
@@ -171,7 +175,7 @@ fn overlay_tmp(own: &Path) -> Result<(), Failure> {
     let hidden = own.join(".tmp");
     let (upper, work) = (hidden.join("upper"), hidden.join("work"));
     make_dir(&upper, 0o1777).during("make the upper layer of /tmp")?;
-    make_dir(&work, 0o755).during("make the work folder of /tmp")?;
+    make_dir(&work, 0o755).during("make the work directory of /tmp")?;
     fs::set_permissions(&hidden, Permissions::from_mode(0o700)).during("hide the layers")?;
     let layers = format!(
         "lowerdir=/tmp,upperdir={},workdir={}",
@@ -196,7 +200,7 @@ fn overlay_tmp(own: &Path) -> Result<(), Failure> {
 /// Puts a `/dev` in place that shows the harmless devices only.
 fn private_dev(own: &Path) -> Result<(), Failure> {
     let dev = own.join(".dev");
-    make_dir(&dev, 0o755).during("make a folder for /dev")?;
+    make_dir(&dev, 0o755).during("make a directory for /dev")?;
     tmpfs(&dev, MsFlags::MS_NOSUID, "mode=0755").during("mount a tmpfs for /dev")?;
     let filled = fill_dev(&dev).and_then(|()| {
         mount(
@@ -209,7 +213,10 @@ fn private_dev(own: &Path) -> Result<(), Failure> {
         .during("move the private /dev in place")
     });
     if filled.is_err() {
-        // Best effort: a mount out of the way harms nothing.
+        #[expect(
+            clippy::let_underscore_must_use,
+            reason = "a mount out of the way harms nothing"
+        )]
         let _ = umount2(&dev, MntFlags::MNT_DETACH);
     }
     filled
@@ -256,7 +263,7 @@ fn bind(from: &Path, to: &Path, more: MsFlags) -> nix::Result<()> {
     )
 }
 
-/// Makes one file or folder read-only by a mount of itself on itself. Nothing to do where it does
+/// Makes one file or directory read-only by a mount of itself on itself. Nothing to do where it does
 /// not exist.
 fn read_only_in_place(path: &Path) -> nix::Result<()> {
     if !path.exists() {
@@ -282,7 +289,7 @@ fn read_only_one_by_one() -> Result<(), Failure> {
         };
         let flags = flags | MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
         match mount(None::<&str>, &path, None::<&str>, flags, None::<&str>) {
-            // Covered by another mount, or in a folder that we may not enter: then a target
+            // Covered by another mount, or in a directory that we may not enter: then a target
             // cannot reach it either.
             Ok(()) | Err(Errno::EINVAL | Errno::ENOENT | Errno::EACCES) => {}
             Err(errno) => {

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::SandboxError;
+use super::error::SandboxError;
 
-/// The places for the data folder, in order of preference: empty on most machines, and no part of
+/// The places for the data directory, in order of preference: empty on most machines, and no part of
 /// the path of any program.
 const BASES: [&str; 4] = ["/mnt", "/media", "/srv", "/opt"];
 
@@ -13,13 +13,13 @@ const BASES: [&str; 4] = ["/mnt", "/media", "/srv", "/opt"];
 pub enum Isolation {
     /// Private mounts, processes, network, IPC and host name.
     Full,
-    /// None of them: a temporary folder, and a walk through the process tree to kill.
+    /// None of them: a temporary directory, and a walk through the process tree to kill.
     Bare,
 }
 
-/// Which isolation is wanted.
+/// Which isolation a sandbox must have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Wanted {
+pub enum IsolationPolicy {
     /// Full where the machine allows it, bare otherwise.
     #[default]
     Best,
@@ -34,17 +34,17 @@ pub struct SandboxOptions {
     /// and that [`super::Program::Myself`] means; the running program when none.
     pub helper: Option<PathBuf>,
     /// The isolation.
-    pub isolation: Wanted,
+    pub isolation: IsolationPolicy,
     /// Enter a user namespace even as root, who can do without.
     pub user_namespace: bool,
-    /// Absolute paths of programs and files that must stay visible: the data folder covers none
+    /// Absolute paths of programs and files that must stay visible: the data directory covers none
     /// of their parents.
     pub visible: Vec<PathBuf>,
 }
 
 impl SandboxOptions {
     /// The directory that the private tmpfs covers: the same one on every machine of a kind, so
-    /// that the data folder has the same path.
+    /// that the data directory has the same path.
     pub(super) fn base(&self) -> Result<PathBuf, SandboxError> {
         let mut kept = self.visible.clone();
         kept.extend(std::env::current_dir().ok());

@@ -76,7 +76,7 @@ impl Stream {
     }
 }
 
-struct State {
+struct Streams {
     out: Stream,
     err: Stream,
     lines: VecDeque<String>,
@@ -84,7 +84,7 @@ struct State {
     partial: Vec<u8>,
 }
 
-impl State {
+impl Streams {
     fn drain(&mut self) {
         let (partial, lines) = (&mut self.partial, &mut self.lines);
         self.out.drain(|bytes| split(bytes, partial, lines));
@@ -122,7 +122,7 @@ fn push_line(partial: &mut Vec<u8>, lines: &mut VecDeque<String>) {
 /// The output of one process and its children. Whoever asks first drains the pipes, so that all
 /// that was written before a process ended is there when its end is known.
 pub(super) struct Output {
-    state: Mutex<State>,
+    streams: Mutex<Streams>,
     changed: Condvar,
 }
 
@@ -137,7 +137,7 @@ impl Output {
             kept: Kept::default(),
         };
         let output = Arc::new(Self {
-            state: Mutex::new(State {
+            streams: Mutex::new(Streams {
                 out: stream(out),
                 err: stream(err),
                 lines: VecDeque::new(),
@@ -157,8 +157,8 @@ impl Output {
     fn pump(&self) {
         loop {
             let pipes: Vec<Arc<OwnedFd>> = {
-                let state = self.state.lock();
-                [&state.out.pipe, &state.err.pipe]
+                let streams = self.streams.lock();
+                [&streams.out.pipe, &streams.err.pipe]
                     .into_iter()
                     .flatten()
                     .cloned()
@@ -175,24 +175,24 @@ impl Output {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(_) => return,
             }
-            self.state.lock().drain();
+            self.streams.lock().drain();
             self.changed.notify_all();
         }
     }
 
     /// The next line of standard output; none at its end.
     pub(super) fn line(&self, deadline: Instant) -> io::Result<Option<String>> {
-        let mut state = self.state.lock();
+        let mut streams = self.streams.lock();
         loop {
-            if let Some(line) = state.lines.pop_front() {
+            if let Some(line) = streams.lines.pop_front() {
                 return Ok(Some(line));
             }
-            if state.out.pipe.is_none() {
+            if streams.out.pipe.is_none() {
                 return Ok(None);
             }
-            if self.changed.wait_until(&mut state, deadline).timed_out() {
-                state.drain();
-                if state.lines.is_empty() && state.out.pipe.is_some() {
+            if self.changed.wait_until(&mut streams, deadline).timed_out() {
+                streams.drain();
+                if streams.lines.is_empty() && streams.out.pipe.is_some() {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
             }
@@ -201,9 +201,9 @@ impl Output {
 
     /// Standard output and standard error so far.
     pub(super) fn text(&self) -> (String, String) {
-        let mut state = self.state.lock();
-        state.drain();
-        (state.out.kept.text(), state.err.kept.text())
+        let mut streams = self.streams.lock();
+        streams.drain();
+        (streams.out.kept.text(), streams.err.kept.text())
     }
 }
 

@@ -5,8 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
-    sendmsg, socketpair,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -80,12 +79,9 @@ pub(super) fn receive<T: DeserializeOwned>(
             Err(Errno::ECONNRESET) => return Ok(None),
             Err(errno) => return Err(errno.into()),
             Ok(message) => {
-                let mut fds = Vec::new();
-                for part in message.cmsgs()? {
-                    if let ControlMessageOwned::ScmRights(raw) = part {
-                        fds.extend(raw.into_iter().map(sys::own));
-                    }
-                }
+                #[expect(unsafe_code, reason = "taking ownership is unsafe by its nature")]
+                // SAFETY: the message came just now, and nobody else looks at its descriptors.
+                let fds = unsafe { sys::own(&message)? };
                 break (message.bytes, message.flags, fds);
             }
         }

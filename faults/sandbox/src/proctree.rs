@@ -90,7 +90,10 @@ pub(super) fn kill_descendants(root: i32) {
 /// Sends a signal to a process if it is still the one that was seen.
 fn send(process: Process, signal: Signal) {
     if read(process.pid).is_some_and(|now| now.started == process.started) {
-        // Gone in between is as good as signalled.
+        #[expect(
+            clippy::let_underscore_must_use,
+            reason = "a process that has ended meanwhile needs no signal"
+        )]
         let _ = kill(Pid::from_raw(process.pid), signal);
     }
 }

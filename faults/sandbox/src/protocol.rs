@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::{CgroupVersion, Limit, Program, SpawnRequest};
+use super::cgroup::CgroupVersion;
+use super::child::{Limit, Program, SpawnRequest};
+use super::error::SandboxError;
 
 /// A call of the kernel that failed, in a form that can cross a socket.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,6 +33,15 @@ impl Failure {
         Self {
             what: what.into(),
             errno: error.raw_os_error().unwrap_or(libc::EIO),
+        }
+    }
+}
+
+impl From<Failure> for SandboxError {
+    fn from(failure: Failure) -> Self {
+        Self::Refused {
+            what: failure.what,
+            source: io::Error::from_raw_os_error(failure.errno),
         }
     }
 }
@@ -83,7 +94,7 @@ pub(super) enum FromJanitor {
         version: CgroupVersion,
         dir: PathBuf,
     },
-    /// No cgroup can be had.
+    /// No cgroup is available, and why.
     NoCgroup(String),
 }
 
@@ -97,15 +108,15 @@ pub(super) struct ToInit {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Command {
-    /// Mount a FUSE filesystem on the data folder; the answer carries the device.
+    /// Mount a FUSE filesystem on the data directory; the answer carries the device.
     MountFuse,
-    /// Mount a tmpfs of so many bytes on the data folder.
+    /// Mount a tmpfs of so many bytes on the data directory.
     MountTmpfs { size: u64 },
-    /// Unmount the data folder.
+    /// Unmount the data directory.
     Unmount { force: bool },
     /// Start a target; the packet carries its standard input, output and error, and where it is to
     /// wait, the gate: it waits for a byte from there.
-    Spawn(Order),
+    Spawn(ProgramSpec),
     /// Kill all processes and wait until they are reaped.
     KillAll,
     /// Let the next process have this number, if nobody has it.
@@ -128,7 +139,7 @@ impl Command {
         match self {
             Self::MountFuse => "mounting a FUSE filesystem",
             Self::MountTmpfs { .. } => "mounting a tmpfs",
-            Self::Unmount { .. } => "unmounting the data folder",
+            Self::Unmount { .. } => "unmounting the data directory",
             Self::Spawn(_) => "starting a process",
             Self::KillAll => "killing all processes",
             Self::NumberFrom { .. } => "choosing the next process number",
@@ -141,9 +152,9 @@ impl Command {
     }
 }
 
-/// What to start, and how.
+/// The program to start, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Order {
+pub(super) struct ProgramSpec {
     /// The program; plugpull's own binary when none.
     pub(super) program: Option<PathBuf>,
     pub(super) args: Vec<String>,
@@ -154,11 +165,11 @@ pub(super) struct Order {
     pub(super) limits: Vec<(Limit, u64)>,
     pub(super) cgroup: bool,
     pub(super) user: Option<(u32, u32)>,
-    /// So many bytes of the data folder's files are read ahead of a wait at the gate.
-    pub(super) warm: u64,
+    /// So many bytes of the data directory's files are read ahead of a wait at the gate.
+    pub(super) readahead: u64,
 }
 
-impl From<&SpawnRequest> for Order {
+impl From<&SpawnRequest> for ProgramSpec {
     fn from(request: &SpawnRequest) -> Self {
         Self {
             program: match &request.program {
@@ -173,12 +184,12 @@ impl From<&SpawnRequest> for Order {
             limits: request.limits.clone(),
             cgroup: request.cgroup,
             user: request.user,
-            warm: 0,
+            readahead: 0,
         }
     }
 }
 
-/// What init says.
+/// What init sends.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum FromInit {
     /// The sandbox stands.
@@ -197,13 +208,13 @@ pub(super) enum FromInit {
 /// How the sandbox stands.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Ready {
-    /// The data folder, by the path that targets see.
+    /// The data directory, by the path that targets see.
     pub(super) data: PathBuf,
     /// Whether there is a user namespace.
     pub(super) user_namespace: bool,
     /// How `/tmp` was made private: "overlay", "tmpfs", or "read-only"; "shared" without mounts.
     pub(super) tmp: String,
-    /// What could not be had, and was done without.
+    /// What is not available, and was done without.
     pub(super) notes: Vec<String>,
 }
 

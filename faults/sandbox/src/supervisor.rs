@@ -18,16 +18,14 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use parking_lot::Mutex;
 
 use super::cgroup::Cgroup;
-use super::child::Ending;
-use super::listener::{Reply, Shared};
+use super::child::{Child, Ending, SpawnRequest};
+use super::error::SandboxError;
+use super::listener::{Replies, Reply};
+use super::options::{Isolation, IsolationPolicy, SandboxOptions};
 use super::output::Output;
-use super::prepared::Prepared;
-use super::protocol::{Command, FromInit, FromJanitor, Order, Ready, SetUp, ToInit, ToJanitor};
-use super::question::{PATIENCE, Question};
-use super::{
-    Child, Isolation, MemoryLimit, SANDBOX_ARG, SandboxError, SandboxOptions, SpawnRequest, Wanted,
-    packet, sys,
-};
+use super::pending::{PATIENCE, PendingRequest, Prepared};
+use super::protocol::{Command, FromInit, ProgramSpec, Ready, SetUp, ToInit, ToJanitor};
+use super::{SANDBOX_ARG, packet, sys};
 
 /// Private namespaces with an init in them. Dropping it kills everything inside and waits until
 /// all of it is gone.
@@ -36,13 +34,13 @@ pub struct Sandbox {
     ready: Ready,
     why_bare: Option<String>,
     control: OwnedFd,
-    orders: OwnedFd,
+    pub(super) orders: OwnedFd,
     janitor: process::Child,
-    shared: Arc<Shared>,
+    replies: Arc<Replies>,
     listener: Option<JoinHandle<()>>,
     next: AtomicU64,
-    cgroup: Mutex<Option<Cgroup>>,
-    /// A socket that nobody has asked for yet.
+    pub(super) cgroup: Mutex<Option<Cgroup>>,
+    /// A socket that is ready for the next connection.
     spare: Mutex<Option<OwnedFd>>,
 }
 
@@ -50,8 +48,8 @@ impl Sandbox {
     /// Opens a sandbox. It takes milliseconds.
     pub fn open(options: &SandboxOptions) -> Result<Self, SandboxError> {
         match options.isolation {
-            Wanted::Only(isolation) => Self::start(options, isolation),
-            Wanted::Best => match Self::start(options, Isolation::Full) {
+            IsolationPolicy::Only(isolation) => Self::start(options, isolation),
+            IsolationPolicy::Best => match Self::start(options, Isolation::Full) {
                 Ok(sandbox) => Ok(sandbox),
                 Err(why) => {
                     let mut sandbox = Self::start(options, Isolation::Bare)?;
@@ -90,13 +88,13 @@ impl Sandbox {
         let ready = packet::send(&orders, &ToJanitor::SetUp(plan), &[])
             .map_err(start_failed)
             .and_then(|()| await_ready(&control));
-        let shared = Arc::new(Shared::default());
+        let replies = Arc::new(Replies::default());
         let listening = ready.and_then(|ready| {
             let socket = control.try_clone().map_err(start_failed)?;
-            let shared = Arc::clone(&shared);
+            let replies = Arc::clone(&replies);
             let listener = std::thread::Builder::new()
                 .name("sandbox".into())
-                .spawn(move || shared.listen(&socket))
+                .spawn(move || replies.listen(&socket))
                 .map_err(start_failed)?;
             Ok((ready, listener))
         });
@@ -108,7 +106,7 @@ impl Sandbox {
                 control,
                 orders,
                 janitor,
-                shared,
+                replies,
                 listener: Some(listener),
                 next: AtomicU64::new(0),
                 cgroup: Mutex::new(None),
@@ -138,22 +136,22 @@ impl Sandbox {
     }
 
     /// How `/tmp` is kept private: `overlay` shows what the real one holds, `tmpfs` is empty,
-    /// `read-only` and `shared` are the real one.
+    /// `read-only` and `replies` are the real one.
     pub fn tmp(&self) -> &str {
         &self.ready.tmp
     }
 
-    /// What could not be had and was done without, a sentence each.
+    /// What is not available and was done without, a sentence each.
     pub fn notes(&self) -> &[String] {
         &self.ready.notes
     }
 
-    /// The data folder, by the path that targets see.
+    /// The data directory, by the path that targets see.
     pub fn data_dir(&self) -> &Path {
         &self.ready.data
     }
 
-    /// Mounts a FUSE filesystem on the data folder, and gives the device to serve it through:
+    /// Mounts a FUSE filesystem on the data directory, and gives the device to serve it through:
     /// `fuser::Session::from_fd` with `SessionACL::All`. Init opens the device, because the kernel
     /// wants that done in the user namespace of the mount. The pids of its requests are those of
     /// the sandbox.
@@ -162,12 +160,12 @@ impl Sandbox {
         reply.fd.ok_or(SandboxError::Gone)
     }
 
-    /// Mounts an empty tmpfs of `size` bytes on the data folder.
+    /// Mounts an empty tmpfs of `size` bytes on the data directory.
     pub fn mount_tmpfs(&self, size: u64) -> Result<(), SandboxError> {
         self.ask(Command::MountTmpfs { size }, &[]).map(drop)
     }
 
-    /// Unmounts the data folder. With `force`, a FUSE connection is aborted, so that every request
+    /// Unmounts the data directory. With `force`, a FUSE connection is aborted, so that every request
     /// that waits for its server ends with an error, and the mount goes even when it is in use.
     pub fn unmount(&self, force: bool) -> Result<(), SandboxError> {
         self.ask(Command::Unmount { force }, &[]).map(drop)
@@ -224,7 +222,7 @@ impl Sandbox {
         streams: &[BorrowedFd<'_>; 3],
         output: Arc<Output>,
     ) -> Result<Child, SandboxError> {
-        let (pid, ending) = self.started(Command::Spawn(Order::from(request)), streams)?;
+        let (pid, ending) = self.started(Command::Spawn(ProgramSpec::from(request)), streams)?;
         Ok(Child {
             pid,
             ending,
@@ -233,24 +231,28 @@ impl Sandbox {
     }
 
     /// Makes a process ready to become the program, with `/dev/null` as its standard input, and has
-    /// it read up to `warm` bytes of the files in the data folder, so that the program will find
+    /// it read up to `readahead` bytes of the files in the data directory, so that the program will find
     /// them in the kernel's cache. It has its number, and waits for [`Prepared::go`].
-    pub fn prepare(&self, request: &SpawnRequest, warm: u64) -> Result<Prepared, SandboxError> {
+    pub fn prepare(
+        &self,
+        request: &SpawnRequest,
+        readahead: u64,
+    ) -> Result<Prepared, SandboxError> {
         let failed = |error| SandboxError::refused("prepare a process", error);
         let null = File::open("/dev/null").map_err(failed)?;
         let (output, [out, err]) = Output::capture().map_err(failed)?;
         let (its_gate, gate) = io::pipe().map_err(failed)?;
-        let wanted = Order::from(request);
-        let order = Order {
-            warm,
-            ..wanted.clone()
+        let program = ProgramSpec::from(request);
+        let spec = ProgramSpec {
+            readahead,
+            ..program.clone()
         };
         let streams = [null.as_fd(), out.as_fd(), err.as_fd(), its_gate.as_fd()];
-        let open = self.send(Command::Spawn(order), &streams)?;
+        let pending = self.send(Command::Spawn(spec), &streams)?;
         Ok(Prepared {
-            wanted,
+            program,
             gate,
-            open,
+            request: pending,
             output,
         })
     }
@@ -267,11 +269,6 @@ impl Sandbox {
     fn socket(&self) -> Result<OwnedFd, SandboxError> {
         let reply = self.ask(Command::Socket, &[])?;
         reply.fd.ok_or(SandboxError::Gone)
-    }
-
-    /// Starts a process in the cgroup that allocates so many bytes.
-    pub(super) fn ballast(&self, bytes: u64) -> Result<(i32, Arc<Ending>), SandboxError> {
-        self.started(Command::Ballast { bytes }, &[])
     }
 
     /// Sends a signal to a process that [`Sandbox::spawn`] started.
@@ -325,7 +322,7 @@ impl Sandbox {
                 &TimeVal::microseconds(micros),
             )
         };
-        // Zero would mean to wait for ever.
+        // Zero would mean to wait without end.
         let micros = timeout.as_micros().clamp(1000, 1 << 40) as i64;
         set_timeout(micros).map_err(refused)?;
         sys::connect_loopback(&socket, port).map_err(refused)?;
@@ -333,41 +330,7 @@ impl Sandbox {
         Ok(TcpStream::from(socket))
     }
 
-    /// A cgroup to limit the memory of processes that are started with `cgroup: true` from now
-    /// on. The same one every time.
-    pub fn memory(&self) -> Result<MemoryLimit<'_>, SandboxError> {
-        /// Numbers the cgroups of this process.
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let mut known = self.cgroup.lock();
-        if let Some(cgroup) = known.clone() {
-            return Ok(MemoryLimit {
-                sandbox: self,
-                cgroup,
-            });
-        }
-        let request = ToJanitor::MakeCgroup {
-            supervisor: process::id(),
-            number: NUMBER.fetch_add(1, Ordering::Relaxed),
-        };
-        packet::send(&self.orders, &request, &[]).map_err(|_| SandboxError::Gone)?;
-        wait_readable(&self.orders, PATIENCE, "the janitor")?;
-        let (cgroup, procs) = match packet::receive::<FromJanitor>(&self.orders) {
-            Ok(Some((FromJanitor::Cgroup { version, dir }, fds))) => (Cgroup { version, dir }, fds),
-            Ok(Some((FromJanitor::NoCgroup(why), _))) => {
-                return Err(SandboxError::Unavailable(why));
-            }
-            Ok(None) | Err(_) => return Err(SandboxError::Gone),
-        };
-        let fds: Vec<_> = procs.iter().map(AsFd::as_fd).collect();
-        self.ask(Command::UseCgroup, &fds)?;
-        *known = Some(cgroup.clone());
-        Ok(MemoryLimit {
-            sandbox: self,
-            cgroup,
-        })
-    }
-
-    fn started(
+    pub(super) fn started(
         &self,
         command: Command,
         fds: &[BorrowedFd<'_>],
@@ -375,41 +338,52 @@ impl Sandbox {
         self.send(command, fds)?.started()
     }
 
-    /// Asks init and waits for the answer.
-    fn ask(&self, command: Command, fds: &[BorrowedFd<'_>]) -> Result<Reply, SandboxError> {
+    /// Sends init a request and waits for the answer.
+    pub(super) fn ask(
+        &self,
+        command: Command,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<Reply, SandboxError> {
         self.send(command, fds)?.reply()
     }
 
-    /// Asks init.
-    fn send(&self, command: Command, fds: &[BorrowedFd<'_>]) -> Result<Question, SandboxError> {
+    /// Sends init a request.
+    fn send(
+        &self,
+        command: Command,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<PendingRequest, SandboxError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let what = command.name();
-        let question = Question::new(&self.shared, id, what).ok_or(SandboxError::Gone)?;
+        let pending = PendingRequest::new(&self.replies, id, what).ok_or(SandboxError::Gone)?;
         packet::send(&self.control, &ToInit { id, command }, fds).map_err(|error| {
             match error.kind() {
                 io::ErrorKind::BrokenPipe => SandboxError::Gone,
                 _ => SandboxError::refused("reach the sandbox", error),
             }
         })?;
-        Ok(question)
+        Ok(pending)
     }
 }
 
 impl Drop for Sandbox {
+    #[expect(
+        clippy::let_underscore_must_use,
+        reason = "init may be gone already, then the janitor is or is about to be; and whatever \
+                  fails here, the end of the sockets ends both"
+    )]
     fn drop(&mut self) {
         let command = Command::Shutdown;
-        // Init may be gone already; then the janitor is, or is about to be.
         let _ = packet::send(&self.control, &ToInit { id: 0, command }, &[]);
         await_end(&self.orders, &mut self.janitor);
         let _ = shutdown(self.control.as_raw_fd(), Shutdown::Both);
         if let Some(listener) = self.listener.take() {
-            // It has nothing to say, and it does not panic.
             let _ = listener.join();
         }
     }
 }
 
-/// Waits for init's first words.
+/// Waits for init's first message.
 fn await_ready(control: &OwnedFd) -> Result<Ready, SandboxError> {
     wait_readable(control, PATIENCE, "the sandbox to stand")?;
     match packet::receive::<FromInit>(control) {
@@ -420,7 +394,11 @@ fn await_ready(control: &OwnedFd) -> Result<Ready, SandboxError> {
     }
 }
 
-fn wait_readable(socket: &OwnedFd, patience: Duration, what: &str) -> Result<(), SandboxError> {
+pub(super) fn wait_readable(
+    socket: &OwnedFd,
+    patience: Duration,
+    what: &str,
+) -> Result<(), SandboxError> {
     if wait_for(socket, PollFlags::POLLIN, patience) {
         Ok(())
     } else {
@@ -444,7 +422,11 @@ fn wait_for(socket: &OwnedFd, events: PollFlags, patience: Duration) -> bool {
 }
 
 /// Waits until the janitor has cleaned up and ended. It ends by itself when init does; if init
-/// does not, it is told to end it.
+/// does not, the end of its socket has the janitor end init.
+#[expect(
+    clippy::let_underscore_must_use,
+    reason = "it may have ended at any moment, and then there is nothing left to do"
+)]
 fn await_end(orders: &OwnedFd, janitor: &mut process::Child) {
     let gone = PollFlags::empty();
     if !wait_for(orders, gone, PATIENCE) {

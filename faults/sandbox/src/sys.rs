@@ -1,25 +1,38 @@
-//! Kernel calls that no safe wrapper offers: the sandbox's only unsafe code.
+//! Kernel calls that no safe wrapper offers: the wall around the sandbox's unsafe code.
 //!
-//! The functions that fork are safe to call only from a process with one thread. The janitor and
-//! init, their only callers, never start a thread; the supervisor, which has many, never calls
-//! them.
-#![allow(unsafe_code)]
+//! What has a condition that the compiler cannot see is an `unsafe fn` here, and its callers say
+//! why the condition holds:
+//!
+//! - forking, [`fork_into`] and [`fork`], requires a process with one thread. The janitor checks that it
+//!   has one before it does anything ([`one_thread`]), and neither it nor init, which is forked
+//!   from it, ever starts another. The supervisor has many and never forks.
+//! - [`own`] requires descriptors that nothing owns: those of a message that was received just now.
+//! - [`close_from`] requires that no owner of a closed descriptor runs afterwards.
+#![expect(unsafe_code, reason = "this is the wall")]
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use nix::sys::socket::{AddressFamily, ControlMessageOwned, RecvMsg, SockFlag, SockType, socket};
 use nix::unistd::{ForkResult, Pid};
+
+/// Whether this process has one thread only, as forking requires.
+pub(super) fn one_thread() -> std::io::Result<bool> {
+    Ok(std::fs::read_dir("/proc/self/task")?.count() == 1)
+}
 
 /// Forks a child into new namespaces. With `CLONE_NEWPID` the child is process 1 of its own.
 ///
 /// Unlike `unshare`, this leaves the caller itself in its old namespaces.
-pub(super) fn fork_into(namespaces: CloneFlags) -> nix::Result<ForkResult> {
+///
+/// # Safety
+/// The process has one thread: another one could hold a lock that the child then never gets.
+pub(super) unsafe fn fork_into(namespaces: CloneFlags) -> nix::Result<ForkResult> {
     let flags = i64::from(namespaces.bits() | libc::SIGCHLD);
     // SAFETY: a null stack makes the child go on with a copy of ours, as fork does; every other
     // argument is null, so their order, which differs between architectures, does not matter.
-    // One thread only: no lock can be held by a thread that the child lacks.
+    // That there is one thread only is the caller's promise.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0i64, 0i64, 0i64, 0i64) };
     match Errno::result(pid)? {
         0 => Ok(ForkResult::Child),
@@ -30,8 +43,11 @@ pub(super) fn fork_into(namespaces: CloneFlags) -> nix::Result<ForkResult> {
 }
 
 /// Forks.
-pub(super) fn fork() -> nix::Result<ForkResult> {
-    // SAFETY: called from a process with one thread only, as this module's head says.
+///
+/// # Safety
+/// The process has one thread, as for [`fork_into`].
+pub(super) unsafe fn fork() -> nix::Result<ForkResult> {
+    // SAFETY: the caller's promise is the one that this asks for.
     unsafe { nix::unistd::fork() }
 }
 
@@ -41,11 +57,23 @@ pub(super) fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Takes ownership of a descriptor that the kernel has just given to this process.
-pub(super) fn own(fd: RawFd) -> OwnedFd {
-    // SAFETY: callers pass only descriptors that recvmsg has just installed, which nothing else
-    // owns.
-    unsafe { OwnedFd::from_raw_fd(fd) }
+/// Takes ownership of the descriptors of a message that was received.
+///
+/// # Safety
+/// The message has just been received, and this is the one call for it: nothing else owns its
+/// descriptors.
+pub(super) unsafe fn own<S>(message: &RecvMsg<'_, '_, S>) -> nix::Result<Vec<OwnedFd>> {
+    let mut fds = Vec::new();
+    for part in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(raw) = part {
+            // SAFETY: recvmsg has installed them, and by the caller's promise nothing owns them.
+            fds.extend(
+                raw.into_iter()
+                    .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
+            );
+        }
+    }
+    Ok(fds)
 }
 
 /// Makes the mount that holds `/` and all mounts under it read-only, in one step.
@@ -145,14 +173,18 @@ pub(super) fn close_at_exec_from(first: RawFd) -> nix::Result<()> {
     close_range(first, libc::CLOSE_RANGE_CLOEXEC as libc::c_int)
 }
 
-/// Closes all descriptors from `first` on, for a child that will not exec and that ends by
-/// [`exit_now`], so that no owner of one of them runs afterwards.
-pub(super) fn close_from(first: RawFd) -> nix::Result<()> {
+/// Closes all descriptors from `first` on.
+///
+/// # Safety
+/// No owner of one of them uses or drops it afterwards: the caller is a child that will not exec
+/// and that ends by [`exit_now`] or a signal.
+pub(super) unsafe fn close_from(first: RawFd) -> nix::Result<()> {
     close_range(first, 0)
 }
 
 fn close_range(first: RawFd, flags: libc::c_int) -> nix::Result<()> {
-    // SAFETY: three integers. Callers see to it that no owner uses a closed descriptor.
+    // SAFETY: three integers. That no owner uses a closed descriptor is what `close_from` asks of
+    // its caller; with CLOSE_RANGE_CLOEXEC nothing is closed here.
     let done = unsafe {
         libc::syscall(
             libc::SYS_close_range,
@@ -169,4 +201,22 @@ pub(super) fn drop_from_bounding_set(capability: libc::c_ulong) -> nix::Result<(
     // SAFETY: integers only.
     let done = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
     Errno::result(done).map(drop)
+}
+
+/// Has the allocator map buffers of 8 MiB and more always: they come from the kernel, which gives
+/// zeros for nothing, and go back to it. Once a process; does nothing but on glibc.
+///
+/// Every session of the `fuser` crate asks for two zeroed buffers of 16 MiB and touches little of
+/// them. glibc maps such a buffer the first time; once it was freed, it takes the next from its
+/// heap and clears it by hand (mallopt(3), "dynamic mmap threshold"), which cost half of all time
+/// where a filesystem is mounted for each of many trials.
+pub(super) fn map_large_buffers() {
+    #[cfg(target_env = "gnu")]
+    {
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| {
+            // SAFETY: it sets a number of the allocator's, under the allocator's own lock.
+            unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 8 << 20) };
+        });
+    }
 }

@@ -27,6 +27,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use plugpull_faults::machine::{InjectError, Started};
 use plugpull_sandbox::SandboxError;
+use plugpull_sandbox::fuse::ServerFailure;
 pub use plugpull_workloads::Observed;
 use plugpull_workloads::Start;
 use serde::{Deserialize, Serialize};
@@ -136,6 +137,14 @@ impl From<InjectError> for HarnessFailed {
             InjectError::Io(error) => error.into(),
             other => Self::new(other),
         }
+    }
+}
+
+impl From<ServerFailure> for HarnessFailed {
+    fn from(failure: ServerFailure) -> Self {
+        let message = format!("the server of the crash filesystem {}", failure.message);
+        let place = failure.place;
+        Self { message, place }
     }
 }
 

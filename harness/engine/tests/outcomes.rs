@@ -24,7 +24,7 @@ use plugpull_faults::fault::{Fault, Injected};
 use plugpull_faults::machine::{InjectError, Machine};
 use plugpull_faults::trigger::{Trigger, When};
 use plugpull_reports::Trial;
-use plugpull_sandbox::{self as sandbox, Isolation, Sandbox, SandboxOptions, Wanted};
+use plugpull_sandbox::{self as sandbox, Isolation, IsolationPolicy, Sandbox, SandboxOptions};
 use plugpull_targets::{
     Client, ClientError, Host, Launch, Process, Program, Running, StartError, Target,
 };
@@ -206,7 +206,7 @@ impl Client for Connection {
 
 fn open() -> Option<Sandbox> {
     let options = SandboxOptions {
-        isolation: Wanted::Only(Isolation::Full),
+        isolation: IsolationPolicy::Only(Isolation::Full),
         ..SandboxOptions::default()
     };
     let sandbox = Sandbox::open(&options).ok()?;

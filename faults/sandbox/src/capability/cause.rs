@@ -10,7 +10,7 @@ use crate::SandboxError;
 
 /// The settings of a machine that decide what is allowed.
 #[derive(Clone, Debug)]
-pub(super) struct Machine {
+pub(super) struct MachineSettings {
     /// Whether this is uid 0.
     pub(super) root: bool,
     /// Whether it may mount.
@@ -31,7 +31,7 @@ pub(super) struct Machine {
     pub(super) memory_v1: bool,
 }
 
-impl Machine {
+impl MachineSettings {
     /// Reads them.
     pub(super) fn look() -> Self {
         let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse().ok();
@@ -153,8 +153,8 @@ mod tests {
     use super::*;
 
     /// A user of a machine that allows everything.
-    fn user() -> Machine {
-        Machine {
+    fn user() -> MachineSettings {
+        MachineSettings {
             root: false,
             admin: false,
             container: false,
@@ -208,7 +208,7 @@ mod tests {
             machine.allow_fuse(&refused(open, libc::ENOENT)),
             "sudo modprobe fuse"
         );
-        let inside = Machine {
+        let inside = MachineSettings {
             container: true,
             ..machine
         };

@@ -4,15 +4,16 @@
 //! or a setting exists says little about whether it may be used.
 
 mod cause;
-mod loop_device;
 
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::path::Path;
 
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::geteuid;
 
-use crate::{CgroupVersion, Isolation, Sandbox, SandboxError, SandboxOptions, Wanted};
-use cause::Machine;
+use crate::pin;
+use crate::{CgroupVersion, Isolation, IsolationPolicy, Sandbox, SandboxError, SandboxOptions};
+use cause::MachineSettings;
 
 /// Something that faults need of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub struct Capability {
     /// What was tried, and what happened.
     pub detail: String,
     /// The names of the faults that cannot be injected without it. Empty where it only makes
-    /// things faster, or where something else stands in for it.
+    /// things faster, or where something else does instead.
     pub enables: Vec<&'static str>,
     /// The command that would enable it, where it is missing and there is one.
     pub fix: Option<String>,
@@ -34,7 +35,7 @@ pub struct Capability {
 /// Tries everything. Takes a fraction of a second, and starts the running program again as
 /// [`Sandbox::open`] does. `enabled_by` names the faults that need the capability of a name.
 pub fn probe(enabled_by: fn(&str) -> Vec<&'static str>) -> Vec<Capability> {
-    let machine = Machine::look();
+    let machine = MachineSettings::look();
     let full = open(Isolation::Full, false);
     // Root's own sandbox needs no user namespace, so that one is tried apart.
     let with_user_namespace = match &full {
@@ -65,13 +66,13 @@ pub fn probe(enabled_by: fn(&str) -> Vec<&'static str>) -> Vec<Capability> {
 
 fn open(isolation: Isolation, user_namespace: bool) -> Result<Sandbox, SandboxError> {
     Sandbox::open(&SandboxOptions {
-        isolation: Wanted::Only(isolation),
+        isolation: IsolationPolicy::Only(isolation),
         user_namespace,
         ..SandboxOptions::default()
     })
 }
 
-fn root(machine: &Machine) -> Capability {
+fn root(machine: &MachineSettings) -> Capability {
     Capability {
         name: "root",
         available: machine.root && machine.admin,
@@ -85,7 +86,10 @@ fn root(machine: &Machine) -> Capability {
     }
 }
 
-fn user_namespaces(machine: &Machine, sandbox: &Result<Sandbox, SandboxError>) -> Capability {
+fn user_namespaces(
+    machine: &MachineSettings,
+    sandbox: &Result<Sandbox, SandboxError>,
+) -> Capability {
     Capability {
         name: "user-namespaces",
         available: sandbox.is_ok(),
@@ -99,7 +103,10 @@ fn user_namespaces(machine: &Machine, sandbox: &Result<Sandbox, SandboxError>) -
     }
 }
 
-fn mount_namespace(machine: &Machine, sandbox: &Result<Sandbox, SandboxError>) -> Capability {
+fn mount_namespace(
+    machine: &MachineSettings,
+    sandbox: &Result<Sandbox, SandboxError>,
+) -> Capability {
     let (detail, fix) = match sandbox {
         Ok(sandbox) => {
             let mut detail = format!(
@@ -123,11 +130,11 @@ fn mount_namespace(machine: &Machine, sandbox: &Result<Sandbox, SandboxError>) -
     }
 }
 
-fn fuse(machine: &Machine, sandbox: &Result<Sandbox, SandboxError>) -> Capability {
+fn fuse(machine: &MachineSettings, sandbox: &Result<Sandbox, SandboxError>) -> Capability {
     let mounted = match sandbox {
         Ok(sandbox) => sandbox.mount_fuse().and_then(|_| sandbox.unmount(true)),
         // Without a place to mount it, at least say whether the device is open to us.
-        Err(_) => std::fs::OpenOptions::new()
+        Err(_) => OpenOptions::new()
             .read(true)
             .write(true)
             .open("/dev/fuse")
@@ -156,7 +163,7 @@ fn fuse(machine: &Machine, sandbox: &Result<Sandbox, SandboxError>) -> Capabilit
     }
 }
 
-fn cgroup_memory(machine: &Machine, sandbox: &Result<Sandbox, SandboxError>) -> Capability {
+fn cgroup_memory(machine: &MachineSettings, sandbox: &Result<Sandbox, SandboxError>) -> Capability {
     let limited = match sandbox {
         Ok(sandbox) => sandbox.memory().and_then(|memory| {
             memory.set(Some(64 << 20))?;
@@ -186,8 +193,8 @@ fn cgroup_memory(machine: &Machine, sandbox: &Result<Sandbox, SandboxError>) -> 
     }
 }
 
-fn loop_devices(machine: &Machine) -> Capability {
-    let found = loop_device::free();
+fn loop_devices(machine: &MachineSettings) -> Capability {
+    let found = free_loop_device();
     let (detail, fix) = match &found {
         Ok(detail) => (detail.clone(), None),
         Err(error) => (
@@ -202,6 +209,33 @@ fn loop_devices(machine: &Machine) -> Capability {
         enables: Vec::new(),
         fix,
     }
+}
+
+/// Opens the control device and a free loop device, and attaches nothing. The control device
+/// could be asked for a free one, but it may make one for that, which would be left behind.
+fn free_loop_device() -> io::Result<String> {
+    open_device(Path::new("/dev/loop-control"))?;
+    let mut busy = 0;
+    for number in 0.. {
+        let name = format!("loop{number}");
+        let Ok(_known) = fs::metadata(Path::new("/sys/block").join(&name)) else {
+            break;
+        };
+        // This directory is there while a file is attached (drivers/block/loop.c).
+        if Path::new("/sys/block").join(&name).join("loop").exists() {
+            busy += 1;
+            continue;
+        }
+        open_device(&Path::new("/dev").join(&name))?;
+        return Ok(format!("opened /dev/loop-control and the free /dev/{name}"));
+    }
+    Ok(format!(
+        "opened /dev/loop-control; {busy} devices are in use, it makes more"
+    ))
+}
+
+fn open_device(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path)
 }
 
 fn overlay(sandbox: &Result<Sandbox, SandboxError>) -> Capability {
@@ -221,7 +255,7 @@ fn overlay(sandbox: &Result<Sandbox, SandboxError>) -> Capability {
 }
 
 fn pinning() -> Capability {
-    let pinned = pin();
+    let pinned = pin_thread();
     Capability {
         name: "pinning",
         available: pinned.is_ok(),
@@ -235,19 +269,14 @@ fn pinning() -> Capability {
 }
 
 /// Pins a thread of its own to the first CPU that it may use; returns how many it may use.
-fn pin() -> io::Result<usize> {
-    let pinned = std::thread::Builder::new().spawn(|| {
-        let here = Pid::from_raw(0);
-        let allowed = sched_getaffinity(here)?;
-        let allowed: Vec<usize> = (0..CpuSet::count())
-            .filter(|&cpu| allowed.is_set(cpu).unwrap_or(false))
-            .collect();
-        let mut one = CpuSet::new();
-        one.set(allowed.first().copied().unwrap_or(0))?;
-        sched_setaffinity(here, &one)?;
-        Ok(allowed.len())
-    })?;
+fn pin_thread() -> io::Result<usize> {
+    let cpus = pin::all();
+    let first = *cpus
+        .first()
+        .ok_or_else(|| io::Error::other("the kernel does not list the CPUs"))?;
+    let pinned = std::thread::Builder::new().spawn(move || pin::this_thread(first))?;
     pinned
         .join()
-        .unwrap_or_else(|_| Err(io::Error::other("the thread panicked")))
+        .unwrap_or_else(|_| Err(nix::errno::Errno::EIO))?;
+    Ok(cpus.len())
 }

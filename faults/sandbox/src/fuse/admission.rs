@@ -16,9 +16,9 @@ pub enum OpKind {
     Write,
     /// fsync(2) or fdatasync(2) of a file.
     Sync,
-    /// fsync(2) of a folder.
+    /// fsync(2) of a directory.
     SyncDir,
-    /// A new file, folder, symlink or node.
+    /// A new file, directory, symlink or node.
     Create,
     /// link(2).
     Link,

@@ -12,26 +12,30 @@ use plugpull_crashsim::fs::{
 };
 
 use super::admission::{Admission, Decision, OpKind, Operation, WaitId};
+use super::failure::{Failures, ServerFailure};
 
-pub(super) struct State {
+/// The disk, and whether the machine lives.
+pub(super) struct Mounted {
     pub(super) disk: Disk,
     dead: bool,
 }
 
 /// A crash filesystem. All methods may be called from any thread.
 pub struct CrashFs {
-    state: Mutex<State>,
+    state: Mutex<Mounted>,
     changed: Condvar,
     admission: Arc<dyn Admission>,
+    failures: Failures,
 }
 
 impl CrashFs {
     /// A filesystem on this disk, which asks `admission` about each operation.
     pub fn new(disk: Disk, admission: Arc<dyn Admission>) -> Self {
         Self {
-            state: Mutex::new(State { disk, dead: false }),
+            state: Mutex::new(Mounted { disk, dead: false }),
             changed: Condvar::new(),
             admission,
+            failures: Failures::default(),
         }
     }
 
@@ -90,7 +94,7 @@ impl CrashFs {
 
     /// Has every operation that waits ask its admission again.
     pub fn wake(&self) {
-        // Whoever decides to wait does so under this lock: none can miss it.
+        // Every operation that decides to wait does so under this lock: none can miss it.
         let _state = self.state.lock();
         self.changed.notify_all();
     }
@@ -111,8 +115,8 @@ impl CrashFs {
     }
 
     /// The machine is dead from this moment: returns the position of the crash on the trace's
-    /// clock. Everything that is asked from now on fails with EIO and changes nothing, and what
-    /// was held or hung goes on to fail so.
+    /// clock. Every operation from now on fails with EIO and changes nothing, and what was paused
+    /// or hung fails so too.
     pub fn cut(&self) -> u64 {
         let mut state = self.state.lock();
         state.dead = true;
@@ -120,14 +124,36 @@ impl CrashFs {
         state.disk.log.next_seq()
     }
 
-    /// Lets an operation through, or says how it fails. Waits where the admission says so.
+    /// Why it is not served any more, or was not served as it should have been; none where all
+    /// went well so far. It stays, also when the filesystem is mounted again.
+    pub fn failure(&self) -> Option<ServerFailure> {
+        self.failures.first()
+    }
+
+    /// Notes that its server failed: from here on nothing is served.
+    pub(super) fn fail(&self, message: String) {
+        self.failures.note(message, None);
+        self.cut();
+    }
+
+    /// Does a part of the server's work; where it panics that is a failure of the server, and there
+    /// is no result.
+    pub(super) fn guard<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        let done = self.failures.catch(work);
+        if done.is_none() {
+            self.cut();
+        }
+        done
+    }
+
+    /// Lets an operation through, or returns how it fails. Waits where the admission decides so.
     /// Returns with the lock held, so that what was admitted happens at once.
     fn admit(
         &self,
         kind: OpKind,
         ino: Ino,
         name: Option<&OsStr>,
-    ) -> Result<MutexGuard<'_, State>, Errno> {
+    ) -> Result<MutexGuard<'_, Mounted>, Errno> {
         let mut state = self.state.lock();
         let mut resumed = false;
         loop {
@@ -165,7 +191,7 @@ impl CrashFs {
         }
     }
 
-    fn wait(&self, state: &mut MutexGuard<'_, State>, id: WaitId, limit: Option<Duration>) {
+    fn wait(&self, state: &mut MutexGuard<'_, Mounted>, id: WaitId, limit: Option<Duration>) {
         let until = limit.map(|limit| Instant::now() + limit);
         while !state.dead && self.admission.waits(id) {
             match until {
@@ -188,8 +214,8 @@ impl CrashFs {
         operation(&mut state.disk)
     }
 
-    /// The lock, for what no rule can meet.
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    /// The lock, for what no admission is asked about.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Mounted> {
         self.state.lock()
     }
 }
@@ -199,5 +225,5 @@ pub(super) fn wall_clock() -> Nanos {
     from_system_time(SystemTime::now())
 }
 
-/// How long the kernel may believe what it was told: nobody else changes the filesystem.
-pub(super) const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
+/// How long the kernel may keep names and attributes: nobody else changes the filesystem.
+pub(super) const CACHE_TTL: Duration = Duration::from_secs(24 * 3600);

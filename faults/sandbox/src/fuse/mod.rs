@@ -1,11 +1,12 @@
 //! A crash filesystem for the kernel: the FUSE server of a simulated disk.
 
 mod admission;
-#[allow(unsafe_code)]
-mod buffers;
+mod failure;
 mod fs;
-mod serve;
+mod requests;
+mod server;
 
 pub use admission::{Admission, AdmitAll, Decision, OpKind, Operation, WaitId};
+pub use failure::ServerFailure;
 pub use fs::CrashFs;
-pub use serve::serve;
+pub use server::Server;

@@ -25,7 +25,7 @@ use plugpull_crashsim::fs::RenameMode::Replace as Over;
 use plugpull_crashsim::fs::{Disk, Op};
 use plugpull_crashsim::persist::{BTRFS, Device, EXT4, EXT4_WRITEBACK, Index, Model, STRICT, XFS};
 use plugpull_crashsim::{fs, persist};
-use plugpull_sandbox::fuse::{AdmitAll, CrashFs, serve};
+use plugpull_sandbox::fuse::{AdmitAll, CrashFs, Server};
 use testing::{Call, Call::*, Run, all_states, visible};
 
 // What the unit tests of the models use to make and to look at histories.
@@ -223,6 +223,7 @@ struct Mounted {
     fuse: PathBuf,
     device: Option<String>,
     top: PathBuf,
+    server: Option<Server>,
 }
 
 impl Mounted {
@@ -250,12 +251,13 @@ impl Mounted {
         )
         .unwrap();
         let fs = fs.clone();
-        std::thread::spawn(move || serve(fs, OwnedFd::from(device)));
+        let server = Server::start(fs, OwnedFd::from(device), None).unwrap();
         Self {
             disk: None,
             fuse,
             device: None,
             top,
+            server: Some(server),
         }
     }
 
@@ -292,8 +294,15 @@ impl Drop for Mounted {
         }
         // The loop device lets go of the image a moment later.
         let until = Instant::now() + Duration::from_secs(5);
-        while umount2(&self.fuse, MntFlags::empty()).is_err() && Instant::now() < until {
+        while umount2(&self.fuse, MntFlags::empty()).is_err() {
+            if Instant::now() > until {
+                return;
+            }
             std::thread::sleep(Duration::from_millis(2));
+        }
+        let served = self.server.take().map(Server::join);
+        if let (Some(Err(failure)), false) = (served, std::thread::panicking()) {
+            panic!("{failure}");
         }
     }
 }
@@ -388,14 +397,14 @@ fn short(shown: &Shown) -> String {
 
 /// What was seen of one history.
 #[derive(Default)]
-struct Told {
+struct Tried {
     states: usize,
     contents: BTreeSet<Shown>,
     legal: BTreeSet<Shown>,
     illegal: BTreeSet<String>,
 }
 
-fn try_history(real: &Real, base: &[Call], acts: &[Act], most: usize) -> Told {
+fn try_history(real: &Real, base: &[Call], acts: &[Act], most: usize) -> Tried {
     let dir = tempfile::tempdir().unwrap();
     let image = mounted_on(Disk::empty((0, 0)));
     let mut model = Run::new(base);
@@ -462,8 +471,8 @@ fn try_history(real: &Real, base: &[Call], acts: &[Act], most: usize) -> Told {
     let last = length();
     drop(mounted);
 
-    let mut told = Told::default();
-    let mut tried = HashSet::new();
+    let mut tried = Tried::default();
+    let mut seen = HashSet::new();
     let states = image.inspect(|_, log| {
         let index = Index::new(log, &STRICT, Device::with_sector(4096).unwrap());
         let mut states = Vec::new();
@@ -473,7 +482,7 @@ fn try_history(real: &Real, base: &[Call], acts: &[Act], most: usize) -> Told {
                 let state = window.state(&choice).tree;
                 // Right after a call, and at the end: not to be missed.
                 let telling = choice.is_empty() && (over.contains(&point) || point == last);
-                if tried.insert(state.digest()) || telling {
+                if seen.insert(state.digest()) || telling {
                     states.push((telling, point, state));
                 }
             }
@@ -492,16 +501,17 @@ fn try_history(real: &Real, base: &[Call], acts: &[Act], most: usize) -> Told {
         mounted.mount(real).unwrap();
         let shown = shown(&mounted.top).unwrap();
         drop(mounted);
-        told.states += 1;
+        tried.states += 1;
         let legal = legal_after[done..].iter().take(2);
         if !legal.clone().any(|legal| legal.contains(&shown)) {
-            told.illegal
+            tried
+                .illegal
                 .insert(format!("after {done} calls: {}", short(&shown)));
         }
-        told.contents.insert(shown);
-        told.legal.extend(legal.flatten().cloned());
+        tried.contents.insert(shown);
+        tried.legal.extend(legal.flatten().cloned());
     }
-    told
+    tried
 }
 
 fn hold(real: &Real) {
@@ -513,23 +523,24 @@ fn hold(real: &Real) {
     let most = most.and_then(|most| most.parse().ok()).unwrap_or(150);
     let mut illegal = Vec::new();
     for (name, base, acts) in histories() {
-        let told = try_history(real, &base, &acts, most);
+        let tried = try_history(real, &base, &acts, most);
         println!(
             "{} {name}: {} block states, {} contents seen of {} legal, {} illegal",
             real.model.name(),
-            told.states,
-            told.contents.len(),
-            told.legal.len(),
-            told.illegal.len()
+            tried.states,
+            tried.contents.len(),
+            tried.legal.len(),
+            tried.illegal.len()
         );
-        for shown in &told.contents {
+        for shown in &tried.contents {
             println!("    seen: {}", short(shown));
         }
-        for what in &told.illegal {
+        for what in &tried.illegal {
             println!("    ILLEGAL {what}");
         }
         illegal.extend(
-            told.illegal
+            tried
+                .illegal
                 .into_iter()
                 .map(|what| format!("{name}: {what}")),
         );

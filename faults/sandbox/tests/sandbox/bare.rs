@@ -33,9 +33,9 @@ fn runs() -> Result<(), Failed> {
     )?;
     ensure(data.join("file").is_file(), "it wrote elsewhere")?;
     drop(sandbox);
-    ensure(!data.exists(), "the data folder is still there")?;
+    ensure(!data.exists(), "the data directory is still there")?;
     let parent = data.parent().ok_or("no parent")?;
-    ensure(!parent.exists(), "the temporary folder is still there")
+    ensure(!parent.exists(), "the temporary directory is still there")
 }
 
 fn tree() -> Result<(), Failed> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use libtest_mimic::Failed;
 use plugpull_sandbox::{
-    Isolation, Limit, Program, Sandbox, SandboxError, SandboxOptions, SpawnRequest, Wanted,
+    Isolation, IsolationPolicy, Limit, Program, Sandbox, SandboxError, SandboxOptions, SpawnRequest,
 };
 
 use crate::support::{
@@ -27,7 +27,7 @@ pub(crate) fn tests() -> Vec<(&'static str, Test)> {
         ("shm_is_private", shm),
         ("disks_are_out_of_reach", disks),
         ("the_network_is_private", network),
-        ("the_data_folder_is_where_it_always_is", data),
+        ("the_data_directory_is_where_it_always_is", data),
         ("a_tmpfs_is_as_large_as_ordered", tmpfs),
         ("limits_and_pinning_hold", limits),
         ("a_user_namespace_works_as_root_too", user_namespace),
@@ -107,10 +107,10 @@ fn no_program() -> Result<(), Failed> {
         other => return Err(format!("{:?}", other.map(|child| child.pid())).into()),
     }
     let mut request = shell("true");
-    request.cwd = Some("/no/such/folder".into());
+    request.cwd = Some("/no/such/directory".into());
     ensure(
         sandbox.spawn(&request).is_err(),
-        "a folder that is not there",
+        "a directory that is not there",
     )?;
     let mut request = shell("true");
     request.cgroup = true;
@@ -240,7 +240,7 @@ fn read_only() -> Result<(), Failed> {
     let (code, output) = run(&sandbox, "echo x > a && cat a && rm a")?;
     ensure(
         code == 0,
-        format!("the data folder is not writable: {output}"),
+        format!("the data directory is not writable: {output}"),
     )
 }
 
@@ -331,7 +331,7 @@ fn data() -> Result<(), Failed> {
     )?;
     let covered = paths[0].ancestors().nth(2).unwrap_or(&paths[0]);
     let sandbox = Sandbox::open(&SandboxOptions {
-        isolation: Wanted::Only(Isolation::Full),
+        isolation: IsolationPolicy::Only(Isolation::Full),
         visible: vec![covered.join("bin/program")],
         ..SandboxOptions::default()
     })?;
@@ -381,7 +381,7 @@ fn limits() -> Result<(), Failed> {
 
 fn user_namespace() -> Result<(), Failed> {
     let sandbox = Sandbox::open(&SandboxOptions {
-        isolation: Wanted::Only(Isolation::Full),
+        isolation: IsolationPolicy::Only(Isolation::Full),
         user_namespace: true,
         ..SandboxOptions::default()
     })?;

@@ -5,6 +5,11 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
+use plugpull_crashsim::fs::Disk;
+use plugpull_sandbox::fuse::{
+    Admission, AdmitAll, CrashFs, Decision, OpKind, Operation, Server, WaitId,
+};
+
 use fuser::{
     BackgroundSession, Config, FileAttr, FileHandle, FileType, Filesystem, INodeNo, ReplyAttr,
     ReplyEntry, Request, Session, SessionACL,
@@ -20,13 +25,15 @@ pub(crate) fn tests() -> Vec<(&'static str, Test)> {
         ("force_frees_whoever_waits_for_the_server", force),
         ("drop_frees_whoever_waits_for_the_server", drop_frees),
         ("pids_are_those_of_the_sandbox", pids),
+        ("a_panic_of_the_server_is_kept", panicking),
+        ("an_unmount_that_nobody_called_for_is_noticed", unmounted),
     ]
 }
 
 /// Requests that were not answered, by the pid that made them.
 pub(crate) type Parked = Arc<Mutex<Vec<(u32, ReplyEntry)>>>;
 
-/// A root folder in which `missing` is not there and any other name gets no answer.
+/// A root directory in which `missing` is not there and any other name gets no answer.
 struct Silent {
     parked: Parked,
 }
@@ -96,7 +103,7 @@ fn served() -> Result<(), Failed> {
     sandbox.unmount(false)?;
     // The server's thread ends with the mount.
     session.join()?;
-    // And the folder can be mounted again.
+    // And the directory can be mounted again.
     let (session, _) = serve(sandbox.mount_fuse()?)?;
     let (_, output) = run(&sandbox, "stat -c %s .")?;
     ensure(output == "4711\n", output)?;
@@ -135,4 +142,70 @@ fn pids() -> Result<(), Failed> {
         seen as i32 == child.pid(),
         format!("the server saw {seen}, its pid is {}", child.pid()),
     )
+}
+
+/// Panics when a file gets a name that no operation before had.
+struct Panicking;
+
+impl Admission for Panicking {
+    fn admit(&self, op: &Operation<'_>) -> Decision {
+        assert!(op.kind != OpKind::Rename, "no rename of {} here", op.path());
+        Decision::Serve
+    }
+
+    fn waits(&self, _: WaitId) -> bool {
+        false
+    }
+}
+
+/// A crash filesystem with this admission, mounted in a sandbox.
+fn crash_fs(admission: Arc<dyn Admission>) -> Result<(Sandbox, Arc<CrashFs>, Server), Failed> {
+    let sandbox = crate::support::open(Isolation::Full)?;
+    let fs = Arc::new(CrashFs::new(Disk::empty((0, 0)), admission));
+    let server = Server::start(Arc::clone(&fs), sandbox.mount_fuse()?, None)?;
+    Ok((sandbox, fs, server))
+}
+
+fn panicking() -> Result<(), Failed> {
+    let (sandbox, fs, server) = crash_fs(Arc::new(Panicking))?;
+    let (code, output) = run(&sandbox, "echo data > a && cat a")?;
+    ensure(code == 0 && output == "data\n", format!("{code} {output}"))?;
+    server.check()?;
+    let (code, output) = run(&sandbox, "LC_ALL=C mv a b")?;
+    ensure(
+        code != 0 && output.contains("Input/output error"),
+        format!("{code} {output}"),
+    )?;
+    let Err(failure) = server.check() else {
+        return Err("the panic was not kept".into());
+    };
+    ensure(
+        failure.message == "panicked: no rename of b here"
+            && failure
+                .place
+                .as_ref()
+                .is_some_and(|place| place.contains("fuse.rs:")),
+        failure.to_string(),
+    )?;
+    // What comes after it fails, and does not hide it.
+    let (code, output) = run(&sandbox, "LC_ALL=C touch c")?;
+    ensure(
+        code != 0 && output.contains("Input/output error"),
+        format!("{code} {output}"),
+    )?;
+    sandbox.unmount(true)?;
+    ensure(server.join() == Err(failure.clone()), "another end")?;
+    ensure(fs.failure() == Some(failure), "the filesystem forgot it")
+}
+
+fn unmounted() -> Result<(), Failed> {
+    let (sandbox, _, server) = crash_fs(Arc::new(AdmitAll))?;
+    run(&sandbox, "echo data > a")?;
+    server.check()?;
+    sandbox.unmount(true)?;
+    await_that("the end of the mount is noticed", || {
+        server.check().is_err()
+    })?;
+    // Whoever unmounted it does not ask, but waits for the end.
+    Ok(server.join()?)
 }

@@ -113,13 +113,13 @@ fn at_all_moments(isolation: &str) -> Result<(), Failed> {
 /// True when all stood.
 fn kill_at(isolation: &str, after: Option<Duration>) -> Result<bool, Failed> {
     let mounts = fs::read_to_string("/proc/mounts")?;
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let mark = mark();
     let mut supervisor = Victim(
         Command::new(std::env::current_exe()?)
             .args([ARG, isolation])
             .env(MARK, &mark)
-            .env("TMPDIR", folder.path())
+            .env("TMPDIR", directory.path())
             .stdout(Stdio::piped())
             .spawn()?,
     );
@@ -145,7 +145,7 @@ fn kill_at(isolation: &str, after: Option<Duration>) -> Result<bool, Failed> {
     if all {
         // What is looked for below can be seen, when it is there.
         await_that(&format!("all can be seen of {said:?}"), || {
-            Seen::look(&mark, folder.path(), pid, &said)
+            Seen::look(&mark, directory.path(), pid, &said)
                 .is_ok_and(|seen| seen.is_all(isolation, &said))
         })?;
     }
@@ -161,7 +161,7 @@ fn kill_at(isolation: &str, after: Option<Duration>) -> Result<bool, Failed> {
     await_that(&format!("every process is gone; {moment}"), || {
         marked(&mark) == 0
     })?;
-    let seen = Seen::look(&mark, folder.path(), pid, &said)?;
+    let seen = Seen::look(&mark, directory.path(), pid, &said)?;
     ensure(
         seen == Seen::default(),
         format!("{seen:?} is left; {moment}"),
@@ -177,13 +177,13 @@ fn kill_at(isolation: &str, after: Option<Duration>) -> Result<bool, Failed> {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Seen {
     processes: usize,
-    folders: usize,
+    directories: usize,
     cgroups: usize,
     port: bool,
 }
 
 impl Seen {
-    fn look(mark: &str, folder: &Path, pid: u32, said: &[String]) -> Result<Self, Failed> {
+    fn look(mark: &str, directory: &Path, pid: u32, said: &[String]) -> Result<Self, Failed> {
         let port = said
             .iter()
             .find_map(|line| line.strip_prefix("listening on "))
@@ -191,7 +191,7 @@ impl Seen {
             .transpose()?;
         Ok(Self {
             processes: marked(mark),
-            folders: fs::read_dir(folder)?.count(),
+            directories: fs::read_dir(directory)?.count(),
             cgroups: cgroups_of(Path::new("/sys/fs/cgroup"), &format!("plugpull-{pid}-")),
             port: port.is_some_and(|port| TcpStream::connect(("127.0.0.1", port)).is_ok()),
         })
@@ -204,7 +204,7 @@ impl Seen {
         // Supervisor, janitor, two shells, two sleeps and a listener. Init, who has more rights
         // than an ordinary user, does not show him its environment.
         self.processes >= 7
-            && self.folders == usize::from(bare)
+            && self.directories == usize::from(bare)
             && self.cgroups == usize::from(limited)
             // In a network of its own it is out of reach.
             && self.port == bare

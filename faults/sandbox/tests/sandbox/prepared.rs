@@ -91,7 +91,7 @@ const NOTE: u64 = 2;
 /// How long the kernel may believe what it is told.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// A folder with one file, whose reads are counted.
+/// A directory with one file, whose reads are counted.
 struct Counting(Arc<AtomicU64>);
 
 fn attributes(ino: INodeNo) -> FileAttr {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
 use plugpull_sandbox::{
-    Child, Isolation, Program, Sandbox, SandboxError, SandboxOptions, SpawnRequest, Wanted,
+    Child, Isolation, IsolationPolicy, Program, Sandbox, SandboxError, SandboxOptions, SpawnRequest,
 };
 
 use crate::target;
@@ -23,7 +23,7 @@ pub(crate) fn soon() -> Instant {
 
 pub(crate) fn open(isolation: Isolation) -> Result<Sandbox, SandboxError> {
     Sandbox::open(&SandboxOptions {
-        isolation: Wanted::Only(isolation),
+        isolation: IsolationPolicy::Only(isolation),
         ..SandboxOptions::default()
     })
 }

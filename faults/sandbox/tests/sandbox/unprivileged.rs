@@ -25,9 +25,9 @@ pub(crate) fn tests() -> Vec<(&'static str, Test)> {
 /// closed to users; namespaces he must have, since root could open them for himself.
 fn again() -> Result<(), Failed> {
     // He may not be allowed where this program lies.
-    let folder = tempfile::tempdir()?;
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
-    let program = folder.path().join("again");
+    let directory = tempfile::tempdir()?;
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
+    let program = directory.path().join("again");
     fs::copy(std::env::current_exe()?, &program)?;
     let output = Command::new(&program)
         .uid(NOBODY)

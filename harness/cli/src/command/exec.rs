@@ -11,7 +11,9 @@ use anyhow::Context;
 use nix::unistd::{getegid, geteuid};
 use plugpull_crashsim::fs::{Log, LogLimit};
 use plugpull_faults::control::Injector;
-use plugpull_sandbox::{Isolation, Program, Sandbox, SandboxOptions, SpawnRequest, Wanted};
+use plugpull_sandbox::{
+    Isolation, IsolationPolicy, Program, Sandbox, SandboxOptions, SpawnRequest,
+};
 
 use super::wrong;
 use crate::cli::ExecArgs;
@@ -25,7 +27,7 @@ const TMPFS_BYTES: u64 = 16 << 30;
 pub(crate) fn run(args: &ExecArgs) -> anyhow::Result<u8> {
     let program = find(&args.command[0])?;
     let sandbox = Sandbox::open(&SandboxOptions {
-        isolation: Wanted::Only(Isolation::Full),
+        isolation: IsolationPolicy::Only(Isolation::Full),
         visible: vec![program.clone()],
         ..SandboxOptions::default()
     })

@@ -1,7 +1,7 @@
 //! The sandbox that a command works in.
 
 use anyhow::Context;
-use plugpull_sandbox::{Isolation, Sandbox, SandboxOptions, Wanted};
+use plugpull_sandbox::{Isolation, IsolationPolicy, Sandbox, SandboxOptions};
 use plugpull_targets::Target;
 
 /// What to say where no sandbox can be had.
@@ -20,7 +20,7 @@ pub(super) fn options_for(target: &dyn Target) -> SandboxOptions {
 /// mounted. `what` needs it, in a sentence.
 pub(super) fn with_crash_filesystem(what: &str, target: &dyn Target) -> anyhow::Result<Sandbox> {
     let options = SandboxOptions {
-        isolation: Wanted::Only(Isolation::Full),
+        isolation: IsolationPolicy::Only(Isolation::Full),
         ..options_for(target)
     };
     let sandbox = Sandbox::open(&options).context(NO_SANDBOX)?;

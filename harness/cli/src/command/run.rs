@@ -31,7 +31,6 @@ use plugpull_engine::run::{Schedule, Until};
 use plugpull_engine::seed;
 use plugpull_engine::trial::{self, Crashed, SandboxHost, Setup, StorageRules, TrialSpec, micros};
 use plugpull_sandbox::pin;
-use plugpull_sandbox::{Isolation, Sandbox};
 
 /// What the user asked for, checked.
 struct Wanted {

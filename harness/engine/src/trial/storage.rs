@@ -1,17 +1,10 @@
 //! The data directory of a trial: the crash filesystem, or without FUSE a tmpfs, mounted in the
 //! sandbox.
 
-use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-
 use anyhow::Context;
 use plugpull_faults::control::Control;
-use plugpull_sandbox::fuse::{CrashFs, serve};
+use plugpull_sandbox::fuse::Server;
 use plugpull_sandbox::{Isolation, Sandbox};
-
-use plugpull_sandbox::pin;
 
 use crate::outcome::HarnessFailed;
 
@@ -91,7 +84,7 @@ impl Storage {
             .unmount(true)
             .context("unmounting the data directory")?;
         match server {
-            Some(server) => Ok(server.end()?),
+            Some(server) => Ok(server.join().map_err(HarnessFailed::from)?),
             None => Ok(()),
         }
     }
@@ -101,81 +94,14 @@ impl Storage {
     ///
     /// # Errors
     /// It has ended, with why.
-    pub fn check(&mut self) -> Result<(), HarnessFailed> {
+    pub fn check(&self) -> Result<(), HarnessFailed> {
         match self {
             Self::Crash {
                 server: Some(server),
                 ..
-            } => server.check(),
+            } => Ok(server.check()?),
             Self::Crash { server: None, .. } | Self::Plain { .. } => Ok(()),
         }
-    }
-}
-
-/// The thread that serves a crash filesystem.
-pub struct Server {
-    /// None once it was seen to have ended.
-    thread: Option<JoinHandle<io::Result<()>>>,
-    /// How it ended, where it should not have.
-    failed: Option<HarnessFailed>,
-}
-
-impl Server {
-    /// Starts serving what is mounted as `device`.
-    fn start(fs: &Control, device: OwnedFd, cpu: Option<usize>) -> anyhow::Result<Self> {
-        let fs: Arc<CrashFs> = fs.fs();
-        let thread = thread::Builder::new()
-            .name("crashfs".into())
-            .spawn(move || {
-                // Without it, it is slower and not wrong.
-                let _ = cpu.map(pin::this_thread);
-                serve(fs, device)
-            })
-            .context("starting the thread that serves the crash filesystem")?;
-        Ok(Self {
-            thread: Some(thread),
-            failed: None,
-        })
-    }
-
-    /// An error when it has ended, while it is to serve.
-    fn check(&mut self) -> Result<(), HarnessFailed> {
-        if let Some(thread) = self.thread.take_if(|thread| thread.is_finished()) {
-            let early =
-                || HarnessFailed::new("the crash filesystem was unmounted by somebody else");
-            self.failed = Some(failure(thread.join()).unwrap_or_else(early));
-        }
-        self.failed.clone().map_or(Ok(()), Err)
-    }
-
-    /// Waits for its end, which must be that of the mount.
-    fn end(mut self) -> Result<(), HarnessFailed> {
-        if let Some(thread) = self.thread.take() {
-            self.failed = failure(thread.join());
-        }
-        self.failed.map_or(Ok(()), Err)
-    }
-}
-
-/// What went wrong, unless a server ended because its mount did: by being unmounted, or aborted.
-fn failure(ended: thread::Result<io::Result<()>>) -> Option<HarnessFailed> {
-    let of_mount = |error: &io::Error| {
-        error.kind() == io::ErrorKind::NotConnected
-            || matches!(
-                error.raw_os_error(),
-                Some(libc::ENODEV | libc::ECONNABORTED | libc::ENOTCONN)
-            )
-    };
-    const WHAT: &str = "the server of the crash filesystem";
-    match ended {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) if of_mount(&error) => None,
-        // fuser catches the panic of the thread in which it serves.
-        Ok(Err(error)) if error.to_string().contains("panicked") => {
-            Some(HarnessFailed::of_thread(WHAT, &error.to_string()))
-        }
-        Ok(Err(error)) => Some(HarnessFailed::new(format!("{WHAT} ended: {error}"))),
-        Err(payload) => Some(HarnessFailed::of_thread(WHAT, &*payload)),
     }
 }
 
@@ -183,22 +109,6 @@ fn mount(sandbox: &Sandbox, fs: &Control, cpu: Option<usize>) -> anyhow::Result<
     let device = sandbox
         .mount_fuse()
         .context("mounting the crash filesystem")?;
-    Server::start(fs, device, cpu)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_end_of_the_mount_is_a_good_end_of_its_server() {
-        for good in [libc::ENODEV, libc::ECONNABORTED, libc::ENOTCONN] {
-            assert!(failure(Ok(Err(io::Error::from_raw_os_error(good)))).is_none());
-        }
-        assert!(failure(Ok(Ok(()))).is_none());
-        let bad = failure(Ok(Err(io::Error::from_raw_os_error(libc::ENOMEM))));
-        assert!(bad.is_some_and(|bad| bad.message.contains("memory")));
-        let panicked = failure(Err(Box::new("page 7")));
-        assert!(panicked.is_some_and(|bad| bad.message.contains("panicked")));
-    }
+    Server::start(fs.fs(), device, cpu)
+        .context("starting the thread that serves the crash filesystem")
 }
