@@ -61,8 +61,8 @@ pub trait Experiment {
     /// What comes next, when the run has taken so long; none when all was tried that there is time for.
     fn next(&mut self, elapsed: Duration) -> Option<NextTrial>;
 
-    /// Makes it.
-    fn make(&mut self, next: &NextTrial) -> Made;
+    /// Makes it; none where the end of the run cut it short, so that it says nothing.
+    fn make(&mut self, next: &NextTrial) -> Option<Made>;
 
     /// Adds to these findings of the trial that was just made, by index, what is known of the crash
     /// behind them.
@@ -94,8 +94,11 @@ pub fn conduct(
             return false;
         };
         sink.started(&next);
-        let mut made = guard(|| Ok(experiment.make(&next)))
-            .unwrap_or_else(|failed| failed_trial(&next, &failed).into());
+        let made = guard(|| Ok(experiment.make(&next)))
+            .unwrap_or_else(|failed| Some(failed_trial(&next, &failed).into()));
+        let Some(mut made) = made else {
+            return true;
+        };
         assert_eq!(
             made.trial.number, next.number,
             "a trial has the number that it was announced with"
@@ -142,11 +145,11 @@ mod tests {
             })
         }
 
-        fn make(&mut self, next: &NextTrial) -> Made {
+        fn make(&mut self, next: &NextTrial) -> Option<Made> {
             assert_ne!(next.number, 2, "the second one fails");
             let mut trial = next.begun();
             trial.verdict = Verdict::Pass;
-            trial.into()
+            Some(trial.into())
         }
     }
 

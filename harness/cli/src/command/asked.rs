@@ -17,6 +17,7 @@ use super::run_files;
 use super::{open_target, settings, wrong};
 use crate::cli::{OutputOptions, ReportOptions, TargetOptions};
 use plugpull_engine::keep::Keep;
+use plugpull_engine::trial::{SandboxHost, Setup, StorageRules};
 
 /// The target when none is named.
 const DEFAULT: &str = "sqlite";
@@ -92,6 +93,24 @@ impl Asked {
             barrier_chance: if barriers { BARRIER_CHANCE } else { 0.0 },
             ops_per_txn: self.target.ops_per_txn(),
             ..config
+        }
+    }
+
+    /// What all trials of a run have in common.
+    pub(super) fn setup(
+        &self,
+        host: SandboxHost,
+        workload: WorkloadConfig,
+        rules: StorageRules,
+    ) -> Setup {
+        Setup {
+            host: Arc::new(host),
+            target: self.target.clone(),
+            promises: self.info.promises.clone(),
+            workload,
+            rules,
+            recovery_bound: self.recovery_bound,
+            start_limit: self.start_limit,
         }
     }
 

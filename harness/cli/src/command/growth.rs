@@ -1,30 +1,26 @@
 //! `plugpull growth`: how recovery time grows with what was written before the crash.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use plugpull_crashsim::persist::{self, Device};
-use plugpull_reports::{
-    Emit as _, EndReason, GrowthPlan, Header, LEAST_REPEATS, Record, RunCommand, TrialRecord,
-    TrialStarted,
-};
+use plugpull_engine::experiment::conduct;
+use plugpull_engine::growth::{CrashKind, GrowthRun, GrowthSpec, chosen, fitting, pilot, unit};
+use plugpull_engine::keep::Keep;
+use plugpull_engine::seed;
+use plugpull_engine::trial::{SandboxHost, Setup, StorageRules, micros};
+use plugpull_reports::{Emit as _, EndReason, GrowthPlan, Header, Record, RunCommand};
 use plugpull_sandbox::pin;
 use plugpull_sandbox::{Isolation, Sandbox};
 use plugpull_workloads::{Guarantee, Promise, WorkloadConfig};
 
 use super::asked::{Asked, again, baseline, outputs};
 use super::baseline::Baseline;
-use super::interrupt::{Stop, stop_on_signal};
+use super::interrupt::stop_on_signal;
 use super::live_run::{LiveRun, Resumed};
 use super::place::{NO_SANDBOX, mounts_fuse, options_for};
 use super::wrong;
 use crate::cli::{CrashArg, GrowthArgs};
-use plugpull_engine::growth::{CrashKind, Round, SampleSpec, chosen, fitting, pilot, sample, unit};
-use plugpull_engine::keep::Keep;
-use plugpull_engine::seed;
-use plugpull_engine::trial::{SandboxHost, Setup, StorageRules, micros};
 
 /// What the user asked for, checked, and the sizes that it comes to.
 struct Asking {
@@ -69,70 +65,27 @@ pub(crate) fn run(args: &GrowthArgs, resumed: Option<Resumed>) -> anyhow::Result
     let began = Instant::now();
     let mut live = LiveRun::new(RunCommand::Growth, &args.outputs, &stop, began).resume(resumed);
     live.emit(Record::Header(Box::new(header)));
-    let interrupted = samples(args, &asking, &stop, done, &mut live);
+    let mut measurements = GrowthRun::new(
+        GrowthSpec {
+            setup: asking.setup,
+            crash: asking.crash,
+            sizes: asking.sizes,
+            seed: asking.seed,
+            repeats: args.repeats,
+            budget: args.budget,
+            keep: asking.keep,
+            again: asking.again,
+            stop: stop.flag(),
+        },
+        done,
+    );
+    let interrupted = conduct(&mut measurements, stop.flag(), &mut live);
     let reason = match interrupted {
         true => EndReason::Interrupted,
         false => EndReason::Complete,
     };
     let took = live.elapsed();
     live.finish(reason, took, asking.baseline.as_ref())
-}
-
-/// Makes round after round, but for the trials that are `done`. Returns whether the user ended it.
-fn samples(
-    args: &GrowthArgs,
-    asking: &Asking,
-    stop: &Stop,
-    done: u64,
-    live: &mut LiveRun<'_>,
-) -> bool {
-    let mut number = 0;
-    for round in 0..args.repeats {
-        // Fewer rounds than the least would have measured nothing.
-        if round >= LEAST_REPEATS as u64 && live.elapsed() >= args.budget {
-            break;
-        }
-        for acks in Round::new(&asking.sizes, asking.seed, round) {
-            number += 1;
-            if number <= done {
-                continue;
-            }
-            if stop.flag().load(Ordering::Relaxed) {
-                return true;
-            }
-            let wanted = SampleSpec {
-                number,
-                acks,
-                crash: asking.crash,
-                seed: seed::of_trial(asking.seed, number),
-            };
-            live.emit(Record::TrialStarted(TrialStarted {
-                number,
-                fault: wanted.spec(),
-                slot: None,
-            }));
-            let mut sampled = sample(&asking.setup, &wanted, stop.flag());
-            if let (Some(keep), Some(disk)) = (&asking.keep, &sampled.disk) {
-                let name = format!("trial-{number}-{}", asking.crash.name());
-                if let Err(error) = keep.disk(&name, disk) {
-                    sampled.trial.why = format!("the crashed directory could not be kept: {error}");
-                }
-            }
-            for finding in &mut sampled.trial.findings {
-                finding.repeat.clone_from(&asking.again);
-            }
-            if sampled.sample.is_none() && stop.flag().load(Ordering::Relaxed) {
-                // It was cut short, and is made again when the run is resumed.
-                return true;
-            }
-            // The sample first: a trial that is in the file is measured.
-            if let Some(sample) = sampled.sample {
-                live.emit(Record::GrowthSample(sample));
-            }
-            live.emit(Record::Trial(Box::new(TrialRecord::live(sampled.trial))));
-        }
-    }
-    stop.flag().load(Ordering::Relaxed)
 }
 
 fn check(args: &GrowthArgs) -> anyhow::Result<Asking> {
@@ -169,19 +122,13 @@ fn check(args: &GrowthArgs) -> anyhow::Result<Asking> {
         "--crash power-loss needs the crash filesystem, and so FUSE; `plugpull doctor` says what is \
          missing"
     );
-    let setup = Setup {
-        host: Arc::new(SandboxHost::new(sandbox, pin::choose(), false)),
-        target: asked.target.clone(),
-        promises: asked.info.promises.clone(),
-        workload,
-        rules: StorageRules {
-            model,
-            device: Device::default(),
-            fuse,
-        },
-        recovery_bound: asked.recovery_bound,
-        start_limit: asked.start_limit,
+    let rules = StorageRules {
+        model,
+        device: Device::default(),
+        fuse,
     };
+    let host = SandboxHost::new(sandbox, pin::choose(), false);
+    let setup = asked.setup(host, workload, rules);
     // Also where the sizes are known: what cannot be started is wrong use.
     let fast = pilot(&setup, args.budget).map_err(|why| {
         wrong(format!(

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use plugpull_workloads::FailureClass;
+
 /// What is done to the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -31,6 +33,17 @@ impl Mode {
         Mode::Reorg,
         Mode::All,
     ];
+
+    /// The class of failure whose promises it puts to the test. A reorganisation is followed by a
+    /// kill, and what is judged is the recovery from that.
+    pub fn class(self) -> FailureClass {
+        match self {
+            Mode::Crash | Mode::Reorg | Mode::All => FailureClass::ProcessCrash,
+            Mode::Restart => FailureClass::CleanStop,
+            Mode::DiskFull => FailureClass::DiskFull,
+            Mode::Corruption => FailureClass::Corruption,
+        }
+    }
 
     /// Its name on the command line and in reports.
     pub fn name(self) -> &'static str {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use plugpull_reports::Trial;
 use plugpull_targets::{Client, ClientError};
-use plugpull_workloads::{FailureClass, Observed};
+use plugpull_workloads::Observed;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -23,17 +23,6 @@ const DEATH_LIMIT: Duration = Duration::from_secs(10);
 const SPACE_LIMIT: Duration = Duration::from_secs(15);
 /// How many more acknowledgements come between a reorganisation and the kill.
 const AFTER_REORG: u64 = 3;
-
-/// The class of failure whose promises a mode puts to the test. A reorganisation is followed by a
-/// kill, and what is judged is the recovery from that.
-pub(super) fn class(mode: Mode) -> FailureClass {
-    match mode {
-        Mode::Crash | Mode::Reorg | Mode::All => FailureClass::ProcessCrash,
-        Mode::Restart => FailureClass::CleanStop,
-        Mode::DiskFull => FailureClass::DiskFull,
-        Mode::Corruption => FailureClass::Corruption,
-    }
-}
 
 impl<'a> Session<'a> {
     /// One round of a mode.
@@ -122,7 +111,7 @@ impl<'a> Session<'a> {
         if matches!(mode, Mode::Crash | Mode::Restart) && matches!(observed.state, Some(Ok(_))) {
             observed.second = self.second(trial)?;
         }
-        self.judge(&history, &observed, class(mode), Some(moment), trial);
+        self.judge(&history, &observed, mode.class(), Some(moment), trial);
         Ok(())
     }
 

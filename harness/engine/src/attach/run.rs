@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use plugpull_reports::{Emit, Header, Record, TargetInfo, TrialRecord, TrialStarted};
+use plugpull_reports::{Emit, Header, Record, TargetInfo};
 use plugpull_targets::catalog;
 use plugpull_workloads::{Durability, Guarantee, WorkloadConfig, parse_demand};
 
@@ -17,6 +17,7 @@ use super::session::{Session, generators, remove_keys};
 use super::shell::Shell;
 use super::supervision::Supervision;
 use super::{plan, space};
+use crate::experiment::{TrialSink, conduct};
 use crate::seed;
 use crate::trial::micros;
 use crate::wrong;
@@ -41,28 +42,16 @@ pub struct Outcome {
 }
 
 /// Runs the rounds and emits what happens. None when there was nothing to report, as for a dry run.
+///
+/// # Errors
+/// The service may not be touched, or cannot be reached: nothing was done to it.
 pub fn run(
     args: &AttachOptions,
     stop: &AtomicBool,
-    emit: &mut dyn Emit,
+    sink: &mut (impl Emit + TrialSink),
 ) -> anyhow::Result<Option<Outcome>> {
     let data = args.data_dir.as_deref().map(guard::real).transpose()?;
-    let shell = Shell {
-        env: data
-            .iter()
-            .map(|data| ("PLUGPULL_DATA_DIR".into(), data.display().to_string()))
-            .collect(),
-        limit: COMMAND_LIMIT,
-    };
-    refuse(args, &shell)?;
-    let supervision = Supervision::new(args, shell)?;
-    let seen = supervision.look()?;
-    if supervision.local()
-        && let Some(pid) = seen.pid
-    {
-        let whose = format!("process {pid}");
-        guard::not_production(guard::environment_of(pid), &whose)?;
-    }
+    let supervision = supervision(args, data.as_deref())?;
     let work_dir = data.as_deref().map(|data| work_dir(args, data));
     if args.restore {
         return restore(args, &supervision, work_dir.as_deref()).map(|()| None);
@@ -83,31 +72,20 @@ pub fn run(
         }
         return Ok(None);
     }
-
-    let mut journal = work_dir.as_deref().map(Journal::open).transpose()?;
-    if let Some(journal) = &mut journal {
-        for done in journal.settle(&supervision, args.start_limit)? {
-            eprintln!("plugpull: an earlier call was killed: {done}");
-        }
-    }
-    if let Err(error) = introduce(args, &endpoint, &mut info) {
-        if let Some(journal) = journal {
-            journal.close()?;
-        }
-        return Err(error);
-    }
+    let journal = begin(
+        args,
+        work_dir.as_deref(),
+        &supervision,
+        &endpoint,
+        &mut info,
+    )?;
     for (name, why) in &left_out {
         eprintln!("plugpull: {name} is left out: {why}");
     }
-    // What the service is, only a driver can tell; a target's name is for its promises.
-    info.version = match endpoint.introduced() {
-        Some(_) => format!("{}, attached to {}", info.version, name(args)),
-        None => format!("attached to {}", name(args)),
-    };
     let workload = workload(args, &endpoint, &info);
     workload.validate().map_err(wrong)?;
     // There is no budget: the number of rounds is given.
-    emit.emit(Record::Header(Box::new(Header {
+    sink.emit(Record::Header(Box::new(Header {
         target: info.clone(),
         seed,
         faults: modes.iter().map(|(_, name)| name.clone()).collect(),
@@ -126,24 +104,10 @@ pub fn run(
         seed,
         again: again(args, seed),
         generators: generators(&workload, seed)?,
+        modes,
+        last: 0,
     };
-    let mut number = 0;
-    'rounds: for _ in 0..args.rounds {
-        for (mode, name) in &modes {
-            if session.interrupted() {
-                break 'rounds;
-            }
-            number += 1;
-            emit.emit(Record::TrialStarted(TrialStarted {
-                number,
-                fault: name.clone(),
-                slot: None,
-            }));
-            let trial = session.round(number, *mode, name);
-            emit.emit(Record::Trial(Box::new(TrialRecord::live(trial))));
-        }
-    }
-    let interrupted = session.interrupted();
+    let interrupted = conduct(&mut session, stop, sink);
     let troubles = session.finish();
     for trouble in &troubles {
         eprintln!("plugpull: {trouble}");
@@ -153,6 +117,56 @@ pub fn run(
         interrupted,
         all_put_back: troubles.is_empty(),
     }))
+}
+
+/// Who supervises the service, when nothing speaks against touching it.
+fn supervision(args: &AttachOptions, data: Option<&Path>) -> anyhow::Result<Supervision> {
+    let shell = Shell {
+        env: data
+            .iter()
+            .map(|data| ("PLUGPULL_DATA_DIR".into(), data.display().to_string()))
+            .collect(),
+        limit: COMMAND_LIMIT,
+    };
+    refuse(args, &shell)?;
+    let supervision = Supervision::new(args, shell)?;
+    let seen = supervision.look()?;
+    if supervision.local()
+        && let Some(pid) = seen.pid
+    {
+        let whose = format!("process {pid}");
+        guard::not_production(guard::environment_of(pid), &whose)?;
+    }
+    Ok(supervision)
+}
+
+/// Puts back what an earlier call left, and learns what the service is. The journal, where there is a
+/// data directory.
+fn begin(
+    args: &AttachOptions,
+    work_dir: Option<&Path>,
+    supervision: &Supervision,
+    endpoint: &Endpoint,
+    info: &mut TargetInfo,
+) -> anyhow::Result<Option<Journal>> {
+    let mut journal = work_dir.map(Journal::open).transpose()?;
+    if let Some(journal) = &mut journal {
+        for done in journal.settle(supervision, args.start_limit)? {
+            eprintln!("plugpull: an earlier call was killed: {done}");
+        }
+    }
+    if let Err(error) = introduce(args, endpoint, info) {
+        if let Some(journal) = journal {
+            journal.close()?;
+        }
+        return Err(error);
+    }
+    // What the service is, only a driver can tell; a target's name is for its promises.
+    info.version = match endpoint.introduced() {
+        Some(_) => format!("{}, attached to {}", info.version, name(args)),
+        None => format!("attached to {}", name(args)),
+    };
+    Ok(journal)
 }
 
 /// The name that the report gives the target.
@@ -212,7 +226,8 @@ fn restore(
     journal.close()
 }
 
-type Modes = Vec<(Mode, String)>;
+/// Modes with their names.
+pub(super) type Modes = Vec<(Mode, String)>;
 
 /// The modes with their names, and where all were asked for those that were not given what they
 /// want, with what that is.

@@ -20,6 +20,7 @@ use super::prefix::{Prefixed, remove_all};
 use super::readiness::{NotReady, ReadinessProbe, Ready, ask};
 use super::supervision::Supervision;
 use super::writers::Writers;
+use crate::experiment::{Experiment, Made, NextTrial};
 use crate::outcome::{HarnessFailed, Observed, guard};
 use crate::seed;
 use crate::trial::restart::read;
@@ -70,6 +71,10 @@ pub(super) struct Session<'a> {
     pub(super) again: String,
     /// One for each client; they go on from round to round, so that no value is written twice.
     pub(super) generators: Vec<Generator>,
+    /// What is done in each round.
+    pub(super) modes: Vec<(Mode, String)>,
+    /// The number of the last trial.
+    pub(super) last: u64,
 }
 
 /// The clock of a service that is not recorded: calls are numbered.
@@ -108,12 +113,10 @@ pub(super) fn generators(
 }
 
 impl<'a> Session<'a> {
-    /// Makes one round.
-    pub(super) fn round(&mut self, number: u64, mode: Mode, name: &str) -> Trial {
+    /// Makes one round of a mode.
+    fn round(&mut self, next: &NextTrial, mode: Mode) -> Trial {
         let began = Instant::now();
-        let seed = seed::of_trial(self.seed, number);
-        let class = super::rounds::class(mode);
-        let mut trial = Trial::begun(number, name, name.to_owned(), seed, class);
+        let mut trial = next.begun();
         let made = guard(|| Ok(self.try_mode(mode, &mut trial)));
         let made = made.unwrap_or_else(|failed| Err(failed.into()));
         let settled = self.settle();
@@ -337,6 +340,32 @@ pub(super) fn remove_keys(endpoint: &Endpoint, prefix: &str) -> Result<usize, St
         .connect(deadline)
         .map_err(|error| error.to_string())?;
     remove_all(&mut client, deadline).map_err(|error| error.to_string())
+}
+
+impl Experiment for Session<'_> {
+    fn next(&mut self, _elapsed: Duration) -> Option<NextTrial> {
+        let slot = usize::try_from(self.last)
+            .ok()?
+            .checked_rem(self.modes.len())?;
+        if self.last >= self.args.rounds * self.modes.len() as u64 {
+            return None;
+        }
+        self.last += 1;
+        let (mode, name) = &self.modes[slot];
+        Some(NextTrial {
+            number: self.last,
+            slot,
+            fault: name.clone(),
+            spec: name.clone(),
+            seed: seed::of_trial(self.seed, self.last),
+            class: mode.class(),
+        })
+    }
+
+    fn make(&mut self, next: &NextTrial) -> Option<Made> {
+        let mode = self.modes[next.slot].0;
+        Some(self.round(next, mode).into())
+    }
 }
 
 impl Work<'_> {

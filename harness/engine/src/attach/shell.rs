@@ -26,7 +26,7 @@ pub(super) struct Shell {
 
 /// How a command ended.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(super) struct CommandResult {
     /// Its exit code, or 128 + the signal's number.
     pub(super) code: i32,
     /// The beginning of its standard output.
@@ -35,7 +35,7 @@ pub(super) struct Ended {
     pub(super) stderr: String,
 }
 
-impl Ended {
+impl CommandResult {
     /// What it said, on one line.
     pub(super) fn describe(&self) -> String {
         let said = if self.stderr.trim().is_empty() {
@@ -59,7 +59,11 @@ impl Shell {
     /// Runs a command and waits for its end. What it leaves running in the background is left
     /// alone. An error when it cannot be started, or has not ended within the limit: then its
     /// process group is killed.
-    pub(super) fn run(&self, command: &str, env: &[(&str, String)]) -> anyhow::Result<Ended> {
+    pub(super) fn run(
+        &self,
+        command: &str,
+        env: &[(&str, String)],
+    ) -> anyhow::Result<CommandResult> {
         // Files and not pipes: a daemon that a command started would keep a pipe open.
         let mut stdout = tempfile::tempfile().context("a file for a command's output")?;
         let mut stderr = tempfile::tempfile().context("a file for a command's output")?;
@@ -80,7 +84,7 @@ impl Shell {
             }
             std::thread::sleep(LOOK);
         };
-        Ok(Ended {
+        Ok(CommandResult {
             code: status
                 .code()
                 .unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
@@ -90,7 +94,11 @@ impl Shell {
     }
 
     /// Runs a command that must end with 0.
-    pub(super) fn must(&self, command: &str, env: &[(&str, String)]) -> anyhow::Result<Ended> {
+    pub(super) fn must(
+        &self,
+        command: &str,
+        env: &[(&str, String)],
+    ) -> anyhow::Result<CommandResult> {
         let ended = self.run(command, env)?;
         match ended.code {
             0 => Ok(ended),

@@ -1,7 +1,6 @@
 //! A measurement of growth: rounds of all sizes, until there were enough or the time is over.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use plugpull_reports::LEAST_REPEATS;
@@ -14,7 +13,7 @@ use crate::seed;
 use crate::trial::Setup;
 
 /// What is measured.
-pub struct GrowthPlan {
+pub struct GrowthSpec<'a> {
     /// What is the same for all measurements.
     pub setup: Setup,
     /// What recovery is from.
@@ -32,28 +31,31 @@ pub struct GrowthPlan {
     /// The command that measures the same again.
     pub again: String,
     /// Raised when the run is to end.
-    pub stop: Arc<AtomicBool>,
+    pub stop: &'a AtomicBool,
 }
 
 /// A measurement under way.
-pub struct GrowthRun {
-    plan: GrowthPlan,
+pub struct GrowthRun<'a> {
+    plan: GrowthSpec<'a>,
     /// Rounds that have begun.
     rounds: u64,
     /// What is left of the last one.
     round: std::vec::IntoIter<u64>,
     /// The number of the last measurement, and its size.
     last: (u64, u64),
+    /// How many were made before.
+    done: u64,
 }
 
-impl GrowthRun {
-    /// Nothing was measured yet.
-    pub fn new(plan: GrowthPlan) -> Self {
+impl<'a> GrowthRun<'a> {
+    /// The first `done` measurements were made before the run was resumed.
+    pub fn new(plan: GrowthSpec<'a>, done: u64) -> Self {
         Self {
             plan,
             rounds: 0,
             round: Vec::new().into_iter(),
             last: (0, 0),
+            done,
         }
     }
 
@@ -83,8 +85,12 @@ impl GrowthRun {
     }
 }
 
-impl Experiment for GrowthRun {
+impl Experiment for GrowthRun<'_> {
     fn next(&mut self, elapsed: Duration) -> Option<NextTrial> {
+        // What was made before is passed over, whatever the time.
+        while self.last.0 < self.done {
+            self.last = (self.last.0 + 1, self.next_size(Duration::ZERO)?);
+        }
         let acks = self.next_size(elapsed)?;
         let number = self.last.0 + 1;
         self.last = (number, acks);
@@ -99,10 +105,13 @@ impl Experiment for GrowthRun {
         })
     }
 
-    fn make(&mut self, next: &NextTrial) -> Made {
+    fn make(&mut self, next: &NextTrial) -> Option<Made> {
         let spec = self.spec(next.number, self.last.1);
-        let sampled = sample(&self.plan.setup, &spec, &self.plan.stop);
+        let sampled = sample(&self.plan.setup, &spec, self.plan.stop);
         let mut trial = sampled.trial;
+        if sampled.sample.is_none() && self.plan.stop.load(Ordering::Relaxed) {
+            return None;
+        }
         if let (Some(keep), Some(disk)) = (&self.plan.keep, &sampled.disk) {
             let name = format!("trial-{}-{}", next.number, next.fault);
             if let Err(error) = keep.disk(&name, disk) {
@@ -112,9 +121,9 @@ impl Experiment for GrowthRun {
         for finding in &mut trial.findings {
             finding.repeat.clone_from(&self.plan.again);
         }
-        Made {
+        Some(Made {
             trial,
             sample: sampled.sample,
-        }
+        })
     }
 }

@@ -5,6 +5,6 @@ mod measure;
 mod sample;
 mod sizes;
 
-pub use measure::{GrowthPlan, GrowthRun};
+pub use measure::{GrowthRun, GrowthSpec};
 pub use sample::{CrashKind, SampleSpec, pilot, sample, unit};
 pub use sizes::{Round, chosen, fitting};

@@ -38,7 +38,7 @@ pub struct FaultPlan {
     pub new_host: NewHost,
 }
 
-/// A run of live faults.
+/// A run of live faults. Its schedule knows of the trials that were made before the run was resumed.
 pub struct FaultRun {
     plan: FaultPlan,
     schedule: Schedule,
@@ -47,7 +47,7 @@ pub struct FaultRun {
 }
 
 impl FaultRun {
-    /// Nothing was tried yet, but for what the schedule knows of.
+    /// Nothing was tried yet but for what the schedule knows of.
     pub fn new(plan: FaultPlan, schedule: Schedule) -> Self {
         Self {
             plan,
@@ -94,7 +94,7 @@ impl Experiment for FaultRun {
         })
     }
 
-    fn make(&mut self, next: &NextTrial) -> Made {
+    fn make(&mut self, next: &NextTrial) -> Option<Made> {
         let began = Instant::now();
         self.renew();
         let spec = TrialSpec {
@@ -119,7 +119,7 @@ impl Experiment for FaultRun {
         }
         self.crashed = made.crashed;
         self.schedule.tried(next.slot, trial.hit, began.elapsed());
-        trial.into()
+        Some(trial.into())
     }
 
     fn explain(&mut self, trial: &mut Trial, findings: &[usize]) {

@@ -75,25 +75,25 @@ fn chosen_trigger(fault: &Fault, text: &str) -> anyhow::Result<Trigger> {
     }
 }
 
-/// Of these faults those that can be tried, and the others with why. What cannot be about the target is
+/// Of these faults those that can be tried on the target of this name, and the others with why. What cannot be about the target is
 /// left out without a word, unless it was asked for `by_name`.
 pub fn selected(
     faults: Vec<ChosenFault>,
-    target: &dyn Target,
+    (name, target): (&str, &dyn Target),
     machinery: Machinery,
     by_name: bool,
 ) -> (Vec<ChosenFault>, Vec<NotTried>) {
     let mut kept = Vec::new();
     let (mut of_machine, mut of_target, mut of_recovery) = (Vec::new(), Vec::new(), Vec::new());
     for (fault, trigger) in faults {
-        let name = fault.name.to_string();
+        let of_fault = fault.name.to_string();
         if let Some(lacks) = target_lacks(fault, target) {
-            of_target.push((name, format!("{} {lacks}", target.name())));
+            of_target.push((of_fault, format!("{name} {lacks}")));
         } else if let Some(why) = machine_lacks(fault, trigger.as_ref(), machinery) {
-            of_machine.push((name, why));
+            of_machine.push((of_fault, why));
         } else if never_comes(fault, trigger.as_ref(), target) {
             let why = "its moment is during recovery, and starting this target runs nothing";
-            of_recovery.push((name, why.into()));
+            of_recovery.push((of_fault, why.into()));
         } else {
             kept.push((fault, trigger));
         }
@@ -169,12 +169,12 @@ mod tests {
     fn what_the_machine_does_not_give_is_said_for_each_fault_that_needs_it() {
         let target = plugpull_targets::catalog::open("sqlite", &BTreeMap::new()).expect("SQLite");
         let all = chosen_faults(&[]).expect("all");
-        let (kept, others) = selected(all.clone(), &*target, ALL, false);
+        let (kept, others) = selected(all.clone(), ("sqlite", &*target), ALL, false);
         // SQLite follows no chain, which nobody asked about.
         assert!(others.is_empty(), "{others:?}");
         assert!(names(&kept).contains(&"power-loss"));
         let none = Machinery { fuse: false, ..ALL };
-        let (kept, others) = selected(all, &*target, none, false);
+        let (kept, others) = selected(all, ("sqlite", &*target), none, false);
         assert!(!names(&kept).contains(&"power-loss"));
         assert!(names(&kept).contains(&"kill"));
         let why = others.iter().find(|(name, _)| name == "power-loss");
@@ -188,7 +188,7 @@ mod tests {
     fn a_fault_that_was_named_and_cannot_be_about_the_target_is_not_passed_over() {
         let target = plugpull_targets::catalog::open("sqlite", &BTreeMap::new()).expect("SQLite");
         let reorg = chosen_faults(&["reorg".into()]).expect("known");
-        let (kept, others) = selected(reorg, &*target, ALL, true);
+        let (kept, others) = selected(reorg, ("sqlite", &*target), ALL, true);
         assert!(kept.is_empty());
         assert!(others[0].1.contains("no chain"), "{others:?}");
         let unknown = chosen_faults(&["no-such".into()]);
