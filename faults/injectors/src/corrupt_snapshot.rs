@@ -1,4 +1,5 @@
 //! Flipped bits in a snapshot: what recovery begins with is not what was written.
+// tidy: small because a fault is a file of its own
 
 use plugpull_workloads::FailureClass;
 use rand::RngExt;

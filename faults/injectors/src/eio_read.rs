@@ -1,4 +1,5 @@
 //! The device fails reads with EIO while the target starts, and is healthy at the next start.
+// tidy: small because a fault is a file of its own
 
 use nix::errno::Errno;
 use plugpull_sandbox::fuse::OpKind;

@@ -1,4 +1,5 @@
 //! The device fails writes with EIO.
+// tidy: small because a fault is a file of its own
 
 use std::time::Duration;
 

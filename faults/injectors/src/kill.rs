@@ -1,4 +1,5 @@
 //! SIGKILL of the whole process tree: the process dies, the machine does not.
+// tidy: small because a fault is a file of its own
 
 use plugpull_workloads::FailureClass;
 

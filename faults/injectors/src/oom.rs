@@ -1,4 +1,5 @@
 //! The kernel kills the target because its memory limit is reached.
+// tidy: small because a fault is a file of its own
 
 use plugpull_workloads::FailureClass;
 

@@ -8,8 +8,11 @@ use plugpull_crashsim::fs::SECTOR;
 /// Why there is no such sector.
 pub(crate) const NO_DATA: &str = "no file that is meant holds data";
 
-/// One of the files, by index, and the offset of one of its sectors, in bytes. `sizes` are the
-/// sizes of the files in bytes. None where no file holds data.
+/// A random sector: the index of its file in `sizes`, and its offset in the file, in bytes, a
+/// multiple of [`SECTOR`]. None where no file holds data.
+///
+/// `sizes` are the sizes of the files in bytes. The last sector of a file may be behind its end in
+/// part.
 pub(crate) fn pick(sizes: &[u64], rng: &mut ChaCha8Rng) -> Option<(usize, u64)> {
     let total: u64 = sizes.iter().sum();
     if total == 0 {

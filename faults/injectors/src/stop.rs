@@ -1,4 +1,5 @@
 //! SIGSTOP for a time: the process stands still and then goes on as if nothing had been.
+// tidy: small because a fault is a file of its own
 
 use std::time::Duration;
 

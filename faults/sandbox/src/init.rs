@@ -226,17 +226,7 @@ impl Init {
     ) -> Result<Option<(Answer, Option<OwnedFd>)>, Failure> {
         let done = Ok(Some((Answer::Done, None)));
         match request.command {
-            Command::MountFuse => {
-                self.need_mounts("mount a FUSE filesystem")?;
-                let device = OpenOptions::new()
-                    .read(true)
-                    .write(true)
-                    .open("/dev/fuse")
-                    .during("open /dev/fuse")?;
-                mounts::mount_fuse(&self.data, device.as_raw_fd())
-                    .during("mount a FUSE filesystem")?;
-                Ok(Some((Answer::Done, Some(device.into()))))
-            }
+            Command::MountFuse => Ok(Some((Answer::Done, Some(self.mount_fuse()?)))),
             Command::MountTmpfs { size } => {
                 self.need_mounts("mount a tmpfs")?;
                 mounts::mount_tmpfs(&self.data, size).during("mount a tmpfs")?;
@@ -265,11 +255,7 @@ impl Init {
                 Ok(None)
             }
             Command::NumberFrom { pid } => {
-                let file = self.last_pid.as_ref();
-                let file = file.ok_or_else(|| Failure::new("number processes", Errno::ENOSYS))?;
-                // The kernel goes on behind the number that is written (kernel/pid_namespace.c).
-                file.write_all_at((pid - 1).to_string().as_bytes(), 0)
-                    .during("write ns_last_pid")?;
+                self.number_from(pid)?;
                 done
             }
             Command::Signal { pid, signal, tree } => {
@@ -294,6 +280,27 @@ impl Init {
             // Handled by the caller.
             Command::Shutdown => done,
         }
+    }
+
+    /// Mounts a FUSE filesystem on the data directory: the device to serve it through.
+    fn mount_fuse(&self) -> Result<OwnedFd, Failure> {
+        self.need_mounts("mount a FUSE filesystem")?;
+        let device = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/fuse")
+            .during("open /dev/fuse")?;
+        mounts::mount_fuse(&self.data, device.as_raw_fd()).during("mount a FUSE filesystem")?;
+        Ok(device.into())
+    }
+
+    /// Gives the next process this number.
+    fn number_from(&self, pid: i32) -> Result<(), Failure> {
+        let file = self.last_pid.as_ref();
+        let file = file.ok_or_else(|| Failure::new("number processes", Errno::ENOSYS))?;
+        // The kernel goes on behind the number that is written (kernel/pid_namespace.c).
+        file.write_all_at((pid - 1).to_string().as_bytes(), 0)
+            .during("write ns_last_pid")
     }
 
     fn need_mounts(&self, what: &str) -> Result<(), Failure> {

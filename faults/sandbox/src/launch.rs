@@ -146,6 +146,44 @@ fn try_become(
     dup2_stdin(stdin).during("set standard input")?;
     dup2_stdout(stdout).during("set standard output")?;
     dup2_stderr(stderr).during("set standard error")?;
+    restrict(spec)?;
+    prctl::set_no_new_privs().during("forbid new privileges")?;
+    // After the change of user, which clears it.
+    die_with(init)?;
+    let cwd = spec.cwd.as_deref().unwrap_or(around.cwd);
+    unistd::chdir(cwd).during(&format!("enter {}", cwd.display()))?;
+    // All descriptors close at exec anyway; this is the second lock on the door (Linux 5.11).
+    match sys::close_at_exec_from(3) {
+        // An old kernel, or a container runtime that knows only old kernels' calls.
+        Ok(()) | Err(Errno::ENOSYS | Errno::EINVAL | Errno::EPERM) => {}
+        Err(errno) => return Err(Failure::new("close what is open at exec", errno)),
+    }
+
+    let name = match &spec.program {
+        Some(program) => program.clone().into_os_string().into_vec(),
+        None => b"plugpull".to_vec(),
+    };
+    let mut args = vec![c_string(name)?];
+    for arg in &spec.args {
+        args.push(c_string(arg.as_bytes().to_vec())?);
+    }
+    let env = environment(spec, around)?;
+    if let Some(gate) = gate {
+        readahead::read(around.cwd, spec.readahead);
+        // The end of the gate is the end of whoever wanted the program.
+        if unistd::read(gate, &mut [0]).during("wait at the gate")? == 0 {
+            return Err(Failure::new("open the gate", Errno::ECANCELED));
+        }
+    }
+    match &spec.program {
+        Some(program) => execve(&args[0], &args, &env)
+            .map_err(|errno| Failure::new(format!("run {}", program.display()), errno)),
+        None => fexecve(around.exe, &args, &env).during("run plugpull's own binary"),
+    }
+}
+
+/// Sets what the specification sets of a process: OOM score, CPU, limits, capabilities, user.
+fn restrict(spec: &ProgramSpec) -> Result<(), Failure> {
     if let Some(score) = spec.oom_score_adj {
         fs::write("/proc/self/oom_score_adj", score.to_string()).during("set the OOM score")?;
     }
@@ -174,38 +212,7 @@ fn try_become(
             .and_then(|()| unistd::setuid(Uid::from_raw(uid)))
             .during(&what)?;
     }
-    prctl::set_no_new_privs().during("forbid new privileges")?;
-    // After the change of user, which clears it.
-    die_with(init)?;
-    let cwd = spec.cwd.as_deref().unwrap_or(around.cwd);
-    unistd::chdir(cwd).during(&format!("enter {}", cwd.display()))?;
-    // All descriptors close at exec anyway; this is the second lock on the door (Linux 5.11).
-    match sys::close_at_exec_from(3) {
-        Ok(()) | Err(Errno::ENOSYS | Errno::EINVAL) => {}
-        Err(errno) => return Err(Failure::new("close what is open at exec", errno)),
-    }
-
-    let name = match &spec.program {
-        Some(program) => program.clone().into_os_string().into_vec(),
-        None => b"plugpull".to_vec(),
-    };
-    let mut args = vec![c_string(name)?];
-    for arg in &spec.args {
-        args.push(c_string(arg.as_bytes().to_vec())?);
-    }
-    let env = environment(spec, around)?;
-    if let Some(gate) = gate {
-        readahead::read(around.cwd, spec.readahead);
-        // The end of the gate is the end of whoever wanted the program.
-        if unistd::read(gate, &mut [0]).during("wait at the gate")? == 0 {
-            return Err(Failure::new("open the gate", Errno::ECANCELED));
-        }
-    }
-    match &spec.program {
-        Some(program) => execve(&args[0], &args, &env)
-            .map_err(|errno| Failure::new(format!("run {}", program.display()), errno)),
-        None => fexecve(around.exe, &args, &env).during("run plugpull's own binary"),
-    }
+    Ok(())
 }
 
 /// Makes of a copy of init a process of its own: session, signals, cgroup, and an end when init

@@ -20,7 +20,7 @@
 //! A program that opens a sandbox must call [`sandbox_main`] when its first argument is
 //! [`SANDBOX_ARG`], before it starts a thread.
 
-#![warn(clippy::let_underscore_must_use)]
+#![warn(clippy::let_underscore_must_use, clippy::too_many_lines)]
 
 pub mod capability;
 mod cgroup;
@@ -53,5 +53,5 @@ pub use options::{Isolation, IsolationPolicy, SandboxOptions};
 pub use pending::Prepared;
 pub use supervisor::Sandbox;
 
-/// The argument by which a program is told to become the sandbox's janitor.
+/// The argument that has a program become the sandbox's janitor.
 pub const SANDBOX_ARG: &str = "__sandbox";

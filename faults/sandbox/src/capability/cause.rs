@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_device_is_told_from_a_missing_one() {
+    fn a_closed_device_and_a_missing_one_have_other_fixes() {
         let machine = user();
         let open = "open /dev/fuse";
         assert_eq!(

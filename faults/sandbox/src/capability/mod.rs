@@ -275,8 +275,6 @@ fn pin_thread() -> io::Result<usize> {
         .first()
         .ok_or_else(|| io::Error::other("the kernel does not list the CPUs"))?;
     let pinned = std::thread::Builder::new().spawn(move || pin::this_thread(first))?;
-    pinned
-        .join()
-        .unwrap_or_else(|_| Err(nix::errno::Errno::EIO))?;
+    pinned.join().unwrap_or(Err(nix::errno::Errno::EIO))?;
     Ok(cpus.len())
 }

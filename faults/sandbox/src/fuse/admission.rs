@@ -122,7 +122,7 @@ pub enum Decision {
 pub trait Admission: Send + Sync {
     /// Whether and how to serve an operation.
     fn admit(&self, op: &Operation<'_>) -> Decision;
-    /// True while an operation that was told to wait shall wait on. Asked again after each
+    /// True while an operation that waits must wait on. Asked again after each
     /// [`CrashFs::wake`](super::CrashFs::wake).
     fn waits(&self, id: WaitId) -> bool;
 }

@@ -56,7 +56,7 @@ sleep 1000";
             drop(sandbox);
         } else {
             sandbox.kill_all()?;
-            ensure(child.wait(soon())? == Some(137), "its end was not told")?;
+            ensure(child.wait(soon())? == Some(137), "its end was not reported")?;
         }
         ensure(marked(&mark) == 0, "somebody survived")?;
     }

@@ -141,7 +141,7 @@ fn tree() -> Result<(), Failed> {
     await_that("the tree stands", || marked(&mark) >= 10)?;
     sandbox.kill_all()?;
     ensure(marked(&mark) == 0, "somebody survived")?;
-    ensure(child.wait(soon())? == Some(137), "its end was not told")?;
+    ensure(child.wait(soon())? == Some(137), "its end was not reported")?;
     // And the sandbox can be used again.
     let (code, _) = run(&sandbox, "exit 4")?;
     ensure(code == 4, "no life after a kill")

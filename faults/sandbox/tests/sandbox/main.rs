@@ -1,7 +1,7 @@
 //! The sandbox against the real kernel.
 //!
-//! The program is its own janitor, its own targets and its own supervisor to be killed, told
-//! apart by the first argument. A test that this machine cannot run is shown as ignored, with the
+//! The program is its own janitor, its own targets and its own supervisor to be killed; the
+//! first argument decides. A test that this machine cannot run is shown as ignored, with the
 //! reason on standard error; it never counts as passed.
 
 mod bare;

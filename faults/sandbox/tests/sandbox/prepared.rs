@@ -88,7 +88,7 @@ fn socket() -> Result<(), Failed> {
 const TEXT: &[u8] = b"read ahead";
 /// Its number.
 const NOTE: u64 = 2;
-/// How long the kernel may believe what it is told.
+/// How long the kernel may keep names and attributes.
 const LONG: Duration = Duration::from_secs(3600);
 
 /// A directory with one file, whose reads are counted.
