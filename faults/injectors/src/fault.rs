@@ -21,6 +21,18 @@ pub enum Need {
     Snapshots,
 }
 
+impl Need {
+    /// The name of the capability of a machine that meets it; none where the target must.
+    pub fn capability(self) -> Option<&'static str> {
+        match self {
+            Self::CrashFs => Some("fuse"),
+            Self::LimitedStorage => Some("mount-namespace"),
+            Self::MemoryCgroup => Some("cgroup-memory"),
+            Self::Chain | Self::Snapshots => None,
+        }
+    }
+}
+
 /// Whether a fault had an effect: whether it hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {

@@ -7,7 +7,6 @@
 #![warn(clippy::let_underscore_must_use, clippy::too_many_lines)]
 
 pub mod control;
-pub mod doctor;
 pub mod fault;
 pub mod machine;
 pub mod rule;
@@ -32,6 +31,7 @@ mod stop;
 mod term;
 
 use fault::Fault;
+use plugpull_sandbox::capability::{self, Capability};
 
 /// Every fault, in the order in which a run tries them.
 pub const FAULTS: &[&Fault] = &[
@@ -79,6 +79,25 @@ pub fn current_name(former: &str) -> Option<&'static str> {
         .map(|(_, current)| *current)
 }
 
+/// Tries every capability of this machine, as [`capability::probe`] does, and lists the faults that
+/// each enables.
+pub fn probe_capabilities() -> Vec<Capability> {
+    capability::probe(enabled_by)
+}
+
+/// The names of the faults that need the capability of this name.
+fn enabled_by(capability: &str) -> Vec<&'static str> {
+    let needs = |fault: &Fault| {
+        let mut met = fault.needs.iter().filter_map(|need| need.capability());
+        met.any(|needed| needed == capability)
+    };
+    FAULTS
+        .iter()
+        .filter(|fault| needs(fault))
+        .map(|fault| fault.name)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +110,13 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn a_capability_enables_the_faults_that_need_it() {
+        assert!(enabled_by("fuse").contains(&"power-loss"));
+        assert_eq!(enabled_by("cgroup-memory"), ["oom"]);
+        assert!(enabled_by("loop").is_empty());
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! `plugpull doctor`: what this machine can inject, and how to get the rest.
 
 use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
-use plugpull_faults::doctor;
 
 /// Probes the machine and prints what it found.
 pub(crate) fn run() -> anyhow::Result<u8> {
-    let found = doctor::probe();
+    let found = plugpull_faults::probe_capabilities();
     let mut table = Table::new();
     table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
     table.set_content_arrangement(ContentArrangement::Dynamic);
