@@ -115,8 +115,6 @@ run --json nowhere/report.json
 run --shard 3/2
 run driver
 run interstice
-run statehouse
-run ailee --reference
 explore --model loose
 explore --trace nowhere.trace
 explore --trace garbage

@@ -79,6 +79,21 @@ pub fn program(name: &str) -> Result<(), String> {
     }
 }
 
+impl MadeTest {
+    /// A test that fails by its result.
+    pub fn of(name: &str, needs: &'static str, run: fn() -> Result<(), Failed>) -> Self {
+        Self {
+            name: name.to_owned(),
+            needs,
+            run: Box::new(move || {
+                if let Err(failed) = run() {
+                    panic!("{}", failed.message().unwrap_or("it failed"));
+                }
+            }),
+        }
+    }
+}
+
 /// What became of each capability: why it is missing, when it is.
 struct Machine<'a> {
     probe: &'a dyn Fn(&str) -> Result<(), String>,

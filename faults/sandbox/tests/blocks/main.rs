@@ -3,8 +3,8 @@
 //! any of those lost that no flush covered, and what the filesystem then recovers must be a state
 //! that its model calls legal.
 //!
-//! Needs root, loop devices and the mkfs programs, so it is ignored by default:
-//! `cargo test -p plugpull-sandbox --test blocks -- --ignored --nocapture --test-threads 1`.
+//! Needs root, loop devices and the mkfs programs, and takes minutes, so it runs when it is asked for:
+//! `cargo test -p plugpull-sandbox --test blocks -- --include-ignored --test-threads 1`.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something fails")]
 
@@ -26,12 +26,24 @@ use plugpull_crashsim::fs::{Disk, Op};
 use plugpull_crashsim::persist::{BTRFS, Device, EXT4, EXT4_WRITEBACK, Index, Model, STRICT, XFS};
 use plugpull_crashsim::{fs, persist};
 use plugpull_sandbox::fuse::{AdmitAll, CrashFs, Server};
+use plugpull_testing::test;
 use testing::{Call, Call::*, Run, all_states, visible};
 
 // What the unit tests of the models use to make and to look at histories.
 #[allow(dead_code)]
 #[path = "../../../crashsim/src/persist/testing_test.rs"]
 mod testing;
+
+fn main() -> std::process::ExitCode {
+    plugpull_testing::main(|name| match name {
+        "root" if !nix::unistd::geteuid().is_root() => Err("this is not root".to_owned()),
+        "loop" if !Path::new("/dev/loop-control").exists() => {
+            Err("there is no /dev/loop-control".to_owned())
+        }
+        "root" | "loop" => Ok(()),
+        mkfs => plugpull_testing::program(mkfs),
+    })
+}
 
 type Control = Arc<CrashFs>;
 
@@ -552,26 +564,22 @@ fn hold(real: &Real) {
     );
 }
 
-#[test]
-#[ignore = "needs root and takes minutes"]
+#[test(needs = "root loop mkfs.ext4", ignore = "takes minutes")]
 fn blocks_of_ext4() {
     hold(&EXT4_DISK);
 }
 
-#[test]
-#[ignore = "needs root and takes minutes"]
+#[test(needs = "root loop mkfs.ext4", ignore = "takes minutes")]
 fn blocks_of_ext4_writeback() {
     hold(&WRITEBACK_DISK);
 }
 
-#[test]
-#[ignore = "needs root and takes minutes"]
+#[test(needs = "root loop mkfs.xfs", ignore = "takes minutes")]
 fn blocks_of_xfs() {
     hold(&XFS_DISK);
 }
 
-#[test]
-#[ignore = "needs root and takes minutes"]
+#[test(needs = "root loop mkfs.btrfs", ignore = "takes minutes")]
 fn blocks_of_btrfs() {
     hold(&BTRFS_DISK);
 }

@@ -17,8 +17,8 @@ mod unprivileged;
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Trial};
 use plugpull_sandbox::{Isolation, SANDBOX_ARG, SandboxError, sandbox_main};
+use plugpull_testing::MadeTest;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -28,40 +28,35 @@ fn main() -> ExitCode {
         Some(killed::ARG) => return killed::main(&args[1..]),
         _ => {}
     }
-    let full = missing("namespaces", support::open(Isolation::Full).map(drop));
-    let fuse = missing(
-        "FUSE",
-        support::open(Isolation::Full).and_then(|sandbox| sandbox.mount_fuse().map(drop)),
-    );
-    let memory = missing(
-        "memory cgroups",
-        support::open(Isolation::Bare).and_then(|sandbox| sandbox.memory().map(drop)),
-    );
-    let mut trials: Vec<Trial> = Vec::new();
-    let mut add = |ignored: bool, tests: Vec<(&str, support::Test)>| {
-        trials.extend(
-            tests
-                .into_iter()
-                .map(|(name, test)| Trial::test(name, test).with_ignored_flag(ignored)),
-        );
-    };
-    add(full, full::tests());
-    add(full, prepared::tests());
-    add(fuse, prepared::fuse_tests());
-    add(fuse, fuse::tests());
-    add(full || memory, memory::tests());
-    add(false, bare::tests());
-    add(full, killed::full_tests());
-    add(false, killed::bare_tests());
-    add(false, doctor::tests());
-    add(full, unprivileged::tests());
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let tests = [
+        ("namespaces", full::tests()),
+        ("namespaces", prepared::tests()),
+        ("fuse", prepared::fuse_tests()),
+        ("fuse", fuse::tests()),
+        ("namespaces cgroup-memory", memory::tests()),
+        ("", bare::tests()),
+        ("namespaces", killed::full_tests()),
+        ("", killed::bare_tests()),
+        ("", doctor::tests()),
+        ("namespaces", unprivileged::tests()),
+    ];
+    let tests = tests.into_iter().flat_map(|(needs, tests)| {
+        tests
+            .into_iter()
+            .map(move |(name, test)| MadeTest::of(name, needs, test))
+    });
+    plugpull_testing::main_with(capability, tests)
 }
 
-/// Says on standard error what the machine has not got.
-fn missing(what: &str, probe: Result<(), SandboxError>) -> bool {
-    if let Err(error) = &probe {
-        eprintln!("no {what} here, their tests are ignored: {error}");
-    }
-    probe.is_err()
+/// Whether the sandbox can be opened, with what it is named for.
+fn capability(name: &str) -> Result<(), String> {
+    let opened: Result<(), SandboxError> = match name {
+        "namespaces" => support::open(Isolation::Full).map(drop),
+        "fuse" => support::open(Isolation::Full).and_then(|sandbox| sandbox.mount_fuse().map(drop)),
+        "cgroup-memory" => {
+            support::open(Isolation::Bare).and_then(|sandbox| sandbox.memory().map(drop))
+        }
+        program => return plugpull_testing::program(program),
+    };
+    opened.map_err(|error| error.to_string())
 }

@@ -18,8 +18,9 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use compare::{Lines, differences};
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::Failed;
 use nix::sys::statfs::{EXT4_SUPER_MAGIC, statfs};
+use plugpull_testing::MadeTest;
 
 /// The first argument of the list.
 const LIST: &str = "posix-list";
@@ -32,27 +33,37 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(LIST) {
         return show();
     }
-    let exec = missing("sandbox with a crash filesystem", can_exec());
-    let ext4 = missing("ext4 under the build folder", is_ext4());
-    let trials = vec![
-        Trial::test(
+    let of = MadeTest::of;
+    let tests = [
+        of(
             "the_crash_filesystem_differs_as_documented",
+            "fuse",
             crash_filesystem,
-        )
-        .with_ignored_flag(exec),
-        Trial::test("the_list_says_what_ext4_does", ext4_itself).with_ignored_flag(ext4),
-        Trial::test("the_list_is_whole", the_list_is_whole),
-        Trial::test("the_table_is_about_the_list", the_table_is_about_the_list),
-        Trial::test(
+        ),
+        of("the_list_says_what_ext4_does", "ext4", ext4_itself),
+        of("the_list_is_whole", "", the_list_is_whole),
+        of(
+            "the_table_is_about_the_list",
+            "",
+            the_table_is_about_the_list,
+        ),
+        of(
             "every_kind_of_difference_is_found",
+            "",
             compare::finds_every_kind,
         ),
-        Trial::test(
+        of(
             "a_table_that_is_none_is_refused",
+            "",
             table::refuses_what_is_no_table,
         ),
     ];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let capability = |name: &str| match name {
+        "fuse" => can_exec(),
+        "ext4" => is_ext4(),
+        program => plugpull_testing::program(program),
+    };
+    plugpull_testing::main_with(capability, tests)
 }
 
 /// Shows the list in a new folder of the working directory.
@@ -73,15 +84,6 @@ fn show() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Says on standard error what this machine has not got, so that a skipped test is never taken
-/// for one that passed.
-fn missing(what: &str, probe: Result<(), String>) -> bool {
-    if let Err(why) = &probe {
-        eprintln!("no {what} here, its test is ignored: {why}");
-    }
-    probe.is_err()
 }
 
 fn plugpull(command: &[&str]) -> Command {

@@ -2,8 +2,8 @@
 //! read back and judged, and at the end everything is as it was. `docs/attach.md` is for those who
 //! run it.
 //!
-//! What may not be touched is found out in [`guard`] before anything is done. What must be put back
-//! is written down in [`journal`] before it is needed.
+//! What may not be touched is found out in `guard` before anything is done. What must be put back
+//! is written down in `journal` before it is needed.
 
 mod copy;
 mod corruption;
