@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 pub struct Coverage {
     /// Storage operations in the trace.
     pub operations: u64,
+    /// Those of them after the last ack of a workload that came to its own end; left out where it was
+    /// ended at an ack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_last_ack: Option<u64>,
     /// Transactions that were acknowledged in it.
     pub acked: u64,
     /// Crash points: one before each operation, and one behind the last.
@@ -52,6 +56,14 @@ pub struct ModelCoverage {
     pub judged: u64,
     /// States that broke a promise.
     pub failed: u64,
+    /// States that were tried and of which nothing is known: nothing had been acknowledged before the
+    /// crash, nothing could be read back, or plugpull failed. They are not among those judged.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub not_measured: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What was covered of crashes during recovery.

@@ -130,6 +130,7 @@ pub(crate) fn coverage(reports: &[Report]) -> Result<Option<Coverage>, MergeErro
     };
     let mut merged = Coverage {
         operations: first.operations,
+        after_last_ack: first.after_last_ack,
         acked: first.acked,
         points: first.points,
         // Each has tried all of its own part.
@@ -197,4 +198,5 @@ fn add(sum: &mut ModelCoverage, more: &ModelCoverage) {
     sum.distinct += more.distinct;
     sum.judged += more.judged;
     sum.failed += more.failed;
+    sum.not_measured += more.not_measured;
 }

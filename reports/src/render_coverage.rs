@@ -18,6 +18,13 @@ pub(crate) fn render_coverage(page: &mut Page, report: &Report) {
         count(coverage.points, "crash point")
     );
     page.paragraph("", 2, &recorded, None);
+    if let Some(after) = coverage.after_last_ack {
+        let line = format!(
+            "{} of them came after the last ack, when the workload had ended.",
+            count(after, "operation")
+        );
+        page.paragraph("", 2, &line, None);
+    }
     for model in &coverage.models {
         let line = format!(
             "{:<14} {} looked at, where {} states are possible; {} of what is lost gave {}",
@@ -52,8 +59,16 @@ fn tried(coverage: &Coverage, took_us: u64) -> String {
         true => "Every state was tried: ",
         false => "",
     };
+    let not_measured: u64 = coverage.models.iter().map(|one| one.not_measured).sum();
+    let unknown = match not_measured {
+        0 => String::new(),
+        _ => format!(
+            " Not measured: {}, before the first ack or where plugpull failed.",
+            count(not_measured, "state")
+        ),
+    };
     format!(
-        "{all}{}, {rate:.0} a second.",
+        "{all}{}, {rate:.0} a second.{unknown}",
         count(coverage.tried, "distinct state")
     )
 }

@@ -10,6 +10,8 @@ pub mod outcome;
 pub mod run;
 pub mod seed;
 pub mod shard;
+#[cfg(test)]
+mod simulated;
 pub mod trial;
 
 use std::fmt;

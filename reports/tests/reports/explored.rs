@@ -73,9 +73,11 @@ fn coverage(failing: bool) -> Coverage {
         distinct: 3_412,
         judged: 9_120,
         failed: if failing && name != "kill" { 31 } else { 0 },
+        not_measured: 0,
     };
     Coverage {
         operations: OPERATIONS,
+        after_last_ack: None,
         acked: 100,
         points: OPERATIONS + 1,
         tried: 5_310,

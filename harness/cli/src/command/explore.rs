@@ -8,27 +8,26 @@ use anyhow::Context;
 use nix::unistd::{getegid, geteuid};
 use plugpull_crashsim::fs::Tree;
 use plugpull_crashsim::trace::fingerprint;
-use plugpull_reports::{
-    Emit as _, EndReason, FindingRecord, Header, Record, Recording, ReportedFinding, RunCommand,
-    Shard, TargetInfo,
+use plugpull_engine::explore::{
+    About, Artifact, CpuLease, CrashDisk, CrashModel, Explorer, FoundGroup, Group, Limits,
+    NewSandbox, Oracle, RecordingPlan, SandboxWorker, Sink, StateEnumerator, Summary, Trace,
+    TraceFile, TryState, WorkerPool, coverage, finding_record, record, reported, timeline,
 };
+use plugpull_engine::keep::Keep;
+use plugpull_engine::seed;
+use plugpull_engine::trial::{Acked, SandboxHost, StorageRules, micros, script};
+use plugpull_reports::{
+    Emit as _, EndReason, Header, Record, Recording, RunCommand, Shard, TargetInfo,
+};
+use plugpull_sandbox::pin;
 use plugpull_workloads::WorkloadConfig;
 
 use super::asked::{Asked, again, baseline, outputs, writable};
-use super::coverage::coverage;
 use super::interrupt::stop_on_signal;
 use super::live_run::LiveRun;
 use super::place::with_crash_filesystem;
 use super::wrong;
 use crate::cli::ExploreArgs;
-use plugpull_engine::explore::{
-    About, Artifact, Court, Ended, Explorer, Group, Limits, Minimised, Order, Rules, Sink, Station,
-    Stations, Trace, TraceFile, Turn, Wanted, evidence, record, sentence, timeline,
-};
-use plugpull_engine::keep::Keep;
-use plugpull_engine::seed;
-use plugpull_engine::trial::{Acked, SandboxHost, StorageRules, micros, script};
-use plugpull_sandbox::pin;
 
 /// Records, tries and reports.
 pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
@@ -42,13 +41,8 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         )?,
         None => Asked::new(&args.target)?,
     };
-    let rules = chosen_rules(&args.models)?;
-    let workload = asked.fit(WorkloadConfig {
-        clients: args.clients,
-        value_len: 1..=args.value_size,
-        ..WorkloadConfig::default()
-    });
-    workload.validate().map_err(wrong)?;
+    let models = chosen_models(&args.models)?;
+    let workload = workload(args, &asked)?;
     // Which trace it was, before anybody can put another in its place.
     let digest = match (&args.trace, args.shard) {
         (Some(path), Some(_)) => Some(fingerprint(path).map_err(wrong)?),
@@ -61,25 +55,9 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     if args.states == Some(0) && record_to.is_none() {
         return Err(wrong("--states 0 tries nothing; it wants --record FILE"));
     }
-    let cpus = pin::all();
-    let workers = args.workers.map_or(cpus.len().max(1), usize::from);
-    let turns: Vec<Turn> = std::iter::repeat_with(Turn::default)
-        .take(workers)
-        .collect();
-    let station = |number: usize| -> anyhow::Result<Station> {
-        let cpu = (!cpus.is_empty()).then(|| cpus[number % cpus.len()]);
-        // What speaks with the target shares its CPU: an idle CPU takes long to wake.
-        let sandbox = pin::on(cpu, || with_crash_filesystem("exploring", &*asked.target))?;
-        let host = Arc::new(SandboxHost::new(sandbox, cpu, false));
-        Ok(Station {
-            turn: turns[number % workers].clone(),
-            host,
-            target: asked.target.clone(),
-            start_limit: asked.start_limit,
-        })
-    };
-    let own = station(0)?;
-    sound_when_empty(&own)?;
+    let source = WorkerSource::new(args, &asked);
+    let own = source.worker(0)?;
+    sound_when_empty(&own, &asked)?;
     if let Some(keep) = &keep {
         keep.claim()?;
     }
@@ -92,11 +70,11 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     let trace = match kept {
         Some(trace) => trace,
         None => {
-            let wanted = Wanted {
+            let plan = RecordingPlan {
                 target: &asked.target,
                 info: &asked.info,
                 rules: StorageRules {
-                    model: rules[0].model,
+                    model: models[0].model,
                     device: args.device.device(),
                     fuse: true,
                 },
@@ -106,87 +84,148 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
                 start_limit: asked.start_limit,
             };
             let trace =
-                record(&own.host, &wanted, record_to.as_ref()).context("recording the run")?;
+                record(own.host(), &plan, record_to.as_ref()).context("recording the run")?;
             match &record_to {
                 None => trace,
-                Some(file) if args.states == Some(0) => return tell_recorded(file, &trace),
+                Some(file) if args.states == Some(0) => return say_recorded(file, &trace),
                 Some(file) => file.read()?,
             }
         }
     };
-    let mut live = LiveRun::new(RunCommand::Explore, &args.outputs, &stop, command_began);
-    live.emit(Record::Header(Box::new(Header {
-        target: asked.info.clone(),
-        seed,
-        budget_us: Some(micros(args.budget)),
-        faults: rules.iter().map(|one| one.name.to_string()).collect(),
-        recovery_bound_us: asked.recovery_bound.map(micros),
-        shard: shard(args, digest, &rules).map(Box::new),
-        ..Header::default()
-    })));
-    live.emit(Record::Recording(Recording {
-        operations: trace.log.records().len() as u64,
-        acked: trace.about.history.acked() as u64,
-        trace: args
-            .trace
-            .as_ref()
-            .or(args.record.as_ref())
-            .map(|path| path.display().to_string()),
-        digest: digest.map(|digest| format!("{digest:032x}")),
-    }));
-    let indexes = Rules::indexes(&rules, &trace.log, args.device.device());
-    let court = Court::new(
+    let indexes = CrashModel::indexes(&models, &trace.log, args.device.device());
+    let oracle = Oracle::new(
         &trace,
-        &rules,
-        &indexes,
+        (&models, &indexes),
         args.device.device(),
         asked.promises(),
         asked.recovery_bound,
         Acked::of(&trace.about.history, &*asked.target),
     );
-    // A CPU that has no worker sets up the next state while the target of this one runs.
-    let sandboxes = workers.max(cpus.len().min(2 * workers));
-    let stations: Vec<Station> = (0..sandboxes).map(station).collect::<anyhow::Result<_>>()?;
-    let mut stations = Stations::start(stations);
-    let (until, small_until) = Limits::ends(command_began, args.budget);
+    let workers = source.pool(own)?;
+    let mut live = LiveRun::new(RunCommand::Explore, &args.outputs, &stop, command_began);
+    live.emit(Record::Header(Box::new(Header {
+        target: asked.info.clone(),
+        seed,
+        budget_us: Some(micros(args.budget)),
+        faults: models.iter().map(|one| one.name.to_string()).collect(),
+        recovery_bound_us: asked.recovery_bound.map(micros),
+        shard: shard(args, digest, &models).map(Box::new),
+        ..Header::default()
+    })));
+    live.emit(Record::Recording(recording(args, &trace, digest)));
+    let (until, minimise_until) = Limits::ends(command_began, args.budget);
     let limits = Limits {
         until,
-        small_until,
+        minimise_until,
         states: args.states,
         depth: args.recovery_depth,
         stop: stop.flag(),
     };
-    let began = Instant::now();
     let mut sink = RunSink {
         args,
-        court: &court,
+        oracle: &oracle,
         keep: keep.as_ref(),
         info: &asked.info,
         seed,
         live,
         failed: None,
     };
-    let mut explorer = Explorer::new(&court, &own, args.shard.is_some(), sandboxes, &mut sink);
-    let mut order = Order::of_run(&trace.log, &rules, &indexes, &court.acked, seed, args.shard);
-    let ended = explorer.go(&mut order, &stations, &limits);
-    stations.finish();
-    let ended = ended?;
-    sink.covered(&ended);
-    let reason = match ended.interrupted {
-        true => EndReason::Interrupted,
-        false if ended.complete => EndReason::Complete,
-        false => EndReason::Budget,
-    };
+    let began = Instant::now();
+    let mut states = StateEnumerator::of_run(&trace, oracle.space(), seed, args.shard);
+    let shares = args.shard.is_some();
+    let explorer = Explorer::new(&oracle, &workers, limits, shares, &mut sink);
+    let (summary, _) = explorer.explore(&mut states);
+    workers.finish();
     if let Some(error) = sink.failed {
         return Err(error);
     }
+    let reason = end_reason(&summary);
     sink.live.finish(reason, began.elapsed(), baseline.as_ref())
+}
+
+/// Why an exploration ended.
+fn end_reason(summary: &Summary) -> EndReason {
+    if let Some(why) = &summary.gave_up {
+        eprintln!("plugpull: the exploration was given up: {why}");
+        return EndReason::Failed;
+    }
+    match summary.interrupted {
+        true => EndReason::Interrupted,
+        false if summary.complete => EndReason::Complete,
+        false => EndReason::Budget,
+    }
+}
+
+/// Which trace is explored.
+fn recording(args: &ExploreArgs, trace: &Trace, digest: Option<u128>) -> Recording {
+    let path = args.trace.as_ref().or(args.record.as_ref());
+    Recording {
+        operations: trace.log.records().len() as u64,
+        acked: trace.about.history.acked() as u64,
+        trace: path.map(|path| path.display().to_string()),
+        digest: digest.map(|digest| format!("{digest:032x}")),
+    }
+}
+
+/// The workload that is recorded.
+fn workload(args: &ExploreArgs, asked: &Asked) -> anyhow::Result<WorkloadConfig> {
+    let workload = asked.fit(WorkloadConfig {
+        clients: args.clients,
+        value_len: 1..=args.value_size,
+        ..WorkloadConfig::default()
+    });
+    workload.validate().map_err(wrong)?;
+    Ok(workload)
+}
+
+/// What workers are made of.
+struct WorkerSource<'a> {
+    asked: &'a Asked,
+    cpus: Vec<usize>,
+    leases: Vec<CpuLease>,
+}
+
+impl<'a> WorkerSource<'a> {
+    fn new(args: &ExploreArgs, asked: &'a Asked) -> Self {
+        let cpus = pin::all();
+        let workers = args.workers.map_or(cpus.len().max(1), usize::from);
+        let leases = std::iter::repeat_with(CpuLease::default);
+        Self {
+            asked,
+            cpus,
+            leases: leases.take(workers).collect(),
+        }
+    }
+
+    fn worker(&self, number: usize) -> anyhow::Result<SandboxWorker> {
+        let cpus = &self.cpus;
+        let cpu = (!cpus.is_empty()).then(|| cpus[number % cpus.len()]);
+        let target = self.asked.target.clone();
+        let sandbox: NewSandbox = Arc::new(move || {
+            // What speaks with the target shares its CPU: an idle CPU takes long to wake.
+            let sandbox = pin::on(cpu, || with_crash_filesystem("exploring", &*target))?;
+            Ok(SandboxHost::new(sandbox, cpu, false))
+        });
+        let lease = self.leases[number % self.leases.len()].clone();
+        let limit = self.asked.start_limit;
+        SandboxWorker::new(sandbox, self.asked.target.clone(), limit, lease)
+    }
+
+    /// All workers, and `own` for what is tried beside them.
+    fn pool(&self, own: SandboxWorker) -> anyhow::Result<WorkerPool> {
+        // A CPU that has no worker sets up the next state while the target of this one runs.
+        let workers = self.leases.len();
+        let sandboxes = workers.max(self.cpus.len().min(2 * workers));
+        let worker = |number| Ok(Box::new(self.worker(number)?) as Box<dyn TryState>);
+        let workers = (0..sandboxes).map(worker).collect::<anyhow::Result<_>>()?;
+        Ok(WorkerPool::start(Box::new(own), workers))
+    }
 }
 
 /// Writes what an exploration finds into its run, and each finding's artifact at once.
 struct RunSink<'a> {
     args: &'a ExploreArgs,
-    court: &'a Court<'a>,
+    oracle: &'a Oracle<'a>,
     keep: Option<&'a Keep>,
     info: &'a TargetInfo,
     seed: u64,
@@ -200,7 +239,7 @@ impl Sink for RunSink<'_> {
         self.live.emit(record);
     }
 
-    fn minimised(&mut self, found: &Minimised<'_>) {
+    fn minimised(&mut self, found: &FoundGroup<'_>) {
         let kept = match (self.keep, found.id) {
             (Some(keep), Some(id)) => match self.artifact(keep, id, found.group) {
                 Ok(path) => Some(path),
@@ -211,29 +250,58 @@ impl Sink for RunSink<'_> {
             },
             _ => None,
         };
-        let finding = reported(
-            self.args,
-            self.court,
-            found.group,
-            kept.as_deref(),
-            self.seed,
-        );
-        self.live.emit(Record::Finding(Box::new(FindingRecord {
-            id: found.id,
-            minimised: found.index,
-            size: found.group.small.measure(),
-            finding,
-        })));
+        let finding = reported(self.oracle, found.group, kept.as_deref(), self.again());
+        self.live.emit(finding_record(found, finding));
     }
 
-    fn covered(&mut self, so_far: &Ended) {
-        let coverage = coverage(self.court.trace, self.court.rules, so_far);
+    fn covered(&mut self, so_far: &Summary) {
+        let coverage = coverage(self.oracle, so_far);
         self.live.emit(Record::Coverage(Box::new(coverage)));
     }
 }
 
+impl RunSink<'_> {
+    /// The command that explores this again.
+    fn again(&self) -> String {
+        let args = self.args;
+        let what = match args.trace.as_deref().or(args.record.as_deref()) {
+            Some(trace) => format!("--trace {}", trace.display()),
+            None => again(&args.target),
+        };
+        format!("plugpull explore {what} --seed {} --keep DIR", self.seed)
+    }
+
+    /// Writes the artifact of a finding, in place of that of a larger state. Where it is.
+    fn artifact(&self, keep: &Keep, id: u64, group: &Group) -> anyhow::Result<PathBuf> {
+        let (oracle, info) = (self.oracle, self.info);
+        let path = keep.path(&format!("finding-{}.json", id + 1));
+        let minimised = &group.minimised;
+        let first = minimised.crash.first();
+        let model = oracle.models[first.model];
+        let artifact = Artifact::new(
+            About {
+                target: info.name.clone(),
+                version: info.version.clone(),
+                settings: info.settings.clone(),
+                model: model.name.to_string(),
+                seed: self.seed,
+                point: first.point,
+                crash: oracle.trace.stamp(first.point),
+                class: model.class(),
+                promises: oracle.promises.to_vec(),
+                finding: reported(oracle, group, None, self.again()).finding,
+                timeline: timeline(&minimised.crash, minimised.finding.ack, oracle),
+                history: oracle.trace.history_at(first.point),
+            },
+            &minimised.tree,
+        )?;
+        artifact.write(&path)?;
+        Ok(path)
+    }
+}
+
 /// What the report of a shard has besides, for `plugpull merge`.
-fn shard(args: &ExploreArgs, digest: Option<u128>, rules: &[Rules]) -> Option<Shard> {
+fn shard(args: &ExploreArgs, digest: Option<u128>, models: &[CrashModel]) -> Option<Shard> {
     let states = args.states.map_or("all".into(), |most| most.to_string());
     Some(Shard {
         number: args.shard?.number,
@@ -244,12 +312,12 @@ fn shard(args: &ExploreArgs, digest: Option<u128>, rules: &[Rules]) -> Option<Sh
             args.recovery_depth,
             args.device.device()
         ),
-        faults: rules.iter().map(|one| one.name.to_string()).collect(),
+        faults: models.iter().map(|one| one.name.to_string()).collect(),
         ..Shard::default()
     })
 }
 
-fn tell_recorded(file: &TraceFile, trace: &Trace) -> anyhow::Result<u8> {
+fn say_recorded(file: &TraceFile, trace: &Trace) -> anyhow::Result<u8> {
     println!(
         "Recorded {} acknowledged transactions of {} into {} ({:.1} MB); \
          `plugpull explore --trace {}` explores them.",
@@ -262,16 +330,20 @@ fn tell_recorded(file: &TraceFile, trace: &Trace) -> anyhow::Result<u8> {
     Ok(crate::KEPT)
 }
 
-/// Wrong use unless the check of a target that brings its own is content with an empty data folder.
-fn sound_when_empty(station: &Station) -> anyhow::Result<()> {
-    if station.target.scripted().is_none() {
+/// Wrong use unless the check of a target that brings its own is content with an empty data directory.
+fn sound_when_empty(worker: &SandboxWorker, asked: &Asked) -> anyhow::Result<()> {
+    if asked.target.scripted().is_none() {
         return Ok(());
     }
     let owner = (geteuid().as_raw(), getegid().as_raw());
-    let empty = Tree::new(owner.0, owner.1, 0);
-    let (tried, _) = station.observe(&empty, false, &Acked::default())?;
-    let name = station.target.name();
-    script::must_be_sound(&tried.observed).map_err(|why| wrong(format!("{name}: {why}")))
+    let disk = CrashDisk {
+        key: 0,
+        tree: Tree::new(owner.0, owner.1, 0),
+        acked: Acked::default(),
+    };
+    let attempt = worker.attempt(&disk, false)?;
+    let name = asked.target.name();
+    script::must_be_sound(&attempt.observed).map_err(|why| wrong(format!("{name}: {why}")))
 }
 
 /// A trace that was recorded before.
@@ -298,8 +370,8 @@ fn trace_file(args: &ExploreArgs, path: &Path) -> anyhow::Result<TraceFile> {
     })
 }
 
-fn chosen_rules(given: &[String]) -> anyhow::Result<Vec<Rules>> {
-    let all = Rules::all();
+fn chosen_models(given: &[String]) -> anyhow::Result<Vec<CrashModel>> {
+    let all = CrashModel::all();
     if given.is_empty() {
         return Ok(all);
     }
@@ -318,65 +390,4 @@ fn chosen_rules(given: &[String]) -> anyhow::Result<Vec<Rules>> {
                 })
         })
         .collect()
-}
-
-impl RunSink<'_> {
-    /// Writes the artifact of a finding, in place of that of a larger state. Where it is.
-    fn artifact(&self, keep: &Keep, id: u64, group: &Group) -> anyhow::Result<PathBuf> {
-        let (court, info) = (self.court, self.info);
-        let path = keep.path(&format!("finding-{}.json", id + 1));
-        let first = group.small.crash.first();
-        let rules = court.rules[first.rules];
-        let artifact = Artifact::new(
-            About {
-                target: info.name.clone(),
-                version: info.version.clone(),
-                settings: info.settings.clone(),
-                model: rules.name.to_string(),
-                seed: self.seed,
-                point: first.point,
-                crash: court.trace.stamp(first.point),
-                class: rules.class(),
-                promises: court.promises.to_vec(),
-                finding: reported(self.args, court, group, None, self.seed).finding,
-                timeline: timeline(&group.small.crash, group.small.finding.ack, court),
-                history: court.trace.history_at(first.point),
-            },
-            &group.small.tree,
-        )?;
-        artifact.write(&path)?;
-        Ok(path)
-    }
-}
-
-/// A group's entry of the report. `kept` is where its artifact is.
-fn reported(
-    args: &ExploreArgs,
-    court: &Court<'_>,
-    group: &Group,
-    kept: Option<&Path>,
-    seed: u64,
-) -> ReportedFinding {
-    let small = &group.small;
-    let first = small.crash.first();
-    let mut finding = small.finding.clone();
-    finding.sentence = sentence(small, court);
-    finding.fault = format!("{}@{}", court.rules[first.rules].name, first.point);
-    let what = match args.trace.as_deref().or(args.record.as_deref()) {
-        Some(trace) => format!("--trace {}", trace.display()),
-        None => again(&args.target),
-    };
-    let repeat = match kept {
-        Some(path) => format!("plugpull replay {}", path.display()),
-        None => format!("plugpull explore {what} --seed {seed} --keep DIR"),
-    };
-    let kept = kept.map(|path| path.display().to_string());
-    ReportedFinding {
-        finding,
-        trial: group.trial,
-        count: group.count,
-        repeat,
-        output: vec![small.output.clone()],
-        evidence: Some(Box::new(evidence(group, court, kept))),
-    }
 }

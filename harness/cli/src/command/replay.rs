@@ -10,7 +10,7 @@ use plugpull_faults::control::Injector;
 use plugpull_reports::StepKind;
 use plugpull_sandbox::pin;
 use plugpull_sandbox::{Program, SpawnRequest};
-use plugpull_targets::catalog;
+use plugpull_targets::{Target, catalog};
 use plugpull_workloads::judge;
 
 use super::asked::start_limit;
@@ -19,7 +19,7 @@ use super::place::with_crash_filesystem;
 use super::{open_target, wrong};
 use crate::cli::ReplayArgs;
 use crate::terminal;
-use plugpull_engine::explore::{Artifact, Station, Turn};
+use plugpull_engine::explore::{Artifact, CpuLease, CrashDisk, NewSandbox, SandboxWorker};
 use plugpull_engine::keep::Keep;
 use plugpull_engine::trial::storage::Storage;
 use plugpull_engine::trial::{Acked, SandboxHost};
@@ -62,8 +62,14 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         return Ok(crate::KEPT);
     }
     let target = open_target(&artifact.about.target, &artifact.about.settings)?;
-    let sandbox = with_crash_filesystem("replaying", &*target)?;
+    let target: Arc<dyn Target> = Arc::from(target);
     let limit = start_limit(None, &artifact.about.promises);
+    let own = target.clone();
+    let sandbox: NewSandbox = Arc::new(move || {
+        let sandbox = with_crash_filesystem("replaying", &*own)?;
+        Ok(SandboxHost::new(sandbox, pin::choose(), false))
+    });
+    let worker = SandboxWorker::new(sandbox, target.clone(), limit, CpuLease::default())?;
     introduce(&*target, limit)?;
     if target.version() != artifact.about.version {
         println!(
@@ -72,17 +78,16 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
             target.version()
         );
     }
-    let station = Station {
-        turn: Turn::default(),
-        host: Arc::new(SandboxHost::new(sandbox, pin::choose(), false)),
-        target: Arc::from(target),
-        start_limit: limit,
+    let acked = Acked::of(&artifact.about.history, &*target);
+    let disk = CrashDisk {
+        key: acked.key(tree.digest()),
+        tree,
+        acked,
     };
-    let acked = Acked::of(&artifact.about.history, &*station.target);
-    let (tried, _) = station.observe(&tree, true, &acked)?;
+    let attempt = worker.attempt(&disk, true)?;
     let judgement = judge(
         &artifact.about.history,
-        &tried.observed,
+        &attempt.observed,
         &artifact.about.promises,
         artifact.about.class,
         Some(artifact.about.crash),

@@ -1,514 +1,419 @@
-//! The exploration itself: hands states to the stations, judges the answers in the order of the
+//! The exploration itself: hands states to the workers, judges the answers in the order of the
 //! states, and crashes the recoveries in turn.
 //!
-//! Everything is decided in the order in which states are made, never in the order in which
-//! stations answer, so that the result is the same with any number of them. Recoveries are known
-//! only when their states were tried, so the states of the recorded run are tried in rounds of a
-//! fixed number, and each round is followed by the recoveries that it brought to light.
+//! Everything is decided in the order in which states are made, never in the order in which workers
+//! answer, so that the result is the same with any number of them. Recoveries are known only when
+//! their states were tried, so the states of the recorded run are tried in rounds of a fixed number,
+//! and each round is followed by the recoveries that it brought to light.
 //!
 //! A shard walks through the states of the recorded run as all others do, and tries its own. It
 //! crashes the recoveries that it saw itself.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
-use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::RecvTimeoutError;
-use plugpull_crashsim::fs::{Log, Tree};
-use plugpull_reports::{ExploredTrial, PointCoverage, Record, ReportedFinding, Trial, TrialRecord};
-use plugpull_workloads::{FailureClass, FindingKind, Judgement, Verdict};
+use plugpull_crashsim::fs::Tree;
+use plugpull_workloads::{FailureClass, Judgement, Verdict};
 
-use super::Rules;
-use super::cases::{Case, Next, Order};
-use super::extent::{Ended, Limits, Minimised, RecoveryCoverage, Sink};
-use super::findings::{Group, Groups, signs};
-use super::pace::Pace;
-use super::scene::{Crash, Scene, changes};
-use super::shrink::{Court, Shrink, tries};
-use super::station::{Answers, Station, Stations, Tried};
+use super::answers::{Answers, Kept};
+use super::attempt::{Answer, CrashDisk, Reply, Workers};
+use super::enumerator::{Candidate, Enumerated, StateEnumerator};
+use super::findings::Findings;
+use super::grouping::{ByMissingUpdates, Groups};
+use super::limits::{Limits, Pace};
+use super::minimise::DeltaDebugging;
+use super::oracle::Oracle;
+use super::recoveries::Recoveries;
+use super::retry::{Retry, TRIES};
+use super::tally::{Summary, Tally};
+use super::trial_log::{Counted, Outcome, Sink, TrialLog};
+use crate::outcome::HarnessFailed;
 
 /// Different states of the recorded run in a round, at most: the first rounds are shorter, so that
 /// what they teach counts soon.
 const ROUND: u64 = 64;
 /// Those in the first round.
 const FIRST_ROUND: u64 = 8;
-/// Recoveries of one kind that are crashed.
-const SAME_KIND: u32 = 2;
-/// Different states that one recovery gives at most.
-const OF_ONE_RECOVERY: usize = 16;
 /// How often a wait for an answer looks whether the user wants it to end.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long answers are waited for when the user wants it to end.
+const GRACE: Duration = Duration::from_secs(2);
 /// For so many different states of the recorded run in a round there are three of recoveries, so
 /// that the recorded run comes on.
 const FOR_THREE: u64 = 8;
+/// When plugpull failed in so many states one after the other it gives up: the machine is at its
+/// end, and every further state would fail as well.
+const FAILED_IN_A_ROW: u32 = 32;
 
 /// An exploration under way.
 pub struct Explorer<'a> {
-    /// What decides whether a state breaks a promise.
-    pub court: &'a Court<'a>,
-    /// Where minimising happens.
-    pub station: &'a Station,
-    /// The report so far.
-    sink: &'a mut dyn Sink,
-    /// Takes every event.
-    groups: Groups,
-    answers: Answers,
-    /// Trials of the recorded run, of all shards.
-    seen: HashSet<u128>,
-    /// Trials of recoveries that are not among these.
-    recovered: HashSet<u128>,
-    /// Contents that have a trial in the report: by model, and whether they are of a recovery.
-    reported: HashSet<(usize, bool, u128)>,
+    oracle: &'a Oracle<'a>,
+    workers: &'a dyn Workers,
+    limits: Limits<'a>,
     /// True when there are other shards.
     shares: bool,
-    /// How many states were minimised for the shards to be merged.
-    minimised: u64,
+    answers: Answers,
+    pace: Pace,
+    /// States that were handed out or are known, in the order in which they are judged.
+    waiting: VecDeque<Candidate>,
+    /// States of the recorded run, of all shards.
+    seen: HashSet<u128>,
+    recoveries: Recoveries,
+    findings: Findings,
+    tally: Tally,
+    trials: TrialLog,
+    sink: &'a mut dyn Sink,
     /// How many states had been tried when the sink was last given the coverage.
     covered: u64,
-    /// What failing states lacked of which one was made small and explains the others.
-    explained: HashSet<(FindingKind, u32, BTreeSet<String>)>,
-    /// When the time is over, for states and for making findings small.
-    until: (Option<Instant>, Option<Instant>),
-    pace: Pace,
-    /// How many recoveries of each kind were crashed.
-    kinds: HashMap<BTreeSet<(&'static str, String)>, u32>,
-    /// Recoveries to crash, in the order in which they were judged.
-    scenes: VecDeque<Rc<Scene>>,
-    recoveries: RecoveryCoverage,
-    /// States of the recorded run that were judged and that broke a promise, per model.
-    counted: Vec<(u64, u64)>,
-    /// The same per crash point.
-    at: BTreeMap<u64, PointCoverage>,
-    /// Points of the recorded run that were seen to fail with nothing lost, in this round.
-    failing: BTreeSet<usize>,
-    /// The point and depth of the last case, and what was said of the contents there.
-    judged: Judged,
-    /// Different states that were tried.
+    judged: JudgedHere,
+    /// Different states that were handed out.
     given: u64,
     /// Those of other shards.
     others: u64,
-    number: u64,
+    /// True when plugpull failed in a state.
+    harness_failed: bool,
+    /// In how many of the states that were judged last.
+    failed_in_a_row: u32,
+    /// Why it was given up.
+    gave_up: Option<String>,
 }
 
-type Judged = ((u64, u32), HashMap<(FailureClass, u128), Judgement>);
+/// What was said of the read-backs at one place: the point and depth. Most models give the same
+/// contents at a point, one after the other, and most contents read the same.
+#[derive(Default)]
+struct JudgedHere {
+    place: (u64, u32),
+    known: HashMap<(FailureClass, usize, Option<Duration>), Judgement>,
+}
 
 impl<'a> Explorer<'a> {
-    /// Nothing is tried yet. `shares` when there are other shards; `stations` work
-    /// side by side.
+    /// Nothing is tried yet. `shares` when there are other shards.
     pub fn new(
-        court: &'a Court<'a>,
-        station: &'a Station,
+        oracle: &'a Oracle<'a>,
+        workers: &'a dyn Workers,
+        limits: Limits<'a>,
         shares: bool,
-        stations: usize,
         sink: &'a mut dyn Sink,
     ) -> Self {
+        let grouping = Box::new(ByMissingUpdates);
         Self {
-            court,
-            station,
-            sink,
-            groups: Groups::default(),
-            answers: Answers::default(),
-            seen: HashSet::new(),
-            recovered: HashSet::new(),
+            oracle,
+            workers,
+            limits,
             shares,
-            minimised: 0,
+            answers: Answers::default(),
+            pace: Pace::new(workers.count()),
+            waiting: VecDeque::new(),
+            seen: HashSet::new(),
+            recoveries: Recoveries::new(limits.depth),
+            findings: Findings::new(grouping, Box::new(DeltaDebugging), shares),
+            tally: Tally::new(oracle.models.len()),
+            trials: TrialLog::default(),
+            sink,
             covered: 0,
-            explained: HashSet::new(),
-            until: (None, None),
-            pace: Pace::new(stations),
-            reported: HashSet::new(),
-            kinds: HashMap::new(),
-            scenes: VecDeque::new(),
-            recoveries: RecoveryCoverage::default(),
-            counted: vec![(0, 0); court.rules.len()],
-            at: BTreeMap::new(),
-            failing: BTreeSet::new(),
-            judged: Judged::default(),
+            judged: JudgedHere::default(),
             given: 0,
             others: 0,
-            number: 0,
+            harness_failed: false,
+            failed_in_a_row: 0,
+            gave_up: None,
         }
     }
 
-    /// Tries states until there are none left or a limit is reached.
-    pub fn go(
-        &mut self,
-        order: &mut Order<'_>,
-        stations: &Stations,
-        limits: &Limits<'_>,
-    ) -> anyhow::Result<Ended> {
-        self.until = (limits.until, limits.small_until);
+    /// Tries states until there are none left or a limit is reached. What plugpull fails in costs
+    /// that state alone.
+    pub fn explore(mut self, states: &mut StateEnumerator<'_>) -> (Summary, Groups) {
         let mut complete = false;
         let mut round = FIRST_ROUND;
-        while !complete && !self.over(stations, limits)? {
-            let mut waiting = VecDeque::new();
+        while !complete && !self.is_over() {
             let end = self.given + self.others + round;
-            while self.given + self.others < end && !self.over(stations, limits)? {
-                let Some(Next { case, tree, own }) = order.next(&mut self.seen) else {
+            while self.given + self.others < end && !self.is_over() {
+                let Some(next) = states.next(&mut self.seen) else {
                     complete = true;
                     break;
                 };
-                if own {
-                    let tree = tree.filter(|_| !self.recovered.contains(&case.key));
-                    self.give(case, tree, stations, &mut waiting, limits)?;
-                } else {
-                    self.others += u64::from(tree.is_some());
-                }
+                self.meet(next);
             }
-            self.finish(stations, &mut waiting, limits)?;
+            self.finish_waiting();
             // A part of a round, or when there is nothing else all there is.
-            while !self.scenes.is_empty() && !self.over(stations, limits)? {
-                for (case, tree) in self.of_recoveries(3 * round / FOR_THREE) {
-                    if self.over(stations, limits)? {
+            while !self.recoveries.is_empty() && !self.is_over() {
+                let about = 3 * round / FOR_THREE;
+                for (candidate, tree) in self.recoveries.states(about, &self.seen, self.oracle) {
+                    if self.is_over() {
                         break;
                     }
-                    self.give(case, Some(tree), stations, &mut waiting, limits)?;
+                    self.give(candidate, Some(tree));
                 }
-                self.finish(stations, &mut waiting, limits)?;
+                self.finish_waiting();
                 if !complete {
                     break;
                 }
             }
-            // Not before: what is judged in the middle of a round depends on the stations.
-            for point in std::mem::take(&mut self.failing) {
-                order.defer(point);
+            // Not before: what is judged in the middle of a round depends on the workers. And shards
+            // keep to one order, since each knows only its own failures.
+            let failing = self.tally.take_failing();
+            for point in failing.into_iter().filter(|_| !self.shares) {
+                states.defer(point);
             }
-            round = ROUND.min(round * 2);
             // Each time twice as much: a run file that ends early has most of it, and is no longer
             // for it.
             if self.given >= 2 * self.covered {
                 self.covered = self.given;
-                let so_far = self.ended(order, false, limits);
+                let so_far = self.summary(states, false);
                 self.sink.covered(&so_far);
             }
+            round = ROUND.min(round * 2);
         }
-        Ok(self.ended(order, complete, limits))
+        let summary = self.summary(states, complete);
+        self.sink.covered(&summary);
+        (summary, self.findings.into_groups())
     }
 
-    /// How far it came.
-    fn ended(&self, order: &Order<'_>, complete: bool, limits: &Limits<'_>) -> Ended {
-        Ended {
+    /// What was covered so far.
+    fn summary(&self, states: &StateEnumerator<'_>, complete: bool) -> Summary {
+        Summary {
             tried: self.given,
-            points: order.point_count() as u64,
-            coverage: order.coverage.clone(),
-            recoveries: self.recoveries,
-            judged: self.counted.clone(),
-            at: self.at.values().copied().collect(),
-            complete,
-            interrupted: limits.stop.load(Ordering::Relaxed),
+            points: states.point_count(),
+            models: states.tally().to_vec(),
+            judged: self.tally.judged(),
+            at: self.tally.at(),
+            recoveries: self.recoveries.tally(),
+            complete: complete && self.waiting.is_empty() && !self.harness_failed,
+            interrupted: self.limits.stopped(),
+            gave_up: self.gave_up.clone(),
         }
     }
 
     /// True when no more states are to be tried: none are left to try, or there is no time for one.
     /// Waits for answers where that makes room.
-    fn over(&mut self, stations: &Stations, limits: &Limits<'_>) -> anyhow::Result<bool> {
-        while let Ok((key, answer)) = stations.results.try_recv() {
-            self.note(key, answer?);
-        }
+    fn is_over(&mut self) -> bool {
+        self.note_all();
         loop {
-            let left = limits.left();
-            if limits.stop.load(Ordering::Relaxed)
-                || Some(self.given + self.others) == limits.states
+            let left = self.limits.left();
+            if self.limits.stopped()
+                || self.gave_up.is_some()
+                || Some(self.given + self.others) == self.limits.states
                 || left.is_zero()
             {
-                return Ok(true);
+                return true;
             }
             if self.pace.fits(left) {
-                return Ok(false);
+                return false;
             }
             if self.pace.idle() {
-                return Ok(true);
+                return true;
             }
-            match stations.results.recv_timeout(left.min(LOOK)) {
-                Ok((key, answer)) => self.note(key, answer?),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Ok(true),
+            match self.workers.reply(left.min(LOOK)) {
+                Reply::Answer(answer) => self.note(*answer),
+                Reply::Nothing => {}
+                Reply::Gone => self.lose_waiting(),
             }
         }
     }
 
-    /// Hands a state out, and judges what is ready.
-    fn give(
-        &mut self,
-        case: Case,
-        tree: Option<Tree>,
-        stations: &Stations,
-        waiting: &mut VecDeque<Case>,
-        limits: &Limits<'_>,
-    ) -> anyhow::Result<()> {
+    /// A state of the recorded run: tries it where it is new and this shard's.
+    fn meet(&mut self, next: Enumerated) {
+        let Enumerated {
+            candidate,
+            tree,
+            own,
+        } = next;
+        if own {
+            let tree = tree.filter(|_| !self.recoveries.has_seen(candidate.key));
+            self.give(candidate, tree);
+        } else {
+            self.others += u64::from(tree.is_some());
+        }
+    }
+
+    /// Hands a state out where its content is new, and judges what is ready.
+    fn give(&mut self, candidate: Candidate, tree: Option<Tree>) {
         if let Some(tree) = tree {
-            let acked = self.court.acked.at(case.crash.first().point);
-            stations.give(case.key, tree, acked);
+            self.workers.submit(CrashDisk {
+                key: candidate.key,
+                tree,
+                acked: self.oracle.acked.at(candidate.crash.first().point),
+            });
             self.pace.given();
             self.given += 1;
         }
-        waiting.push_back(case);
-        while let Ok((key, answer)) = stations.results.try_recv() {
-            self.note(key, answer?);
-        }
-        self.judge_ready(waiting, limits)
+        self.waiting.push_back(candidate);
+        self.note_all();
+        self.judge_ready();
     }
 
-    /// Waits for everything that was handed out.
-    fn finish(
-        &mut self,
-        stations: &Stations,
-        waiting: &mut VecDeque<Case>,
-        limits: &Limits<'_>,
-    ) -> anyhow::Result<()> {
-        self.judge_ready(waiting, limits)?;
-        while !waiting.is_empty() {
-            let (key, answer) = stations.results.recv()?;
-            self.note(key, answer?);
-            self.judge_ready(waiting, limits)?;
-        }
-        Ok(())
-    }
-
-    fn note(&mut self, key: u128, (tried, log): (Tried, Log)) {
-        self.pace.answered(tried.took);
-        self.answers.note(key, tried);
-        if changes(&log) {
-            self.answers.note_recovery(key, log);
+    /// Waits for everything that was handed out; not for long when the user wants it to end.
+    fn finish_waiting(&mut self) {
+        self.judge_ready();
+        let mut given_up_at: Option<Instant> = None;
+        while !self.waiting.is_empty() {
+            if self.limits.stopped() {
+                let until = *given_up_at.get_or_insert_with(|| Instant::now() + GRACE);
+                if Instant::now() >= until {
+                    return;
+                }
+            }
+            match self.workers.reply(LOOK) {
+                Reply::Answer(answer) => self.note(*answer),
+                Reply::Nothing => {}
+                Reply::Gone => self.lose_waiting(),
+            }
+            self.judge_ready();
         }
     }
 
-    fn judge_ready(
-        &mut self,
-        waiting: &mut VecDeque<Case>,
-        limits: &Limits<'_>,
-    ) -> anyhow::Result<()> {
-        while let Some(tried) = waiting.front().and_then(|case| self.answers.get(case.key)) {
-            if let Some(case) = waiting.pop_front() {
-                let failed = self.judge(&case, &tried)?;
-                self.consider_recovery(case, failed, limits.depth);
+    /// Notes what was answered so far.
+    fn note_all(&mut self) {
+        while let Reply::Answer(answer) = self.workers.reply(Duration::ZERO) {
+            self.note(*answer);
+        }
+    }
+
+    fn note(&mut self, answer: Answer) {
+        match &answer.result {
+            Ok(attempt) => self.pace.answered(attempt.took),
+            Err(_) => self.pace.failed(),
+        }
+        self.answers.note(answer.key, answer.result);
+    }
+
+    /// No worker is left: what waits will not be answered.
+    fn lose_waiting(&mut self) {
+        let lost = HarnessFailed::new("no worker is left that could try it");
+        self.gave_up.get_or_insert_with(|| lost.to_string());
+        for candidate in &self.waiting {
+            if self.answers.get(candidate.key).is_none() {
+                self.answers.note(candidate.key, Err(lost.clone()));
+                self.pace.failed();
             }
         }
-        Ok(())
     }
 
-    /// Keeps a recovery to be crashed, unless it failed by itself or enough of its kind were.
-    fn consider_recovery(&mut self, case: Case, failed: bool, depth: u32) {
-        let Some(log) = self.answers.take_recovery(case.key) else {
-            return;
-        };
-        self.recoveries.seen += 1;
-        if failed || case.crash.depth() >= depth {
-            return;
-        }
-        let scene = Scene {
-            after: case.crash,
-            position: case.position,
-            digest: case.digest,
-            log,
-        };
-        let count = self.kinds.entry(scene.kind()).or_default();
-        if *count < SAME_KIND {
-            *count += 1;
-            self.scenes.push_back(Rc::new(scene));
-        }
-    }
-
-    /// New states of the recoveries that wait to be crashed, about so many.
-    fn of_recoveries(&mut self, wanted: u64) -> Vec<(Case, Tree)> {
-        let mut all = Vec::new();
-        while (all.len() as u64) < wanted
-            && let Some(scene) = self.scenes.pop_front()
+    fn judge_ready(&mut self) {
+        while let Some(answer) = self
+            .waiting
+            .front()
+            .and_then(|candidate| self.answers.get(candidate.key))
         {
-            let before = all.len();
-            let rules = self.court.rules;
-            let indexes = Rules::indexes(rules, &scene.log, self.court.device);
-            let mut order = Order::of_recovery(
-                &scene,
-                rules,
-                &indexes,
-                &self.court.acked,
-                scene.after.point,
-            );
-            while all.len() < before + OF_ONE_RECOVERY
-                && let Some(Next { case, tree, .. }) = order.next(&mut self.recovered)
-            {
-                let tree = tree.filter(|_| !self.seen.contains(&case.key));
-                all.extend(tree.map(|tree| (case, tree)));
+            let Some(candidate) = self.waiting.pop_front() else {
+                return;
+            };
+            let failed = match answer {
+                Ok(kept) => self.judge(&candidate, &kept),
+                Err(failure) => {
+                    self.note_failure(&candidate, &failure);
+                    continue;
+                }
+            };
+            if let Some(log) = self.answers.take_recovery(candidate.key) {
+                self.recoveries.consider(candidate, log, failed);
             }
-            self.recoveries.crashed += 1;
-            self.recoveries.distinct += (all.len() - before) as u64;
         }
-        all
     }
 
-    /// Counts a state of the recorded run that was judged.
-    fn count(&mut self, crash: &Crash, failed: bool) {
-        if crash.depth() > 0 {
+    /// Reports a state in which plugpull failed.
+    fn note_failure(&mut self, candidate: &Candidate, failure: &HarnessFailed) {
+        let verdict = Verdict::HarnessError;
+        self.harness_failed = true;
+        self.tally.count(&candidate.crash, verdict);
+        let Some(number) = self.trials.number(candidate, verdict) else {
             return;
+        };
+        self.failed_in_a_row += 1;
+        if self.failed_in_a_row >= FAILED_IN_A_ROW {
+            self.gave_up.get_or_insert_with(|| {
+                format!(
+                    "plugpull failed in {FAILED_IN_A_ROW} states one after the other: {failure}"
+                )
+            });
         }
-        let (judged, broken) = &mut self.counted[crash.rules];
-        *judged += 1;
-        *broken += u64::from(failed);
-        let at = self.at.entry(crash.point).or_insert(PointCoverage {
-            point: crash.point,
-            tried: 0,
-            failed: 0,
-        });
-        at.tried += 1;
-        at.failed += u64::from(failed);
-        // Shards keep to one order, and each knows only its own failures.
-        if failed && crash.lost.is_empty() && !self.shares {
-            self.failing.insert(crash.point as usize);
-        }
+        let outcome = Outcome {
+            judgement: Judgement {
+                verdict,
+                why: failure.to_string(),
+                findings: Vec::new(),
+            },
+            recovery: None,
+            took: Duration::ZERO,
+        };
+        let counted = Counted::default();
+        let record = TrialLog::record(number, candidate, outcome, counted, self.oracle);
+        self.sink.emit(record);
     }
 
-    /// What is to be said of a case. Most models give the same contents at a point, one after the
-    /// other, and owe the same.
-    fn judgement(&mut self, case: &Case, tried: &Tried) -> Judgement {
-        let crash = &case.crash;
+    /// What the oracle says of a state.
+    fn judgement(&mut self, candidate: &Candidate, kept: &Kept) -> Judgement {
+        let crash = &candidate.crash;
         let place = (crash.first().point, crash.depth());
-        if self.judged.0 != place {
-            self.judged = (place, HashMap::new());
+        if self.judged.place != place {
+            self.judged = JudgedHere {
+                place,
+                known: HashMap::new(),
+            };
         }
-        let class = self.court.rules[crash.rules].class();
-        let known = self.judged.1.entry((class, case.key));
+        let class = self.oracle.models[crash.model].class();
+        let bounded = self.oracle.bounds_recovery();
+        let recovery = kept.recovery.filter(|_| bounded);
+        let known = self
+            .judged
+            .known
+            .entry((class, kept.observed_id(), recovery));
         known
-            .or_insert_with(|| self.court.judge(crash, tried))
+            .or_insert_with(|| self.oracle.judge(crash, &kept.observed()))
             .clone()
     }
 
-    /// Judges a case, reports it and keeps what is new. True when a promise was broken.
-    fn judge(&mut self, case: &Case, tried: &Tried) -> anyhow::Result<bool> {
-        let crash = &case.crash;
-        let judgement = self.judgement(case, tried);
-        let rules = self.court.rules[crash.rules];
-        let depth = crash.depth();
-        let fresh = self.reported.insert((crash.rules, depth > 0, case.key));
-        let failed = !judgement.findings.is_empty();
-        self.count(crash, failed);
-        // Before the first ack there is little to lose; that is no failure of the measurement.
-        if !failed && (!fresh || judgement.verdict == Verdict::NotMeasured) {
-            return Ok(false);
+    /// Judges a state, reports it and keeps what is new. True when a promise was broken.
+    fn judge(&mut self, candidate: &Candidate, kept: &Kept) -> bool {
+        let crash = &candidate.crash;
+        let judgement = self.judgement(candidate, kept);
+        let verdict = judgement.verdict;
+        let failed = verdict == Verdict::Broken;
+        assert_eq!(
+            failed,
+            !judgement.findings.is_empty(),
+            "a finding is a broken promise"
+        );
+        self.failed_in_a_row = 0;
+        self.tally.count(crash, verdict);
+        if !failed {
+            self.answers.shorten_output(candidate.key);
         }
-        self.number += 1;
-        let during = match crash.depth() {
-            0 => "",
-            _ => ", then crashed again during recovery",
-        };
-        let mut trial = Trial {
-            number: self.number,
-            fault: rules.name.to_string(),
-            spec: format!("{}@{}", rules.name, crash.first().point),
-            seed: 0,
-            class: rules.class(),
-            hit: true,
-            what: format!("{}{during}", missing(crash.first().lost.len())),
-            acked: self.court.acked_at(crash.first().point) as u64,
-            operations: crash.first().point,
-            verdict: judgement.verdict,
-            why: judgement.why,
-            recovery_us: tried
-                .observed
-                .recovery
-                .iter()
-                .map(|t| t.as_micros() as u64)
-                .collect(),
-            took_us: tried.took.as_micros() as u64,
-            findings: Vec::new(),
-        };
-        let signs = match failed {
-            true => signs(crash, self.court),
-            false => BTreeSet::new(),
-        };
-        let (mut minimised, mut counts) = (Vec::new(), Vec::new());
-        for finding in judgement.findings {
-            let (id, index) = self.count_finding(case, finding.kind, &signs)?;
-            counts.extend(id);
-            minimised.push(index);
-            trial.findings.push(ReportedFinding {
-                finding,
-                trial: self.number,
-                count: 1,
-                repeat: String::new(),
-                output: Vec::new(),
-                evidence: None,
-            });
+        // Before the first ack there is nothing to lose: such states are counted, and no trials.
+        if verdict == Verdict::NotMeasured && !self.oracle.at_stake(crash.first().point) {
+            return failed;
         }
-        let explored = ExploredTrial {
-            position: case.position,
-            depth,
-            signs: signs.into_iter().collect(),
-            counts,
-            minimised: if self.shares { minimised } else { Vec::new() },
+        let Some(number) = self.trials.number(candidate, verdict) else {
+            return failed;
         };
-        self.sink.emit(Record::Trial(Box::new(TrialRecord {
-            trial,
-            slot: None,
-            explored: Some(explored),
-        })));
-        Ok(failed)
-    }
-
-    /// Counts a finding to its cause, and minimises it where that is new: the number of the finding
-    /// that it counts to. Of a shard also where no trial that lacks the same was minimised, for to
-    /// the other shards it may be new; then also the place of what it was minimised to.
-    fn count_finding(
-        &mut self,
-        case: &Case,
-        kind: FindingKind,
-        signs: &BTreeSet<String>,
-    ) -> anyhow::Result<(Option<u64>, Option<u64>)> {
-        let depth = case.crash.depth();
-        let known = self.groups.count(signs, kind, depth);
-        let known_id = known.map(|known| known as u64);
-        let alike = (kind, depth, signs.clone());
-        let for_others = self.shares && !self.explained.contains(&alike);
-        let late = self.until.0.is_some_and(|until| Instant::now() >= until);
-        if known.is_some() && (!for_others || late) {
-            return Ok((known_id, None));
-        }
-        let mut shrink = Shrink {
-            court: self.court,
-            station: self.station,
-            answers: &mut self.answers,
-            tries: tries(),
-            until: self.until.1,
-            pace: &self.pace,
-        };
-        let Some(small) = shrink.case(case, kind)? else {
-            return Ok((known_id, None));
-        };
-        let group = Group::of(small, self.number, self.court);
-        let mut index = None;
-        if self.shares {
-            if group.explains(signs) {
-                self.explained.insert(alike);
+        let mut counted = Counted::default();
+        if failed {
+            let mut retry = Retry {
+                oracle: self.oracle,
+                workers: self.workers,
+                answers: &mut self.answers,
+                tries: TRIES,
+                until: self.limits.minimise_until,
+                pace: &self.pace,
+            };
+            counted.signs = self.findings.signs(crash, &retry);
+            for finding in &judgement.findings {
+                retry.tries = TRIES;
+                let (about, until) = ((finding.kind, &counted.signs), self.limits.until);
+                let trial = (number, crash);
+                let sink = &mut *self.sink;
+                let (id, index) = self.findings.count(trial, about, until, &mut retry, sink);
+                counted.ids.extend(id);
+                counted.minimised.extend(self.shares.then_some(index));
             }
-            index = Some(self.minimised);
-            self.minimised += 1;
-            self.sink.minimised(&Minimised {
-                id: None,
-                index,
-                group: &group,
-            });
         }
-        if known.is_some() {
-            return Ok((known_id, index));
-        }
-        let (id, new) = self.groups.add(group);
-        if new {
-            self.sink.minimised(&Minimised {
-                id: Some(id as u64),
-                index: None,
-                group: &self.groups.all[id],
-            });
-        }
-        Ok((Some(id as u64), index))
-    }
-}
-
-/// How much is missing, in words.
-fn missing(changes: usize) -> String {
-    match changes {
-        0 => "nothing missing".into(),
-        1 => "1 change missing".into(),
-        n => format!("{n} changes missing"),
+        let outcome = Outcome {
+            judgement,
+            recovery: kept.recovery,
+            took: kept.took,
+        };
+        let record = TrialLog::record(number, candidate, outcome, counted, self.oracle);
+        self.sink.emit(record);
+        failed
     }
 }

@@ -1,171 +1,107 @@
-//! Findings of an exploration, grouped by cause: a bug is one finding with a count.
+//! The findings of an exploration: each failing trial is counted to a cause, and minimised where
+//! its cause is new.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
+use std::time::Instant;
 
-use plugpull_reports::counts_to;
 use plugpull_workloads::FindingKind;
 
-use super::scene::{Crash, pattern};
-use super::shrink::{Court, Small};
+use super::crash::Crash;
+use super::grouping::{Cause, Group, Grouping, Groups};
+use super::minimise::Minimise;
+use super::retry::Retry;
+use super::trial_log::{FoundGroup, Sink};
 
-/// All failing states of one cause.
-#[derive(Clone)]
-pub struct Group {
-    kind: FindingKind,
-    cause: BTreeSet<String>,
-    /// The smallest state that shows it.
-    pub small: Small,
-    /// How many states showed it.
-    pub count: u64,
-    /// The trial that showed it first.
-    pub trial: u64,
+/// Counts findings to causes.
+pub(super) struct Findings {
+    grouping: Box<dyn Grouping>,
+    minimise: Box<dyn Minimise>,
+    groups: Groups,
+    /// True when there are other shards.
+    shares: bool,
+    /// How many states were minimised for the shards to be merged.
+    minimised: u64,
+    /// What failing states lacked of which one was minimised and explains the others.
+    explained: HashSet<(FindingKind, u32, Cause)>,
 }
 
-impl Group {
-    /// What is missing, or where the process died, without numbers.
-    pub fn cause(&self) -> impl Iterator<Item = &str> {
-        self.cause.iter().map(String::as_str)
-    }
-
-    /// A group of one trial, made small.
-    pub(super) fn of(small: Small, trial: u64, court: &Court<'_>) -> Self {
+impl Findings {
+    /// None yet. `shares` when there are other shards.
+    pub(super) fn new(
+        grouping: Box<dyn Grouping>,
+        minimise: Box<dyn Minimise>,
+        shares: bool,
+    ) -> Self {
         Self {
-            kind: small.finding.kind,
-            cause: signs(&small.crash, court),
-            small,
-            count: 1,
-            trial,
+            grouping,
+            minimise,
+            groups: Groups::default(),
+            shares,
+            minimised: 0,
+            explained: HashSet::new(),
         }
     }
 
-    /// True when a state that lacks this is one more of this group.
-    pub(super) fn explains(&self, signs: &BTreeSet<String>) -> bool {
-        counts_to(signs, &self.cause)
+    /// What of a failing state may be its cause.
+    pub(super) fn signs(&self, crash: &Crash, retry: &Retry<'_>) -> Cause {
+        self.grouping.signs(crash, retry.oracle)
     }
-}
 
-/// The groups, in the order in which they were found.
-#[derive(Default)]
-pub struct Groups {
-    /// One for each cause.
-    pub all: Vec<Group>,
-}
-
-impl Groups {
-    /// Counts a failing state to the first group whose cause it contains, and returns its index.
-    /// None when there is none: it is new, to be minimised and added.
-    pub fn count(
+    /// Counts a finding to its cause, and minimises it where that is new: the number of the finding
+    /// that it counts to. Of a shard also where no trial that lacks the same was minimised, for to the
+    /// other shards it may be new; then also the place of what it was minimised to. `tried_until` is
+    /// when no more states are tried: a shard then leaves what is new to others alone.
+    pub(super) fn count(
         &mut self,
-        signs: &BTreeSet<String>,
-        kind: FindingKind,
-        depth: u32,
-    ) -> Option<usize> {
-        let known = self.all.iter().position(|group| {
-            group.kind == kind && group.small.crash.depth() == depth && group.explains(signs)
-        })?;
-        self.all[known].count += 1;
-        Some(known)
-    }
-
-    /// Adds what a trial was minimised to: a group of its own, or one more of a group of the same
-    /// cause. Its index, and whether it shows something new.
-    pub fn add(&mut self, new: Group) -> (usize, bool) {
-        let known = self.all.iter().position(|group| {
-            group.kind == new.kind
-                && group.cause == new.cause
-                && group.small.crash.depth() == new.small.crash.depth()
-        });
-        let Some(known) = known else {
-            self.all.push(new);
-            return (self.all.len() - 1, true);
-        };
-        let group = &mut self.all[known];
-        group.count += 1;
-        let smaller = new.small.measure() < group.small.measure();
-        if smaller {
-            group.small = new.small;
+        (trial, crash): (u64, &Crash),
+        (kind, signs): (FindingKind, &Cause),
+        tried_until: Option<Instant>,
+        retry: &mut Retry<'_>,
+        sink: &mut dyn Sink,
+    ) -> (Option<u64>, Option<u64>) {
+        let depth = crash.depth();
+        let known = self.groups.count(&*self.grouping, signs, kind, depth);
+        let known_id = known.map(|known| known as u64);
+        let alike = (kind, depth, signs.clone());
+        let for_others = self.shares && !self.explained.contains(&alike);
+        let late = tried_until.is_some_and(|until| Instant::now() >= until);
+        if known.is_some() && (!for_others || late) {
+            return (known_id, None);
         }
-        (known, smaller)
-    }
-}
-
-/// What is missing, without numbers: "write log-#". Where nothing is missing, the operation before
-/// which the process died.
-pub(super) fn signs(crash: &Crash, court: &Court<'_>) -> BTreeSet<String> {
-    if crash.lost.is_empty() {
-        let records = court.log(crash).records();
-        let at = records.get(crash.point as usize).or_else(|| records.last());
-        return at
-            .map(|record| format!("at {} {}", record.op.name(), pattern(&record.path)))
-            .into_iter()
-            .collect();
-    }
-    crash
-        .lost
-        .iter()
-        .map(|one| {
-            let what: String = one
-                .what
-                .chars()
-                .take_while(|c| !c.is_ascii_digit() && *c != '(')
-                .collect();
-            format!("{} {}", pattern(what.trim_end()), pattern(&one.path))
-        })
-        .collect()
-}
-
-/// The finding's sentence, and why the state is legal.
-pub fn sentence(small: &Small, court: &Court<'_>) -> String {
-    let said = small.finding.sentence.trim_end_matches('.');
-    let crash = &small.crash;
-    let mut text = format!("{said}; {}", place(crash, court));
-    if crash.size() > 0 {
-        let models = court.models_of(crash, small.tree.digest());
-        text.push_str(&format!("; models that allow it: {}", models.join(", ")));
-    }
-    text
-}
-
-/// Where a crash struck and what it left out, in words.
-fn place(crash: &Crash, court: &Court<'_>) -> String {
-    let records = court.log(crash).records();
-    let (before, whose) = match &crash.within {
-        Some(scene) => (
-            format!("{}; then ", place(&scene.after, court)),
-            "recovery's ",
-        ),
-        None => (String::new(), ""),
-    };
-    let at = match records.get(crash.point as usize) {
-        Some(next) => format!(
-            "before {whose}operation {} ({} {})",
-            next.seq,
-            next.op.name(),
-            next.path
-        ),
-        None => format!("after {whose}last operation").replace("after last", "after the last"),
-    };
-    if crash.lost.is_empty() {
-        return match crash.within {
-            Some(_) => format!("{before}recovery itself was cut short {at}"),
-            None => format!("nothing was lost: the process merely died {at}"),
+        let Some(minimised) = self.minimise.minimise(crash, kind, retry) else {
+            return (known_id, None);
         };
+        let cause = self.grouping.signs(&minimised.crash, retry.oracle);
+        let group = Group::new(minimised, cause, trial);
+        let mut index = None;
+        if self.shares {
+            if self.grouping.explains(&group.cause, signs) {
+                self.explained.insert(alike);
+            }
+            index = Some(self.minimised);
+            self.minimised += 1;
+            sink.minimised(&FoundGroup {
+                id: None,
+                index,
+                group: &group,
+            });
+        }
+        if known.is_some() {
+            return (known_id, index);
+        }
+        let (id, new) = self.groups.add(group);
+        if new {
+            sink.minimised(&FoundGroup {
+                id: Some(id as u64),
+                index: None,
+                group: &self.groups.all()[id],
+            });
+        }
+        (Some(id as u64), index)
     }
-    let mut words: Vec<String> = crash
-        .lost
-        .iter()
-        .take(3)
-        .map(|lost| {
-            let torn = if lost.torn { "part of the " } else { "the " };
-            let what = lost.what.strip_prefix("the ").unwrap_or(&lost.what);
-            format!("{torn}{what} of {} (operation {})", lost.path, lost.seq)
-        })
-        .collect();
-    if crash.lost.len() > 3 {
-        words.push(format!("{} more", crash.lost.len() - 3));
+
+    /// The groups.
+    pub(super) fn into_groups(self) -> Groups {
+        self.groups
     }
-    format!(
-        "{before}at the crash {at} the disk was missing {}, which no completed sync covered",
-        words.join(", ")
-    )
 }

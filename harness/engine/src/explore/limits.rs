@@ -1,8 +1,56 @@
-//! How fast states are answered, and so whether one more still fits into what time is left.
+//! How far an exploration goes, and whether one more state still fits into the time that is left.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-/// The pace of an exploration. It has no clock of its own.
+/// The part of a budget, as one in so many, that findings made at its very end may take beyond it to
+/// be minimised.
+const BEYOND: u32 = 20;
+
+/// How far an exploration goes.
+#[derive(Clone, Copy)]
+pub struct Limits<'a> {
+    /// No state is tried that would probably be answered later; none for no end.
+    pub until: Option<Instant>,
+    /// No finding is minimised after this.
+    pub minimise_until: Option<Instant>,
+    /// Nor after so many different ones; those of other shards count.
+    pub states: Option<u64>,
+    /// How many recoveries deep crashes go; 0 for the recorded run alone.
+    pub depth: u32,
+    /// True when the user wants it to end.
+    pub stop: &'a AtomicBool,
+}
+
+impl Limits<'_> {
+    /// When a budget ends that began at this time, for trying states and for minimising findings.
+    pub fn ends(began: Instant, budget: Duration) -> (Option<Instant>, Option<Instant>) {
+        let beyond = budget.checked_add(budget / BEYOND);
+        (
+            began.checked_add(budget),
+            beyond.and_then(|beyond| began.checked_add(beyond)),
+        )
+    }
+
+    /// How much time is left for trying states.
+    pub fn left(&self) -> Duration {
+        left(self.until)
+    }
+
+    /// True when the user wants it to end.
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// How much time is left until then.
+pub(super) fn left(until: Option<Instant>) -> Duration {
+    until.map_or(Duration::MAX, |until| {
+        until.saturating_duration_since(Instant::now())
+    })
+}
+
+/// How fast states are answered. It has no clock of its own.
 pub(super) struct Pace {
     /// How many states are tried side by side.
     workers: usize,
@@ -33,6 +81,11 @@ impl Pace {
         self.out = self.out.saturating_sub(1);
         self.answered += 1;
         self.together += took;
+    }
+
+    /// One was not answered: plugpull failed in it.
+    pub(super) fn failed(&mut self) {
+        self.out = self.out.saturating_sub(1);
     }
 
     /// True when one more state will probably be answered within `left`. As long as nothing is known,
@@ -86,5 +139,14 @@ mod tests {
         assert!(pace.fits(9 * SECOND) && !pace.fits(8 * SECOND));
         pace.answered(SECOND);
         assert!(pace.fits(4 * SECOND) && !pace.fits(3 * SECOND));
+    }
+
+    #[test]
+    fn a_state_in_which_plugpull_failed_is_no_longer_under_way() {
+        let mut pace = Pace::new(1);
+        pace.given();
+        assert!(!pace.idle());
+        pace.failed();
+        assert!(pace.idle() && pace.fits(SECOND));
     }
 }

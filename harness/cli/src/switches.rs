@@ -1,0 +1,45 @@
+//! Switches that can be typed off: `--quiet` is `--quiet=true`, and `--quiet=false` undoes what a
+//! file turned on. Every switch of the command line is made one here, so a new one needs nothing.
+
+use std::any::TypeId;
+
+use clap::{Arg, ArgAction, Command, CommandFactory, value_parser};
+
+use crate::cli::Cli;
+
+/// The command line as it is parsed, and as help, manual pages and completions show it.
+pub(crate) fn definition() -> Command {
+    with_switches(Cli::command())
+}
+
+/// True for an option that is on or off.
+pub(crate) fn is_switch(arg: &Arg) -> bool {
+    arg.get_value_parser().type_id() == TypeId::of::<bool>()
+}
+
+fn with_switches(command: Command) -> Command {
+    let names: Vec<String> = command
+        .get_subcommands()
+        .map(|below| below.get_name().to_owned())
+        .collect();
+    let own = command.mut_args(|arg| match arg.get_action() {
+        ArgAction::SetTrue => switch(arg),
+        _ => arg,
+    });
+    names
+        .iter()
+        .fold(own, |all, name| all.mut_subcommand(name, with_switches))
+}
+
+fn switch(arg: Arg) -> Arg {
+    arg.action(ArgAction::Set)
+        .value_parser(value_parser!(bool))
+        // With a space between, `run --quiet sqlite` would not name a target.
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_value("false")
+        .default_missing_value("true")
+        .value_name("BOOL")
+        .hide_default_value(true)
+        .hide_possible_values(true)
+}

@@ -1,0 +1,239 @@
+//! What is known of the states that were tried. Of each there is kept what later points need, and
+//! equal read-backs are kept once: thousands of states hold the same few.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use plugpull_crashsim::fs::Log;
+use plugpull_workloads::{Observed, ReadBack, Start, Text};
+
+use super::attempt::Attempt;
+use crate::outcome::HarnessFailed;
+
+/// How much of what a target printed is kept of a state that broke no promise: its end, in bytes.
+const OUTPUT_KEPT: usize = 4096;
+
+/// A read-back with its long values as what makes them.
+type PackedRead = Result<Vec<(String, Text)>, String>;
+
+/// All that was observed of a state but for times.
+#[derive(PartialEq)]
+struct Packed {
+    state: Option<PackedRead>,
+    second: Option<PackedRead>,
+    /// Without the two, and without times.
+    rest: Observed,
+}
+
+impl Packed {
+    fn hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.state.hash(&mut hasher);
+        self.second.hash(&mut hasher);
+        match &self.rest.start {
+            Start::Started => {}
+            Start::Refused { message } => message.hash(&mut hasher),
+            Start::Hung { .. } => "hung".hash(&mut hasher),
+        }
+        hasher.finish()
+    }
+}
+
+fn pack(read: Option<ReadBack>) -> Option<PackedRead> {
+    let packed = |(key, value): (String, String)| (key, Text::from(value));
+    read.map(|read| read.map(|state| state.into_iter().map(packed).collect()))
+}
+
+fn unpack(read: Option<&PackedRead>) -> Option<ReadBack> {
+    let made = |(key, value): &(String, Text)| (key.clone(), value.text().into_owned());
+    read.map(|read| match read {
+        Ok(state) => Ok(state.iter().map(made).collect()),
+        Err(why) => Err(why.clone()),
+    })
+}
+
+/// What is kept of an attempt.
+#[derive(Clone)]
+pub(super) struct Kept {
+    observed: Arc<Packed>,
+    /// From the start to the first correct answer.
+    pub recovery: Option<Duration>,
+    /// What the target printed.
+    pub output: Arc<str>,
+    /// How long the attempt took.
+    pub took: Duration,
+}
+
+impl Kept {
+    /// What was observed, as it was.
+    pub(super) fn observed(&self) -> Observed {
+        Observed {
+            state: unpack(self.observed.state.as_ref()),
+            second: unpack(self.observed.second.as_ref()),
+            recovery: self.recovery,
+            ..self.observed.rest.clone()
+        }
+    }
+
+    /// The same number for all of which the same was observed, but for times.
+    pub(super) fn observed_id(&self) -> usize {
+        Arc::as_ptr(&self.observed) as usize
+    }
+}
+
+/// What is known of attempts, by [`CrashDisk::key`](super::attempt::CrashDisk::key).
+#[derive(Default)]
+pub(super) struct Answers {
+    known: HashMap<u128, Result<Kept, HarnessFailed>>,
+    /// Those that minimising made for itself. They are kept apart: which of them a worker answers
+    /// too, and when, depends on how fast it is, and only a worker says what recovery did.
+    beside: HashMap<u128, Kept>,
+    /// What recovery did to those of them that were not judged yet.
+    recoveries: HashMap<u128, Log>,
+    /// Equal ones are kept once.
+    observed: HashMap<u64, Vec<Arc<Packed>>>,
+    outputs: HashSet<Arc<str>>,
+}
+
+impl Answers {
+    /// Keeps what a worker answered.
+    pub(super) fn note(&mut self, key: u128, result: Result<Attempt, HarnessFailed>) {
+        let result = result.map(|mut attempt| {
+            if let Some(log) = attempt.recovery.take() {
+                self.recoveries.insert(key, log);
+            }
+            self.keep(attempt)
+        });
+        self.known.insert(key, result);
+    }
+
+    /// Keeps what minimising tried for itself.
+    pub(super) fn note_beside(&mut self, key: u128, attempt: Attempt) -> Kept {
+        let kept = self.keep(attempt);
+        self.beside.insert(key, kept.clone());
+        kept
+    }
+
+    /// A worker's answer of an attempt, if it was made.
+    pub(super) fn get(&self, key: u128) -> Option<Result<Kept, HarnessFailed>> {
+        self.known.get(&key).cloned()
+    }
+
+    /// What is known of an attempt, whoever made it; none where plugpull failed.
+    pub(super) fn get_any(&self, key: u128) -> Option<Kept> {
+        let answered = self.known.get(&key).and_then(|result| result.as_ref().ok());
+        answered.or_else(|| self.beside.get(&key)).cloned()
+    }
+
+    /// What recovery did in an attempt; once.
+    pub(super) fn take_recovery(&mut self, key: u128) -> Option<Log> {
+        self.recoveries.remove(&key)
+    }
+
+    /// Keeps the end alone of what was printed in an attempt that broke no promise.
+    pub(super) fn shorten_output(&mut self, key: u128) {
+        let Some(Ok(kept)) = self.known.get_mut(&key) else {
+            return;
+        };
+        let Some(from) = kept.output.len().checked_sub(OUTPUT_KEPT) else {
+            return;
+        };
+        let from = (from..).find(|at| kept.output.is_char_boundary(*at));
+        kept.output = intern(&mut self.outputs, &kept.output[from.unwrap_or(0)..]);
+    }
+
+    fn keep(&mut self, attempt: Attempt) -> Kept {
+        let Attempt {
+            mut observed,
+            output,
+            took,
+            ..
+        } = attempt;
+        let recovery = observed.recovery.take();
+        let packed = Packed {
+            state: pack(observed.state.take()),
+            second: pack(observed.second.take()),
+            rest: observed,
+        };
+        let alike = self.observed.entry(packed.hash()).or_default();
+        let observed = match alike.iter().find(|one| ***one == packed) {
+            Some(known) => known.clone(),
+            None => {
+                let new = Arc::new(packed);
+                alike.push(new.clone());
+                new
+            }
+        };
+        Kept {
+            observed,
+            recovery,
+            output: match output.len() {
+                ..=OUTPUT_KEPT => intern(&mut self.outputs, &output),
+                _ => output.into(),
+            },
+            took,
+        }
+    }
+}
+
+/// The one copy of a text that is kept.
+fn intern(known: &mut HashSet<Arc<str>>, text: &str) -> Arc<str> {
+    if let Some(text) = known.get(text) {
+        return text.clone();
+    }
+    let text: Arc<str> = text.into();
+    known.insert(text.clone());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(value: &str, output: &str) -> Attempt {
+        let state = [("c0.k1".to_owned(), value.to_owned())];
+        let mut observed = Observed::holding(state.into());
+        observed.second = Some(Ok([("c0.k1".to_owned(), value.to_owned())].into()));
+        observed.recovery = Some(Duration::from_millis(output.len() as u64));
+        Attempt {
+            observed,
+            output: output.into(),
+            took: Duration::ZERO,
+            recovery: None,
+        }
+    }
+
+    #[test]
+    fn what_was_observed_comes_back_as_it_was_and_equal_ones_are_kept_once() {
+        let mut answers = Answers::default();
+        for (key, value, output) in [(1, "a", "x"), (2, "a", "xy"), (3, "b", "x")] {
+            answers.note(key, Ok(attempt(value, output)));
+        }
+        let kept = |key| answers.get(key).expect("noted").expect("an answer");
+        assert_eq!(kept(2).observed(), attempt("a", "xy").observed);
+        assert_eq!(kept(1).observed_id(), kept(2).observed_id());
+        assert_ne!(kept(1).observed_id(), kept(3).observed_id());
+        assert!(Arc::ptr_eq(&kept(1).output, &kept(3).output));
+        assert!(answers.get(4).is_none());
+    }
+
+    #[test]
+    fn of_what_was_printed_the_end_is_kept_where_nothing_broke() {
+        let mut answers = Answers::default();
+        let long = format!("{}the end", "ä".repeat(OUTPUT_KEPT));
+        answers.note(1, Ok(attempt("a", &long)));
+        answers.shorten_output(1);
+        let kept = answers.get_any(1).expect("noted").output;
+        assert!(kept.ends_with("the end") && kept.len() <= OUTPUT_KEPT);
+    }
+
+    #[test]
+    fn a_failure_of_plugpull_is_no_answer() {
+        let mut answers = Answers::default();
+        answers.note(1, Err(HarnessFailed::new("no memory")));
+        assert!(answers.get_any(1).is_none());
+        assert!(answers.get(1).is_some_and(|result| result.is_err()));
+    }
+}

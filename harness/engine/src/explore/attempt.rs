@@ -1,0 +1,103 @@
+//! Trying a crash state: what the explorer asks for, and what it gets. Whether a sandbox, a thread
+//! or a simulation answers makes no difference to it.
+
+use std::time::Duration;
+
+use plugpull_crashsim::fs::{Log, Tree};
+use plugpull_workloads::Observed;
+
+use crate::outcome::HarnessFailed;
+use crate::trial::Acked;
+
+/// A disk as a crash left it.
+#[derive(Clone)]
+pub struct CrashDisk {
+    /// The name of the attempt: see [`Acked::key`].
+    pub key: u128,
+    /// What lies on the disk.
+    pub tree: Tree,
+    /// What a workload of the target's own saw acknowledged, which its check is given.
+    pub acked: Acked,
+}
+
+impl CrashDisk {
+    /// True for one attempt in eight: the target is started and read twice. The content decides, so
+    /// that it is the same one on every machine.
+    pub fn read_twice(&self) -> bool {
+        self.key.is_multiple_of(8)
+    }
+}
+
+/// What a target made of a crash state.
+pub struct Attempt {
+    /// How it started and what it held.
+    pub observed: Observed,
+    /// What it and its check printed.
+    pub output: String,
+    /// How long the attempt took.
+    pub took: Duration,
+    /// What the first start did to the disk; none where that was more than can be kept.
+    pub recovery: Option<Log>,
+}
+
+/// Tries one state at a time: puts it on a disk, starts the target on it, reads everything back and
+/// kills it; where `twice`, it is started and read a second time.
+pub trait TryState: Send {
+    /// What came of a state.
+    ///
+    /// # Errors
+    /// plugpull failed; nothing is known of the target.
+    fn try_state(&mut self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed>;
+
+    /// Called once, in the thread that it works in.
+    ///
+    /// # Errors
+    /// It cannot work.
+    fn begin(&mut self) -> Result<(), HarnessFailed> {
+        Ok(())
+    }
+
+    /// Gets ready again after a failure, which may have left anything behind.
+    ///
+    /// # Errors
+    /// It cannot work any more.
+    fn renew(&mut self) -> Result<(), HarnessFailed> {
+        Ok(())
+    }
+}
+
+/// What came of a state that was handed out.
+pub struct Answer {
+    /// The name of the attempt.
+    pub key: u128,
+    /// What the target made of the state, unless plugpull failed.
+    pub result: Result<Attempt, HarnessFailed>,
+}
+
+/// What there is to be had of the workers now.
+pub enum Reply {
+    /// The next answer.
+    Answer(Box<Answer>),
+    /// Nothing yet.
+    Nothing,
+    /// Nobody works any more: what was handed out will not be answered.
+    Gone,
+}
+
+/// Workers that try states side by side, as the explorer sees them.
+pub trait Workers {
+    /// How many states are tried side by side.
+    fn count(&self) -> usize;
+
+    /// Hands a state out. Waits while all workers are busy and have one waiting.
+    fn submit(&self, disk: CrashDisk);
+
+    /// The next answer, waited for so long.
+    fn reply(&self, wait: Duration) -> Reply;
+
+    /// Tries a state beside all others and waits for what comes of it: for minimising.
+    ///
+    /// # Errors
+    /// plugpull failed; nothing is known of the target.
+    fn try_now(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed>;
+}

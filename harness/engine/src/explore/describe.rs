@@ -1,0 +1,138 @@
+//! A finding for people: its sentence, and what is known of its crash.
+
+use plugpull_reports::{Evidence, TimelineStep};
+use plugpull_workloads::Stamp;
+
+use super::crash::Crash;
+use super::grouping::Group;
+use super::oracle::Oracle;
+use super::retry::Minimised;
+use crate::evidence::{Span, files, steps};
+
+/// The finding's sentence, and why the state is legal.
+pub fn sentence(minimised: &Minimised, oracle: &Oracle<'_>) -> String {
+    let finding = minimised.finding.sentence.trim_end_matches('.');
+    let crash = &minimised.crash;
+    let mut text = format!("{finding}; {}", place(crash, oracle));
+    if crash.size() > 0 {
+        let models = oracle.models_of(crash, minimised.tree.digest());
+        text.push_str(&format!("; models that allow it: {}", models.join(", ")));
+    }
+    text
+}
+
+/// Where a crash happened and what it left out.
+fn place(crash: &Crash, oracle: &Oracle<'_>) -> String {
+    let records = oracle.log(crash).records();
+    let (before, whose) = match &crash.within {
+        Some(recovery) => (
+            format!("{}; then ", place(&recovery.after, oracle)),
+            "recovery's ",
+        ),
+        None => (String::new(), ""),
+    };
+    let at = match records.get(crash.point as usize) {
+        Some(next) => format!(
+            "before {whose}operation {} ({} {})",
+            next.seq,
+            next.op.name(),
+            next.path
+        ),
+        None => format!("after {whose}last operation").replace("after last", "after the last"),
+    };
+    if crash.lost.is_empty() {
+        return match crash.within {
+            Some(_) => format!("{before}recovery itself was cut short {at}"),
+            None => format!("nothing was lost: the process merely died {at}"),
+        };
+    }
+    let mut missing: Vec<String> = crash
+        .lost
+        .iter()
+        .take(3)
+        .map(|lost| {
+            let torn = if lost.torn { "part of the " } else { "the " };
+            let what = lost.what.strip_prefix("the ").unwrap_or(&lost.what);
+            format!("{torn}{what} of {} (operation {})", lost.path, lost.seq)
+        })
+        .collect();
+    if crash.lost.len() > 3 {
+        missing.push(format!("{} more", crash.lost.len() - 3));
+    }
+    format!(
+        "{before}at the crash {at} the disk was missing {}, which no completed sync covered",
+        missing.join(", ")
+    )
+}
+
+/// All that is known of a group's crash. `artifact` is where it was kept.
+pub fn evidence(group: &Group, oracle: &Oracle<'_>, artifact: Option<String>) -> Evidence {
+    let Minimised {
+        crash,
+        finding,
+        tree,
+        ..
+    } = &group.minimised;
+    let (files, files_left_out) = files(tree, oracle.log(crash), &crash.lost);
+    let models = oracle.models_of(crash, tree.digest());
+    Evidence {
+        cause: group.cause.iter().cloned().collect(),
+        models: models.into_iter().map(str::to_string).collect(),
+        point: crash.first().point,
+        artifact,
+        timeline: timeline(crash, finding.ack, oracle),
+        files,
+        files_left_out,
+        ..Evidence::default()
+    }
+}
+
+/// The operations before the crash, those around what was lost and around the lost `ack`, with the
+/// acks between them: those of the recorded run, and behind them those of the recoveries that were
+/// crashed in turn.
+pub fn timeline(crash: &Crash, ack: Option<Stamp>, oracle: &Oracle<'_>) -> Vec<TimelineStep> {
+    with_crash_step(crash, ack, oracle).0
+}
+
+/// The same, and the crash itself as a step.
+fn with_crash_step(
+    crash: &Crash,
+    ack: Option<Stamp>,
+    oracle: &Oracle<'_>,
+) -> (Vec<TimelineStep>, TimelineStep) {
+    let mut before = Vec::new();
+    let (mut clock, mut ack, mut life) = ((0, 0), ack, "");
+    if let Some(recovery) = &crash.within {
+        // A recovery goes on counting where the crash before it was.
+        let (steps, last) = with_crash_step(&recovery.after, ack, oracle);
+        clock = (last.seq, last.micros);
+        (ack, life) = (None, "recovery: ");
+        before = steps;
+        before.push(last);
+    }
+    let log = oracle.log(crash);
+    let records = log.records();
+    let point = (crash.point as usize).min(records.len());
+    // The operation before which it happened says how late it was.
+    let last = records.last().map(|record| record.nanos);
+    let last = last.max(log.marks().last().map(|mark| mark.nanos));
+    let next = records.get(point).map(|record| record.nanos);
+    let span = Span {
+        log,
+        from: Stamp::default(),
+        to: Stamp {
+            seq: point as u64,
+            nanos: next.or(last).unwrap_or_default(),
+        },
+        lost: &crash.lost,
+        ack,
+        life,
+        clock,
+    };
+    before.extend(steps(&span));
+    let what = match oracle.models[crash.model].power {
+        true => "power lost",
+        false => "killed",
+    };
+    (before, span.crash_step(what))
+}

@@ -1,0 +1,353 @@
+//! Which crash states are tried, in which order: the points around acks, syncs, renames and new
+//! files first, and at each point the loss sets first that show most.
+
+use std::collections::{HashSet, VecDeque};
+use std::rc::Rc;
+
+use plugpull_crashsim::fs::{Log, Op, Tree};
+use plugpull_crashsim::persist::{Index, LossSet, Possible};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::crash::{Crash, CrashModel, RecoveryTrace};
+use super::trace::Trace;
+use crate::shard::Shard;
+use crate::trial::Acked;
+
+/// Seeded subsets a point.
+const SUBSETS: usize = 6;
+/// All points are visited so often: for the first loss sets of each, up to these numbers, so that
+/// no part of the trace waits for all loss sets of another; and last for pairs.
+const STAGES: [usize; 3] = [4, 14, usize::MAX];
+/// Pairs of missing updates a point and model.
+const PAIRS: usize = 64;
+
+/// One crash state, before it is tried.
+pub struct Candidate {
+    /// The crash that leaves it.
+    pub crash: Crash,
+    /// The content's digest.
+    pub digest: u128,
+    /// The name of the attempt: the content, and what was acknowledged.
+    pub key: u128,
+    /// Its place among the states of the recorded run, of all shards together; for a state of a
+    /// recovery, that of the state which was recovered from.
+    pub position: u64,
+}
+
+/// The next state of an enumeration.
+pub struct Enumerated {
+    /// The state.
+    pub candidate: Candidate,
+    /// Its content where that is new.
+    pub tree: Option<Tree>,
+    /// False when it belongs to another shard.
+    pub own: bool,
+}
+
+/// What was enumerated under one model.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ModelTally {
+    /// Crash points looked at.
+    pub points: u64,
+    /// States made.
+    pub made: u64,
+    /// States whose content was new.
+    pub distinct: u64,
+    /// States that were possible at these points, together.
+    pub possible: u128,
+    /// True when there may be more.
+    pub at_least: bool,
+}
+
+/// Where states are made: one pass over the points, a point, and a position in
+/// [`StateEnumerator::models`].
+#[derive(Clone, Copy)]
+struct Place {
+    pass: usize,
+    point: usize,
+    model: usize,
+}
+
+/// What crash states are made of.
+#[derive(Clone, Copy)]
+pub struct StateSpace<'a> {
+    /// The models of the exploration.
+    pub models: &'a [CrashModel],
+    /// The log under each of them.
+    pub indexes: &'a [Index<'a>],
+    /// What a workload of the target's own saw acknowledged.
+    pub acked: &'a Acked,
+}
+
+/// Enumerates the states of a log. The order depends on the log and the seed alone.
+pub struct StateEnumerator<'a> {
+    space: StateSpace<'a>,
+    within: Option<Rc<RecoveryTrace>>,
+    /// Indices of the models to go by.
+    models: Vec<usize>,
+    seed: u64,
+    points: Vec<usize>,
+    /// Where it stands; `point` is a position in `points`.
+    at: Place,
+    /// Points that fail with nothing lost: what else can be left there mostly fails in the same way.
+    deferred: HashSet<usize>,
+    /// Their places, which come last.
+    late: VecDeque<Place>,
+    /// What is left of the place where it stands.
+    ready: Vec<(Candidate, Tree)>,
+    /// The shard whose states are handed out; all when there is none.
+    shard: Option<Shard>,
+    /// How many states were made.
+    made: u64,
+    /// Per model. States are those of this shard; points are all that were looked at.
+    tally: Vec<ModelTally>,
+}
+
+impl<'a> StateEnumerator<'a> {
+    /// All states of a recorded run.
+    pub fn of_run(trace: &Trace, space: StateSpace<'a>, seed: u64, shard: Option<Shard>) -> Self {
+        let models = (0..space.models.len()).collect();
+        let all = Self::new(&trace.log, None, space, models, seed);
+        let mut points = points(&trace.log, seed);
+        if let Some(last_ack) = trace.about.last_ack {
+            // The workload had ended there: what the target did afterwards comes last.
+            points.sort_by_key(|point| *point as u64 > last_ack.seq);
+        }
+        Self {
+            shard,
+            points,
+            ..all
+        }
+    }
+
+    /// All states of a recovery, which belong to the shard that tried it: under the model of the
+    /// crash before it, or where that crash only killed the process, under all.
+    pub fn of_recovery(recovery: &Rc<RecoveryTrace>, space: StateSpace<'a>, seed: u64) -> Self {
+        let models = match space.models[recovery.after.model].power {
+            true => vec![recovery.after.model],
+            false => (0..space.models.len()).collect(),
+        };
+        Self::new(&recovery.log, Some(recovery.clone()), space, models, seed)
+    }
+
+    fn new(
+        log: &Log,
+        within: Option<Rc<RecoveryTrace>>,
+        space: StateSpace<'a>,
+        models: Vec<usize>,
+        seed: u64,
+    ) -> Self {
+        let first = log.records().first().map_or(0, |record| record.seq);
+        assert_eq!(first, 0, "a crash point counts the operations from 0");
+        assert_eq!(space.indexes.len(), space.models.len());
+        Self {
+            space,
+            within,
+            models,
+            seed,
+            points: points(log, seed),
+            at: Place {
+                pass: 0,
+                point: 0,
+                model: 0,
+            },
+            deferred: HashSet::new(),
+            late: VecDeque::new(),
+            ready: Vec::new(),
+            shard: None,
+            made: 0,
+            tally: vec![ModelTally::default(); space.models.len()],
+        }
+    }
+
+    /// How many crash points there are.
+    pub fn point_count(&self) -> usize {
+        self.points.len()
+    }
+
+    /// What was enumerated so far, per model.
+    pub fn tally(&self) -> &[ModelTally] {
+        &self.tally
+    }
+
+    /// The next state. New is a content that is not among those seen.
+    pub fn next(&mut self, seen: &mut HashSet<u128>) -> Option<Enumerated> {
+        loop {
+            if let Some((mut candidate, tree)) = self.ready.pop() {
+                candidate.position = match &self.within {
+                    Some(recovery) => recovery.position,
+                    None => self.made,
+                };
+                self.made += 1;
+                let new = seen.insert(candidate.key);
+                let own = self
+                    .shard
+                    .is_none_or(|shard| shard.has_state(candidate.key));
+                if own {
+                    let tally = &mut self.tally[candidate.crash.model];
+                    tally.made += 1;
+                    tally.distinct += u64::from(new);
+                }
+                return Some(Enumerated {
+                    candidate,
+                    tree: new.then_some(tree),
+                    own,
+                });
+            }
+            if !self.refill() {
+                return None;
+            }
+        }
+    }
+
+    /// Leaves what is not made yet of this point for the end.
+    pub fn defer(&mut self, point: usize) {
+        self.deferred.insert(point);
+    }
+
+    /// Makes the states of the next place; false when there is none.
+    fn refill(&mut self) -> bool {
+        let at = self.at;
+        if at.pass > STAGES.len() {
+            let late = self.late.pop_front();
+            return late.is_some_and(|place| self.make(place));
+        }
+        let Some(&point) = self.points.get(at.point) else {
+            self.at = Place {
+                pass: at.pass + 1,
+                point: 0,
+                model: 0,
+            };
+            return true;
+        };
+        self.at = if at.model + 1 < self.models.len() {
+            Place {
+                model: at.model + 1,
+                ..at
+            }
+        } else {
+            Place {
+                point: at.point + 1,
+                model: 0,
+                ..at
+            }
+        };
+        let place = Place { point, ..at };
+        if self.deferred.contains(&point) {
+            self.late.push_back(place);
+            return true;
+        }
+        self.make(place)
+    }
+
+    /// Makes the states of one place; true.
+    fn make(&mut self, place: Place) -> bool {
+        let Place { pass, point, .. } = place;
+        let model = self.models[place.model];
+        let one = self.space.models[model];
+        // Killing loses nothing, so one state a point is all there is.
+        if !one.power && pass > 0 {
+            return true;
+        }
+        let window = self.space.indexes[model].window(point);
+        let losses: Vec<LossSet> = if !one.power {
+            vec![LossSet::default()]
+        } else if let Some(&end) = STAGES.get(pass) {
+            let begin = pass.checked_sub(1).map_or(0, |before| STAGES[before]);
+            let seed = self.seed ^ (point as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let losses = window.loss_sets(SUBSETS, seed, end).into_iter();
+            losses.skip(begin).collect()
+        } else {
+            window.pairs().take(PAIRS).collect()
+        };
+        if pass == 0 {
+            let possible = if one.power {
+                window.possible()
+            } else {
+                Possible::ONE
+            };
+            let tally = &mut self.tally[model];
+            tally.points += 1;
+            tally.possible = tally.possible.saturating_add(possible.states);
+            tally.at_least |= !possible.exact;
+        }
+        // Nothing is acknowledged during a recovery.
+        let first = self.within.as_ref().map(|one| one.after.first().point);
+        let acked = self.space.acked.at(first.unwrap_or(point as u64));
+        for loss in losses.into_iter().rev() {
+            let state = window.state(&loss);
+            let digest = state.tree.digest();
+            let candidate = Candidate {
+                digest,
+                key: acked.key(digest),
+                position: 0,
+                crash: Crash {
+                    model,
+                    point: point as u64,
+                    loss,
+                    lost: state.lost,
+                    within: self.within.clone(),
+                },
+            };
+            self.ready.push((candidate, state.tree));
+        }
+        true
+    }
+}
+
+/// The crash points, most promising first: in turn one at an ack and one at a sync, a rename, a new
+/// file or a removal, so that neither waits for the other where there are many of it; then the rest.
+/// In a seeded order within each: points next to each other show much the same.
+fn points(log: &Log, seed: u64) -> Vec<usize> {
+    let records = log.records();
+    let acks: HashSet<u64> = log.marks().iter().map(|mark| mark.seq).collect();
+    let promising = |op: &Op| {
+        matches!(
+            op,
+            Op::Sync { .. } | Op::Rename { .. } | Op::Create { .. } | Op::Unlink { .. }
+        )
+    };
+    let (mut acked, others): (Vec<usize>, Vec<usize>) =
+        (0..=records.len()).partition(|&point| acks.contains(&(point as u64)));
+    let (mut near, mut far): (Vec<usize>, Vec<usize>) = others.into_iter().partition(|&point| {
+        let behind = point.checked_sub(1).and_then(|before| records.get(before));
+        behind.is_some_and(|record| promising(&record.op))
+            || records
+                .get(point)
+                .is_some_and(|record| promising(&record.op))
+    });
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    for class in [&mut acked, &mut near, &mut far] {
+        class.shuffle(&mut rng);
+    }
+    let mut points = alternating(acked, near);
+    points.extend(far);
+    points
+}
+
+/// One of the first and one of the second in turn, and what is left of the longer.
+fn alternating(first: Vec<usize>, second: Vec<usize>) -> Vec<usize> {
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut both = Vec::new();
+    loop {
+        let pair = [first.next(), second.next()];
+        if pair == [None, None] {
+            return both;
+        }
+        both.extend(pair.into_iter().flatten());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::alternating;
+
+    #[test]
+    fn acks_and_others_alternate() {
+        assert_eq!(alternating(vec![1], vec![2, 3, 4]), [1, 2, 3, 4]);
+        assert_eq!(alternating(vec![1, 2, 3], vec![9]), [1, 9, 2, 3]);
+        assert!(alternating(vec![], vec![]).is_empty());
+    }
+}

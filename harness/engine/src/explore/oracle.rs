@@ -1,0 +1,193 @@
+//! The oracle of an exploration: holds what a target made of a crash state to what had been
+//! acknowledged at the crash.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use plugpull_crashsim::fs::Log;
+use plugpull_crashsim::persist::{Device, Index, LossSet, Window};
+use plugpull_workloads::{
+    Call, Entry, Guarantee, History, Judgement, Observed, Outcome, Promise, Verdict, judge, recent,
+    settles,
+};
+
+use super::crash::{Crash, CrashModel};
+use super::enumerator::StateSpace;
+use super::trace::Trace;
+use crate::trial::Acked;
+
+/// How many calls of each client are looked at in a history that is cut down to its end.
+const RECENT: usize = 32;
+
+/// What was known at a point.
+struct Known {
+    /// Every call.
+    whole: History,
+    /// The last ones, if that is fewer.
+    recent: Option<History>,
+    /// How many transactions were acknowledged.
+    acked: usize,
+    /// True when one of them leaves something behind, which can be lost.
+    at_stake: bool,
+}
+
+/// What is judged, and by what.
+pub struct Oracle<'a> {
+    /// The recorded run.
+    pub trace: &'a Trace,
+    /// How it may crash.
+    pub models: &'a [CrashModel],
+    /// What the target is held to.
+    pub promises: &'a [Promise],
+    /// The trace under each of the models.
+    pub indexes: &'a [Index<'a>],
+    /// What lies under the filesystem.
+    pub device: Device,
+    /// How long recovery may take, where that was demanded.
+    pub recovery_bound: Option<Duration>,
+    /// What a workload of the target's own saw acknowledged.
+    pub acked: Acked,
+    last: RefCell<Option<(u64, Rc<Known>)>>,
+}
+
+impl<'a> Oracle<'a> {
+    /// An oracle over a recorded run. `indexes` are the trace under each of the models.
+    pub fn new(
+        trace: &'a Trace,
+        (models, indexes): (&'a [CrashModel], &'a [Index<'a>]),
+        device: Device,
+        promises: &'a [Promise],
+        recovery_bound: Option<Duration>,
+        acked: Acked,
+    ) -> Self {
+        Self {
+            trace,
+            models,
+            promises,
+            indexes,
+            device,
+            recovery_bound,
+            acked,
+            last: RefCell::default(),
+        }
+    }
+}
+
+impl Oracle<'_> {
+    /// What the states of the recorded run are made of.
+    pub fn space(&self) -> StateSpace<'_> {
+        StateSpace {
+            models: self.models,
+            indexes: self.indexes,
+            acked: &self.acked,
+        }
+    }
+
+    /// Judges what the target made of what a crash left.
+    pub fn judge(&self, crash: &Crash, observed: &Observed) -> Judgement {
+        // Nothing is acknowledged during a recovery: what the first crash required counts.
+        let point = crash.first().point;
+        let class = self.models[crash.model].class();
+        let known = self.known_at(point);
+        let by = |history: &History| {
+            judge(
+                history,
+                observed,
+                self.promises,
+                class,
+                Some(self.trace.stamp(point)),
+                self.recovery_bound,
+            )
+        };
+        if settles(self.promises, class)
+            && let Some(recent) = &known.recent
+        {
+            let short = by(recent);
+            if short.verdict == Verdict::Pass && short.why.is_empty() {
+                return short;
+            }
+        }
+        by(&known.whole)
+    }
+
+    /// True when how long a recovery took can break a promise.
+    pub fn bounds_recovery(&self) -> bool {
+        let bound = |one: &Promise| matches!(one.guarantee, Guarantee::RecoversWithinMs(_));
+        self.recovery_bound.is_some() || self.promises.iter().any(bound)
+    }
+
+    /// How many transactions were acknowledged at a point.
+    pub fn acked_at(&self, point: u64) -> usize {
+        self.known_at(point).acked
+    }
+
+    /// True when something had been acknowledged at a point that can be lost.
+    pub fn at_stake(&self, point: u64) -> bool {
+        self.known_at(point).at_stake
+    }
+
+    /// What was known at a point. The same point is wanted many times in a row.
+    fn known_at(&self, point: u64) -> Rc<Known> {
+        let mut last = self.last.borrow_mut();
+        match &*last {
+            Some((at, known)) if *at == point => known.clone(),
+            _ => {
+                let whole = self.trace.history_at(point);
+                let leaves = |entry: &Entry| {
+                    matches!(&entry.call, Call::Txn(txn) if !txn.abort)
+                        && matches!(entry.done, Some((_, Outcome::Ok)))
+                };
+                let known = Rc::new(Known {
+                    at_stake: whole.entries.iter().any(leaves),
+                    recent: recent(&whole, RECENT),
+                    acked: whole.acked(),
+                    whole,
+                });
+                *last = Some((point, known.clone()));
+                known
+            }
+        }
+    }
+
+    /// The log that a crash interrupted.
+    pub fn log<'s>(&'s self, crash: &'s Crash) -> &'s Log {
+        match &crash.within {
+            Some(recovery) => &recovery.log,
+            None => &self.trace.log,
+        }
+    }
+
+    /// The log up to a crash, under this model.
+    pub fn window<'s>(&'s self, crash: &'s Crash, model: usize) -> Window<'s> {
+        let records = self.log(crash).records().len() as u64;
+        assert!(
+            crash.point <= records,
+            "a crash at point {} of {records} operations",
+            crash.point
+        );
+        let point = crash.point as usize;
+        match &crash.within {
+            Some(one) => Window::new(&one.log, point, self.models[model].model, self.device),
+            None => self.indexes[model].window(point),
+        }
+    }
+
+    /// The names of the models under which a crash can leave the content with this digest.
+    pub fn models_of(&self, crash: &Crash, digest: u128) -> Vec<&'static str> {
+        (0..self.models.len())
+            .filter(|model| self.allows(*model, crash, digest))
+            .map(|model| self.models[model].name)
+            .collect()
+    }
+
+    fn allows(&self, model: usize, crash: &Crash, digest: u128) -> bool {
+        let here = if self.models[model].power {
+            self.window(crash, model).shows(&crash.loss, digest)
+        } else {
+            crash.loss == LossSet::default()
+        };
+        let before = crash.within.as_ref();
+        here && before.is_none_or(|one| self.allows(model, &one.after, one.digest))
+    }
+}

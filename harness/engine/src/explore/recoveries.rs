@@ -1,0 +1,109 @@
+//! Recoveries that wait to be crashed in turn.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::rc::Rc;
+
+use plugpull_crashsim::fs::{Log, Tree};
+
+use super::crash::{CrashModel, RecoveryTrace};
+use super::enumerator::{Candidate, Enumerated, StateEnumerator, StateSpace};
+use super::oracle::Oracle;
+use super::tally::RecoveryTally;
+
+/// Recoveries of one kind that are crashed.
+const SAME_KIND: u32 = 2;
+/// Different states that one recovery gives at most.
+const OF_ONE_RECOVERY: usize = 16;
+
+/// The recoveries of an exploration, in the order in which they were judged.
+pub(super) struct Recoveries {
+    /// How deep crashes go: 0 for the recorded run alone.
+    depth: u32,
+    /// How many of each kind were crashed.
+    kinds: HashMap<BTreeSet<(&'static str, String)>, u32>,
+    waiting: VecDeque<Rc<RecoveryTrace>>,
+    /// States of recoveries that are not among those of the recorded run.
+    seen: HashSet<u128>,
+    tally: RecoveryTally,
+}
+
+impl Recoveries {
+    /// None yet; crashes go so many recoveries deep.
+    pub(super) fn new(depth: u32) -> Self {
+        Self {
+            depth,
+            kinds: HashMap::new(),
+            waiting: VecDeque::new(),
+            seen: HashSet::new(),
+            tally: RecoveryTally::default(),
+        }
+    }
+
+    /// Keeps what a recovery did, to be crashed, unless it `failed` by itself or enough of its kind
+    /// were.
+    pub(super) fn consider(&mut self, after: Candidate, log: Log, failed: bool) {
+        self.tally.seen += 1;
+        if failed || after.crash.depth() >= self.depth {
+            return;
+        }
+        let recovery = RecoveryTrace {
+            after: after.crash,
+            position: after.position,
+            digest: after.digest,
+            log,
+        };
+        let count = self.kinds.entry(recovery.kind()).or_default();
+        if *count < SAME_KIND {
+            *count += 1;
+            self.waiting.push_back(Rc::new(recovery));
+        }
+    }
+
+    /// True when none waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// True when a state was made of a recovery.
+    pub(super) fn has_seen(&self, key: u128) -> bool {
+        self.seen.contains(&key)
+    }
+
+    /// New states of recoveries that wait, about so many; `recorded` are the states of the recorded
+    /// run.
+    pub(super) fn states(
+        &mut self,
+        about: u64,
+        recorded: &HashSet<u128>,
+        oracle: &Oracle<'_>,
+    ) -> Vec<(Candidate, Tree)> {
+        let mut all = Vec::new();
+        while (all.len() as u64) < about
+            && let Some(recovery) = self.waiting.pop_front()
+        {
+            let before = all.len();
+            let indexes = CrashModel::indexes(oracle.models, &recovery.log, oracle.device);
+            let space = StateSpace {
+                indexes: &indexes,
+                ..oracle.space()
+            };
+            let mut states = StateEnumerator::of_recovery(&recovery, space, recovery.after.point);
+            while all.len() < before + OF_ONE_RECOVERY
+                && let Some(Enumerated {
+                    candidate, tree, ..
+                }) = states.next(&mut self.seen)
+            {
+                let tree = tree.filter(|_| !recorded.contains(&candidate.key));
+                all.extend(tree.map(|tree| (candidate, tree)));
+            }
+            self.tally.crashed += 1;
+            self.tally.distinct += (all.len() - before) as u64;
+        }
+        all
+    }
+
+    /// What was covered of them.
+    pub(super) fn tally(&self) -> RecoveryTally {
+        self.tally
+    }
+}

@@ -1,0 +1,110 @@
+//! What an exploration covered, counted as it goes, and how it ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plugpull_reports::PointCoverage;
+use plugpull_workloads::Verdict;
+
+use super::crash::Crash;
+use super::enumerator::ModelTally;
+
+/// How many states of the recorded run came out how, under one model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// States that were judged.
+    pub judged: u64,
+    /// States among them that broke a promise.
+    pub failed: u64,
+    /// States of which nothing is known: nothing had been acknowledged, or plugpull failed.
+    pub not_measured: u64,
+}
+
+/// What was covered of recoveries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryTally {
+    /// Recoveries that changed the disk, among the states tried.
+    pub seen: u64,
+    /// Those that were crashed in turn.
+    pub crashed: u64,
+    /// The different states that this gave.
+    pub distinct: u64,
+}
+
+/// Counts what became of the states of the recorded run.
+pub(super) struct Tally {
+    models: Vec<Judged>,
+    at: BTreeMap<u64, PointCoverage>,
+    /// Points that were seen to fail with nothing lost, since they were last taken.
+    failing: BTreeSet<usize>,
+}
+
+impl Tally {
+    /// Nothing yet, for so many models.
+    pub(super) fn new(models: usize) -> Self {
+        Self {
+            models: vec![Judged::default(); models],
+            at: BTreeMap::new(),
+            failing: BTreeSet::new(),
+        }
+    }
+
+    /// Counts a state, if it is one of the recorded run.
+    pub(super) fn count(&mut self, crash: &Crash, verdict: Verdict) {
+        if crash.depth() > 0 {
+            return;
+        }
+        let failed = verdict == Verdict::Broken;
+        let measured = !matches!(verdict, Verdict::NotMeasured | Verdict::HarnessError);
+        let model = &mut self.models[crash.model];
+        model.judged += u64::from(measured);
+        model.failed += u64::from(failed);
+        model.not_measured += u64::from(!measured);
+        let at = self.at.entry(crash.point).or_insert(PointCoverage {
+            point: crash.point,
+            tried: 0,
+            failed: 0,
+        });
+        at.tried += u64::from(measured);
+        at.failed += u64::from(failed);
+        if failed && crash.lost.is_empty() {
+            self.failing.insert(crash.point as usize);
+        }
+    }
+
+    /// Points that were seen to fail with nothing lost, since this was last asked for.
+    pub(super) fn take_failing(&mut self) -> BTreeSet<usize> {
+        std::mem::take(&mut self.failing)
+    }
+
+    /// What came of the states, per model.
+    pub(super) fn judged(&self) -> Vec<Judged> {
+        self.models.clone()
+    }
+
+    /// The same per crash point, in order.
+    pub(super) fn at(&self) -> Vec<PointCoverage> {
+        self.at.values().copied().collect()
+    }
+}
+
+/// What an exploration covered so far, and at its end how it ended.
+pub struct Summary {
+    /// Different states tried.
+    pub tried: u64,
+    /// How many crash points the recorded run has.
+    pub points: usize,
+    /// States of the recorded run, per model.
+    pub models: Vec<ModelTally>,
+    /// What came of them, per model.
+    pub judged: Vec<Judged>,
+    /// The same per crash point, in order.
+    pub at: Vec<PointCoverage>,
+    /// Recoveries, over all models.
+    pub recoveries: RecoveryTally,
+    /// True when every state was tried.
+    pub complete: bool,
+    /// True when the user ended it.
+    pub interrupted: bool,
+    /// Why it was given up, where plugpull failed too often to go on.
+    pub gave_up: Option<String>,
+}

@@ -1,0 +1,218 @@
+//! The simulated target: a small store on a simulated disk, in process, with mutants. It lets the
+//! explorer, the minimiser, grouping, shards and coverage be tested from a seed in milliseconds,
+//! without FUSE, without processes and on any machine. It is built for tests alone.
+//!
+//! A [`Plan`] decides everything: which mutant, which workload, which models, how many workers. A
+//! seed makes one; `PLUGPULL_SIMULATE=SEED` in the environment runs that seed alone.
+
+mod files;
+mod pool;
+mod properties;
+mod recording;
+mod store;
+
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use plugpull_crashsim::persist::Device;
+use plugpull_reports::{
+    Emit as _, End, EndReason, Header, RUN_SCHEMA, Record, Report, RunCommand, RunFile, RunLog,
+    TargetInfo, Trial,
+};
+use plugpull_workloads::{Durability, FailureClass, Guarantee, Promise};
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::explore::{
+    CrashModel, Explorer, FoundGroup, Groups, Limits, Oracle, Sink, StateEnumerator, Summary,
+    Trace, coverage, finding_record, reported,
+};
+use crate::shard::Shard;
+use crate::trial::Acked;
+use pool::SimulatedWorkers;
+use store::Mutant;
+
+/// `kill`, `journaled`, `strict` and `ext4`.
+const WHOLE_MODELS: usize = 4;
+
+/// What is simulated.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) mutant: Option<Mutant>,
+    pub(crate) clients: u32,
+    /// How often clients commit together.
+    pub(crate) commits: u32,
+    /// After so many of them there is a checkpoint.
+    pub(crate) checkpoint_every: u32,
+    /// The chance that the process is killed in a commit and started again.
+    pub(crate) kill_chance: f64,
+    pub(crate) models: Vec<CrashModel>,
+    pub(crate) depth: u32,
+    /// The most states.
+    pub(crate) states: Option<u64>,
+}
+
+impl Plan {
+    /// The plan that a seed makes: small enough for milliseconds.
+    pub(crate) fn of(seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mutants = Mutant::ALL.map(Some);
+        let all = CrashModel::all();
+        let power = all[1..].choose(&mut rng).copied();
+        Self {
+            seed,
+            mutant: match rng.random_bool(0.25) {
+                true => None,
+                false => mutants.choose(&mut rng).copied().flatten(),
+            },
+            clients: rng.random_range(1..=3),
+            commits: rng.random_range(2..=5),
+            checkpoint_every: rng.random_range(2..=4),
+            kill_chance: 0.2,
+            models: [all[0]].into_iter().chain(power).collect(),
+            depth: rng.random_range(0..=1),
+            states: Some(rng.random_range(16..=48)),
+        }
+    }
+
+    /// Everything at once, for one mutant: several models, many states.
+    pub(crate) fn whole(mutant: Option<Mutant>, seed: u64) -> Self {
+        Self {
+            mutant,
+            clients: 2,
+            commits: 4,
+            checkpoint_every: 3,
+            kill_chance: 0.3,
+            models: CrashModel::all().into_iter().take(WHOLE_MODELS).collect(),
+            depth: 1,
+            states: Some(800),
+            ..Self::of(seed)
+        }
+    }
+}
+
+/// What the store promises.
+pub(crate) fn promises() -> Vec<Promise> {
+    let guarantees = [
+        Guarantee::Durable(Durability::AtAck),
+        Guarantee::Atomic,
+        Guarantee::Consistent,
+    ];
+    let promise = |guarantee| Promise {
+        classes: vec![FailureClass::ProcessCrash, FailureClass::PowerLoss],
+        guarantee,
+        words: "a commit that was acknowledged survives, whole".into(),
+        source: "the simulated store".into(),
+        demanded: false,
+    };
+    guarantees.map(promise).into()
+}
+
+/// An exploration of the simulated target, with its report, made from a run file.
+pub(crate) struct Explored {
+    pub(crate) report: Report,
+    /// Every trial, in order.
+    pub(crate) trials: Vec<Trial>,
+    pub(crate) summary: Summary,
+    pub(crate) groups: Groups,
+}
+
+/// Writes what an exploration says into a run file.
+struct RunSink<'a> {
+    oracle: &'a Oracle<'a>,
+    log: RunLog,
+}
+
+impl Sink for RunSink<'_> {
+    fn emit(&mut self, record: Record) {
+        self.log.emit(record);
+    }
+
+    fn minimised(&mut self, found: &FoundGroup<'_>) {
+        let finding = reported(self.oracle, found.group, None, "simulated".into());
+        self.log.emit(finding_record(found, finding));
+    }
+
+    fn covered(&mut self, so_far: &Summary) {
+        let coverage = coverage(self.oracle, so_far);
+        self.log.emit(Record::Coverage(Box::new(coverage)));
+    }
+}
+
+/// Explores a trace.
+pub(crate) fn explore(
+    plan: &Plan,
+    oracle: &Oracle<'_>,
+    workers: &SimulatedWorkers,
+    part: Option<Shard>,
+) -> Explored {
+    let stop = AtomicBool::new(false);
+    let limits = Limits {
+        until: None,
+        minimise_until: None,
+        states: plan.states,
+        depth: plan.depth,
+        stop: &stop,
+    };
+    let faults = || plan.models.iter().map(|one| one.name.to_string()).collect();
+    let header = Header {
+        schema: RUN_SCHEMA.into(),
+        command: RunCommand::Explore,
+        target: TargetInfo {
+            name: "simulated".into(),
+            ..TargetInfo::default()
+        },
+        seed: plan.seed,
+        faults: faults(),
+        shard: part.map(|part| {
+            Box::new(plugpull_reports::Shard {
+                number: part.number,
+                of: part.of,
+                faults: faults(),
+                ..plugpull_reports::Shard::default()
+            })
+        }),
+        ..Header::default()
+    };
+    let log = RunLog::begin(RunFile::unnamed(), header, Vec::new(), Instant::now());
+    let mut sink = RunSink { oracle, log };
+    let mut states = StateEnumerator::of_run(oracle.trace, oracle.space(), plan.seed, part);
+    let explorer = Explorer::new(oracle, workers, limits, part.is_some(), &mut sink);
+    let (summary, groups) = explorer.explore(&mut states);
+    let reason = match summary.complete {
+        true => EndReason::Complete,
+        false => EndReason::Budget,
+    };
+    let end = End {
+        reason,
+        ..End::default()
+    };
+    let (report, _, failures) = sink.log.finish(end);
+    assert!(failures.is_empty(), "{failures:?}");
+    let trials = report.trial_log.clone().into_vec().expect("the run file");
+    Explored {
+        report,
+        trials,
+        summary,
+        groups,
+    }
+}
+
+/// Records a run of a plan and hands an oracle over it on.
+pub(crate) fn with_oracle<T>(plan: &Plan, run: impl FnOnce(&Oracle<'_>) -> T) -> T {
+    let trace: Trace = recording::record(plan);
+    let device = Device::default();
+    let indexes = CrashModel::indexes(&plan.models, &trace.log, device);
+    let promises = promises();
+    let oracle = Oracle::new(
+        &trace,
+        (&plan.models, &indexes),
+        device,
+        &promises,
+        None,
+        Acked::default(),
+    );
+    run(&oracle)
+}

@@ -1,0 +1,416 @@
+//! What must hold of every exploration, whatever is explored: from a seed.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use plugpull_crashsim::persist::LossSet;
+use plugpull_reports::{Report, merge};
+use plugpull_workloads::{Call, FindingKind, Outcome, Verdict};
+
+use super::pool::SimulatedWorkers;
+use super::store::Mutant;
+use super::{Explored, Plan, explore, with_oracle};
+use crate::explore::{
+    Crash, CrashDisk, CrashModel, Judged, Minimised, Oracle, StateEnumerator, Workers,
+};
+use crate::shard::Shard;
+
+/// Seeds that every run of the tests tries.
+const SEEDS: u64 = 100;
+/// Seeds of which a mutant must be found with one.
+const CHANCES: u64 = 6;
+
+/// Runs a check for each of the seeds, or for those that `PLUGPULL_SIMULATE` names (`7` or `0..5000`).
+/// Where one fails, the line that repeats it is printed.
+fn for_seeds(test: &str, default: std::ops::Range<u64>, check: impl Fn(u64)) {
+    let named = std::env::var("PLUGPULL_SIMULATE").ok();
+    let seeds = named.map_or(default, |named| {
+        let number = |text: &str| text.parse().expect("PLUGPULL_SIMULATE is a seed or A..B");
+        match named.split_once("..") {
+            Some((from, to)) => number(from)..number(to),
+            None => number(&named)..number(&named) + 1,
+        }
+    });
+    for seed in seeds {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(seed))) {
+            eprintln!(
+                "repeat it: PLUGPULL_SIMULATE={seed} cargo test -p plugpull-engine {test}\n{:?}",
+                Plan::of(seed)
+            );
+            resume_unwind(panic);
+        }
+    }
+}
+
+/// A report without what depends on a clock or on having been merged.
+fn timeless(report: &Report) -> serde_json::Value {
+    let mut json = serde_json::to_value(report).expect("a report");
+    let fields = json.as_object_mut().expect("an object");
+    for name in ["took_us", "merged", "shard"] {
+        fields.remove(name);
+    }
+    json
+}
+
+fn assert_same(one: &Report, other: &Report, what: &str) {
+    let (one, other) = (timeless(one), timeless(other));
+    if one != other {
+        let text = |json| serde_json::to_string_pretty(json).expect("JSON");
+        let (one, other) = (text(&one), text(&other));
+        let differing = one.lines().zip(other.lines()).find(|(a, b)| a != b);
+        panic!("{what}: {differing:?}");
+    }
+}
+
+/// The finding of this kind that a crash shows, tried and judged by nothing but store and oracle.
+fn shows(oracle: &Oracle<'_>, plan: &Plan, crash: &Crash, kind: FindingKind) -> bool {
+    let state = oracle.window(crash, crash.model).state(&crash.loss);
+    let disk = CrashDisk {
+        key: state.tree.digest(),
+        tree: state.tree,
+        acked: oracle.acked.clone(),
+    };
+    let workers = SimulatedWorkers::new(plan.mutant, 1, 0);
+    let twice = disk.read_twice();
+    let attempt = workers.try_now(&disk, twice).expect("an attempt");
+    let judgement = oracle.judge(crash, &attempt.observed);
+    judgement.findings.iter().any(|one| one.kind == kind)
+}
+
+/// A minimised crash shows its finding, and no crash at its point does that lacks less.
+fn is_minimal(oracle: &Oracle<'_>, plan: &Plan, minimised: &Minimised) {
+    let (crash, kind) = (&minimised.crash, minimised.finding.kind);
+    assert!(shows(oracle, plan, crash, kind), "{kind:?} is not there");
+    let window = oracle.window(crash, crash.model);
+    assert_eq!(window.legalize(&crash.loss), crash.loss, "not legal");
+    let missing: Vec<usize> = crash.loss.lost.iter().copied().collect();
+    let torn: Vec<usize> = crash.loss.torn.keys().copied().collect();
+    let mut fewer: Vec<LossSet> = Vec::new();
+    for update in missing.iter().chain(&torn) {
+        let mut less = crash.loss.clone();
+        less.lost.remove(update);
+        less.torn.remove(update);
+        fewer.push(less);
+    }
+    if missing.len() <= 5 {
+        fewer.extend((0..1_u32 << missing.len()).map(|kept| {
+            let mut less = crash.loss.clone();
+            let part = missing.iter().enumerate();
+            less.lost = part
+                .filter(|(bit, _)| kept >> bit & 1 == 1)
+                .map(|(_, update)| *update)
+                .collect();
+            less
+        }));
+    }
+    let legal: BTreeSet<LossSet> = fewer.iter().map(|less| window.legalize(less)).collect();
+    for loss in legal
+        .into_iter()
+        .filter(|less| less.len() < crash.loss.len())
+    {
+        let smaller = Crash {
+            loss,
+            ..crash.clone()
+        };
+        assert!(
+            !shows(oracle, plan, &smaller, kind),
+            "{kind:?} at {} needs {:?} of {:?} alone",
+            crash.point,
+            smaller.loss,
+            crash.loss
+        );
+    }
+}
+
+/// Each failing trial is counted to one cause, and no two findings have the same.
+fn grouping_adds_up(explored: &Explored) {
+    let groups = explored.groups.all();
+    let mut causes = HashSet::new();
+    for group in groups {
+        let minimised = &group.minimised;
+        let name = (
+            minimised.finding.kind,
+            minimised.crash.depth(),
+            &group.cause,
+        );
+        assert!(causes.insert(name), "{name:?} is there twice");
+    }
+    let mut seen: BTreeMap<FindingKind, u64> = BTreeMap::new();
+    for found in explored.trials.iter().flat_map(|one| &one.findings) {
+        *seen.entry(found.finding.kind).or_default() += 1;
+    }
+    let mut counted: BTreeMap<FindingKind, u64> = BTreeMap::new();
+    for group in groups {
+        *counted.entry(group.minimised.finding.kind).or_default() += group.count;
+    }
+    assert_eq!(counted, seen);
+}
+
+/// What is covered is covered once.
+fn coverage_adds_up(plan: &Plan, explored: &Explored) {
+    let Explored { summary, .. } = explored;
+    let mut distinct = 0;
+    for (made, judged) in summary.models.iter().zip(&summary.judged) {
+        assert_eq!(judged.judged + judged.not_measured, made.made);
+        assert!(judged.failed <= judged.judged && made.distinct <= made.made);
+        assert!(made.at_least || u128::from(made.distinct) <= made.possible);
+        assert!(made.points <= summary.points as u64);
+        distinct += made.distinct;
+    }
+    let at = |part: fn(&plugpull_reports::PointCoverage) -> u64| summary.at.iter().map(part).sum();
+    let all = |part: fn(&Judged) -> u64| -> u64 { summary.judged.iter().map(part).sum() };
+    let (tried, failed): (u64, u64) = (at(|one| one.tried), at(|one| one.failed));
+    assert_eq!(
+        (tried, failed),
+        (all(|one| one.judged), all(|one| one.failed))
+    );
+    assert!(summary.tried <= distinct + summary.recoveries.distinct);
+    if plan.depth == 0 {
+        assert_eq!(summary.tried, distinct);
+    }
+    if let Some(most) = plan.states {
+        assert!(summary.tried <= most);
+        assert!(summary.complete || summary.tried == most);
+    }
+}
+
+/// Every state, tried and judged one by one in the order in which they are made: what an exploration
+/// must come to without its rounds, its answers that are kept and its workers.
+fn one_by_one(plan: &Plan, oracle: &Oracle<'_>) -> Vec<Judged> {
+    let mut outcome = vec![Judged::default(); plan.models.len()];
+    let mut states = StateEnumerator::of_run(oracle.trace, oracle.space(), plan.seed, None);
+    let workers = SimulatedWorkers::new(plan.mutant, 1, 0);
+    let mut seen = HashSet::new();
+    while let Some(next) = states.next(&mut seen) {
+        let crash = &next.candidate.crash;
+        let disk = CrashDisk {
+            key: next.candidate.key,
+            tree: oracle.window(crash, crash.model).state(&crash.loss).tree,
+            acked: oracle.acked.clone(),
+        };
+        let attempt = workers
+            .try_now(&disk, disk.read_twice())
+            .expect("an attempt");
+        let model = &mut outcome[crash.model];
+        match oracle.judge(crash, &attempt.observed).verdict {
+            Verdict::NotMeasured => model.not_measured += 1,
+            verdict => {
+                model.judged += 1;
+                model.failed += u64::from(verdict == Verdict::Broken);
+            }
+        }
+    }
+    outcome
+}
+
+/// True when a state failed in which nothing was missing: one machine then leaves the point to the
+/// end, and shards do not (docs/sharding.md).
+fn fails_with_nothing_missing(explored: &Explored) -> bool {
+    let failed = explored
+        .trials
+        .iter()
+        .filter(|one| !one.findings.is_empty());
+    failed
+        .into_iter()
+        .any(|one| one.what.starts_with("nothing missing"))
+}
+
+/// The shards of an exploration, merged.
+fn merged(plan: &Plan, oracle: &Oracle<'_>, of: u64) -> Report {
+    let shard = |number| {
+        let workers = SimulatedWorkers::new(plan.mutant, 2, plan.seed + number);
+        explore(plan, oracle, &workers, Some(Shard { number, of })).report
+    };
+    merge((1..=of).map(shard).collect()).expect("the shards belong together")
+}
+
+fn check(seed: u64) {
+    let plan = Plan::of(seed);
+    with_oracle(&plan, |oracle| {
+        let workers = |count, order| SimulatedWorkers::new(plan.mutant, count, order);
+        let one = explore(&plan, oracle, &workers(1, seed), None);
+        if plan.mutant.is_none() {
+            assert!(one.report.findings.is_empty(), "{:?}", one.report.findings);
+        }
+        let many = 2 + seed as usize % 7;
+        let other = explore(&plan, oracle, &workers(many, seed + 1), None);
+        assert_same(&one.report, &other.report, "with more workers");
+        grouping_adds_up(&one);
+        coverage_adds_up(&plan, &one);
+        for group in one.groups.all() {
+            is_minimal(oracle, &plan, &group.minimised);
+        }
+        if plan.depth == 0 && !fails_with_nothing_missing(&one) {
+            let merged = merged(&plan, oracle, 2 + seed % 3);
+            assert_same(&one.report, &merged, "merged from shards");
+        }
+    });
+}
+
+#[test]
+fn seeds() {
+    for_seeds("simulated::properties::seeds", 0..SEEDS, check);
+}
+
+#[test]
+fn an_exploration_comes_to_what_one_by_one_comes_to() {
+    for_seeds("simulated::properties::an_exploration", 0..12, |seed| {
+        let plan = Plan {
+            commits: 2,
+            depth: 0,
+            states: None,
+            ..Plan::of(seed)
+        };
+        with_oracle(&plan, |oracle| {
+            let workers = SimulatedWorkers::new(plan.mutant, 3, seed);
+            let explored = explore(&plan, oracle, &workers, None);
+            assert!(explored.summary.complete);
+            assert_eq!(explored.summary.judged, one_by_one(&plan, oracle));
+            // The order does not matter where every state is tried, so here shards find the same
+            // causes even where points fail with nothing missing.
+            let causes = |report: &Report| -> BTreeSet<String> {
+                let all = report.findings.iter();
+                all.map(|one| {
+                    format!(
+                        "{:?} {:?}",
+                        one.finding.kind,
+                        one.evidence.as_ref().map(|e| &e.cause)
+                    )
+                })
+                .collect()
+            };
+            let merged = merged(&plan, oracle, 3);
+            assert_eq!(causes(&merged), causes(&explored.report));
+        });
+    });
+}
+
+#[test]
+fn every_mutant_is_found() {
+    for mutant in Mutant::ALL {
+        let found = (0..CHANCES).any(|seed| {
+            let plan = Plan::whole(Some(mutant), seed);
+            with_oracle(&plan, |oracle| {
+                let workers = SimulatedWorkers::new(plan.mutant, 2, seed);
+                let explored = explore(&plan, oracle, &workers, None);
+                for group in explored.groups.all() {
+                    is_minimal(oracle, &plan, &group.minimised);
+                }
+                !explored.report.findings.is_empty()
+            })
+        });
+        assert!(found, "{mutant:?}");
+    }
+}
+
+#[test]
+fn the_sound_store_is_silent() {
+    for seed in 0..CHANCES {
+        let plan = Plan::whole(None, seed);
+        with_oracle(&plan, |oracle| {
+            let workers = SimulatedWorkers::new(None, 2, seed);
+            let explored = explore(&plan, oracle, &workers, None);
+            assert_eq!(explored.report.verdict, Verdict::Pass);
+            assert!(
+                explored.report.findings.is_empty(),
+                "{:?}",
+                explored.report.findings
+            );
+        });
+    }
+}
+
+/// A state in which plugpull fails, by an error or a panic, costs that state: it is not measured,
+/// it is no finding, and all others come out as they do without it.
+#[test]
+fn what_plugpull_fails_in_costs_that_state() {
+    for_seeds(
+        "simulated::properties::what_plugpull_fails",
+        0..10,
+        |seed| {
+            let plan = Plan {
+                depth: 0,
+                states: None,
+                commits: 2,
+                mutant: None,
+                ..Plan::of(seed)
+            };
+            with_oracle(&plan, |oracle| {
+                let sound = SimulatedWorkers::new(None, 2, seed);
+                let sound = explore(&plan, oracle, &sound, None);
+                let failing = SimulatedWorkers::new(None, 2, seed).failing(|key| key % 11 < 2);
+                let failing = explore(&plan, oracle, &failing, None);
+                let errors = failing.trials.iter();
+                let errors: Vec<_> = errors
+                    .filter(|one| one.verdict == Verdict::HarnessError)
+                    .collect();
+                if errors.is_empty() {
+                    return;
+                }
+                assert_eq!(failing.report.verdict, Verdict::HarnessError);
+                assert!(failing.report.findings.is_empty());
+                assert!(!failing.summary.complete);
+                let place = |why: &str| why.contains("simulated/pool.rs:");
+                assert!(errors.iter().all(|one| match one.why.contains("panics") {
+                    true => place(&one.why),
+                    false => one.why == "the simulated sandbox fails",
+                }));
+                let of = |explored: &Explored, part: fn(&Judged) -> u64| -> u64 {
+                    explored.summary.judged.iter().map(part).sum()
+                };
+                let made = |one: &Judged| one.judged + one.not_measured;
+                assert_eq!(of(&failing, made), of(&sound, made));
+                assert!(of(&failing, |one| one.judged) <= of(&sound, |one| one.judged));
+            });
+        },
+    );
+}
+
+/// Where plugpull fails in every state it gives up instead of failing for hours.
+#[test]
+fn an_exploration_on_a_machine_at_its_end_is_given_up() {
+    let plan = Plan::whole(None, 1);
+    with_oracle(&plan, |oracle| {
+        let workers = SimulatedWorkers::new(None, 2, 1).failing(|_| true);
+        let explored = explore(&plan, oracle, &workers, None);
+        let why = explored.summary.gave_up.expect("given up");
+        assert!(why.contains("one after the other"), "{why}");
+        assert!(workers.tried() < 200, "{}", workers.tried());
+        assert_eq!(explored.report.verdict, Verdict::HarnessError);
+    });
+}
+
+/// States before the first ack, where there is nothing to lose, are no states that were judged.
+#[test]
+fn states_that_are_not_measured_are_counted_and_not_as_judged() {
+    let plan = Plan {
+        depth: 0,
+        states: None,
+        models: CrashModel::all().into_iter().take(2).collect(),
+        ..Plan::whole(None, 1)
+    };
+    with_oracle(&plan, |oracle| {
+        let calls = oracle.trace.about.history.entries.iter();
+        let acks = calls.filter(|entry| matches!(&entry.call, Call::Txn(txn) if !txn.abort));
+        let acks = acks.filter_map(|entry| match &entry.done {
+            Some((at, Outcome::Ok)) => Some(at.seq),
+            _ => None,
+        });
+        let first_ack = acks.min().expect("an ack");
+        let workers = SimulatedWorkers::new(None, 2, 1);
+        let explored = explore(&plan, oracle, &workers, None);
+        let kill = explored.summary.judged[0];
+        assert_eq!(
+            kill.not_measured, first_ack,
+            "one state a point before the first ack"
+        );
+        assert_eq!(kill.judged + first_ack, explored.summary.points as u64);
+        // There was nothing to lose: they are counted, and are no trials.
+        let log = explored.trials.iter();
+        assert!(
+            log.into_iter()
+                .all(|one| one.verdict != Verdict::NotMeasured)
+        );
+        assert_eq!(explored.report.verdict, Verdict::Pass);
+    });
+}

@@ -1,0 +1,443 @@
+//! A small store with a log, snapshots and a file that names the generation in force; and the ways
+//! in which it can be wrong.
+//!
+//! Generation N is `snap-N`, the state when it began, and `log-N`, what was committed since. `CURRENT`
+//! says which is in force. A commit appends to the log and syncs it. A checkpoint writes the next
+//! generation, syncs it and its names, and replaces `CURRENT` by a rename. A start reads the
+//! generation in force, cuts a torn tail off its log, and removes what belongs to no generation.
+
+use std::collections::BTreeMap;
+
+use plugpull_workloads::{Txn, Write};
+
+use super::files::Files;
+
+/// Something that the store does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Mutant {
+    /// A commit does not sync its log.
+    NoLogSync,
+    /// A commit syncs the snapshot and not the log.
+    WrongFileSynced,
+    /// Every second commit alone is synced.
+    EverySecondSync,
+    /// A commit is acknowledged before it is synced.
+    AckBeforeSync,
+    /// The directory is not synced after `CURRENT` was replaced.
+    NoDirectorySync,
+    /// `CURRENT.tmp` is renamed before its content is synced.
+    RenameWithoutSync,
+    /// `CURRENT` is truncated and written in place.
+    TruncateBeforeWrite,
+    /// `CURRENT` names a snapshot that is synced only afterwards.
+    CurrentBeforeSnapshot,
+    /// The old generation is removed before `CURRENT` names the new one.
+    UnlinkBeforeSwitch,
+    /// A snapshot lacks the last commit, which no log has.
+    StaleSnapshot,
+    /// Deletes are not in the log.
+    DeletesNotLogged,
+    /// Transactions that were rolled back are in the log as well.
+    AbortedLogged,
+    /// A record that the end of the file cuts off is applied as far as it goes.
+    TornRecordBelieved,
+    /// Nobody looks at the checksum of a record.
+    NoChecksum,
+    /// The newest snapshot is taken, whether `CURRENT` names it or not, whole or not.
+    OrphanBelieved,
+    /// The oldest generation is taken that is still there.
+    OldestBelieved,
+    /// A log with a torn tail is thrown away whole.
+    RecoveryDeletes,
+    /// Recovery writes the log's state over the snapshot, in place.
+    RecoveryInPlace,
+    /// Recovery cuts the last whole record off as well, once it has applied it.
+    RecoveryNotIdempotent,
+    /// A torn tail stays, and what is committed later lies behind it.
+    TornTailKept,
+    /// A start on a log with a torn tail is refused.
+    RefusesTornTail,
+    /// A start with an empty log never ends.
+    HangsOnEmptyLog,
+}
+
+impl Mutant {
+    /// All of them.
+    pub(crate) const ALL: [Mutant; 22] = [
+        Mutant::NoLogSync,
+        Mutant::WrongFileSynced,
+        Mutant::EverySecondSync,
+        Mutant::AckBeforeSync,
+        Mutant::NoDirectorySync,
+        Mutant::RenameWithoutSync,
+        Mutant::TruncateBeforeWrite,
+        Mutant::CurrentBeforeSnapshot,
+        Mutant::UnlinkBeforeSwitch,
+        Mutant::StaleSnapshot,
+        Mutant::DeletesNotLogged,
+        Mutant::AbortedLogged,
+        Mutant::TornRecordBelieved,
+        Mutant::NoChecksum,
+        Mutant::OrphanBelieved,
+        Mutant::OldestBelieved,
+        Mutant::RecoveryDeletes,
+        Mutant::RecoveryInPlace,
+        Mutant::RecoveryNotIdempotent,
+        Mutant::TornTailKept,
+        Mutant::RefusesTornTail,
+        Mutant::HangsOnEmptyLog,
+    ];
+}
+
+/// Why a start did not come to its end.
+#[derive(Debug)]
+pub(crate) enum NoStart {
+    /// It said this and ended.
+    Refused(String),
+    /// It never ended.
+    Hung,
+}
+
+/// How a commit ends early, as when the process is killed in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CutOff {
+    /// It does not.
+    Never,
+    /// After half of a record was written.
+    InRecord,
+}
+
+type State = BTreeMap<String, String>;
+
+/// Bytes of a record before its content: length and checksum.
+const HEAD: usize = 8;
+const DELETED: u32 = u32::MAX;
+
+/// A store that was started.
+pub(crate) struct Store {
+    files: Files,
+    mutant: Option<Mutant>,
+    state: State,
+    generation: u64,
+    commits: u64,
+    /// The state before the last commit.
+    before: State,
+}
+
+impl Store {
+    /// Starts it on whatever the disk holds.
+    pub(crate) fn open(
+        files: Files,
+        mutant: Option<Mutant>,
+    ) -> Result<Self, Box<(NoStart, Files)>> {
+        let mut store = Self {
+            files,
+            mutant,
+            state: State::new(),
+            generation: 0,
+            commits: 0,
+            before: State::new(),
+        };
+        match store.recover() {
+            Ok(()) => Ok(store),
+            Err(why) => Err(Box::new((why, store.files))),
+        }
+    }
+
+    /// What it holds.
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The disk, with all that was done to it.
+    pub(crate) fn into_files(self) -> Files {
+        self.files
+    }
+
+    /// Its disk.
+    pub(crate) fn files(&mut self) -> &mut Files {
+        &mut self.files
+    }
+
+    fn is(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    fn log(&self) -> String {
+        format!("log-{}", self.generation)
+    }
+
+    fn recover(&mut self) -> Result<(), NoStart> {
+        let named = self.files.read("CURRENT");
+        let Some(named) = named else {
+            // Nothing was ever acknowledged: it begins again.
+            self.clean_up(None);
+            self.checkpoint();
+            return Ok(());
+        };
+        let named = checked(&named).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+        self.generation = named.ok_or_else(|| NoStart::Refused("CURRENT is damaged".into()))?;
+        let names = self.files.names();
+        let snapshots = names.iter().filter_map(|name| number(name, "snap-"));
+        let other = match self.mutant {
+            Some(Mutant::OrphanBelieved) => snapshots.max(),
+            Some(Mutant::OldestBelieved) => snapshots.min(),
+            _ => None,
+        };
+        self.generation = other.unwrap_or(self.generation);
+        let snapshot = self.files.read(&format!("snap-{}", self.generation));
+        let snapshot = snapshot.unwrap_or_default();
+        let content = checked(&snapshot);
+        if content.is_none() && !self.is(Mutant::OrphanBelieved) {
+            return Err(NoStart::Refused("the snapshot is damaged".into()));
+        }
+        apply(&mut self.state, content.unwrap_or_default());
+        let log = self.files.read(&self.log()).unwrap_or_default();
+        let (whole, last) = self.replay(&log);
+        if log.is_empty() && self.is(Mutant::HangsOnEmptyLog) {
+            return Err(NoStart::Hung);
+        }
+        self.cut_tail(&log, whole, last)?;
+        self.clean_up(Some(self.generation));
+        Ok(())
+    }
+
+    /// Applies the records of a log. Where the last whole one ends, and where it begins.
+    fn replay(&mut self, log: &[u8]) -> (usize, usize) {
+        let (mut at, mut last) = (0, 0);
+        while let Some(head) = log.get(at..at + HEAD) {
+            let number = |from: usize| {
+                head[from..from + 4]
+                    .iter()
+                    .rev()
+                    .fold(0, |sum, byte| sum << 8 | u32::from(*byte))
+            };
+            let (len, sum) = (number(0) as usize, number(4));
+            let content = log.get(at + HEAD..at + HEAD + len);
+            match content {
+                _ if len == 0 => break,
+                Some(content) if self.is(Mutant::NoChecksum) || sum == checksum(content) => {
+                    apply(&mut self.state, content);
+                }
+                None if self.is(Mutant::TornRecordBelieved) => {
+                    apply(&mut self.state, &log[at + HEAD..]);
+                    break;
+                }
+                _ => break,
+            }
+            last = at;
+            at += HEAD + len;
+        }
+        (at, last)
+    }
+
+    /// Cuts off what is behind the last whole record.
+    fn cut_tail(&mut self, log: &[u8], whole: usize, last: usize) -> Result<(), NoStart> {
+        let name = self.log();
+        let torn = log.len() > whole;
+        if torn && self.is(Mutant::RefusesTornTail) {
+            return Err(NoStart::Refused("the log is torn".into()));
+        }
+        if torn && self.is(Mutant::RecoveryDeletes) {
+            self.files.unlink(&name);
+            self.files.create(&name);
+            self.files.sync_directory();
+        } else if torn && !self.is(Mutant::TornTailKept) {
+            self.files.truncate(&name, whole as u64);
+            self.files.sync(&name);
+        }
+        if whole > 0 && self.is(Mutant::RecoveryInPlace) {
+            let snapshot = format!("snap-{}", self.generation);
+            self.files.truncate(&snapshot, 0);
+            self.files
+                .append(&snapshot, &with_checksum(&listed(&self.state)));
+            self.files.sync(&snapshot);
+            self.files.truncate(&name, 0);
+            self.files.sync(&name);
+        }
+        if whole > 0 && self.is(Mutant::RecoveryNotIdempotent) {
+            self.files.truncate(&name, last as u64);
+            self.files.sync(&name);
+        }
+        Ok(())
+    }
+
+    /// Removes what belongs to no generation that counts.
+    fn clean_up(&mut self, keep: Option<u64>) {
+        let belongs = |name: &str| {
+            let of = number(name, "snap-").or_else(|| number(name, "log-"));
+            name == "CURRENT" || of.is_some() && of == keep
+        };
+        let names = self.files.names();
+        let stray: Vec<&String> = names.iter().filter(|name| !belongs(name)).collect();
+        for name in &stray {
+            self.files.unlink(name);
+        }
+        if !stray.is_empty() {
+            self.files.sync_directory();
+        }
+    }
+
+    /// Commits transactions together, and calls `ack` when they are safe. Nothing is acknowledged
+    /// where it is cut off.
+    pub(crate) fn commit(&mut self, txns: &[&Txn], cut_off: CutOff, ack: impl FnOnce(&mut Files)) {
+        let log = self.log();
+        self.before = self.state.clone();
+        let aborted_too = self.is(Mutant::AbortedLogged);
+        for txn in txns.iter().filter(|txn| !txn.abort || aborted_too) {
+            let all = self.content(txn, true);
+            let record = self.content(txn, !self.is(Mutant::DeletesNotLogged));
+            if !record.is_empty() {
+                let sum = checksum(&record);
+                let head = [(record.len() as u32).to_le_bytes(), sum.to_le_bytes()].concat();
+                self.files.append(&log, &head);
+                if cut_off == CutOff::InRecord {
+                    return self.files.append(&log, &record[..record.len() / 2]);
+                }
+                self.files.append(&log, &record);
+            }
+            if !txn.abort {
+                apply(&mut self.state, &all);
+            }
+        }
+        self.commits += 1;
+        let mut ack = Some(ack);
+        if self.is(Mutant::AckBeforeSync) {
+            ack.take().into_iter().for_each(|ack| ack(&mut self.files));
+        }
+        match self.mutant {
+            Some(Mutant::NoLogSync) => {}
+            Some(Mutant::EverySecondSync) if self.commits % 2 == 1 => {}
+            Some(Mutant::WrongFileSynced) => self.files.sync(&format!("snap-{}", self.generation)),
+            _ => self.files.sync(&log),
+        }
+        ack.take().into_iter().for_each(|ack| ack(&mut self.files));
+    }
+
+    fn content(&self, txn: &Txn, deletes: bool) -> Vec<u8> {
+        let mut content = Vec::new();
+        for op in &txn.ops {
+            match &op.write {
+                Write::Put(value) => put(&mut content, &op.key, Some(&value.text())),
+                Write::Delete if deletes => put(&mut content, &op.key, None),
+                Write::Delete => {}
+            }
+        }
+        content
+    }
+
+    /// Begins the next generation.
+    pub(crate) fn checkpoint(&mut self) {
+        let old = self.generation;
+        self.generation += 1;
+        let snapshot = format!("snap-{}", self.generation);
+        let stale = self.is(Mutant::StaleSnapshot);
+        let state = if stale { &self.before } else { &self.state };
+        let content = with_checksum(&listed(state));
+        let late = self.is(Mutant::CurrentBeforeSnapshot);
+        self.files.create(&snapshot);
+        self.files.append(&snapshot, &content);
+        if !late {
+            self.files.sync(&snapshot);
+        }
+        self.files.create(&self.log());
+        self.files.sync_directory();
+        if self.is(Mutant::UnlinkBeforeSwitch) {
+            self.remove(old);
+            self.files.sync_directory();
+        }
+        self.switch();
+        if late {
+            self.files.sync(&snapshot);
+        }
+        self.remove(old);
+    }
+
+    /// Makes `CURRENT` name the generation.
+    fn switch(&mut self) {
+        let name = with_checksum(self.generation.to_string().as_bytes());
+        if self.is(Mutant::TruncateBeforeWrite) {
+            match self.files.read("CURRENT") {
+                Some(_) => self.files.truncate("CURRENT", 0),
+                None => self.files.create("CURRENT"),
+            }
+            self.files.append("CURRENT", &name);
+            self.files.sync("CURRENT");
+            self.files.sync_directory();
+            return;
+        }
+        self.files.create("CURRENT.tmp");
+        self.files.append("CURRENT.tmp", &name);
+        if !self.is(Mutant::RenameWithoutSync) {
+            self.files.sync("CURRENT.tmp");
+        }
+        self.files.rename("CURRENT.tmp", "CURRENT");
+        if !self.is(Mutant::NoDirectorySync) {
+            self.files.sync_directory();
+        }
+    }
+
+    fn remove(&mut self, generation: u64) {
+        for name in [format!("snap-{generation}"), format!("log-{generation}")] {
+            if self.files.read(&name).is_some() {
+                self.files.unlink(&name);
+            }
+        }
+    }
+}
+
+fn number(name: &str, prefix: &str) -> Option<u64> {
+    name.strip_prefix(prefix)?.parse().ok()
+}
+
+fn checksum(content: &[u8]) -> u32 {
+    let mix = |sum: u32, byte: &u8| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    content.iter().fold(0x811C_9DC5, mix)
+}
+
+fn with_checksum(content: &[u8]) -> Vec<u8> {
+    [content, &checksum(content).to_le_bytes()].concat()
+}
+
+/// A file's content, if its checksum is right.
+fn checked(file: &[u8]) -> Option<&[u8]> {
+    let (content, sum) = file.split_last_chunk::<4>()?;
+    (checksum(content) == u32::from_le_bytes(*sum)).then_some(content)
+}
+
+fn put(content: &mut Vec<u8>, key: &str, value: Option<&str>) {
+    let len = value.map_or(DELETED, |value| value.len() as u32);
+    content.push(key.len() as u8);
+    content.extend(len.to_le_bytes());
+    content.extend(key.as_bytes());
+    content.extend(value.unwrap_or_default().as_bytes());
+}
+
+fn listed(state: &State) -> Vec<u8> {
+    let mut content = Vec::new();
+    for (key, value) in state {
+        put(&mut content, key, Some(value));
+    }
+    content
+}
+
+/// Applies the writes in it, as far as they are whole.
+fn apply(state: &mut State, mut content: &[u8]) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    while let Some((head, rest)) = content.split_first_chunk::<5>() {
+        let len = u32::from_le_bytes([head[1], head[2], head[3], head[4]]);
+        let value_len = if len == DELETED { 0 } else { len as usize };
+        let Some((key, rest)) = rest.split_at_checked(head[0] as usize) else {
+            return;
+        };
+        let Some((value, rest)) = rest.split_at_checked(value_len) else {
+            return;
+        };
+        if len == DELETED {
+            state.remove(&text(key));
+        } else {
+            state.insert(text(key), text(value));
+        }
+        content = rest;
+    }
+}
