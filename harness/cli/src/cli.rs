@@ -8,9 +8,10 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plugpull_crashsim::persist::Device;
 use plugpull_engine::shard::Shard;
-use plugpull_faults::trigger::parse_duration;
 
-use crate::attach_args::AttachArgs;
+use crate::command::attach::AttachArgs;
+pub(crate) use crate::options::{Format, OutputOptions, ReportOptions, TargetOptions};
+use crate::options::{duration, key_value};
 
 /// Pulls the plug on a storage program and says whether it kept its promises.
 #[derive(Debug, Parser)]
@@ -70,7 +71,7 @@ pub(crate) enum Command {
     Doctor,
     /// What can be tested, and what each one promises
     Targets(TargetsArgs),
-    /// The faults, what each one does and when it usually strikes
+    /// The faults, what each one does and when it usually fires
     Faults,
     /// Look at the files that a system left, with a parser of plugpull's own
     Inspect(InspectArgs),
@@ -82,101 +83,6 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
     /// Print the manual page, or write those of all commands
     Man(ManArgs),
-}
-
-/// What is tested, and what it is held to: the same for every command that tests something.
-#[derive(Debug, Args)]
-pub(crate) struct TargetOptions {
-    /// The target; `plugpull targets` lists them [default: sqlite]
-    #[arg(value_name = "TARGET")]
-    pub(crate) name: Option<String>,
-
-    /// Set a knob of the target; `plugpull targets NAME` lists them
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
-    pub(crate) settings: Vec<(String, String)>,
-
-    /// Test plugpull's own stand-in for the target, where it has one; it keeps every promise
-    #[arg(long)]
-    pub(crate) reference: bool,
-
-    /// Hold the target to more than it promises: durable, durable-within=MS, barrier, atomic,
-    /// prefix, consistent, detects, recovers=MS
-    #[arg(long = "promise", value_name = "PROMISE")]
-    pub(crate) promises: Vec<String>,
-
-    /// Recovery, from spawn to the first correct answer, may take so long
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub(crate) recovery_bound: Option<Duration>,
-}
-
-/// Where the results go: the same for every command that has some.
-#[derive(Debug, Args)]
-pub(crate) struct OutputOptions {
-    #[command(flatten)]
-    pub(crate) report: ReportOptions,
-
-    /// Hold the run against this earlier report (JSON or run file): only new findings, and recovery that takes
-    /// clearly longer, fail it
-    #[arg(long, value_name = "REPORT")]
-    pub(crate) baseline: Option<PathBuf>,
-
-    /// Keep what shows each finding in this folder: `run` the crashed data folder as plain files,
-    /// `explore` an artifact for `plugpull replay`
-    #[arg(long, value_name = "DIR")]
-    pub(crate) keep: Option<PathBuf>,
-
-    /// Write what happens into this file as it happens; `plugpull report` and `plugpull resume` take
-    /// it [default: .plugpull/runs/TIME-COMMAND.jsonl, where the last 20 are kept]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) run_file: Option<PathBuf>,
-
-    /// Write no run file
-    #[arg(long, conflicts_with = "run_file")]
-    pub(crate) no_run_file: bool,
-
-    /// No progress bar
-    #[arg(long, short)]
-    pub(crate) quiet: bool,
-
-    /// The whole command line, as it was resolved.
-    #[arg(skip)]
-    pub(crate) arguments: Vec<String>,
-}
-
-/// The forms of a report: the same for every command that makes one.
-#[derive(Debug, Args)]
-pub(crate) struct ReportOptions {
-    /// What standard output gets: a table for people, the JSON report and nothing else, or GitHub's
-    /// annotations before the table
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Human)]
-    pub(crate) format: Format,
-
-    /// Write the report as JSON
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
-
-    /// Write the report as JUnit XML, a test case for each promise and fault
-    #[arg(long, value_name = "FILE")]
-    pub(crate) junit: Option<PathBuf>,
-
-    /// Write a summary in Markdown, for the page of a CI job
-    #[arg(long, value_name = "FILE")]
-    pub(crate) markdown: Option<PathBuf>,
-
-    /// Write the report as a page, one file that needs nothing else
-    #[arg(long, value_name = "FILE")]
-    pub(crate) html: Option<PathBuf>,
-}
-
-/// What standard output gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// The table.
-    Human,
-    /// The JSON report and nothing else.
-    Json,
-    /// Annotations and the table.
-    Github,
 }
 
 /// Exit codes: 0 every promise kept, 1 a promise broken, 2 wrong use, 3 not measured or plugpull
@@ -396,7 +302,7 @@ pub(crate) struct ReplayArgs {
     /// The artifact
     pub(crate) artifact: PathBuf,
 
-    /// Write the crashed data folder here, as plain files, and try nothing
+    /// Write the crashed data directory here, as plain files, and try nothing
     #[arg(long, value_name = "DIR")]
     pub(crate) export: Option<PathBuf>,
 
@@ -404,7 +310,7 @@ pub(crate) struct ReplayArgs {
     #[arg(long)]
     pub(crate) timeline: bool,
 
-    /// Open a shell in the crashed data folder, in the sandbox, and try nothing
+    /// Open a shell in the crashed data directory, in the sandbox, and try nothing
     #[arg(long)]
     pub(crate) shell: bool,
 }
@@ -456,7 +362,7 @@ pub(crate) struct CompletionsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ManArgs {
-    /// A folder for the pages of all commands
+    /// A directory for the pages of all commands
     pub(crate) dir: Option<PathBuf>,
 }
 
@@ -472,11 +378,11 @@ pub(crate) struct TargetsArgs {
 /// Exit codes: 0 sound, 1 damage found, 2 wrong use (no such file, say).
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// The system: ailee (l2_snapshots.dat), interstice (a log, or a node's folder), vfab (a
-    /// workspace, or a job's folder)
+    /// The system: ailee (l2_snapshots.dat), interstice (a log, or a node's directory), vfab (a
+    /// workspace, or a job's directory)
     pub(crate) system: String,
 
-    /// The file or folder; nothing in it is changed
+    /// The file or directory; nothing in it is changed
     pub(crate) path: PathBuf,
 
     /// This must be in it: for ailee the state root of an acknowledged anchor, for vfab the id of
@@ -565,20 +471,7 @@ pub(crate) fn about(error: &clap::Error) -> Option<String> {
     }
 }
 
-pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
-        _ => Err("it wants KEY=VALUE, for example synchronous=off".into()),
-    }
-}
-
 fn sector(text: &str) -> Result<Device, String> {
     let device = text.parse().ok().and_then(Device::with_sector);
     device.ok_or_else(|| "it wants 512, 1024, 2048 or 4096".into())
-}
-
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text)
-        .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| "it wants a duration, for example 30s, 500ms or 2m".into())
 }

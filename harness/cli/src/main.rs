@@ -1,10 +1,10 @@
 //! plugpull: pulls the plug on a storage program and says whether it kept its promises.
 
-mod attach_args;
 mod cli;
 mod command;
 mod config;
-mod switches;
+mod definition;
+mod options;
 mod terminal;
 
 use std::process::ExitCode;
@@ -28,14 +28,14 @@ fn main() -> ExitCode {
     if let Some(code) = hidden() {
         return ExitCode::from(code);
     }
-    let given = match config::read(switches::definition(), std::env::args_os().collect()) {
+    let given = match config::read(definition::definition(), std::env::args_os().collect()) {
         Ok(given) => given,
         Err(error) => {
             eprintln!("plugpull: {error:#}");
             return ExitCode::from(WRONG_USE);
         }
     };
-    let parsed = switches::definition().try_get_matches_from(&given.arguments);
+    let parsed = definition::definition().try_get_matches_from(&given.arguments);
     let mut cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
@@ -63,19 +63,19 @@ fn main() -> ExitCode {
         Command::Explore(args) => command::explore::run(&args),
         Command::Growth(args) => command::growth::run(&args, None),
         Command::Replay(args) => command::replay::run(&args),
-        Command::Compare(args) => command::compare::run(&args),
-        Command::Merge(args) => command::merge::run(&args),
-        Command::Report(args) => command::report::run(&args),
+        Command::Compare(args) => command::reports::run_compare(&args),
+        Command::Merge(args) => command::reports::run_merge(&args),
+        Command::Report(args) => command::reports::run_report(&args),
         Command::Resume(args) => command::resume::run(&args),
         Command::Doctor => command::doctor::run(),
         Command::Attach(args) => command::attach::run(&args),
         Command::Targets(args) => command::targets::run(&args),
-        Command::Faults => command::faults::run(),
+        Command::Faults => command::doctor::list(),
         Command::Inspect(args) => command::inspect::run(&args),
         Command::DriverCheck(args) => command::driver_check::run(&args),
         Command::Exec(args) => command::exec::run(&args),
-        Command::Completions(args) => command::manual::completions(&args),
-        Command::Man(args) => command::manual::man(&args),
+        Command::Completions(args) => definition::completions(&args),
+        Command::Man(args) => definition::man(&args),
     };
     match result {
         Ok(code) => ExitCode::from(code),
@@ -88,7 +88,7 @@ fn main() -> ExitCode {
 }
 
 /// What plugpull does when it starts itself again: the sandbox's janitor, an embedded target, a
-/// stand-in, a shell's way to its terminal, the ballast of a full disk, damage to a plain folder. None
+/// fake, a shell's way to its terminal, the ballast of a full disk, damage to a plain directory. None
 /// of them takes options, and none may start
 /// a thread before it is known.
 fn hidden() -> Option<u8> {

@@ -198,8 +198,9 @@ fn interrupted(signal: Signal) {
     let report = report.expect("a report");
     assert_eq!(report["interrupted"], true);
     assert_eq!(report["findings"], Value::Array(Vec::new()));
-    // Faults that were not reached are not measured, and so the run is not kept.
-    assert_eq!(code, Some(3), "{report}");
+    // Nothing was found, and not everything was tried: that is no pass.
+    assert_eq!(report["verdict"], "not-measured");
+    assert_eq!(code, Some(128 + signal as i32), "{report}");
 }
 
 #[test]

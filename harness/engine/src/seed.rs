@@ -1,4 +1,5 @@
 //! Seeds: one decides everything.
+// tidy: small because every way of making trials uses it, and it is about nothing else.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -11,8 +11,8 @@ use plugpull_targets::Target;
 use plugpull_targets::catalog::{self, Catalogued};
 use plugpull_workloads::{Durability, Guarantee, Promise, WorkloadConfig, parse_demand};
 
-use super::baseline::Baseline;
 use super::introduce::introduce;
+use super::reports::Baseline;
 use super::run_files;
 use super::{open_target, settings, wrong};
 use crate::cli::{OutputOptions, ReportOptions, TargetOptions};
@@ -46,7 +46,7 @@ impl Asked {
     pub(super) fn new(options: &TargetOptions) -> anyhow::Result<Self> {
         let mut settings = settings(&options.settings)?;
         if options.reference {
-            stand_in(name(options), &mut settings)?;
+            fake(name(options), &mut settings)?;
         }
         Self::of(name(options), settings, options)
     }
@@ -120,15 +120,15 @@ impl Asked {
     }
 }
 
-/// What `--reference` means is a setting of the targets that have a stand-in.
-fn stand_in(name: &str, settings: &mut BTreeMap<String, String>) -> anyhow::Result<()> {
+/// What `--reference` means is a setting of the targets that have a fake.
+fn fake(name: &str, settings: &mut BTreeMap<String, String>) -> anyhow::Result<()> {
     const SETTING: &str = "reference";
     let has = |target: &Catalogued| target.settings.iter().any(|s| s.name == SETTING);
     let all = catalog::all();
     if all.iter().any(|target| target.name == name && !has(target)) {
         let names: Vec<&str> = all.iter().filter(|t| has(t)).map(|t| t.name).collect();
         return Err(wrong(format!(
-            "{name} has no stand-in; --reference is for {}",
+            "{name} has no fake; --reference is for {}",
             names.join(", ")
         )));
     }
@@ -186,7 +186,7 @@ fn promised_bound(promises: &[Promise]) -> Option<Duration> {
     bounds.max()
 }
 
-/// Checks that the results can be written. The folder to keep things in, if one is wanted.
+/// Checks that the results can be written. The directory to keep things in, if one is wanted.
 pub(super) fn outputs(options: &OutputOptions) -> anyhow::Result<Option<Keep>> {
     files(&options.report)?;
     run_files::check(options)?;
@@ -219,16 +219,16 @@ pub(super) fn baseline(
 
 /// Wrong use unless a file can be written there.
 pub(super) fn writable(path: &Path, what: &str) -> anyhow::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
+    let directory = match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
         _ => Path::new("."),
     };
     let why = if path.is_dir() {
-        "it is a folder".to_string()
-    } else if !folder.is_dir() {
-        "its folder does not exist".to_string()
-    } else if let Err(error) = access(folder, AccessFlags::W_OK) {
-        format!("its folder: {}", error.desc())
+        "it is a directory".to_string()
+    } else if !directory.is_dir() {
+        "its directory does not exist".to_string()
+    } else if let Err(error) = access(directory, AccessFlags::W_OK) {
+        format!("its directory: {}", error.desc())
     } else {
         return Ok(());
     };

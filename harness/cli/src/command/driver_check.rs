@@ -19,7 +19,7 @@ use plugpull_engine::trial::storage::Storage;
 
 /// A rule was broken.
 const BROKEN: u8 = 1;
-/// The data folder that the driver works in.
+/// The data directory that the driver works in.
 const BYTES: u64 = 256 << 20;
 
 /// The sandbox, as a place to judge a driver in.

@@ -1,7 +1,7 @@
 //! `plugpull exec`: any command in the sandbox, on a crash filesystem.
 //!
 //! The command sees the machine read-only, a private /tmp and network, and works in an empty
-//! folder that only exists while it runs. The suites that filesystems are tested with run so.
+//! directory that only exists while it runs. The suites that filesystems are tested with run so.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -86,7 +86,7 @@ fn find(name: &str) -> anyhow::Result<PathBuf> {
     } else {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path)
-            .map(|folder| folder.join(name))
+            .map(|directory| directory.join(name))
             .collect()
     };
     candidates

@@ -15,10 +15,10 @@ use plugpull_sandbox::{Isolation, Sandbox};
 use plugpull_workloads::{Guarantee, Promise, WorkloadConfig};
 
 use super::asked::{Asked, again, baseline, outputs};
-use super::baseline::Baseline;
 use super::interrupt::stop_on_signal;
 use super::live_run::{LiveRun, Resumed};
 use super::place::{NO_SANDBOX, mounts_fuse, options_for};
+use super::reports::Baseline;
 use super::wrong;
 use crate::cli::{CrashArg, GrowthArgs};
 

@@ -60,7 +60,7 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<u8> {
         }
         serde_json::to_string_pretty(&value)? + "\n"
     } else {
-        words(&inspection, repaired.as_ref())
+        describe(&inspection, repaired.as_ref())
     };
     // Nobody may be listening any more; the exit code tells it as well.
     let _ = io::stdout().write_all(text.as_bytes());
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<u8> {
     })
 }
 
-fn words(inspection: &Inspection, repaired: Option<&Repaired>) -> String {
+fn describe(inspection: &Inspection, repaired: Option<&Repaired>) -> String {
     let mut text = format!("{}: {}\n", inspection.path, inspection.format);
     for (name, value) in &inspection.facts {
         text += &format!("  {name}: {}\n", shown(value));

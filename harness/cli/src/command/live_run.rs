@@ -8,9 +8,9 @@ use plugpull_reports::{
     Trial, TrialRecord, TrialStarted, exit_code,
 };
 
-use super::baseline::Baseline;
 use super::interrupt::Stop;
 use super::reporters::Reporters;
+use super::reports::Baseline;
 use super::{run_files, wrong};
 use crate::cli::OutputOptions;
 

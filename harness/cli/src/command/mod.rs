@@ -2,24 +2,19 @@
 
 mod asked;
 pub(crate) mod attach;
-mod baseline;
-pub(crate) mod compare;
 pub(crate) mod doctor;
 pub(crate) mod driver_check;
 pub(crate) mod exec;
 pub(crate) mod explore;
-pub(crate) mod faults;
 pub(crate) mod growth;
 pub(crate) mod inspect;
 mod interrupt;
 mod introduce;
 mod live_run;
-pub(crate) mod manual;
-pub(crate) mod merge;
 mod place;
 pub(crate) mod replay;
-pub(crate) mod report;
 mod reporters;
+pub(crate) mod reports;
 pub(crate) mod resume;
 pub(crate) mod run;
 mod run_files;

@@ -9,7 +9,7 @@ use plugpull_reports::{EndReason, Header, RecordedRun, RunCommand, RunFile, load
 use super::live_run::{Resumed, build};
 use super::{growth, run, wrong};
 use crate::cli::{Cli, Command, OutputOptions, ResumeArgs};
-use crate::switches;
+use crate::definition;
 
 /// Reads the run file, and makes what is missing of the run with the options that it had.
 pub(crate) fn run(args: &ResumeArgs) -> anyhow::Result<u8> {
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &ResumeArgs) -> anyhow::Result<u8> {
         ))
     })?;
     let program = std::iter::once("plugpull".to_owned());
-    let matches = switches::definition()
+    let matches = definition::definition()
         .try_get_matches_from(program.chain(header.arguments.iter().cloned()))
         .map_err(|error| wrong(format!("the options of the run: {error}")))?;
     let cli = Cli::from_arg_matches(&matches)

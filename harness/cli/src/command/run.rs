@@ -20,10 +20,10 @@ use plugpull_targets::Target;
 use plugpull_workloads::{Distribution, WorkloadConfig};
 
 use super::asked::{Asked, again, baseline, outputs};
-use super::baseline::Baseline;
 use super::interrupt::stop_on_signal;
 use super::live_run::{LiveRun, Resumed};
 use super::place::{NO_SANDBOX, mounts_fuse, options_for};
+use super::reports::Baseline;
 use super::wrong;
 use crate::cli::RunArgs;
 
@@ -250,7 +250,7 @@ fn note_former_names(given: &[String]) {
     }
 }
 
-/// Starts the target once, on an empty data folder, before anything is claimed about it.
+/// Starts the target once, on an empty data directory, before anything is claimed about it.
 fn can_start(resolved: &Resolved) -> anyhow::Result<()> {
     trial::try_start(&resolved.plan.setup).map_err(|why| {
         // What it said may have many lines; an error of ours has one.

@@ -177,15 +177,15 @@ mod tests {
 
     #[test]
     fn the_last_ones_are_kept_and_those_of_a_kept_trace() {
-        let folder = tempfile::tempdir().expect("a directory");
-        let runs = folder.path().join("runs");
-        let trace = folder.path().join("kept.trace");
+        let directory = tempfile::tempdir().expect("a directory");
+        let runs = directory.path().join("runs");
+        let trace = directory.path().join("kept.trace");
         fs::write(&trace, "").expect("written");
         let header = |n: u64, argument: &str| Header {
             schema: plugpull_reports::RUN_SCHEMA.into(),
             began_unix: n,
             arguments: vec!["explore".into(), argument.into(), "kept.trace".into()],
-            directory: folder.path().display().to_string(),
+            directory: directory.path().display().to_string(),
             ..Header::default()
         };
         let begin = |n: u64, argument: &str| {

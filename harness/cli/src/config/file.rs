@@ -16,7 +16,7 @@ const NAME: &str = "plugpull.toml";
 pub(super) struct File {
     path: PathBuf,
     /// What relative paths in it are relative to; empty for the working directory.
-    pub(super) folder: PathBuf,
+    pub(super) directory: PathBuf,
     text: String,
     /// Its tables that are named as a command could be.
     pub(super) sections: Vec<Section>,
@@ -60,7 +60,7 @@ pub(super) fn find() -> Result<Option<PathBuf>, String> {
     let Ok(here) = std::env::current_dir() else {
         return Ok(None);
     };
-    let found = here.ancestors().map(|folder| folder.join(NAME));
+    let found = here.ancestors().map(|directory| directory.join(NAME));
     let Some(path) = found.into_iter().find(|path| path.is_file()) else {
         return Ok(None);
     };
@@ -82,11 +82,11 @@ impl File {
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-        let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
-        let here = std::env::current_dir().is_ok_and(|here| here == folder);
+        let directory = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        let here = std::env::current_dir().is_ok_and(|here| here == directory);
         let mut file = Self {
             path: path.to_path_buf(),
-            folder: if here { PathBuf::new() } else { folder },
+            directory: if here { PathBuf::new() } else { directory },
             text: text.clone(),
             sections: Vec::new(),
             entries: Vec::new(),
@@ -175,9 +175,12 @@ impl File {
     }
 }
 
+/// The option that takes names and values, and so a table.
+pub(super) const PAIRS: &str = "set";
+
 /// True for a key whose table is not a section but what the option is set to.
 fn pairs_option(key: &str) -> bool {
-    key == super::options::PAIRS
+    key == PAIRS
 }
 
 /// A word or a number as it is typed.

@@ -179,9 +179,9 @@ fn behind(arguments: &[OsString], name: &str) -> usize {
     arguments.len()
 }
 
-/// A path of the file: relative ones are relative to its folder.
-fn resolved(folder: &Path, path: &str) -> PathBuf {
-    folder.join(path)
+/// A path of the file: relative ones are relative to its directory.
+fn resolved(directory: &Path, path: &str) -> PathBuf {
+    directory.join(path)
 }
 
 #[cfg(test)]

@@ -6,12 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Command};
 
-use super::file::{Entry, File, Value};
+use super::file::{Entry, File, PAIRS, Value};
 use super::resolved;
-use crate::switches::is_switch;
-
-/// The option that takes names and values, and so a table.
-pub(super) const PAIRS: &str = "set";
+use crate::definition::is_switch;
 
 /// An option that a file may set.
 pub(super) struct Accepted<'a> {
@@ -96,7 +93,7 @@ impl Accepted<'_> {
         };
         let is_path = self.arg.get_value_parser().type_id() == TypeId::of::<PathBuf>();
         let words = words.into_iter().map(|word| match is_path {
-            true => resolved(&file.folder, &word).into_os_string(),
+            true => resolved(&file.directory, &word).into_os_string(),
             false => word.into(),
         });
         Ok(words.map(|word| self.typed(word)).collect())

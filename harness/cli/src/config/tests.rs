@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::switches::{definition, is_switch};
+use crate::definition::{definition, is_switch};
 
 /// Values of which every option takes one.
 const SAMPLES: [&str; 14] = [
@@ -24,11 +24,11 @@ const SAMPLES: [&str; 14] = [
 ];
 
 fn file(text: &str) -> (tempfile::TempDir, File) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("plugpull.toml");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("plugpull.toml");
     std::fs::write(&path, text).expect("written");
     let file = File::read(&path).expect("sound");
-    (folder, file)
+    (directory, file)
 }
 
 /// What a command line means: each option with its values as they were typed. Nothing is required.
@@ -81,9 +81,9 @@ fn every_option_can_be_set_from_the_file() {
                 let sample = sample.unwrap_or_else(|| panic!("no sample fits {name} --{long}"));
                 (format!("\"{sample}\""), format!("--{long}={sample}"))
             };
-            let (folder, mut file) = file(&format!("[{name}]\n{long} = {value}\n"));
+            let (directory, mut file) = file(&format!("[{name}]\n{long} = {value}\n"));
             // Paths are left as they are.
-            file.folder = PathBuf::new();
+            file.directory = PathBuf::new();
             check(&cli, &file).unwrap_or_else(|why| panic!("{name} --{long}: {why}"));
             let lenient = definition().ignore_errors(true);
             let nothing = lenient
@@ -95,7 +95,7 @@ fn every_option_can_be_set_from_the_file() {
             assert_eq!(meaning(&line(name, &added)), by_hand, "{name} --{long}");
             assert!(!by_hand.is_empty(), "{name} --{long}");
             tried += 1;
-            drop(folder);
+            drop(directory);
         }
     }
     assert!(tried > 80, "{tried}");
@@ -110,7 +110,7 @@ fn no_option_has_the_name_of_a_command() {
         for one in accepted(command) {
             assert!(cli.find_subcommand(&one.key).is_none(), "{}", one.key);
             let pairs = one.arg_takes_pairs();
-            assert_eq!(pairs, one.key == options::PAIRS, "{}", one.key);
+            assert_eq!(pairs, one.key == file::PAIRS, "{}", one.key);
         }
     }
 }
@@ -159,7 +159,7 @@ fn every_switch_can_be_typed_off() {
                 let typed: OsString = format!("--{long}{typed}").into();
                 assert_eq!(on(std::slice::from_ref(&typed)), wanted, "{name} {typed:?}");
                 // What is typed counts, and not what the file has.
-                let (_folder, file) = file(&format!("[{name}]\n{long} = true\n"));
+                let (_directory, file) = file(&format!("[{name}]\n{long} = true\n"));
                 let lenient = definition().ignore_errors(true);
                 let matches = lenient.try_get_matches_from(line(name, &[typed]));
                 let matches = matches.expect("lenient");

@@ -23,6 +23,7 @@ mod json;
 mod known_findings;
 mod outputs;
 mod run_evidence;
+mod run_file;
 mod shards;
 mod sqlite;
 #[cfg(feature = "statehouse")]

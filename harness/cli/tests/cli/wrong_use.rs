@@ -150,7 +150,7 @@ fn files_and_folders() {
         "--json nowhere/report.json",
         &["nowhere/report.json", "does not exist"],
     );
-    run_refused("--json theirs", &["theirs", "it is a folder"]);
+    run_refused("--json theirs", &["theirs", "it is a directory"]);
     run_refused(
         "--keep theirs",
         &["theirs", "not made by plugpull", "--keep"],

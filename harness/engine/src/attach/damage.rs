@@ -52,7 +52,8 @@ pub(super) fn flip(
     }
     let bit = rng.random_range(0..8_u8);
     let file = root.join(&path);
-    let accessed = turn(&file, at, bit).with_context(|| format!("damaging {}", file.display()))?;
+    let accessed =
+        flip_bit(&file, at, bit).with_context(|| format!("damaging {}", file.display()))?;
     let what = format!(
         "bit {bit} of byte {at} of {} ({size} bytes) was flipped",
         path.display()
@@ -89,8 +90,8 @@ fn holds(path: &Path, at: u64) -> anyhow::Result<bool> {
     Ok(byte != [0])
 }
 
-/// Turns the bit, keeps the time of change, and returns the time of access that the file has now.
-fn turn(path: &Path, at: u64, bit: u8) -> std::io::Result<SystemTime> {
+/// Flips the bit, keeps the time of change, and returns the time of access that the file has now.
+fn flip_bit(path: &Path, at: u64, bit: u8) -> std::io::Result<SystemTime> {
     let file: File = OpenOptions::new().read(true).write(true).open(path)?;
     let modified = file.metadata()?.modified()?;
     let mut byte = [0];

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn production_is_told_from_other_places() {
+    fn production_is_not_taken_for_another_place() {
         for value in [
             "production",
             "PROD",

@@ -162,7 +162,7 @@ impl Journal {
     }
 
     /// Removes the work directory, when nothing is left to be put back.
-    pub(super) fn close(self) -> anyhow::Result<()> {
+    pub(super) fn finish(self) -> anyhow::Result<()> {
         anyhow::ensure!(
             !self.has_pending(),
             "not everything is put back; `plugpull attach ... --restore` tries again: {}",

@@ -157,7 +157,7 @@ fn begin(
     }
     if let Err(error) = introduce(args, endpoint, info) {
         if let Some(journal) = journal {
-            journal.close()?;
+            journal.finish()?;
         }
         return Err(error);
     }
@@ -223,7 +223,7 @@ fn restore(
     if done.is_empty() {
         println!("There is nothing to put back.");
     }
-    journal.close()
+    journal.finish()
 }
 
 /// Modes with their names.

@@ -297,7 +297,7 @@ impl<'a> Session<'a> {
             }
         }
         if let Some(journal) = self.journal.take()
-            && let Err(error) = journal.close()
+            && let Err(error) = journal.finish()
         {
             troubles.push(format!("{error:#}"));
         }

@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::sizes::{pilot_acks, pilot_time};
 use crate::outcome::{HarnessFailed, Observed, guard};
-use crate::trial::{PROBE, Setup, Testbed, close, micros, not_measured, note};
+use crate::trial::{PROBE, Setup, Testbed, end_trial, micros, not_measured, note};
 
 /// Restarts from each disk: the median of their times is the measurement.
 const RESTARTS: usize = 3;
@@ -103,7 +103,7 @@ pub fn sample(setup: &Setup, wanted: &SampleSpec, stop: &AtomicBool) -> Sampled 
     match guard(|| testbed(setup, wanted.seed)) {
         Ok(mut testbed) => {
             let measured = guard(|| measure(setup, wanted, stop, &mut testbed, &mut sampled));
-            close(&mut sampled.trial, measured, testbed);
+            end_trial(&mut sampled.trial, measured, testbed);
         }
         Err(failed) => not_measured(&mut sampled.trial, &failed),
     }

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_turn_within_the_budget_is_told() {
+    fn what_has_no_turn_within_the_budget_is_counted() {
         let mut schedule = Schedule::new(16, Until::Budget(30 * SECOND), None);
         let (order, clock) = played(&mut schedule, |_, _| 8 * SECOND, |_, _| true);
         assert_eq!((order, clock), (vec![0, 1, 2], 24 * SECOND));

@@ -7,59 +7,17 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use parking_lot::{Condvar, Mutex};
-use plugpull_faults::machine::Tally;
 use plugpull_targets::{Client, ClientError, Process};
 use plugpull_workloads::{Call, Generator, Outcome, Recorder};
 
-use super::script::{Reader, Reading};
+use super::progress::{Progress, Reading};
+use super::script::Reader;
 use crate::outcome::{HarnessFailed, guard};
 
 /// How long a client waits for one answer before it takes the connection for dead.
 const CALL_LIMIT: Duration = Duration::from_secs(20);
 /// A client that was refused waits this long before it asks again.
 const REFUSED_PAUSE: Duration = Duration::from_millis(1);
-
-/// Counts outcomes of calls that leave something behind, and wakes who waits for them.
-#[derive(Default)]
-pub(super) struct Progress {
-    tally: Mutex<Tally>,
-    changed: Condvar,
-}
-
-impl Progress {
-    pub(super) fn note(&self, outcome: &Outcome) {
-        let mut tally = self.tally.lock();
-        match outcome {
-            Outcome::Ok => tally.ok += 1,
-            Outcome::Fail(_) => tally.fail += 1,
-            Outcome::Info(_) => tally.info += 1,
-        }
-        self.changed.notify_all();
-    }
-
-    /// Notes a barrier that a workload of the target's own said was reached.
-    pub(super) fn note_barrier(&self) {
-        self.tally.lock().barriers += 1;
-        self.changed.notify_all();
-    }
-
-    /// Wakes who waits for a change, because something else has changed.
-    pub(super) fn wake(&self) {
-        self.changed.notify_all();
-    }
-
-    /// Outcomes since the workload began.
-    pub(super) fn tally(&self) -> Tally {
-        *self.tally.lock()
-    }
-
-    /// Waits for a change, at most until `deadline`.
-    pub(super) fn wait(&self, deadline: Instant) {
-        let mut tally = self.tally.lock();
-        self.changed.wait_until(&mut tally, deadline);
-    }
-}
 
 /// A client's request for a new connection, and where to send it.
 type ReconnectRequest = Sender<Box<dyn Client>>;

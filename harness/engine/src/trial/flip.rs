@@ -16,7 +16,7 @@ use plugpull_sandbox::{Child, Program, Sandbox, SpawnRequest};
 
 use super::storage::Storage;
 
-/// The hidden command: `FOLDER` lists its files, `FILE OFFSET BIT` flips a bit.
+/// The hidden command: `DIRECTORY` lists its files, `FILE OFFSET BIT` flips a bit.
 pub const FLIP: &str = "__flip";
 /// How long the hidden command may take.
 const LIMIT: Duration = Duration::from_secs(20);

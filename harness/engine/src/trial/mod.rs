@@ -8,6 +8,7 @@ pub mod flip;
 pub mod host;
 pub mod input;
 mod prefork;
+mod progress;
 pub mod restart;
 pub mod script;
 pub mod storage;
@@ -128,7 +129,7 @@ pub fn run(setup: &Setup, plan: &TrialSpec) -> TrialResult {
                 runner.run(&mut testbed, &trigger)
             });
             trial.operations = testbed.operations();
-            close(&mut trial, made, testbed);
+            end_trial(&mut trial, made, testbed);
         }
         Err(failed) => not_measured(&mut trial, &failed),
     }
@@ -144,7 +145,7 @@ pub fn not_measured(trial: &mut Trial, failed: &HarnessFailed) {
 }
 
 /// Ends a trial: notes whether plugpull failed in it, and leaves the machine clean for the next.
-pub fn close(trial: &mut Trial, made: Result<(), HarnessFailed>, testbed: Testbed<'_>) {
+pub fn end_trial(trial: &mut Trial, made: Result<(), HarnessFailed>, testbed: Testbed<'_>) {
     let cleaned = testbed.tear_down();
     let cleaned = cleaned.map_err(|failed| failed.during("cleaning up"));
     if let Err(failed) = made.and(cleaned) {
@@ -457,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn after_an_error_and_a_power_loss_only_what_both_promise_is_owed() {
+    fn after_an_error_and_a_power_loss_only_what_both_promise_is_required() {
         use FailureClass::{IoError, PowerLoss};
         let all = [
             promise(&[IoError], Guarantee::Durable(Durability::AtAck)),

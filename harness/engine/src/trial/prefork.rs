@@ -12,10 +12,10 @@ const WARM: u64 = 4 << 20;
 
 /// The next first process.
 #[derive(Default)]
-pub(super) struct Prefork(Mutex<State>);
+pub(super) struct Prefork(Mutex<Guess>);
 
 #[derive(Default)]
-struct State {
+struct Guess {
     /// The number of the first process.
     first: i32,
     /// How the last trial's was started.

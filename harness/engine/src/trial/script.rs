@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use plugpull_targets::{Checked, Missing, Process, Said, Target};
 use plugpull_workloads::{
     Call, History, Observed, Op, Outcome, Recorder, Start, Txn, TxnId, Value, Write,
 };
 
-use super::clients::Progress;
 use super::host::SandboxHost;
+use super::progress::{End, Progress, Reading};
 use crate::outcome::HarnessFailed;
 
 /// How long a line is waited for before it is asked whether there is still something to wait for.
@@ -173,55 +172,6 @@ pub fn must_be_sound(observed: &Observed) -> Result<(), String> {
     ))
 }
 
-/// How a workload came to its end.
-#[derive(Clone, Debug)]
-pub struct End {
-    /// Its exit code, or 128 + signal; none where that is not known.
-    code: Option<i32>,
-    /// What it printed that makes no sense.
-    nonsense: Option<String>,
-    output: String,
-}
-
-impl End {
-    /// Why this is no way to end; none when it simply had no more to do.
-    pub fn trouble(&self) -> Option<String> {
-        let said = match self.output.trim() {
-            "" => String::new(),
-            said => {
-                let lines: Vec<&str> = said.lines().collect();
-                let last = &lines[lines.len().saturating_sub(4)..];
-                format!(": {}", last.join("; "))
-            }
-        };
-        match (&self.nonsense, self.code) {
-            (Some(nonsense), _) => Some(nonsense.clone()),
-            (None, Some(0)) => None,
-            (None, Some(code)) => Some(format!("the workload ended with exit code {code}{said}")),
-            (None, None) => Some(format!("the workload was lost{said}")),
-        }
-    }
-}
-
-/// A workload that is read, seen from the trial.
-#[derive(Default)]
-pub(super) struct Reading {
-    over: AtomicBool,
-    end: Mutex<Option<End>>,
-}
-
-impl Reading {
-    /// True when all that it printed has been read and it has ended.
-    pub(super) fn is_over(&self) -> bool {
-        self.over.load(Ordering::Acquire)
-    }
-
-    /// How it ended, if it has.
-    pub(super) fn end(&self) -> Option<End> {
-        self.end.lock().clone()
-    }
-}
-
 /// Puts what a workload prints into the history, line by line.
 pub(super) struct Reader {
     pub(super) process: Box<dyn Process>,
@@ -268,12 +218,11 @@ impl Reader {
             }
         }
         let code = self.process.wait(Instant::now() + LOOK).ok().flatten();
-        *self.reading.end.lock() = Some(End {
+        self.reading.finish(End {
             code,
             nonsense,
             output: self.process.output(),
         });
-        self.reading.over.store(true, Ordering::Release);
         self.progress.wake();
     }
 
@@ -417,19 +366,6 @@ mod tests {
             ..Observed::default()
         };
         assert!(must_be_sound(&corrupt).is_err());
-    }
-
-    #[test]
-    fn a_workload_that_fails_says_why() {
-        let end = |code, output: &str| End {
-            code,
-            nonsense: None,
-            output: output.into(),
-        };
-        assert!(end(Some(0), "ack 1").trouble().is_none());
-        let why = end(Some(2), "ack 1\ncannot go on\n").trouble();
-        assert!(why.is_some_and(|why| why.contains("code 2") && why.contains("cannot go on")));
-        assert!(end(None, "").trouble().is_some());
     }
 
     #[test]

@@ -29,8 +29,9 @@ use super::PROBE;
 use super::clients::ClientPool;
 use super::crashes::{Crashed, Crashes};
 use super::host::SandboxHost;
+use super::progress::End;
 use super::restart::{self, Up};
-use super::script::{Acked, End};
+use super::script::Acked;
 use super::storage::Storage;
 use crate::outcome::{HarnessFailed, Observed, TargetFailed, guard};
 
