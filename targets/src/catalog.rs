@@ -2,81 +2,124 @@
 
 use std::collections::BTreeMap;
 
-use crate::settings::closest;
-use crate::{
-    Defect, Setting, Target, UsageError, ailee, command, driver, interstice, reference, sqlite,
-    statehouse, vfab,
-};
+use plugpull_driver::host::{self, DriverTarget, describe_bundled};
+use plugpull_driver::{MutantDescription, SettingDescription, closest};
 
-/// Makes a target from settings, each of which is checked. Starts nothing and touches nothing.
+use crate::{Defect, Setting, Target, UsageError, ailee, command, interstice, statehouse, vfab};
+
+/// Makes a target from settings, each of which is checked. Touches no data.
 pub type Open = fn(&BTreeMap<String, String>) -> Result<Box<dyn Target>, UsageError>;
 
-/// A target as it is listed and opened.
+/// A target as it is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Catalogued {
     /// Its name on the command line.
     pub name: &'static str,
-    /// What it is, in one line.
-    pub about: &'static str,
-    /// Its settings.
-    pub settings: &'static [Setting],
-    /// The defects planted in it, if it is a reference.
-    pub defects: &'static [Defect],
     /// Makes it from settings.
     pub open: Open,
+    list: fn() -> Result<Listed, UsageError>,
+}
+
+/// A target as it is listed.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// What it is, in one line.
+    pub about: String,
+    /// Its settings.
+    pub settings: Vec<SettingDescription>,
+    /// The mutants of a store that is made for tests.
+    pub mutants: Vec<MutantDescription>,
+}
+
+impl Catalogued {
+    /// How it is listed. The driver of a bundled system is started for that.
+    ///
+    /// # Errors
+    /// The driver is missing or of another build.
+    pub fn listed(&self) -> Result<Listed, UsageError> {
+        (self.list)()
+    }
+
+    /// Whether it has a setting of this name.
+    ///
+    /// # Errors
+    /// As [`Catalogued::listed`].
+    pub fn has_setting(&self, name: &str) -> Result<bool, UsageError> {
+        let listed = self.listed()?;
+        Ok(listed.settings.iter().any(|setting| setting.name == name))
+    }
+}
+
+fn listed(about: &str, settings: &[Setting], mutants: &[Defect]) -> Result<Listed, UsageError> {
+    let settings = settings.iter().map(|setting| SettingDescription {
+        name: setting.name.into(),
+        values: setting.values.into(),
+        default: setting.default.into(),
+        about: setting.about.into(),
+    });
+    let mutants = mutants.iter().map(|mutant| MutantDescription {
+        name: mutant.name.into(),
+        about: mutant.about.into(),
+    });
+    Ok(Listed {
+        about: about.into(),
+        settings: settings.collect(),
+        mutants: mutants.collect(),
+    })
+}
+
+fn bundled(name: &str) -> Result<Listed, UsageError> {
+    let described = describe_bundled(name)?;
+    Ok(Listed {
+        about: described.about,
+        settings: described.settings,
+        mutants: described.mutants,
+    })
 }
 
 /// Every target, the default one first.
 pub fn all() -> Vec<Catalogued> {
     vec![
         Catalogued {
-            name: sqlite::NAME,
-            about: sqlite::ABOUT,
-            settings: sqlite::SETTINGS,
-            defects: &[],
-            open: |settings| Ok(Box::new(sqlite::Sqlite::new(settings)?)),
+            name: "sqlite",
+            list: || bundled("sqlite"),
+            open: |settings| Ok(Box::new(DriverTarget::bundled("sqlite", settings, None)?)),
         },
         Catalogued {
-            name: reference::NAME,
-            about: reference::ABOUT,
-            settings: reference::SETTINGS,
-            defects: reference::DEFECTS,
-            open: |settings| Ok(Box::new(reference::Reference::new(settings)?)),
+            name: "reference",
+            list: || bundled("reference"),
+            open: |settings| {
+                Ok(Box::new(DriverTarget::bundled(
+                    "reference",
+                    settings,
+                    None,
+                )?))
+            },
         },
         Catalogued {
             name: statehouse::NAME,
-            about: statehouse::ABOUT,
-            settings: statehouse::SETTINGS,
-            defects: statehouse::DEFECTS,
+            list: || listed(statehouse::ABOUT, statehouse::SETTINGS, statehouse::DEFECTS),
             open: |settings| Ok(Box::new(statehouse::Statehouse::new(settings)?)),
         },
         Catalogued {
             name: interstice::NAME,
-            about: interstice::ABOUT,
-            settings: interstice::SETTINGS,
-            defects: interstice::DEFECTS,
+            list: || listed(interstice::ABOUT, interstice::SETTINGS, interstice::DEFECTS),
             open: |settings| Ok(Box::new(interstice::Interstice::new(settings)?)),
         },
         Catalogued {
             name: vfab::NAME,
-            about: vfab::ABOUT,
-            settings: vfab::SETTINGS,
-            defects: vfab::DEFECTS,
+            list: || listed(vfab::ABOUT, vfab::SETTINGS, vfab::DEFECTS),
             open: |settings| Ok(Box::new(vfab::Vfab::new(settings)?)),
         },
         Catalogued {
             name: ailee::NAME,
-            about: ailee::ABOUT,
-            settings: ailee::SETTINGS,
-            defects: ailee::DEFECTS,
+            list: || listed(ailee::ABOUT, ailee::SETTINGS, ailee::DEFECTS),
             open: |settings| Ok(Box::new(ailee::Ailee::new(settings)?)),
         },
         Catalogued {
-            name: driver::NAME,
-            about: driver::ABOUT,
-            settings: driver::SETTINGS,
-            defects: &[],
-            open: |settings| Ok(Box::new(driver::Driver::new(settings)?)),
+            name: host::NAME,
+            list: || listed(host::ABOUT, host::SETTINGS, &[]),
+            open: |settings| Ok(Box::new(DriverTarget::user(settings)?)),
         },
     ]
 }

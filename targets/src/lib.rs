@@ -4,37 +4,26 @@
 //! a [`Host`] to live on and says, through [`Promise`](plugpull_workloads::Promise)s, what may be
 //! expected of it.
 //!
-//! The embedded targets ([`sqlite`], [`reference`](mod@reference)) run in a [`worker`] process of
-//! their own and are spoken to over the protocol of [`wire`]. [`statehouse`] is a daemon that others
+//! SQLite and the reference store are drivers of their own (`targets/drivers`). [`statehouse`] is a daemon that others
 //! wrote, spoken to over gRPC. A [`command`] target is described by a file of the user's, and brings
 //! its own workload and check ([`Scripted`]), as the real node of [`ailee`] does.
 
 pub mod ailee;
 pub mod catalog;
 pub mod command;
-pub mod driver;
 #[cfg(feature = "statehouse")]
 mod grpc;
 pub mod inspect;
 pub mod interstice;
-mod program;
-mod promise;
-pub mod reference;
 pub mod reference_daemon;
-mod scripted;
-mod settings;
-pub mod sqlite;
 mod stand_in;
 pub mod statehouse;
 mod sync_tree;
-mod target;
 pub mod vfab;
 pub mod wire;
-pub mod worker;
 
-pub use scripted::{Answer, Checked, Missing, Said, Scripted};
-pub use settings::UsageError;
-pub use target::{
-    Abilities, Client, ClientError, Defect, Host, Input, Launch, Part, Pipes, Process, Program,
-    Reorgs, Running, Setting, StartError, Target,
+pub use plugpull_driver::{
+    Abilities, Answer, Checked, Client, ClientError, Host, Input, Launch, Missing,
+    Mutant as Defect, Part, Pipes, Process, Program, Reorgs, Running, Said, Scripted, Setting,
+    StartError, Target, UsageError,
 };

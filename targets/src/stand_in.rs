@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::reference_daemon::REFERENCE;
-use crate::settings::Given;
 use crate::wire::{self, Session, Shared, WireRunning};
 use crate::{Host, Launch, Program, Setting, StartError, UsageError};
+use plugpull_driver::Given;
 
 /// Lists the defects of a stand-in: the enum `Planted`, and `DEFECTS` for the catalogue.
 macro_rules! planted {
@@ -64,8 +64,8 @@ pub(crate) fn asked_for<T: Copy>(
     defects: &[(&str, Option<T>)],
     the_real: &[&str],
 ) -> Result<(bool, Option<T>), UsageError> {
-    let reference = given.choice("reference", &[("yes", true), ("no", false)])?;
-    let defect = given.choice("defect", defects)?;
+    let reference = given.one_of("reference", &[("yes", true), ("no", false)])?;
+    let defect = given.one_of("defect", defects)?;
     let conflict = |why: String| UsageError::Conflict {
         target: target.to_owned(),
         why,

@@ -2,15 +2,16 @@
 //! plugpull around it.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use plugpull_driver::{Host, Launch, Part, Pipes, Process, Program, Target};
 use plugpull_sandbox::pin;
-use plugpull_targets::{Host, Launch, Process, Target, catalog};
+use plugpull_targets::catalog;
 use plugpull_workloads::{Generator, WorkloadConfig};
 use tempfile::TempDir;
 
@@ -27,13 +28,10 @@ pub(crate) struct Bare {
 
 impl Bare {
     /// Fills a store.
-    pub(crate) fn new(program: &Path, target: &str) -> anyhow::Result<Self> {
+    pub(crate) fn new(target: &str) -> anyhow::Result<Self> {
         let target = catalog::open(target, &BTreeMap::new())?;
         let data = tempfile::tempdir_in("/dev/shm").context("a folder in memory")?;
-        let host = PlainHost {
-            program: program.to_path_buf(),
-            data,
-        };
+        let host = PlainHost { data };
         let config = WorkloadConfig {
             clients: 1,
             value_len: 1..=200,
@@ -95,25 +93,32 @@ fn stop(process: Option<&mut dyn Process>) {
 }
 
 struct PlainHost {
-    program: PathBuf,
     data: TempDir,
 }
 
 impl Host for PlainHost {
-    fn spawn(&self, launch: &Launch) -> io::Result<Box<dyn Process>> {
-        let mut child = Command::new(&self.program)
-            .args(&launch.args)
-            .current_dir(self.data.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let stdout = child.stdout.take().map(BufReader::new);
-        Ok(Box::new(Plain { child, stdout }))
+    fn spawn(&self, _launch: &Launch) -> io::Result<Box<dyn Process>> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
-    fn connect(&self, port: u16) -> io::Result<TcpStream> {
-        TcpStream::connect(("127.0.0.1", port))
+    fn spawn_piped(&self, launch: &Launch, _part: Part) -> io::Result<(Box<dyn Process>, Pipes)> {
+        let Program::Path(program) = &launch.program else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let (its_stdin, stdin) = io::pipe()?;
+        let (stdout, its_stdout) = io::pipe()?;
+        let child = Command::new(program)
+            .args(&launch.args)
+            .current_dir(self.data.path())
+            .stdin(its_stdin)
+            .stdout(its_stdout)
+            .stderr(Stdio::null())
+            .spawn()?;
+        Ok((Box::new(Plain { child }), Pipes { stdin, stdout }))
+    }
+
+    fn connect(&self, _port: u16) -> io::Result<TcpStream> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn data_dir(&self) -> &Path {
@@ -123,17 +128,11 @@ impl Host for PlainHost {
 
 struct Plain {
     child: Child,
-    stdout: Option<BufReader<ChildStdout>>,
 }
 
 impl Process for Plain {
     fn stdout_line(&mut self, _deadline: Instant) -> io::Result<Option<String>> {
-        let mut line = String::new();
-        let read = match &mut self.stdout {
-            Some(stdout) => stdout.read_line(&mut line)?,
-            None => 0,
-        };
-        Ok((read > 0).then(|| line.trim_end().to_string()))
+        Ok(None)
     }
 
     fn wait(&mut self, _deadline: Instant) -> io::Result<Option<i32>> {

@@ -46,10 +46,6 @@ impl Plugpull {
         })
     }
 
-    pub(crate) fn program(&self) -> &Path {
-        &self.program
-    }
-
     /// Records so many transactions with values of at most so many bytes.
     pub(crate) fn record(&self, target: &str, txns: u64, size: u64) -> anyhow::Result<Trace> {
         let path = self.folder.path().join(format!("{target}-{txns}-{size}"));

@@ -74,7 +74,7 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
 
     for target in ["sqlite", "reference"] {
         let trace = plugpull.record(target, 100, 200)?;
-        let bare = Bare::new(plugpull.program(), target)?;
+        let bare = Bare::new(target)?;
         let (mut ratios, mut rates, mut mine, mut its) = (vec![], vec![], vec![], vec![]);
         for _ in 0..cli.rounds {
             let one =

@@ -241,13 +241,46 @@ impl Sandbox {
         let failed = |error| SandboxError::refused("prepare a process", error);
         let null = File::open("/dev/null").map_err(failed)?;
         let (output, [out, err]) = Output::capture().map_err(failed)?;
+        self.prepare_to(
+            request,
+            readahead,
+            &[null.as_fd(), out.as_fd(), err.as_fd()],
+            output,
+        )
+    }
+
+    /// As [`Sandbox::prepare`], with these as its standard input and output; only what it writes
+    /// to standard error is kept.
+    pub fn prepare_piped(
+        &self,
+        request: &SpawnRequest,
+        readahead: u64,
+        stdin: BorrowedFd<'_>,
+        stdout: BorrowedFd<'_>,
+    ) -> Result<Prepared, SandboxError> {
+        let (output, [out, err]) =
+            Output::capture().map_err(|error| SandboxError::refused("prepare a process", error))?;
+        // What would be captured of its standard output ends here and now.
+        drop(out);
+        self.prepare_to(request, readahead, &[stdin, stdout, err.as_fd()], output)
+    }
+
+    fn prepare_to(
+        &self,
+        request: &SpawnRequest,
+        readahead: u64,
+        streams: &[BorrowedFd<'_>; 3],
+        output: Arc<Output>,
+    ) -> Result<Prepared, SandboxError> {
+        let failed = |error| SandboxError::refused("prepare a process", error);
         let (its_gate, gate) = io::pipe().map_err(failed)?;
         let program = ProgramSpec::from(request);
         let spec = ProgramSpec {
             readahead,
             ..program.clone()
         };
-        let streams = [null.as_fd(), out.as_fd(), err.as_fd(), its_gate.as_fd()];
+        let [stdin, stdout, stderr] = *streams;
+        let streams = [stdin, stdout, stderr, its_gate.as_fd()];
         let pending = self.send(Command::Spawn(spec), &streams)?;
         Ok(Prepared {
             program,

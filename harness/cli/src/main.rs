@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::FromArgMatches;
 use plugpull_engine::trial;
-use plugpull_targets::{reference_daemon, worker};
+use plugpull_targets::reference_daemon;
 
 use cli::{Cli, Command};
 
@@ -99,7 +99,6 @@ fn hidden() -> Option<u8> {
         plugpull_sandbox::SANDBOX_ARG => plugpull_sandbox::sandbox_main(&rest()),
         terminal::ARG => terminal::main(&rest()),
         reference_daemon::REFERENCE => reference_daemon::run(&rest()),
-        worker::WORKER => worker::worker_main(&rest()),
         trial::ballast::FILL => trial::ballast::main(&rest()),
         trial::flip::FLIP => trial::flip::main(&rest()),
         trial::input::READS => trial::input::main(&rest()),

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::reference::Planted;
-use crate::settings::Given;
 use crate::stand_in::{self, DEFECT_SETTING, REFERENCE_SETTING};
 use crate::{Setting, UsageError};
+use plugpull_driver::Given;
 
 /// The settings of the `ailee` target.
 pub const SETTINGS: &[Setting] = &[
@@ -60,7 +60,7 @@ impl Settings {
         Ok(Self {
             bin: given.text("bin").to_owned(),
             port: given.number("port", 1024..=u16::MAX)?,
-            anchored: given.choice("anchored", &[("yes", true), ("no", false)])?,
+            anchored: given.one_of("anchored", &[("yes", true), ("no", false)])?,
             reference,
             defect,
         })

@@ -83,11 +83,13 @@ impl Target for Ailee {
         promises::all()
     }
 
-    fn snapshots(&self) -> Option<fn(&str) -> bool> {
+    fn keeps_snapshots(&self) -> bool {
         // The node's program writes none.
-        self.settings
-            .reference
-            .then_some(|path: &str| path == SNAPSHOTS)
+        self.settings.reference
+    }
+
+    fn is_snapshot(&self, path: &str) -> bool {
+        self.settings.reference && path == SNAPSHOTS
     }
 
     fn reorgs(&self) -> Reorgs {

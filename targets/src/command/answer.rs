@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::scripted::{Checked, Missing};
+use crate::{Checked, Missing};
 
 /// How many lines of a check's output are told when it did not open.
 const TOLD: usize = 4;

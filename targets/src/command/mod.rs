@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 
 use plugpull_workloads::Promise;
 
-use crate::scripted::{Answer, Checked, Scripted};
-use crate::settings::closest;
+use crate::{Answer, Checked, Scripted};
 use crate::{Client, ClientError, Host, Input, Process, Running, StartError, Target, UsageError};
 use file::{CommandLine, File};
 use line::Line;
+use plugpull_driver::closest;
 use ready::Ready;
 
 /// Names to the check the file with the acknowledged IDs, one a line.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::reference::Planted;
-use crate::settings::Given;
 use crate::stand_in::{self, DEFECT_SETTING, REFERENCE_SETTING};
 use crate::{Setting, UsageError};
+use plugpull_driver::Given;
 
 /// The settings of the `interstice` target.
 pub const SETTINGS: &[Setting] = &[
@@ -120,7 +120,7 @@ impl NodeSettings {
             bin: given.text("bin").to_owned(),
             module: given.text("module").to_owned(),
             port: given.number("port", 1024..=u16::MAX)?,
-            known: given.choice("clients", &[("known", true), ("new", false)])?,
+            known: given.one_of("clients", &[("known", true), ("new", false)])?,
         })
     }
 }

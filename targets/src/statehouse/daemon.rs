@@ -5,7 +5,7 @@ pub(super) use running::start;
 
 use super::Settings;
 #[cfg(feature = "statehouse")]
-use crate::program;
+use plugpull_driver::program;
 
 /// Said where gRPC was left out of the build.
 #[cfg(not(feature = "statehouse"))]
@@ -42,8 +42,8 @@ mod running {
     use super::super::messages::{Empty, HealthAnswer, SERVICE};
     use super::super::{Settings, reference};
     use crate::grpc::Channel;
-    use crate::program;
     use crate::{Client, ClientError, Host, Launch, Process, Program, Running, StartError};
+    use plugpull_driver::program;
 
     /// How often a start is asked whether it is ready. The daemon says that it is before it takes
     /// connections, so only asking tells.

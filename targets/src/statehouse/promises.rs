@@ -5,7 +5,7 @@
 use plugpull_workloads::{Durability, FailureClass, Guarantee, Promise};
 
 use super::Settings;
-use crate::promise::promise;
+use plugpull_driver::sdk::promise;
 
 use FailureClass::{CleanStop, Corruption, DiskFull, OutOfMemory, PowerLoss, ProcessCrash, Stall};
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::reference::{DEFECTS, Planted};
-use crate::settings::Given;
 use crate::{Setting, UsageError};
+use plugpull_driver::Given;
 
 /// The program's usual name.
 const PROGRAM: &str = "statehoused";
@@ -72,10 +72,10 @@ impl Settings {
     /// Reads and checks the values given by `--set`.
     pub fn parse(values: &BTreeMap<String, String>) -> Result<Self, UsageError> {
         let given = Given::new(super::NAME, SETTINGS, values)?;
-        let reference = given.choice("reference", &[("yes", true), ("no", false)])?;
+        let reference = given.one_of("reference", &[("yes", true), ("no", false)])?;
         let mut defects = vec![("none", None)];
         defects.extend(DEFECTS.iter().map(|d| (d.name, Planted::named(d.name))));
-        let defect = given.choice("defect", &defects)?;
+        let defect = given.one_of("defect", &defects)?;
         let conflict = |why: &str| UsageError::Conflict {
             target: super::NAME.to_owned(),
             why: why.to_owned(),
@@ -96,9 +96,9 @@ impl Settings {
         Ok(Self {
             bin: given.text("bin").to_owned(),
             reference,
-            versions: given.choice("versions", &[("on", true), ("off", false)])?,
+            versions: given.one_of("versions", &[("on", true), ("off", false)])?,
             commit_errors_final: given
-                .choice("commit_errors", &[("unknown", false), ("final", true)])?,
+                .one_of("commit_errors", &[("unknown", false), ("final", true)])?,
             port: given.number("port", 1024..=u16::MAX)?,
             defect,
         })

@@ -3,7 +3,7 @@
 use plugpull_workloads::{Durability, FailureClass, Guarantee, Promise};
 
 use super::Settings;
-use crate::promise::promise;
+use plugpull_driver::sdk::promise;
 
 use FailureClass::{CleanStop, DiskFull, OutOfMemory, PowerLoss, ProcessCrash, Stall};
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::reference::Planted;
-use crate::settings::Given;
 use crate::stand_in::{self, DEFECT_SETTING, REFERENCE_SETTING};
 use crate::{Setting, UsageError};
+use plugpull_driver::Given;
 
 /// The settings of the `vfab` target.
 pub const SETTINGS: &[Setting] = &[
@@ -85,8 +85,8 @@ impl Settings {
             stand_in::asked_for(super::NAME, &given, values, Planted::NAMED, &real)?;
         Ok(Self {
             venv: given.text("venv").to_owned(),
-            until: given.choice("states", Until::NAMED)?,
-            export: given.choice("export", &[("yes", true), ("no", false)])?,
+            until: given.one_of("states", Until::NAMED)?,
+            export: given.one_of("export", &[("yes", true), ("no", false)])?,
             reference,
             defect,
         })

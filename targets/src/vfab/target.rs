@@ -10,8 +10,8 @@ use plugpull_workloads::Promise;
 
 use super::reference::Planted;
 use super::{NAME, Settings, Until, commands, promises};
-use crate::driver::CommandLine;
 use crate::{Abilities, Host, Running, StartError, Target, UsageError, stand_in, wire};
+use plugpull_driver::host::CommandLine;
 
 /// A job of the real one takes two commands of a second or more each.
 const COMMANDS_PATIENCE: u32 = 6;

@@ -5,45 +5,13 @@ use std::time::Instant;
 
 use super::client::WireClient;
 use super::protocol::READY;
-use crate::worker::WORKER;
-use crate::{Client, ClientError, Host, Launch, Process, Program, Running, StartError};
+use crate::{Client, ClientError, Host, Launch, Process, Running, StartError};
 
 /// A worker that takes connections.
 pub struct WireRunning<'host> {
     host: &'host dyn Host,
     process: Box<dyn Process>,
     port: u16,
-}
-
-/// Starts the worker of the embedded target `name` on the host's data folder, with
-/// `name=value` settings, and waits until it says that it is ready.
-pub fn start_worker<'host>(
-    host: &'host dyn Host,
-    name: &str,
-    settings: &[String],
-    deadline: Instant,
-) -> Result<WireRunning<'host>, StartError> {
-    let data = host.data_dir().to_str().ok_or_else(|| {
-        std::io::Error::new(
-            ErrorKind::InvalidInput,
-            "the data folder's path is not UTF-8",
-        )
-    })?;
-    let mut args = vec![
-        WORKER.to_owned(),
-        name.to_owned(),
-        "--data".to_owned(),
-        data.to_owned(),
-    ];
-    args.extend_from_slice(settings);
-    let launch = Launch {
-        program: Program::Myself,
-        args,
-        env: Vec::new(),
-        cwd: None,
-    };
-
-    start(host, &launch, deadline)
 }
 
 /// Starts whatever speaks this protocol, and waits until it says that it is ready.

@@ -13,7 +13,7 @@ mod store;
 pub use client::WireClient;
 pub(crate) use client::{remaining, retry_or};
 pub(crate) use launch::announced;
-pub use launch::{WireRunning, start, start_worker};
+pub use launch::{WireRunning, start};
 pub use protocol::{Answer, MAX_LINE, READY, Request};
 pub use server::{serve, serve_on};
 pub(crate) use shared::Shared;

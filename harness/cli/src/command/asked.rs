@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
+use plugpull_driver::Target;
 use plugpull_reports::TargetInfo;
-use plugpull_targets::Target;
 use plugpull_targets::catalog::{self, Catalogued};
 use plugpull_workloads::{Durability, Guarantee, Promise, WorkloadConfig, parse_demand};
 
@@ -123,10 +123,17 @@ impl Asked {
 /// What `--reference` means is a setting of the targets that have a fake.
 fn fake(name: &str, settings: &mut BTreeMap<String, String>) -> anyhow::Result<()> {
     const SETTING: &str = "reference";
-    let has = |target: &Catalogued| target.settings.iter().any(|s| s.name == SETTING);
     let all = catalog::all();
-    if all.iter().any(|target| target.name == name && !has(target)) {
-        let names: Vec<&str> = all.iter().filter(|t| has(t)).map(|t| t.name).collect();
+    let has = |target: &Catalogued| target.has_setting(SETTING).map_err(wrong);
+    if let Some(target) = all.iter().find(|target| target.name == name)
+        && !has(target)?
+    {
+        let mut names = Vec::new();
+        for other in &all {
+            if has(other)? {
+                names.push(other.name);
+            }
+        }
         return Err(wrong(format!(
             "{name} has no fake; --reference is for {}",
             names.join(", ")

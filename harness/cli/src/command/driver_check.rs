@@ -4,11 +4,11 @@ use std::io;
 use std::time::Duration;
 
 use anyhow::Context;
+use plugpull_driver::Host;
+use plugpull_driver::conformance::{Judged, Outcome, Stand, judge};
+use plugpull_driver::host::{CommandLine, Commands};
 use plugpull_sandbox::pin;
 use plugpull_sandbox::{Sandbox, SandboxOptions};
-use plugpull_targets::Host;
-use plugpull_targets::driver::conformance::{Judged, Outcome, Stand, judge};
-use plugpull_targets::driver::{CommandLine, Commands};
 
 use super::introduce::cannot_start;
 use super::place::NO_SANDBOX;

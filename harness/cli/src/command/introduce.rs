@@ -4,11 +4,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use plugpull_driver::{StartError, Target};
+use plugpull_sandbox::Sandbox;
 use plugpull_sandbox::pin;
-use plugpull_sandbox::{Sandbox, SandboxOptions};
-use plugpull_targets::{StartError, Target};
 
-use super::place::NO_SANDBOX;
+use super::place::{NO_SANDBOX, options_for};
 use super::wrong;
 use plugpull_engine::trial::SandboxHost;
 use plugpull_engine::trial::storage::Storage;
@@ -21,7 +21,7 @@ pub(super) fn introduce(target: &dyn Target, limit: Duration) -> anyhow::Result<
     if !target.must_be_asked() {
         return Ok(());
     }
-    let sandbox = Sandbox::open(&SandboxOptions::default()).context(NO_SANDBOX)?;
+    let sandbox = Sandbox::open(&options_for(target)).context(NO_SANDBOX)?;
     let mut storage = Storage::tmpfs(&sandbox, BYTES)?;
     let host = SandboxHost::new(sandbox, pin::choose(), false);
     let asked = target.introduce(&host, Instant::now() + limit);

@@ -1,8 +1,8 @@
 //! The sandbox that a command works in.
 
 use anyhow::Context;
+use plugpull_driver::Target;
 use plugpull_sandbox::{Isolation, IsolationPolicy, Sandbox, SandboxOptions};
-use plugpull_targets::Target;
 
 /// What to say where no sandbox can be had.
 pub(super) const NO_SANDBOX: &str =
@@ -11,7 +11,7 @@ pub(super) const NO_SANDBOX: &str =
 /// What the sandbox of a target must be: what the target is made of stays visible.
 pub(super) fn options_for(target: &dyn Target) -> SandboxOptions {
     SandboxOptions {
-        visible: target.scripted().map(|s| s.visible()).unwrap_or_default(),
+        visible: target.visible(),
         ..SandboxOptions::default()
     }
 }

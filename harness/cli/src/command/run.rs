@@ -16,7 +16,7 @@ use plugpull_reports::{
 };
 use plugpull_sandbox::pin;
 use plugpull_sandbox::{Isolation, Sandbox};
-use plugpull_targets::Target;
+use plugpull_driver::Target;
 use plugpull_workloads::{Distribution, WorkloadConfig};
 
 use super::asked::{Asked, again, baseline, outputs};

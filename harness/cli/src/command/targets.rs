@@ -16,7 +16,11 @@ const ASK_LIMIT: Duration = Duration::from_secs(20);
 pub(crate) fn run(args: &TargetsArgs) -> anyhow::Result<u8> {
     let Some(name) = &args.name else {
         for target in catalog::all() {
-            println!("{:<14} {}", target.name, target.about);
+            let about = match target.listed() {
+                Ok(listed) => listed.about,
+                Err(error) => error.to_string(),
+            };
+            println!("{:<14} {about}", target.name);
             let absent = (target.open)(&BTreeMap::new())
                 .ok()
                 .and_then(|t| t.absent());
@@ -24,7 +28,7 @@ pub(crate) fn run(args: &TargetsArgs) -> anyhow::Result<u8> {
                 println!("{:<14} not here: {why}", "");
             }
         }
-        println!("\n`plugpull targets NAME` shows its settings, defects and promises.");
+        println!("\n`plugpull targets NAME` shows its settings, mutants and promises.");
         return Ok(crate::KEPT);
     };
     let settings = settings(&args.settings)?;
@@ -34,19 +38,18 @@ pub(crate) fn run(args: &TargetsArgs) -> anyhow::Result<u8> {
     if let Some(why) = target.absent() {
         println!("It cannot be tested here: {why}.\n");
     }
-    if let Some(listed) = catalog::all()
-        .into_iter()
-        .find(|listed| listed.name == name)
-    {
+    let all = catalog::all();
+    if let Some(known) = all.iter().find(|known| known.name == name) {
+        let listed = known.listed().map_err(wrong)?;
         println!("Settings (--set NAME=VALUE):");
         for one in listed.settings {
             println!("  {:<18} {} (default {})", one.name, one.about, one.default);
             println!("  {:<18}   {}", "", one.values);
         }
-        if !listed.defects.is_empty() {
-            println!("\nPlanted defects (--set defect=NAME):");
-            for defect in listed.defects {
-                println!("  {:<24} {}", defect.name, defect.about);
+        if !listed.mutants.is_empty() {
+            println!("\nMutants (--set defect=NAME):");
+            for mutant in listed.mutants {
+                println!("  {:<24} {}", mutant.name, mutant.about);
             }
         }
     }

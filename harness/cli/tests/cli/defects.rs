@@ -1,7 +1,7 @@
-//! Every defect planted in the reference store is found, and the sound store has no finding under
+//! Every mutant of the reference store is found, and the sound store has no finding under
 //! the very same options.
 
-use plugpull_targets::reference;
+use plugpull_driver_reference::MUTANTS;
 use plugpull_testing::test;
 
 use crate::support::run;
@@ -84,10 +84,7 @@ defects! {
 }
 
 #[test]
-fn every_planted_defect_has_a_test() {
-    let planted: Vec<&str> = reference::DEFECTS
-        .iter()
-        .map(|defect| defect.name)
-        .collect();
-    assert_eq!(planted, TESTED);
+fn every_mutant_has_a_test() {
+    let mutants: Vec<&str> = MUTANTS.iter().map(|defect| defect.name).collect();
+    assert_eq!(mutants, TESTED);
 }

@@ -11,10 +11,12 @@
 mod ailee;
 mod attach;
 mod budget;
+mod catalog;
 mod command_targets;
 mod configuration;
 mod defects;
 mod driver;
+mod embedded;
 mod explore;
 mod growth;
 mod inspect;

@@ -5,9 +5,9 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plugpull_targets::driver::Driver;
-use plugpull_targets::wire::WireClient;
-use plugpull_targets::{Abilities, Client, ClientError, Running, Target};
+use plugpull_driver::DriverTarget;
+use plugpull_driver::host::client_over;
+use plugpull_driver::{Abilities, Client, ClientError, Running, Target};
 use plugpull_workloads::Promise;
 
 use super::local_host::LocalHost;
@@ -22,7 +22,7 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 enum Transport {
     /// `HOST:PORT`, looked up again each time: a name may move.
     Port(String),
-    Driver(Arc<Driver>),
+    Driver(Arc<DriverTarget>),
 }
 
 /// How the service is reached.
@@ -58,7 +58,7 @@ impl Endpoint {
             }
             (_, Some(command)) => {
                 let settings = BTreeMap::from([("cmd".to_owned(), command.clone())]);
-                Transport::Driver(Arc::new(Driver::new(&settings).map_err(wrong)?))
+                Transport::Driver(Arc::new(DriverTarget::user(&settings).map_err(wrong)?))
             }
             _ => {
                 return Err(wrong(
@@ -171,8 +171,7 @@ impl Connection<'_> {
             (Some(driver), _) => driver.connect(deadline)?,
             (None, Transport::Port(address)) => {
                 let stream = connect(address, deadline).map_err(ClientError::Gone)?;
-                let client = WireClient::new(stream);
-                Box::new(client.map_err(|error| ClientError::Gone(error.to_string()))?)
+                client_over(stream, deadline)?
             }
             (None, Transport::Driver(_)) => return Err(ClientError::Gone("no driver runs".into())),
         };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use plugpull_targets::{Host, Launch, Part, Pipes, Process, Program};
+use plugpull_driver::{Host, Launch, Part, Pipes, Process, Program};
 
 use super::shell::kill_group;
 

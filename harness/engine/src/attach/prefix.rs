@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use plugpull_targets::{Client, ClientError};
+use plugpull_driver::{Client, ClientError};
 use plugpull_workloads::{Op, Txn, Write};
 
 /// A client whose keys all stand under a prefix.
@@ -53,8 +53,13 @@ impl Client for Prefixed {
         self.client.check(deadline)
     }
 
-    fn reorg(&mut self, depth: u32, deadline: Instant) -> Result<(), ClientError> {
-        self.client.reorg(depth, deadline)
+    fn act(
+        &mut self,
+        action: &str,
+        depth: Option<u32>,
+        deadline: Instant,
+    ) -> Result<(), ClientError> {
+        self.client.act(action, depth, deadline)
     }
 }
 

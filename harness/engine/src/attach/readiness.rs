@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use plugpull_targets::Client;
+use plugpull_driver::Client;
 
 use super::endpoint::{Connection, Endpoint};
 use super::prefix::Prefixed;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use plugpull_driver::{Client, ClientError};
 use plugpull_reports::Trial;
-use plugpull_targets::{Client, ClientError};
 use plugpull_workloads::Observed;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -235,7 +235,7 @@ impl<'a> Session<'a> {
         let answer = work
             .connection
             .connect(deadline)
-            .and_then(|mut client| client.reorg(depth, deadline));
+            .and_then(|mut client| client.act("reorg", Some(depth), deadline));
         match answer {
             Ok(()) => {}
             Err(ClientError::Fail(text)) => {

@@ -174,7 +174,7 @@ pub fn target_name(args: &AttachOptions) -> &str {
     match (&args.target, &args.driver) {
         (Some(name), _) => name,
         (None, None) => DEFAULT,
-        (None, Some(_)) => plugpull_targets::driver::NAME,
+        (None, Some(_)) => plugpull_driver::host::NAME,
     }
 }
 

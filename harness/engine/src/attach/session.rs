@@ -24,7 +24,7 @@ use crate::experiment::{Experiment, Made, NextTrial};
 use crate::outcome::{HarnessFailed, Observed, guard};
 use crate::seed;
 use crate::trial::restart::read;
-use plugpull_targets::Client;
+use plugpull_driver::Client;
 
 /// How long reading everything back may take.
 pub(super) const READ_LIMIT: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use plugpull_targets::{Client, ClientError};
+use plugpull_driver::{Client, ClientError};
 use plugpull_workloads::{Call, Generator, Outcome, Recorder};
 
 use super::prefix::Prefixed;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use plugpull_crashsim::fs::{LogLimit, ROOT};
 use plugpull_faults::machine::Machine;
 use plugpull_reports::TargetInfo;
-use plugpull_targets::Target;
+use plugpull_driver::Target;
 use plugpull_workloads::{Call, History, Outcome, Stamp, WorkloadConfig};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use plugpull_faults::control::Injector;
 use plugpull_sandbox::pin;
-use plugpull_targets::Target;
+use plugpull_driver::Target;
 use plugpull_workloads::{Observed, Start};
 
 use super::attempt::{Attempt, CrashDisk, TryState};

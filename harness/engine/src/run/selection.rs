@@ -1,10 +1,10 @@
 //! Which faults a run tries: those that were asked for, that can be about the target, and that this
 //! machine can inject.
 
+use plugpull_driver::{Reorgs, Target};
 use plugpull_faults::fault::{Fault, Need};
 use plugpull_faults::trigger::{Trigger, When};
 use plugpull_faults::{FAULTS, fault};
-use plugpull_targets::{Reorgs, Target};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -110,7 +110,7 @@ fn target_lacks(fault: &Fault, target: &dyn Target) -> Option<&'static str> {
         Need::Chain if target.reorgs() == Reorgs::Never => {
             Some("follows no chain that could be reorganised")
         }
-        Need::Snapshots if target.snapshots().is_none() => {
+        Need::Snapshots if !target.keeps_snapshots() => {
             Some("keeps no snapshots in files of their own that plugpull knows of")
         }
         _ => None,
@@ -165,16 +165,22 @@ mod tests {
         of.iter().map(|(fault, _)| fault.name).collect()
     }
 
+    /// A target that nothing is known of.
+    fn plain() -> plugpull_driver::DriverTarget {
+        let settings = BTreeMap::from([("cmd".to_owned(), "sh".to_owned())]);
+        plugpull_driver::DriverTarget::user(&settings).expect("a shell")
+    }
+
     #[test]
     fn what_the_machine_does_not_give_is_said_for_each_fault_that_needs_it() {
-        let target = plugpull_targets::catalog::open("sqlite", &BTreeMap::new()).expect("SQLite");
+        let target = plain();
         let all = chosen_faults(&[]).expect("all");
-        let (kept, others) = selected(all.clone(), ("sqlite", &*target), ALL, false);
-        // SQLite follows no chain, which nobody asked about.
+        let (kept, others) = selected(all.clone(), ("sqlite", &target), ALL, false);
+        // It follows no chain, which nobody asked about.
         assert!(others.is_empty(), "{others:?}");
         assert!(names(&kept).contains(&"power-loss"));
         let none = Machinery { fuse: false, ..ALL };
-        let (kept, others) = selected(all, ("sqlite", &*target), none, false);
+        let (kept, others) = selected(all, ("sqlite", &target), none, false);
         assert!(!names(&kept).contains(&"power-loss"));
         assert!(names(&kept).contains(&"kill"));
         let why = others.iter().find(|(name, _)| name == "power-loss");
@@ -186,9 +192,9 @@ mod tests {
 
     #[test]
     fn a_fault_that_was_named_and_cannot_be_about_the_target_is_not_passed_over() {
-        let target = plugpull_targets::catalog::open("sqlite", &BTreeMap::new()).expect("SQLite");
+        let target = plain();
         let reorg = chosen_faults(&["reorg".into()]).expect("known");
-        let (kept, others) = selected(reorg, ("sqlite", &*target), ALL, true);
+        let (kept, others) = selected(reorg, ("sqlite", &target), ALL, true);
         assert!(kept.is_empty());
         assert!(others[0].1.contains("no chain"), "{others:?}");
         let unknown = chosen_faults(&["no-such".into()]);

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use plugpull_targets::{Client, ClientError, Process};
+use plugpull_driver::{Client, ClientError, Process};
 use plugpull_workloads::{Call, Generator, Outcome, Recorder};
 
 use super::progress::{Progress, Reading};

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use plugpull_driver::{Host, Input, Launch, Part, Pipes, Process, Program};
 use plugpull_sandbox::{Child, Program as SandboxProgram, Sandbox, SpawnRequest};
-use plugpull_targets::{Host, Input, Launch, Part, Pipes, Process, Program};
 
-use super::prefork::Prefork;
+use super::prefork::{self, Launching, Prefork};
 use crate::outcome::HarnessFailed;
 
 /// How long a connection to the target's port may take.
@@ -99,10 +99,13 @@ impl SandboxHost {
 
 impl Host for SandboxHost {
     fn spawn(&self, launch: &Launch) -> io::Result<Box<dyn Process>> {
-        let request = self.request(launch, Part::Target);
-        let child = match self.prefork.take(&self.sandbox, Some(&request)) {
-            Some(child) => child?,
-            None => self.sandbox.spawn(&request)?,
+        let launching = Launching {
+            request: self.request(launch, Part::Target),
+            piped: false,
+        };
+        let child = match self.prefork.take(&self.sandbox, Some(&launching)) {
+            Some(ready) => ready?.0,
+            None => self.sandbox.spawn(&launching.request)?,
         };
         Ok(self.started(Arc::new(child), Part::Target))
     }
@@ -122,13 +125,21 @@ impl Host for SandboxHost {
     }
 
     fn spawn_piped(&self, launch: &Launch, part: Part) -> io::Result<(Box<dyn Process>, Pipes)> {
-        self.prefork.take(&self.sandbox, None);
-        let (its_stdin, stdin) = io::pipe()?;
-        let (stdout, its_stdout) = io::pipe()?;
-        let request = self.request(launch, part);
+        let launching = Launching {
+            request: self.request(launch, part),
+            piped: true,
+        };
+        if let Some(ready) = self.prefork.take(&self.sandbox, Some(&launching))
+            && let (child, Some(pipes)) = ready?
+        {
+            return Ok((self.started(Arc::new(child), part), pipes));
+        }
+        let (its_stdin, its_stdout, pipes) = prefork::pipes()?;
         let (its_in, its_out) = (its_stdin.as_fd(), its_stdout.as_fd());
-        let child = Arc::new(self.sandbox.spawn_piped(&request, its_in, its_out)?);
-        Ok((self.started(child, part), Pipes { stdin, stdout }))
+        let child = self
+            .sandbox
+            .spawn_piped(&launching.request, its_in, its_out)?;
+        Ok((self.started(Arc::new(child), part), pipes))
     }
 
     fn connect(&self, port: u16) -> io::Result<TcpStream> {

@@ -19,11 +19,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plugpull_crashsim::fs::Tree;
+use plugpull_driver::Target;
 use plugpull_faults::fault::{Effect, Fault, Injected};
 use plugpull_faults::machine::{InjectError, Machine};
 use plugpull_faults::trigger::Trigger;
 use plugpull_reports::{ReportedFinding, Trial, class_words};
-use plugpull_targets::Target;
 use plugpull_workloads::{
     Damage, FailureClass, FindingKind, Guarantee, Judgement, Promise, Stamp, Verdict,
     WorkloadConfig, beginning, judge,

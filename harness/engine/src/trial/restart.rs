@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use plugpull_targets::{Client, ClientError, StartError, Target};
+use plugpull_driver::{Client, ClientError, StartError, Target};
 use plugpull_workloads::{ReadBack, Start};
 
 use super::PROBE;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use plugpull_targets::{Checked, Missing, Process, Said, Target};
+use plugpull_driver::{Checked, Missing, Process, Said, Target};
 use plugpull_workloads::{
     Call, History, Observed, Op, Outcome, Recorder, Start, Txn, TxnId, Value, Write,
 };
@@ -379,7 +379,8 @@ mod tests {
         let history = History {
             entries: vec![entry],
         };
-        let target = plugpull_targets::catalog::open("sqlite", &BTreeMap::new()).expect("SQLite");
-        assert!(Acked::of(&history, &*target).ids().is_empty());
+        let settings = BTreeMap::from([("cmd".to_owned(), "sh".to_owned())]);
+        let target = plugpull_driver::DriverTarget::user(&settings).expect("a shell");
+        assert!(Acked::of(&history, &target).ids().is_empty());
     }
 }

@@ -14,11 +14,11 @@ use nix::unistd::{getegid, geteuid};
 use parking_lot::Mutex;
 use plugpull_crashsim::fs::Tree;
 use plugpull_crashsim::persist::{Device, Model};
+use plugpull_driver::{Running, Target};
 use plugpull_faults::control::{Control, Injector, PausedOperation};
 use plugpull_faults::machine::{InjectError, Machine};
 use plugpull_faults::rule::Matcher;
 use plugpull_faults::trigger::When;
-use plugpull_targets::{Running, Target};
 use plugpull_workloads::{
     Clock, Entry, Generator, History, Outcome, Recorder, Stamp, Start, TxnId, WorkloadConfig,
 };

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::api::{Api, AskError, Health, L2State};
 use super::said::{self, AnchorSaid, Said};
-use crate::scripted::{Answer, Checked, Missing};
+use crate::{Answer, Checked, Missing};
 
 /// How long an answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);

@@ -24,9 +24,10 @@ pub(crate) use work::{WORKLOAD, main as workload};
 
 use super::Settings;
 use crate::reference_daemon::REFERENCE;
-use crate::scripted::{Answer, Scripted};
-use crate::{Host, Launch, Process, Program, Running, StartError, program};
+use crate::{Answer, Scripted};
+use crate::{Host, Launch, Process, Program, Running, StartError};
 use api::Api;
+use plugpull_driver::program;
 
 /// How long the first anchor may take: it comes with the hundredth block, and each takes a second
 /// (the node's `src/main.cpp`, which takes neither number from outside).

@@ -2,7 +2,7 @@
 
 use plugpull_workloads::{Durability, FailureClass, Guarantee, Promise};
 
-use crate::promise::promise;
+use plugpull_driver::sdk::promise;
 
 use FailureClass::{CleanStop, Corruption, OutOfMemory, PowerLoss, ProcessCrash, Stall};
 

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::interstice::NodeSettings;
-use crate::program;
+use plugpull_driver::program;
 
 /// How to get the node.
 const INSTALL: &str = "install it with `cargo install interstice-cli --version 0.5.0 --locked` \

@@ -10,7 +10,7 @@ use super::service::{Service, beside};
 use plugpull_testing::test;
 
 use crate::support::machine::await_that;
-use crate::support::{PLUGPULL, Ran, text};
+use crate::support::{REFERENCE, Ran, text};
 
 fn signal(child: &Child, signal: Signal) {
     kill(Pid::from_raw(child.id() as i32), signal).unwrap();
@@ -74,7 +74,7 @@ fn stop_and_start(service: &Service) -> (String, String) {
          while kill -0 $(cat {place}/pid || echo none) 2>/dev/null; do :; done; true"
     );
     let start = format!(
-        "setsid {} {place}/pid {PLUGPULL} __worker reference --data {place}/staging-db --port {} \
+        "setsid {} {place}/pid env PLUGPULL_DATA_DIR={place}/staging-db {REFERENCE} --listen {} \
          >/dev/null 2>&1 & echo $! >{place}/supervisor",
         beside("supervise.sh").display(),
         service.port

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::service::{Service, beside, free_port};
 use plugpull_testing::test;
 
-use crate::support::{PLUGPULL, Ran, list, text};
+use crate::support::{PLUGPULL, REFERENCE, Ran, list, text};
 
 fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ci/test-recovery.sh")
@@ -91,8 +91,8 @@ fn all_modes(defect: &str, rounds: u32) -> (Ran, Value) {
     let (place, port) = (folder.path().display(), free_port());
     let story = format!(
         "mkdir {place}/staging-db && mount -t tmpfs -o size=4m tmpfs {place}/staging-db || exit 99\n\
-         {supervise} {place}/pid {PLUGPULL} __worker reference --data {place}/staging-db \
-         --port {port} defect={defect} & supervisor=$!\n\
+         {supervise} {place}/pid env PLUGPULL_DATA_DIR={place}/staging-db {REFERENCE} \
+         --listen {port} defect={defect} & supervisor=$!\n\
          until [ -s {place}/pid ]; do :; done\n\
          {script} --mode all --i-own-this-target staging-db --data-dir {place}/staging-db \
          --pid-file {place}/pid --driver 'python3 {driver} {port} {place}/reorgs' \

@@ -9,12 +9,12 @@ use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use plugpull_targets::Client;
-use plugpull_targets::wire::WireClient;
+use plugpull_driver::Client;
+use plugpull_driver::host::client_over;
 use plugpull_workloads::{Op, Txn, Write};
 
 use crate::support::machine::{LONG, await_that};
-use crate::support::{PLUGPULL, Reported, plugpull, reported};
+use crate::support::{REFERENCE, Reported, plugpull, reported};
 
 /// A file beside these tests.
 pub(crate) fn beside(name: &str) -> PathBuf {
@@ -58,15 +58,8 @@ impl Service {
         fs::create_dir(folder.path().join("staging-db")).unwrap();
         let data = folder.path().join("staging-db").display().to_string();
         let port_text = port.to_string();
-        let words = [
-            PLUGPULL,
-            "__worker",
-            "reference",
-            "--data",
-            &data,
-            "--port",
-            &port_text,
-        ];
+        let variable = format!("PLUGPULL_DATA_DIR={data}");
+        let words = ["/usr/bin/env", &variable, REFERENCE, "--listen", &port_text];
         let command: Vec<String> = words
             .iter()
             .chain(settings)
@@ -106,9 +99,9 @@ impl Service {
         await_that("the service answers", || self.client().is_some());
     }
 
-    fn client(&self) -> Option<WireClient> {
+    fn client(&self) -> Option<Box<dyn Client>> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok()?;
-        WireClient::new(stream).ok()
+        client_over(stream, Instant::now() + LONG).ok()
     }
 
     /// Everything that it holds.
@@ -151,10 +144,7 @@ impl Service {
 
     /// A command that starts the store on whatever folder and port it is told.
     pub(crate) fn on_copy(settings: &str) -> String {
-        format!(
-            "exec {PLUGPULL} __worker reference --data \"$PLUGPULL_DATA_DIR\" --port \
-             \"$PLUGPULL_PORT\" {settings}"
-        )
+        format!("exec {REFERENCE} --listen \"$PLUGPULL_PORT\" {settings}")
     }
 
     /// `plugpull attach` on this service, as it was named by its owner.

@@ -14,6 +14,9 @@ use serde_json::Value;
 /// The binary under test.
 pub(crate) const PLUGPULL: &str = env!("CARGO_BIN_EXE_plugpull");
 
+/// The driver of the reference store, which comes with it.
+pub(crate) const REFERENCE: &str = env!("CARGO_BIN_EXE_plugpull-driver-reference");
+
 /// The binary under test, with nothing to read.
 pub(crate) fn plugpull() -> Command {
     let mut command = Command::new(PLUGPULL);

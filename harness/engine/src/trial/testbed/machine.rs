@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use plugpull_crashsim::fs::PAGE;
 use plugpull_crashsim::persist::{self, Loss};
+use plugpull_driver::Reorgs;
 use plugpull_faults::control::{Control, Injector};
 use plugpull_faults::machine::{InjectError, Machine, PowerOff, ReorgOutcome, Started, Tally};
 use plugpull_faults::trigger::When;
-use plugpull_targets::Reorgs;
 use plugpull_workloads::Clock;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -182,8 +182,7 @@ impl Machine for Testbed<'_> {
 
     fn snapshots(&mut self) -> Result<Vec<(String, u64)>, InjectError> {
         let mut files = self.files()?;
-        let is_one = self.target.snapshots();
-        files.retain(|(path, _)| is_one.is_some_and(|is_one| is_one(path)));
+        files.retain(|(path, _)| self.target.is_snapshot(path));
         Ok(files)
     }
 
@@ -201,7 +200,7 @@ impl Machine for Testbed<'_> {
                 let running = self.running.as_ref().ok_or_else(|| self.exit_error())?;
                 let answer = running
                     .connect(deadline)
-                    .and_then(|mut client| client.reorg(depth, deadline));
+                    .and_then(|mut client| client.act("reorg", Some(depth), deadline));
                 Ok(match answer {
                     Ok(()) => ReorgOutcome::WhenUp,
                     Err(error) => ReorgOutcome::Refused(error.to_string()),

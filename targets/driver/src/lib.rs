@@ -1,0 +1,31 @@
+//! The driver protocol, both ends: what a driver is made with ([`sdk`]), the lines that are
+//! exchanged ([`protocol`], specified in `docs/driver-protocol.md`), and a driver as a target
+//! ([`host`]).
+
+mod client;
+pub mod conformance;
+mod description;
+pub mod host;
+pub mod program;
+pub mod protocol;
+mod scripted;
+pub mod sdk;
+mod settings;
+mod target;
+
+pub use client::{Client, ClientError};
+pub use description::{
+    Action, ActionTime, Capability, CommandDescription, Description, MutantDescription,
+    SettingDescription, Shape,
+};
+pub use host::DriverTarget;
+pub use scripted::{Answer, Checked, Missing, Said, Scripted};
+pub use settings::{Given, Mutant, Setting, UsageError, closest};
+pub use target::{
+    Abilities, Host, Input, Launch, Part, Pipes, Process, Program, Reorgs, Running, StartError,
+    Target,
+};
+
+/// Names the build that this code belongs to. A driver that comes with plugpull must be of the
+/// same build.
+pub const BUILD: &str = env!("PLUGPULL_BUILD");

@@ -1,0 +1,246 @@
+//! What every target offers, and what it needs from the host it lives on.
+
+use std::io::{self, PipeReader, PipeWriter};
+use std::net::TcpStream;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use plugpull_workloads::{Promise, WorkloadConfig};
+use thiserror::Error;
+
+use crate::{Client, ClientError, Scripted};
+
+/// Which program to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// plugpull's own binary again (embedded targets: `args` begin with the worker's name).
+    Myself,
+    /// A program by absolute path.
+    Path(PathBuf),
+}
+
+/// How to start a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// The program.
+    pub program: Program,
+    /// Its arguments, without argument zero.
+    pub args: Vec<String>,
+    /// Variables added to a minimal environment.
+    pub env: Vec<(String, String)>,
+    /// Its working directory; the data folder when none.
+    pub cwd: Option<PathBuf>,
+}
+
+/// A process that a [`Host`] started.
+pub trait Process: Send {
+    /// The next line of its standard output, without the line end; none at end of file.
+    /// [`io::ErrorKind::TimedOut`] when `deadline` passes first.
+    fn stdout_line(&mut self, deadline: Instant) -> io::Result<Option<String>>;
+    /// Waits until it has ended: its exit code, or 128 + the signal's number; none when
+    /// `deadline` passes first.
+    fn wait(&mut self, deadline: Instant) -> io::Result<Option<i32>>;
+    /// The end of what it has written to standard output and standard error so far.
+    fn output(&self) -> String;
+    /// What tells why it ended: what it has written to standard error, or where that is nothing or
+    /// is not kept apart, all that it has written.
+    fn complaint(&self) -> String {
+        self.output()
+    }
+}
+
+/// What a process is given to read.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The variable that names the file with the text.
+    pub variable: &'a str,
+    /// The text; it is the process's standard input too.
+    pub text: &'a str,
+}
+
+/// The other ends of a process's standard input and standard output.
+#[derive(Debug)]
+pub struct Pipes {
+    /// What is written here, it reads.
+    pub stdin: PipeWriter,
+    /// What it writes, is read here.
+    pub stdout: PipeReader,
+}
+
+/// Which part a process plays in a trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It is the target: its end is the target's end.
+    Target,
+    /// It only speaks for the target. It is killed with it, and no fault is aimed at it alone.
+    Beside,
+}
+
+/// Where a target lives: the sandbox, seen from inside.
+pub trait Host: Send + Sync {
+    /// Starts the target's process in the sandbox: the one that faults are about.
+    fn spawn(&self, launch: &Launch) -> io::Result<Box<dyn Process>>;
+    /// Starts a process beside the target, as [`Part::Beside`]: one that asks, writes or looks. A
+    /// host need not be able to: [`io::ErrorKind::Unsupported`].
+    fn spawn_beside(
+        &self,
+        launch: &Launch,
+        input: Option<Input<'_>>,
+    ) -> io::Result<Box<dyn Process>> {
+        let _ = (launch, input);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Starts a process whose standard input and standard output are pipes. A host need not be able
+    /// to: [`io::ErrorKind::Unsupported`].
+    fn spawn_piped(&self, launch: &Launch, part: Part) -> io::Result<(Box<dyn Process>, Pipes)> {
+        let _ = (launch, part);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Connects to a TCP port of the sandbox's own loopback.
+    fn connect(&self, port: u16) -> io::Result<TcpStream>;
+    /// The data folder, by the path the target sees.
+    fn data_dir(&self) -> &Path;
+}
+
+/// Why a target did not come up.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// It ended before it was ready.
+    #[error("it ended with code {code} before it was ready: {output}")]
+    Exited {
+        /// Exit code, or 128 + signal.
+        code: i32,
+        /// The end of its output.
+        output: String,
+    },
+    /// It was neither ready nor gone in time.
+    #[error("it was neither ready nor gone after {waited:?}: {output}")]
+    Timeout {
+        /// How long it was waited for.
+        waited: Duration,
+        /// The end of its output.
+        output: String,
+    },
+    /// It was started, and said that it cannot open what is in its data directory.
+    #[error("{0}")]
+    Refused(String),
+    /// It could not be started at all: the program is missing, the sandbox refused, or who speaks
+    /// for it did something wrong. Nothing is known of the target.
+    #[error("it could not be started: {0}")]
+    Host(#[from] io::Error),
+}
+
+/// A target that is up. Dropping it does not stop the process: the host does.
+pub trait Running: Send {
+    /// A new connection.
+    fn connect(&self, deadline: Instant) -> Result<Box<dyn Client>, ClientError>;
+    /// The process that is the target; none where nothing keeps running.
+    fn process(&mut self) -> Option<&mut dyn Process>;
+}
+
+/// What clients may ask of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abilities {
+    /// It can roll a transaction back at its end.
+    pub abort: bool,
+    /// It can remove a key.
+    pub delete: bool,
+    /// It can make durable what was acknowledged before.
+    pub barrier: bool,
+}
+
+impl Default for Abilities {
+    /// All of them.
+    fn default() -> Self {
+        Self {
+            abort: true,
+            delete: true,
+            barrier: true,
+        }
+    }
+}
+
+/// Whether the chain that a target follows can be reorganised, and when it can be told so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reorgs {
+    /// It follows none.
+    #[default]
+    Never,
+    /// While it is down: [`Target::reorg`].
+    WhileDown,
+    /// Once it is up: [`Client::act`].
+    WhenUp,
+}
+
+/// A program under test, with its settings applied.
+pub trait Target: Send + Sync {
+    /// Its name on the command line.
+    fn name(&self) -> &str;
+    /// True when only the program itself can tell what it is and promises, and it has not been
+    /// asked yet: see [`Target::introduce`].
+    fn must_be_asked(&self) -> bool {
+        false
+    }
+    /// Asks the program, by starting it once on a host with an empty data folder; the caller kills
+    /// it. Until then a target that must be asked knows no promises.
+    fn introduce(&self, host: &dyn Host, deadline: Instant) -> Result<(), StartError> {
+        let _ = (host, deadline);
+        Ok(())
+    }
+    /// What its clients may be asked for.
+    fn abilities(&self) -> Abilities {
+        Abilities::default()
+    }
+    /// Its version and settings, for reports: "SQLite 3.50.2, journal_mode=wal, synchronous=full".
+    fn version(&self) -> String;
+    /// Why it cannot be run here, and how to change that; none when it can.
+    fn absent(&self) -> Option<String> {
+        None
+    }
+    /// How many keys a transaction should write, without the head key of its client.
+    fn ops_per_txn(&self) -> RangeInclusive<u32> {
+        WorkloadConfig::default().ops_per_txn
+    }
+    /// Whether the chain that it follows can be reorganised.
+    fn reorgs(&self) -> Reorgs {
+        Reorgs::default()
+    }
+    /// Replaces the last `depth` blocks of its chain on `host`, where it is down and its data folder
+    /// as it left it.
+    fn reorg(&self, host: &dyn Host, depth: u32, deadline: Instant) -> io::Result<()> {
+        let _ = (host, depth, deadline);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Whether it keeps snapshots of its state in files of their own.
+    fn keeps_snapshots(&self) -> bool {
+        false
+    }
+    /// Whether the file at this path in its data directory holds a snapshot.
+    fn is_snapshot(&self, path: &str) -> bool {
+        let _ = path;
+        false
+    }
+    /// Files and directories outside of the data directory that must stay visible in a sandbox.
+    fn visible(&self) -> Vec<PathBuf> {
+        self.scripted().map(Scripted::visible).unwrap_or_default()
+    }
+    /// How many times longer than usual its transactions are waited for, at least 1: more where each
+    /// takes seconds, so that a slow machine is not taken for a target that does nothing.
+    fn patience(&self) -> u32 {
+        1
+    }
+    /// What it promises with these settings.
+    fn promises(&self) -> Vec<Promise>;
+    /// Starts it on `host` and waits until it takes connections, or until `deadline`.
+    /// What runs borrows the host, because only the host can open connections to it.
+    fn start<'host>(
+        &self,
+        host: &'host dyn Host,
+        deadline: Instant,
+    ) -> Result<Box<dyn Running + 'host>, StartError>;
+    /// Its own workload and check, where it brings them. Then it has no [`Client`]s.
+    fn scripted(&self) -> Option<&dyn Scripted> {
+        None
+    }
+}
