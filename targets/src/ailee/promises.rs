@@ -1,4 +1,4 @@
-//! What AILEE's guide promises of its persistence, and what the stand-in adds.
+//! What AILEE's guide promises of its persistence, and what the fake adds.
 
 use plugpull_workloads::{Durability, FailureClass, Guarantee, Promise};
 
@@ -7,8 +7,7 @@ use plugpull_driver::sdk::promise;
 use FailureClass::{CleanStop, Corruption, DiskFull, OutOfMemory, PowerLoss, ProcessCrash, Stall};
 
 const GUIDE: &str = "docs/NODE_CRASH_RECOVERY.md of dfeen87/AILEE-Protocol-Core-For-Bitcoin";
-const STAND_IN: &str =
-    "the stand-in's documentation, targets/src/ailee/reference/mod.rs, How it keeps them";
+const FAKE: &str = "the fake's documentation, targets/fakes/src/ailee/mod.rs, How it keeps them";
 
 const CRASHES: &[FailureClass] = &[ProcessCrash, CleanStop, OutOfMemory, Stall, PowerLoss];
 const FAILURES: &[FailureClass] = &[
@@ -55,25 +54,25 @@ pub(super) fn all() -> Vec<Promise> {
             &[DiskFull],
             Guarantee::Durable(Durability::AtBarrier),
             "An anchor that finds no space is refused, and what is anchored stays",
-            STAND_IN,
+            FAKE,
         ),
         promise(
             &[DiskFull],
             Guarantee::Consistent,
             "An anchor that finds no space is taken back; the next one that finds some is taken",
-            STAND_IN,
+            FAKE,
         ),
         promise(
             FAILURES,
             Guarantee::Atomic,
             "A snapshot has whole transactions only",
-            STAND_IN,
+            FAKE,
         ),
         promise(
             FAILURES,
             Guarantee::RecoversWithinMs(RECOVERY_MS),
             "It is back within five seconds",
-            STAND_IN,
+            FAKE,
         ),
     ]
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use plugpull_workloads::FailureClass;
+use plugpull_catalog::PromiseTable;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
@@ -72,21 +72,6 @@ pub(super) struct Check {
     pub(super) command: CommandLine,
     /// How long it may take before it counts as hung, in milliseconds.
     pub(super) timeout_ms: Option<u64>,
-}
-
-/// `[[promise]]`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PromiseTable {
-    /// The guarantee, in the words of `--promise`.
-    pub(super) keeps: String,
-    /// The classes of failure.
-    pub(super) after: Option<Vec<FailureClass>>,
-    /// The document's words.
-    #[serde(default)]
-    pub(super) words: String,
-    /// The document.
-    pub(super) source: String,
 }
 
 /// A command: a text for the shell, or a program and its arguments.
@@ -172,8 +157,8 @@ mod tests {
             ("chek = 1", "`chek`", "line 3"),
             ("[recover]\ncommand = 'x'\nmode = 1", "`mode`", "line 5"),
             (
-                "[[promise]]\nkeeps = 'durable'\nsource = ''\nwhen = 1",
-                "`when`",
+                "[[promise]]\nkeeps = 'durable'\nsource = ''\nif = 1",
+                "`if`",
                 "line 6",
             ),
             (

@@ -104,8 +104,13 @@ impl CommandTarget {
         };
         let start_limit = file.start.as_ref().and_then(|start| start.timeout_ms);
         let start_limit = limit("start.timeout_ms", start_limit)?;
+        let settable: BTreeMap<String, String> = file
+            .env
+            .keys()
+            .map(|name| (name.clone(), env[name].clone()))
+            .collect();
         let timed = recover.is_some() || start.is_some();
-        let promises = promises::promises(&file.promises, &short, timed)
+        let promises = promises::promises(&file.promises, &settable, &short, timed)
             .map_err(|why| wrong(format!("promise: {why}")))?;
         let says = match &file.version {
             Some(command) => version::ask(&line("version", command)?)
@@ -127,11 +132,7 @@ impl CommandTarget {
             check: line("check.command", &file.check.command)?,
             check_limit: limit("check.timeout_ms", file.check.timeout_ms)?.unwrap_or(CHECK_LIMIT),
             promises,
-            env: file
-                .env
-                .keys()
-                .map(|k| (k.clone(), env[k].clone()))
-                .collect(),
+            env: settable,
             folder,
         })
     }

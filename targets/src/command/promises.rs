@@ -1,51 +1,38 @@
 //! What a command target promises: what its file says, or else what is assumed.
 
-use plugpull_workloads::{Durability, FailureClass, Guarantee, Promise, parse_demand};
+use std::collections::BTreeMap;
 
-use super::file::PromiseTable;
+use plugpull_catalog::PromiseTable;
+use plugpull_workloads::{Durability, FailureClass, Guarantee, Promise};
 
-/// The classes that are meant when a promise names none.
+/// The classes of the assumed promises.
 const USUAL: [FailureClass; 2] = [FailureClass::ProcessCrash, FailureClass::PowerLoss];
 
-/// The promises of these tables. `file` is the file's name; `timed` says whether starting the
-/// target runs a command, whose time a bound on recovery could be about.
+/// The promises of these tables with these settings, the variables of the file's `[env]`. `file` is
+/// the file's name; `timed` says whether starting the target runs a command, whose time a bound on
+/// recovery could be about.
 pub(super) fn promises(
     tables: &[PromiseTable],
+    settings: &BTreeMap<String, String>,
     file: &str,
     timed: bool,
 ) -> Result<Vec<Promise>, String> {
     if tables.is_empty() {
         return Ok(assumed(file));
     }
-    tables.iter().map(|table| promise(table, timed)).collect()
-}
-
-fn promise(table: &PromiseTable, timed: bool) -> Result<Promise, String> {
-    let demand = parse_demand(&table.keeps).map_err(|error| format!("keeps: {error}"))?;
-    match demand.guarantee {
-        Guarantee::RecoversWithinMs(_) if !timed => {
-            return Err(format!(
-                "keeps = \"{}\" wants a [recover] or a [start] whose time can be taken",
-                table.keeps
-            ));
-        }
-        _ => {}
+    for table in tables {
+        let lacks = match plugpull_catalog::guarantee(&table.keeps) {
+            Ok(Guarantee::RecoversWithinMs(_)) if !timed => {
+                "wants a [recover] or a [start] whose time can be taken"
+            }
+            Ok(Guarantee::EventLog | Guarantee::Versions) => {
+                "is for targets that are read back by plugpull, and this one has its own check"
+            }
+            _ => continue,
+        };
+        return Err(format!("keeps = \"{}\" {lacks}", table.keeps));
     }
-    let classes = match (&table.after, demand.guarantee) {
-        (Some(classes), _) if classes.is_empty() => {
-            return Err(format!("keeps = \"{}\": after is empty", table.keeps));
-        }
-        (Some(classes), _) => classes.clone(),
-        (None, Guarantee::Detects) => vec![FailureClass::Corruption],
-        (None, _) => USUAL.to_vec(),
-    };
-    Ok(Promise {
-        classes,
-        guarantee: demand.guarantee,
-        words: table.words.clone(),
-        source: table.source.clone(),
-        demanded: false,
-    })
+    plugpull_catalog::promises(tables, settings)
 }
 
 /// What an acknowledgement means to most people.
@@ -78,14 +65,20 @@ mod tests {
         PromiseTable {
             keeps: keeps.into(),
             after: after.map(<[_]>::to_vec),
+            when: BTreeMap::new(),
             words: "so it says".into(),
             source: "a page".into(),
         }
     }
 
+    /// No settings.
+    fn none() -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
     #[test]
     fn without_promises_some_are_assumed_and_say_so() {
-        let all = promises(&[], "x.toml", false).expect("promises");
+        let all = promises(&[], &none(), "x.toml", false).expect("promises");
         assert_eq!(all.len(), 2);
         assert!(all.iter().all(|p| p.classes == USUAL
             && !p.demanded
@@ -99,7 +92,7 @@ mod tests {
             table("consistent", Some(&[FailureClass::DiskFull])),
             table("detects", None),
         ];
-        let all = promises(&tables, "x.toml", false).expect("promises");
+        let all = promises(&tables, &none(), "x.toml", false).expect("promises");
         assert_eq!(
             all[0].guarantee,
             Guarantee::Durable(Durability::WithinMs(50))
@@ -116,13 +109,16 @@ mod tests {
             (table("forever", None), "forever"),
             (table("recovers=5", None), "[recover] or a [start]"),
             (table("durable", Some(&[])), "after is empty"),
+            (table("versions", None), "has its own check"),
         ] {
-            let error = promises(&[bad], "x.toml", false).expect_err(why);
+            let error = promises(&[bad], &none(), "x.toml", false).expect_err(why);
             assert!(error.contains(why), "{error}");
         }
-        let bound = promises(&[table("recovers=5", None)], "x.toml", true).expect("a bound");
+        let bound =
+            promises(&[table("recovers=5", None)], &none(), "x.toml", true).expect("a bound");
         assert_eq!(bound[0].guarantee, Guarantee::RecoversWithinMs(5));
-        let barrier = promises(&[table("barrier", None)], "x.toml", false).expect("barriers");
+        let barrier =
+            promises(&[table("barrier", None)], &none(), "x.toml", false).expect("barriers");
         let at_barrier = Guarantee::Durable(Durability::AtBarrier);
         assert_eq!(barrier[0].guarantee, at_barrier);
     }

@@ -1,4 +1,4 @@
-//! What the guide promises of its log, and what the stand-in adds.
+//! What the guide promises of its log, and what the fake adds.
 
 use plugpull_workloads::{Durability, FailureClass, Guarantee, Promise};
 
@@ -9,8 +9,8 @@ use FailureClass::{
 };
 
 const GUIDE: &str = "docs/RECOVERY_MODE.md of Naloween/interstice, branch AI";
-const STAND_IN: &str =
-    "the stand-in's documentation, targets/src/interstice/reference/mod.rs, How it keeps them";
+const FAKE: &str =
+    "the fake's documentation, targets/fakes/src/interstice/mod.rs, How it keeps them";
 
 const CRASHES: &[FailureClass] = &[ProcessCrash, CleanStop, OutOfMemory, Stall];
 /// The guide syncs each append and speaks of partial writes, so power loss is meant too.
@@ -22,7 +22,7 @@ const FAILURES: &[FailureClass] = &[
     PowerLoss,
     DiskFull,
 ];
-/// What the stand-in keeps, a device that fails included.
+/// What the fake keeps, a device that fails included.
 const ALL: &[FailureClass] = &[
     ProcessCrash,
     CleanStop,
@@ -80,25 +80,25 @@ pub(super) fn all() -> Vec<Promise> {
             ALL,
             Guarantee::Atomic,
             "A transaction counts once the record that ends it is there",
-            STAND_IN,
+            FAKE,
         ),
         promise(
             &[IoError],
             at_ack,
             "What was not certainly written is cut off again before the next append",
-            STAND_IN,
+            FAKE,
         ),
         promise(
             &[Corruption],
             Guarantee::Durable(Durability::AllButLast(1)),
             "A damaged last transaction looks like one that a power cut tore, and is cut off",
-            STAND_IN,
+            FAKE,
         ),
         promise(
             ALL,
             Guarantee::RecoversWithinMs(RECOVERY_MS),
             "The log is replayed within two seconds",
-            STAND_IN,
+            FAKE,
         ),
     ]
 }

@@ -17,7 +17,7 @@ const CORRUPT: &str = "website/docs/operations/recovery.md, Corrupt Data";
 const FULL: &str = "website/docs/failure-modes/disk-full.md, Data Safety";
 const REPLAY: &str = "docs/replay_semantics.md, Core Guarantees";
 const VERSIONS: &str = "website/docs/concepts/versions.md, Monotonic Increment";
-const STAND_IN: &str = "the stand-in's documentation, targets/src/statehouse/reference/mod.rs";
+const FAKE: &str = "the fake's documentation, targets/fakes/src/statehouse/mod.rs";
 
 /// The ends of a process that its documents speak of. A stall ends by itself or by one of them.
 const CRASHES: &[FailureClass] = &[ProcessCrash, CleanStop, OutOfMemory, Stall];
@@ -117,7 +117,7 @@ pub(super) fn of(settings: &Settings) -> Vec<Promise> {
             Guarantee::Durable(Durability::AllButLast(1)),
             "A damaged last record cannot be told from one that a power cut tore: it is the one \
              transaction that damage can cost without being refused",
-            STAND_IN,
+            FAKE,
         ));
     }
     promises

@@ -1,4 +1,4 @@
-//! What vfab's guide promises, and what the stand-in adds.
+//! What vfab's guide promises, and what the fake adds.
 
 use plugpull_workloads::{Durability, FailureClass, Guarantee, Promise};
 
@@ -9,8 +9,7 @@ use FailureClass::{CleanStop, DiskFull, OutOfMemory, PowerLoss, ProcessCrash, St
 
 const GUIDE: &str = "docs/troubleshooting/recovery-scenarios.md of bkuri/vfab";
 const NEEDS: &str = "the requirements of bkuri/vfab: the journal is fsynced";
-const STAND_IN: &str =
-    "the stand-in's documentation, targets/src/vfab/reference/mod.rs, How it keeps them";
+const FAKE: &str = "the fake's documentation, targets/fakes/src/vfab/mod.rs, How it keeps them";
 
 const CRASHES: &[FailureClass] = &[ProcessCrash, CleanStop, OutOfMemory, Stall];
 const FAILURES: &[FailureClass] = &[
@@ -21,7 +20,7 @@ const FAILURES: &[FailureClass] = &[
     PowerLoss,
     DiskFull,
 ];
-/// The stand-in is back in milliseconds; a command of the real one takes a second.
+/// The fake is back in milliseconds; a command of the real one takes a second.
 const RECOVERY_MS: u64 = 5000;
 
 pub(super) fn of(settings: &Settings) -> Vec<Promise> {
@@ -59,7 +58,7 @@ pub(super) fn of(settings: &Settings) -> Vec<Promise> {
                 FAILURES,
                 Guarantee::Atomic,
                 "A job is made beside its place and renamed: it is there whole or not",
-                STAND_IN,
+                FAKE,
             ),
             // Nothing is promised for I/O errors: after a sync of the journal that failed, a job's
             // document can be a state ahead of it.
@@ -67,7 +66,7 @@ pub(super) fn of(settings: &Settings) -> Vec<Promise> {
                 FAILURES,
                 Guarantee::RecoversWithinMs(RECOVERY_MS),
                 "Every interrupted job is resumed within five seconds",
-                STAND_IN,
+                FAKE,
             ),
         ]);
     }

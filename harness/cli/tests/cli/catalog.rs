@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use plugpull_driver::{UsageError, host};
-use plugpull_targets::catalog;
+use plugpull_targets::catalog::{self, Catalogued, Listed};
 use plugpull_testing::test;
 use plugpull_workloads::{Durability, FailureClass, Guarantee};
 
@@ -160,6 +160,66 @@ fn sqlite_promises_what_it_documents_for_each_setting() {
             assert_eq!(at(Corruption), None);
         }
     }
+}
+
+/// Every way to give a value to each setting that takes one of a list of words.
+fn every_choice(target: &Catalogued, listed: &Listed) -> Vec<BTreeMap<String, String>> {
+    let mut all = vec![BTreeMap::new()];
+    for setting in &listed.settings {
+        let values: Vec<&str> = match setting.name.as_str() {
+            "defect" => listed.mutants.iter().map(|one| one.name.as_str()).collect(),
+            _ => setting.values.split(", ").collect(),
+        };
+        let also = |given: &BTreeMap<String, String>, value: &str| {
+            let mut given = given.clone();
+            given.insert(setting.name.clone(), value.into());
+            given
+        };
+        let more = all
+            .iter()
+            .flat_map(|given| values.iter().map(move |value| also(given, value)));
+        let more: Vec<_> = more
+            .filter(|given| setting.name == "reference" || (target.open)(given).is_ok())
+            .collect();
+        all.extend(more);
+    }
+    all.retain(|given| (target.open)(given).is_ok());
+    all
+}
+
+#[test]
+fn the_catalog_has_what_each_target_promises_with_every_setting() {
+    let mut compared = 0;
+    for entry in plugpull_catalog::ENTRIES {
+        let all = catalog::all();
+        let target = all.iter().find(|one| one.name == entry.name).unwrap();
+        let listed = target.listed().unwrap();
+        for given in every_choice(target, &listed) {
+            let mut resolved: BTreeMap<String, String> = listed
+                .settings
+                .iter()
+                .map(|one| (one.name.clone(), one.default.clone()))
+                .collect();
+            resolved.extend(given.clone());
+            // Without its client the real node is not there.
+            if cfg!(not(feature = "ailee"))
+                && entry.name == "ailee"
+                && resolved["reference"] == "no"
+            {
+                continue;
+            }
+            let opened = (target.open)(&given).unwrap();
+            assert_eq!(entry.promises(&resolved), opened.promises(), "{given:?}");
+            compared += 1;
+        }
+        for (name, values) in entry.conditions() {
+            let setting = listed.settings.iter().find(|one| one.name == name);
+            let known: Vec<&str> = setting.unwrap().values.split(", ").collect();
+            assert!(values.iter().all(|value| known.contains(&value.as_str())));
+        }
+    }
+    println!("{compared} settings compared");
+    assert!(compared > 200, "{compared}");
 }
 
 #[test]
