@@ -3,7 +3,7 @@
 
     ci/known-findings.py [--plugpull PATH] [--report DIR] LIST [-- OPTION...]
 
-LIST is a TOML file, for example targets/src/statehouse/known.toml:
+LIST is a TOML file, for example targets/drivers/statehouse/known.toml:
 
     target = "statehouse"
 

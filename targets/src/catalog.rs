@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use plugpull_driver::host::{self, DriverTarget, describe_bundled};
 use plugpull_driver::{MutantDescription, SettingDescription, closest};
 
-use crate::{Defect, Setting, Target, UsageError, ailee, command, interstice, statehouse, vfab};
+use crate::{Setting, Target, UsageError, command};
 
 /// Makes a target from settings, each of which is checked. Touches no data.
 pub type Open = fn(&BTreeMap<String, String>) -> Result<Box<dyn Target>, UsageError>;
@@ -50,21 +50,18 @@ impl Catalogued {
     }
 }
 
-fn listed(about: &str, settings: &[Setting], mutants: &[Defect]) -> Result<Listed, UsageError> {
+/// How a target is listed that has settings of plugpull's own.
+fn listed(about: &str, settings: &[Setting]) -> Result<Listed, UsageError> {
     let settings = settings.iter().map(|setting| SettingDescription {
         name: setting.name.into(),
         values: setting.values.into(),
         default: setting.default.into(),
         about: setting.about.into(),
     });
-    let mutants = mutants.iter().map(|mutant| MutantDescription {
-        name: mutant.name.into(),
-        about: mutant.about.into(),
-    });
     Ok(Listed {
         about: about.into(),
         settings: settings.collect(),
-        mutants: mutants.collect(),
+        mutants: Vec::new(),
     })
 }
 
@@ -77,48 +74,29 @@ fn bundled(name: &str) -> Result<Listed, UsageError> {
     })
 }
 
+/// The entry of a system whose driver comes with plugpull.
+macro_rules! bundled {
+    ($name:literal) => {
+        Catalogued {
+            name: $name,
+            list: || bundled($name),
+            open: |settings| Ok(Box::new(DriverTarget::bundled($name, settings, None)?)),
+        }
+    };
+}
+
 /// Every target, the default one first.
 pub fn all() -> Vec<Catalogued> {
     vec![
-        Catalogued {
-            name: "sqlite",
-            list: || bundled("sqlite"),
-            open: |settings| Ok(Box::new(DriverTarget::bundled("sqlite", settings, None)?)),
-        },
-        Catalogued {
-            name: "reference",
-            list: || bundled("reference"),
-            open: |settings| {
-                Ok(Box::new(DriverTarget::bundled(
-                    "reference",
-                    settings,
-                    None,
-                )?))
-            },
-        },
-        Catalogued {
-            name: statehouse::NAME,
-            list: || listed(statehouse::ABOUT, statehouse::SETTINGS, statehouse::DEFECTS),
-            open: |settings| Ok(Box::new(statehouse::Statehouse::new(settings)?)),
-        },
-        Catalogued {
-            name: interstice::NAME,
-            list: || listed(interstice::ABOUT, interstice::SETTINGS, interstice::DEFECTS),
-            open: |settings| Ok(Box::new(interstice::Interstice::new(settings)?)),
-        },
-        Catalogued {
-            name: vfab::NAME,
-            list: || listed(vfab::ABOUT, vfab::SETTINGS, vfab::DEFECTS),
-            open: |settings| Ok(Box::new(vfab::Vfab::new(settings)?)),
-        },
-        Catalogued {
-            name: ailee::NAME,
-            list: || listed(ailee::ABOUT, ailee::SETTINGS, ailee::DEFECTS),
-            open: |settings| Ok(Box::new(ailee::Ailee::new(settings)?)),
-        },
+        bundled!("sqlite"),
+        bundled!("reference"),
+        bundled!("statehouse"),
+        bundled!("interstice"),
+        bundled!("vfab"),
+        bundled!("ailee"),
         Catalogued {
             name: host::NAME,
-            list: || listed(host::ABOUT, host::SETTINGS, &[]),
+            list: || listed(host::ABOUT, host::SETTINGS),
             open: |settings| Ok(Box::new(DriverTarget::user(settings)?)),
         },
     ]

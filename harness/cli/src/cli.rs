@@ -373,6 +373,10 @@ pub(crate) struct TargetsArgs {
     /// Set a knob, to see what is promised then
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) settings: Vec<(String, String)>,
+    /// Print the catalogue's entry: what the target promises with any settings, in the form of a
+    /// target file
+    #[arg(long, requires = "name")]
+    pub(crate) toml: bool,
 }
 
 /// Exit codes: 0 sound, 1 damage found, 2 wrong use (no such file, say).

@@ -11,7 +11,6 @@ use std::process::ExitCode;
 
 use clap::FromArgMatches;
 use plugpull_engine::trial;
-use plugpull_targets::reference_daemon;
 
 use cli::{Cli, Command};
 
@@ -98,7 +97,6 @@ fn hidden() -> Option<u8> {
     let code = match name.as_str() {
         plugpull_sandbox::SANDBOX_ARG => plugpull_sandbox::sandbox_main(&rest()),
         terminal::ARG => terminal::main(&rest()),
-        reference_daemon::REFERENCE => reference_daemon::run(&rest()),
         trial::ballast::FILL => trial::ballast::main(&rest()),
         trial::flip::FLIP => trial::flip::main(&rest()),
         trial::input::READS => trial::input::main(&rest()),

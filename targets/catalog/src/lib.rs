@@ -44,6 +44,11 @@ struct File {
     promises: Vec<PromiseTable>,
 }
 
+/// What the program called `name` promises with these settings; nothing where there is no entry.
+pub fn promises_of(name: &str, settings: &BTreeMap<String, String>) -> Vec<Promise> {
+    find(name).map_or_else(Vec::new, |entry| entry.promises(settings))
+}
+
 /// The entry of the program called `name`.
 pub fn find(name: &str) -> Option<&'static Entry> {
     ENTRIES.iter().find(|entry| entry.name == name)

@@ -5,12 +5,14 @@
 mod client;
 pub mod conformance;
 mod description;
+pub mod fake;
 pub mod host;
 pub mod program;
 pub mod protocol;
 mod scripted;
 pub mod sdk;
 mod settings;
+mod sync_tree;
 mod target;
 
 pub use client::{Client, ClientError};
@@ -20,7 +22,8 @@ pub use description::{
 };
 pub use host::DriverTarget;
 pub use scripted::{Answer, Checked, Missing, Said, Scripted};
-pub use settings::{Given, Mutant, Setting, UsageError, closest};
+pub use settings::{Given, Mutant, Setting, UsageError, closest, resolved};
+pub use sync_tree::sync_tree;
 pub use target::{
     Abilities, Host, Input, Launch, Part, Pipes, Process, Program, Reorgs, Running, StartError,
     Target,

@@ -242,6 +242,18 @@ pub struct LaunchAnswer {
     /// Its working directory; the data directory when none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
+    /// A text: the driver is asked for nothing before the daemon printed a line with it on standard
+    /// output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_line: Option<String>,
+    /// A text: once the driver said hello, a line of the daemon's with it is waited for, for a second
+    /// at most. By then every refusal is printed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_line: Option<String>,
+    /// Texts: a daemon that prints a line with one of them before it is up refuses to start, whatever
+    /// it answers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusal_lines: Vec<String>,
 }
 
 /// The answer to the check of an opaque workload. Each text may be empty.
@@ -251,6 +263,9 @@ pub struct OpaqueCheck {
     /// Why the target does not open, if it does not; then nothing else is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// How long, in milliseconds, the target gave no answer, where that is all that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silent_ms: Option<u64>,
     /// IDs that are gone, with why that is known.
     pub lost: BTreeMap<String, String>,
     /// IDs that are there in part.

@@ -107,6 +107,20 @@ pub fn closest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<
         .map(|(_, k)| k.to_owned())
 }
 
+/// Every setting with its value: as given, or by default.
+pub fn resolved(
+    declared: &[Setting],
+    given: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let values = declared.iter().map(|setting| {
+        let value = given
+            .get(setting.name)
+            .map_or(setting.default, |v| v.as_str());
+        (setting.name.to_owned(), value.to_owned())
+    });
+    values.collect()
+}
+
 /// The values given for one target, read against the settings it declares.
 pub struct Given<'a> {
     target: &'a str,

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use plugpull_crashsim::persist::{self, Device};
+use plugpull_driver::Target;
 use plugpull_engine::experiment::conduct;
 use plugpull_engine::run::{
     FaultPlan, FaultRun, Machinery, NotTried, Schedule, Until, chosen_faults, selected,
@@ -16,7 +17,6 @@ use plugpull_reports::{
 };
 use plugpull_sandbox::pin;
 use plugpull_sandbox::{Isolation, Sandbox};
-use plugpull_driver::Target;
 use plugpull_workloads::{Distribution, WorkloadConfig};
 
 use super::asked::{Asked, again, baseline, outputs};

@@ -31,6 +31,14 @@ pub(crate) fn run(args: &TargetsArgs) -> anyhow::Result<u8> {
         println!("\n`plugpull targets NAME` shows its settings, mutants and promises.");
         return Ok(crate::KEPT);
     };
+    if args.toml {
+        let entry = plugpull_catalog::find(name).ok_or_else(|| {
+            let known = plugpull_catalog::ENTRIES.map(|entry| entry.name).join(", ");
+            wrong(format!("the catalogue has no {name:?}; it has {known}"))
+        })?;
+        print!("{}", entry.toml);
+        return Ok(crate::KEPT);
+    }
     let settings = settings(&args.settings)?;
     let target = catalog::open(name, &settings).map_err(wrong)?;
     introduce(&*target, ASK_LIMIT)?;

@@ -1,12 +1,12 @@
 //! Every defect planted in the stand-in for the persistence of AILEE's node is found, and the sound
 //! stand-in has no finding under the very same options.
-use plugpull_targets::ailee;
+use plugpull_driver_ailee as ailee;
 use plugpull_testing::test;
 
 use crate::support::{run, text};
 
 crate::support::planted::defects! {
-    "ailee", ailee::DEFECTS;
+    "ailee", ailee::MUTANTS;
     ack_before_anchor: "ack-before-anchor" is ["lost-ack", "resurrected"],
         by "--seed 1 --rounds 1 --clients 1 --fault kill@op=write,path=*l2_snapshots.dat,n=20";
     snapshot_not_synced: "snapshot-not-synced" is ["will-not-start:is damaged or gone"],

@@ -1,12 +1,12 @@
 //! Every defect planted in the stand-in for the log of Interstice's guide is found, and the sound
 //! stand-in has no finding under the very same options.
-use plugpull_targets::interstice;
+use plugpull_driver_interstice as interstice;
 use plugpull_testing::test;
 
 use crate::support::{plugpull, run};
 
 crate::support::planted::defects! {
-    "interstice", interstice::DEFECTS;
+    "interstice", interstice::MUTANTS;
     ack_before_sync: "ack-before-sync" is ["lost-ack"],
         by "--seed 1 --rounds 2 --clients 1 --fault power-loss@op=sync,path=txn.log,n=12";
     commit_in_parts: "commit-in-parts" is ["torn-transaction"],

@@ -7,7 +7,6 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
-#[cfg(feature = "ailee")]
 mod ailee;
 mod attach;
 mod budget;
@@ -28,7 +27,6 @@ mod run_evidence;
 mod run_file;
 mod shards;
 mod sqlite;
-#[cfg(feature = "statehouse")]
 mod statehouse;
 mod support;
 mod templates;

@@ -1,6 +1,6 @@
 //! Every defect planted in the stand-in for `statehoused` is found, and the sound stand-in has no
 //! finding under the very same options.
-use plugpull_targets::statehouse;
+use plugpull_driver_statehouse as statehouse;
 use plugpull_testing::test;
 
 use crate::support::{plugpull, run};
@@ -79,7 +79,7 @@ defects! {
 
 #[test]
 fn every_planted_defect_has_a_test() {
-    let planted: Vec<&str> = statehouse::DEFECTS.iter().map(|d| d.name).collect();
+    let planted: Vec<&str> = statehouse::MUTANTS.iter().map(|d| d.name).collect();
     assert_eq!(planted, TESTED);
 }
 

@@ -1,12 +1,12 @@
 //! Every defect planted in the stand-in for vfab is found, and the sound stand-in has no finding
 //! under the very same options.
-use plugpull_targets::vfab;
+use plugpull_driver_vfab as vfab;
 use plugpull_testing::test;
 
 use crate::support::{plugpull, run};
 
 crate::support::planted::defects! {
-    "vfab", vfab::DEFECTS;
+    "vfab", vfab::MUTANTS;
     document_in_place: "document-in-place" is ["will-not-start:job.json is damaged"],
         by "--seed 1 --rounds 2 --clients 1 --model strict \
             --fault power-loss@op=write,path=*journal.jsonl,n=40";

@@ -174,12 +174,17 @@ fn a_target_that_cannot_start() {
 }
 
 /// Not wrong use, but nothing that could be measured: exit code 3, and how to get it.
-#[cfg(not(feature = "ailee"))]
 #[test]
-fn what_is_not_built_in_is_said() {
-    for arguments in [&["run", "ailee"][..], &["run", "ailee", "--reference"]] {
+fn what_is_not_installed_is_named() {
+    for (target, how) in [
+        ("statehouse", "cargo install statehouse-daemon"),
+        ("ailee", "CMake"),
+        ("interstice", "cargo install interstice-cli"),
+    ] {
+        let bin = format!("bin=/no/{target}");
+        let arguments = ["run", target, "--set", &bin];
         let ran: Ran = plugpull().args(arguments).output().unwrap().into();
         assert_eq!(ran.code, 3, "{ran:?}");
-        assert!(ran.stderr.contains("--features ailee"), "{ran:?}");
+        assert!(ran.stderr.contains(how), "{ran:?}");
     }
 }

@@ -4,6 +4,7 @@ mod command_line;
 mod driver_client;
 mod find;
 pub(crate) mod introduction;
+mod lines;
 pub(crate) mod link;
 mod opaque;
 mod remote;

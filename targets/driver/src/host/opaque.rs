@@ -94,9 +94,10 @@ impl Scripted for OpaqueDriver {
         }
         let found: OpaqueCheck = reply.returned().map_err(io::Error::other)?;
         Ok(Answer {
-            checked: match found.refused {
-                Some(why) => Checked::Refused(why),
-                None => Checked::Opened(Missing {
+            checked: match (found.refused, found.silent_ms) {
+                (Some(why), _) => Checked::Refused(why),
+                (None, Some(ms)) => Checked::Hung(Duration::from_millis(ms)),
+                (None, None) => Checked::Opened(Missing {
                     lost: found.lost,
                     torn: found.torn,
                     corrupt: found.corrupt,

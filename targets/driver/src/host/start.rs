@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::command_line::CommandLine;
 use super::driver_client::DriverClient;
+use super::lines::Lines;
 use super::link::{Link, NoAnswer, Reply};
 use crate::protocol::{Call, LaunchAnswer, OLDEST, PROTOCOL, Verdict};
 use crate::{
@@ -46,6 +47,8 @@ struct Started {
     process: Box<dyn Process>,
     beside: Option<Box<dyn Process>>,
     link: Link,
+    /// What the daemon's lines mean.
+    lines: Lines,
 }
 
 /// Starts a driver once, to learn what it is; none where it knows nothing of descriptions, as one
@@ -87,13 +90,18 @@ pub(super) fn start(
 ) -> Result<DriverRunning, StartError> {
     let began = Instant::now();
     let mut started = spawn(commands, known, host, deadline)?;
+    started.lines.ready(&mut *started.process, deadline)?;
     let version = known.map_or(OLDEST, |known| known.protocol);
     let answer = hello(&mut started, version, deadline);
     let Started {
-        process,
+        mut process,
         beside,
         link,
+        mut lines,
     } = started;
+    if answer.is_ok() {
+        lines.settled(&mut *process)?;
+    }
     let speaker = beside.as_deref().unwrap_or(&*process);
     let reply = match answer {
         Ok(reply) => reply,
@@ -109,6 +117,7 @@ pub(super) fn start(
                 speaker,
             )));
         }
+        Err(Silence::Refused(why)) => return Err(StartError::Refused(why)),
         Err(Silence::Late) => return Err(late(began, speaker)),
         Err(Silence::Breach(why)) => return Err(broken(&why, speaker)),
     };
@@ -172,6 +181,7 @@ fn spawn(
             process,
             beside: Some(beside),
             link,
+            lines: Lines::default(),
         });
     }
     if known.is_none_or(|known| !known.daemon) {
@@ -180,6 +190,7 @@ fn spawn(
             process,
             beside: None,
             link: Link::new(pipes)?,
+            lines: Lines::default(),
         });
     }
     let (beside, link) = beside(&commands.driver, host)?;
@@ -187,17 +198,21 @@ fn spawn(
     let launch = match link.call(None, Call::Launch, deadline) {
         Ok(reply) if reply.verdict == Verdict::Ok => {
             let launch: Result<LaunchAnswer, String> = reply.returned();
-            launch.and_then(program_of)
+            launch.and_then(|answer| {
+                let lines = Lines::new(&answer);
+                Ok((program_of(answer)?, lines))
+            })
         }
         Ok(reply) => return Err(StartError::Refused(with_output(&reply.text, &*beside))),
         Err(NoAnswer::Late) => return Err(late(began, &*beside)),
         Err(none) => Err(none.describe()),
     };
-    let launch = launch.map_err(|why| broken(&why, &*beside))?;
+    let (launch, lines) = launch.map_err(|why| broken(&why, &*beside))?;
     Ok(Started {
         process: host.spawn(&launch)?,
         beside: Some(beside),
         link,
+        lines,
     })
 }
 
@@ -238,6 +253,8 @@ pub(super) fn with_output(why: &str, speaker: &dyn Process) -> String {
 enum Silence {
     /// The target ended.
     Exited(i32),
+    /// The target printed that it refuses to start.
+    Refused(String),
     /// The driver ended, and is not the target.
     DriverExited(i32),
     Late,
@@ -250,6 +267,7 @@ fn hello(started: &mut Started, version: u64, deadline: Instant) -> Result<Reply
         process,
         beside,
         link,
+        lines,
     } = started;
     let call = Call::Hello { protocol: version };
     let none = match link.send(None, call, deadline) {
@@ -264,6 +282,9 @@ fn hello(started: &mut Started, version: u64, deadline: Instant) -> Result<Reply
             match link.wait(id, until) {
                 Ok(reply) => return Ok(reply),
                 Err(NoAnswer::Late) if until < deadline => {
+                    if let Some(why) = lines.refusal(&mut **process) {
+                        return Err(Silence::Refused(why));
+                    }
                     if let Some(code) = process.wait(now).map_err(breach)? {
                         return Err(Silence::Exited(code));
                     }

@@ -34,7 +34,6 @@ mod directory;
 mod lock;
 mod log;
 mod mutant;
-mod promises;
 mod record;
 mod recovery;
 mod settings;
@@ -46,8 +45,9 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use plugpull_catalog::promises_of;
 use plugpull_driver::sdk::{Driver, Place, Store, System, note};
-use plugpull_driver::{Capability, Description, Shape, UsageError};
+use plugpull_driver::{Capability, Description, Shape, UsageError, resolved};
 
 pub use mutant::{MUTANTS, Mutation};
 pub use recovery::RecoveryError;
@@ -99,7 +99,7 @@ impl Driver for ReferenceDriver {
             capabilities: able.map(|one| one.word().to_owned()).into(),
             snapshots: vec!["snapshot-#".into()],
             // A mutant changes what the store does, never what it promises.
-            promises: promises::all(),
+            promises: promises_of(NAME, &resolved(SETTINGS, &BTreeMap::new())),
             ..Description::default()
         }
     }

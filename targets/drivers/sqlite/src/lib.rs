@@ -1,7 +1,6 @@
 //! A driver for SQLite, through rusqlite with SQLite's own source bundled, in the driver's own
 //! process.
 
-mod promises;
 mod session;
 mod settings;
 mod store;
@@ -10,8 +9,10 @@ mod version;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use plugpull_catalog::promises_of;
 use plugpull_driver::sdk::{Driver, Place, Store, System};
-use plugpull_driver::{Capability, Description, Shape, UsageError};
+use plugpull_driver::{Capability, Description, Shape, UsageError, resolved};
+use plugpull_workloads::Promise;
 
 pub use settings::{Journal, SETTINGS, Settings, Synchronous};
 pub use store::SqliteStore;
@@ -33,6 +34,7 @@ pub const SYSTEM: System = System {
 struct SqliteDriver {
     settings: Settings,
     given: Vec<String>,
+    promises: Vec<Promise>,
 }
 
 impl SqliteDriver {
@@ -40,6 +42,7 @@ impl SqliteDriver {
         let given = values.iter();
         Ok(Self {
             settings: Settings::parse(values)?,
+            promises: promises_of(NAME, &resolved(SETTINGS, values)),
             given: given
                 .map(|(name, value)| format!("{name}={value}"))
                 .collect(),
@@ -85,7 +88,7 @@ impl Driver for SqliteDriver {
             version: self.version(),
             shapes: vec![Shape::KeyValue.word().into()],
             capabilities: able.map(|one| one.word().to_owned()).into(),
-            promises: promises::of(&self.settings),
+            promises: self.promises.clone(),
             details: vec![("compile options".into(), version::options().join(" "))],
             ..Description::default()
         }

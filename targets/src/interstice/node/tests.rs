@@ -1,9 +1,0 @@
-//! The codec, the client against a node that a test speaks for, and the keeper.
-
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod client;
-mod codec;
-mod installed;
-mod keeper;
-mod script;
