@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plugpull_crashsim::fs::{LogLimit, ROOT};
+use plugpull_driver::Target;
 use plugpull_faults::machine::Machine;
 use plugpull_reports::TargetInfo;
-use plugpull_driver::Target;
 use plugpull_workloads::{Call, History, Outcome, Stamp, WorkloadConfig};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use plugpull_driver::Target;
 use plugpull_faults::control::Injector;
 use plugpull_sandbox::pin;
-use plugpull_driver::Target;
 use plugpull_workloads::{Observed, Start};
 
 use super::attempt::{Attempt, CrashDisk, TryState};
