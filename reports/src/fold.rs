@@ -23,7 +23,7 @@ use crate::growth::{Growth, GrowthSample};
 use crate::report::{FaultRow, Plan, Report, ReportedFinding, SCHEMA, Trial};
 use crate::rows::Rows;
 use crate::run_file::record::{
-    End, EndReason, ExploredTrial, FindingRecord, Header, Record, RunCommand,
+    End, EndReason, ExploredTrial, FindingRecord, Header, Record, Recording, RunCommand,
 };
 use crate::shard::{MinimisedFinding, Shard};
 use crate::times::Times;
@@ -46,6 +46,10 @@ pub struct Fold {
     /// By trial: one that was cut short is made again.
     samples: BTreeMap<u64, GrowthSample>,
     ended: Option<End>,
+    /// The trace of an exploration.
+    recording: Option<Recording>,
+    /// The largest number of a trial.
+    last_trial: u64,
     /// When the last record was written, in microseconds since the run began.
     last_us: u64,
 }
@@ -104,6 +108,16 @@ impl Fold {
         self.last_us
     }
 
+    /// The trace of an exploration, where one was recorded.
+    pub fn recording(&self) -> Option<&Recording> {
+        self.recording.as_ref()
+    }
+
+    /// The largest number of a trial; 0 for none.
+    pub fn last_trial(&self) -> u64 {
+        self.last_trial
+    }
+
     /// How many trials there were.
     pub fn trials(&self) -> u64 {
         self.trials
@@ -131,7 +145,8 @@ impl Fold {
             Record::NotMeasured(one) => self.not_measured(&one.what, &one.why),
             Record::Resumed => self.ended = None,
             Record::End(end) => self.ended = Some(end.clone()),
-            Record::Recording(_) | Record::TrialStarted(_) | Record::Progress(_) => {}
+            Record::Recording(recording) => self.recording = Some(recording.clone()),
+            Record::TrialStarted(_) | Record::Progress(_) => {}
         }
     }
 
@@ -147,6 +162,7 @@ impl Fold {
     pub fn trial(&mut self, trial: &Trial) {
         let trial = settled(trial.clone());
         self.trials += 1;
+        self.last_trial = self.last_trial.max(trial.number);
         let row = self.rows.entry(trial.fault.clone()).or_default();
         row.first = match row.trials {
             0 => trial.number,

@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     cli.note_arguments(&given.arguments);
     let result = match cli.command {
         Command::Run(args) => command::run::run(&args, None),
-        Command::Explore(args) => command::explore::run(&args),
+        Command::Explore(args) => command::explore::run(&args, None),
         Command::Growth(args) => command::growth::run(&args, None),
         Command::Replay(args) => command::replay::run(&args),
         Command::Compare(args) => command::reports::run_compare(&args),

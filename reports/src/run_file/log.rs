@@ -2,6 +2,7 @@
 //! reporters.
 
 use std::io;
+use std::path::Path;
 use std::time::Instant;
 
 use crate::fold::{Fold, micros, settled};
@@ -24,6 +25,8 @@ pub struct RunLog {
     began: Instant,
     /// How long the run took before it was resumed, in microseconds.
     before_us: u64,
+    /// The last trial that the run made before it was resumed. An exploration comes to it again.
+    before_trial: u64,
 }
 
 impl RunLog {
@@ -41,6 +44,7 @@ impl RunLog {
             failures: Vec::new(),
             began,
             before_us: 0,
+            before_trial: 0,
         };
         log.emit(Record::Header(Box::new(header)));
         log
@@ -60,6 +64,7 @@ impl RunLog {
             failures: Vec::new(),
             began,
             before_us: read.fold.last_us(),
+            before_trial: read.fold.last_trial(),
         };
         if let Some(header) = read.fold.header() {
             let header = Record::Header(Box::new(header.clone()));
@@ -80,6 +85,11 @@ impl RunLog {
     /// Which findings of a trial, by index, are the first of their entry in the report.
     pub fn firsts(&self, trial: &Trial) -> Vec<usize> {
         self.fold.firsts(trial)
+    }
+
+    /// Where the run file is; none where it has no name.
+    pub fn path(&self) -> Option<&Path> {
+        self.file.path()
     }
 
     /// How long the run has taken, in microseconds.
@@ -116,6 +126,7 @@ impl RunLog {
 impl Emit for RunLog {
     fn emit(&mut self, record: Record) {
         let record = match record {
+            Record::Trial(one) if one.trial.number <= self.before_trial => return,
             Record::Trial(mut one) => {
                 one.trial = settled(one.trial);
                 Record::Trial(one)

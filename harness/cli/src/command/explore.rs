@@ -9,9 +9,10 @@ use nix::unistd::{getegid, geteuid};
 use plugpull_crashsim::fs::Tree;
 use plugpull_crashsim::trace::fingerprint;
 use plugpull_engine::explore::{
-    About, Artifact, CpuLease, CrashDisk, CrashModel, Explorer, FoundGroup, Group, Limits,
-    NewSandbox, Oracle, RecordingPlan, SandboxWorker, Sink, StateEnumerator, Summary, Trace,
-    TraceFile, TryState, WorkerPool, coverage, finding_record, record, reported, timeline,
+    About, Artifact, CpuLease, CrashDisk, CrashModel, Explorer, FoundGroup, Group, KnownStates,
+    KnownWorkers, Limits, NewSandbox, Oracle, RecordingPlan, SandboxWorker, Sink, StateEnumerator,
+    Summary, Trace, TraceFile, TryState, WorkerPool, Workers, coverage, finding_record, record,
+    reported, timeline,
 };
 use plugpull_engine::keep::Keep;
 use plugpull_engine::seed;
@@ -23,35 +24,37 @@ use plugpull_sandbox::pin;
 use plugpull_workloads::WorkloadConfig;
 
 use super::asked::{Asked, again, baseline, outputs, writable};
-use super::interrupt::stop_on_signal;
-use super::live_run::LiveRun;
+use super::interrupt::{Stop, stop_on_signal};
+use super::live_run::{LiveRun, Resumed};
 use super::place::with_crash_filesystem;
+use super::run_files::trace_beside;
 use super::wrong;
 use crate::cli::ExploreArgs;
 
-/// Records, tries and reports.
-pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
+/// Records, tries and reports. An exploration that is resumed takes the trace of the one before, and
+/// what is known of its states.
+pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Result<u8> {
     let command_began = Instant::now();
-    let kept = args.trace.as_deref().map(read_trace).transpose()?;
-    let asked = match &kept {
-        Some(trace) => Asked::of(
+    let earlier = resumed.as_ref().map(earlier_trace).transpose()?;
+    let trace_path = args.trace.as_ref().or(earlier.as_ref());
+    let kept = trace_path.map(|path| read_trace(path)).transpose()?;
+    let asked = match (&kept, &args.trace) {
+        (Some(trace), Some(_)) => Asked::of(
             &trace.about.target,
             trace.about.settings.clone(),
             &args.target,
         )?,
-        None => Asked::new(&args.target)?,
+        _ => Asked::new(&args.target)?,
     };
     let models = chosen_models(&args.models)?;
     let workload = workload(args, &asked)?;
     // Which trace it was, before anybody can put another in its place.
-    let digest = match (&args.trace, args.shard) {
-        (Some(path), Some(_)) => Some(fingerprint(path).map_err(wrong)?),
-        _ => None,
-    };
+    let digest = trace_path.map(|path| fingerprint(path).map_err(wrong));
+    let digest = digest.transpose()?;
     let keep = outputs(&args.outputs)?;
     let baseline = baseline(&args.outputs, &asked.info)?;
-    let record_to = args.record.as_deref().map(|path| trace_file(args, path));
-    let record_to = record_to.transpose()?;
+    let record_to = args.record.as_deref().filter(|_| earlier.is_none());
+    let record_to = record_to.map(|path| trace_file(args, path)).transpose()?;
     if args.states == Some(0) && record_to.is_none() {
         return Err(wrong("--states 0 tries nothing; it wants --record FILE"));
     }
@@ -67,43 +70,24 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         (None, Some(trace)) => trace.about.seed,
         (None, None) => seed::fresh(),
     };
-    let trace = match kept {
-        Some(trace) => trace,
-        None => {
-            let plan = RecordingPlan {
-                target: &asked.target,
-                info: &asked.info,
-                rules: StorageRules {
-                    model: models[0].model,
-                    device: args.device.device(),
-                    fuse: true,
-                },
-                workload: &workload,
-                seed,
-                acks: args.txns,
-                start_limit: asked.start_limit,
-            };
-            let trace =
-                record(own.host(), &plan, record_to.as_ref()).context("recording the run")?;
-            match &record_to {
-                None => trace,
-                Some(file) if args.states == Some(0) => return say_recorded(file, &trace),
-                Some(file) => file.read()?,
-            }
-        }
+    let plan = RecordingPlan {
+        target: &asked.target,
+        info: &asked.info,
+        rules: StorageRules {
+            model: models[0].model,
+            device: args.device.device(),
+            fuse: true,
+        },
+        workload: &workload,
+        seed,
+        acks: args.txns,
+        start_limit: asked.start_limit,
     };
-    let indexes = CrashModel::indexes(&models, &trace.log, args.device.device());
-    let oracle = Oracle::new(
-        &trace,
-        (&models, &indexes),
-        args.device.device(),
-        asked.promises(),
-        asked.recovery_bound,
-        Acked::of(&trace.about.history, &*asked.target),
-    );
-    let workers = source.pool(own)?;
-    let mut live = LiveRun::new(RunCommand::Explore, &args.outputs, &stop, command_began);
-    live.emit(Record::Header(Box::new(Header {
+    if let (Some(0), Some(file)) = (args.states, &record_to) {
+        let trace = record(own.host(), &plan, Some(file)).context("recording the run")?;
+        return say_recorded(file, &trace);
+    }
+    let header = Header {
         target: asked.info.clone(),
         seed,
         budget_us: Some(micros(args.budget)),
@@ -111,36 +95,176 @@ pub(crate) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         recovery_bound_us: asked.recovery_bound.map(micros),
         shard: shard(args, digest, &models).map(Box::new),
         ..Header::default()
-    })));
-    live.emit(Record::Recording(recording(args, &trace, digest)));
-    let (until, minimise_until) = Limits::ends(command_began, args.budget);
-    let limits = Limits {
-        until,
-        minimise_until,
-        states: args.states,
-        depth: args.recovery_depth,
-        stop: stop.flag(),
     };
-    let mut sink = RunSink {
+    let known = resumed.as_ref().map(|resumed| known(resumed, &header));
+    let known = known.transpose()?.unwrap_or_default();
+    let mut live =
+        LiveRun::new(RunCommand::Explore, &args.outputs, &stop, command_began).resume(resumed);
+    live.emit(Record::Header(Box::new(header)));
+    let (trace, path) = match kept {
+        Some(trace) => (trace, trace_path.cloned()),
+        None => {
+            let recorded = recorded(&own, &plan, record_to, live.run_file());
+            recorded.inspect_err(|error| live.failed(error))?
+        }
+    };
+    let exploration = Exploration {
         args,
-        oracle: &oracle,
+        asked: &asked,
+        models: &models,
+        trace: &trace,
         keep: keep.as_ref(),
-        info: &asked.info,
         seed,
-        live,
-        failed: None,
     };
-    let began = Instant::now();
-    let mut states = StateEnumerator::of_run(&trace, oracle.space(), seed, args.shard);
-    let shares = args.shard.is_some();
-    let explorer = Explorer::new(&oracle, &workers, limits, shares, &mut sink);
-    let (summary, _) = explorer.explore(&mut states);
+    live.emit(Record::Recording(recording(
+        &trace,
+        path.as_deref(),
+        digest,
+    )?));
+    let workers = source.pool(own)?;
+    let known = KnownWorkers::new(&workers, known);
+    let (summary, live) = exploration.explore(&known, live, &stop)?;
+    drop(known);
     workers.finish();
-    if let Some(error) = sink.failed {
-        return Err(error);
+    let took = live.elapsed();
+    live.finish(end_reason(&summary), took, baseline.as_ref())
+}
+
+/// The trace that an exploration explored before it was interrupted.
+fn earlier_trace(resumed: &Resumed) -> anyhow::Result<PathBuf> {
+    let refused = |why: String| wrong(format!("the run cannot be resumed: {why}"));
+    let recording = resumed.run.fold.recording();
+    let recording = recording
+        .ok_or_else(|| refused("it ended before its trace was recorded; begin it again".into()))?;
+    let Some(path) = recording.trace.as_ref().map(PathBuf::from) else {
+        return Err(refused(
+            "its trace was kept in memory alone, because it was over 1 GiB or there was no room \
+             for it; --record FILE keeps one"
+                .into(),
+        ));
+    };
+    let digest = fingerprint(&path).map_err(|error| refused(format!("its trace: {error}")))?;
+    if recording.digest != Some(format!("{digest:032x}")) {
+        return Err(refused(format!(
+            "{} is not the trace that it explored",
+            path.display()
+        )));
     }
-    let reason = end_reason(&summary);
-    sink.live.finish(reason, began.elapsed(), baseline.as_ref())
+    Ok(path)
+}
+
+/// What the run that is resumed learned of states.
+fn known(resumed: &Resumed, header: &Header) -> anyhow::Result<KnownStates> {
+    resumed.same_work(header)?;
+    let mut known = KnownStates::default();
+    resumed.run.each(|line| {
+        if let Record::Progress(mark) = line.record {
+            known.note(mark);
+        }
+    })?;
+    Ok(known)
+}
+
+/// The most bytes of a trace that is kept beside the run file.
+const BESIDE_LIMIT: u64 = 1 << 30;
+/// How many bytes of it may wait in memory to be written.
+const BESIDE_MEMORY: u64 = 64 << 20;
+
+/// Records a run, into the user's file, or into one beside the run file so that the exploration can
+/// be resumed. The trace, and where it is.
+fn recorded(
+    own: &SandboxWorker,
+    plan: &RecordingPlan<'_>,
+    to: Option<TraceFile>,
+    run_file: Option<PathBuf>,
+) -> anyhow::Result<(Trace, Option<PathBuf>)> {
+    let into = |file: &TraceFile| {
+        record(own.host(), plan, Some(file)).context("recording the run")?;
+        file.read()
+    };
+    if let Some(file) = to {
+        return Ok((into(&file)?, Some(file.path)));
+    }
+    if let Some(run_file) = run_file {
+        let file = TraceFile {
+            path: trace_beside(&run_file),
+            memory: BESIDE_MEMORY,
+        };
+        // One of an earlier run file of this name.
+        drop(std::fs::remove_file(&file.path));
+        let trace = into(&file);
+        let size = std::fs::metadata(&file.path).map_or(0, |meta| meta.len());
+        match trace {
+            Ok(trace) if size <= BESIDE_LIMIT => return Ok((trace, Some(file.path))),
+            Ok(trace) => {
+                drop(std::fs::remove_file(&file.path));
+                return Ok((trace, None));
+            }
+            // No room for it is no failure of the run; a target that fails does so again.
+            Err(_) => drop(std::fs::remove_file(&file.path)),
+        }
+    }
+    let trace = record(own.host(), plan, None).context("recording the run")?;
+    Ok((trace, None))
+}
+
+/// An exploration of a trace.
+struct Exploration<'a> {
+    args: &'a ExploreArgs,
+    asked: &'a Asked,
+    models: &'a [CrashModel],
+    trace: &'a Trace,
+    keep: Option<&'a Keep>,
+    seed: u64,
+}
+
+impl Exploration<'_> {
+    /// Tries states until there are none left or a limit is reached.
+    fn explore<'r>(
+        &self,
+        workers: &dyn Workers,
+        live: LiveRun<'r>,
+        stop: &Stop,
+    ) -> anyhow::Result<(Summary, LiveRun<'r>)> {
+        let (args, asked, trace) = (self.args, self.asked, self.trace);
+        let device = args.device.device();
+        let indexes = CrashModel::indexes(self.models, &trace.log, device);
+        let oracle = Oracle::new(
+            trace,
+            (self.models, &indexes),
+            device,
+            asked.promises(),
+            asked.recovery_bound,
+            Acked::of(&trace.about.history, &*asked.target),
+        );
+        // The time before an interruption counts.
+        let left = args.budget.saturating_sub(live.elapsed());
+        let (until, minimise_until) = Limits::ends(Instant::now(), left);
+        let limits = Limits {
+            until,
+            minimise_until,
+            states: args.states,
+            depth: args.recovery_depth,
+            stop: stop.flag(),
+        };
+        let mut sink = RunSink {
+            args,
+            oracle: &oracle,
+            keep: self.keep,
+            info: &asked.info,
+            seed: self.seed,
+            live,
+            failed: None,
+        };
+        let mut states = StateEnumerator::of_run(trace, oracle.space(), self.seed, args.shard);
+        let shares = args.shard.is_some();
+        let explorer = Explorer::new(&oracle, workers, limits, shares, &mut sink);
+        let (summary, _) = explorer.explore(&mut states);
+        match sink.failed {
+            Some(error) => Err(error),
+            None => Ok((summary, sink.live)),
+        }
+    }
 }
 
 /// Why an exploration ended.
@@ -157,14 +281,21 @@ fn end_reason(summary: &Summary) -> EndReason {
 }
 
 /// Which trace is explored.
-fn recording(args: &ExploreArgs, trace: &Trace, digest: Option<u128>) -> Recording {
-    let path = args.trace.as_ref().or(args.record.as_ref());
-    Recording {
+fn recording(
+    trace: &Trace,
+    path: Option<&Path>,
+    digest: Option<u128>,
+) -> anyhow::Result<Recording> {
+    let digest = match (path, digest) {
+        (Some(path), None) => Some(fingerprint(path)?),
+        (_, digest) => digest,
+    };
+    Ok(Recording {
         operations: trace.log.records().len() as u64,
         acked: trace.about.history.acked() as u64,
         trace: path.map(|path| path.display().to_string()),
         digest: digest.map(|digest| format!("{digest:032x}")),
-    }
+    })
 }
 
 /// The workload that is recorded.
@@ -223,18 +354,18 @@ impl<'a> WorkerSource<'a> {
 }
 
 /// Writes what an exploration finds into its run, and each finding's artifact at once.
-struct RunSink<'a> {
+struct RunSink<'a, 'r> {
     args: &'a ExploreArgs,
     oracle: &'a Oracle<'a>,
     keep: Option<&'a Keep>,
     info: &'a TargetInfo,
     seed: u64,
-    live: LiveRun<'a>,
+    live: LiveRun<'r>,
     /// Why an artifact could not be written.
     failed: Option<anyhow::Error>,
 }
 
-impl Sink for RunSink<'_> {
+impl Sink for RunSink<'_, '_> {
     fn emit(&mut self, record: Record) {
         self.live.emit(record);
     }
@@ -260,7 +391,7 @@ impl Sink for RunSink<'_> {
     }
 }
 
-impl RunSink<'_> {
+impl RunSink<'_, '_> {
     /// The command that explores this again.
     fn again(&self) -> String {
         let args = self.args;

@@ -1,8 +1,10 @@
 //! A run under way: its records go to the run file, to the live reporters and into its report.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use plugpull_engine::experiment::{Made, NextTrial, TrialSink};
+use plugpull_engine::trial::micros;
 use plugpull_reports::{
     Emit, End, EndReason, Header, RUN_SCHEMA, Record, RecordedRun, RunCommand, RunFile, RunLog,
     Trial, TrialRecord, TrialStarted, exit_code,
@@ -109,6 +111,22 @@ impl<'a> LiveRun<'a> {
             .map_or(Vec::new(), |log| log.firsts(trial))
     }
 
+    /// The run file, where it has a name.
+    pub(super) fn run_file(&self) -> Option<PathBuf> {
+        let path = self.log.as_ref()?.path()?;
+        Some(path.to_path_buf())
+    }
+
+    /// plugpull failed before it could try anything: the run ends here.
+    pub(super) fn failed(&mut self, error: &anyhow::Error) {
+        let took_us = micros(self.elapsed());
+        self.emit(Record::End(End {
+            took_us,
+            reason: EndReason::Failed,
+            why: format!("{error:#}"),
+        }));
+    }
+
     /// How long the run has taken, with the time before it was resumed.
     pub(super) fn elapsed(&self) -> Duration {
         let began = || self.began.elapsed();
@@ -126,7 +144,7 @@ impl<'a> LiveRun<'a> {
     ) -> anyhow::Result<u8> {
         let signal = self.stop.signal();
         let end = End {
-            took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            took_us: micros(took),
             reason: match signal {
                 Some(_) => EndReason::Interrupted,
                 None => reason,

@@ -7,7 +7,7 @@ use clap::FromArgMatches as _;
 use plugpull_reports::{EndReason, Header, RecordedRun, RunCommand, RunFile, load_run};
 
 use super::live_run::{Resumed, build};
-use super::{growth, run, wrong};
+use super::{explore, growth, run, wrong};
 use crate::cli::{Cli, Command, OutputOptions, ResumeArgs};
 use crate::definition;
 
@@ -53,6 +53,11 @@ pub(crate) fn run(args: &ResumeArgs) -> anyhow::Result<u8> {
             args.outputs = same_file(args.outputs);
             growth::run(&args, Some(resumed(recorded, &path)?))
         }
+        Command::Explore(mut args) => {
+            args.seed = Some(header.seed);
+            args.outputs = same_file(args.outputs);
+            explore::run(&args, Some(resumed(recorded, &path)?))
+        }
         _ => Err(wrong("the run file names a command that makes no run")),
     }
 }
@@ -72,9 +77,6 @@ fn can_be_resumed(run: &RecordedRun, header: &Header) -> Result<(), String> {
              `plugpull attach` once more"
                 .into(),
         );
-    }
-    if header.command == RunCommand::Explore {
-        return Err("an exploration is begun again, from the trace that --record kept".into());
     }
     if let Some(end) = run.fold.end()
         && matches!(end.reason, EndReason::Complete | EndReason::Budget)

@@ -109,7 +109,9 @@ fn remove_old(directory: &Path, own: Option<&Path>) {
 
 /// The file beside a run file that holds its trace.
 pub(super) fn trace_beside(run_file: &Path) -> PathBuf {
-    run_file.with_extension("trace")
+    let mut path = run_file.as_os_str().to_owned();
+    path.push(".trace");
+    PathBuf::from(path)
 }
 
 /// True when the run explored a trace of the user's own that is still there.

@@ -295,3 +295,81 @@ fn compare_merge_and_baseline_take_run_files() {
     same.iter_mut().for_each(without_clocks);
     assert_ne!(same[0], same[1], "two seeds are two runs");
 }
+
+/// Killed at any record and resumed, an exploration reports what an uninterrupted one does, and
+/// tries no state twice.
+#[test(needs = "fuse")]
+fn an_exploration_that_is_killed_and_resumed_is_as_if_uninterrupted() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let record = "explore reference --set defect=no-fsync --txns 8 --seed 3 --states 0 \
+                  --record run.trace -q";
+    assert_eq!(ran(here, record).code, 0);
+    let options = "explore --trace run.trace --states 60 --budget 10m -q";
+    let whole = ran(
+        here,
+        &format!("{options} --json whole.json --run-file whole.jsonl"),
+    );
+    assert_eq!(whole.code, 1, "{whole:?}");
+    let file = here.join("part.jsonl");
+    let part = format!("{options} --json part.json --run-file part.jsonl");
+    for trials in [1, 30, 90] {
+        let child = begun(here, &part, &file, trials);
+        assert_eq!(signalled(child, Signal::SIGKILL), None);
+        let resumed = ran(here, "resume part.jsonl");
+        assert_eq!(resumed.code, 1, "{resumed:?}");
+        let mut reports = [
+            report(&here.join("whole.json")),
+            report(&here.join("part.json")),
+        ];
+        reports.iter_mut().for_each(without_clocks);
+        let [whole, part] = reports;
+        for part_of in [
+            "findings",
+            "coverage",
+            "faults",
+            "trial_log",
+            "verdict",
+            "trials",
+        ] {
+            assert_eq!(part[part_of], whole[part_of], "{part_of} after {trials}");
+        }
+        let mut keys: Vec<String> = lines(&file)
+            .iter()
+            .map(|line| text(&line["state"], "key").to_owned())
+            .filter(|key| !key.is_empty())
+            .collect();
+        let noted = keys.len();
+        keys.sort();
+        keys.dedup();
+        assert!(
+            keys.len() == noted && noted >= 60,
+            "{noted} states are noted"
+        );
+        fs::remove_file(&file).unwrap();
+    }
+}
+
+/// Without --trace and --record it is beside the run file.
+#[test(needs = "fuse")]
+fn the_trace_of_an_exploration_is_kept_beside_its_run_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let file = here.join("run.jsonl");
+    let options =
+        "explore reference --txns 8 --seed 3 --states 40 --budget 10m -q --run-file run.jsonl";
+    let child = begun(here, options, &file, 5);
+    assert_eq!(signalled(child, Signal::SIGKILL), None);
+    let trace = here.join("run.jsonl.trace");
+    let kept = fs::read(&trace).unwrap();
+    fs::write(&trace, &kept[..kept.len() / 2]).unwrap();
+    let cut = ran(here, "resume run.jsonl");
+    assert!(cut.code == 2 && cut.stderr.contains("trace"), "{cut:?}");
+    fs::remove_file(&trace).unwrap();
+    let gone = ran(here, "resume run.jsonl");
+    assert!(gone.code == 2 && gone.stderr.contains("trace"), "{gone:?}");
+    fs::write(&trace, &kept).unwrap();
+    let resumed = ran(here, "resume run.jsonl");
+    assert!(matches!(resumed.code, 0 | 3), "{resumed:?}");
+    assert_eq!(text(lines(&file).last().unwrap(), "record"), "end");
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use plugpull_crashsim::fs::{Log, Tree};
 use plugpull_workloads::Observed;
 
+use super::known::RecoveryNote;
 use crate::outcome::HarnessFailed;
 use crate::trial::Acked;
 
@@ -100,4 +101,11 @@ pub trait Workers {
     /// # Errors
     /// plugpull failed; nothing is known of the target.
     fn try_now(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed>;
+
+    /// What became of the recovery of a state that an earlier part of this run tried; none where the
+    /// state is new.
+    fn knows(&self, key: u128) -> Option<RecoveryNote> {
+        let _ = key;
+        None
+    }
 }

@@ -20,6 +20,7 @@ use super::attempt::{Answer, CrashDisk, Reply, Workers};
 use super::enumerator::{Candidate, Enumerated, StateEnumerator};
 use super::findings::Findings;
 use super::grouping::{ByMissingUpdates, Groups};
+use super::known::{Notes, RecoveryNote};
 use super::limits::{Limits, Pace};
 use super::minimise::DeltaDebugging;
 use super::oracle::Oracle;
@@ -66,6 +67,9 @@ pub struct Explorer<'a> {
     /// How many states had been tried when the sink was last given the coverage.
     covered: u64,
     judged: JudgedHere,
+    notes: Notes,
+    /// States of which the run file knows.
+    noted: HashSet<u128>,
     /// Different states that were handed out.
     given: u64,
     /// Those of other shards.
@@ -112,6 +116,8 @@ impl<'a> Explorer<'a> {
             sink,
             covered: 0,
             judged: JudgedHere::default(),
+            notes: Notes::default(),
+            noted: HashSet::new(),
             given: 0,
             others: 0,
             harness_failed: false,
@@ -298,15 +304,39 @@ impl<'a> Explorer<'a> {
             let Some(candidate) = self.waiting.pop_front() else {
                 return;
             };
-            let failed = match answer {
-                Ok(kept) => self.judge(&candidate, &kept),
+            let kept = match answer {
+                Ok(kept) => kept,
                 Err(failure) => {
                     self.note_failure(&candidate, &failure);
                     continue;
                 }
             };
-            if let Some(log) = self.answers.take_recovery(candidate.key) {
-                self.recoveries.consider(candidate, log, failed);
+            let failed = self.judge(&candidate, &kept);
+            let key = candidate.key;
+            let recovery = match self.answers.take_recovery(key) {
+                Some(log) => match self.recoveries.consider(candidate, log, failed) {
+                    true => RecoveryNote::Kept,
+                    false => RecoveryNote::Passed,
+                },
+                None => RecoveryNote::None,
+            };
+            self.note_answer(key, &kept, failed, recovery);
+        }
+    }
+
+    /// Notes what a state came to, once, for a run that is resumed.
+    fn note_answer(&mut self, key: u128, kept: &Kept, failed: bool, recovery: RecoveryNote) {
+        if !self.noted.insert(key) {
+            return;
+        }
+        match self.workers.knows(key) {
+            // Its recovery is not recorded again.
+            Some(RecoveryNote::Passed) => self.recoveries.pass(),
+            Some(_) => {}
+            None => {
+                for record in self.notes.of(key, kept, failed, recovery) {
+                    self.sink.emit(record);
+                }
             }
         }
     }

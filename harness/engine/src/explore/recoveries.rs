@@ -39,12 +39,17 @@ impl Recoveries {
         }
     }
 
+    /// Counts a recovery that an earlier part of this run did not keep.
+    pub(super) fn pass(&mut self) {
+        self.tally.seen += 1;
+    }
+
     /// Keeps what a recovery did, to be crashed, unless it `failed` by itself or enough of its kind
-    /// were.
-    pub(super) fn consider(&mut self, after: Candidate, log: Log, failed: bool) {
+    /// were. Returns whether it was kept.
+    pub(super) fn consider(&mut self, after: Candidate, log: Log, failed: bool) -> bool {
         self.tally.seen += 1;
         if failed || after.crash.depth() >= self.depth {
-            return;
+            return false;
         }
         let recovery = RecoveryTrace {
             after: after.crash,
@@ -53,10 +58,12 @@ impl Recoveries {
             log,
         };
         let count = self.kinds.entry(recovery.kind()).or_default();
-        if *count < SAME_KIND {
+        let kept = *count < SAME_KIND;
+        if kept {
             *count += 1;
             self.waiting.push_back(Rc::new(recovery));
         }
+        kept
     }
 
     /// True when none waits.

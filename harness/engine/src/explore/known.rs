@@ -1,0 +1,225 @@
+//! What an exploration learned of states before it was interrupted. The explorer notes each answer
+//! in the run file; when the run is resumed, the answers are given to it as the workers would. The
+//! order of states depends on the trace alone, so it comes to where it stopped, and goes on.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use plugpull_reports::{ProgressMark, Record};
+use plugpull_workloads::Observed;
+use serde::{Deserialize, Serialize};
+
+use super::answers::Kept;
+use super::attempt::{Answer, Attempt, CrashDisk, Reply, Workers};
+use crate::outcome::HarnessFailed;
+
+/// What became of a recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecoveryNote {
+    /// It changed nothing on the disk.
+    None,
+    /// It changed the disk, and was not kept to be crashed.
+    Passed,
+    /// It was kept to be crashed.
+    Kept,
+}
+
+/// A note in the run file.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Note {
+    /// What was observed of one state or more: equal ones are written once.
+    Observed {
+        number: u64,
+        observed: Box<Observed>,
+    },
+    /// What came of a state.
+    State(StateNote),
+}
+
+/// What came of a state.
+#[derive(Clone, Serialize, Deserialize)]
+struct StateNote {
+    /// The name of the attempt, in hexadecimal.
+    key: String,
+    /// What was observed: the number of an earlier note.
+    observation: u64,
+    /// From the start to the first correct answer.
+    recovered_in: Option<Duration>,
+    took: Duration,
+    /// What the target printed, where the state broke a promise.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    output: String,
+    recovery: RecoveryNote,
+}
+
+/// Writes the notes of an exploration.
+#[derive(Default)]
+pub(super) struct Notes {
+    /// The numbers of what was observed, by [`Kept::observed_id`].
+    numbers: HashMap<usize, u64>,
+}
+
+impl Notes {
+    /// The records of an answer: what was observed where that is new, and what came of the state.
+    pub(super) fn of(
+        &mut self,
+        key: u128,
+        kept: &Kept,
+        failed: bool,
+        recovery: RecoveryNote,
+    ) -> Vec<Record> {
+        let mut notes = Vec::new();
+        let next = self.numbers.len() as u64;
+        let number = *self.numbers.entry(kept.observed_id()).or_insert(next);
+        if number == next {
+            let mut observed = Box::new(kept.observed());
+            observed.recovery = None;
+            notes.push(Note::Observed { number, observed });
+        }
+        notes.push(Note::State(StateNote {
+            key: format!("{key:032x}"),
+            observation: number,
+            recovered_in: kept.recovery,
+            took: kept.took,
+            output: match failed {
+                true => kept.output.to_string(),
+                false => String::new(),
+            },
+            recovery,
+        }));
+        // What cannot be written is not known when the run is resumed, and is tried again.
+        let record = |note| serde_json::to_value(note).ok();
+        let states = notes.into_iter().filter_map(record);
+        states
+            .map(|state| Record::Progress(ProgressMark { state }))
+            .collect()
+    }
+}
+
+/// What is known of a state.
+struct Known {
+    observed: Arc<Observed>,
+    note: StateNote,
+}
+
+impl Known {
+    /// What the worker answered.
+    fn attempt(&self) -> Attempt {
+        let mut observed = Observed::clone(&self.observed);
+        observed.recovery = self.note.recovered_in;
+        Attempt {
+            observed,
+            output: self.note.output.clone(),
+            took: self.note.took,
+            recovery: None,
+        }
+    }
+}
+
+/// What is known of states from the notes in a run file.
+#[derive(Default)]
+pub struct KnownStates {
+    /// By number. A resumed run counts from 0 again, so the last one of a number counts for the
+    /// states behind it.
+    observed: HashMap<u64, Arc<Observed>>,
+    states: HashMap<u128, Known>,
+}
+
+impl KnownStates {
+    /// Takes the next note. A state whose note cannot be read is tried again.
+    pub fn note(&mut self, mark: ProgressMark) {
+        match serde_json::from_value::<Note>(mark.state) {
+            Ok(Note::Observed { number, observed }) => {
+                self.observed.insert(number, Arc::new(*observed));
+            }
+            Ok(Note::State(note)) => {
+                let key = u128::from_str_radix(&note.key, 16).ok();
+                let observed = self.observed.get(&note.observation).cloned();
+                if let (Some(key), Some(observed)) = (key, observed) {
+                    self.states.insert(key, Known { observed, note });
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// How many states are known.
+    pub fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    /// True when none is.
+    pub fn is_empty(&self) -> bool {
+        self.states.is_empty()
+    }
+}
+
+/// Workers that answer what is known at once, and have the rest tried by others.
+pub struct KnownWorkers<'a> {
+    inner: &'a dyn Workers,
+    known: KnownStates,
+    ready: RefCell<VecDeque<Answer>>,
+}
+
+impl<'a> KnownWorkers<'a> {
+    /// Over workers that try what is not known.
+    pub fn new(inner: &'a dyn Workers, known: KnownStates) -> Self {
+        Self {
+            inner,
+            known,
+            ready: RefCell::default(),
+        }
+    }
+
+    /// A recovery that was kept to be crashed is recorded again; all else is as it was.
+    fn with_what_is_known(&self, mut answer: Answer) -> Answer {
+        if let (Some(known), Ok(attempt)) = (self.known.states.get(&answer.key), &mut answer.result)
+        {
+            let recovery = attempt.recovery.take();
+            *attempt = known.attempt();
+            attempt.recovery = recovery;
+        }
+        answer
+    }
+}
+
+impl Workers for KnownWorkers<'_> {
+    fn count(&self) -> usize {
+        self.inner.count()
+    }
+
+    fn submit(&self, disk: CrashDisk) {
+        match self.known.states.get(&disk.key) {
+            Some(known) if known.note.recovery != RecoveryNote::Kept => {
+                self.ready.borrow_mut().push_back(Answer {
+                    key: disk.key,
+                    result: Ok(known.attempt()),
+                });
+            }
+            _ => self.inner.submit(disk),
+        }
+    }
+
+    fn reply(&self, wait: Duration) -> Reply {
+        if let Some(answer) = self.ready.borrow_mut().pop_front() {
+            return Reply::Answer(Box::new(answer));
+        }
+        match self.inner.reply(wait) {
+            Reply::Answer(answer) => Reply::Answer(Box::new(self.with_what_is_known(*answer))),
+            other => other,
+        }
+    }
+
+    fn try_now(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed> {
+        self.inner.try_now(disk, twice)
+    }
+
+    fn knows(&self, key: u128) -> Option<RecoveryNote> {
+        let known = self.known.states.get(&key);
+        known.map(|known| known.note.recovery)
+    }
+}
