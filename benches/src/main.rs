@@ -56,6 +56,11 @@ struct Cli {
     memory_only: bool,
 }
 
+/// As plugpull has it.
+#[global_allocator]
+static MEMORY: plugpull_sandbox::page_memory::PageMemory =
+    plugpull_sandbox::page_memory::PageMemory::new();
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let code = match args.split_first() {

@@ -36,6 +36,8 @@ mod mounts;
 mod options;
 mod output;
 mod packet;
+#[allow(unsafe_code)]
+pub mod page_memory;
 mod pending;
 pub mod pin;
 mod proctree;

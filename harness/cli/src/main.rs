@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::FromArgMatches;
 use plugpull_engine::trial;
+use plugpull_sandbox::page_memory::PageMemory;
 
 use cli::{Cli, Command};
 
@@ -22,6 +23,10 @@ pub(crate) const BROKEN: u8 = 1;
 pub(crate) const WRONG_USE: u8 = 2;
 /// plugpull itself failed.
 pub(crate) const FAILED: u8 = 3;
+
+/// Pages of simulated disks come quickly.
+#[global_allocator]
+static MEMORY: PageMemory = PageMemory::new();
 
 fn main() -> ExitCode {
     if let Some(code) = hidden() {

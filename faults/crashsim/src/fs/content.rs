@@ -387,7 +387,7 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Debug)]
-    enum Step {
+    enum Change {
         Write(u64, Vec<u8>),
         Truncate(u64),
         Allocate(u64, u64),
@@ -395,16 +395,16 @@ mod tests {
         Snapshot,
     }
 
-    fn step() -> impl Strategy<Value = Step> {
+    fn change() -> impl Strategy<Value = Change> {
         let at = 0..40_000u64;
         let len = prop_oneof![1..600usize, Just(PAGE), Just(3 * PAGE), 1..10_000usize];
         prop_oneof![
             4 => (prop_oneof![at.clone(), (0..10u64).prop_map(|p| p * PAGE64)], len, any::<u8>())
-                .prop_map(|(at, len, byte)| Step::Write(at, vec![byte | 1; len])),
-            1 => at.clone().prop_map(Step::Truncate),
-            1 => (at.clone(), 1..9000u64).prop_map(|(at, len)| Step::Allocate(at, len)),
-            1 => (at, 1..9000u64, any::<bool>()).prop_map(|(at, n, p)| Step::Zero(at, n, p)),
-            1 => Just(Step::Snapshot),
+                .prop_map(|(at, len, byte)| Change::Write(at, vec![byte | 1; len])),
+            1 => at.clone().prop_map(Change::Truncate),
+            1 => (at.clone(), 1..9000u64).prop_map(|(at, len)| Change::Allocate(at, len)),
+            1 => (at, 1..9000u64, any::<bool>()).prop_map(|(at, n, p)| Change::Zero(at, n, p)),
+            1 => Just(Change::Snapshot),
         ]
     }
 
@@ -412,14 +412,14 @@ mod tests {
         /// Against a plain byte vector: the same bytes at every step, snapshots unmoved by later
         /// writes, and a log that rebuilds the file.
         #[test]
-        fn is_a_plain_byte_vector(steps in proptest::collection::vec(step(), 1..40)) {
+        fn is_a_plain_byte_vector(steps in proptest::collection::vec(change(), 1..40)) {
             let mut plain: Vec<u8> = Vec::new();
             let mut content = Content::default();
             let mut snapshots = Vec::new();
             let mut rebuilt = Content::default();
             for step in steps {
                 match step {
-                    Step::Write(at, data) => {
+                    Change::Write(at, data) => {
                         let end = at as usize + data.len();
                         plain.resize(plain.len().max(end), 0);
                         plain[at as usize..end].copy_from_slice(&data);
@@ -428,16 +428,16 @@ mod tests {
                         rebuilt.apply(&kept);
                         rebuilt.set_size_only(plain.len() as u64);
                     }
-                    Step::Truncate(size) => {
+                    Change::Truncate(size) => {
                         plain.resize(size as usize, 0);
                         content.truncate(size);
                         rebuilt.truncate(size);
                     }
-                    Step::Allocate(at, len) => {
+                    Change::Allocate(at, len) => {
                         content.allocate(at, len);
                         prop_assert_eq!(content.pages_needed(at, len), 0);
                     }
-                    Step::Zero(at, len, punch) => {
+                    Change::Zero(at, len, punch) => {
                         let end = plain.len().min((at + len) as usize);
                         if (at as usize) < end {
                             plain[at as usize..end].fill(0);
@@ -445,7 +445,7 @@ mod tests {
                         content.zero(at, len, punch);
                         rebuilt.zero(at, len, punch);
                     }
-                    Step::Snapshot => snapshots.push((content.clone(), plain.clone())),
+                    Change::Snapshot => snapshots.push((content.clone(), plain.clone())),
                 }
                 for one in [&content, &rebuilt] {
                     let mut read = Vec::new();

@@ -105,6 +105,11 @@ impl Disk {
         self.space.total = DEFAULT_PAGES;
     }
 
+    /// The time now, as its inodes keep it.
+    pub fn now(&self) -> Nanos {
+        wall_clock()
+    }
+
     /// Pages still free.
     pub fn free_pages(&self) -> u64 {
         self.space.total.saturating_sub(self.tree.pages())

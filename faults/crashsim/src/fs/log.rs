@@ -376,6 +376,12 @@ impl Log {
         &self.marks
     }
 
+    /// How many acks had been received when the record of index `point` had not happened yet.
+    pub fn acks_before(&self, point: usize) -> usize {
+        let seq = self.first + point as u64;
+        self.marks.partition_point(|mark| mark.seq <= seq)
+    }
+
     /// The number that the next record will get.
     pub fn next_seq(&self) -> u64 {
         self.first + self.records.len() as u64 + self.dropped

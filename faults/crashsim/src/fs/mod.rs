@@ -1,8 +1,6 @@
 //! The filesystem of a simulated disk: in memory, copy-on-write, with a log of every mutation and
 //! every sync.
 
-#[allow(unsafe_code)]
-mod ahead;
 mod changes;
 mod content;
 mod digest;
@@ -11,10 +9,9 @@ mod log;
 #[cfg(test)]
 mod model_test;
 mod node;
-#[allow(unsafe_code)]
 pub(crate) mod page;
 #[cfg(test)]
-mod plain_model;
+mod plain_model_test;
 mod raw;
 mod sectors;
 mod tree;
@@ -27,6 +24,7 @@ pub use node::{
     Attrs, Caller, Dir, DirEntry, FILE_MAX, Ino, Inode, NAME_MAX, Nanos, NewNode, Node, ROOT,
     RenameMode, from_system_time, to_system_time,
 };
+pub use page::PAGE_BLOCK;
 pub use sectors::{BadSectors, SECTOR};
 pub use tree::Tree;
 pub use write_data::WriteData;

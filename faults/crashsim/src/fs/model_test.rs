@@ -6,11 +6,11 @@ use std::ffi::OsStr;
 use nix::errno::Errno;
 use proptest::prelude::*;
 
-use super::plain_model::{Kind, Model, P, split};
+use super::plain_model_test::{Kind, Model, P, split};
 use super::*;
 
 #[derive(Clone, Debug)]
-enum Step {
+enum Call {
     File(String),
     Dir(String),
     Symlink(String, usize),
@@ -115,7 +115,7 @@ fn place<'a>(tree: &Tree, path: &'a str) -> Result<(Ino, &'a OsStr), Errno> {
 }
 
 /// Does a step to both, and compares what they answer.
-fn both(tree: &mut Tree, model: &mut Model, held: &mut Vec<Ino>, step: &Step) -> (R, R) {
+fn both(tree: &mut Tree, model: &mut Model, held: &mut Vec<Ino>, step: &Call) -> (R, R) {
     model.now += 1;
     let now = model.now;
     let caller = Caller {
@@ -127,10 +127,10 @@ fn both(tree: &mut Tree, model: &mut Model, held: &mut Vec<Ino>, step: &Step) ->
     let pick = |n: &usize| (!held.is_empty()).then(|| held[n % held.len()]);
     let content = |tree: &Tree, path: &str| tree.resolve(path);
     match step {
-        Step::File(path) | Step::Dir(path) | Step::Symlink(path, _) => {
+        Call::File(path) | Call::Dir(path) | Call::Symlink(path, _) => {
             let (kind, new, mode) = match step {
-                Step::Dir(_) => (Kind::Dir, NewNode::Dir, 0o755),
-                Step::Symlink(_, len) => (
+                Call::Dir(_) => (Kind::Dir, NewNode::Dir, 0o755),
+                Call::Symlink(_, len) => (
                     Kind::Symlink(*len),
                     NewNode::Symlink("t".repeat(*len).into()),
                     0o777,
@@ -144,7 +144,7 @@ fn both(tree: &mut Tree, model: &mut Model, held: &mut Vec<Ino>, step: &Step) ->
                 .map(|()| model.make(path, next, kind, mode));
             (made.map(drop), wanted)
         }
-        Step::Link(from, to) => {
+        Call::Link(from, to) => {
             let linked = place(tree, to).and_then(|(directory, name)| {
                 let ino = tree.resolve(from)?;
                 tree.link(ino, directory, name, now)
@@ -152,22 +152,22 @@ fn both(tree: &mut Tree, model: &mut Model, held: &mut Vec<Ino>, step: &Step) ->
             let wanted = model.find(split(to).0).and_then(|_| model.find(from));
             (linked, wanted.and_then(|ino| model.link(ino, to)))
         }
-        Step::Unlink(path) => {
+        Call::Unlink(path) => {
             let gone = place(tree, path).and_then(|(dir, name)| tree.unlink(dir, name, now));
             (gone.map(drop), model.unlink(path, false))
         }
-        Step::Rmdir(path) => {
+        Call::Rmdir(path) => {
             let gone = place(tree, path).and_then(|(dir, name)| tree.rmdir(dir, name, now));
             (gone.map(drop), model.unlink(path, true))
         }
-        Step::Rename(from, to, mode) => {
+        Call::Rename(from, to, mode) => {
             let moved = place(tree, from).and_then(|from| {
                 let to = place(tree, to)?;
                 tree.rename(from, to, *mode, now)
             });
             (moved.map(drop), model.rename(from, to, *mode))
         }
-        Step::Chmod(path, mode) => {
+        Call::Chmod(path, mode) => {
             let attrs = Attrs {
                 mode: Some(*mode),
                 ..Attrs::default()
@@ -181,7 +181,7 @@ fn both(tree: &mut Tree, model: &mut Model, held: &mut Vec<Ino>, step: &Step) ->
             });
             (changed, wanted)
         }
-        Step::Write(path, at, len) => {
+        Call::Write(path, at, len) => {
             let done = content(tree, path)
                 .and_then(|ino| tree.change(ino, |c| c.write(*at, &vec![7; *len])));
             (
@@ -189,14 +189,14 @@ fn both(tree: &mut Tree, model: &mut Model, held: &mut Vec<Ino>, step: &Step) ->
                 model.find(path).and_then(|ino| model.write(ino, *at, *len)),
             )
         }
-        Step::Truncate(path, size) => {
+        Call::Truncate(path, size) => {
             let done = content(tree, path).and_then(|ino| tree.change(ino, |c| c.truncate(*size)));
             (
                 done,
                 model.find(path).and_then(|ino| model.truncate(ino, *size)),
             )
         }
-        Step::Allocate(path, at, len) => {
+        Call::Allocate(path, at, len) => {
             let done =
                 content(tree, path).and_then(|ino| tree.change(ino, |c| c.allocate(*at, *len)));
             let wanted = model.find(path).and_then(|ino| {
@@ -206,7 +206,7 @@ fn both(tree: &mut Tree, model: &mut Model, held: &mut Vec<Ino>, step: &Step) ->
             });
             (done, wanted)
         }
-        Step::Zero(path, at, len, punch) => {
+        Call::Zero(path, at, len, punch) => {
             let done =
                 content(tree, path).and_then(|ino| tree.change(ino, |c| c.zero(*at, *len, *punch)));
             (
@@ -216,7 +216,7 @@ fn both(tree: &mut Tree, model: &mut Model, held: &mut Vec<Ino>, step: &Step) ->
                     .and_then(|ino| model.zero(ino, *at, *len, *punch)),
             )
         }
-        Step::Hold(path) => {
+        Call::Hold(path) => {
             if let Ok(ino) = tree.resolve(path) {
                 tree.count_lookups(ino, 1);
                 held.push(ino);
@@ -229,7 +229,7 @@ fn both(tree: &mut Tree, model: &mut Model, held: &mut Vec<Ino>, step: &Step) ->
                 }),
             )
         }
-        Step::Forget(n) => {
+        Call::Forget(n) => {
             if let Some(ino) = pick(n) {
                 held.swap_remove(n % held.len());
                 tree.count_lookups(ino, -1);
@@ -237,14 +237,14 @@ fn both(tree: &mut Tree, model: &mut Model, held: &mut Vec<Ino>, step: &Step) ->
             }
             (Ok(()), Ok(()))
         }
-        Step::WriteHeld(n, at, len) => match pick(n) {
+        Call::WriteHeld(n, at, len) => match pick(n) {
             Some(ino) => {
                 let done = tree.change(ino, |c| c.write(*at, &vec![7; *len]));
                 (done.map(drop), model.write(ino, *at, *len))
             }
             None => (Ok(()), Ok(())),
         },
-        Step::FileInHeld(n) => match pick(n).filter(|ino| model.nodes[ino].removed) {
+        Call::FileInHeld(n) => match pick(n).filter(|ino| model.nodes[ino].removed) {
             Some(ino) => {
                 let made = tree.create(ino, OsStr::new("x"), &NewNode::File, 0o644, caller);
                 let is_dir = model.is_dir(ino);
@@ -259,7 +259,7 @@ fn both(tree: &mut Tree, model: &mut Model, held: &mut Vec<Ino>, step: &Step) ->
             }
             None => (Ok(()), Ok(())),
         },
-        Step::LinkHeld(n, to) => match pick(n) {
+        Call::LinkHeld(n, to) => match pick(n) {
             Some(ino) => {
                 let linked = place(tree, to).and_then(|(dir, name)| tree.link(ino, dir, name, now));
                 let wanted = model.find(split(to).0).and_then(|_| model.link(ino, to));
@@ -282,7 +282,7 @@ fn path() -> impl Strategy<Value = String> {
     proptest::collection::vec(name, 1..4).prop_map(|names| names.join("/"))
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn call() -> impl Strategy<Value = Call> {
     let at = 0..20_000u64;
     let len = prop_oneof![1..300usize, Just(PAGE), 1..9000usize];
     let mode = prop_oneof![
@@ -291,30 +291,30 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(RenameMode::Exchange),
     ];
     prop_oneof![
-        6 => path().prop_map(Step::File),
-        8 => path().prop_map(Step::Dir),
-        1 => (path(), prop_oneof![Just(59usize), Just(60)]).prop_map(|(p, n)| Step::Symlink(p, n)),
-        4 => (path(), path()).prop_map(|(from, to)| Step::Link(from, to)),
-        4 => path().prop_map(Step::Unlink),
-        3 => path().prop_map(Step::Rmdir),
+        6 => path().prop_map(Call::File),
+        8 => path().prop_map(Call::Dir),
+        1 => (path(), prop_oneof![Just(59usize), Just(60)]).prop_map(|(p, n)| Call::Symlink(p, n)),
+        4 => (path(), path()).prop_map(|(from, to)| Call::Link(from, to)),
+        4 => path().prop_map(Call::Unlink),
+        3 => path().prop_map(Call::Rmdir),
         10 => (path(), path(), mode.clone())
-            .prop_map(|(from, to, mode)| Step::Rename(from, to, mode)),
+            .prop_map(|(from, to, mode)| Call::Rename(from, to, mode)),
         // Into itself, and over what it lies in.
         1 => (path(), path(), mode.clone())
-            .prop_map(|(above, below, mode)| Step::Rename(above.clone(), format!("{above}/{below}"), mode)),
+            .prop_map(|(above, below, mode)| Call::Rename(above.clone(), format!("{above}/{below}"), mode)),
         2 => (path(), path(), mode)
-            .prop_map(|(above, below, mode)| Step::Rename(format!("{above}/{below}"), above, mode)),
-        1 => (path(), 0..0o1000u32).prop_map(|(p, mode)| Step::Chmod(p, mode)),
-        4 => (path(), at.clone(), len.clone()).prop_map(|(p, at, len)| Step::Write(p, at, len)),
-        2 => (path(), at.clone()).prop_map(|(p, size)| Step::Truncate(p, size)),
-        2 => (path(), at.clone(), 1..9000u64).prop_map(|(p, at, n)| Step::Allocate(p, at, n)),
+            .prop_map(|(above, below, mode)| Call::Rename(format!("{above}/{below}"), above, mode)),
+        1 => (path(), 0..0o1000u32).prop_map(|(p, mode)| Call::Chmod(p, mode)),
+        4 => (path(), at.clone(), len.clone()).prop_map(|(p, at, len)| Call::Write(p, at, len)),
+        2 => (path(), at.clone()).prop_map(|(p, size)| Call::Truncate(p, size)),
+        2 => (path(), at.clone(), 1..9000u64).prop_map(|(p, at, n)| Call::Allocate(p, at, n)),
         2 => (path(), at.clone(), 1..9000u64, any::<bool>())
-            .prop_map(|(p, at, n, punch)| Step::Zero(p, at, n, punch)),
-        4 => path().prop_map(Step::Hold),
-        3 => any::<usize>().prop_map(Step::Forget),
-        2 => (any::<usize>(), at, len).prop_map(|(n, at, len)| Step::WriteHeld(n, at, len)),
-        1 => any::<usize>().prop_map(Step::FileInHeld),
-        2 => (any::<usize>(), path()).prop_map(|(n, to)| Step::LinkHeld(n, to)),
+            .prop_map(|(p, at, n, punch)| Call::Zero(p, at, n, punch)),
+        4 => path().prop_map(Call::Hold),
+        3 => any::<usize>().prop_map(Call::Forget),
+        2 => (any::<usize>(), at, len).prop_map(|(n, at, len)| Call::WriteHeld(n, at, len)),
+        1 => any::<usize>().prop_map(Call::FileInHeld),
+        2 => (any::<usize>(), path()).prop_map(|(n, to)| Call::LinkHeld(n, to)),
     ]
 }
 
@@ -322,13 +322,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn is_a_map_of_paths(steps in proptest::collection::vec(step(), 1..80)) {
+    fn is_a_map_of_paths(steps in proptest::collection::vec(call(), 1..80)) {
         let (mut tree, mut model) = (Tree::new(1, 2, 0), Model::new());
         let mut held = Vec::new();
         // Something to work on, or most steps would find nothing.
-        let first = ["a", "a/b", "b"].map(|path| Step::Dir(path.into()));
-        let steps: Vec<Step> =
-            first.into_iter().chain([Step::File("a/b/a".into())]).chain(steps).collect();
+        let first = ["a", "a/b", "b"].map(|path| Call::Dir(path.into()));
+        let steps: Vec<Call> =
+            first.into_iter().chain([Call::File("a/b/a".into())]).chain(steps).collect();
         for step in &steps {
             let (done, wanted) = both(&mut tree, &mut model, &mut held, step);
             prop_assert_eq!(done, wanted, "{:?}", step);
@@ -349,7 +349,7 @@ type Plant = fn(&mut Tree, Ino);
 /// The comparison says no to each kind of difference.
 #[test]
 fn a_wrong_tree_is_noticed() {
-    let planted: [(&str, Plant); 7] = [
+    let seeded: [(&str, Plant); 7] = [
         ("a link too many", |tree, ino| {
             tree.get_mut(ino).unwrap().nlink += 1
         }),
@@ -375,9 +375,9 @@ fn a_wrong_tree_is_noticed() {
             tree.raw_node(99, &NewNode::File, 0, owner, "".into());
         }),
     ];
-    for (what, plant) in planted {
+    for (what, plant) in seeded {
         let (mut tree, mut model) = (Tree::new(1, 2, 0), Model::new());
-        for step in [Step::File("a".into()), Step::Write("a".into(), 0, 10)] {
+        for step in [Call::File("a".into()), Call::Write("a".into(), 0, 10)] {
             let (done, wanted) = both(&mut tree, &mut model, &mut Vec::new(), &step);
             assert_eq!((done, wanted), (Ok(()), Ok(())));
         }
@@ -388,7 +388,7 @@ fn a_wrong_tree_is_noticed() {
 }
 
 #[test]
-fn folders_nested_deeper_than_any_path_can_be_moved() {
+fn directories_nested_deeper_than_any_path_can_be_moved() {
     let mut tree = Tree::new(0, 0, 0);
     let caller = Caller {
         uid: 0,

@@ -108,7 +108,7 @@ impl Tree {
         }
     }
 
-    /// Settles what changed and what follows from it; false when it cannot be told from that.
+    /// Settles what changed and what follows from it; false when that does not decide.
     fn settle_changes(&mut self) -> bool {
         let Some(changes) = &self.changes else {
             return false;

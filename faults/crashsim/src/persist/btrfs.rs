@@ -48,7 +48,7 @@ impl Model for Btrfs {
         }
     }
 
-    fn order(&self) -> MetadataOrder {
+    fn metadata_order(&self) -> MetadataOrder {
         MetadataOrder::JournalAndLogs
     }
 

@@ -127,7 +127,7 @@ pub fn unsynced(log: &Log, model: &dyn Model, before: u64) -> Vec<Unsynced> {
                     bytes: 0,
                     names: 0,
                     change: "name",
-                    by_any_sync: model.order() == MetadataOrder::Journal,
+                    by_any_sync: model.metadata_order() == MetadataOrder::Journal,
                     first: record.seq,
                     last: record.seq,
                     last_sync: last_sync.get(&ino).copied(),

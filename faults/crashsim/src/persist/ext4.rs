@@ -58,7 +58,7 @@ impl Model for Ext4 {
         covers(sync, update)
     }
 
-    fn order(&self) -> MetadataOrder {
+    fn metadata_order(&self) -> MetadataOrder {
         MetadataOrder::Journal
     }
 
@@ -121,7 +121,7 @@ impl Model for Ext4Writeback {
         covers(sync, update)
     }
 
-    fn order(&self) -> MetadataOrder {
+    fn metadata_order(&self) -> MetadataOrder {
         MetadataOrder::Journal
     }
 

@@ -32,7 +32,7 @@ impl Model for Journaled {
         }
     }
 
-    fn order(&self) -> MetadataOrder {
+    fn metadata_order(&self) -> MetadataOrder {
         MetadataOrder::Journal
     }
 
@@ -79,7 +79,7 @@ impl Model for Strict {
         }
     }
 
-    fn order(&self) -> MetadataOrder {
+    fn metadata_order(&self) -> MetadataOrder {
         MetadataOrder::None
     }
 

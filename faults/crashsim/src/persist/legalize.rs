@@ -76,7 +76,7 @@ impl<'a> Rules<'_, 'a> {
     /// Forwards: an update whose need is missing is missing too, and where metadata is ordered the
     /// first missing change takes all later ones with it.
     fn legalize_forwards(&self, keeps: &mut [Keep]) {
-        let ordered = self.model.order().is_ordered();
+        let ordered = self.model.metadata_order().is_ordered();
         let mut broken = false;
         let mut stopped = false;
         let mut lost_groups: HashSet<usize> = HashSet::new();

@@ -197,7 +197,7 @@ impl<'a> Lowering<'a> {
             .last()
             .filter(|last| last.record == record && last.kind.is_metadata());
         let group = same.map_or(id, |last| last.group);
-        let ordered = self.model.order().is_ordered() && kind.is_metadata();
+        let ordered = self.model.metadata_order().is_ordered() && kind.is_metadata();
         self.open.push(Update {
             id,
             record,
@@ -304,7 +304,7 @@ impl<'a> Lowering<'a> {
         // and can be reached.
         gone_needs.push(there);
         let gone = self.name((index, LAST), from, None, ino, gone_needs);
-        if !self.model.order().is_ordered()
+        if !self.model.metadata_order().is_ordered()
             && let Some(update) = self.update(gone)
         {
             update.group = gone;
@@ -501,7 +501,7 @@ impl<'a> Lowering<'a> {
     pub(super) fn before(&self, dir: Ino, name: &'a OsStr) -> Vec<usize> {
         let before = self.entries.get(&(dir, name)).copied();
         before
-            .filter(|&update| self.model.order().has_gaps() && self.is_pending(update))
+            .filter(|&update| self.model.metadata_order().has_gaps() && self.is_pending(update))
             .into_iter()
             .collect()
     }
@@ -510,7 +510,7 @@ impl<'a> Lowering<'a> {
     /// nobody finds what is in it.
     pub(super) fn above(&self, mut directory: Ino) -> Vec<usize> {
         let mut above = Vec::new();
-        if !self.model.order().has_gaps() {
+        if !self.model.metadata_order().has_gaps() {
             return above;
         }
         while let Some((update, parent)) = self.inodes.get(&directory).and_then(|known| known.named)
@@ -526,7 +526,7 @@ impl<'a> Lowering<'a> {
     /// The pending updates by which names left a directory. A directory that is removed is empty on the
     /// disk too: what was moved out of it is elsewhere. None for a file.
     pub(super) fn left(&self, directory: Ino) -> Vec<usize> {
-        let gaps = self.model.order().has_gaps();
+        let gaps = self.model.metadata_order().has_gaps();
         let left = self.open.iter().filter(|update| {
             let gone = matches!(update.kind, UpdateKind::Name { ino: None, .. });
             gaps && gone

@@ -46,7 +46,7 @@ pub use generic::{JOURNALED, STRICT};
 pub use loss_sets::{Loss, LossSet};
 pub use model::{Growth, MetadataOrder, Model, Overwrite, Replace};
 pub use update::{DataFirst, Durability, Journal, SyncPoint, Update, UpdateKind};
-pub use window::{CrashState, Index, Window, crash_state};
+pub use window::{CrashState, Index, Window, crash_state, crash_states};
 pub use xfs::XFS;
 
 /// Every model, the default first.

@@ -12,7 +12,7 @@ pub trait Model: Sync {
     /// home is the synced inode, and where metadata is ordered about all metadata.
     fn covers(&self, sync: &SyncPoint, update: &Update<'_>) -> bool;
     /// The order in which metadata reaches the disk.
-    fn order(&self) -> MetadataOrder;
+    fn metadata_order(&self) -> MetadataOrder;
     /// How a length that grows with a write reaches the disk.
     fn growth(&self) -> Growth;
     /// How bytes that replace others reach the disk.

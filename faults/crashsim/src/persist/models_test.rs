@@ -318,7 +318,7 @@ fn replacing_by_truncate_can_leave_an_empty_file() {
 }
 
 #[test]
-fn a_folders_fsync_logs_its_names_on_btrfs() {
+fn a_directories_fsync_logs_its_names_on_btrfs() {
     let calls = [
         Dir("d"),
         FsyncDir(""),
@@ -332,7 +332,7 @@ fn a_folders_fsync_logs_its_names_on_btrfs() {
 }
 
 #[test]
-fn a_rename_into_a_synced_folder_can_leave_both_names_on_btrfs() {
+fn a_rename_into_a_synced_directory_can_leave_both_names_on_btrfs() {
     let calls = then(
         on_disk("o", 10),
         &[

@@ -120,7 +120,7 @@ impl<'a> Replay<'a> {
 
     fn sync(&mut self, ino: Ino, data_only: bool, dir: bool) {
         let sync = self.sync_point(ino, data_only, dir);
-        let ordered = self.lowering.model.order().is_ordered();
+        let ordered = self.lowering.model.metadata_order().is_ordered();
         let mut covered: Vec<usize> = self
             .lowering
             .open
@@ -152,7 +152,7 @@ impl<'a> Replay<'a> {
 
     /// Where a sync logs names: those of the new directories above, or the names could not be found.
     fn new_directories_above(&self, covered: &[usize]) -> Vec<usize> {
-        if self.lowering.model.order() != MetadataOrder::JournalAndLogs {
+        if self.lowering.model.metadata_order() != MetadataOrder::JournalAndLogs {
             return Vec::new();
         }
         let names = covered.iter().filter_map(|id| {

@@ -37,7 +37,7 @@ fn possible(calls: &[Call], model: &dyn Model, path: &str) -> Vec<Option<Vec<u8>
 }
 
 #[test]
-fn a_new_file_needs_an_fsync_of_its_folder_in_strict_only() {
+fn a_new_file_needs_an_fsync_of_its_directory_in_strict_only() {
     let calls = [File("a"), Write("a", 0, 10), Fsync("a")];
     assert_eq!(after_losing_all(&calls, &STRICT, "a"), None);
     assert_eq!(after_losing_all(&calls, &JOURNALED, "a"), Some(vec![1; 10]));
@@ -46,7 +46,7 @@ fn a_new_file_needs_an_fsync_of_its_folder_in_strict_only() {
 }
 
 #[test]
-fn a_folder_synced_but_not_named_durably_is_lost_with_its_files_in_strict() {
+fn a_directory_synced_but_not_named_durably_is_lost_with_its_files_in_strict() {
     let calls = [
         Dir("d"),
         File("d/a"),
@@ -107,7 +107,7 @@ fn a_rename_is_old_or_new_and_never_neither() {
     }
     assert_eq!(after_losing_all(&calls, &STRICT, "e/a"), Some(vec![]));
     assert_eq!(after_losing_all(&calls, &STRICT, "a"), None);
-    assert_eq!(told(&calls, &STRICT), [""; 0], "nothing is un-synced");
+    assert_eq!(described(&calls, &STRICT), [""; 0], "nothing is un-synced");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn an_exchange_is_whole() {
 }
 
 #[test]
-fn what_was_moved_out_of_a_folder_is_not_lost_with_it() {
+fn what_was_moved_out_of_a_directory_is_not_lost_with_it() {
     let calls = [
         Dir("d"),
         Dir("e"),
@@ -352,7 +352,7 @@ fn a_failed_fsync_gives_the_bytes_up_until_their_page_is_written_again() {
 }
 
 /// The sentences for what was un-synced after these calls, latest first.
-fn told(calls: &[Call], model: &dyn Model) -> Vec<String> {
+fn described(calls: &[Call], model: &dyn Model) -> Vec<String> {
     let all = Run::new(calls).inspect(|_, log| unsynced(log, model, u64::MAX));
     all.iter().map(Unsynced::describe).collect()
 }
@@ -361,7 +361,7 @@ fn told(calls: &[Call], model: &dyn Model) -> Vec<String> {
 fn words_for_a_log_that_is_never_synced() {
     let calls = [File("log"), Append("log", 10), Append("log", 20)];
     assert_eq!(
-        told(&calls, &JOURNALED),
+        described(&calls, &JOURNALED),
         ["log had 2 writes (30 bytes, operations 1 to 2) and never an fsync or fdatasync"]
     );
 }
@@ -375,14 +375,14 @@ fn words_for_an_ack_before_the_sync() {
         Append("log", 20),
     ];
     assert_eq!(
-        told(&calls, &JOURNALED),
+        described(&calls, &JOURNALED),
         ["log had 1 write (20 bytes, operation 3) and no fsync or fdatasync after operation 2"]
     );
-    assert_eq!(told(&calls[..3], &JOURNALED), [""; 0], "all is synced");
+    assert_eq!(described(&calls[..3], &JOURNALED), [""; 0], "all is synced");
 }
 
 #[test]
-fn words_for_a_missing_fsync_of_a_folder() {
+fn words_for_a_missing_fsync_of_a_directory() {
     let calls = [
         Dir("d"),
         FsyncDir(""),
@@ -391,16 +391,16 @@ fn words_for_a_missing_fsync_of_a_folder() {
         Fsync("d/log"),
     ];
     assert_eq!(
-        told(&calls, &STRICT),
+        described(&calls, &STRICT),
         ["the name d/log (operation 2) was not made durable by an fsync of d"]
     );
-    assert_eq!(told(&calls, &JOURNALED), [""; 0]);
+    assert_eq!(described(&calls, &JOURNALED), [""; 0]);
     assert_eq!(
-        told(&[File("log")], &STRICT),
+        described(&[File("log")], &STRICT),
         ["the name log (operation 0) was not made durable by an fsync of the data directory"]
     );
     assert_eq!(
-        told(&[File("log")], &JOURNALED),
+        described(&[File("log")], &JOURNALED),
         ["the name log (operation 0) was not made durable by any fsync after it"]
     );
 }
@@ -415,14 +415,14 @@ fn words_for_a_rename_without_fsync_of_the_file() {
     ];
     for model in PLAIN {
         assert_eq!(
-            told(&calls, model)[0],
+            described(&calls, model)[0],
             "b had 1 write (10 bytes, operation 1) and never an fsync or fdatasync"
         );
     }
 }
 
 #[test]
-fn words_for_a_rename_without_fsync_of_its_folders() {
+fn words_for_a_rename_without_fsync_of_its_directories() {
     let calls = [
         Dir("d"),
         File("a"),
@@ -431,7 +431,7 @@ fn words_for_a_rename_without_fsync_of_its_folders() {
         Rename("a", "d/a", Replace),
     ];
     assert_eq!(
-        told(&calls, &STRICT),
+        described(&calls, &STRICT),
         [
             "the rename a -> d/a (operation 4) was not made durable by an fsync of the data \
              directory and d"
@@ -443,7 +443,7 @@ fn words_for_a_rename_without_fsync_of_its_folders() {
 fn words_for_a_removal_that_is_not_synced() {
     let calls = [File("a"), FsyncDir(""), Unlink("a")];
     assert_eq!(
-        told(&calls, &STRICT),
+        described(&calls, &STRICT),
         ["the removal of a (operation 2) was not made durable by an fsync of the data directory"]
     );
 }
@@ -459,14 +459,14 @@ fn words_for_an_ignored_error_of_fsync() {
     ];
     for model in PLAIN {
         assert_eq!(
-            told(&calls, model),
+            described(&calls, model),
             ["log had 1 write (10 bytes, operation 1) whose fsync had failed"]
         );
     }
     let mut again = calls.to_vec();
     again.extend([Write("log", 0, 3), Fsync("log")]);
     assert_eq!(
-        told(&again, &JOURNALED),
+        described(&again, &JOURNALED),
         [""; 0],
         "the page was written again, whole"
     );
@@ -484,7 +484,7 @@ fn words_do_not_take_an_older_files_sync_for_this_ones() {
         FsyncDir(""),
     ];
     assert_eq!(
-        told(&calls, &JOURNALED),
+        described(&calls, &JOURNALED),
         ["a had 1 write (20 bytes, operation 5) and never an fsync or fdatasync"]
     );
 }

@@ -15,7 +15,7 @@ pub(super) const LOSSES: [Loss; 4] = [
 
 /// The specification that a state is held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Held {
+pub(super) enum ModelUnderTest {
     Journaled,
     Strict,
     Ext4,
@@ -24,43 +24,43 @@ pub(super) enum Held {
     Btrfs,
 }
 
-impl Held {
+impl ModelUnderTest {
     /// That of a model.
     pub(super) fn to(model: &dyn Model) -> Self {
         match model.name() {
-            "journaled" => Held::Journaled,
-            "strict" => Held::Strict,
-            "ext4" => Held::Ext4,
-            "ext4-writeback" => Held::Ext4Writeback,
-            "xfs" => Held::Xfs,
-            "btrfs" => Held::Btrfs,
+            "journaled" => ModelUnderTest::Journaled,
+            "strict" => ModelUnderTest::Strict,
+            "ext4" => ModelUnderTest::Ext4,
+            "ext4-writeback" => ModelUnderTest::Ext4Writeback,
+            "xfs" => ModelUnderTest::Xfs,
+            "btrfs" => ModelUnderTest::Btrfs,
             other => panic!("{other} has no specification"),
         }
     }
 
     /// True where blocks are given to data when it is written back.
     fn delays(self) -> bool {
-        !matches!(self, Held::Journaled | Held::Strict)
+        !matches!(self, ModelUnderTest::Journaled | ModelUnderTest::Strict)
     }
 
     /// True where what is lost of all names is a suffix.
     fn journals(self) -> bool {
-        !matches!(self, Held::Strict | Held::Btrfs)
+        !matches!(self, ModelUnderTest::Strict | ModelUnderTest::Btrfs)
     }
 }
 
 /// A crash state with all that a specification may ask about it.
-pub(super) struct Case<'a> {
+pub(super) struct Scenario<'a> {
     pub(super) run: &'a Run,
     pub(super) records: &'a [Record],
-    pub(super) held: Held,
+    pub(super) held: ModelUnderTest,
     pub(super) loss: Loss,
     pub(super) sector: u64,
     pub(super) state: CrashState,
 }
 
 pub(super) type Says = Result<(), String>;
-pub(super) type Spec = fn(&Case<'_>) -> Says;
+pub(super) type Spec = fn(&Scenario<'_>) -> Says;
 
 pub(super) fn ensure(holds: bool, what: impl FnOnce() -> String) -> Says {
     if holds { Ok(()) } else { Err(what()) }
@@ -77,7 +77,7 @@ pub(super) fn crash(
 }
 
 /// Names, bytes, sizes, modes and links are those of the live tree.
-pub(super) fn is_live(case: &Case<'_>) -> Says {
+pub(super) fn is_live(case: &Scenario<'_>) -> Says {
     let (live, state) = (visible(case.run.live()), visible(&case.state.tree));
     ensure(live == state, || format!("{state:?} for {live:?}"))
 }
@@ -104,7 +104,7 @@ pub(super) fn ever_failed(records: &[Record], ino: Ino) -> Option<usize> {
 }
 
 /// True when a path of the tree after `end` records is durable, all the way up.
-pub(super) fn name_is_durable(case: &Case<'_>, end: usize, path: &str) -> bool {
+pub(super) fn name_is_durable(case: &Scenario<'_>, end: usize, path: &str) -> bool {
     let mut dir = ROOT;
     path.split('/').filter(|name| !name.is_empty()).all(|name| {
         let here = (dir, name.into());
@@ -119,8 +119,8 @@ pub(super) fn name_is_durable(case: &Case<'_>, end: usize, path: &str) -> bool {
                     data_only: false,
                     ..
                 } => match case.held {
-                    Held::Journaled => true,
-                    Held::Strict => *ino == dir,
+                    ModelUnderTest::Journaled => true,
+                    ModelUnderTest::Strict => *ino == dir,
                     // The change of the name changed both.
                     _ => *ino == dir || *ino == child,
                 },
@@ -133,7 +133,7 @@ pub(super) fn name_is_durable(case: &Case<'_>, end: usize, path: &str) -> bool {
 }
 
 /// A file that was synced and not touched since has its bytes, if its name is durable.
-pub(super) fn durable_floor(case: &Case<'_>) -> Says {
+pub(super) fn durable_floor(case: &Scenario<'_>) -> Says {
     let end = case.records.len();
     let state = visible(&case.state.tree);
     for (path, live) in visible(case.run.live()) {
@@ -163,7 +163,7 @@ pub(super) fn durable_floor(case: &Case<'_>) -> Says {
 /// length can be on the disk without data. And what was cut off or zeroed later may be missing
 /// in it: that is metadata (a length, an extent), which is on the disk apart from the data. Cuts
 /// of one file come in order, so a prefix of them has happened.
-pub(super) fn sector_ceiling(case: &Case<'_>) -> Says {
+pub(super) fn sector_ceiling(case: &Scenario<'_>) -> Says {
     let end = case.records.len();
     for (path, seen) in visible(&case.state.tree) {
         if case.state.tree.content(seen.ino).is_err() {
@@ -177,7 +177,7 @@ pub(super) fn sector_ceiling(case: &Case<'_>) -> Says {
             .map(|n| (n, bytes(&case.run.moments[n], seen.ino)))
             .collect();
         // Where data is copied on write, no page is torn either.
-        let unit = if case.held == Held::Btrfs {
+        let unit = if case.held == ModelUnderTest::Btrfs {
             4096
         } else {
             case.sector as usize
@@ -219,7 +219,7 @@ pub(super) fn sector_ceiling(case: &Case<'_>) -> Says {
 
 /// True when a sync of `ino` after `index` records finds data to which it must give blocks, or a
 /// length that comes with its data.
-fn allocates(case: &Case<'_>, index: usize, ino: Ino) -> bool {
+fn allocates(case: &Scenario<'_>, index: usize, ino: Ino) -> bool {
     let from = last_sync(case.records, ino, index).map_or(0, |n| n + 1);
     (from..index).any(|n| match &case.records[n].op {
         Op::Write {
@@ -230,7 +230,7 @@ fn allocates(case: &Case<'_>, index: usize, ino: Ino) -> bool {
             let content = case.run.moments[n].content(ino).ok();
             let mut pages = data.offset() / 4096..data.end().div_ceil(4096);
             let new = pages.any(|page| !content.is_some_and(|content| content.has_data(page)));
-            new || (case.held == Held::Xfs && data.end() > *old_size)
+            new || (case.held == ModelUnderTest::Xfs && data.end() > *old_size)
         }
         _ => false,
     })
@@ -238,7 +238,7 @@ fn allocates(case: &Case<'_>, index: usize, ino: Ino) -> bool {
 
 /// True when a record changes an inode, as a sync of it sees; for fdatasync the times and, on
 /// ext4, also names and modes do not count.
-fn changes(case: &Case<'_>, record: &Record, ino: Ino, data_only: bool) -> bool {
+fn changes(case: &Scenario<'_>, record: &Record, ino: Ino, data_only: bool) -> bool {
     let named = changed_names(&record.op).iter().any(|(dir, _)| *dir == ino);
     let replaced = matches!(&record.op, Op::Rename { replaced, .. } if *replaced == Some(ino));
     let own = record.op.ino() == ino;
@@ -248,12 +248,12 @@ fn changes(case: &Case<'_>, record: &Record, ino: Ino, data_only: bool) -> bool 
         Op::Write { data, old_size, .. } => own && data.end() > *old_size,
         Op::Truncate { size, old_size, .. } => own && size != old_size,
         Op::Allocate { .. } | Op::Zero { .. } | Op::Create { .. } => own || named,
-        _ => case.held == Held::Xfs && (own || named || replaced),
+        _ => case.held == ModelUnderTest::Xfs && (own || named || replaced),
     }
 }
 
 /// How many records the last commit of metadata covers, where there is one journal.
-pub(super) fn last_commit(case: &Case<'_>) -> usize {
+pub(super) fn last_commit(case: &Scenario<'_>) -> usize {
     let mut commit = 0;
     for (index, record) in case.records.iter().enumerate() {
         let Op::Sync {
@@ -285,7 +285,7 @@ pub(super) fn last_commit(case: &Case<'_>) -> usize {
 
 /// One journal: the names are those of one moment since the last commit; of exactly that commit
 /// when all is lost.
-pub(super) fn names_are_a_prefix(case: &Case<'_>) -> Says {
+pub(super) fn names_are_a_prefix(case: &Scenario<'_>) -> Says {
     let failed = case
         .records
         .iter()
@@ -309,10 +309,10 @@ pub(super) fn names_are_a_prefix(case: &Case<'_>) -> Says {
 
 /// XFS: the last byte of a file that grew by writes alone is one that was written. ext4: its last
 /// page is.
-pub(super) fn lengths_have_data(case: &Case<'_>) -> Says {
+pub(super) fn lengths_have_data(case: &Scenario<'_>) -> Says {
     let unit = match case.held {
-        Held::Xfs => 1,
-        Held::Ext4 => 4096,
+        ModelUnderTest::Xfs => 1,
+        ModelUnderTest::Ext4 => 4096,
         _ => return Ok(()),
     };
     for (path, seen) in visible(&case.state.tree) {
@@ -334,7 +334,7 @@ pub(super) fn lengths_have_data(case: &Case<'_>) -> Says {
 
 /// Strict and btrfs: each name has a value that it had since its directory's last fsync. Strict, when
 /// all is lost and no rename ties names together: the value of that fsync.
-pub(super) fn names_are_not_older(case: &Case<'_>) -> Says {
+pub(super) fn names_are_not_older(case: &Scenario<'_>) -> Says {
     if case.held.journals() {
         return Ok(());
     }
@@ -349,19 +349,19 @@ pub(super) fn names_are_not_older(case: &Case<'_>) -> Says {
         };
         let found = directory.get(&name).map(|entry| entry.ino);
         let floor = last_sync(case.records, dir, end).map_or(0, |n| n + 1);
-        let exact = case.loss == Loss::Everything && !tied && case.held == Held::Strict;
+        let exact = case.loss == Loss::Everything && !tied && case.held == ModelUnderTest::Strict;
         let until = if exact { floor } else { end };
         let values: Vec<Option<Ino>> = case.run.moments[floor..=until]
             .iter()
             .map(|tree| tree.dir(dir).ok()?.get(&name).map(|entry| entry.ino))
             .collect();
         // A directory that two names lead to keeps one of them.
-        let folder_left = found.is_none()
+        let directory_left = found.is_none()
             && values
                 .iter()
                 .flatten()
                 .any(|ino| case.run.moments.iter().any(|tree| tree.dir(*ino).is_ok()));
-        ensure(values.contains(&found) || folder_left, || {
+        ensure(values.contains(&found) || directory_left, || {
             format!("{name:?} in {dir} is {found:?}, and was {values:?} since record {floor}")
         })?;
     }
@@ -370,7 +370,7 @@ pub(super) fn names_are_not_older(case: &Case<'_>) -> Says {
 
 /// Strict: a file whose name was durable when it was renamed is there under some name, unless a
 /// name of it was removed later.
-pub(super) fn renames_lose_nothing(case: &Case<'_>) -> Says {
+pub(super) fn renames_lose_nothing(case: &Scenario<'_>) -> Says {
     let state = visible(&case.state.tree);
     for (index, record) in case.records.iter().enumerate() {
         let Op::Rename {
@@ -408,7 +408,7 @@ pub(super) fn renames_lose_nothing(case: &Case<'_>) -> Says {
 }
 
 /// Where a write of several sectors is pending, some of one are there and some are not.
-pub(super) fn one_write_is_torn(case: &Case<'_>) -> Says {
+pub(super) fn one_write_is_torn(case: &Scenario<'_>) -> Says {
     let pending = case
         .records
         .iter()
@@ -432,7 +432,7 @@ pub(super) fn one_write_is_torn(case: &Case<'_>) -> Says {
 }
 
 /// The state is a filesystem: no bytes are hidden behind a size, and links and space are right.
-pub(super) fn is_whole(case: &Case<'_>) -> Says {
+pub(super) fn is_whole(case: &Scenario<'_>) -> Says {
     let tree = &case.state.tree;
     let state = visible(tree);
     let mut pages = 0;
@@ -487,15 +487,15 @@ pub(super) const SPECS: [(&str, Spec); 8] = [
 pub(super) fn each_case(
     run: &Run,
     model: &dyn Model,
-    held: Held,
+    held: ModelUnderTest,
     seed: u64,
-    mut judge: impl FnMut(&Case<'_>) -> Says,
+    mut judge: impl FnMut(&Scenario<'_>) -> Says,
 ) -> Says {
     let records = run.records();
     for (loss, n) in LOSSES.into_iter().chain([Loss::Subset; 3]).zip(0..) {
         for sector in [512, 4096] {
             let state = crash(run, model, loss, sector, seed.wrapping_add(n));
-            let case = Case {
+            let case = Scenario {
                 run,
                 records: &records,
                 held,
@@ -510,7 +510,7 @@ pub(super) fn each_case(
     Ok(())
 }
 
-pub(super) fn all_specs(case: &Case<'_>) -> Says {
+pub(super) fn all_specs(case: &Scenario<'_>) -> Says {
     for (name, spec) in SPECS {
         spec(case).map_err(|what| format!("{name}: {what}"))?;
     }
@@ -528,7 +528,7 @@ proptest! {
     fn the_models_keep_to_their_specifications(calls in calls(), seed: u64) {
         let run = Run::new(&calls);
         for model in MODELS {
-            let said = each_case(&run, model, Held::to(model), seed, all_specs);
+            let said = each_case(&run, model, ModelUnderTest::to(model), seed, all_specs);
             prop_assert_eq!(said, Ok(()));
         }
     }
@@ -540,7 +540,7 @@ proptest! {
         let mut run = Run::new(&calls);
         run.sync_all();
         for model in MODELS {
-            prop_assert_eq!(each_case(&run, model, Held::to(model), seed, is_live), Ok(()));
+            prop_assert_eq!(each_case(&run, model, ModelUnderTest::to(model), seed, is_live), Ok(()));
         }
     }
 
@@ -580,13 +580,13 @@ proptest! {
         let run = Run::new(&calls);
         for model in MODELS {
             for loss in LOSSES {
-                let told = |state: &CrashState| {
+                let described = |state: &CrashState| {
                     let lost: Vec<String> =
                         state.lost.iter().map(|lost| format!("{lost:?}")).collect();
                     (visible(&state.tree), lost, state.pending, state.tree.pages())
                 };
                 let states = [0; 2].map(|_| crash(&run, model, loss, 512, seed));
-                prop_assert_eq!(told(&states[0]), told(&states[1]));
+                prop_assert_eq!(described(&states[0]), described(&states[1]));
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The log up to one crash point, and the states that are possible there.
 
+use std::collections::HashSet;
+
 use super::apply::{Keep, LostUpdate, apply, lost, sectors};
 use super::count::{self, Possible};
 use super::device::Device;
@@ -315,4 +317,27 @@ impl<'a> Index<'a> {
         replay.durable.refresh_digests();
         Window::of(replay)
     }
+}
+
+/// Crash states at every crash point of a log, each with its point: at point `n` the power goes
+/// before the record of index `n` happens. At each point they are those of [`Window::loss_sets`]
+/// with `subsets` seeded ones, equal contents once.
+///
+/// # Panics
+/// As [`Index::new`].
+pub fn crash_states<'a>(
+    log: &'a Log,
+    model: &'a dyn Model,
+    subsets: usize,
+) -> impl Iterator<Item = (usize, CrashState)> + 'a {
+    let index = Index::new(log, model, Device::default());
+    (0..=log.records().len()).flat_map(move |point| {
+        let window = index.window(point);
+        let mut known = HashSet::new();
+        let sets = window.loss_sets(subsets, point as u64, usize::MAX);
+        let states = sets.into_iter().map(move |losses| window.state(&losses));
+        states
+            .filter(move |state| known.insert(state.tree.digest()))
+            .map(move |state| (point, state))
+    })
 }

@@ -7,8 +7,8 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use super::spec_test::{
-    Case, Held, LOSSES, SPECS, all_specs, crash, each_case, is_live, is_whole, one_write_is_torn,
-    renames_lose_nothing, sector_ceiling,
+    LOSSES, ModelUnderTest, SPECS, Scenario, all_specs, crash, each_case, is_live, is_whole,
+    one_write_is_torn, renames_lose_nothing, sector_ceiling,
 };
 use super::testing_test::{Call, Run, calls};
 use super::*;
@@ -34,7 +34,7 @@ impl Model for Wrong {
     fn covers(&self, sync: &SyncPoint, call: &super::Update<'_>) -> bool {
         (self.covers)(sync, call)
     }
-    fn order(&self) -> MetadataOrder {
+    fn metadata_order(&self) -> MetadataOrder {
         self.order
     }
     fn growth(&self) -> Growth {
@@ -62,7 +62,7 @@ fn names_only(_: &SyncPoint, call: &super::Update<'_>) -> bool {
 }
 
 /// How many of many random runs show that a model breaks each specification.
-fn broken(model: &dyn Model, held: Held) -> HashMap<&'static str, usize> {
+fn broken(model: &dyn Model, held: ModelUnderTest) -> HashMap<&'static str, usize> {
     let mut runner = TestRunner::deterministic();
     let mut broken = HashMap::new();
     for seed in 0..60 {
@@ -89,7 +89,7 @@ fn a_wrong_model_breaks_its_specification() {
         covers,
     };
     let like = |model: &dyn Model, covers: Covers| Wrong {
-        order: model.order(),
+        order: model.metadata_order(),
         growth: model.growth(),
         overwrite: model.overwrite(),
         covers,
@@ -102,55 +102,55 @@ fn a_wrong_model_breaks_its_specification() {
         (
             "no sync covers data",
             wrong(MetadataOrder::Journal, names_only),
-            Held::Journaled,
+            ModelUnderTest::Journaled,
             "durable floor",
         ),
         (
             "no sync covers a name",
             wrong(MetadataOrder::None, data_only),
-            Held::Strict,
+            ModelUnderTest::Strict,
             "durable floor",
         ),
         (
             "no sync covers anything",
             wrong(MetadataOrder::None, nothing),
-            Held::Strict,
+            ModelUnderTest::Strict,
             "sector ceiling",
         ),
         (
             "no sync covers a directory",
             wrong(MetadataOrder::None, nothing),
-            Held::Strict,
+            ModelUnderTest::Strict,
             "names are not older",
         ),
         (
             "a file's fsync covers its name",
             wrong(MetadataOrder::Journal, everything),
-            Held::Strict,
+            ModelUnderTest::Strict,
             "names are not older",
         ),
         (
             "metadata has no order",
             wrong(MetadataOrder::None, STRICT_COVERS),
-            Held::Journaled,
+            ModelUnderTest::Journaled,
             "names are a prefix",
         ),
         (
             "fdatasync commits everything",
             wrong(MetadataOrder::Journal, everything),
-            Held::Journaled,
+            ModelUnderTest::Journaled,
             "names are a prefix",
         ),
         (
             "no fsync commits anything",
             wrong(MetadataOrder::Journal, nothing),
-            Held::Journaled,
+            ModelUnderTest::Journaled,
             "names are a prefix",
         ),
         (
             "every sync commits all on ext4",
             like(&EXT4, everything),
-            Held::Ext4,
+            ModelUnderTest::Ext4,
             "names are a prefix",
         ),
         (
@@ -159,7 +159,7 @@ fn a_wrong_model_breaks_its_specification() {
                 growth: unordered,
                 ..like(&EXT4, ext4)
             },
-            Held::Ext4,
+            ModelUnderTest::Ext4,
             "lengths have data",
         ),
         (
@@ -168,7 +168,7 @@ fn a_wrong_model_breaks_its_specification() {
                 order: MetadataOrder::None,
                 ..like(&EXT4, ext4)
             },
-            Held::Ext4Writeback,
+            ModelUnderTest::Ext4Writeback,
             "names are a prefix",
         ),
         (
@@ -177,13 +177,13 @@ fn a_wrong_model_breaks_its_specification() {
                 growth: Growth::AtOnce,
                 ..like(&XFS, xfs)
             },
-            Held::Xfs,
+            ModelUnderTest::Xfs,
             "lengths have data",
         ),
         (
             "XFS has the rules of ext4 for the last block",
             like(&EXT4, ext4),
-            Held::Xfs,
+            ModelUnderTest::Xfs,
             "lengths have data",
         ),
         (
@@ -192,13 +192,13 @@ fn a_wrong_model_breaks_its_specification() {
                 overwrite: Overwrite::InPlace,
                 ..like(&BTRFS, btrfs)
             },
-            Held::Btrfs,
+            ModelUnderTest::Btrfs,
             "sector ceiling",
         ),
         (
             "btrfs logs no names",
             like(&BTRFS, data_only),
-            Held::Btrfs,
+            ModelUnderTest::Btrfs,
             "durable floor",
         ),
     ] {
@@ -209,7 +209,7 @@ fn a_wrong_model_breaks_its_specification() {
         );
     }
     for model in MODELS {
-        let broken = broken(model, Held::to(model));
+        let broken = broken(model, ModelUnderTest::to(model));
         assert_eq!(broken, HashMap::new(), "{}", model.name());
     }
 }
@@ -217,7 +217,7 @@ fn a_wrong_model_breaks_its_specification() {
 const STRICT_COVERS: fn(&SyncPoint, &super::Update<'_>) -> bool =
     |sync, call| STRICT.covers(sync, call);
 
-/// What no model can do wrong is planted in the state itself.
+/// What no model can do wrong is seeded in the state itself.
 #[test]
 fn a_wrong_state_breaks_its_specification() {
     let run = Run::new(&[
@@ -232,10 +232,10 @@ fn a_wrong_state_breaks_its_specification() {
     let case = |loss, plant: fn(&mut Tree, Ino)| {
         let mut state = crash(&run, &STRICT, loss, 512, 1);
         plant(&mut state.tree, ROOT + 1);
-        Case {
+        Scenario {
             run: &run,
             records: &records,
-            held: Held::Strict,
+            held: ModelUnderTest::Strict,
             loss,
             sector: 512,
             state,

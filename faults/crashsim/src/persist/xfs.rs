@@ -57,7 +57,7 @@ impl Model for Xfs {
         }
     }
 
-    fn order(&self) -> MetadataOrder {
+    fn metadata_order(&self) -> MetadataOrder {
         MetadataOrder::Journal
     }
 

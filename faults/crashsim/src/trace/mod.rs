@@ -16,14 +16,11 @@
 //! A page comes before the first record that needs it, so a trace is written and read in one go.
 //! A file without its `E` is not whole, and refused.
 
-mod fingerprint;
 mod frame;
 mod read;
-mod stored;
 #[cfg(test)]
-mod tests;
+mod trace_test;
 mod write;
 
-pub use fingerprint::fingerprint;
-pub use read::{TraceError, Traced, read};
+pub use read::{TraceError, Traced, fingerprint, read};
 pub use write::TraceWriter;

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
+use xxhash_rust::xxh3::Xxh3;
 
-use super::frame::{Bad, Kind, MAGIC, take};
-use super::stored::{End, Ends, Item, PathRef, What};
+use super::frame::{Bad, End, Item, Kind, MAGIC, PathRef, StoredEnds, What, take};
 use crate::fs::page::{Bytes, Page};
 use crate::fs::write_data::EndsPart;
 use crate::fs::{Log, Mark, Op, PAGE, Record, Tree, WriteData};
@@ -229,7 +229,7 @@ impl Reading {
         &self,
         offset: u64,
         len: u64,
-        ends: Ends,
+        ends: StoredEnds,
         runs: &[(u64, u64)],
     ) -> Result<WriteData, String> {
         let missing = "a page that was never stored";
@@ -242,8 +242,8 @@ impl Reading {
             pages.extend_from_slice(range.ok_or(missing)?);
         }
         let ends = match ends {
-            Ends::Bytes(bytes) => EndsPart::Bytes(bytes),
-            Ends::Page(number) => {
+            StoredEnds::Bytes(bytes) => EndsPart::Bytes(bytes),
+            StoredEnds::Page(number) => {
                 let page = usize::try_from(number).ok().and_then(|n| self.pages.get(n));
                 EndsPart::Page(page.ok_or(missing)?.clone())
             }
@@ -255,4 +255,26 @@ impl Reading {
 
 fn page(bytes: &Bytes) -> Page {
     Page::new(bytes)
+}
+
+/// The digest (XXH3, 128 bits) of a trace's file: two files with the same digest are copies of one.
+///
+/// # Errors
+/// [`TraceError::Io`] when the file cannot be read. Whether it is a sound trace is not looked at.
+pub fn fingerprint(path: &Path) -> Result<u128, TraceError> {
+    let io = |error| TraceError::Io {
+        path: path.to_path_buf(),
+        error,
+    };
+    let mut file = File::open(path).map_err(io)?;
+    let mut hash = Xxh3::new();
+    let mut part = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut part) {
+            Ok(0) => return Ok(hash.digest128()),
+            Ok(read) => hash.update(&part[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(io(error)),
+        }
+    }
 }

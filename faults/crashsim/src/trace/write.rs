@@ -15,8 +15,7 @@ use nix::unistd::linkat;
 use parking_lot::{Condvar, Mutex};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::frame::{Kind, MAGIC, PAYLOAD_MAX, put};
-use super::stored::{End, Ends, Item, PathRef, What};
+use super::frame::{End, Item, Kind, MAGIC, PAYLOAD_MAX, PathRef, StoredEnds, What, put};
 use crate::fs::page::Bytes;
 use crate::fs::{Mark, Op, Record, Sink, WriteData};
 
@@ -134,7 +133,7 @@ impl TraceWriter {
         })
     }
 
-    /// Ends the trace with what its owner says of it, and gives the file its name. Records that
+    /// StoredEnds the trace with what its owner says of it, and gives the file its name. Records that
     /// come later are dropped.
     ///
     /// # Errors
@@ -328,11 +327,11 @@ impl Book {
         })
     }
 
-    fn ends(&mut self, data: &WriteData) -> io::Result<Ends> {
+    fn ends(&mut self, data: &WriteData) -> io::Result<StoredEnds> {
         let bytes = data.ends();
         match <&Bytes>::try_from(bytes) {
-            Ok(page) => Ok(Ends::Page(self.page(page)?)),
-            Err(_) => Ok(Ends::Bytes(bytes.to_vec())),
+            Ok(page) => Ok(StoredEnds::Page(self.page(page)?)),
+            Err(_) => Ok(StoredEnds::Bytes(bytes.to_vec())),
         }
     }
 

@@ -94,11 +94,11 @@ fn both(events: &[Event], path: &Path) -> (String, String) {
     writer.finish(b"about it".to_vec()).expect("written");
     let traced = read(path, |_| disk()).expect("read");
     assert_eq!(traced.about, b"about it");
-    (told(&kept), told(&traced.log))
+    (described(&kept), described(&traced.log))
 }
 
 /// All that a log holds but the times.
-fn told(log: &Log) -> String {
+fn described(log: &Log) -> String {
     let mut text = String::new();
     for record in log.records() {
         let bytes = match &record.op {

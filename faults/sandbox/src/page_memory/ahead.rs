@@ -17,7 +17,8 @@ const WAITING: usize = 64;
 pub(super) fn soon(address: usize, bytes: usize) {
     static THREAD: OnceLock<Option<SyncSender<(usize, usize)>>> = OnceLock::new();
     if let Some(thread) = THREAD.get_or_init(start) {
-        let _ = thread.try_send((address, bytes));
+        // Where too much waits already it is cleared when it is used.
+        thread.try_send((address, bytes)).ok();
     }
 }
 
