@@ -20,6 +20,9 @@ const DOTS: u64 = 600;
 /// Pixels: the drawing, and the part of it that holds the dots.
 const HEIGHT: (f64, f64) = (200.0, 164.0);
 
+/// The median of each part of the trace that has restarts, with the part's number.
+type Medians = Vec<(usize, u64)>;
+
 /// A restart: how many storage operations had happened before the crash, and how long it took in
 /// microseconds.
 #[derive(Clone, Copy)]
@@ -97,7 +100,7 @@ fn sentence(first: u64, last: u64) -> String {
 
 /// The median of each part of the trace that has restarts, with the part's number; and every so
 /// many-th restart, with the slowest.
-fn places(report: &Report, facts: &Facts) -> io::Result<(Vec<(usize, u64)>, Vec<Dot>)> {
+fn places(report: &Report, facts: &Facts) -> io::Result<(Medians, Vec<Dot>)> {
     let every = facts.times.total().div_ceil(DOTS).max(1);
     let mut parts: Vec<Times> = vec![Times::default(); PARTS];
     let mut dots = Vec::new();
