@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plugpull_workloads::{FailureClass, Finding, Promise, Verdict};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::coverage::Coverage;
 use crate::evidence::Evidence;
@@ -14,6 +14,32 @@ use crate::shard::Shard;
 
 /// The version of the JSON form. Fields may be added within a version; none changes its meaning.
 pub const SCHEMA: &str = "plugpull.report/1";
+
+/// Names that faults have in reports of version 0.1, with those that they have now: so that such a
+/// report is compared and merged with a new one.
+const FORMER_FAULTS: [(&str, &str); 2] = [
+    ("eio-sync-kept", "eio-sync-dirty"),
+    ("bad-sector-for-ever", "bad-sector-permanent"),
+];
+
+fn renamed(name: String) -> String {
+    let mut former = FORMER_FAULTS.iter();
+    match former.find(|(former, _)| *former == name) {
+        Some((_, current)) => (*current).to_owned(),
+        None => name,
+    }
+}
+
+/// Reads the name of a fault; a former name becomes the present one.
+fn current_fault<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    String::deserialize(from).map(renamed)
+}
+
+/// Reads names of faults, as [`current_fault`] does.
+pub(crate) fn current_faults<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(from)?;
+    Ok(names.into_iter().map(renamed).collect())
+}
 
 /// What was tested.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -36,6 +62,7 @@ pub struct Trial {
     /// Its number in the run, from 1.
     pub number: u64,
     /// The fault's name.
+    #[serde(deserialize_with = "current_fault")]
     pub fault: String,
     /// The fault with its trigger, as `--fault` takes it.
     pub spec: String,
@@ -126,6 +153,7 @@ pub struct Recovery {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FaultRow {
     /// The fault's name.
+    #[serde(deserialize_with = "current_fault")]
     pub fault: String,
     /// Trials tried.
     pub trials: u64,

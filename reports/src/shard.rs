@@ -21,6 +21,7 @@ pub struct Shard {
     /// together.
     pub options: String,
     /// The faults of all shards together, in the order in which they were planned.
+    #[serde(deserialize_with = "crate::report::current_faults")]
     pub faults: Vec<String>,
     /// Of an exploration: where each trial belongs.
     #[serde(default, rename = "cases", skip_serializing_if = "Rows::is_empty")]

@@ -66,6 +66,25 @@ fn a_stored_report_of_version_1_still_loads() {
     assert_eq!(report.recovery.max_us, 3_348);
 }
 
+/// So that it is compared and merged with a new one.
+#[test]
+fn a_report_with_former_names_of_faults_has_the_present_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("old.json");
+    let text = std::fs::read_to_string(sample()).unwrap();
+    let text = text.replace(r#""fault": "kill""#, r#""fault": "eio-sync-kept""#);
+    let text = text.replace(
+        r#""fault": "power-loss""#,
+        r#""fault": "bad-sector-for-ever""#,
+    );
+    std::fs::write(&path, text).unwrap();
+    let old = load(&path).unwrap();
+    let rows: Vec<&str> = old.faults.iter().map(|row| &*row.fault).collect();
+    assert_eq!(rows[..2], ["eio-sync-dirty", "bad-sector-permanent"]);
+    let trials = serde_json::to_string(&old).unwrap();
+    assert!(!trials.contains("eio-sync-kept") && !trials.contains("for-ever"));
+}
+
 #[test]
 fn a_field_of_a_later_minor_version_is_no_obstacle() {
     let folder = tempfile::tempdir().unwrap();
