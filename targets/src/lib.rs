@@ -7,5 +7,6 @@ pub mod command;
 
 pub use plugpull_driver::{
     Abilities, Answer, Checked, Client, ClientError, Host, Input, Launch, Missing, Part, Pipes,
-    Process, Program, Reorgs, Running, Said, Scripted, Setting, StartError, Target, UsageError,
+    Process, Program, Reorgs, Running, Scripted, Setting, StartError, Target, UsageError,
+    WorkloadLine,
 };

@@ -21,7 +21,7 @@ pub use description::{
     SettingDescription, Shape,
 };
 pub use host::DriverTarget;
-pub use scripted::{Answer, Checked, Missing, Said, Scripted};
+pub use scripted::{Answer, Checked, Missing, Scripted, WorkloadLine};
 pub use settings::{Given, Mutant, Setting, UsageError, closest, resolved};
 pub use sync_tree::sync_tree;
 pub use target::{

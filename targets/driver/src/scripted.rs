@@ -16,21 +16,21 @@ pub trait Scripted: Send + Sync {
     fn serves(&self) -> bool;
     /// True when starting it runs a command at all, so that the time it takes means something.
     fn recovers(&self) -> bool;
-    /// How long the workload may take to its first [`Said::Barrier`], where no fault is to strike
+    /// How long the workload may take to its first [`WorkloadLine::Barrier`], where no fault is to strike
     /// before it: nothing would be at stake. None where its first acks are enough.
     fn first_barrier(&self) -> Option<Duration> {
         None
     }
-    /// Starts the workload, which says what is durable in [`Said`] lines. `life` counts the
+    /// Starts the workload, which says what is durable in [`WorkloadLine`] lines. `life` counts the
     /// workload's starts in one trial, from 1.
     fn work(&self, host: &dyn Host, life: u64) -> io::Result<Box<dyn Process>>;
-    /// Runs the check on what is in the data folder now, with the IDs that were acknowledged, in
+    /// Runs the check on what is in the data directory now, with the IDs that were acknowledged, in
     /// the order of their acks.
     ///
     /// # Errors
     /// The check could not be run, or what it said makes no sense: nothing is known of the target.
     fn check(&self, host: &dyn Host, acked: &[String]) -> io::Result<Answer>;
-    /// Files and folders outside of the data folder that must stay visible in a sandbox.
+    /// Files and directories outside of the data directory that must stay visible in a sandbox.
     fn visible(&self) -> Vec<PathBuf>;
     /// What it is made of, as names and texts, for people.
     fn described(&self) -> Vec<(String, String)>;
@@ -38,7 +38,7 @@ pub trait Scripted: Send + Sync {
 
 /// What a line of the workload's standard output says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum WorkloadLine {
     /// `try ID`: it is going to write ID.
     Try(String),
     /// `ack ID`: ID is durable.
@@ -53,7 +53,7 @@ pub enum Said {
     Nothing,
 }
 
-impl Said {
+impl WorkloadLine {
     /// Reads a line. The error says what is wrong with one that begins with one of the words.
     pub fn parse(line: &str) -> Result<Self, String> {
         let mut words = line.split_whitespace();
@@ -115,24 +115,42 @@ impl Missing {
 
 #[cfg(test)]
 mod tests {
-    use super::Said;
+    use super::WorkloadLine;
 
     #[test]
     fn lines_are_read() {
-        assert_eq!(Said::parse("ack 17"), Ok(Said::Ack("17".into())));
-        assert_eq!(Said::parse(" try  a/b \r"), Ok(Said::Try("a/b".into())));
-        assert_eq!(Said::parse("info x"), Ok(Said::Info("x".into())));
-        assert_eq!(Said::parse("fail x"), Ok(Said::Fail("x".into())));
-        assert_eq!(Said::parse("acknowledged 17"), Ok(Said::Nothing));
-        assert_eq!(Said::parse("barrier\r"), Ok(Said::Barrier));
-        assert_eq!(Said::parse("barrier reached"), Ok(Said::Nothing));
-        assert_eq!(Said::parse(""), Ok(Said::Nothing));
+        assert_eq!(
+            WorkloadLine::parse("ack 17"),
+            Ok(WorkloadLine::Ack("17".into()))
+        );
+        assert_eq!(
+            WorkloadLine::parse(" try  a/b \r"),
+            Ok(WorkloadLine::Try("a/b".into()))
+        );
+        assert_eq!(
+            WorkloadLine::parse("info x"),
+            Ok(WorkloadLine::Info("x".into()))
+        );
+        assert_eq!(
+            WorkloadLine::parse("fail x"),
+            Ok(WorkloadLine::Fail("x".into()))
+        );
+        assert_eq!(
+            WorkloadLine::parse("acknowledged 17"),
+            Ok(WorkloadLine::Nothing)
+        );
+        assert_eq!(WorkloadLine::parse("barrier\r"), Ok(WorkloadLine::Barrier));
+        assert_eq!(
+            WorkloadLine::parse("barrier reached"),
+            Ok(WorkloadLine::Nothing)
+        );
+        assert_eq!(WorkloadLine::parse(""), Ok(WorkloadLine::Nothing));
     }
 
     #[test]
     fn an_ack_of_nothing_or_of_two_is_an_error() {
-        assert!(Said::parse("ack").is_err());
-        let error = Said::parse("ack 1 2").expect_err("two words");
+        assert!(WorkloadLine::parse("ack").is_err());
+        let error = WorkloadLine::parse("ack 1 2").expect_err("two words");
         assert!(error.contains("ack 1 2"), "{error}");
     }
 }

@@ -29,7 +29,7 @@ pub struct Launch {
     pub args: Vec<String>,
     /// Variables added to a minimal environment.
     pub env: Vec<(String, String)>,
-    /// Its working directory; the data folder when none.
+    /// Its working directory; the data directory when none.
     pub cwd: Option<PathBuf>,
 }
 
@@ -99,7 +99,7 @@ pub trait Host: Send + Sync {
     }
     /// Connects to a TCP port of the sandbox's own loopback.
     fn connect(&self, port: u16) -> io::Result<TcpStream>;
-    /// The data folder, by the path the target sees.
+    /// The data directory, by the path the target sees.
     fn data_dir(&self) -> &Path;
 }
 
@@ -161,7 +161,7 @@ impl Default for Abilities {
     }
 }
 
-/// Whether the chain that a target follows can be reorganised, and when it can be told so.
+/// Whether the chain that a target follows can be reorganised, and when that can be done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reorgs {
     /// It follows none.
@@ -182,7 +182,7 @@ pub trait Target: Send + Sync {
     fn must_be_asked(&self) -> bool {
         false
     }
-    /// Asks the program, by starting it once on a host with an empty data folder; the caller kills
+    /// Asks the program, by starting it once on a host with an empty data directory; the caller kills
     /// it. Until then a target that must be asked knows no promises.
     fn introduce(&self, host: &dyn Host, deadline: Instant) -> Result<(), StartError> {
         let _ = (host, deadline);
@@ -206,7 +206,7 @@ pub trait Target: Send + Sync {
     fn reorgs(&self) -> Reorgs {
         Reorgs::default()
     }
-    /// Replaces the last `depth` blocks of its chain on `host`, where it is down and its data folder
+    /// Replaces the last `depth` blocks of its chain on `host`, where it is down and its data directory
     /// as it left it.
     fn reorg(&self, host: &dyn Host, depth: u32, deadline: Instant) -> io::Result<()> {
         let _ = (host, depth, deadline);

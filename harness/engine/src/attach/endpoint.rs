@@ -105,6 +105,12 @@ impl Endpoint {
 
     /// Opens it, in one attempt.
     pub(super) fn open(&self, deadline: Instant) -> Result<Connection<'_>, String> {
+        if let Transport::Driver(driver) = &self.transport {
+            // Which version of the protocol it speaks takes a start of its own, and counts to no
+            // attempt.
+            let known = driver.introduce(&self.local_host, deadline);
+            known.map_err(|error| error.to_string())?;
+        }
         let deadline = deadline.min(Instant::now() + ATTEMPT);
         let driver = match &self.transport {
             Transport::Port(address) => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use plugpull_driver::{Checked, Missing, Process, Said, Target};
+use plugpull_driver::{Checked, Missing, Process, Target, WorkloadLine};
 use plugpull_workloads::{
     Call, History, Observed, Op, Outcome, Recorder, Start, Txn, TxnId, Value, Write,
 };
@@ -199,7 +199,7 @@ impl Reader {
         while !stop.load(Ordering::Relaxed) {
             let wait = if ended { Duration::ZERO } else { LOOK };
             match self.process.stdout_line(Instant::now() + wait) {
-                Ok(Some(line)) => match Said::parse(&line) {
+                Ok(Some(line)) => match WorkloadLine::parse(&line) {
                     Ok(said) => self.note(said, &mut open),
                     Err(error) => {
                         nonsense = Some(error);
@@ -226,10 +226,10 @@ impl Reader {
         self.progress.wake();
     }
 
-    fn note(&self, said: Said, open: &mut Open) {
-        let (id, outcome) = match said {
-            Said::Nothing => return,
-            Said::Barrier => {
+    fn note(&self, line: WorkloadLine, open: &mut Open) {
+        let (id, outcome) = match line {
+            WorkloadLine::Nothing => return,
+            WorkloadLine::Barrier => {
                 // Reached when it is said, so it covers all that was acknowledged before.
                 let index = self.recorder.invoke(BARRIERS, Call::Barrier);
                 if self.recorder.complete(index, Outcome::Ok) == Outcome::Ok {
@@ -237,15 +237,15 @@ impl Reader {
                 }
                 return;
             }
-            Said::Try(id) => {
+            WorkloadLine::Try(id) => {
                 if !open.by_id.contains_key(&id) {
                     self.invoke(id, open);
                 }
                 return;
             }
-            Said::Ack(id) => (id, Outcome::Ok),
-            Said::Fail(id) => (id, Outcome::Fail("the workload said so".into())),
-            Said::Info(id) => (id, Outcome::Info("the workload said so".into())),
+            WorkloadLine::Ack(id) => (id, Outcome::Ok),
+            WorkloadLine::Fail(id) => (id, Outcome::Fail("the workload said so".into())),
+            WorkloadLine::Info(id) => (id, Outcome::Info("the workload said so".into())),
         };
         let (index, client) = match open.by_id.remove(&id) {
             Some(known) => known,

@@ -7,11 +7,11 @@ use super::{Fault, Kept, Rule};
 use crate::Capability;
 use crate::protocol::Call;
 
-/// The rules, on an empty data folder first.
+/// The rules, on an empty data directory first.
 pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "empty",
-        about: "holds nothing in an empty data folder",
+        about: "holds nothing in an empty data directory",
         judge: empty,
     },
     Rule {

@@ -12,7 +12,7 @@ use crate::host::Commands;
 use crate::{Host, StartError};
 use talk::Talk;
 
-/// Where a driver is started and killed. The data folder is empty at first, and stays.
+/// Where a driver is started and killed. The data directory is empty at first, and stays.
 pub trait Stand {
     /// Where it is started.
     fn host(&self) -> &dyn Host;
@@ -50,7 +50,7 @@ pub struct Judged {
     pub outcome: Outcome,
 }
 
-/// What is wrong, in a rule's own words; the lines are added where it is told.
+/// What is wrong, in a rule's own words; the lines are added where it is shown.
 pub(super) enum Fault {
     /// The rule is broken.
     Wrong(String),
@@ -98,7 +98,7 @@ pub fn judge(
                 Err(Fault::Own(error)) => return Err(error),
                 Err(Fault::Wrong(why)) => {
                     let (sent, came) = talk.last_lines();
-                    // The next rule begins with a driver that nothing is owed.
+                    // The next rule begins with a driver that owes no answer.
                     talk.restart()?;
                     Outcome::Wrong { sent, came, why }
                 }

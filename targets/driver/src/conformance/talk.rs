@@ -127,7 +127,7 @@ impl<'a> Talk<'a> {
         Ok(self.stand.kill()?)
     }
 
-    /// Kills the driver and starts it again on the same folder. Where it has said hello before, it
+    /// Kills the driver and starts it again on the same directory. Where it has said hello before, it
     /// is asked again, and whatever it answers is left to the rules.
     pub(super) fn restart(&mut self) -> Result<(), StartError> {
         self.kill_and_start()?;
@@ -143,7 +143,7 @@ impl<'a> Talk<'a> {
         Ok(())
     }
 
-    /// Kills the driver and starts it again on the same folder, without a word.
+    /// Kills the driver and starts it again on the same directory, without a word.
     pub(super) fn kill_and_start(&mut self) -> Result<(), StartError> {
         self.end()?;
         self.life = Life::begin(self.commands, self.stand)?;

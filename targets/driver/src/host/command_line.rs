@@ -36,7 +36,7 @@ impl CommandLine {
         })
     }
 
-    /// How to start it: in the data directory, which it is told as well.
+    /// How to start it: in the data directory, which a variable names as well.
     pub(crate) fn launch(&self, host: &dyn Host) -> Launch {
         let directory = host.data_dir().display().to_string();
         Launch {

@@ -19,7 +19,7 @@ const CHECK_LIMIT: Duration = Duration::from_secs(60);
 /// How long a workload's answer is waited for: it has none before it has no more to do.
 const WORK_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// A driver, started anew for the workload and for each check.
+/// A driver, started again for the workload and for each check.
 pub(super) struct OpaqueDriver {
     driver: CommandLine,
     description: Description,

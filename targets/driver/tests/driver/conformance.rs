@@ -10,7 +10,7 @@ use super::program::{FLAWS, LATER_FLAWS};
 /// Long enough for a machine that is busy.
 const LONG: Duration = Duration::from_secs(60);
 /// For drivers whose flaw is silence: a driver that is slow is only called wrong more often.
-const SHORT: Duration = Duration::from_millis(500);
+const SHORT: Duration = Duration::from_secs(2);
 
 fn judged(flaw: &str, patience: Duration) -> Vec<Judged> {
     let stand = PlainHost::new();
@@ -82,7 +82,7 @@ pub(crate) fn skipped() {
 }
 
 pub(crate) fn rust_example() {
-    // Cargo puts examples beside the folder of the tests, and builds them before.
+    // Cargo puts examples beside the directory of the tests, and builds them before.
     let tests = std::env::current_exe().unwrap();
     let example = tests
         .parent()

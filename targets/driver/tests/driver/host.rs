@@ -14,9 +14,9 @@ use plugpull_driver::conformance::Stand;
 use plugpull_driver::host::{CommandLine, Commands};
 use plugpull_driver::{Host, Launch, Part, Pipes, Process, Program};
 
-/// Starts processes in a temporary folder, and kills them.
+/// Starts processes in a temporary directory, and kills them.
 pub(crate) struct PlainHost {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     pids: Mutex<Vec<(u32, Part)>>,
     ended: Arc<Mutex<Vec<u32>>>,
 }
@@ -24,7 +24,7 @@ pub(crate) struct PlainHost {
 impl PlainHost {
     pub(crate) fn new() -> Self {
         Self {
-            folder: tempfile::tempdir().unwrap(),
+            directory: tempfile::tempdir().unwrap(),
             pids: Mutex::default(),
             ended: Arc::default(),
         }
@@ -55,7 +55,7 @@ impl PlainHost {
         };
         let mut command = Command::new(program);
         command.args(&launch.args).envs(launch.env.clone());
-        command.current_dir(self.folder.path());
+        command.current_dir(self.directory.path());
         command
     }
 }
@@ -81,7 +81,7 @@ impl Host for PlainHost {
     }
 
     fn data_dir(&self) -> &Path {
-        self.folder.path()
+        self.directory.path()
     }
 }
 

@@ -1,4 +1,4 @@
-//! The driver as a target: started, spoken with, and told what is wrong with it.
+//! The driver as a target: started, spoken with, and refused where something is wrong with it.
 
 use std::collections::BTreeMap;
 use std::thread;
