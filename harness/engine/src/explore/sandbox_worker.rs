@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::unistd::{getegid, geteuid};
 use parking_lot::Mutex;
+use plugpull_crashsim::fs::Tree;
 use plugpull_driver::Target;
 use plugpull_faults::control::Injector;
 use plugpull_sandbox::pin;
@@ -69,6 +71,27 @@ impl SandboxWorker {
     /// # Errors
     /// plugpull failed; nothing is known of the target.
     pub fn attempt(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed> {
+        let attempt = self.attempt_once(disk, twice)?;
+        if let Start::Hung { waited } = attempt.observed.start {
+            restart::confirm_hung(waited, self.unharmed_start()?)?;
+        }
+        Ok(attempt)
+    }
+
+    /// How long the target takes now to start on an empty directory; none where it does not come up.
+    fn unharmed_start(&self) -> Result<Option<Duration>, HarnessFailed> {
+        let empty = CrashDisk {
+            key: 0,
+            tree: Tree::new(geteuid().as_raw(), getegid().as_raw(), 0),
+            acked: Acked::default(),
+        };
+        let attempt = self.attempt_once(&empty, false)?;
+        // Without a recovery that was timed, with the waiting for the CPU.
+        let took = attempt.observed.recovery.unwrap_or(attempt.took);
+        Ok((attempt.observed.start == Start::Started).then_some(took))
+    }
+
+    fn attempt_once(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed> {
         let began = Instant::now();
         let sandbox = &self.host.sandbox;
         let fs = Injector::new(disk.tree.clone(), began, 0, 0);
