@@ -122,7 +122,7 @@ fn block(chain: &mut Chain) {
     next.height += 1;
     next.transactions += next.pending.len() as u64;
     next.pending.clear();
-    if next.height - next.anchor >= ANCHOR_EVERY {
+    if next.height.saturating_sub(next.anchor) >= ANCHOR_EVERY {
         next.anchor = next.height;
         if keep(&next).is_err() {
             // No anchor without its file; the next block tries again.

@@ -91,7 +91,8 @@ fn an_absent_node_is_said_and_ends_with_3() {
 fn a_sound_node_has_no_finding() {
     let node = Node::new("");
     let run = run(&format!(
-        "{} --rounds 1 --fault kill@ack=2 --fault term@ack=2 --fault power-loss@ack=2 \
+        "{} --rounds 1 --fault kill@ack=2 --fault term@ack=2 \
+         --fault power-loss@op=sync,path=*anchored.new,n=1 \
          --fault kill-recovery@recovery,time=1ms",
         node.options()
     ));

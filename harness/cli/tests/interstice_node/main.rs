@@ -62,7 +62,7 @@ fn found(flaw: &str, kind: &str, words: &str) {
 fn a_sound_node_keeps_what_is_promised() {
     let reported = tested(
         "",
-        "--seed 1 --rounds 2 --fault kill@ack=20 --fault kill-op --fault power-loss --fault term",
+        "--seed 1 --rounds 2 --fault kill@ack=20 --fault kill-op --fault power-loss@op=sync,n=20 --fault term",
     );
     reported.must_have_no_finding();
     assert_eq!(reported.count("pass"), 8, "{}", reported.ran.stdout);
