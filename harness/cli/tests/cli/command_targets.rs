@@ -281,7 +281,7 @@ fn a_daemon_is_started_known_ready_and_killed() {
     let run = tested(
         "run",
         &made.name(),
-        "--fault kill --fault power-loss --rounds 1",
+        "--fault kill --fault power-loss@op=sync,n=3 --rounds 1",
         None,
     );
     run.must_have_no_finding();

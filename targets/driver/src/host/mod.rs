@@ -51,6 +51,9 @@ pub struct DriverTarget {
     opaque: OnceLock<OpaqueDriver>,
 }
 
+/// What the catalogue promises for a target that described itself so.
+pub type Catalogued<'a> = &'a dyn Fn(&Description) -> Vec<Promise>;
+
 impl DriverTarget {
     /// The driver of a system that comes with plugpull, with these settings. Starts it once, to
     /// have it describe itself. `promises` says what is promised with these settings, where that
@@ -61,7 +64,7 @@ impl DriverTarget {
     pub fn bundled(
         name: &str,
         settings: &BTreeMap<String, String>,
-        promises: Option<&dyn Fn(&Description) -> Vec<Promise>>,
+        promises: Option<Catalogued<'_>>,
     ) -> Result<Self, UsageError> {
         let (mut driver, description) = find::describe(name, settings)?;
         if let Some(other) = &description.driver {

@@ -30,6 +30,9 @@ pub use crate::program::sibling;
 pub use embedded::{Embedded, Session, Shared, StoreError};
 pub use serve::{Events, main, note, serve};
 
+/// Makes a driver from settings, each of which is checked.
+pub type Open = fn(&BTreeMap<String, String>) -> Result<Box<dyn Driver>, UsageError>;
+
 /// A system that a driver program speaks for.
 pub struct System {
     /// Its name on plugpull's command line.
@@ -41,7 +44,7 @@ pub struct System {
     /// The mutants that its setting `defect` switches on.
     pub mutants: &'static [Mutant],
     /// Makes its driver from settings, each of which is checked. Starts nothing, touches nothing.
-    pub open: fn(&BTreeMap<String, String>) -> Result<Box<dyn Driver>, UsageError>,
+    pub open: Open,
     /// Looks at files of the system's: `inspect` with these arguments; returns the exit code.
     pub inspect: Option<fn(&[String]) -> ExitCode>,
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -68,5 +68,12 @@ pub(crate) fn own_copy() -> (tempfile::TempDir, PathBuf) {
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let program = folder.path().join("plugpull");
     fs::copy(PLUGPULL, &program).unwrap();
+    // The driver of the target that these copies test is found beside them.
+    let driver = "plugpull-driver-reference";
+    fs::copy(
+        Path::new(PLUGPULL).with_file_name(driver),
+        program.with_file_name(driver),
+    )
+    .unwrap();
     (folder, program)
 }

@@ -38,7 +38,8 @@ pub(crate) fn found(target: &str, defect: &str, shows: &[&str], options: &str) {
     }
     let sound = run(&options);
     sound.must_have_no_finding();
-    assert_eq!(sound.ran.code, 0, "{:?}", sound.ran);
+    // 3: it had nothing unsynced that a power loss could have taken.
+    assert!(matches!(sound.ran.code, 0 | 3), "{:?}", sound.ran);
 }
 
 /// A test for each defect of a target: its name, the findings that it leads to (see [`found`]), and

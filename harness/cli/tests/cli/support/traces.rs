@@ -127,8 +127,8 @@ fn processes() -> impl Iterator<Item = u32> {
     names.filter_map(|path| path.file_name()?.to_str()?.parse().ok())
 }
 
-/// The processes that run this very file, whatever they call themselves and in whatever
-/// namespaces they are.
+/// The processes that run this very file or a driver that lies beside it, whatever they call
+/// themselves and in whatever namespaces they are.
 pub(crate) fn running(program: &Path) -> BTreeSet<u32> {
     let file = |path: &Path| {
         fs::metadata(path)
@@ -137,7 +137,11 @@ pub(crate) fn running(program: &Path) -> BTreeSet<u32> {
     };
     let wanted = file(program);
     assert!(wanted.is_some(), "{} is not there", program.display());
+    let driver = file(&program.with_file_name("plugpull-driver-reference"));
     processes()
-        .filter(|pid| file(Path::new(&format!("/proc/{pid}/exe"))) == wanted)
+        .filter(|pid| {
+            let runs = file(Path::new(&format!("/proc/{pid}/exe")));
+            runs.is_some() && (runs == wanted || runs == driver)
+        })
         .collect()
 }
