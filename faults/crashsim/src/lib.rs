@@ -34,7 +34,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`file`] | a small file trait, and the simulated disk as one |
+//! | [`mod@file`] | a small file trait, and the simulated disk as one |
 //! | [`fs`] | the tree of files, their bytes, the log of what was done to them |
 //! | [`persist`] | persistence models, loss sets, crash states |
 //! | [`trace`] | a log as a file |

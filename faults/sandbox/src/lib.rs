@@ -9,7 +9,7 @@
 //!
 //! A PID namespace dies with its init, a mount namespace with its last process, a network
 //! namespace with its last socket. So it is enough that init dies when plugpull or the janitor
-//! does; the janitor removes what no namespace takes along (see [`janitor`]).
+//! does; the janitor removes what no namespace takes along (see its module `janitor`).
 //!
 //! In the sandbox everything that the user has is visible and read-only. Writable are the data
 //! directory, a private `/tmp` that shows what the real one holds, and a private `/dev/shm`. The

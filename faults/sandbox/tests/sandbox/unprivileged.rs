@@ -34,6 +34,7 @@ fn again() -> Result<(), Failed> {
         .gid(NOBODY)
         .current_dir("/")
         .env_remove("TMPDIR")
+        .env("PLUGPULL_REQUIRE", "namespaces")
         .output()?;
     let said = format!(
         "{}{}",
