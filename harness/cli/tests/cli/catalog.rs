@@ -237,15 +237,23 @@ fn a_fake_is_always_there() {
 
 /// plugpull in a directory of its own, with this as the driver of SQLite where there is one.
 fn alone(driver: Option<&str>) -> std::process::Output {
-    use std::os::unix::fs::PermissionsExt;
     let place = tempfile::tempdir().unwrap();
     let plugpull = place.path().join("plugpull");
-    std::fs::copy(env!("CARGO_BIN_EXE_plugpull"), &plugpull).unwrap();
-    if let Some(text) = driver {
-        let path = place.path().join("plugpull-driver-sqlite");
-        std::fs::write(&path, text).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    }
+    // Written by a process of its own: a file that this one has open for writing, and with it
+    // whatever another test forks just now, cannot be executed.
+    let made = std::process::Command::new("sh")
+        .args([
+            "-c",
+            "cp \"$1\" \"$2\" && if [ -n \"$3\" ]; then \
+             printf %s \"$3\" >\"$2-driver-sqlite\" && chmod 755 \"$2-driver-sqlite\"; fi",
+            "sh",
+            env!("CARGO_BIN_EXE_plugpull"),
+        ])
+        .arg(&plugpull)
+        .arg(driver.unwrap_or_default())
+        .status()
+        .unwrap();
+    assert!(made.success());
     std::process::Command::new(plugpull)
         .args(["targets", "sqlite"])
         .output()

@@ -68,7 +68,7 @@ fn what_a_driver_gets_wrong_is_told_with_both_lines() {
     // What only version 2 has is asked first, and not judged.
     assert!(lines[0].starts_with("skipped  describe"), "{}", lines[0]);
     assert!(lines[1].starts_with("wrong    hello"), "{}", lines[1]);
-    assert!(lines[2].starts_with("sent  {\"id\":1,"), "{}", lines[2]);
+    assert!(lines[2].starts_with("sent  {\"id\":2,"), "{}", lines[2]);
     assert_eq!(lines[3], "came  welcome");
     assert_eq!(lines.last(), Some(&"1 rule is broken."));
 }
