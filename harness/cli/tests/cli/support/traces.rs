@@ -29,7 +29,10 @@ impl Traces {
         Self {
             mounts: lines("/proc/mounts").collect(),
             ports: ports(),
-            folders: places.flat_map(entries).collect(),
+            folders: places
+                .flat_map(entries)
+                .filter(|path| !is_kept(path))
+                .collect(),
             cgroups: pid.map(cgroups).unwrap_or_default(),
             processes: running(program),
         }
@@ -62,6 +65,11 @@ fn lines(path: &str) -> impl Iterator<Item = String> {
         .map(str::to_string)
         .collect::<Vec<_>>()
         .into_iter()
+}
+
+/// Run files stay in the working directory after a run, and nothing else does.
+fn is_kept(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == ".plugpull")
 }
 
 /// The paths in a folder; none where it cannot be read.
