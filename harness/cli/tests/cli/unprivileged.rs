@@ -88,6 +88,13 @@ fn with_the_device_it_does_everything() {
         if !why.contains("cgroup") && !may_miss.contains(&fault) {
             assert!(bitten.contains(&fault), "{row}");
         }
+        if fault == "power-loss" || fault == "power-loss-subset" {
+            // It happened, whatever there was to lose.
+            assert!(
+                bitten.contains(&fault) || why.contains(" 0 were lost "),
+                "{row}"
+            );
+        }
     }
     let broken = as_nobody(
         script,

@@ -52,7 +52,7 @@ pub struct DriverTarget {
 }
 
 /// What the catalogue promises for a target that described itself so.
-pub type Catalogued<'a> = &'a dyn Fn(&Description) -> Vec<Promise>;
+pub type PromisesOf<'a> = &'a dyn Fn(&Description) -> Vec<Promise>;
 
 impl DriverTarget {
     /// The driver of a system that comes with plugpull, with these settings. Starts it once, to
@@ -64,7 +64,7 @@ impl DriverTarget {
     pub fn bundled(
         name: &str,
         settings: &BTreeMap<String, String>,
-        promises: Option<Catalogued<'_>>,
+        promises: Option<PromisesOf<'_>>,
     ) -> Result<Self, UsageError> {
         let (mut driver, description) = find::describe(name, settings)?;
         if let Some(other) = &description.driver {
