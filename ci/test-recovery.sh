@@ -25,6 +25,7 @@ Which service (NAME is the unit's name or the data folder's own name, as a safeg
   --service NAME       its name, where it is no unit and has no data folder on this machine
   --marker-cmd CMD     looks for plugpull.protected there: exit code 0 protected, 1 not
   --pid-cmd CMD        prints its process id, for example over ssh
+  --identity-cmd CMD   prints what changes with each of its starts, where there is no process id
   --start-cmd CMD      starts it; PLUGPULL_DATA_DIR holds the data folder or its copy, and
                        PLUGPULL_PORT the port to serve the copy on
   --stop-cmd CMD       stops it
@@ -78,7 +79,7 @@ while (($#)); do
             shift
             ;;
         --i-own-this-target | --data-dir | --unit | --pid-file | --service | --marker-cmd | --pid-cmd | \
-            --start-cmd | --stop-cmd | --kill-cmd | --connect | --driver | --target | --rounds | --rate | \
+            --identity-cmd | --start-cmd | --stop-cmd | --kill-cmd | --connect | --driver | --target | --rounds | --rate | \
             --recovery-bound | --reorg-depth | --fill)
             (($# > 1)) || fail "$1 wants a value"
             args+=("$1=$2")

@@ -86,6 +86,11 @@ pub(crate) struct AttachArgs {
     #[arg(long, value_name = "CMD")]
     pub(crate) pid_cmd: Option<String>,
 
+    /// Prints what tells one start of the service from the next (a time, a run's id), on whatever
+    /// machine; it is only compared
+    #[arg(long, value_name = "CMD", conflicts_with_all = ["unit", "pid_file"])]
+    pub(crate) identity_cmd: Option<String>,
+
     /// What the service is called, where it is no unit and has no data directory on this machine
     #[arg(long, value_name = "NAME")]
     pub(crate) service: Option<String>,
@@ -217,6 +222,7 @@ impl AttachArgs {
             unit: self.unit.clone(),
             pid_file: self.pid_file.clone(),
             pid_cmd: self.pid_cmd.clone(),
+            identity_cmd: self.identity_cmd.clone(),
             service: self.service.clone(),
             marker_cmd: self.marker_cmd.clone(),
             start_cmd: self.start_cmd.clone(),

@@ -209,9 +209,12 @@ impl Session<'_> {
     ) -> anyhow::Result<()> {
         let limit = self.args.start_limit;
         self.supervision.forget_failures()?;
-        let before = self.supervision.look()?;
+        let mut life = self.life()?;
         journal.stops_service()?;
         self.supervision.hold(limit)?;
+        if let Err(why) = life.over(limit) {
+            return unmeasured(format!("the service was stopped, and {why}"));
+        }
         anyhow::ensure!(
             copy::copy(data, &journal.copy())?,
             "the service is stopped and something still writes to {}",
@@ -226,7 +229,7 @@ impl Session<'_> {
             flipped.what
         );
         let death = Death {
-            before,
+            before: life.seen,
             since: Instant::now(),
             stopped: true,
         };

@@ -145,6 +145,11 @@ impl Endpoint {
         }
     }
 
+    /// Whether clients reach it through a driver.
+    pub(super) fn has_driver(&self) -> bool {
+        matches!(self.transport, Transport::Driver(_))
+    }
+
     /// In words.
     pub(super) fn describe(&self) -> String {
         match &self.transport {
@@ -152,6 +157,11 @@ impl Endpoint {
             Transport::Driver(driver) => format!("a driver is started: {}", driver.version()),
         }
     }
+}
+
+/// The first address that a `HOST:PORT` means.
+pub(super) fn resolve(address: &str) -> Option<std::net::SocketAddr> {
+    address.to_socket_addrs().ok()?.next()
 }
 
 fn connect(address: &str, deadline: Instant) -> Result<TcpStream, String> {
@@ -173,14 +183,25 @@ fn connect(address: &str, deadline: Instant) -> Result<TcpStream, String> {
 impl Connection<'_> {
     /// A new client.
     pub(super) fn connect(&self, deadline: Instant) -> Result<Prefixed, ClientError> {
-        let client: Box<dyn Client> = match (&self.driver, &self.endpoint.transport) {
-            (Some(driver), _) => driver.connect(deadline)?,
+        self.connect_watched(deadline).map(|(client, _)| client)
+    }
+
+    /// A new client, and its connection where it is plugpull's own and not a driver's.
+    pub(super) fn connect_watched(
+        &self,
+        deadline: Instant,
+    ) -> Result<(Prefixed, Option<TcpStream>), ClientError> {
+        let gone = |error: std::io::Error| ClientError::Gone(error.to_string());
+        let (client, stream): (Box<dyn Client>, _) = match (&self.driver, &self.endpoint.transport)
+        {
+            (Some(driver), _) => (driver.connect(deadline)?, None),
             (None, Transport::Port(address)) => {
                 let stream = connect(address, deadline).map_err(ClientError::Gone)?;
-                client_over(stream, deadline)?
+                let watched = stream.try_clone().map_err(gone)?;
+                (client_over(stream, deadline)?, Some(watched))
             }
             (None, Transport::Driver(_)) => return Err(ClientError::Gone("no driver runs".into())),
         };
-        Ok(Prefixed::new(client, &self.endpoint.prefix))
+        Ok((Prefixed::new(client, &self.endpoint.prefix), stream))
     }
 }

@@ -73,6 +73,8 @@ pub struct AttachOptions {
     pub pid_file: Option<PathBuf>,
     /// Prints its process id, on whatever machine; it is only compared, never signalled.
     pub pid_cmd: Option<String>,
+    /// Prints what tells one start of the service from the next; it is only compared.
+    pub identity_cmd: Option<String>,
     /// What the service is called, where it is no unit and has no data directory on this machine.
     pub service: Option<String>,
     /// Looks for the file plugpull.protected where there is no --data-dir: exit code 0 when it is

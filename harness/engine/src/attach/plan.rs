@@ -24,6 +24,11 @@ pub(super) fn actions(
     }
     all.push(format!("to learn the main process: {}", texts.look));
     all.push(format!("to write and read: {}", endpoint.describe()));
+    all.push(
+        "check that the process, the data directory and what clients connect to belong together; end \
+         with exit code 2 where they do not"
+            .into(),
+    );
     all.push(format!(
         "remove what is left of earlier calls: keys under {prefix:?}"
     ));

@@ -89,6 +89,11 @@ fn stat(pid: i32) -> Option<Stat> {
     })
 }
 
+/// The process that is above this one; none when there is no such process.
+pub(super) fn parent(pid: i32) -> Option<i32> {
+    stat(pid).map(|stat| stat.parent)
+}
+
 /// What tells a process from a later one with the same number; none when there is no such process.
 pub(super) fn birth(pid: i32) -> Option<u64> {
     stat(pid).map(|stat| stat.started)

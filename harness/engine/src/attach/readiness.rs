@@ -2,12 +2,14 @@
 //! crash loops, the kernel's out-of-memory killer.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use plugpull_driver::Client;
 
 use super::endpoint::{Connection, Endpoint};
+use super::incarnation::belongs;
 use super::prefix::Prefixed;
 use super::process;
 use super::supervision::{Seen, Supervision};
@@ -19,14 +21,16 @@ const CRASH_LOOP: u64 = 5;
 const QUESTION: Duration = Duration::from_secs(2);
 
 /// What is waited for, and with whose help.
-pub(super) struct ReadinessProbe<'a> {
+pub(super) struct ReadinessProbe<'s, 'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) supervision: &'a Supervision,
+    /// The data directory, where it is on this machine.
+    pub(super) data: Option<&'s Path>,
     pub(super) stop: &'a AtomicBool,
     pub(super) limit: Duration,
 }
 
-/// The service answers.
+/// Another life of the service answers.
 pub(super) struct Ready<'endpoint> {
     /// The client's way; a driver ends with it.
     _connection: Connection<'endpoint>,
@@ -62,8 +66,8 @@ pub(super) struct Death {
     pub(super) stopped: bool,
 }
 
-impl<'a> ReadinessProbe<'a> {
-    /// Waits for a new process to answer.
+impl<'a> ReadinessProbe<'_, 'a> {
+    /// Waits for a new process to answer, and until its supervision shows that it is another one.
     pub(super) fn after(&self, death: Death) -> Result<Ready<'a>, NotReady> {
         let since = death.since;
         let deadline = since + self.limit;
@@ -72,7 +76,7 @@ impl<'a> ReadinessProbe<'a> {
             false => self.supervision.wait,
         };
         let mut watch = Watch {
-            old: death.before.pid,
+            old: death.before.identity.clone(),
             since,
             wait,
             before: death.before,
@@ -81,37 +85,70 @@ impl<'a> ReadinessProbe<'a> {
             oom: false,
             by_us: false,
         };
+        let mut answered = None;
         loop {
-            let asked = watch.alive(self.supervision.local()).then(|| {
-                let deadline = deadline.min(Instant::now() + QUESTION);
-                ask(self.endpoint, deadline)
-            });
-            if let Some(Ok((connection, client))) = asked {
-                // It may have been up before it was looked at.
-                watch
-                    .look(self.supervision)
-                    .map_err(|error| NotReady::Failed(format!("{error:#}")))?;
-                let recovery = watch.first_start().unwrap_or(since).elapsed();
-                return Ok(Ready {
-                    _connection: connection,
-                    client,
-                    recovery,
-                    notes: watch.notes(since.elapsed()),
-                });
+            if answered.is_none() && watch.alive(self.supervision.local()) {
+                let limit = deadline.min(Instant::now() + QUESTION);
+                let asked = ask(self.endpoint, limit).ok();
+                answered = asked.map(|up| (up, Instant::now()));
+            }
+            // It may have been up before it was looked at.
+            watch
+                .look(self.supervision)
+                .map_err(|error| NotReady::Failed(format!("{error:#}")))?;
+            let mut doubt = String::new();
+            if let Some(((connection, client), at)) = answered.take() {
+                match self.is_another(&watch) {
+                    Ok(()) => {
+                        let began = watch.first_start().unwrap_or(since);
+                        return Ok(Ready {
+                            _connection: connection,
+                            client,
+                            recovery: at.saturating_duration_since(began),
+                            notes: watch.notes(at.saturating_duration_since(since)),
+                        });
+                    }
+                    Err(why) => doubt = why,
+                }
+                answered = Some(((connection, client), at));
             }
             if self.stop.load(Ordering::Relaxed) {
                 return Err(NotReady::Interrupted);
             }
-            watch
-                .look(self.supervision)
-                .map_err(|error| NotReady::Failed(format!("{error:#}")))?;
-            if let Some(down) = self.given_up(&mut watch)? {
+            if doubt.is_empty()
+                && let Some(down) = self.given_up(&mut watch)?
+            {
                 return Err(down);
             }
             if Instant::now() >= deadline {
-                return Err(watch.too_late(self.supervision.local()));
+                return Err(match doubt.is_empty() {
+                    true => watch.too_late(self.supervision),
+                    false => {
+                        NotReady::NotStarted(format!("clients have answers again, but {doubt}"))
+                    }
+                });
             }
             std::thread::sleep(self.supervision.pace());
+        }
+    }
+
+    /// Whether what answers is another life of the service.
+    fn is_another(&self, watch: &Watch) -> Result<(), String> {
+        let source = self.supervision.describe_source();
+        let last = &watch.last;
+        if last.identity.is_none() {
+            return Err(format!("{source} shows no service that runs"));
+        }
+        if last.identity == watch.old {
+            return Err(format!(
+                "{source} shows the same start of the service as before"
+            ));
+        }
+        match last.pid {
+            Some(pid) if self.supervision.local() => belongs(pid, self.endpoint, self.data)
+                .map(drop)
+                .map_err(|why| format!("{source}: {why}")),
+            _ => Ok(()),
         }
     }
 
@@ -167,14 +204,14 @@ pub(super) fn ask(
 }
 
 struct Watch {
-    /// The process that died.
-    old: Option<i32>,
+    /// The life that ended.
+    old: Option<String>,
     since: Instant,
     /// How long somebody else has to start it.
     wait: Duration,
     before: Seen,
-    /// When each new process started.
-    lives: BTreeMap<(i32, u64), Instant>,
+    /// When each new life began.
+    lives: BTreeMap<String, Instant>,
     last: Seen,
     oom: bool,
     /// plugpull started it.
@@ -185,27 +222,26 @@ impl Watch {
     fn look(&mut self, supervision: &Supervision) -> anyhow::Result<()> {
         self.last = supervision.look()?;
         self.oom |= self.last.result == "oom-kill";
-        let Some(pid) = self.last.pid.filter(|pid| Some(*pid) != self.old) else {
+        let Some(identity) = self.last.identity.clone().filter(|_| self.another()) else {
             return Ok(());
         };
-        match (supervision.local(), process::birth(pid)) {
-            (true, Some(birth)) => {
-                let started = process::started(pid).unwrap_or_else(Instant::now);
-                self.lives.entry((pid, birth)).or_insert(started);
-            }
-            // Of another machine; or it ended before it could be looked at.
-            _ if !self.lives.keys().any(|(known, _)| *known == pid) => {
-                self.lives.insert((pid, 0), Instant::now());
-            }
-            _ => {}
-        }
+        let known = self.last.pid.filter(|_| supervision.local());
+        self.lives.entry(identity).or_insert_with(|| {
+            let started = known.and_then(process::started);
+            started.unwrap_or_else(Instant::now)
+        });
         Ok(())
+    }
+
+    /// Whether another life was there when it was looked at last.
+    fn another(&self) -> bool {
+        self.last.identity.is_some() && self.last.identity != self.old
     }
 
     /// Whether it is worth asking: what answers may not be the old process. On this machine that
     /// is dead for certain.
     fn alive(&self, local: bool) -> bool {
-        local || self.old.is_none() || self.last.pid.is_some_and(|pid| Some(pid) != self.old)
+        local || self.another()
     }
 
     fn starts(&self) -> u64 {
@@ -257,13 +293,15 @@ impl Watch {
         notes
     }
 
-    fn too_late(&self, local: bool) -> NotReady {
+    fn too_late(&self, supervision: &Supervision) -> NotReady {
         let waited = self.since.elapsed();
-        let runs = match self.last.pid {
-            Some(pid) if local => Some(pid) != self.old && process::birth(pid).is_some(),
-            Some(pid) => Some(pid) != self.old,
-            None => false,
-        };
+        if self.last.identity.is_some() && self.last.identity == self.old && !supervision.local() {
+            return NotReady::NotStarted(format!(
+                "{waited:.1?} after the connection broke {} shows the same start of the service as before",
+                supervision.describe_source()
+            ));
+        }
+        let runs = self.another();
         match (runs, self.starts()) {
             (true, _) => NotReady::Hung(waited),
             (false, 0) if self.by_us => NotReady::Refused(format!(

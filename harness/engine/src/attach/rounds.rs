@@ -8,10 +8,11 @@ use plugpull_workloads::Observed;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::incarnation::Incarnation;
 use super::options::Mode;
 use super::readiness::Death;
 use super::session::{READ_LIMIT, Session, Work, unmeasured};
-use super::{process, space};
+use super::space;
 
 /// How many acknowledgements there are before anything is done: a seeded number of these.
 pub(super) const ACKS: std::ops::RangeInclusive<u64> = 20..=100;
@@ -31,6 +32,7 @@ impl<'a> Session<'a> {
         if mode == Mode::Corruption {
             return self.corrupt(trial);
         }
+        let life = self.life()?;
         let work = self.warm_up(trial)?;
         let mut observed = Observed::default();
         let prepared = match mode {
@@ -45,7 +47,7 @@ impl<'a> Session<'a> {
             self.generators = work.end(true)?.2;
             return Err(error);
         }
-        self.crash(work, mode, observed, trial)
+        self.crash(work, life, mode, observed, trial)
     }
 
     /// Clients write until a seeded number of transactions is acknowledged.
@@ -85,12 +87,13 @@ impl<'a> Session<'a> {
     fn crash(
         &mut self,
         work: Work<'a>,
+        life: Incarnation<'a>,
         mode: Mode,
         observed: Observed,
         trial: &mut Trial,
     ) -> anyhow::Result<()> {
         let moment = work.now();
-        let death = self.end_process(mode, trial);
+        let death = self.end_process(life, mode, trial);
         let (history, tally, generators) = work.end(false)?;
         self.generators = generators;
         trial.acked = tally.ok;
@@ -115,46 +118,71 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Ends the service's process; in some modes that may have happened already.
-    fn end_process(&self, mode: Mode, trial: &mut Trial) -> anyhow::Result<Death> {
+    /// Ends this life of the service; in some modes that may have happened already. What was not seen
+    /// to end is not measured.
+    fn end_process(
+        &self,
+        mut life: Incarnation<'a>,
+        mode: Mode,
+        trial: &mut Trial,
+    ) -> anyhow::Result<Death> {
         self.supervision.forget_failures()?;
-        let before = self.supervision.look()?;
-        let lives = |pid: i32| process::birth(pid).is_some();
-        if self.supervision.local() && !before.pid.is_some_and(lives) {
-            trial.what += "; it had ended by itself";
-            return Ok(Death {
-                before,
-                since: Instant::now(),
-                stopped: false,
-            });
+        let now = self.supervision.look()?;
+        if now.identity != life.seen.identity {
+            if self.supervision.local() && !life.main_ended() {
+                return unmeasured(format!(
+                    "another process than the one which serves is named now ({}), so nothing was \
+                     killed",
+                    now.pid.map_or("none".into(), |pid| pid.to_string())
+                ));
+            }
+            match now.identity {
+                // It came back by itself.
+                Some(_) => life = self.life()?,
+                None => {
+                    trial.what += "; it had ended by itself";
+                    return Ok(Death {
+                        before: life.seen,
+                        since: Instant::now(),
+                        stopped: false,
+                    });
+                }
+            }
         }
-        let struck = match mode {
-            Mode::Restart => self.supervision.terminate()?,
-            _ => self.supervision.kill()?,
+        let attempt = match mode {
+            Mode::Restart => self.supervision.terminate(&life)?,
+            _ => self.supervision.kill(&life)?,
         };
         let so_far = match trial.what.as_str() {
             "" => String::new(),
             what => format!("{what}; then "),
         };
-        trial.what = format!("{so_far}{}", struck.what);
+        trial.what = format!("{so_far}{}", attempt.what);
         let limit = match mode {
             Mode::Restart => self.args.start_limit,
-            _ => DEATH_LIMIT,
+            _ => DEATH_LIMIT.min(self.args.start_limit),
         };
-        if !struck.ended(limit) {
+        let mut over = life.over(limit);
+        if let (Err(_), Some(main), false) = (&over, life.main(), attempt.by_command)
+            && !life.main_ended()
+        {
             trial.what += &format!(", which it outlived by {limit:?}; then SIGKILL");
-            struck.kill()?;
+            main.kill()?;
+            over = life.over(DEATH_LIMIT);
             anyhow::ensure!(
-                struck.ended(DEATH_LIMIT),
-                "process {} does not die of SIGKILL",
-                struck.pid().unwrap_or_default()
+                life.main_ended(),
+                "the service does not die of SIGKILL: {}",
+                over.err().unwrap_or_default()
             );
         }
-        Ok(Death {
-            before,
-            since: Instant::now(),
-            stopped: struck.stopped,
-        })
+        match over {
+            Ok(()) => Ok(Death {
+                before: life.seen,
+                since: Instant::now(),
+                stopped: attempt.stopped,
+            }),
+            Err(why) => unmeasured(format!("after {} {why}", attempt.what)),
+        }
     }
 
     /// What it holds after it was killed once more, with no writes in between.
@@ -162,8 +190,9 @@ impl<'a> Session<'a> {
         if self.interrupted() {
             return Ok(None);
         }
+        let life = self.life()?;
         let what = std::mem::take(&mut trial.what);
-        let death = self.end_process(Mode::Crash, trial)?;
+        let death = self.end_process(life, Mode::Crash, trial)?;
         let back = self.waiting().after(death);
         let seen = self.look(back, trial);
         trial.what = format!("{what}; and once more, without writes: {}", trial.what);

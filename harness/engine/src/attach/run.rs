@@ -10,10 +10,11 @@ use plugpull_workloads::{Durability, Guarantee, WorkloadConfig, parse_demand};
 
 use super::endpoint::Endpoint;
 use super::guard;
+use super::incarnation::Incarnation;
 use super::journal::Journal;
 use super::local_host::LocalHost;
 use super::options::{AttachOptions, Mode};
-use super::session::{Session, generators, remove_keys};
+use super::session::{Session, UP_LIMIT, generators, remove_keys};
 use super::shell::Shell;
 use super::supervision::Supervision;
 use super::{plan, space};
@@ -74,7 +75,7 @@ pub fn run(
     }
     let journal = begin(
         args,
-        work_dir.as_deref(),
+        (data.as_deref(), work_dir.as_deref()),
         &supervision,
         &endpoint,
         &mut info,
@@ -140,11 +141,11 @@ fn supervision(args: &AttachOptions, data: Option<&Path>) -> anyhow::Result<Supe
     Ok(supervision)
 }
 
-/// Puts back what an earlier call left, and learns what the service is. The journal, where there is a
-/// data directory.
+/// Puts back what an earlier call left, sees to it that the service is the one which was meant, and
+/// learns what it is. The journal, where there is a data directory.
 fn begin(
     args: &AttachOptions,
-    work_dir: Option<&Path>,
+    (data, work_dir): (Option<&Path>, Option<&Path>),
     supervision: &Supervision,
     endpoint: &Endpoint,
     info: &mut TargetInfo,
@@ -155,7 +156,8 @@ fn begin(
             eprintln!("plugpull: an earlier call was killed: {done}");
         }
     }
-    if let Err(error) = introduce(args, endpoint, info) {
+    let introduced = introduce(args, (data, supervision), endpoint, info);
+    if let Err(error) = introduced {
         if let Some(journal) = journal {
             journal.finish()?;
         }
@@ -295,6 +297,7 @@ fn target(args: &AttachOptions) -> anyhow::Result<TargetInfo> {
 /// Nothing has been done to the service before.
 fn introduce(
     args: &AttachOptions,
+    (data, supervision): (Option<&Path>, &Supervision),
     endpoint: &Endpoint,
     info: &mut TargetInfo,
 ) -> anyhow::Result<()> {
@@ -303,6 +306,11 @@ fn introduce(
         endpoint
             .open(deadline)
             .map_err(|why| wrong(format!("the service cannot be reached: {why}")))?,
+    );
+    // It is let go again: it lives on until the first round.
+    drop(
+        Incarnation::find(supervision, endpoint, data, Instant::now() + UP_LIMIT)
+            .map_err(|why| wrong(format!("nothing is done to this service: {why}")))?,
     );
     if let Some((version, promises)) = endpoint.introduced() {
         info.version = version;

@@ -14,6 +14,7 @@ use plugpull_workloads::{
 };
 
 use super::endpoint::{Connection, Endpoint};
+use super::incarnation::Incarnation;
 use super::journal::Journal;
 use super::options::{AttachOptions, Mode};
 use super::prefix::{Prefixed, remove_all};
@@ -29,7 +30,7 @@ use plugpull_driver::Client;
 /// How long reading everything back may take.
 pub(super) const READ_LIMIT: Duration = Duration::from_secs(60);
 /// How long a service that should be up may take to answer.
-const UP_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const UP_LIMIT: Duration = Duration::from_secs(10);
 /// How often it is asked meanwhile.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -156,6 +157,17 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// The service as it runs now, which is to end.
+    pub(super) fn life(&self) -> anyhow::Result<Incarnation<'a>> {
+        let deadline = Instant::now() + UP_LIMIT;
+        let data = self.data.as_deref();
+        Incarnation::find(self.supervision, self.endpoint, data, deadline).or_else(|why| {
+            unmeasured(format!(
+                "it cannot be seen whether this service ends, so nothing was killed: {why}"
+            ))
+        })
+    }
+
     /// Sets the clients to work.
     pub(super) fn work(&mut self) -> anyhow::Result<Work<'a>> {
         if self.generators.is_empty() {
@@ -255,10 +267,11 @@ impl<'a> Session<'a> {
     }
 
     /// How to wait for the service.
-    pub(super) fn waiting(&self) -> ReadinessProbe<'a> {
+    pub(super) fn waiting(&self) -> ReadinessProbe<'_, 'a> {
         ReadinessProbe {
             endpoint: self.endpoint,
             supervision: self.supervision,
+            data: self.data.as_deref(),
             stop: self.stop,
             limit: self.args.start_limit,
         }

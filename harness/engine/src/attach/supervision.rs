@@ -1,24 +1,38 @@
 //! The service's process, and who starts it: systemd, something that keeps a pid file, or commands.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 
+use super::endpoint::resolve;
+use super::incarnation::Incarnation;
 use super::options::AttachOptions;
-use super::process::ProcessHandle;
+use super::process::{self, ProcessHandle};
+use super::serving;
 use super::shell::Shell;
 use super::systemd;
 use crate::wrong;
+
+/// How much of a pid file is read, in bytes.
+const PID_FILE: u64 = 4096;
 
 /// Who tells the main process.
 #[derive(Clone, Debug)]
 enum Source {
     Unit(String),
     PidFile(PathBuf),
-    /// On whatever machine: its numbers are compared and never signalled.
-    Command(String),
+    /// On whatever machine: what they print is compared, and numbers are never signalled.
+    Commands {
+        pid: Option<String>,
+        /// Prints another text after each start.
+        identity: Option<String>,
+    },
+    /// The process of this machine that listens where clients connect to: never signalled.
+    Listener(SocketAddr),
     /// Nobody.
     Unknown,
 }
@@ -28,6 +42,8 @@ enum Source {
 pub(super) struct Seen {
     /// Its main process.
     pub(super) pid: Option<i32>,
+    /// What tells this life of the service from the one before; none while it is down.
+    pub(super) identity: Option<String>,
     /// How often the supervisor restarted it, where that is counted.
     pub(super) restarts: u64,
     /// Why its last end was out of the ordinary, in systemd's words; empty when it was not.
@@ -50,27 +66,42 @@ pub(super) struct Supervision {
     pub(super) shell: Shell,
 }
 
-/// The old process, which was to end.
-pub(super) struct Struck {
-    /// What was done, in words.
+/// What was done so that the service ends.
+pub(super) struct EndAttempt {
+    /// In words.
     pub(super) what: String,
-    /// The process that it was done to, where it is one of this machine.
-    handle: Option<ProcessHandle>,
+    /// A command of the user's did it.
+    pub(super) by_command: bool,
     /// It was stopped so that its supervisor leaves it so.
     pub(super) stopped: bool,
+}
+
+/// The service's process as this machine has it.
+fn local(pid: Option<i32>) -> Seen {
+    Seen {
+        pid,
+        identity: pid.and_then(|pid| Some(format!("{pid} of {}", process::birth(pid)?))),
+        ..Seen::default()
+    }
 }
 
 impl Supervision {
     /// As the options say; looks at nothing yet.
     pub(super) fn new(args: &AttachOptions, shell: Shell) -> anyhow::Result<Self> {
-        let source = match (&args.unit, &args.pid_file, &args.pid_cmd) {
-            (Some(unit), ..) => {
+        let source = match (&args.unit, &args.pid_file) {
+            (Some(unit), _) => {
                 systemd::check_name(unit)?;
                 Source::Unit(unit.clone())
             }
-            (_, Some(file), _) => Source::PidFile(file.clone()),
-            (.., Some(command)) => Source::Command(command.clone()),
-            _ => Source::Unknown,
+            (_, Some(file)) => Source::PidFile(file.clone()),
+            _ if args.pid_cmd.is_some() || args.identity_cmd.is_some() => Source::Commands {
+                pid: args.pid_cmd.clone(),
+                identity: args.identity_cmd.clone(),
+            },
+            _ => match args.connect.as_deref().and_then(resolve) {
+                Some(address) => Source::Listener(address),
+                None => Source::Unknown,
+            },
         };
         let supervised = matches!(source, Source::Unit(_) | Source::PidFile(_));
         if !supervised && args.kill_cmd.is_none() {
@@ -99,7 +130,6 @@ impl Supervision {
             Source::Unit(unit) => {
                 let unit = systemd::show(unit, &self.shell)?;
                 Seen {
-                    pid: unit.pid,
                     restarts: unit.restarts,
                     at_rest: unit.at_rest(),
                     active_since_us: unit.active_since_us,
@@ -107,31 +137,110 @@ impl Supervision {
                         "success" => String::new(),
                         _ => unit.result,
                     },
+                    ..local(unit.pid)
                 }
             }
-            Source::PidFile(file) => Seen {
-                // None while the supervisor writes it again.
-                pid: fs::read_to_string(file)
-                    .ok()
-                    .and_then(|text| text.trim().parse().ok()),
-                ..Seen::default()
-            },
-            Source::Command(command) => Seen {
-                pid: self
-                    .shell
-                    .run(command, &[])
-                    .ok()
-                    .filter(|ended| ended.code == 0)
-                    .and_then(|ended| ended.stdout.trim().parse().ok())
-                    .filter(|pid| *pid > 0),
-                ..Seen::default()
-            },
+            // None while the supervisor writes it again.
+            Source::PidFile(file) => local(pid_in(file).ok()),
+            Source::Commands { pid, identity } => {
+                let pid = pid
+                    .as_ref()
+                    .and_then(|command| self.printed(command, "--pid-cmd").ok());
+                let identity = match identity {
+                    Some(command) => self.printed(command, "--identity-cmd").ok(),
+                    None => pid.clone(),
+                };
+                let number = pid.and_then(|pid| pid.parse().ok());
+                Seen {
+                    pid: number.filter(|pid| *pid > 0),
+                    identity,
+                    ..Seen::default()
+                }
+            }
+            Source::Listener(address) => local(serving::listener(*address)),
             Source::Unknown => Seen::default(),
         })
     }
 
+    /// What a command prints, on one line.
+    fn printed(&self, command: &str, option: &str) -> Result<String, String> {
+        let ended = self
+            .shell
+            .run(command, &[])
+            .map_err(|error| format!("{option}: {error:#}"))?;
+        let text = ended.stdout.trim();
+        match (ended.code, text) {
+            (0, "") => Err(format!("{option}: `{command}` printed nothing")),
+            (0, text) => Ok(text.to_owned()),
+            (code, _) => Err(format!(
+                "{option}: `{command}` ended with {code}: {}",
+                ended.describe()
+            )),
+        }
+    }
+
+    /// The service as it is now, which must run. An error says where nobody tells its process.
+    pub(super) fn require(&self) -> Result<Seen, String> {
+        let seen = self.look().map_err(|error| format!("{error:#}"))?;
+        match (&self.source, &seen) {
+            (Source::Unit(unit), Seen { pid: None, .. }) => {
+                Err(format!("the unit {unit} has no main process"))
+            }
+            (Source::PidFile(file), Seen { identity: None, .. }) => Err(match pid_in(file) {
+                Ok(pid) => format!("{} names process {pid}, which is not there", file.display()),
+                Err(why) => format!("{}: {why}", file.display()),
+            }),
+            (Source::Commands { pid, identity }, _) => {
+                if let Some(command) = pid {
+                    let text = self.printed(command, "--pid-cmd")?;
+                    if !text.parse::<i32>().is_ok_and(|pid| pid > 0) {
+                        return Err(format!(
+                            "--pid-cmd: `{command}` printed {text:?}, which is no process number"
+                        ));
+                    }
+                }
+                if let Some(command) = identity {
+                    let text = self.printed(command, "--identity-cmd")?;
+                    if seen.identity.as_ref() != Some(&text) {
+                        return Err(format!(
+                            "--identity-cmd: `{command}` printed {:?} and then {text:?} of the same start of the \
+                             service",
+                            seen.identity.unwrap_or_default()
+                        ));
+                    }
+                }
+                Ok(seen)
+            }
+            (Source::Listener(_) | Source::Unknown, Seen { identity: None, .. }) => Err(
+                "nobody would know whether the service was killed: give --pid-cmd, or --identity-cmd \
+                 that prints what changes with each start"
+                    .into(),
+            ),
+            _ => Ok(seen),
+        }
+    }
+
+    /// Who tells the main process, in words.
+    pub(super) fn describe_source(&self) -> String {
+        match &self.source {
+            Source::Unit(unit) => format!("the unit {unit}"),
+            Source::PidFile(file) => file.display().to_string(),
+            Source::Commands { identity, pid } => {
+                let command = identity.as_ref().or(pid.as_ref());
+                format!("`{}`", command.map_or("", String::as_str))
+            }
+            Source::Listener(address) => format!("the listener at {address}"),
+            Source::Unknown => "nobody".into(),
+        }
+    }
+
     /// Whether its process ids are of this machine.
     pub(super) fn local(&self) -> bool {
+        self.signals() || matches!(self.source, Source::Listener(_))
+    }
+
+    /// Whether plugpull may signal its process itself.
+    fn signals(&self) -> bool {
         matches!(self.source, Source::Unit(_) | Source::PidFile(_))
     }
 
@@ -139,7 +248,9 @@ impl Supervision {
     pub(super) fn pace(&self) -> Duration {
         match self.source {
             Source::PidFile(_) | Source::Unknown => Duration::from_millis(10),
-            Source::Unit(_) | Source::Command(_) => Duration::from_millis(100),
+            Source::Unit(_) | Source::Commands { .. } | Source::Listener(_) => {
+                Duration::from_millis(100)
+            }
         }
     }
 
@@ -153,53 +264,45 @@ impl Supervision {
     }
 
     /// Kills the service as SIGKILL does.
-    pub(super) fn kill(&self) -> anyhow::Result<Struck> {
+    pub(super) fn kill(&self, life: &Incarnation<'_>) -> anyhow::Result<EndAttempt> {
         let command = self.kill.clone();
-        self.end_process("SIGKILL", command, ProcessHandle::kill)
+        self.end_process(life, "SIGKILL", command, ProcessHandle::kill)
     }
 
-    /// SIGTERM for its main process, which its supervisor starts again; where that is not of this
-    /// machine, `--stop-cmd`, after which plugpull starts it.
-    pub(super) fn terminate(&self) -> anyhow::Result<Struck> {
-        let command = self.stop.clone().filter(|_| !self.local());
+    /// SIGTERM for its main process, which its supervisor starts again; where plugpull may not signal
+    /// it, `--stop-cmd`, after which plugpull starts it.
+    pub(super) fn terminate(&self, life: &Incarnation<'_>) -> anyhow::Result<EndAttempt> {
+        let command = self.stop.clone().filter(|_| !self.signals());
         let stopped = command.is_some();
-        let struck = self.end_process("SIGTERM", command, ProcessHandle::terminate)?;
-        Ok(Struck { stopped, ..struck })
+        let attempt = self.end_process(life, "SIGTERM", command, ProcessHandle::terminate)?;
+        Ok(EndAttempt { stopped, ..attempt })
     }
 
     fn end_process(
         &self,
+        life: &Incarnation<'_>,
         name: &str,
         command: Option<String>,
         signal: fn(&ProcessHandle) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Struck> {
-        let pid = self.look()?.pid;
-        let handle = match pid {
-            Some(pid) if self.local() => Some(ProcessHandle::open(pid)?),
-            _ => None,
-        };
+    ) -> anyhow::Result<EndAttempt> {
         if let Some(command) = command {
-            self.shell.must(&command, &variables(pid))?;
-            let what = format!("`{command}`");
-            return Ok(Struck {
-                what,
-                handle,
+            self.shell.must(&command, &variables(life.seen.pid))?;
+            return Ok(EndAttempt {
+                what: format!("`{command}`"),
+                by_command: true,
                 stopped: false,
             });
         }
-        let handle = handle.with_context(|| match self.local() {
-            true => "the service has no main process".to_owned(),
-            false => format!("{name} wants --kill-cmd or --stop-cmd where only --pid-cmd is given"),
+        let main = life.main().filter(|_| self.signals());
+        let main = main.with_context(|| {
+            format!(
+                "{name} wants --kill-cmd or --stop-cmd where there is no --unit and no --pid-file"
+            )
         })?;
-        // It may have been another's by now; what is handle is not.
-        anyhow::ensure!(
-            self.look()?.pid == Some(handle.pid),
-            "the service's process changed while {name} was to be sent"
-        );
-        signal(&handle)?;
-        Ok(Struck {
-            what: format!("{name} to process {}", handle.pid),
-            handle: Some(handle),
+        signal(main)?;
+        Ok(EndAttempt {
+            what: format!("{name} to process {}", main.pid),
+            by_command: false,
             stopped: false,
         })
     }
@@ -269,11 +372,16 @@ impl Supervision {
             look: match &self.source {
                 Source::Unit(unit) => format!("systemctl show {unit}"),
                 Source::PidFile(file) => format!("read {}", file.display()),
-                Source::Command(command) => format!("run `{command}`"),
+                Source::Commands { pid, identity } => {
+                    let commands = [pid, identity].into_iter().flatten();
+                    let all: Vec<String> = commands.map(|one| format!("run `{one}`")).collect();
+                    all.join(", ")
+                }
+                Source::Listener(address) => format!("look who listens at {address}"),
                 Source::Unknown => "nothing: nobody tells the main process".into(),
             },
             kill: command(&self.kill, "SIGKILL"),
-            terminate: command(&self.stop.clone().filter(|_| !self.local()), "SIGTERM"),
+            terminate: command(&self.stop.clone().filter(|_| !self.signals()), "SIGTERM"),
             hold: own("stop").unwrap_or_else(|| command(&self.stop, "nothing")),
             start: own("start").or_else(|| {
                 self.start
@@ -300,21 +408,23 @@ fn variables(pid: Option<i32>) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-impl Struck {
-    /// Waits for the end of the process. True also where it is not of this machine.
-    pub(super) fn ended(&self, limit: Duration) -> bool {
-        self.handle
-            .as_ref()
-            .is_none_or(|handle| handle.ended(limit))
-    }
-
-    /// Its number, where it is one of this machine.
-    pub(super) fn pid(&self) -> Option<i32> {
-        self.handle.as_ref().map(|handle| handle.pid)
-    }
-
-    /// SIGKILL, where SIGTERM was not enough.
-    pub(super) fn kill(&self) -> anyhow::Result<()> {
-        self.handle.as_ref().map_or(Ok(()), ProcessHandle::kill)
+/// The process number in a file, or why there is none.
+fn pid_in(file: &Path) -> Result<i32, String> {
+    let read = fs::File::open(file).and_then(|file| {
+        let mut bytes = Vec::new();
+        file.take(PID_FILE).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    let bytes = read.map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&bytes);
+    // Some write more about themselves below the number.
+    let first = text.trim().lines().next().unwrap_or_default().trim();
+    match first.parse() {
+        _ if first.is_empty() => Err("it is empty".into()),
+        Ok(pid) if pid > 0 => Ok(pid),
+        _ => {
+            let first: String = first.chars().take(40).collect();
+            Err(format!("it holds {first:?}, which is no process number"))
+        }
     }
 }

@@ -6,5 +6,6 @@ mod modes;
 pub(crate) mod real_systemd;
 mod refusals;
 mod script;
+mod seen_to_end;
 mod service;
 mod systemd;

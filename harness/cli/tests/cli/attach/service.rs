@@ -149,13 +149,18 @@ impl Service {
 
     /// `plugpull attach` on this service, as it was named by its owner.
     pub(crate) fn attach(&self, options: &[&str]) -> Command {
+        let pid_file = self.folder.path().join("pid").display().to_string();
+        self.attach_by(&["--pid-file", &pid_file], options)
+    }
+
+    /// The same where `source` says which process it is.
+    pub(crate) fn attach_by(&self, source: &[&str], options: &[&str]) -> Command {
         let mut command = plugpull();
         command
             .args(["attach", "-q", "--i-own-this-target", "staging-db"])
             .arg("--data-dir")
             .arg(self.data())
-            .arg("--pid-file")
-            .arg(self.folder.path().join("pid"))
+            .args(source)
             .args(["--connect", &format!("127.0.0.1:{}", self.port)])
             .args(["--rate", "2000"])
             .args(options);
@@ -164,11 +169,15 @@ impl Service {
 
     /// The same, run to its end, with its report.
     pub(crate) fn attached(&self, options: &[&str]) -> Reported {
-        let place = tempfile::tempdir().unwrap();
-        let json = place.path().join("report.json");
-        let mut command = self.attach(options);
-        reported(command.arg("--json").arg(&json), &json)
+        with_report(self.attach(options))
     }
+}
+
+/// Runs a command to its end, with its report.
+pub(crate) fn with_report(mut command: Command) -> Reported {
+    let place = tempfile::tempdir().unwrap();
+    let json = place.path().join("report.json");
+    reported(command.arg("--json").arg(&json), &json)
 }
 
 impl Drop for Service {

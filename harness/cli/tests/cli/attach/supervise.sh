@@ -4,7 +4,8 @@
 # usage: supervise.sh PIDFILE COMMAND...
 #
 # Starts the command, keeps its process id in PIDFILE, and starts it again whenever it ends; each
-# start adds a line to PIDFILE.starts. On SIGTERM it stops the service and ends.
+# start adds a line to PIDFILE.starts. A number in PIDFILE.names is kept there instead, as by one that
+# is wrong about its service. On SIGTERM it stops the service and ends.
 set -u
 pidfile=$1
 shift
@@ -14,7 +15,7 @@ while :; do
     "$@" >/dev/null 2>&1 &
     child=$!
     # Renamed into place, so that nobody reads half a number.
-    echo "$child" >"$pidfile.new"
+    if [ -e "$pidfile.names" ]; then cat "$pidfile.names"; else echo "$child"; fi >"$pidfile.new"
     echo "$child" >>"$pidfile.starts"
     mv "$pidfile.new" "$pidfile"
     wait "$child"
