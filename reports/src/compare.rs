@@ -120,14 +120,19 @@ pub fn compare(before: &Report, now: &Report) -> Result<Comparison, CompareError
     comparison.unmeasured = before
         .faults
         .iter()
-        .filter(|row| row.verdict != Verdict::NotMeasured)
+        .filter(|row| known(row.verdict))
         .filter(|row| {
             let now = now.faults.iter().find(|other| other.fault == row.fault);
-            now.is_none_or(|now| now.verdict == Verdict::NotMeasured)
+            now.is_none_or(|now| !known(now.verdict))
         })
         .map(|row| row.fault.clone())
         .collect();
     Ok(comparison)
+}
+
+/// True when something was judged.
+fn known(verdict: Verdict) -> bool {
+    !matches!(verdict, Verdict::NotMeasured | Verdict::NotApplicable)
 }
 
 fn recovery(now: &Report, then_facts: &Facts, now_facts: &Facts) -> Vec<RecoveryChange> {

@@ -6,12 +6,14 @@
 //!   promise was broken in it. A trial is `broken` exactly when it has a finding.
 //! - A row's verdict is the worst of its measured trials. Trials that were not measured are
 //!   counted in the row and do not change its verdict: that a trigger was missed now and then
-//!   says nothing about the target. A row without any measured trial is `not measured`.
+//!   says nothing about the target. A row without any measured trial is `not measured`; or `not
+//!   applicable` where that is what every trial of it, or the plan, says. Such a row keeps no run from
+//!   being a `pass`.
 //! - A run that was interrupted, or that was to measure how recovery grows and could not, is `not
 //!   measured`, where it would be a `pass`.
 //! - A run is `broken` when there is a finding; else `harness error` when plugpull failed in any
-//!   trial; else `not measured` when a fault that was planned was never measured, or when no
-//!   trial at all could be judged; else `pass`.
+//!   trial; else `not measured` when a fault that was planned was never measured and that was not
+//!   allowed, or when no trial at all could be judged; else `pass`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,7 +25,7 @@ use crate::growth::{Growth, GrowthSample};
 use crate::report::{FaultRow, Plan, Report, ReportedFinding, SCHEMA, Trial};
 use crate::rows::Rows;
 use crate::run_file::record::{
-    End, EndReason, ExploredTrial, FindingRecord, Header, Record, Recording, RunCommand,
+    End, EndReason, ExploredTrial, FindingRecord, Header, NotMeasured, Record, Recording, RunCommand,
 };
 use crate::shard::{MinimisedFinding, Shard};
 use crate::times::Times;
@@ -291,7 +293,8 @@ impl Fold {
         let faults = self.fault_rows();
         let mut times = Times::default();
         self.rows.values().for_each(|row| times.add_all(&row.times));
-        let verdict = match run_verdict(&faults) {
+        let allowed = self.plan.allow_not_measured;
+        let verdict = match run_verdict(&faults, allowed) {
             Verdict::Pass if interrupted => Verdict::NotMeasured,
             verdict => verdict,
         };
@@ -307,6 +310,7 @@ impl Fold {
             faults,
             recovery_bound_us: self.plan.recovery_bound.map(micros),
             took_us,
+            allow_not_measured: allowed,
             interrupted,
             coverage: self.coverage.clone(),
             growth: None,
@@ -359,7 +363,8 @@ impl Fold {
 
     fn fault_rows(&self) -> Vec<FaultRow> {
         let planned = self.plan.faults.iter();
-        let planned = planned.chain(self.plan.unavailable.iter().map(|(name, _)| name));
+        let others = self.plan.unavailable.iter().chain(&self.plan.not_applicable);
+        let planned = planned.chain(others.map(|(name, _)| name));
         let mut unplanned: Vec<(&String, &Row)> = self.rows.iter().collect();
         unplanned.sort_by_key(|(_, row)| row.first);
         let mut names: Vec<&String> = Vec::new();
@@ -374,25 +379,30 @@ impl Fold {
     fn fault_row(&self, name: &str) -> FaultRow {
         let none = Row::default();
         let row = self.rows.get(name).unwrap_or(&none);
-        let verdict = row
-            .verdicts
-            .keys()
-            .copied()
-            .filter(|verdict| *verdict != Verdict::NotMeasured)
-            .max()
-            .unwrap_or(Verdict::NotMeasured);
-        let unavailable = || {
-            let mut all = self.plan.unavailable.iter();
-            all.find(|(other, _)| other == name).map(|(_, why)| why)
+        let judged = |verdict: &Verdict| {
+            !matches!(verdict, Verdict::NotMeasured | Verdict::NotApplicable)
+        };
+        let of = |list: &'_ [(String, String)]| {
+            let mut all = list.iter();
+            let found = all.find(|(other, _)| other == name);
+            found.map(|(_, why)| why.clone())
+        };
+        let verdicts = &row.verdicts;
+        let verdict = match verdicts.keys().copied().filter(judged).max() {
+            Some(worst) => worst,
+            None if verdicts.contains_key(&Verdict::NotMeasured) => Verdict::NotMeasured,
+            None if !verdicts.is_empty() => Verdict::NotApplicable,
+            None if of(&self.plan.not_applicable).is_some() => Verdict::NotApplicable,
+            None => Verdict::NotMeasured,
         };
         let why = match verdict {
             Verdict::Pass | Verdict::Broken => String::new(),
             _ => row
                 .whys
                 .get(&verdict)
-                .map(|(_, why)| why)
-                .or_else(unavailable)
-                .cloned()
+                .map(|(_, why)| why.clone())
+                .or_else(|| of(&self.plan.not_applicable))
+                .or_else(|| of(&self.plan.unavailable))
                 .unwrap_or_else(|| "never tried: the run ended first".into()),
         };
         let mut times = row.times.clone();
@@ -411,7 +421,10 @@ impl Fold {
 
 impl From<&Header> for Plan {
     fn from(header: &Header) -> Self {
-        let unavailable = header.unavailable.iter();
+        let pairs = |list: &[NotMeasured]| {
+            let all = list.iter();
+            all.map(|one| (one.what.clone(), one.why.clone())).collect()
+        };
         Self {
             plugpull: header.plugpull.clone(),
             target: header.target.clone(),
@@ -422,9 +435,9 @@ impl From<&Header> for Plan {
                 (Some(_), RunCommand::Explore) => Vec::new(),
                 _ => header.faults.clone(),
             },
-            unavailable: unavailable
-                .map(|one| (one.what.clone(), one.why.clone()))
-                .collect(),
+            unavailable: pairs(&header.unavailable),
+            not_applicable: pairs(&header.not_applicable),
+            allow_not_measured: header.allow_not_measured,
             recovery_bound: header.recovery_bound_us.map(Duration::from_micros),
         }
     }
@@ -451,8 +464,12 @@ pub fn exit_code(report: &Report) -> u8 {
         Verdict::Broken => 1,
         _ if !report.findings.is_empty() => 1,
         Verdict::Pass => 0,
-        // The last two are no verdicts of a run; what is not known to be kept is not green.
-        Verdict::NotMeasured | Verdict::HarnessError | Verdict::Detected | Verdict::NoPromise => 3,
+        // The last three are no verdicts of a run; what is not known to be kept is not green.
+        Verdict::NotMeasured
+        | Verdict::HarnessError
+        | Verdict::Detected
+        | Verdict::NoPromise
+        | Verdict::NotApplicable => 3,
     }
 }
 
@@ -488,16 +505,20 @@ pub(crate) fn settled(mut trial: Trial) -> Trial {
 
 /// True when the fault had an effect and the restart after it was observed.
 pub(crate) fn measured(trial: &Trial) -> bool {
-    trial.hit && !matches!(trial.verdict, Verdict::NotMeasured | Verdict::HarnessError)
+    trial.hit
+        && !matches!(
+            trial.verdict,
+            Verdict::NotMeasured | Verdict::NotApplicable | Verdict::HarnessError
+        )
 }
 
-fn run_verdict(rows: &[FaultRow]) -> Verdict {
+fn run_verdict(rows: &[FaultRow], allow_not_measured: bool) -> Verdict {
     let any = |verdict| rows.iter().any(|row| row.verdicts.contains_key(&verdict));
     if any(Verdict::Broken) {
         Verdict::Broken
     } else if any(Verdict::HarnessError) {
         Verdict::HarnessError
-    } else if rows.iter().any(|row| row.verdict == Verdict::NotMeasured)
+    } else if (!allow_not_measured && rows.iter().any(|row| row.verdict == Verdict::NotMeasured))
         || !(any(Verdict::Pass) || any(Verdict::Detected))
     {
         Verdict::NotMeasured

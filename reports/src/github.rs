@@ -39,7 +39,7 @@ pub fn annotations(report: &Report) -> io::Result<String> {
     for row in &report.faults {
         let level = match row.verdict {
             Verdict::NotMeasured | Verdict::HarnessError => "warning",
-            Verdict::NoPromise => "notice",
+            Verdict::NotApplicable | Verdict::NoPromise => "notice",
             Verdict::Pass | Verdict::Detected | Verdict::Broken => continue,
         };
         let verdict = capital(verdict_words(row.verdict));

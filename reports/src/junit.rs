@@ -84,6 +84,7 @@ fn status(case: &PromiseResult<'_>) -> TestCaseStatus {
         Outcome::Skipped(why) => {
             let mut status = TestCaseStatus::skipped();
             let word = match case.row.verdict {
+                Verdict::NotApplicable => "not applicable",
                 Verdict::NoPromise => "no promise",
                 _ => "not measured",
             };

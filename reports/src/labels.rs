@@ -7,6 +7,7 @@ use crate::coverage::ModelCoverage;
 /// A verdict, as the table shows it.
 pub fn verdict_words(verdict: Verdict) -> &'static str {
     match verdict {
+        Verdict::NotApplicable => "not applicable",
         Verdict::Pass => "pass",
         Verdict::Detected => "detected",
         Verdict::NoPromise => "no promise",

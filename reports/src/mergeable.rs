@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+use plugpull_workloads::Verdict;
 use thiserror::Error;
 
 use crate::coverage::{Coverage, ModelCoverage, PointCoverage};
@@ -106,18 +107,25 @@ pub(crate) fn plan(reports: &[Report]) -> Plan {
         }
     }
     // A reason why a fault was never tried counts while no other report tried it.
-    let unavailable = reports
-        .iter()
-        .flat_map(|report| &report.faults)
-        .filter(|row| row.trials == 0 && !row.why.is_empty())
-        .map(|row| (row.fault.clone(), row.why.clone()))
-        .collect();
+    let never_tried = |not_applicable: bool| {
+        let rows = reports.iter().flat_map(|report| &report.faults);
+        rows.filter(|row| row.trials == 0 && !row.why.is_empty())
+            .filter(|row| (row.verdict == Verdict::NotApplicable) == not_applicable)
+            .map(|row| (row.fault.clone(), row.why.clone()))
+            .collect::<Vec<_>>()
+    };
+    let unavailable = never_tried(false);
+    // What one machine could have tried and did not is not measured.
+    let mut not_applicable = never_tried(true);
+    not_applicable.retain(|(fault, _)| unavailable.iter().all(|(other, _)| other != fault));
     Plan {
         plugpull: first.plugpull.clone(),
         target: first.target.clone(),
         seed: first.seed,
         faults,
         unavailable,
+        not_applicable,
+        allow_not_measured: reports.iter().all(|report| report.allow_not_measured),
         recovery_bound: first.recovery_bound_us.map(Duration::from_micros),
     }
 }

@@ -199,6 +199,9 @@ pub struct Report {
     pub recovery_bound_us: Option<u64>,
     /// How long the run took, in microseconds.
     pub took_us: u64,
+    /// True when a fault that was not measured was allowed (`--allow-not-measured`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_not_measured: bool,
     /// True when the user or the budget ended it before every fault was tried.
     pub interrupted: bool,
     /// How much of what could have happened was tried; of an exploration.
@@ -231,6 +234,11 @@ pub struct Plan {
     /// Names of faults that were asked for and that this machine cannot inject, with the reason.
     /// Each becomes a row that is `not measured`.
     pub unavailable: Vec<(String, String)>,
+    /// Names of faults that cannot happen to this target, or not on this machine, with the reason.
+    /// Each becomes a row that is `not applicable`.
+    pub not_applicable: Vec<(String, String)>,
+    /// A fault that was not measured does not keep the run from being a `pass`.
+    pub allow_not_measured: bool,
     /// The bound that recovery is judged against.
     pub recovery_bound: Option<Duration>,
 }

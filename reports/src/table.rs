@@ -200,7 +200,7 @@ fn verdict_cell(verdict: Verdict) -> Cell {
         Verdict::Pass => cell.fg(Color::DarkGreen),
         Verdict::Broken => cell.fg(Color::DarkRed).add_attribute(Attribute::Bold),
         Verdict::NotMeasured | Verdict::HarnessError => cell.fg(Color::DarkYellow),
-        Verdict::Detected | Verdict::NoPromise => cell,
+        Verdict::Detected | Verdict::NoPromise | Verdict::NotApplicable => cell,
     }
 }
 
@@ -242,17 +242,18 @@ pub(crate) fn closing(report: &Report) -> String {
     let kept = of(Verdict::Pass) + of(Verdict::Detected);
     let failed = of(Verdict::HarnessError);
     let trials = count(report.trials, "trial");
-    let open: Vec<&str> = report
-        .faults
-        .iter()
-        .filter(|row| row.verdict == Verdict::NotMeasured)
-        .map(|row| row.fault.as_str())
-        .collect();
-    let open = if open.is_empty() {
-        None
-    } else {
-        Some(format!("Not measured: {}.", list(&open)))
+    let rows_of = |verdict| -> Vec<&str> {
+        let rows = report.faults.iter().filter(|row| row.verdict == verdict);
+        rows.map(|row| row.fault.as_str()).collect()
     };
+    let named = |what: &str, rows: &[&str]| match rows {
+        [] => None,
+        rows => Some(format!("{what}: {}.", list(rows))),
+    };
+    let open = rows_of(Verdict::NotMeasured);
+    let allowed = named("Not measured, as allowed", &open);
+    let open = named("Not measured", &open);
+    let not_applicable = named("Not applicable", &rows_of(Verdict::NotApplicable));
     let mut sentences = Vec::new();
     match report.verdict {
         Verdict::Broken => {
@@ -284,6 +285,7 @@ pub(crate) fn closing(report: &Report) -> String {
                 "All promises kept in {}{unmeasured}.",
                 count(kept, "trial")
             ));
+            sentences.extend(allowed);
         }
         Verdict::HarnessError => {
             sentences.push(format!(
@@ -310,6 +312,7 @@ pub(crate) fn closing(report: &Report) -> String {
             }
         }
     }
+    sentences.extend(not_applicable);
     clean(&sentences.join(" "))
 }
 

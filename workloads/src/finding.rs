@@ -76,6 +76,9 @@ pub struct Finding {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
+    /// What was done cannot happen to this target, or not on this machine: nothing was judged, and
+    /// nothing is missing.
+    NotApplicable,
     /// Every promise held.
     Pass,
     /// The data is damaged, and the target said so: right where the damage is real.

@@ -155,8 +155,9 @@ impl Injector {
     }
 
     /// Pauses the operation after `skip` fitting ones, before it happens, and all behind it, until
-    /// [`Injector::release`], and sends it through the channel. One watch at a time: a new one
-    /// replaces the old, whose channel is closed.
+    /// [`Injector::release`] or the next watch, and sends it through the channel. One watch at a time:
+    /// a new one replaces the old, whose channel is closed, and lets what it had paused go on. No
+    /// operation passes between the two unseen.
     pub fn watch(&self, matcher: Matcher, skip: u64) -> Receiver<PausedOperation> {
         let (paused, receiver) = bounded(1);
         let mut force = self.rules.0.lock();
@@ -166,6 +167,9 @@ impl Injector {
             paused,
         });
         force.armed = true;
+        force.paused = false;
+        drop(force);
+        self.fs.wake();
         receiver
     }
 

@@ -17,7 +17,7 @@ pub(crate) const EIO_READ: Fault = Fault {
     name: "eio-read",
     about: "reads fail with EIO during one start after a SIGKILL; the next start finds a healthy disk",
     class: FailureClass::IoError,
-    needs: &[Need::CrashFs],
+    needs: &[Need::CrashFs, Need::Start],
     default_trigger: default_triggers::after_acks,
     inject,
 };

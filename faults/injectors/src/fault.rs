@@ -15,6 +15,8 @@ pub enum Need {
     LimitedStorage,
     /// A cgroup with a memory limit.
     MemoryCgroup,
+    /// A target whose start runs something.
+    Start,
     /// A target that follows a chain of blocks, which can be reorganised.
     Chain,
     /// A target that keeps snapshots of its state, in files that are known.
@@ -22,13 +24,25 @@ pub enum Need {
 }
 
 impl Need {
+    /// What it is, in words: "needs ...".
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::CrashFs => "FUSE",
+            Self::LimitedStorage => "FUSE or mounts of its own",
+            Self::MemoryCgroup => "a cgroup with a memory limit",
+            Self::Start => "a target whose start runs something",
+            Self::Chain => "a target that follows a chain of blocks",
+            Self::Snapshots => "a target that keeps snapshots in files of their own",
+        }
+    }
+
     /// The name of the capability of a machine that meets it; none where the target must.
     pub fn capability(self) -> Option<&'static str> {
         match self {
             Self::CrashFs => Some("fuse"),
             Self::LimitedStorage => Some("mount-namespace"),
             Self::MemoryCgroup => Some("cgroup-memory"),
-            Self::Chain | Self::Snapshots => None,
+            Self::Start | Self::Chain | Self::Snapshots => None,
         }
     }
 }
@@ -38,8 +52,11 @@ impl Need {
 pub enum Effect {
     /// It hit.
     Hit,
-    /// It did nothing to the target.
+    /// It did nothing to the target, where it could have.
     Nothing,
+    /// It cannot do anything to this target: all that it could have hit was looked at, and there was
+    /// nothing.
+    NotApplicable,
     /// It hits when a damaged range is read during recovery or read-back.
     HitIfRead,
 }
@@ -71,7 +88,15 @@ impl Injected {
         }
     }
 
-    /// The same, if `hit`; else a fault that did nothing.
+    /// A fault that has nothing to hit in this target, and how that is known.
+    pub fn not_applicable(why: impl Into<String>) -> Self {
+        Self {
+            effect: Effect::NotApplicable,
+            ..Self::hit(why)
+        }
+    }
+
+    /// The same as [`Injected::hit`], if `hit`; else a fault that did nothing.
     pub fn hit_if(hit: bool, what: impl Into<String>) -> Self {
         Self {
             effect: if hit { Effect::Hit } else { Effect::Nothing },

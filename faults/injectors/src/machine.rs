@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use thiserror::Error;
 
 use crate::control::Control;
+use crate::rule::Matcher;
 use crate::trigger::{Trigger, When};
 
 /// Why a fault could not be injected.
@@ -89,8 +90,11 @@ pub trait Machine {
     fn go_on(&mut self);
     /// SIGKILL for the whole process tree. Returns whether the target was alive.
     fn kill(&mut self) -> Result<bool, InjectError>;
+    /// What a power loss would lose now, at most: of [`Loss::TornLast`] what it would tear, of any
+    /// other all that is not synced.
+    fn at_stake(&mut self, loss: Loss) -> Result<PowerOff, InjectError>;
     /// The power goes: every process dies, and the disk is left with what the persistence model
-    /// and `loss` leave of what was not synced.
+    /// and `loss` leave of what was not synced: less than all of it where that is possible.
     fn power_off(&mut self, loss: Loss) -> Result<PowerOff, InjectError>;
     /// Unmounts and mounts the storage, so that nothing is left in the page cache. Every process
     /// must be dead.
@@ -147,14 +151,67 @@ pub(crate) fn reach(
         return Ok(PowerOff::default());
     }
     let acks = machine.rng().random_range(5..40);
-    machine.until(&When::Ack(acks))?;
+    match machine.until(&When::Ack(acks)) {
+        // A workload with fewer transactions has something to recover from as well.
+        Ok(()) | Err(InjectError::NeverReached(_)) => {}
+        Err(error) => return Err(error),
+    }
     let off = match first {
         FirstCrash::Kill => {
             machine.kill()?;
             PowerOff::default()
         }
-        FirstCrash::PowerLoss => machine.power_off(Loss::Subset)?,
+        FirstCrash::PowerLoss => {
+            await_stake(machine, Loss::Subset)?;
+            machine.power_off(Loss::Subset)?
+        }
     };
     machine.start_until(&trigger.when)?;
     Ok(off)
+}
+
+/// How many operations on from its moment a power loss looks for something to lose.
+const LOOK_ON: u64 = 200;
+/// So many operations without anything to lose show that this target never has it.
+const ENOUGH: u64 = 20;
+
+/// What a power loss found to lose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stake {
+    /// How many operations were let through since the moment.
+    pub(crate) passed: u64,
+    /// True when there is something to lose now.
+    pub(crate) found: bool,
+}
+
+impl Stake {
+    /// True when so many operations had nothing to lose that the target never has.
+    pub(crate) fn is_never(self) -> bool {
+        !self.found && self.passed >= ENOUGH
+    }
+}
+
+/// From a moment on waits until a power loss would lose something, operation by operation, each
+/// looked at before it happens. The filesystem is paused then.
+pub(crate) fn await_stake(machine: &mut dyn Machine, loss: Loss) -> Result<Stake, InjectError> {
+    let next = When::Op {
+        matcher: Matcher::default(),
+        nth: 1,
+    };
+    let mut passed = 0;
+    loop {
+        let off = machine.at_stake(loss)?;
+        let found = match loss {
+            Loss::TornLast => off.torn > 0,
+            _ => off.lost > 0,
+        };
+        if found || passed == LOOK_ON {
+            return Ok(Stake { passed, found });
+        }
+        match machine.until(&next) {
+            Ok(()) => passed += 1,
+            Err(InjectError::NeverReached(_)) => return Ok(Stake { passed, found }),
+            Err(error) => return Err(error),
+        }
+    }
 }

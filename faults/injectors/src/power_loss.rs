@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::default_triggers;
 use crate::fault::{Fault, Injected, Need};
-use crate::machine::{self, FirstCrash, InjectError, Machine};
+use crate::machine::{self, FirstCrash, InjectError, Machine, Stake};
 use crate::trigger::Trigger;
 
 /// Nothing un-synced survives.
@@ -60,14 +60,43 @@ fn inject(
     loss: Loss,
 ) -> Result<Injected, InjectError> {
     let first = machine::reach(machine, trigger, FirstCrash::PowerLoss)?;
+    let stake = match first.lost {
+        0 => machine::await_stake(machine, loss)?,
+        // The first power loss of a recovery has hit already.
+        _ => Stake {
+            passed: 0,
+            found: true,
+        },
+    };
     let off = machine.power_off(loss)?;
     // A power loss that lost nothing is no more than a kill; tearing needs something to tear.
     let hit = match loss {
         Loss::TornLast => off.torn > 0,
         _ => off.lost > 0 || first.lost > 0,
     };
+    if !hit && stake.is_never() {
+        let nothing = match loss {
+            Loss::TornLast => "no unsynced write of more than one sector, so nothing to tear",
+            _ => "nothing unsynced, so nothing to lose",
+        };
+        let why = format!(
+            "the power went at {trigger}, and in front of the {} operations from there on there was \
+             {nothing}",
+            stake.passed
+        );
+        return Ok(Injected {
+            lost_power: true,
+            ..Injected::not_applicable(why)
+        });
+    }
+    let later = match stake.passed {
+        _ if !stake.found => String::new(),
+        0 => String::new(),
+        1 => ", one operation later, when something was un-synced".into(),
+        n => format!(", {n} operations later, when something was un-synced"),
+    };
     let what = format!(
-        "power lost at {trigger}: of {} un-synced changes {} were lost and {} torn",
+        "power lost at {trigger}{later}: of {} un-synced changes {} were lost and {} torn",
         off.pending,
         off.lost - off.torn,
         off.torn
@@ -94,6 +123,20 @@ mod tests {
     struct Scripted {
         rng: ChaCha8Rng,
         losses: Vec<PowerOff>,
+        /// What is at stake in front of each operation from the moment on, and then for ever.
+        stakes: Vec<PowerOff>,
+        /// How many operations the workload goes on for.
+        operations: usize,
+        /// How many of them went by.
+        passed: usize,
+    }
+
+    fn off(&(lost, torn): &(usize, usize)) -> PowerOff {
+        PowerOff {
+            pending: 10,
+            lost,
+            torn,
+        }
     }
 
     impl Machine for Scripted {
@@ -103,8 +146,18 @@ mod tests {
         fn fs(&self) -> Option<Control> {
             None
         }
-        fn until(&mut self, _: &When) -> Result<(), InjectError> {
+        fn until(&mut self, when: &When) -> Result<(), InjectError> {
+            if matches!(when, When::Op { .. }) {
+                if self.passed == self.operations {
+                    return Err(InjectError::NeverReached("it had ended".into()));
+                }
+                self.passed += 1;
+            }
             Ok(())
+        }
+        fn at_stake(&mut self, _: Loss) -> Result<PowerOff, InjectError> {
+            let last = self.stakes.len() - 1;
+            Ok(self.stakes[self.passed.min(last)].clone())
         }
         fn start_until(&mut self, _: &When) -> Result<(), InjectError> {
             Ok(())
@@ -158,18 +211,59 @@ mod tests {
     /// The effect of a fault, where the power losses do this: of ten pending updates so many are
     /// lost, and so many torn.
     fn effect(fault: &Fault, trigger: &Trigger, losses: &[(usize, usize)]) -> Effect {
-        let off = |&(lost, torn): &(usize, usize)| PowerOff {
-            pending: 10,
-            lost,
-            torn,
-        };
+        let losses: Vec<PowerOff> = losses.iter().rev().map(off).collect();
         let mut machine = Scripted {
             rng: ChaCha8Rng::seed_from_u64(1),
-            losses: losses.iter().rev().map(off).collect(),
+            // It may be otherwise when the power goes.
+            stakes: vec![off(&(3, 1))],
+            losses,
+            operations: 0,
+            passed: 0,
         };
         let injected = (fault.inject)(&mut machine, trigger).unwrap();
         assert!(machine.losses.is_empty() && injected.lost_power);
         injected.effect
+    }
+
+    /// What a power loss at an ack does where this is at stake in front of so many operations.
+    fn searched(fault: &Fault, stakes: &[(usize, usize)], operations: usize) -> (Injected, usize) {
+        let stakes: Vec<PowerOff> = stakes.iter().map(off).collect();
+        let mut machine = Scripted {
+            rng: ChaCha8Rng::seed_from_u64(1),
+            losses: vec![stakes[operations.min(stakes.len() - 1)].clone()],
+            stakes,
+            operations,
+            passed: 0,
+        };
+        let injected = (fault.inject)(&mut machine, &Trigger::at(When::Ack(3))).unwrap();
+        (injected, machine.passed)
+    }
+
+    #[test]
+    fn a_power_loss_waits_until_there_is_something_to_lose() {
+        let (injected, passed) = searched(&POWER_LOSS, &[(0, 0), (0, 0), (2, 0)], 300);
+        assert_eq!((injected.effect, passed), (Effect::Hit, 2));
+        assert!(injected.what.contains("2 operations later"));
+        // One that tears waits for something to tear.
+        let stakes = [(1, 0), (2, 0), (2, 0), (2, 1)];
+        let (injected, passed) = searched(&POWER_LOSS_TORN, &stakes, 300);
+        assert_eq!((injected.effect, passed), (Effect::Hit, 3));
+        let (_, passed) = searched(&POWER_LOSS, &stakes, 300);
+        assert_eq!(passed, 0);
+    }
+
+    #[test]
+    fn what_never_has_anything_to_lose_is_not_applicable_and_a_short_look_is_no_proof() {
+        let (injected, passed) = searched(&POWER_LOSS, &[(0, 0)], 1000);
+        assert_eq!((injected.effect, passed), (Effect::NotApplicable, 200));
+        let (injected, _) = searched(&POWER_LOSS_TORN, &[(1, 0)], 20);
+        assert_eq!(injected.effect, Effect::NotApplicable);
+        assert!(injected.what.contains("nothing to tear"));
+        for operations in [0, 3, 19] {
+            let (injected, _) = searched(&POWER_LOSS, &[(0, 0)], operations);
+            assert_eq!(injected.effect, Effect::Nothing, "{operations}");
+            assert!(!injected.what.contains("later"), "{}", injected.what);
+        }
     }
 
     #[test]

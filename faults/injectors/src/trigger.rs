@@ -93,6 +93,18 @@ impl Trigger {
         }
     }
 
+    /// The same, so many times as early in the workload: its counts divided, down to 1.
+    #[must_use]
+    pub fn earlier(mut self, by: u64) -> Self {
+        let divided = |count: u64| (count / by.max(1)).max(1);
+        match &mut self.when {
+            When::Op { nth, .. } => *nth = divided(*nth),
+            When::Ack(count) => *count = divided(*count),
+            When::Chance { .. } | When::Time(_) => {}
+        }
+        self
+    }
+
     /// True when the moment is a storage operation, which only the crash filesystem sees.
     pub fn at_operation(&self) -> bool {
         matches!(self.when, When::Op { .. } | When::Chance { .. })
@@ -281,6 +293,15 @@ mod tests {
         for any in ["op=write,n=3", "ack=5", "time=1ms"] {
             assert!(parse(any).unwrap().damages("db/LOG"), "{any}");
         }
+    }
+
+    #[test]
+    fn an_earlier_moment_is_still_one() {
+        let earlier = |text, by| parse(text).unwrap().earlier(by).to_string();
+        assert_eq!(earlier("op=write,n=17", 4), "op=write,n=4");
+        assert_eq!(earlier("ack=3,within=60000ms", 16), "ack=1,within=60000ms");
+        assert_eq!(earlier("time=300ms", 4), "time=300ms");
+        assert_eq!(earlier("n=3,recovery", 1), "n=3,recovery");
     }
 
     #[test]

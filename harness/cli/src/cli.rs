@@ -97,6 +97,15 @@ pub(crate) struct RunArgs {
     #[arg(long = "fault", value_name = "NAME[@TRIGGER]")]
     pub(crate) faults: Vec<String>,
 
+    /// Leave this fault out; may be given several times
+    #[arg(long, value_name = "FAULT")]
+    pub(crate) skip: Vec<String>,
+
+    /// A fault that could not be measured does not fail the run: exit code 0 where something else was
+    /// measured and every promise was kept
+    #[arg(long)]
+    pub(crate) allow_not_measured: bool,
+
     /// The seed of everything that plugpull decides
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,

@@ -19,7 +19,7 @@ use nix::unistd::Pid;
 use parking_lot::Mutex;
 use plugpull_crashsim::fs::{Mark, Record, Sink};
 use plugpull_crashsim::persist::{self, Device};
-use plugpull_engine::trial::{self, SandboxHost, Setup, StorageRules, TrialSpec};
+use plugpull_engine::trial::{self, Elsewhere, SandboxHost, Setup, StorageRules, TrialSpec};
 use plugpull_faults::fault::{Fault, Injected};
 use plugpull_faults::machine::{InjectError, Machine};
 use plugpull_faults::trigger::{Trigger, When};
@@ -308,6 +308,7 @@ fn make(setup: &Setup, fault: &'static Fault, number: u64) -> Trial {
         fault,
         trigger: None,
         seed: number,
+        elsewhere: Elsewhere::Never,
     };
     trial::run(setup, &plan).trial
 }

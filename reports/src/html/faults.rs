@@ -56,6 +56,9 @@ fn tone(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass | Verdict::Detected => "good",
         Verdict::Broken => "bad",
-        Verdict::NoPromise | Verdict::NotMeasured | Verdict::HarnessError => "open",
+        Verdict::NotApplicable
+        | Verdict::NoPromise
+        | Verdict::NotMeasured
+        | Verdict::HarnessError => "open",
     }
 }

@@ -92,6 +92,12 @@ pub struct Header {
     /// Faults that will not be tried.
     #[serde(default)]
     pub unavailable: Vec<NotMeasured>,
+    /// Faults that cannot happen to this target, or not on this machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_applicable: Vec<NotMeasured>,
+    /// True when a fault that is not measured is allowed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_not_measured: bool,
     /// The bound that recovery is judged against, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_bound_us: Option<u64>,

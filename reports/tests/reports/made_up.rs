@@ -106,7 +106,7 @@ pub(crate) fn broken(number: u64, fault: &str, kinds: &[FindingKind]) -> Trial {
 
 /// A trial of another verdict, with its reason.
 pub(crate) fn other(number: u64, fault: &str, verdict: Verdict, why: &str) -> Trial {
-    let hit = verdict != Verdict::NotMeasured;
+    let hit = !matches!(verdict, Verdict::NotMeasured | Verdict::NotApplicable);
     Trial {
         verdict,
         hit,
@@ -131,6 +131,8 @@ pub(crate) fn plan(faults: &[&str]) -> Plan {
         seed: 42,
         faults: faults.iter().map(ToString::to_string).collect(),
         unavailable: vec![],
+        not_applicable: vec![],
+        allow_not_measured: false,
         recovery_bound: Some(Duration::from_secs(2)),
     }
 }

@@ -32,6 +32,8 @@ fn header(command: RunCommand) -> Header {
         budget_us: Some(30_000_000),
         faults: plan.faults,
         unavailable: Vec::new(),
+        not_applicable: Vec::new(),
+        allow_not_measured: false,
         recovery_bound_us: Some(2_000_000),
         growth: None,
         shard: None,

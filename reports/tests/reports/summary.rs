@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use plugpull_reports::{Evidence, Recovery, ReportBuilder, Trial, exit_code};
+use plugpull_reports::{Evidence, Plan, Recovery, ReportBuilder, Trial, exit_code};
 use plugpull_workloads::{FailureClass, FindingKind, Verdict};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -181,6 +181,51 @@ fn a_finding_wins_over_a_failure_of_plugpull() {
         (Verdict::HarnessError, 3)
     );
     assert_eq!(report.faults[0].why, "the sandbox went away");
+}
+
+#[test]
+fn what_is_not_applicable_fails_no_run_and_what_is_not_measured_does_unless_allowed() {
+    let not_applicable = |n| other(n, "oom", Verdict::NotApplicable, "nothing to tear");
+    let not_measured = |n| other(n, "oom", Verdict::NotMeasured, "no effect");
+    let faults = ["kill", "oom"];
+    let of = |plan: Plan, second: Vec<Trial>| {
+        let mut trials = vec![trial(1, "kill")];
+        trials.extend(second);
+        let report = report_of(plan, &trials);
+        let row = report.faults[1].clone();
+        (row.verdict, row.why, exit_code(&report))
+    };
+    let never = |verdict, why: &str| (verdict, why.to_owned(), 0);
+    let pass = of(plan(&faults), vec![not_applicable(2)]);
+    assert_eq!(pass, never(Verdict::NotApplicable, "nothing to tear"));
+    // One that could have hit and did not keeps it open, in any order.
+    let open = of(plan(&faults), vec![not_applicable(2), not_measured(3)]);
+    assert_eq!(open, (Verdict::NotMeasured, "no effect".into(), 3));
+    // What the machine or the target has not got.
+    let by_plan = Plan {
+        not_applicable: vec![("oom".into(), "no cgroup".into())],
+        ..plan(&["kill"])
+    };
+    let pass = of(by_plan, vec![]);
+    assert_eq!(pass, never(Verdict::NotApplicable, "no cgroup"));
+    let should = Plan {
+        unavailable: vec![("oom".into(), "no FUSE".into())],
+        ..plan(&["kill"])
+    };
+    assert_eq!(of(should.clone(), vec![]).2, 3);
+    let allowed = |plan| Plan {
+        allow_not_measured: true,
+        ..plan
+    };
+    assert_eq!(of(allowed(should.clone()), vec![]).2, 0);
+    assert_eq!(of(allowed(plan(&faults)), vec![not_measured(2)]).2, 0);
+    // Never without anything that was measured, and never over a failure of plugpull.
+    let nothing = report_of(allowed(plan(&["oom"])), &[not_measured(1)]);
+    assert_eq!(exit_code(&nothing), 3);
+    let nothing = report_of(plan(&["oom"]), &[not_applicable(1)]);
+    assert_eq!(exit_code(&nothing), 3);
+    let failed = other(2, "oom", Verdict::HarnessError, "no sandbox");
+    assert_eq!(of(allowed(plan(&faults)), vec![failed]).2, 3);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The closing text: it fits, it says the right thing, and it keeps its colours to itself.
 
-use plugpull_reports::{Look, Report, SHOWN_FINDINGS, render};
+use plugpull_reports::{Look, Plan, Report, SHOWN_FINDINGS, render};
 use plugpull_workloads::{FindingKind, Verdict};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -228,6 +228,26 @@ fn the_closing_sentence_says_the_verdict() {
         (
             report_of(plan(&["kill", "oom"]), &[trial(1, "kill")]),
             "Not measured: oom. All promises kept in the 1 trial that was measured.",
+        ),
+        (
+            report_of(
+                plan(&["kill", "oom"]),
+                &[
+                    trial(1, "kill"),
+                    other(2, "oom", Verdict::NotApplicable, "no cgroup"),
+                ],
+            ),
+            "All promises kept in 1 trial. Not applicable: oom.",
+        ),
+        (
+            report_of(
+                Plan {
+                    allow_not_measured: true,
+                    ..plan(&["kill", "oom"])
+                },
+                &[trial(1, "kill")],
+            ),
+            "All promises kept in 1 trial. Not measured, as allowed: oom.",
         ),
         (
             kill(&[other(1, "kill", Verdict::NoPromise, "none")]),

@@ -48,6 +48,10 @@ pub(crate) fn list() -> anyhow::Result<u8> {
     println!("Faults (--fault NAME, or NAME@TRIGGER):");
     for fault in FAULTS {
         println!("  {:<20} {}", fault.name, fault.about);
+        if !fault.needs.is_empty() {
+            let needs: Vec<&str> = fault.needs.iter().map(|need| need.words()).collect();
+            println!("  {:<20}   needs {}", "", needs.join(" and "));
+        }
     }
     println!();
     println!(

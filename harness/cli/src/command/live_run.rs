@@ -53,6 +53,10 @@ impl Resumed {
                 then.unavailable != now.unavailable,
             ),
             (
+                "what can be tried here",
+                then.not_applicable != now.not_applicable,
+            ),
+            (
                 "the recovery bound",
                 then.recovery_bound_us != now.recovery_bound_us,
             ),

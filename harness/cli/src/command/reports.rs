@@ -76,8 +76,10 @@ impl Baseline {
 /// 1 when something became worse; else 3 when not everything was measured; else 0, whatever
 /// findings the baseline has too.
 fn baseline_exit_code(comparison: &Comparison, now: &Report) -> u8 {
-    let unknown =
-        |verdict: &Verdict| matches!(verdict, Verdict::NotMeasured | Verdict::HarnessError);
+    let unknown = |verdict: &Verdict| match verdict {
+        Verdict::NotMeasured => !now.allow_not_measured,
+        verdict => *verdict == Verdict::HarnessError,
+    };
     let mut verdicts = now.faults.iter().map(|row| &row.verdict);
     match () {
         () if comparison.worse() => 1,

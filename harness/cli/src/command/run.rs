@@ -7,7 +7,8 @@ use plugpull_crashsim::persist::{self, Device};
 use plugpull_driver::Target;
 use plugpull_engine::experiment::conduct;
 use plugpull_engine::run::{
-    FaultPlan, FaultRun, Machinery, NotTried, Schedule, Until, chosen_faults, selected,
+    FaultPlan, FaultRun, Machinery, NotTried, Schedule, Selected, Until, chosen_faults, selected,
+    without_skipped,
 };
 use plugpull_engine::seed;
 use plugpull_engine::trial::{self, SandboxHost, StorageRules, micros};
@@ -32,6 +33,7 @@ struct Resolved {
     plan: FaultPlan,
     info: TargetInfo,
     unavailable: Vec<NotTried>,
+    not_applicable: Vec<NotTried>,
     baseline: Option<Baseline>,
 }
 
@@ -83,7 +85,14 @@ pub(crate) fn run(args: &RunArgs, resumed: Option<Resumed>) -> anyhow::Result<u8
 
 /// What is known before the first trial.
 fn header(args: &RunArgs, resolved: &Resolved, planned: Vec<String>) -> Header {
-    let unavailable = resolved.unavailable.iter();
+    let named = |list: &[NotTried]| {
+        let all = list.iter();
+        all.map(|(what, why)| NotMeasured {
+            what: what.clone(),
+            why: why.clone(),
+        })
+        .collect()
+    };
     Header {
         target: resolved.info.clone(),
         seed: resolved.plan.seed,
@@ -92,12 +101,9 @@ fn header(args: &RunArgs, resolved: &Resolved, planned: Vec<String>) -> Header {
             Until::Rounds(_) => None,
         },
         faults: planned,
-        unavailable: unavailable
-            .map(|(what, why)| NotMeasured {
-                what: what.clone(),
-                why: why.clone(),
-            })
-            .collect(),
+        unavailable: named(&resolved.unavailable),
+        not_applicable: named(&resolved.not_applicable),
+        allow_not_measured: args.allow_not_measured,
         recovery_bound_us: resolved.plan.setup.recovery_bound.map(micros),
         shard: shard(args, resolved).map(Box::new),
         ..Header::default()
@@ -152,6 +158,9 @@ fn shard(args: &RunArgs, resolved: &Resolved) -> Option<Shard> {
     for fault in &args.faults {
         options.push_str(&format!(" --fault '{fault}'"));
     }
+    for fault in &args.skip {
+        options.push_str(&format!(" --skip {fault}"));
+    }
     if let Some(rounds) = args.rounds {
         options.push_str(&format!(" --rounds {rounds}"));
     }
@@ -178,7 +187,8 @@ fn check(args: &RunArgs) -> anyhow::Result<Resolved> {
     let workload = asked.fit(workload(args));
     workload.validate().map_err(wrong)?;
     note_former_names(&args.faults);
-    let faults = chosen_faults(&args.faults)?;
+    note_former_names(&args.skip);
+    let faults = without_skipped(chosen_faults(&args.faults)?, &args.skip)?;
     if args.trial_seed.is_some() && args.faults.len() != 1 {
         return Err(wrong(
             "--trial-seed repeats one trial, so it wants exactly one --fault",
@@ -196,7 +206,11 @@ fn check(args: &RunArgs) -> anyhow::Result<Resolved> {
     };
     let by_name = !args.faults.is_empty();
     let target = (asked.info.name.as_str(), &*asked.target);
-    let (faults, unavailable) = selected(faults, target, machinery, by_name);
+    let Selected {
+        tried,
+        not_measured,
+        not_applicable,
+    } = selected(faults, target, machinery, by_name);
     let rules = StorageRules {
         model,
         device: args.device.device(),
@@ -206,7 +220,7 @@ fn check(args: &RunArgs) -> anyhow::Result<Resolved> {
     Ok(Resolved {
         plan: FaultPlan {
             setup: asked.setup(host, workload, rules),
-            faults,
+            faults: tried,
             seed: args.seed.unwrap_or_else(seed::fresh),
             trial_seed: args.trial_seed,
             keep,
@@ -214,7 +228,8 @@ fn check(args: &RunArgs) -> anyhow::Result<Resolved> {
             new_host: Box::new(move || open_host(&*of_target)),
         },
         info: asked.info,
-        unavailable,
+        unavailable: not_measured,
+        not_applicable,
         baseline,
     })
 }

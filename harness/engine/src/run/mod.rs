@@ -10,12 +10,14 @@ use plugpull_faults::trigger::Trigger;
 use plugpull_reports::{Evidence, ReportedFinding, Trial};
 
 pub use schedule::{Schedule, Until};
-pub use selection::{ChosenFault, Machinery, NotTried, chosen_faults, selected};
+pub use selection::{
+    ChosenFault, Machinery, NotTried, Selected, chosen_faults, selected, without_skipped,
+};
 
 use crate::experiment::{Experiment, Made, NextTrial};
 use crate::keep::Keep;
 use crate::seed;
-use crate::trial::{self, Crashed, SandboxHost, Setup, TrialSpec};
+use crate::trial::{self, Crashed, Elsewhere, SandboxHost, Setup, TrialSpec};
 
 /// Makes another sandbox, when plugpull failed in one.
 pub type NewHost = Box<dyn Fn() -> anyhow::Result<SandboxHost>>;
@@ -44,6 +46,8 @@ pub struct FaultRun {
     schedule: Schedule,
     /// The crash behind the findings of the last trial.
     crashed: Option<Crashed>,
+    /// How long the run had taken when the last trial was chosen.
+    elapsed: Duration,
 }
 
 impl FaultRun {
@@ -53,6 +57,18 @@ impl FaultRun {
             plan,
             schedule,
             crashed: None,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    /// Whether a trial that begins now and whose fault does nothing is made elsewhere.
+    fn elsewhere(&self, now: Instant) -> Elsewhere {
+        match (self.plan.trial_seed, self.schedule.budget()) {
+            (Some(_), _) => Elsewhere::Never,
+            (None, None) => Elsewhere::Always,
+            (None, Some(budget)) => {
+                Elsewhere::Until(now + budget.saturating_sub(self.elapsed))
+            }
         }
     }
 
@@ -81,6 +97,7 @@ impl FaultRun {
 
 impl Experiment for FaultRun {
     fn next(&mut self, elapsed: Duration) -> Option<NextTrial> {
+        self.elapsed = elapsed;
         let (number, slot) = self.schedule.next(elapsed)?;
         let fault = self.plan.faults[slot].0;
         let fresh = || seed::of_trial(self.plan.seed, number);
@@ -102,6 +119,7 @@ impl Experiment for FaultRun {
             fault: self.plan.faults[next.slot].0,
             trigger: self.trigger(next),
             seed: next.seed,
+            elsewhere: self.elsewhere(began),
         };
         let made = trial::run(&self.plan.setup, &spec);
         let mut trial = made.trial;
@@ -114,7 +132,7 @@ impl Experiment for FaultRun {
         for finding in &mut trial.findings {
             finding.repeat = format!(
                 "plugpull run {} --fault '{}' --trial-seed {}",
-                self.plan.again, trial.spec, next.seed
+                self.plan.again, trial.spec, trial.seed
             );
         }
         self.crashed = made.crashed;

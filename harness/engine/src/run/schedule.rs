@@ -56,6 +56,14 @@ impl Schedule {
         }
     }
 
+    /// How long the run may take; none where that does not end it.
+    pub fn budget(&self) -> Option<Duration> {
+        match self.until {
+            Until::Budget(budget) => Some(budget),
+            Until::Rounds(_) => None,
+        }
+    }
+
     /// The trial to make next, when the run has taken so long: its number, from 1, and its fault;
     /// none when the run is over.
     pub fn next(&mut self, elapsed: Duration) -> Option<(u64, usize)> {

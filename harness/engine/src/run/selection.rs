@@ -16,6 +16,17 @@ pub type ChosenFault = (&'static Fault, Option<Trigger>);
 /// The name of a fault that is not tried, and why.
 pub type NotTried = (String, String);
 
+/// The faults of a run.
+#[derive(Default)]
+pub struct Selected {
+    /// Those that are tried.
+    pub tried: Vec<ChosenFault>,
+    /// Those that should be and cannot: the run is no pass without them.
+    pub not_measured: Vec<NotTried>,
+    /// Those that cannot happen to this target, or not on this machine.
+    pub not_applicable: Vec<NotTried>,
+}
+
 /// What this machine gives a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Machinery {
@@ -40,18 +51,41 @@ pub fn chosen_faults(given: &[String]) -> anyhow::Result<Vec<ChosenFault>> {
     given.iter().map(|text| chosen_fault(text)).collect()
 }
 
-fn chosen_fault(text: &str) -> anyhow::Result<ChosenFault> {
-    let (name, trigger) = match text.split_once('@') {
-        Some((name, trigger)) => (name, Some(trigger)),
-        None => (text, None),
-    };
-    let found = fault(name).ok_or_else(|| {
+/// Of these faults those that are not skipped.
+///
+/// # Errors
+/// Wrong use: no fault of this name, or nothing is left.
+pub fn without_skipped(
+    mut faults: Vec<ChosenFault>,
+    skipped: &[String],
+) -> anyhow::Result<Vec<ChosenFault>> {
+    for name in skipped {
+        let skipped = named(name)?;
+        faults.retain(|(fault, _)| fault.name != skipped.name);
+    }
+    if faults.is_empty() {
+        return Err(wrong("--skip leaves no fault to try"));
+    }
+    Ok(faults)
+}
+
+/// The fault of this name.
+fn named(name: &str) -> anyhow::Result<&'static Fault> {
+    fault(name).ok_or_else(|| {
         let known: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
         wrong(format!(
             "there is no fault '{name}'; there are {}",
             known.join(", ")
         ))
-    })?;
+    })
+}
+
+fn chosen_fault(text: &str) -> anyhow::Result<ChosenFault> {
+    let (name, trigger) = match text.split_once('@') {
+        Some((name, trigger)) => (name, Some(trigger)),
+        None => (text, None),
+    };
+    let found = named(name)?;
     let trigger = trigger
         .map(|text| chosen_trigger(found, text))
         .transpose()?;
@@ -75,33 +109,35 @@ fn chosen_trigger(fault: &Fault, text: &str) -> anyhow::Result<Trigger> {
     }
 }
 
-/// Of these faults those that can be tried on the target of this name, and the others with why. What cannot be about the target is
-/// left out without a word, unless it was asked for `by_name`.
+/// Of these faults those that can be tried on the target of this name, and the others with why. What is
+/// about something that the target has not got (a chain, snapshots) is left out without a word. Of what
+/// was asked for `by_name` nothing is left out, and nothing is not applicable: it was to be measured.
 pub fn selected(
     faults: Vec<ChosenFault>,
     (name, target): (&str, &dyn Target),
     machinery: Machinery,
     by_name: bool,
-) -> (Vec<ChosenFault>, Vec<NotTried>) {
-    let mut kept = Vec::new();
-    let (mut of_machine, mut of_target, mut of_recovery) = (Vec::new(), Vec::new(), Vec::new());
+) -> Selected {
+    let mut selected = Selected::default();
     for (fault, trigger) in faults {
         let of_fault = fault.name.to_string();
         if let Some(lacks) = target_lacks(fault, target) {
-            of_target.push((of_fault, format!("{name} {lacks}")));
-        } else if let Some(why) = machine_lacks(fault, trigger.as_ref(), machinery) {
-            of_machine.push((of_fault, why));
-        } else if never_comes(fault, trigger.as_ref(), target) {
-            let why = "its moment is during recovery, and starting this target runs nothing";
-            of_recovery.push((of_fault, why.into()));
-        } else {
-            kept.push((fault, trigger));
+            if by_name {
+                let why = format!("{name} {lacks}");
+                selected.not_measured.push((of_fault, why));
+            }
+            continue;
+        }
+        let cannot = never_comes(fault, trigger.as_ref(), target)
+            .map(|why| (why.to_owned(), true))
+            .or_else(|| machine_lacks(fault, trigger.as_ref(), machinery));
+        match cannot {
+            None => selected.tried.push((fault, trigger)),
+            Some((why, true)) if !by_name => selected.not_applicable.push((of_fault, why)),
+            Some((why, _)) => selected.not_measured.push((of_fault, why)),
         }
     }
-    let mut others = of_machine;
-    others.extend(of_target.into_iter().filter(|_| by_name));
-    others.extend(of_recovery);
-    (kept, others)
+    selected
 }
 
 /// What a target has not got that a fault is about.
@@ -117,8 +153,13 @@ fn target_lacks(fault: &Fault, target: &dyn Target) -> Option<&'static str> {
     })
 }
 
-/// Why this machine cannot inject a fault.
-fn machine_lacks(fault: &Fault, trigger: Option<&Trigger>, machinery: Machinery) -> Option<String> {
+/// Why this machine cannot inject a fault, and whether the run is as good without it. One without a
+/// storage that plugpull rules is not: most of what is promised is about that.
+fn machine_lacks(
+    fault: &Fault,
+    trigger: Option<&Trigger>,
+    machinery: Machinery,
+) -> Option<(String, bool)> {
     let mut needs = fault.needs.to_vec();
     if trigger.is_some_and(Trigger::at_operation) {
         needs.push(Need::CrashFs);
@@ -128,24 +169,36 @@ fn machine_lacks(fault: &Fault, trigger: Option<&Trigger>, machinery: Machinery)
     };
     needs.iter().find_map(|need| match need {
         Need::CrashFs if machinery.without_fuse => {
-            Some("needs FUSE, which --no-fuse does without".into())
+            Some(("needs FUSE, which --no-fuse does without".into(), false))
         }
-        Need::CrashFs if !machinery.fuse => Some(lacking("FUSE")),
+        Need::CrashFs if !machinery.fuse => Some((lacking("FUSE"), false)),
         Need::LimitedStorage if !machinery.fuse && !machinery.own_mounts => {
-            Some(lacking("FUSE or mounts of its own"))
+            Some((lacking("FUSE or mounts of its own"), false))
         }
         Need::MemoryCgroup if !machinery.memory_limit => {
-            Some(lacking("a cgroup with a memory limit"))
+            Some((lacking("a cgroup with a memory limit"), true))
         }
         _ => None,
     })
 }
 
-/// True when the moment is one of a recovery, and starting the target runs nothing.
-fn never_comes(fault: &Fault, trigger: Option<&Trigger>, target: &dyn Target) -> bool {
-    let recovers = target.scripted().is_none_or(|script| script.recovers());
+/// Why a fault has no moment where starting the target runs nothing: it is one of a recovery.
+fn never_comes(
+    fault: &Fault,
+    trigger: Option<&Trigger>,
+    target: &dyn Target,
+) -> Option<&'static str> {
+    if target.scripted().is_none_or(|script| script.recovers()) {
+        return None;
+    }
     let default = || (fault.default_trigger)(&mut ChaCha8Rng::seed_from_u64(0));
-    !recovers && trigger.cloned().unwrap_or_else(default).recovery
+    if trigger.cloned().unwrap_or_else(default).recovery {
+        return Some("its moment is during recovery, and starting this target runs nothing");
+    }
+    fault
+        .needs
+        .contains(&Need::Start)
+        .then_some("it happens while the target starts, and starting this one runs nothing")
 }
 
 #[cfg(test)]
@@ -175,14 +228,15 @@ mod tests {
     fn what_the_machine_does_not_give_is_said_for_each_fault_that_needs_it() {
         let target = plain();
         let all = chosen_faults(&[]).expect("all");
-        let (kept, others) = selected(all.clone(), ("sqlite", &target), ALL, false);
+        let whole = selected(all.clone(), ("sqlite", &target), ALL, false);
         // It follows no chain, which nobody asked about.
-        assert!(others.is_empty(), "{others:?}");
-        assert!(names(&kept).contains(&"power-loss"));
+        assert!(whole.not_measured.is_empty() && whole.not_applicable.is_empty());
+        assert!(names(&whole.tried).contains(&"power-loss"));
         let none = Machinery { fuse: false, ..ALL };
-        let (kept, others) = selected(all, ("sqlite", &target), none, false);
-        assert!(!names(&kept).contains(&"power-loss"));
-        assert!(names(&kept).contains(&"kill"));
+        let less = selected(all, ("sqlite", &target), none, false);
+        assert!(!names(&less.tried).contains(&"power-loss"));
+        assert!(names(&less.tried).contains(&"kill"));
+        let others = &less.not_measured;
         let why = others.iter().find(|(name, _)| name == "power-loss");
         assert!(
             why.is_some_and(|(_, why)| why.contains("FUSE")),
@@ -191,12 +245,44 @@ mod tests {
     }
 
     #[test]
+    fn without_a_cgroup_oom_is_not_applicable_unless_it_was_asked_for() {
+        let target = plain();
+        let machinery = Machinery {
+            memory_limit: false,
+            ..ALL
+        };
+        let all = chosen_faults(&[]).expect("all");
+        let run = selected(all, ("sqlite", &target), machinery, false);
+        assert!(run.not_measured.is_empty(), "{:?}", run.not_measured);
+        assert_eq!(run.not_applicable[0].0, "oom");
+        let oom = chosen_faults(&["oom".into()]).expect("known");
+        let run = selected(oom, ("sqlite", &target), machinery, true);
+        assert!(run.tried.is_empty() && run.not_applicable.is_empty());
+        assert_eq!(run.not_measured[0].0, "oom");
+    }
+
+    #[test]
+    fn what_is_skipped_is_left_out_and_must_be_known() {
+        let all = chosen_faults(&[]).expect("all");
+        let fewer = without_skipped(all, &["oom".into(), "eio-sync-kept".into()]).expect("known");
+        assert!(!names(&fewer).contains(&"oom"));
+        // By its former name too.
+        assert!(!names(&fewer).contains(&"eio-sync-dirty"));
+        assert_eq!(fewer.len(), FAULTS.len() - 2);
+        let kill = || chosen_faults(&["kill@ack=3".into()]).expect("known");
+        let unknown = without_skipped(kill(), &["oomm".into()]).err();
+        assert!(unknown.is_some_and(|error| error.to_string().contains("'oomm'")));
+        let nothing = without_skipped(kill(), &["kill".into()]).err();
+        assert!(nothing.is_some_and(|error| error.to_string().contains("--skip")));
+    }
+
+    #[test]
     fn a_fault_that_was_named_and_cannot_be_about_the_target_is_not_passed_over() {
         let target = plain();
         let reorg = chosen_faults(&["reorg".into()]).expect("known");
-        let (kept, others) = selected(reorg, ("sqlite", &target), ALL, true);
-        assert!(kept.is_empty());
-        assert!(others[0].1.contains("no chain"), "{others:?}");
+        let run = selected(reorg, ("sqlite", &target), ALL, true);
+        assert!(run.tried.is_empty());
+        assert!(run.not_measured[0].1.contains("no chain"));
         let unknown = chosen_faults(&["no-such".into()]);
         assert!(unknown.is_err_and(|error| error.to_string().contains("kill")));
     }

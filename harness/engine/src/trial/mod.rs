@@ -3,6 +3,7 @@
 pub mod ballast;
 mod clients;
 mod crashes;
+mod elsewhere;
 mod explain;
 pub mod flip;
 pub mod host;
@@ -34,6 +35,8 @@ use rand_chacha::ChaCha8Rng;
 use crate::outcome::{HarnessFailed, Observed, guard};
 
 pub use crashes::Crashed;
+pub use elsewhere::{Elsewhere, run};
+use elsewhere::Came;
 use explain::explain;
 pub use host::SandboxHost;
 pub use script::Acked;
@@ -78,6 +81,8 @@ pub struct TrialSpec {
     pub trigger: Option<Trigger>,
     /// The seed of everything random in it.
     pub seed: u64,
+    /// What becomes of it where the fault does nothing.
+    pub elsewhere: Elsewhere,
 }
 
 /// A trial's record, and where a promise was broken the crash behind it; none without a crash
@@ -89,14 +94,17 @@ pub struct TrialResult {
     pub crashed: Option<Crashed>,
 }
 
-/// Makes one trial.
-pub fn run(setup: &Setup, plan: &TrialSpec) -> TrialResult {
+/// Makes a trial once; a moment that nobody named is `earlier` times as early. Also says what became of
+/// its fault.
+fn attempt(setup: &Setup, plan: &TrialSpec, earlier: u64) -> (TrialResult, Came) {
     let began = Instant::now();
     let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
-    let trigger = plan
-        .trigger
-        .clone()
-        .unwrap_or_else(|| usual(plan.fault, setup.rules.fuse, &mut rng));
+    // In any case, so that the seed and the moment together repeat the trial.
+    let usual = usual(plan.fault, setup.rules.fuse, &mut rng);
+    let trigger = match &plan.trigger {
+        Some(named) => named.clone(),
+        None => usual.earlier(earlier),
+    };
     let spec = format!("{}@{trigger}", plan.fault.name);
     let mut trial = Trial::begun(
         plan.number,
@@ -106,6 +114,7 @@ pub fn run(setup: &Setup, plan: &TrialSpec) -> TrialResult {
         plan.fault.class,
     );
     let mut crashed = None;
+    let mut came = Came::Measured;
     let testbed = guard(|| {
         Testbed::new(
             &setup.host,
@@ -125,6 +134,7 @@ pub fn run(setup: &Setup, plan: &TrialSpec) -> TrialResult {
                     plan,
                     trial: &mut trial,
                     crashed: &mut crashed,
+                    came: &mut came,
                 };
                 runner.run(&mut testbed, &trigger)
             });
@@ -134,7 +144,7 @@ pub fn run(setup: &Setup, plan: &TrialSpec) -> TrialResult {
         Err(failed) => not_measured(&mut trial, &failed),
     }
     trial.took_us = micros(began.elapsed());
-    TrialResult { trial, crashed }
+    (TrialResult { trial, crashed }, came)
 }
 
 /// Notes that plugpull failed in a trial. Findings of it that were made before stand; what it
@@ -202,6 +212,7 @@ struct TrialRunner<'a> {
     plan: &'a TrialSpec,
     trial: &'a mut Trial,
     crashed: &'a mut Option<Crashed>,
+    came: &'a mut Came,
 }
 
 impl TrialRunner<'_> {
@@ -212,6 +223,7 @@ impl TrialRunner<'_> {
         let injected = match warm.and_then(|()| (self.plan.fault.inject)(testbed, trigger)) {
             Ok(injected) => injected,
             Err(error @ InjectError::NeverReached(_)) => {
+                *self.came = Came::NeverReached;
                 self.trial.verdict = Verdict::NotMeasured;
                 self.trial.why = error.to_string();
                 return Ok(());
@@ -232,7 +244,7 @@ impl TrialRunner<'_> {
         let read = testbed.storage.fs().map_or(0, |fs| fs.damage_hits().0) > hits;
         self.trial.hit = match injected.effect {
             Effect::Hit => true,
-            Effect::Nothing => false,
+            Effect::Nothing | Effect::NotApplicable => false,
             Effect::HitIfRead => read,
         };
         let damaged = injected.damage.is_some();
@@ -245,8 +257,14 @@ impl TrialRunner<'_> {
             later = self.verify_writable(testbed, state)?;
         }
         if !self.trial.hit && self.trial.findings.is_empty() {
-            self.trial.verdict = Verdict::NotMeasured;
-            self.trial.why = format!("the fault had no effect: {}", self.trial.what);
+            (*self.came, self.trial.verdict) = match injected.effect {
+                Effect::NotApplicable => (Came::NotApplicable, Verdict::NotApplicable),
+                _ => (Came::Nothing, Verdict::NotMeasured),
+            };
+            self.trial.why = match injected.effect {
+                Effect::NotApplicable => self.trial.what.clone(),
+                _ => format!("the fault had no effect: {}", self.trial.what),
+            };
         }
         if !self.trial.findings.is_empty() {
             *self.crashed = later.or(before);

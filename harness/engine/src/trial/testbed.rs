@@ -435,10 +435,7 @@ impl<'a> Testbed<'a> {
 
     /// The watch for a moment at an operation.
     fn watch(&mut self, when: &When) -> Result<Receiver<PausedOperation>, InjectError> {
-        let fs = self
-            .storage
-            .fs()
-            .ok_or_else(|| InjectError::NeverReached("there is no crash filesystem".into()))?;
+        let fs = self.crash_fs()?;
         let (matcher, skip) = match when {
             When::Op { matcher, nth } => (matcher.clone(), nth - 1),
             When::Chance { matcher, chance } => {

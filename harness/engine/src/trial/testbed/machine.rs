@@ -4,7 +4,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use plugpull_crashsim::fs::PAGE;
-use plugpull_crashsim::persist::{self, Loss};
+use plugpull_crashsim::persist::{self, CrashState, Loss};
 use plugpull_driver::Reorgs;
 use plugpull_faults::control::{Control, Injector};
 use plugpull_faults::machine::{InjectError, Machine, PowerOff, ReorgOutcome, Started, Tally};
@@ -17,6 +17,25 @@ use super::{LOOK, MOMENT_LIMIT, Testbed, storage_error, to_io};
 use crate::outcome::guard;
 use crate::trial::crashes::Cut;
 use crate::trial::{PROBE, ballast, flip};
+
+/// How many seeds more a power loss has for a subset that lacks something.
+const OTHER_SUBSETS: usize = 16;
+
+/// What a disk lost.
+fn lost_of(state: &CrashState) -> PowerOff {
+    PowerOff {
+        pending: state.pending,
+        lost: state.lost.len(),
+        torn: state.lost.iter().filter(|lost| lost.torn).count(),
+    }
+}
+
+impl Testbed<'_> {
+    pub(super) fn crash_fs(&self) -> Result<Control, InjectError> {
+        let fs = self.storage.fs();
+        fs.ok_or_else(|| InjectError::NeverReached("there is no crash filesystem".into()))
+    }
+}
 
 impl Machine for Testbed<'_> {
     fn rng(&mut self) -> &mut ChaCha8Rng {
@@ -123,25 +142,39 @@ impl Machine for Testbed<'_> {
         Ok(alive)
     }
 
+    fn at_stake(&mut self, loss: Loss) -> Result<PowerOff, InjectError> {
+        let fs = self.crash_fs()?;
+        let most = match loss {
+            Loss::TornLast => Loss::TornLast,
+            _ => Loss::Everything,
+        };
+        let (model, device) = (self.rules.model, self.rules.device);
+        let state = fs.inspect(|_, log| persist::crash_state(log, model, most, device, 0));
+        Ok(lost_of(&state))
+    }
+
     fn power_off(&mut self, loss: Loss) -> Result<PowerOff, InjectError> {
-        let fs = self
-            .storage
-            .fs()
-            .ok_or_else(|| InjectError::NeverReached("there is no crash filesystem".into()))?;
+        let fs = self.crash_fs()?;
         self.recorder.crash();
         self.crashed_at = Some(self.clock.now());
         self.signal_all(libc::SIGKILL)?;
         let cut = fs.cut();
         self.host.sandbox.kill_all().map_err(to_io)?;
         self.reap()?;
-        let seed = self.rng.random();
         let (model, device) = (self.rules.model, self.rules.device);
-        let state = fs.inspect(|_, log| persist::crash_state(log, model, loss, device, seed));
-        let off = PowerOff {
-            pending: state.pending,
-            lost: state.lost.len(),
-            torn: state.lost.iter().filter(|lost| lost.torn).count(),
-        };
+        let state_of =
+            |seed| fs.inspect(|_, log| persist::crash_state(log, model, loss, device, seed));
+        let mut seed = self.rng.random();
+        let mut state = state_of(seed);
+        // A seeded subset may be all of what is pending: a kill, not a power loss.
+        for _ in 0..OTHER_SUBSETS {
+            if !state.lost.is_empty() || state.pending == 0 {
+                break;
+            }
+            seed = self.rng.random();
+            state = state_of(seed);
+        }
+        let off = lost_of(&state);
         let began = fs.inspect(|_, log| log.began());
         let left = Injector::new(state.tree, began, cut, self.rng.random());
         let cut = Cut {
