@@ -13,7 +13,7 @@ use crate::report::Report;
 use crate::run_file::record::Line;
 
 /// Shows a run. An error of one reporter does not stop the run.
-pub trait Reporter {
+pub trait Reporter: Send {
     /// A record was written.
     fn record(&mut self, _line: &Line) -> io::Result<()> {
         Ok(())

@@ -102,7 +102,7 @@ mod tests {
             fs::create_dir_all(&closed).expect("directories");
             fs::write(closed.join("file"), "left").expect("a file");
             symlink(outside.path(), directory.join(name).join("link")).expect("a link");
-            fs::set_permissions(&closed, Permissions::from_mode(0)).expect("no rights");
+            fs::set_permissions(&closed, Permissions::from_mode(0o000)).expect("no rights");
         }
         renew(&directory).expect("renewed");
         assert!(is_empty(&directory.join(DATA)) && is_empty(&directory.join(TMP)));

@@ -21,7 +21,7 @@ use nix::unistd::{self, Pid};
 
 use super::launch::{self, Started, Surroundings};
 use super::protocol::{Answer, Command, During, Failure, FromInit, Ready, SetUp, ToInit};
-use super::{mounts, packet, proctree, sys};
+use super::{bare, mounts, packet, proctree, sys};
 
 /// How often a tree without a PID namespace is walked again until all of it is gone, in ms.
 const WALK_AGAIN_MS: u16 = 2;
@@ -82,7 +82,7 @@ pub(super) fn run(has: Inheritance, plan: &SetUp) -> i32 {
     let home = has
         .bare
         .as_ref()
-        .map_or_else(|| PathBuf::from("/tmp"), |dir| dir.join("tmp"));
+        .map_or_else(|| PathBuf::from("/tmp"), |dir| dir.join(bare::TMP));
     let mut init = Init {
         data: ready.data.clone(),
         home,
@@ -111,7 +111,7 @@ fn set_up(has: &Inheritance, plan: &SetUp) -> Result<(Ready, Option<File>), Fail
     if let Some(dir) = &has.bare {
         prctl::set_child_subreaper(true).during("become a subreaper")?;
         let ready = Ready {
-            data: dir.join("data"),
+            data: dir.join(bare::DATA),
             user_namespace: false,
             tmp: "shared".into(),
             notes: Vec::new(),

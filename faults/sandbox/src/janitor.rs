@@ -20,8 +20,9 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{self, ForkResult, Pid, dup2_stdin, dup2_stdout, mkdtemp, pipe2, setsid};
+use nix::unistd::{self, ForkResult, Pid, dup2_stdin, dup2_stdout, pipe2, setsid};
 
+use super::bare;
 use super::cgroup::Cgroup;
 use super::init::{self, Inheritance};
 use super::protocol::{During, Failure, FromInit, FromJanitor, SetUp, ToJanitor};
@@ -102,7 +103,7 @@ impl Leftovers {
             let _ = cgroup.remove();
         }
         if let Some(directory) = &self.directory {
-            let _ = fs::remove_dir_all(directory);
+            let _ = bare::remove(directory);
         }
     }
 }
@@ -117,7 +118,7 @@ fn serve(orders: OwnedFd, control: OwnedFd, plan: &SetUp, left: &mut Leftovers) 
     let start = |left: &mut Leftovers| {
         let exe = File::open("/proc/self/exe").during("open plugpull's own binary")?;
         if !plan.full {
-            left.directory = Some(make_directory().during("make a temporary directory")?);
+            left.directory = Some(bare::make().during("make a temporary directory")?);
             prctl::set_child_subreaper(true).during("become a subreaper")?;
         }
         let (forked, user_namespace) = fork_init(plan).during("enter new namespaces")?;
@@ -263,21 +264,4 @@ fn end_tree() {
             return;
         }
     }
-}
-
-/// The directory that stands for private mounts: `data` for the target's data, `tmp` for the rest.
-fn make_directory() -> io::Result<PathBuf> {
-    let directory = mkdtemp(&std::env::temp_dir().join("plugpull-XXXXXX"))?;
-    let made = ["data", "tmp"]
-        .iter()
-        .try_for_each(|name| fs::create_dir(directory.join(name)));
-    if let Err(error) = made {
-        #[expect(
-            clippy::let_underscore_must_use,
-            reason = "the error that matters is the first"
-        )]
-        let _ = fs::remove_dir_all(&directory);
-        return Err(error);
-    }
-    Ok(directory)
 }

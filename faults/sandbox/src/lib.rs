@@ -22,6 +22,7 @@
 
 #![warn(clippy::let_underscore_must_use, clippy::too_many_lines)]
 
+mod bare;
 pub mod capability;
 mod cgroup;
 mod child;

@@ -237,8 +237,16 @@ fn fill_dev(dev: &Path) -> Result<(), Failure> {
         bind(&real, &shown, MsFlags::empty()).during(&format!("show /dev/{name}"))?;
     }
     if Path::new("/dev/pts").is_dir() {
+        // Of its own: on the machine's, root could write on anybody's terminal.
         make_dir(&dev.join("pts"), 0o755).during("make /dev/pts")?;
-        bind(Path::new("/dev/pts"), &dev.join("pts"), MsFlags::MS_REC).during("show /dev/pts")?;
+        mount(
+            Some("plugpull"),
+            &dev.join("pts"),
+            Some("devpts"),
+            MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC,
+            Some("newinstance,ptmxmode=0666,mode=0620"),
+        )
+        .during("mount a devpts for /dev/pts")?;
         symlink("pts/ptmx", dev.join("ptmx")).during("link /dev/ptmx")?;
     }
     for (name, to) in [

@@ -25,7 +25,7 @@ use super::options::{Isolation, IsolationPolicy, SandboxOptions};
 use super::output::Output;
 use super::pending::{PATIENCE, PendingRequest, Prepared};
 use super::protocol::{Command, FromInit, ProgramSpec, Ready, SetUp, ToInit, ToJanitor};
-use super::{SANDBOX_ARG, packet, sys};
+use super::{SANDBOX_ARG, bare, packet, sys};
 
 /// Private namespaces with an init in them. Dropping it kills everything inside and waits until
 /// all of it is gone.
@@ -163,6 +163,20 @@ impl Sandbox {
     /// Mounts an empty tmpfs of `size` bytes on the data directory.
     pub fn mount_tmpfs(&self, size: u64) -> Result<(), SandboxError> {
         self.ask(Command::MountTmpfs { size }, &[]).map(drop)
+    }
+
+    /// Puts empty directories in the places of the data directory, HOME and TMPDIR of a bare sandbox,
+    /// which has no mounts that could hide what was there. Every process must be dead.
+    pub fn renew_directories(&self) -> Result<(), SandboxError> {
+        let Some(parent) = self.data_dir().parent() else {
+            return Err(SandboxError::Gone);
+        };
+        if self.isolation != Isolation::Bare {
+            let why = "directories that stand for mounts: this sandbox has mounts";
+            return Err(SandboxError::Unavailable(why.into()));
+        }
+        bare::renew(parent)
+            .map_err(|error| SandboxError::refused("make the directories empty", error))
     }
 
     /// Unmounts the data directory. With `force`, a FUSE connection is aborted, so that every request

@@ -66,7 +66,7 @@ pub(crate) struct OutputOptions {
 }
 
 /// The forms of a report: the same for every command that makes one.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct ReportOptions {
     /// What standard output gets: a table for people, the JSON report and nothing else, or GitHub's
     /// annotations before the table

@@ -15,6 +15,7 @@ pub(crate) fn tests() -> Vec<(&'static str, Test)> {
         ("bare_runs_and_cleans_up", runs),
         ("bare_kill_all_ends_the_whole_tree", tree),
         ("bare_has_no_mounts", no_mounts),
+        ("bare_directories_are_renewed", renewed),
         ("bare_connects", connects),
     ]
 }
@@ -76,6 +77,16 @@ fn no_mounts() -> Result<(), Failed> {
         )?;
     }
     Ok(())
+}
+
+fn renewed() -> Result<(), Failed> {
+    let sandbox = bare()?;
+    let left = "echo x >here; echo x >$HOME/there; mkdir shut; chmod 0 shut; pwd";
+    let (_, first) = run(&sandbox, left)?;
+    sandbox.renew_directories()?;
+    let (_, found) = run(&sandbox, "pwd; ls -A . $HOME | grep -v : | tr -d '\\n'")?;
+    // The same place, with nothing in it.
+    ensure(found == first, found)
 }
 
 fn connects() -> Result<(), Failed> {

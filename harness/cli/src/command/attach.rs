@@ -9,7 +9,7 @@ use plugpull_engine::attach::{self, AttachOptions, Mode};
 use plugpull_reports::{EndReason, RunCommand, TargetInfo};
 
 use super::asked::{baseline, outputs};
-use super::interrupt::stop_on_signal;
+use super::interrupt::{Overdue, stop_on_signal};
 use super::live_run::LiveRun;
 use super::{settings, wrong};
 use crate::options::{OutputOptions, duration, key_value};
@@ -260,6 +260,7 @@ impl AttachArgs {
 pub(crate) fn run(args: &AttachArgs) -> anyhow::Result<u8> {
     // From the beginning, so that no signal leaves anything behind.
     let stop = stop_on_signal();
+    stop.when_overdue(Overdue::Wait);
     if args.outputs.keep.is_some() {
         return Err(wrong(
             "--keep is not for attach: the data stays where the service has it",
@@ -272,7 +273,8 @@ pub(crate) fn run(args: &AttachArgs) -> anyhow::Result<u8> {
         ..TargetInfo::default()
     };
     let baseline = baseline(&args.outputs, &target)?;
-    let mut live = LiveRun::new(RunCommand::Attach, &args.outputs, &stop, Instant::now());
+    let began = Instant::now();
+    let mut live = LiveRun::new(RunCommand::Attach, &args.outputs, baseline, &stop, began);
     let Some(outcome) = attach::run(&options, stop.flag(), &mut live)? else {
         return Ok(crate::KEPT);
     };
@@ -280,7 +282,7 @@ pub(crate) fn run(args: &AttachArgs) -> anyhow::Result<u8> {
         true => EndReason::Interrupted,
         false => EndReason::Complete,
     };
-    let code = live.finish(reason, outcome.took, baseline.as_ref())?;
+    let code = live.finish(reason, outcome.took)?;
     Ok(match code {
         crate::KEPT if !outcome.all_put_back => crate::FAILED,
         code => code,

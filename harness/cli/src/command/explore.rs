@@ -98,8 +98,14 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
     };
     let known = resumed.as_ref().map(|resumed| known(resumed, &header));
     let known = known.transpose()?.unwrap_or_default();
-    let mut live =
-        LiveRun::new(RunCommand::Explore, &args.outputs, &stop, command_began).resume(resumed);
+    let mut live = LiveRun::new(
+        RunCommand::Explore,
+        &args.outputs,
+        baseline,
+        &stop,
+        command_began,
+    )
+    .resume(resumed);
     live.emit(Record::Header(Box::new(header)));
     let (trace, path) = match kept {
         Some(trace) => (trace, trace_path.cloned()),
@@ -125,9 +131,13 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
     let known = KnownWorkers::new(&workers, known);
     let (summary, live) = exploration.explore(&known, live, &stop)?;
     drop(known);
-    workers.finish();
     let took = live.elapsed();
-    live.finish(end_reason(&summary), took, baseline.as_ref())
+    let code = live.finish(end_reason(&summary), took);
+    // What they are at after a signal is of no use, and may take long.
+    if !stop.is_raised() {
+        workers.finish();
+    }
+    code
 }
 
 /// The trace that an exploration explored before it was interrupted.

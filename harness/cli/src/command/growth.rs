@@ -63,7 +63,9 @@ pub(crate) fn run(args: &GrowthArgs, resumed: Option<Resumed>) -> anyhow::Result
         None => 0,
     };
     let began = Instant::now();
-    let mut live = LiveRun::new(RunCommand::Growth, &args.outputs, &stop, began).resume(resumed);
+    let baseline = asking.baseline;
+    let mut live =
+        LiveRun::new(RunCommand::Growth, &args.outputs, baseline, &stop, began).resume(resumed);
     live.emit(Record::Header(Box::new(header)));
     let mut measurements = GrowthRun::new(
         GrowthSpec {
@@ -85,7 +87,7 @@ pub(crate) fn run(args: &GrowthArgs, resumed: Option<Resumed>) -> anyhow::Result
         false => EndReason::Complete,
     };
     let took = live.elapsed();
-    live.finish(reason, took, asking.baseline.as_ref())
+    live.finish(reason, took)
 }
 
 fn check(args: &GrowthArgs) -> anyhow::Result<Asking> {

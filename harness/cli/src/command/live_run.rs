@@ -1,8 +1,10 @@
 //! A run under way: its records go to the run file, to the live reporters and into its report.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use plugpull_engine::experiment::{Made, NextTrial, TrialSink};
 use plugpull_engine::trial::micros;
 use plugpull_reports::{
@@ -10,11 +12,11 @@ use plugpull_reports::{
     Trial, TrialRecord, TrialStarted, exit_code,
 };
 
-use super::interrupt::Stop;
+use super::interrupt::{Overdue, Signal, Stop};
 use super::reporters::Reporters;
 use super::reports::Baseline;
 use super::{run_files, wrong};
-use crate::cli::OutputOptions;
+use crate::cli::{OutputOptions, ReportOptions};
 
 /// A run that was read from its file, and the file, to go on with.
 pub(crate) struct Resumed {
@@ -79,15 +81,17 @@ pub(super) struct LiveRun<'a> {
     stop: &'a Stop,
     began: Instant,
     resumed: Option<Resumed>,
-    log: Option<RunLog>,
     warned: bool,
+    begun: bool,
+    report: Arc<Ending>,
 }
 
 impl<'a> LiveRun<'a> {
-    /// Nothing is written before the first record.
+    /// Nothing is written before the first record. The report is held against the baseline.
     pub(super) fn new(
         command: RunCommand,
         outputs: &'a OutputOptions,
+        baseline: Option<Baseline>,
         stop: &'a Stop,
         began: Instant,
     ) -> Self {
@@ -97,8 +101,15 @@ impl<'a> LiveRun<'a> {
             stop,
             began,
             resumed: None,
-            log: None,
             warned: false,
+            begun: false,
+            report: Arc::new(Ending {
+                outputs: outputs.report.clone(),
+                baseline,
+                log: Mutex::new(None),
+                code: Mutex::new(None),
+                written: Condvar::new(),
+            }),
         }
     }
 
@@ -110,19 +121,20 @@ impl<'a> LiveRun<'a> {
 
     /// Which findings of a trial are the first of their entry in the report.
     pub(super) fn firsts(&self, trial: &Trial) -> Vec<usize> {
-        self.log
-            .as_ref()
-            .map_or(Vec::new(), |log| log.firsts(trial))
+        let log = self.report.log.lock();
+        log.as_ref().map_or(Vec::new(), |log| log.firsts(trial))
     }
 
     /// The run file, where it has a name.
     pub(super) fn run_file(&self) -> Option<PathBuf> {
-        let path = self.log.as_ref()?.path()?;
+        let log = self.report.log.lock();
+        let path = log.as_ref()?.path()?;
         Some(path.to_path_buf())
     }
 
     /// plugpull failed before it could try anything: the run ends here.
     pub(super) fn failed(&mut self, error: &anyhow::Error) {
+        self.stop.when_overdue(Overdue::Wait);
         let took_us = micros(self.elapsed());
         self.emit(Record::End(End {
             took_us,
@@ -134,48 +146,26 @@ impl<'a> LiveRun<'a> {
     /// How long the run has taken, with the time before it was resumed.
     pub(super) fn elapsed(&self) -> Duration {
         let began = || self.began.elapsed();
-        let log = self.log.as_ref();
-        log.map_or_else(began, |log| Duration::from_micros(log.elapsed_us()))
+        let log = self.report.log.lock();
+        log.as_ref()
+            .map_or_else(began, |log| Duration::from_micros(log.elapsed_us()))
     }
 
     /// The run has ended: for this reason, or by a signal. Its report goes to all reporters. The
     /// exit code.
-    pub(super) fn finish(
-        self,
-        reason: EndReason,
-        took: Duration,
-        baseline: Option<&Baseline>,
-    ) -> anyhow::Result<u8> {
-        let signal = self.stop.signal();
+    pub(super) fn finish(self, reason: EndReason, took: Duration) -> anyhow::Result<u8> {
+        self.stop.when_overdue(Overdue::Wait);
+        anyhow::ensure!(self.begun, "the run ended before it began");
         let end = End {
             took_us: micros(took),
-            reason: match signal {
-                Some(_) => EndReason::Interrupted,
-                None => reason,
-            },
-            why: signal.map_or("", |signal| signal.name()).into(),
+            reason,
+            why: String::new(),
         };
-        let Some(log) = self.log else {
-            anyhow::bail!("the run ended before it began");
-        };
-        let (report, live, failures) = log.finish(end);
-        let reporters = Reporters::ending(&self.outputs.report, live, failures);
-        let code = match baseline {
-            Some(baseline) => {
-                let (comparison, code) = baseline.held_against(&report)?;
-                reporters.finish_against(&report, &comparison)?;
-                code
-            }
-            None => {
-                reporters.finish(&report)?;
-                exit_code(&report)
-            }
-        };
-        // What was found stays found; what was not looked at is no pass.
-        Ok(match signal {
-            Some(signal) if code != crate::BROKEN => signal.exit_code(),
-            _ => code,
-        })
+        match self.report.write(end, self.stop.signal()) {
+            Some(code) => code,
+            // It was overdue, and is written in another thread.
+            None => self.report.await_code(),
+        }
     }
 
     /// Completes a header with what the command line says.
@@ -195,27 +185,114 @@ impl<'a> LiveRun<'a> {
 
     fn begin(&mut self, header: Header) {
         let live = Reporters::live(self.outputs.quiet);
-        self.log = Some(match self.resumed.take() {
+        let log = match self.resumed.take() {
             Some(resumed) => RunLog::resume(resumed.file, &resumed.run, live, self.began),
             None => {
                 let header = self.complete(header);
                 let file = run_files::open(self.outputs, &header);
                 RunLog::begin(file, header, live, self.began)
             }
-        });
+        };
+        *self.report.log.lock() = Some(log);
+        self.begun = true;
+        let report = self.report.clone();
+        let puts_back = self.command == RunCommand::Attach;
+        self.stop
+            .when_overdue(Overdue::Report(Box::new(move |signal| {
+                report.write_overdue(signal, puts_back);
+            })));
+    }
+}
+
+/// The end of a run: its report is written once, by the run or, where that is overdue, for it.
+struct Ending {
+    outputs: ReportOptions,
+    baseline: Option<Baseline>,
+    /// What happened so far; none before the run began, and once its report is being written.
+    log: Mutex<Option<RunLog>>,
+    code: Mutex<Option<anyhow::Result<u8>>>,
+    written: Condvar,
+}
+
+impl Ending {
+    /// Writes the report, unless that was begun before. The exit code.
+    fn write(&self, end: End, signal: Option<Signal>) -> Option<anyhow::Result<u8>> {
+        let log = self.log.lock().take()?;
+        let end = match signal {
+            Some(signal) => End {
+                reason: EndReason::Interrupted,
+                why: signal.name().into(),
+                ..end
+            },
+            None => end,
+        };
+        let (report, live, failures) = log.finish(end);
+        let reporters = Reporters::ending(&self.outputs, live, failures);
+        let code = match &self.baseline {
+            Some(baseline) => baseline.held_against(&report).and_then(|(compared, code)| {
+                reporters.finish_against(&report, &compared)?;
+                Ok(code)
+            }),
+            None => reporters.finish(&report).map(|()| exit_code(&report)),
+        };
+        // What was found stays found; what was not looked at is no pass.
+        Some(code.map(|code| match signal {
+            Some(signal) if code != crate::BROKEN => signal.exit_code(),
+            _ => code,
+        }))
+    }
+
+    /// Writes the report of a run that did not come to its end in time after a signal, with the
+    /// trials that were done. plugpull ends then, unless it must put something back first.
+    fn write_overdue(&self, signal: Signal, puts_back: bool) {
+        let took_us = self.log.lock().as_ref().map_or(0, RunLog::elapsed_us);
+        let end = End {
+            took_us,
+            reason: EndReason::Interrupted,
+            why: String::new(),
+        };
+        let Some(code) = self.write(end, Some(signal)) else {
+            return;
+        };
+        if puts_back {
+            *self.code.lock() = Some(code);
+            self.written.notify_all();
+            return;
+        }
+        // The sandboxes end with plugpull.
+        std::process::exit(i32::from(code.unwrap_or_else(|error| {
+            eprintln!("plugpull: {error:#}");
+            crate::FAILED
+        })));
+    }
+
+    /// Waits until the report is written in another thread. The exit code.
+    fn await_code(&self) -> anyhow::Result<u8> {
+        let mut code = self.code.lock();
+        loop {
+            if let Some(code) = code.take() {
+                return code;
+            }
+            self.written.wait(&mut code);
+        }
     }
 }
 
 impl Emit for LiveRun<'_> {
     fn emit(&mut self, record: Record) {
-        match (record, &mut self.log) {
-            (Record::Header(header), None) => self.begin(*header),
-            (record, Some(log)) => log.emit(record),
-            // A record before the header has no run that it could belong to.
-            (_, None) => {}
+        match record {
+            Record::Header(header) if !self.begun => self.begin(*header),
+            // A record before the header has no run that it could belong to, and one behind the
+            // report comes too late.
+            record => {
+                if let Some(log) = &mut *self.report.log.lock() {
+                    log.emit(record);
+                }
+            }
         }
         if !self.warned
-            && let Some(warning) = self.log.as_mut().and_then(RunLog::warning)
+            && let Some(log) = &mut *self.report.log.lock()
+            && let Some(warning) = log.warning()
         {
             eprintln!("plugpull: {warning}");
             self.warned = true;

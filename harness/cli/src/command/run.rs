@@ -61,7 +61,9 @@ pub(crate) fn run(args: &RunArgs, resumed: Option<Resumed>) -> anyhow::Result<u8
         let took = Duration::from_micros(trial.took_us);
         schedule.resume(trial.number, slot, trial.hit, took);
     }
-    let mut live = LiveRun::new(RunCommand::Run, &args.outputs, &stop, began).resume(resumed);
+    let baseline = resolved.baseline;
+    let mut live =
+        LiveRun::new(RunCommand::Run, &args.outputs, baseline, &stop, began).resume(resumed);
     live.emit(Record::Header(Box::new(header)));
     let mut faults = FaultRun::new(resolved.plan, schedule);
     let ended = conduct(&mut faults, stop.flag(), &mut live);
@@ -72,7 +74,7 @@ pub(crate) fn run(args: &RunArgs, resumed: Option<Resumed>) -> anyhow::Result<u8
         (false, None) => EndReason::Complete,
     };
     let took = live.elapsed();
-    let code = live.finish(reason, took, resolved.baseline.as_ref())?;
+    let code = live.finish(reason, took)?;
     if let Some((faults, round)) = left_out {
         eprintln!(
             "plugpull: the budget of {:?} was over before {faults} of the faults had their turn; one round \

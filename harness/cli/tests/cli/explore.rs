@@ -100,7 +100,7 @@ fn a_rename_before_the_sync_is_found_and_made_small() {
     found("rename-without-fsync", &["will-not-start"], 3);
 }
 
-#[test]
+#[test(needs = "fuse")]
 fn a_commit_of_several_records_is_found_and_made_small() {
     // It shows at few points, of which a part of all states need not have one; but killing the process
     // shows it, and every point of that is tried.

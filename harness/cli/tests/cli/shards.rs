@@ -268,7 +268,7 @@ fn plan_of(report: &Value) -> Vec<String> {
         .collect()
 }
 
-#[test]
+#[test(needs = "fuse")]
 fn the_shards_of_a_run_are_the_whole_of_it() {
     let folder = tempfile::tempdir().unwrap();
     for (options, code) in [("--set defect=stale-lock-refused", 1), ("", 0)] {

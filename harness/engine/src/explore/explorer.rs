@@ -38,7 +38,7 @@ const FIRST_ROUND: u64 = 8;
 /// How often a wait for an answer looks whether the user wants it to end.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long answers are waited for when the user wants it to end.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_millis(500);
 /// For so many different states of the recorded run in a round there are three of recoveries, so
 /// that the recorded run comes on.
 const FOR_THREE: u64 = 8;
@@ -424,6 +424,7 @@ impl<'a> Explorer<'a> {
                 answers: &mut self.answers,
                 tries: TRIES,
                 until: self.limits.minimise_until,
+                stop: self.limits.stop,
                 pace: &self.pace,
             };
             counted.signs = self.findings.signs(crash, &retry);

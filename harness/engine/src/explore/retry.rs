@@ -2,6 +2,7 @@
 //! minimising works with.
 
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use plugpull_crashsim::fs::Tree;
@@ -49,6 +50,8 @@ pub(super) struct Retry<'a> {
     pub tries: usize,
     /// When it ends with what there is.
     pub until: Option<Instant>,
+    /// True when the user wants it to end.
+    pub stop: &'a AtomicBool,
     /// How long a try takes.
     pub pace: &'a Pace,
 }
@@ -56,7 +59,8 @@ pub(super) struct Retry<'a> {
 impl Retry<'_> {
     /// True while one more state may be tried.
     pub(super) fn goes_on(&self) -> bool {
-        self.tries > 0 && self.pace.fits_alone(left(self.until))
+        let stopped = self.stop.load(Ordering::Relaxed);
+        self.tries > 0 && !stopped && self.pace.fits_alone(left(self.until))
     }
 
     /// The same crash at another point or with another loss set, which is made legal there.

@@ -34,13 +34,18 @@ impl Storage {
         })
     }
 
-    /// Mounts a tmpfs of this many bytes, where the sandbox has mounts of its own.
+    /// Mounts a tmpfs of this many bytes. Where the sandbox has no mounts of its own, the directories
+    /// that stand for them are emptied: nothing of an earlier trial is left to be read.
     pub fn tmpfs(sandbox: &Sandbox, bytes: u64) -> anyhow::Result<Self> {
         let mounted = sandbox.isolation() == Isolation::Full;
         if mounted {
             sandbox
                 .mount_tmpfs(bytes)
                 .context("mounting a tmpfs in the sandbox")?;
+        } else {
+            sandbox
+                .renew_directories()
+                .context("emptying the directories of the sandbox")?;
         }
         Ok(Self::Plain { mounted })
     }
