@@ -25,7 +25,8 @@ use crate::growth::{Growth, GrowthSample};
 use crate::report::{FaultRow, Plan, Report, ReportedFinding, SCHEMA, Trial};
 use crate::rows::Rows;
 use crate::run_file::record::{
-    End, EndReason, ExploredTrial, FindingRecord, Header, NotMeasured, Record, Recording, RunCommand,
+    End, EndReason, ExploredTrial, FindingRecord, Header, NotMeasured, Record, Recording,
+    RunCommand,
 };
 use crate::shard::{MinimisedFinding, Shard};
 use crate::times::Times;
@@ -363,7 +364,11 @@ impl Fold {
 
     fn fault_rows(&self) -> Vec<FaultRow> {
         let planned = self.plan.faults.iter();
-        let others = self.plan.unavailable.iter().chain(&self.plan.not_applicable);
+        let others = self
+            .plan
+            .unavailable
+            .iter()
+            .chain(&self.plan.not_applicable);
         let planned = planned.chain(others.map(|(name, _)| name));
         let mut unplanned: Vec<(&String, &Row)> = self.rows.iter().collect();
         unplanned.sort_by_key(|(_, row)| row.first);
@@ -379,9 +384,8 @@ impl Fold {
     fn fault_row(&self, name: &str) -> FaultRow {
         let none = Row::default();
         let row = self.rows.get(name).unwrap_or(&none);
-        let judged = |verdict: &Verdict| {
-            !matches!(verdict, Verdict::NotMeasured | Verdict::NotApplicable)
-        };
+        let judged =
+            |verdict: &Verdict| !matches!(verdict, Verdict::NotMeasured | Verdict::NotApplicable);
         let of = |list: &'_ [(String, String)]| {
             let mut all = list.iter();
             let found = all.find(|(other, _)| other == name);

@@ -209,6 +209,40 @@ fn hierarchies() -> io::Result<Vec<Hierarchy>> {
     ))
 }
 
+/// The fewest bytes that a memory limit over this process leaves; none where there is no limit.
+/// Pages of files that the kernel can drop count as left.
+pub(super) fn memory_left() -> Option<u64> {
+    let hierarchies = hierarchies().unwrap_or_default();
+    let left = hierarchies.iter().flat_map(|hierarchy| {
+        let own = hierarchy.here.ancestors();
+        own.take_while(|dir| dir.starts_with(&hierarchy.top))
+            .filter_map(|dir| left_below(dir, hierarchy.version))
+    });
+    left.min()
+}
+
+fn left_below(dir: &Path, version: CgroupVersion) -> Option<u64> {
+    let (limit, usage, droppable) = match version {
+        CgroupVersion::V1 => (
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+            "total_inactive_file",
+        ),
+        CgroupVersion::V2 => ("memory.max", "memory.current", "inactive_file"),
+    };
+    let text = |name: &str| fs::read_to_string(dir.join(name)).ok();
+    let number = |name: &str| text(name)?.trim().parse::<u64>().ok();
+    // "max" is no number, and so no limit.
+    let limit = number(limit)?;
+    let droppable = text("memory.stat").and_then(|stat| {
+        let mut lines = stat.lines().filter_map(|line| line.split_once(' '));
+        let (_, bytes) = lines.find(|(name, _)| *name == droppable)?;
+        bytes.parse::<u64>().ok()
+    });
+    let usage = number(usage).unwrap_or(0);
+    Some(limit.saturating_sub(usage.saturating_sub(droppable.unwrap_or(0))))
+}
+
 /// From the tables of mounts (proc(5)) and of this process's cgroups (cgroups(7)).
 fn parse_hierarchies(mounts: &str, own: &str) -> Vec<Hierarchy> {
     let mut found = Vec::new();

@@ -21,7 +21,7 @@ use nix::unistd::{self, Pid};
 
 use super::launch::{self, Started, Surroundings};
 use super::protocol::{Answer, Command, During, Failure, FromInit, Ready, SetUp, ToInit};
-use super::{bare, mounts, packet, proctree, sys};
+use super::{bare, calls, mounts, packet, proctree, sys};
 
 /// How often a tree without a PID namespace is walked again until all of it is gone, in ms.
 const WALK_AGAIN_MS: u16 = 2;
@@ -68,7 +68,7 @@ enum End {
 /// Sets the inside of the sandbox up, serves the supervisor until the end, and returns the exit
 /// code. All processes of a PID namespace end with this one.
 pub(super) fn run(has: Inheritance, plan: &SetUp) -> i32 {
-    let (ready, last_pid) = match set_up(&has, plan) {
+    let (mut ready, last_pid) = match set_up(&has, plan) {
         Ok(ready) => ready,
         Err(failure) => {
             #[expect(
@@ -93,9 +93,20 @@ pub(super) fn run(has: Inheritance, plan: &SetUp) -> i32 {
         last_pid,
         has,
     };
-    if packet::send(&init.has.control, &FromInit::Ready(ready), &[]).is_err() {
+    // Last of all, so that nothing of this is watched; every process of the sandbox is a descendant.
+    let calls = calls::listen(init.has.bare.is_some()).map_err(|failure| {
+        ready.deaf = Some(failure);
+    });
+    // Where there is a namespace of processes, its numbers are looked up there.
+    let proc = (init.has.bare.is_none()).then(|| File::open("/proc"));
+    let proc: Option<OwnedFd> = proc.and_then(Result::ok).map(Into::into);
+    ready.proc = proc.is_some();
+    let fds: Vec<_> = proc.iter().chain(&calls).map(AsFd::as_fd).collect();
+    if packet::send(&init.has.control, &FromInit::Ready(ready), &fds).is_err() {
         return 1;
     }
+    // The supervisor's alone: with its end, calls that wait fail and none waits any more.
+    drop(calls);
     let code = match init.serve() {
         Ok(End::Shutdown) => 0,
         Ok(End::Alone) | Err(_) => 1,
@@ -115,6 +126,8 @@ fn set_up(has: &Inheritance, plan: &SetUp) -> Result<(Ready, Option<File>), Fail
             user_namespace: false,
             tmp: "shared".into(),
             notes: Vec::new(),
+            deaf: None,
+            proc: false,
         };
         return Ok((ready, None));
     }
@@ -130,6 +143,8 @@ fn set_up(has: &Inheritance, plan: &SetUp) -> Result<(Ready, Option<File>), Fail
         user_namespace: !real_root,
         tmp: tree.tmp.into(),
         notes: tree.notes,
+        deaf: None,
+        proc: false,
     };
     Ok((ready, tree.last_pid))
 }
@@ -231,6 +246,11 @@ impl Init {
                 self.need_mounts("mount a tmpfs")?;
                 mounts::mount_tmpfs(&self.data, size).during("mount a tmpfs")?;
                 done
+            }
+            Command::Reopen { pid, fd } => {
+                // Of its own: what it locks, the process would else go on holding when it closes it.
+                let file = File::open(format!("/proc/{pid}/fd/{fd}")).during("open it again")?;
+                Ok(Some((Answer::Done, Some(file.into()))))
             }
             Command::Unmount { force } => {
                 self.need_mounts("unmount")?;

@@ -23,10 +23,12 @@
 #![warn(clippy::let_underscore_must_use, clippy::too_many_lines)]
 
 mod bare;
+mod calls;
 pub mod capability;
 mod cgroup;
 mod child;
 mod error;
+mod free_memory;
 pub mod fuse;
 mod init;
 mod janitor;
@@ -50,6 +52,7 @@ mod sys;
 pub use cgroup::CgroupVersion;
 pub use child::{Child, Limit, Program, SpawnRequest};
 pub use error::SandboxError;
+pub use free_memory::disk_size;
 pub use janitor::sandbox_main;
 pub use memory::{MemoryLimit, OomEvidence};
 pub use options::{Isolation, IsolationPolicy, SandboxOptions};

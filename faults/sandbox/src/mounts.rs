@@ -96,6 +96,9 @@ pub(super) fn build(
     })
 }
 
+/// The type of a crash filesystem, as the kernel's tables name it.
+pub(super) const FUSE_TYPE: &str = "fuse.plugpull";
+
 /// Mounts a FUSE filesystem served through `device`, an open `/dev/fuse`.
 ///
 /// The kernel wants the device opened in the user namespace that mounts it (`fuse_fill_super`),
@@ -110,7 +113,7 @@ pub(super) fn mount_fuse(target: &Path, device: i32) -> nix::Result<()> {
     mount(
         Some("plugpull"),
         target,
-        Some("fuse.plugpull"),
+        Some(FUSE_TYPE),
         PLAIN,
         Some(options.as_str()),
     )

@@ -112,6 +112,8 @@ pub(super) enum Command {
     MountFuse,
     /// Mount a tmpfs of so many bytes on the data directory.
     MountTmpfs { size: u64 },
+    /// Open once more what a process has open under this number; the answer carries it.
+    Reopen { pid: u32, fd: i32 },
     /// Unmount the data directory.
     Unmount { force: bool },
     /// Start a target; the packet carries its standard input, output and error, and where it is to
@@ -139,6 +141,7 @@ impl Command {
         match self {
             Self::MountFuse => "mounting a FUSE filesystem",
             Self::MountTmpfs { .. } => "mounting a tmpfs",
+            Self::Reopen { .. } => "opening a file of a target",
             Self::Unmount { .. } => "unmounting the data directory",
             Self::Spawn(_) => "starting a process",
             Self::KillAll => "killing all processes",
@@ -216,6 +219,11 @@ pub(super) struct Ready {
     pub(super) tmp: String,
     /// What is not available, and was done without.
     pub(super) notes: Vec<String>,
+    /// Why the sandbox is not told of calls that no filesystem is told of; none where it is, and
+    /// the packet carries what tells of them.
+    pub(super) deaf: Option<Failure>,
+    /// Whether the packet carries the directory `/proc` of the sandbox, before the other.
+    pub(super) proc: bool,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

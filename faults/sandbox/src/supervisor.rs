@@ -17,9 +17,11 @@ use nix::sys::socket::{Shutdown, setsockopt, shutdown, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 use parking_lot::Mutex;
 
+use super::calls::CallListener;
 use super::cgroup::Cgroup;
 use super::child::{Child, Ending, SpawnRequest};
 use super::error::SandboxError;
+use super::fuse::CrashFs;
 use super::listener::{Replies, Reply};
 use super::options::{Isolation, IsolationPolicy, SandboxOptions};
 use super::output::Output;
@@ -38,10 +40,14 @@ pub struct Sandbox {
     janitor: process::Child,
     replies: Arc<Replies>,
     listener: Option<JoinHandle<()>>,
-    next: AtomicU64,
+    next: Arc<AtomicU64>,
     pub(super) cgroup: Mutex<Option<Cgroup>>,
     /// A socket that is ready for the next connection.
     spare: Mutex<Option<OwnedFd>>,
+    /// Answers the calls that the filesystem would not be told of.
+    calls: Option<CallListener>,
+    /// Its directory `/proc`, where it has one of its own.
+    proc: Option<OwnedFd>,
 }
 
 impl Sandbox {
@@ -89,17 +95,30 @@ impl Sandbox {
             .map_err(start_failed)
             .and_then(|()| await_ready(&control));
         let replies = Arc::new(Replies::default());
+        let replies_of_calls = Arc::clone(&replies);
+        let next = Arc::new(AtomicU64::new(0));
+        let numbers = Arc::clone(&next);
         let listening = ready.and_then(|ready| {
             let socket = control.try_clone().map_err(start_failed)?;
             let replies = Arc::clone(&replies);
+            let Standing { ready, proc, calls } = ready;
+            let calls = calls.map(|calls| {
+                let to_init = control.try_clone()?;
+                let (replies, next) = (Arc::clone(&replies_of_calls), Arc::clone(&numbers));
+                CallListener::start(calls, move |pid, fd| {
+                    reopen(&to_init, &replies, &next, (pid, fd))
+                })
+            });
+            let calls = calls.transpose();
+            let calls = calls.map_err(start_failed)?;
             let listener = std::thread::Builder::new()
                 .name("sandbox".into())
                 .spawn(move || replies.listen(&socket))
                 .map_err(start_failed)?;
-            Ok((ready, listener))
+            Ok((ready, proc, calls, listener))
         });
         match listening {
-            Ok((ready, listener)) => Ok(Self {
+            Ok((ready, proc, calls, listener)) => Ok(Self {
                 isolation,
                 ready,
                 why_bare: None,
@@ -108,9 +127,11 @@ impl Sandbox {
                 janitor,
                 replies,
                 listener: Some(listener),
-                next: AtomicU64::new(0),
+                next,
                 cgroup: Mutex::new(None),
                 spare: Mutex::new(None),
+                calls,
+                proc,
             }),
             Err(error) => {
                 drop(control);
@@ -160,6 +181,27 @@ impl Sandbox {
         reply.fd.ok_or(SandboxError::Gone)
     }
 
+    /// Why the crash filesystem is not told of sync(2), syncfs(2) and shared mappings; none where
+    /// it is.
+    pub fn why_deaf(&self) -> Option<SandboxError> {
+        self.ready.deaf.clone().map(SandboxError::from)
+    }
+
+    /// Has the filesystem that is mounted on the data directory, and served already, told of calls
+    /// that the kernel does not pass on to it: sync(2), syncfs(2), and shared writable mappings.
+    /// Does nothing where these calls cannot be watched (see [`Sandbox::why_deaf`]).
+    pub fn watch_calls(&self, fs: Arc<CrashFs>) -> Result<(), SandboxError> {
+        if let Some(proc) = &self.proc {
+            let proc = proc.try_clone();
+            fs.look_at_callers(proc.map_err(|error| SandboxError::refused("open /proc", error))?);
+        }
+        let Some(calls) = &self.calls else {
+            return Ok(());
+        };
+        calls.tell(fs);
+        Ok(())
+    }
+
     /// Mounts an empty tmpfs of `size` bytes on the data directory.
     pub fn mount_tmpfs(&self, size: u64) -> Result<(), SandboxError> {
         self.ask(Command::MountTmpfs { size }, &[]).map(drop)
@@ -182,6 +224,9 @@ impl Sandbox {
     /// Unmounts the data directory. With `force`, a FUSE connection is aborted, so that every request
     /// that waits for its server ends with an error, and the mount goes even when it is in use.
     pub fn unmount(&self, force: bool) -> Result<(), SandboxError> {
+        if let Some(calls) = &self.calls {
+            calls.forget();
+        }
         self.ask(Command::Unmount { force }, &[]).map(drop)
     }
 
@@ -422,6 +467,8 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         let command = Command::Shutdown;
         let _ = packet::send(&self.control, &ToInit { id: 0, command }, &[]);
+        // What holds a call up would hold its end up.
+        self.calls = None;
         await_end(&self.orders, &mut self.janitor);
         let _ = shutdown(self.control.as_raw_fd(), Shutdown::Both);
         if let Some(listener) = self.listener.take() {
@@ -430,11 +477,39 @@ impl Drop for Sandbox {
     }
 }
 
+/// Has init open again what a process has open.
+fn reopen(
+    control: &OwnedFd,
+    replies: &Arc<Replies>,
+    next: &AtomicU64,
+    (pid, fd): (u32, i32),
+) -> Option<OwnedFd> {
+    let id = next.fetch_add(1, Ordering::Relaxed);
+    let command = Command::Reopen { pid, fd };
+    let pending = PendingRequest::new(replies, id, command.name())?;
+    packet::send(control, &ToInit { id, command }, &[]).ok()?;
+    pending.reply().ok()?.fd
+}
+
+/// What init's first message brings.
+struct Standing {
+    ready: Ready,
+    proc: Option<OwnedFd>,
+    calls: Option<OwnedFd>,
+}
+
 /// Waits for init's first message.
-fn await_ready(control: &OwnedFd) -> Result<Ready, SandboxError> {
+fn await_ready(control: &OwnedFd) -> Result<Standing, SandboxError> {
     wait_readable(control, PATIENCE, "the sandbox to stand")?;
     match packet::receive::<FromInit>(control) {
-        Ok(Some((FromInit::Ready(ready), _))) => Ok(ready),
+        Ok(Some((FromInit::Ready(ready), fds))) => {
+            let mut fds = fds.into_iter();
+            Ok(Standing {
+                proc: if ready.proc { fds.next() } else { None },
+                calls: fds.next(),
+                ready,
+            })
+        }
         Ok(Some((FromInit::Failed(failure), _))) => Err(failure.into()),
         Ok(_) => Err(SandboxError::Gone),
         Err(error) => Err(SandboxError::refused("understand the helper", error)),

@@ -196,6 +196,92 @@ fn close_range(first: RawFd, flags: libc::c_int) -> nix::Result<()> {
     Errno::result(done).map(drop)
 }
 
+/// Puts a filter over the caller and all that it forks from now on, and returns what tells of the
+/// calls that the filter hands over (seccomp(2), seccomp_unotify(2)). Needs Linux 5.0, and
+/// CAP_SYS_ADMIN in the caller's user namespace.
+pub(super) fn listen_to_calls(filter: &mut [libc::sock_filter]) -> nix::Result<OwnedFd> {
+    let program = libc::sock_fprog {
+        len: libc::c_ushort::try_from(filter.len()).map_err(|_| Errno::EINVAL)?,
+        filter: filter.as_mut_ptr(),
+    };
+    let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+    let install = |flags: libc::c_ulong| {
+        // SAFETY: the program points to as many instructions as it says, which outlive the call;
+        // the kernel copies them.
+        let fd = unsafe {
+            libc::syscall(
+                libc::SYS_seccomp,
+                libc::SECCOMP_SET_MODE_FILTER,
+                flags,
+                &raw const program,
+            )
+        };
+        let fd = RawFd::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
+        // SAFETY: the kernel made this descriptor for us just now.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    };
+    // Since 5.19 a call that waits for us is not begun again by a signal that does not kill.
+    match install(flags | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) {
+        Err(Errno::EINVAL) => install(flags),
+        done => done,
+    }
+}
+
+/// The next call that the filter hands over; waits for it. `ENOENT` when the caller has died.
+pub(super) fn next_call(listener: &OwnedFd) -> nix::Result<libc::seccomp_notif> {
+    // SAFETY: seccomp_notif is plain data for which all zeros is a valid value; the kernel asks for
+    // zeros.
+    let mut call: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+    // SAFETY: the request writes one seccomp_notif, of the size that is in its number.
+    let done = unsafe {
+        libc::ioctl(
+            listener.as_raw_fd(),
+            libc::SECCOMP_IOCTL_NOTIF_RECV as _,
+            &raw mut call,
+        )
+    };
+    Errno::result(done)?;
+    Ok(call)
+}
+
+/// Whether the caller of this call still waits for its answer. Until then its process number is its
+/// own.
+pub(super) fn still_waits(listener: &OwnedFd, id: u64) -> bool {
+    // SAFETY: the request reads one u64.
+    let done = unsafe {
+        libc::ioctl(
+            listener.as_raw_fd(),
+            libc::SECCOMP_IOCTL_NOTIF_ID_VALID as _,
+            &raw const id,
+        )
+    };
+    done == 0
+}
+
+/// Answers a call: with a result (0, or a negative error number), or (none) by having the kernel do
+/// it after all.
+pub(super) fn answer_call(listener: &OwnedFd, id: u64, result: Option<i32>) -> nix::Result<()> {
+    let flags = match result {
+        Some(_) => 0,
+        None => libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32,
+    };
+    let answer = libc::seccomp_notif_resp {
+        id,
+        val: 0,
+        error: result.unwrap_or(0),
+        flags,
+    };
+    // SAFETY: the request reads one seccomp_notif_resp, of the size that is in its number.
+    let done = unsafe {
+        libc::ioctl(
+            listener.as_raw_fd(),
+            libc::SECCOMP_IOCTL_NOTIF_SEND as _,
+            &raw const answer,
+        )
+    };
+    Errno::result(done).map(drop)
+}
+
 /// Takes a capability (`linux/capability.h`) from all that this process will exec.
 pub(super) fn drop_from_bounding_set(capability: libc::c_ulong) -> nix::Result<()> {
     // SAFETY: integers only.

@@ -9,8 +9,9 @@ use super::node::{Dir, Ino, Inode, Node, ROOT};
 use super::tree::Tree;
 
 impl Tree {
-    /// 128 bits over every name with type, permissions, owner, links and bytes of what it leads
-    /// to. Inode numbers, times and holes do not count: no program can tell them apart by reading.
+    /// 128 bits over every name with type, permissions, owner, links, extended attributes, the
+    /// times that a program chose, and bytes of what it leads to. Inode numbers, holes and the times
+    /// that the clock gave do not count: no program relies on them.
     ///
     /// Costs what changed since the tree's digests were last made, if it keeps [`Tree::track`] of
     /// changes, and else as much as the whole tree.
@@ -113,6 +114,15 @@ impl Tree {
 fn digest_inode(inode: &Inode, names: u128) -> u128 {
     let mut hash = Xxh3::new();
     hash_attributes(&mut hash, inode);
+    for (kind, set, time) in [
+        (b"a", inode.atime_set, inode.atime),
+        (b"m", inode.mtime_set, inode.mtime),
+    ] {
+        if set {
+            hash.update(kind);
+            hash.update(&time.to_le_bytes());
+        }
+    }
     if inode.is_dir() {
         hash.update(&names.to_le_bytes());
     } else {
@@ -124,6 +134,13 @@ fn digest_inode(inode: &Inode, names: u128) -> u128 {
 fn hash_attributes(hash: &mut Xxh3, inode: &Inode) {
     for number in [inode.mode, inode.uid, inode.gid, inode.nlink, inode.rdev] {
         hash.update(&number.to_le_bytes());
+    }
+    for (name, value) in &inode.xattrs {
+        hash.update(b"x");
+        hash.update(&(name.len() as u64).to_le_bytes());
+        hash.update(name.as_encoded_bytes());
+        hash.update(&(value.len() as u64).to_le_bytes());
+        hash.update(value);
     }
 }
 

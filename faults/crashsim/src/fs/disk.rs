@@ -9,7 +9,9 @@ use nix::errno::Errno;
 
 use super::content::{Content, PAGE};
 use super::log::{Log, LogLimit, Op};
-use super::node::{Attrs, Caller, FILE_MAX, Ino, Nanos, NewNode, RenameMode, from_system_time};
+use super::node::{
+    Attrs, Caller, FILE_MAX, Ino, Nanos, NewNode, ROOT, RenameMode, Times, from_system_time,
+};
 use super::sectors::BadSectors;
 use super::tree::Tree;
 
@@ -35,6 +37,8 @@ pub struct Disk {
     pub bad: BadSectors,
     /// How large it is.
     pub space: Space,
+    /// How large it is when nobody makes it smaller.
+    capacity: Space,
     /// How many reads met a bad or a flipped sector.
     pub bad_hits: u64,
     /// Ranges that were changed at rest, to know whether anybody reads them.
@@ -49,13 +53,15 @@ impl Disk {
     pub fn new(mut tree: Tree, began: Instant, first: u64) -> Self {
         tree.untrack();
         let log = Log::new(tree.clone(), began, first, DEFAULT_LOG_LIMIT);
+        let capacity = Space {
+            total: DEFAULT_PAGES,
+        };
         Self {
             tree,
             log,
             bad: BadSectors::default(),
-            space: Space {
-                total: DEFAULT_PAGES,
-            },
+            space: capacity,
+            capacity,
             bad_hits: 0,
             flipped: BadSectors::default(),
             full_hits: 0,
@@ -100,9 +106,15 @@ impl Disk {
         self.space.total = self.tree.pages() + pages_left;
     }
 
-    /// Gives the whole default space back.
+    /// Gives the whole space back.
     pub fn free(&mut self) {
-        self.space.total = DEFAULT_PAGES;
+        self.space = self.capacity;
+    }
+
+    /// Makes it `bytes` large, for good.
+    pub fn set_capacity(&mut self, bytes: u64) {
+        self.capacity.total = bytes / PAGE as u64;
+        self.space = self.capacity;
     }
 
     /// The time now, as its inodes keep it.
@@ -118,6 +130,21 @@ impl Disk {
     /// Records that a sync of this file failed, after which its pages count as clean.
     pub fn sync_failed(&mut self, ino: Ino) {
         self.record(0, ino, Op::SyncFailed { ino });
+    }
+
+    /// Records that a sync of everything failed, after which all pages count as clean.
+    pub fn sync_all_failed(&mut self) {
+        self.record(0, ROOT, Op::SyncAllFailed);
+    }
+
+    /// Records that the write just recorded is a part of a call that goes on.
+    pub fn call_goes_on(&mut self, pid: u32, ino: Ino, done: u64, of: u64) {
+        self.record(pid, ino, Op::CallGoesOn { ino, done, of });
+    }
+
+    /// Records that the page cache holds nothing that the log has not.
+    pub fn cache_settled(&mut self) {
+        self.record(0, ROOT, Op::CacheSettled);
     }
 
     /// Appends a record about an inode that exists.
@@ -329,6 +356,94 @@ impl Disk {
         Ok(())
     }
 
+    /// Takes the set-id bits from a file that is written to, cut or given to somebody else; where it
+    /// has none, nothing happens (`setattr_should_drop_suidgid` in fs/attr.c).
+    pub fn drop_set_ids(&mut self, pid: u32, ino: Ino) -> Result<(), Errno> {
+        match self.tree.get(ino)?.without_set_ids() {
+            None => Ok(()),
+            mode => self.set_attrs(
+                pid,
+                ino,
+                Attrs {
+                    mode,
+                    ..Attrs::default()
+                },
+            ),
+        }
+    }
+
+    /// Sets times to the clock's: `atime`, `mtime` or both. utimensat(2) with UTIME_NOW.
+    pub fn touch(&mut self, pid: u32, ino: Ino, atime: bool, mtime: bool) -> Result<(), Errno> {
+        let now = wall_clock();
+        let times = Times {
+            atime: atime.then_some(now),
+            mtime: mtime.then_some(now),
+            ctime: now,
+        };
+        self.tree.touch(ino, times)?;
+        self.record(pid, ino, Op::Touch { ino, times });
+        Ok(())
+    }
+
+    /// The value of an extended attribute. `ENODATA` when there is none, `EOPNOTSUPP` for names
+    /// that are not a user's.
+    pub fn xattr(&self, ino: Ino, name: &OsStr) -> Result<Arc<[u8]>, Errno> {
+        check_xattr(name)?;
+        let inode = self.tree.get(ino)?;
+        inode.xattrs.get(name).cloned().ok_or(Errno::ENODATA)
+    }
+
+    /// setxattr(2) with `flags` as the call has them. As on ext4 the attributes of an inode have
+    /// one block: `ENOSPC` beyond it.
+    pub fn set_xattr(
+        &mut self,
+        pid: u32,
+        ino: Ino,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+    ) -> Result<(), Errno> {
+        check_xattr(name)?;
+        let inode = self.tree.get(ino)?;
+        let known = inode.xattrs.contains_key(name);
+        match known {
+            true if flags & libc::XATTR_CREATE != 0 => return Err(Errno::EEXIST),
+            false if flags & libc::XATTR_REPLACE != 0 => return Err(Errno::ENODATA),
+            _ => {}
+        }
+        let others = inode.xattrs.iter().filter(|(other, _)| *other != name);
+        let others: usize = others.map(|(name, value)| xattr_room(name, value)).sum();
+        if others + xattr_room(name, value) > XATTR_ROOM {
+            self.full_hits += 1;
+            return Err(Errno::ENOSPC);
+        }
+        self.change_xattr(pid, ino, name, Some(value))
+    }
+
+    /// removexattr(2). `ENODATA` when there is none.
+    pub fn remove_xattr(&mut self, pid: u32, ino: Ino, name: &OsStr) -> Result<(), Errno> {
+        self.xattr(ino, name)?;
+        self.change_xattr(pid, ino, name, None)
+    }
+
+    fn change_xattr(
+        &mut self,
+        pid: u32,
+        ino: Ino,
+        name: &OsStr,
+        value: Option<&[u8]>,
+    ) -> Result<(), Errno> {
+        self.tree.set_xattr(ino, name, value.map(Arc::from))?;
+        self.tree.get_mut(ino)?.ctime = wall_clock();
+        let op = Op::SetXattr {
+            ino,
+            name: name.to_owned(),
+            value: value.map(<[u8]>::to_vec),
+        };
+        self.record(pid, ino, op);
+        Ok(())
+    }
+
     /// Whether fallocate(2) can take this range and `mode`, as the call has it; what is not known
     /// there is `EOPNOTSUPP`.
     pub fn can_allocate(offset: u64, len: u64, mode: i32) -> Result<(), Errno> {
@@ -435,6 +550,11 @@ impl Disk {
         Ok(())
     }
 
+    /// sync(2) (`machine`) or syncfs(2).
+    pub fn sync_all(&mut self, pid: u32, machine: bool) {
+        self.record(pid, ROOT, Op::SyncAll { machine });
+    }
+
     /// fsync(2), fdatasync(2) (`data_only`), of a file or a directory (`dir`).
     pub fn sync(&mut self, pid: u32, ino: Ino, data_only: bool, dir: bool) -> Result<(), Errno> {
         self.record(
@@ -447,6 +567,28 @@ impl Disk {
             },
         );
         Ok(())
+    }
+}
+
+/// How many bytes the extended attributes of an inode may take: ext4's one block of 4 KiB, less its
+/// header and end mark (`ext4_xattr_block_set` in fs/ext4/xattr.c).
+const XATTR_ROOM: usize = PAGE - 32 - 4;
+
+/// What an attribute takes of it: an entry of 16 bytes with the name behind its prefix, and the
+/// value, each rounded up to 4 bytes.
+fn xattr_room(name: &OsStr, value: &[u8]) -> usize {
+    let name = name.len().saturating_sub(USER.len());
+    16 + name.next_multiple_of(4) + value.len().next_multiple_of(4)
+}
+
+/// What the names of a user's extended attributes begin with.
+const USER: &[u8] = b"user.";
+
+fn check_xattr(name: &OsStr) -> Result<(), Errno> {
+    if name.as_encoded_bytes().starts_with(USER) {
+        Ok(())
+    } else {
+        Err(Errno::EOPNOTSUPP)
     }
 }
 

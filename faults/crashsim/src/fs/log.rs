@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::content::Content;
-use super::node::{Attrs, Caller, Ino, NewNode};
+use super::node::{Attrs, Caller, Ino, NewNode, ROOT, Times};
 use super::tree::Tree;
 use super::write_data::WriteData;
 
@@ -122,6 +122,42 @@ pub enum Op {
         /// The file.
         ino: Ino,
     },
+    /// sync(2) or syncfs(2), completed: everything that came before it is durable.
+    SyncAll {
+        /// True for sync(2).
+        machine: bool,
+    },
+    /// One that failed, as [`Op::SyncFailed`] for every file.
+    SyncAllFailed,
+    /// The write before it is a part of one call of write(2), which goes on: the kernel sends long
+    /// ones in pieces.
+    CallGoesOn {
+        /// The file.
+        ino: Ino,
+        /// How many bytes of the call are written so far.
+        done: u64,
+        /// How many bytes the call was given.
+        of: u64,
+    },
+    /// The kernel has written back what was stored in shared mappings: here its page cache held
+    /// nothing that the log has not.
+    CacheSettled,
+    /// An extended attribute set, or removed.
+    SetXattr {
+        /// The inode.
+        ino: Ino,
+        /// Its full name.
+        name: OsString,
+        /// Its value from now on; none when it was removed.
+        value: Option<Vec<u8>>,
+    },
+    /// Times set to what the clock showed.
+    Touch {
+        /// The inode.
+        ino: Ino,
+        /// The times.
+        times: Times,
+    },
     /// Bytes written. The last variant, because serde numbers those behind a skipped one
     /// differently when it reads them.
     #[serde(skip)]
@@ -148,8 +184,12 @@ impl Op {
             | Op::Allocate { ino, .. }
             | Op::Zero { ino, .. }
             | Op::SetAttrs { ino, .. }
+            | Op::SetXattr { ino, .. }
+            | Op::CallGoesOn { ino, .. }
+            | Op::Touch { ino, .. }
             | Op::Sync { ino, .. }
             | Op::SyncFailed { ino } => *ino,
+            Op::SyncAll { .. } | Op::SyncAllFailed | Op::CacheSettled => ROOT,
         }
     }
 
@@ -176,13 +216,21 @@ impl Op {
             Op::Truncate { .. } => "truncate",
             Op::Allocate { .. } => "fallocate",
             Op::Zero { .. } => "fallocate(zero)",
-            Op::SetAttrs { .. } => "setattr",
+            Op::SetAttrs { attrs, .. } => attrs.call(),
+            Op::SetXattr { value: Some(_), .. } => "setxattr",
+            Op::SetXattr { .. } => "removexattr",
+            Op::Touch { .. } => "utimens(now)",
             Op::Sync { dir: true, .. } => "fsync(dir)",
             Op::Sync {
                 data_only: true, ..
             } => "fdatasync",
             Op::Sync { .. } => "fsync",
             Op::SyncFailed { .. } => "fsync(failed)",
+            Op::SyncAll { machine: true } => "sync",
+            Op::SyncAll { .. } => "syncfs",
+            Op::SyncAllFailed => "syncfs(failed)",
+            Op::CacheSettled => "(mappings seen)",
+            Op::CallGoesOn { .. } => "(write goes on)",
         }
     }
 }
@@ -213,6 +261,23 @@ pub struct Mark {
     pub nanos: u64,
     /// What was acknowledged, as the client names it.
     pub id: u64,
+}
+
+/// What is known of what a process leaves that dies at a point of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KillPoint {
+    /// All that the log has up to there.
+    Known,
+    /// The same, if the kernel ended a call of write(2) early. It looks for a signal that kills
+    /// before each piece of the page cache (`generic_perform_write` in mm/filemap.c).
+    InCall {
+        /// How many bytes of the call are written.
+        done: u64,
+        /// How many it was given.
+        of: u64,
+    },
+    /// Something that the log does not have.
+    Unknown,
 }
 
 /// Takes what happens as it happens, for a log that keeps nothing itself.
@@ -382,6 +447,47 @@ impl Log {
         self.marks.partition_point(|mark| mark.seq <= seq)
     }
 
+    /// What a process that dies leaves, one for each point.
+    ///
+    /// Where a file is mapped, shared and writable, stores there are in no record until the kernel
+    /// writes them back, at any time and page by page. So then it is known where nothing was mapped
+    /// yet, and where the kernel had just been asked to ([`Op::CacheSettled`]).
+    pub fn kill_points(&self) -> Vec<KillPoint> {
+        let written_back =
+            |record: &Record| record.pid == 0 && matches!(record.op, Op::Write { .. });
+        let settled = |record: &Record| matches!(record.op, Op::CacheSettled);
+        let mut records = self.records.iter();
+        let unmapped = records
+            .position(|record| settled(record) || written_back(record))
+            .map_or(usize::MAX, |first| match settled(&self.records[first]) {
+                // It was asked for when the first file was mapped.
+                true => first,
+                // Nobody knows since when.
+                false => 0,
+            });
+        let known = |point: usize| point <= unmapped || settled(&self.records[point - 1]);
+        let mut points: Vec<KillPoint> = (0..=self.records.len())
+            .map(|point| match known(point) {
+                true => KillPoint::Known,
+                false => KillPoint::Unknown,
+            })
+            .collect();
+        for (at, record) in self.records.iter().enumerate() {
+            let Op::CallGoesOn { done, of, .. } = record.op else {
+                continue;
+            };
+            // Until the same thread does something else, the next piece most likely.
+            let later = self.records[at + 1..].iter();
+            let next = later.take_while(|other| other.pid != record.pid).count();
+            for point in &mut points[at..=at + 1 + next] {
+                if *point == KillPoint::Known {
+                    *point = KillPoint::InCall { done, of };
+                }
+            }
+        }
+        points
+    }
+
     /// The number that the next record will get.
     pub fn next_seq(&self) -> u64 {
         self.first + self.records.len() as u64 + self.dropped
@@ -516,7 +622,14 @@ pub fn apply(tree: &mut Tree, record: &Record) {
         Op::SetAttrs { ino, attrs } => {
             tree.raw_attrs(*ino, *attrs, attrs.ctime.unwrap_or_default());
         }
-        Op::Sync { .. } | Op::SyncFailed { .. } => {}
+        Op::SetXattr { ino, name, value } => tree.raw_xattr(*ino, name, value.as_deref()),
+        Op::Touch { ino, times } => tree.raw_touch(*ino, *times),
+        Op::Sync { .. }
+        | Op::SyncFailed { .. }
+        | Op::SyncAll { .. }
+        | Op::SyncAllFailed
+        | Op::CallGoesOn { .. }
+        | Op::CacheSettled => {}
     }
 }
 
@@ -529,6 +642,7 @@ fn drop_nameless(tree: &mut Tree, ino: Ino) {
 fn cost(op: &Op) -> u64 {
     let data = match op {
         Op::Write { data, .. } => data.len(),
+        Op::SetXattr { value, .. } => value.as_ref().map_or(0, |value| value.len() as u64),
         _ => 0,
     };
     size_of::<Record>() as u64 + data
@@ -557,6 +671,90 @@ mod tests {
         assert_eq!(cut.cut_at_mark(2), Some(4));
         assert_eq!((cut.records().len(), cut.next_seq()), (6, 6));
         assert_eq!(cut.marks().last().map(|mark| mark.id), Some(5));
+    }
+
+    fn kill_points(pids_and_ops: &[(u32, Op)]) -> Vec<KillPoint> {
+        let mut log = Log::new(
+            Tree::new(0, 0, 0),
+            Instant::now(),
+            0,
+            LogLimit::Stop(1 << 20),
+        );
+        for (pid, op) in pids_and_ops {
+            log.push(*pid, "f".into(), op.clone());
+        }
+        log.kill_points()
+    }
+
+    #[test]
+    fn a_process_with_mappings_is_killed_where_they_are_known() {
+        let write = || Op::Write {
+            ino: 2,
+            data: Content::default().write(0, b"x"),
+            old_size: 0,
+        };
+        let (own, back) = ((7, write()), (0, write()));
+        let settled = (0, Op::CacheSettled);
+        let named = |known: &[bool]| -> Vec<KillPoint> {
+            let name = |known: &bool| match known {
+                true => KillPoint::Known,
+                false => KillPoint::Unknown,
+            };
+            known.iter().map(name).collect()
+        };
+        assert_eq!(kill_points(&[own.clone(), own.clone()]), named(&[true; 3]));
+        // Mapped after the first write; then a write back in two pieces.
+        let run = [&own, &settled, &own, &back, &back, &settled, &own].map(Clone::clone);
+        let known = [true, true, true, false, false, false, true, false];
+        assert_eq!(kill_points(&run), named(&known));
+        // A mapping that nobody was told of.
+        let run = [&own, &back, &settled].map(Clone::clone);
+        assert_eq!(kill_points(&run), named(&[true, false, false, true]));
+    }
+
+    #[test]
+    fn a_call_in_pieces_is_one_and_may_be_cut_short() {
+        let write = |pid| {
+            let data = Content::default().write(0, b"x");
+            let op = Op::Write {
+                ino: 2,
+                data,
+                old_size: 0,
+            };
+            (pid, op)
+        };
+        let goes_on = |done| {
+            (
+                7,
+                Op::CallGoesOn {
+                    ino: 2,
+                    done,
+                    of: 9,
+                },
+            )
+        };
+        let run = [
+            write(7),
+            goes_on(4),
+            write(8),
+            write(7),
+            goes_on(8),
+            write(7),
+            write(7),
+        ];
+        let within = |done| KillPoint::InCall { done, of: 9 };
+        let known = KillPoint::Known;
+        let points = [
+            known,
+            within(4),
+            within(4),
+            within(4),
+            within(8),
+            within(8),
+            known,
+            known,
+        ];
+        assert_eq!(kill_points(&run), points);
     }
 
     #[test]

@@ -19,10 +19,10 @@ pub(crate) mod write_data;
 
 pub use content::{Content, PAGE};
 pub use disk::{Disk, Space};
-pub use log::{Log, LogLimit, Mark, Op, Record, Sink, apply};
+pub use log::{KillPoint, Log, LogLimit, Mark, Op, Record, Sink, apply};
 pub use node::{
     Attrs, Caller, Dir, DirEntry, FILE_MAX, Ino, Inode, NAME_MAX, Nanos, NewNode, Node, ROOT,
-    RenameMode, from_system_time, to_system_time,
+    RenameMode, Times, from_system_time, to_system_time,
 };
 pub use page::PAGE_BLOCK;
 pub use sectors::{BadSectors, SECTOR};

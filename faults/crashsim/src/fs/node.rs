@@ -1,5 +1,6 @@
 //! Inodes and directories: what the tree is made of.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -151,6 +152,13 @@ pub struct Inode {
     pub ctime: Nanos,
     /// Birth.
     pub crtime: Nanos,
+    /// True while the last access is what a program set it to.
+    pub atime_set: bool,
+    /// True while the last change of content is what a program set it to, and nothing was written
+    /// since.
+    pub mtime_set: bool,
+    /// Extended attributes, by their full names.
+    pub xattrs: BTreeMap<OsString, Arc<[u8]>>,
     /// A path that it has, or last had, for people: relative to the root, without a leading
     /// slash.
     pub path: Arc<str>,
@@ -193,6 +201,9 @@ impl Inode {
             mtime: owner.now,
             ctime: owner.now,
             crtime: owner.now,
+            atime_set: false,
+            mtime_set: false,
+            xattrs: BTreeMap::new(),
             path,
             lookups: 0,
             names: Vec::new(),
@@ -217,6 +228,18 @@ impl Inode {
             Node::Symlink(to) => symlink_pages(to),
             Node::Special => 0,
         }
+    }
+
+    /// The mode without the set-id bits that a write or a change of owner takes; none where it has
+    /// none. The group's bit means something else where the group may not execute.
+    pub fn without_set_ids(&self) -> Option<u32> {
+        let group = libc::S_ISGID | libc::S_IXGRP;
+        let mut mode = self.mode & !libc::S_ISUID;
+        if mode & group == group {
+            mode &= !libc::S_ISGID;
+        }
+        let is_file = matches!(self.node, Node::File(_));
+        (is_file && mode != self.mode).then_some(mode)
     }
 
     /// True for a directory.
@@ -282,6 +305,28 @@ pub struct Attrs {
     pub mtime: Option<Nanos>,
     /// Last change of the inode.
     pub ctime: Option<Nanos>,
+}
+
+impl Attrs {
+    /// The call that changes these, for people.
+    pub fn call(&self) -> &'static str {
+        match self {
+            Attrs { mode: Some(_), .. } => "chmod",
+            Attrs { uid: Some(_), .. } | Attrs { gid: Some(_), .. } => "chown",
+            _ => "utimens",
+        }
+    }
+}
+
+/// Times that the clock gave; none means unchanged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Times {
+    /// Last access.
+    pub atime: Option<Nanos>,
+    /// Last change of content.
+    pub mtime: Option<Nanos>,
+    /// Last change of the inode.
+    pub ctime: Nanos,
 }
 
 /// How rename(2) shall treat a target that exists.

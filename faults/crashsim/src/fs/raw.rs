@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::changes::Changes;
 use super::content::Content;
-use super::node::{Attrs, Caller, Ino, Inode, Nanos, NewNode, Node, ROOT};
+use super::node::{Attrs, Caller, Ino, Inode, Nanos, NewNode, Node, ROOT, Times};
 use super::tree::Tree;
 
 impl Tree {
@@ -81,6 +81,16 @@ impl Tree {
     /// Sets attributes, if the inode is there.
     pub fn raw_attrs(&mut self, ino: Ino, attrs: Attrs, now: Nanos) {
         let _ = self.set_attrs(ino, attrs, now);
+    }
+
+    /// Sets or removes an extended attribute, if the inode is there.
+    pub fn raw_xattr(&mut self, ino: Ino, name: &OsStr, value: Option<&[u8]>) {
+        let _ = self.set_xattr(ino, name, value.map(Arc::from));
+    }
+
+    /// Sets times to what the clock showed, if the inode is there.
+    pub fn raw_touch(&mut self, ino: Ino, times: Times) {
+        let _ = self.touch(ino, times);
     }
 
     /// Keeps track of changes from here on: then [`Tree::settle`] and [`Tree::digest`] cost what

@@ -13,6 +13,7 @@ use super::changes::Changes;
 use super::content::Content;
 use super::node::{
     Attrs, Caller, Dir, Ino, Inode, LINK_MAX, NAME_MAX, Nanos, NewNode, Node, ROOT, RenameMode,
+    Times,
 };
 
 /// The filesystem's content at one moment.
@@ -103,11 +104,14 @@ impl Tree {
         ino: Ino,
         change: impl FnOnce(&mut Content) -> T,
     ) -> Result<T, Errno> {
-        let content = match &mut self.get_mut(ino)?.node {
+        let inode = self.get_mut(ino)?;
+        let content = match &mut inode.node {
             Node::File(content) => content,
             Node::Dir(_) => return Err(Errno::EISDIR),
             _ => return Err(Errno::EINVAL),
         };
+        // Whatever the file is given now, its time is no longer one that a program chose.
+        inode.mtime_set = false;
         let before = content.pages();
         let result = change(content);
         let after = content.pages();
@@ -344,7 +348,37 @@ impl Tree {
         inode.gid = attrs.gid.unwrap_or(inode.gid);
         inode.atime = attrs.atime.unwrap_or(inode.atime);
         inode.mtime = attrs.mtime.unwrap_or(inode.mtime);
+        inode.atime_set |= attrs.atime.is_some();
+        inode.mtime_set |= attrs.mtime.is_some();
         inode.ctime = attrs.ctime.unwrap_or(now);
+        Ok(())
+    }
+
+    /// Sets times to what the clock shows: nobody chose them.
+    pub fn touch(&mut self, ino: Ino, times: Times) -> Result<(), Errno> {
+        let inode = self.get_mut(ino)?;
+        if let Some(atime) = times.atime {
+            (inode.atime, inode.atime_set) = (atime, false);
+        }
+        if let Some(mtime) = times.mtime {
+            (inode.mtime, inode.mtime_set) = (mtime, false);
+        }
+        inode.ctime = times.ctime;
+        Ok(())
+    }
+
+    /// Sets an extended attribute, or removes it, whether it was there or not.
+    pub fn set_xattr(
+        &mut self,
+        ino: Ino,
+        name: &OsStr,
+        value: Option<Arc<[u8]>>,
+    ) -> Result<(), Errno> {
+        let inode = self.get_mut(ino)?;
+        match value {
+            Some(value) => inode.xattrs.insert(name.to_owned(), value),
+            None => inode.xattrs.remove(name),
+        };
         Ok(())
     }
 

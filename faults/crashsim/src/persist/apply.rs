@@ -124,6 +124,10 @@ pub(super) fn apply(
         (UpdateKind::Attrs { ino }, Op::SetAttrs { attrs, .. }) => {
             tree.raw_attrs(*ino, *attrs, attrs.ctime.unwrap_or_default());
         }
+        (UpdateKind::Attrs { ino }, Op::SetXattr { name, value, .. }) => {
+            tree.raw_xattr(*ino, name, value.as_deref());
+        }
+        (UpdateKind::Attrs { ino }, Op::Touch { times, .. }) => tree.raw_touch(*ino, *times),
         _ => {}
     }
 }
@@ -157,6 +161,10 @@ fn describe(record: &Record, update: &Update<'_>) -> String {
             };
             format!("{what} {} ({})", name.to_string_lossy(), record.op.name())
         }
+        (_, Op::SetXattr { name, .. }) => {
+            format!("{} {}", record.op.name(), name.to_string_lossy())
+        }
+        (_, Op::SetAttrs { attrs, .. }) => attrs.call().to_string(),
         _ => record.op.name().to_string(),
     }
 }

@@ -22,6 +22,8 @@ pub struct Unsynced {
     pub names: u64,
     /// What the last change of a name was: "name", "rename" or "removal of".
     pub change: &'static str,
+    /// The last explicit change of its attributes that no sync covered: "chmod", "setxattr".
+    pub attribute: Option<&'static str>,
     /// True when an fsync of any file would have made the names durable, and not only one of the
     /// directory.
     pub by_any_sync: bool,
@@ -65,6 +67,8 @@ impl Unsynced {
             };
             let (change, path) = (self.change, &self.path);
             format!("the {change} {path} ({range}) was not made durable by {by}")
+        } else if let Some(call) = self.attribute {
+            format!("{} had a {call} ({range}) and no fsync after it", self.path)
         } else {
             format!(
                 "{} had changes of its size or space ({range}) and no fsync",
@@ -100,6 +104,7 @@ pub fn unsynced(log: &Log, model: &dyn Model, before: u64) -> Vec<Unsynced> {
     let window = Window::new(log, records.len(), model, Device::default());
     let mut updates = window.open.iter().peekable();
     let mut last_sync: HashMap<Ino, u64> = HashMap::new();
+    let mut last_of_all: Option<u64> = None;
     // By file, not only by path: of two files that had the same name one after the other, the
     // first one's syncs say nothing of the second.
     let mut by_file: BTreeMap<(Arc<str>, Ino), Unsynced> = BTreeMap::new();
@@ -109,14 +114,14 @@ pub fn unsynced(log: &Log, model: &dyn Model, before: u64) -> Vec<Unsynced> {
         .filter(|(_, record)| record.seq < before)
     {
         let ino = record.op.ino();
-        if let Op::Sync { .. } = record.op {
-            last_sync.insert(ino, record.seq);
+        match record.op {
+            Op::Sync { .. } => drop(last_sync.insert(ino, record.seq)),
+            Op::SyncAll { .. } => last_of_all = Some(record.seq),
+            _ => {}
         }
         while let Some(update) = updates.next_if(|update| update.record == index) {
-            // Times and permissions are lost without anybody's data being at stake.
-            if update.durability == Durability::Durable
-                || matches!(update.kind, UpdateKind::Attrs { .. })
-            {
+            // Times that the clock gave are lost without anybody's data being at stake.
+            if update.durability == Durability::Durable || matches!(record.op, Op::Touch { .. }) {
                 continue;
             }
             let entry = by_file
@@ -127,10 +132,11 @@ pub fn unsynced(log: &Log, model: &dyn Model, before: u64) -> Vec<Unsynced> {
                     bytes: 0,
                     names: 0,
                     change: "name",
+                    attribute: None,
                     by_any_sync: model.metadata_order() == MetadataOrder::Journal,
                     first: record.seq,
                     last: record.seq,
-                    last_sync: last_sync.get(&ino).copied(),
+                    last_sync: last_sync.get(&ino).copied().max(last_of_all),
                     sync_failed: false,
                 });
             let is_write = matches!(update.kind, UpdateKind::Data { .. });
@@ -154,6 +160,7 @@ pub fn unsynced(log: &Log, model: &dyn Model, before: u64) -> Vec<Unsynced> {
                         _ => "name",
                     };
                 }
+                (UpdateKind::Attrs { .. }, op) => entry.attribute = Some(op.name()),
                 _ => {}
             }
         }

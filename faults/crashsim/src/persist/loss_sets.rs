@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::apply::{beside, sectors};
 use super::legalize::Rules;
 use super::update::{Update, UpdateKind, write_of};
-use crate::fs::PAGE;
+use crate::fs::{Op, PAGE};
 
 /// What becomes of the pending updates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,10 +151,11 @@ pub(super) fn pairs(rules: &Rules<'_, '_>) -> impl Iterator<Item = LossSet> + us
     })
 }
 
-/// The pending updates that a loss set is about. Times and permissions change no verdict: they are
-/// lost along with nothing else.
+/// The pending updates that a loss set is about. Times that the clock gave change no verdict: they
+/// are lost along with nothing else.
 fn telling<'r, 'a>(rules: &'r Rules<'_, 'a>) -> Vec<&'r Update<'a>> {
-    let telling = |update: &&Update<'a>| !matches!(update.kind, UpdateKind::Attrs { .. });
+    let telling =
+        |update: &&Update<'a>| !matches!(rules.records[update.record].op, Op::Touch { .. });
     rules.pending().filter(telling).collect()
 }
 
@@ -211,6 +212,34 @@ fn torn_last(rules: &Rules<'_, '_>, updates: &[&Update<'_>]) -> Vec<LossSet> {
             ..LossSet::default()
         })
         .collect()
+}
+
+/// The write of this record, ended early at a page boundary: after its first page, about the middle
+/// and before its last. None where it lies within one page.
+pub(super) fn cut_short(rules: &Rules<'_, '_>, record: usize) -> Vec<LossSet> {
+    let mut of_record = rules.pending().filter(|update| update.record == record);
+    let Some((update, data)) =
+        of_record.find_map(|update| Some((update, write_of(rules.records, update)?.1)))
+    else {
+        return Vec::new();
+    };
+    let page = PAGE as u64;
+    let first = (data.offset() / page + 1) * page;
+    let last = (data.end() - 1) / page * page;
+    if first > last {
+        return Vec::new();
+    }
+    let middle = (first + last) / 2 / page * page;
+    let ends = BTreeSet::from([first, middle, last]);
+    let sector = rules.device.sector;
+    let cut = |end: u64| {
+        let kept = sectors(data, sector).map(|at| at * sector < end);
+        LossSet {
+            torn: BTreeMap::from([(update.id, kept.collect())]),
+            ..LossSet::default()
+        }
+    };
+    ends.into_iter().map(cut).collect()
 }
 
 /// The last pending write that fills a sector in part, with junk left beside it.

@@ -179,7 +179,20 @@ impl<'a> Lowering<'a> {
                     self.inodes.entry(*ino).or_default().reshaped = reshaped;
                 }
             }
-            Op::Sync { .. } | Op::SyncFailed { .. } => {}
+            Op::Touch { ino, .. } => {
+                let reshaped = self.inodes.get(ino).map_or(0, |known| known.reshaped);
+                self.add(index, FIRST, UpdateKind::Attrs { ino: *ino }, Vec::new());
+                self.inodes.entry(*ino).or_default().reshaped = reshaped;
+            }
+            Op::SetXattr { ino, .. } => {
+                self.add(index, FIRST, UpdateKind::Attrs { ino: *ino }, Vec::new());
+            }
+            Op::Sync { .. }
+            | Op::SyncFailed { .. }
+            | Op::SyncAll { .. }
+            | Op::SyncAllFailed
+            | Op::CallGoesOn { .. }
+            | Op::CacheSettled => {}
         }
     }
 

@@ -62,7 +62,9 @@ impl<'a> Replay<'a> {
                     data_only,
                     dir,
                 } => self.sync(*ino, *data_only, *dir),
-                Op::SyncFailed { ino } => self.abandon(*ino),
+                Op::SyncFailed { ino } => self.abandon(|of| of == *ino),
+                Op::SyncAllFailed => self.abandon(|_| true),
+                Op::SyncAll { .. } => self.sync_all(),
                 op => {
                     if let Op::Create {
                         ino,
@@ -145,6 +147,21 @@ impl<'a> Replay<'a> {
             self.make_durable(id);
         }
         if let Some(known) = self.lowering.inodes.get_mut(&ino) {
+            known.fresh.clear();
+        }
+        self.fold();
+    }
+
+    /// Everything is written back, on every filesystem: sync(2), syncfs(2). But for what was given
+    /// up before.
+    fn sync_all(&mut self) {
+        let pending = |update: &&Update<'_>| update.durability == Durability::Pending;
+        let open = self.lowering.open.iter().filter(pending);
+        let pending: Vec<usize> = open.map(|update| update.id).collect();
+        for id in pending {
+            self.make_durable(id);
+        }
+        for known in self.lowering.inodes.values_mut() {
             known.fresh.clear();
         }
         self.fold();
@@ -256,14 +273,14 @@ impl<'a> Replay<'a> {
         });
     }
 
-    fn abandon(&mut self, ino: Ino) {
-        let given_up = self.abandoned.entry(ino).or_default();
+    fn abandon(&mut self, whose: impl Fn(Ino) -> bool) {
         for update in &mut self.lowering.open {
             if let Some((of, data)) = write_of(self.lowering.records, update)
-                && of == ino
+                && whose(of)
                 && update.durability == Durability::Pending
             {
                 update.durability = Durability::Abandoned;
+                let given_up = self.abandoned.entry(of).or_default();
                 given_up.push((update.id, pages(data).collect()));
             }
         }

@@ -124,6 +124,13 @@ impl<'a> Window<'a> {
         loss_sets::likely(&self.rules(), subsets, seed, limit)
     }
 
+    /// The write of the record at this index, the last before the crash point, ended early by the
+    /// kill of its process: as far as whole pages of the page cache. Needs a model whose lengths go
+    /// as far as their data, as [`XFS`](super::XFS).
+    pub fn cut_short(&self, record: usize) -> Vec<LossSet> {
+        loss_sets::cut_short(&self.rules(), record)
+    }
+
     /// Every pair of pending updates missing together, the latest first. There are as many as the
     /// square of the pending updates, so this is an iterator that may be left at any time.
     pub fn pairs(&self) -> impl Iterator<Item = LossSet> + use<> {

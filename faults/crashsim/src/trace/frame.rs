@@ -8,7 +8,9 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::fs::{Ino, Op};
 
 /// The first line of a trace.
-pub(super) const MAGIC: &[u8] = b"plugpull.trace/1\n";
+pub(super) const MAGIC: &[u8] = b"plugpull.trace/2\n";
+/// That of version 1, which knows fewer operations and is read as well.
+pub(super) const MAGIC_1: &[u8; MAGIC.len()] = b"plugpull.trace/1\n";
 /// The most that a payload may hold, in bytes, as a guard against a damaged length. What the owner
 /// says is cut into pieces of half of it.
 pub(super) const PAYLOAD_MAX: usize = 64 << 20;

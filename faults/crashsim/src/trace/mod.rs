@@ -1,8 +1,9 @@
 //! The trace as a file: a log and whatever its owner says of it, to be kept and moved.
 //!
-//! # The form, version 1
+//! # The form, version 2
 //!
-//! The line `plugpull.trace/1`, then frames. A frame is a kind (1 byte), the length of its payload
+//! The line `plugpull.trace/2`, then frames. (Version 1 has fewer kinds of operations and is read as
+//! well.) A frame is a kind (1 byte), the length of its payload
 //! as stored and as it was before compression (4 bytes each), a checksum over all of these and the
 //! payload (8 bytes, XXH3), and the payload, an LZ4 block. All numbers are little-endian.
 //!

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::frame::{Bad, End, Item, Kind, MAGIC, PathRef, StoredEnds, What, take};
+use super::frame::{Bad, End, Item, Kind, MAGIC, MAGIC_1, PathRef, StoredEnds, What, take};
 use crate::fs::page::{Bytes, Page};
 use crate::fs::write_data::EndsPart;
 use crate::fs::{Log, Mark, Op, PAGE, Record, Tree, WriteData};
@@ -28,7 +28,7 @@ pub enum TraceError {
     #[error("{} is no trace of plugpull", .0.display())]
     NoTrace(PathBuf),
     /// It is of another version.
-    #[error("{} has the form '{found}'; this plugpull reads plugpull.trace/1", path.display())]
+    #[error("{} has the form '{found}'; this plugpull reads plugpull.trace/1 and plugpull.trace/2", path.display())]
     Version {
         /// The file.
         path: PathBuf,
@@ -110,7 +110,7 @@ fn first_line(file: &mut impl Read, path: &Path) -> Result<(), TraceError> {
     let mut line = [0; MAGIC.len()];
     let known = b"plugpull.trace/";
     let whole = file.read_exact(&mut line).is_ok();
-    if whole && line == MAGIC {
+    if whole && (line == MAGIC || line == *MAGIC_1) {
         return Ok(());
     }
     if whole && line.starts_with(known) {

@@ -167,8 +167,10 @@ fn a_changed_byte_and_a_missing_end_are_refused() {
     }
     let line = "plugpull.trace/1\n".len();
     let mut other = sound.clone();
-    other[line - 2] = b'2';
+    other[line - 2] = b'3';
     assert!(matches!(refused(&other), Some(TraceError::Version { .. })));
+    other[line - 2] = b'1';
+    assert!(refused(&other).is_none(), "one of version 1 is read");
     assert!(matches!(
         refused(&sound[..line]),
         Some(TraceError::CutShort { records: 0, .. })

@@ -19,7 +19,7 @@ use cause::MachineSettings;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capability {
     /// Its name: `root`, `user-namespaces`, `mount-namespace`, `fuse`, `cgroup-memory`, `loop`,
-    /// `overlay` or `pinning`.
+    /// `overlay`, `sync-calls` or `pinning`.
     pub name: &'static str,
     /// Whether this machine has it, for this user.
     pub available: bool,
@@ -56,6 +56,7 @@ pub fn probe(enabled_by: fn(&str) -> Vec<&'static str>) -> Vec<Capability> {
         cgroup_memory(&machine, limited),
         loop_devices(&machine),
         overlay(&full),
+        sync_calls(&full),
         pinning(),
     ];
     for capability in &mut found {
@@ -100,6 +101,27 @@ fn user_namespaces(
         // What they allow is listed where it is used: mount-namespace and fuse.
         enables: Vec::new(),
         fix: sandbox.is_err().then(|| machine.allow_user_namespaces()),
+    }
+}
+
+/// Whether the crash filesystem is told of what the kernel tells no FUSE server.
+fn sync_calls(sandbox: &Result<Sandbox, SandboxError>) -> Capability {
+    let deaf = match sandbox {
+        Ok(sandbox) => sandbox.why_deaf().map(|why| why.to_string()),
+        Err(error) => Some(error.to_string()),
+    };
+    Capability {
+        name: "sync-calls",
+        available: deaf.is_none(),
+        detail: match deaf {
+            None => "watch sync, syncfs and shared mappings by a seccomp listener".into(),
+            Some(why) => format!(
+                "{why}: what a target makes durable by sync(2) or syncfs(2) alone counts as not \
+                 durable, and stores in a shared mapping are seen late"
+            ),
+        },
+        enables: Vec::new(),
+        fix: None,
     }
 }
 

@@ -14,7 +14,7 @@ pub enum OpKind {
     Read,
     /// write(2), or write-back of a shared mapping.
     Write,
-    /// fsync(2) or fdatasync(2) of a file.
+    /// fsync(2) or fdatasync(2) of a file; sync(2) or syncfs(2).
     Sync,
     /// fsync(2) of a directory.
     SyncDir,
@@ -30,7 +30,7 @@ pub enum OpKind {
     Truncate,
     /// fallocate(2).
     Allocate,
-    /// chmod, chown, utimens.
+    /// chmod, chown, utimens, setxattr.
     SetAttr,
 }
 

@@ -2,17 +2,20 @@
 //! trial that commands it.
 
 use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::errno::Errno;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use plugpull_crashsim::fs::{
-    BadSectors, Disk, Ino, Log, LogLimit, Mark, Nanos, Sink, Space, Tree, from_system_time,
+    BadSectors, Disk, Ino, Log, LogLimit, Mark, Nanos, ROOT, Sink, Space, Tree, from_system_time,
 };
 
 use super::admission::{Admission, Decision, OpKind, Operation, WaitId};
+use super::caller;
 use super::failure::{Failures, ServerFailure};
+use super::mappings::Mappings;
 
 /// The disk, and whether the machine lives.
 pub(super) struct Mounted {
@@ -26,16 +29,23 @@ pub struct CrashFs {
     changed: Condvar,
     admission: Arc<dyn Admission>,
     failures: Failures,
+    mappings: Mappings,
+    /// The directory `/proc` of whoever calls, where that is known.
+    callers: Mutex<Option<OwnedFd>>,
 }
 
 impl CrashFs {
-    /// A filesystem on this disk, which asks `admission` about each operation.
-    pub fn new(disk: Disk, admission: Arc<dyn Admission>) -> Self {
+    /// A filesystem on this disk, which asks `admission` about each operation. It is as large as
+    /// memory allows (see [`disk_size`](crate::disk_size)).
+    pub fn new(mut disk: Disk, admission: Arc<dyn Admission>) -> Self {
+        disk.set_capacity(crate::disk_size());
         Self {
             state: Mutex::new(Mounted { disk, dead: false }),
             changed: Condvar::new(),
             admission,
             failures: Failures::default(),
+            mappings: Mappings::default(),
+            callers: Mutex::new(None),
         }
     }
 
@@ -56,9 +66,17 @@ impl CrashFs {
         (state.disk.log.next_seq(), state.disk.log.nanos())
     }
 
-    /// Marks a client's ack in the log.
+    /// Marks a client's ack in the log, behind what was stored in shared mappings before it.
     pub fn mark(&self, id: u64) -> Mark {
+        self.mappings.settle_now();
         self.state.lock().disk.log.mark(id)
+    }
+
+    /// From here on the log has what was stored in shared mappings, as it was after each operation
+    /// and at each ack: the kernel is asked to write it back, by a thread of its own that is begun
+    /// with the first mapping.
+    pub fn settle_mappings(&self) {
+        self.mappings.keep_settled();
     }
 
     /// Takes the log away, and begins a new one on what the tree holds now.
@@ -172,7 +190,11 @@ impl CrashFs {
                 Decision::Serve => return Ok(state),
                 Decision::Fail(errno) => return Err(errno),
                 Decision::FailSyncPagesClean => {
-                    state.disk.sync_failed(ino);
+                    // That of a directory, the root too, is another kind.
+                    match (kind, ino) {
+                        (OpKind::Sync, ROOT) => state.disk.sync_all_failed(),
+                        _ => state.disk.sync_failed(ino),
+                    }
                     return Err(Errno::EIO);
                 }
                 Decision::Pause(id) => {
@@ -211,7 +233,51 @@ impl CrashFs {
         operation: impl FnOnce(&mut Disk) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
         let mut state = self.admit(kind, ino, name)?;
-        operation(&mut state.disk)
+        let done = operation(&mut state.disk);
+        let at = state.disk.log.next_seq();
+        drop(state);
+        self.mappings.operation_done(kind, at);
+        done
+    }
+
+    /// sync(2) (`machine`) or syncfs(2).
+    pub(crate) fn sync_all(&self, pid: u32, machine: bool) -> Result<(), Errno> {
+        self.serve(OpKind::Sync, ROOT, None, |disk| {
+            disk.sync_all(pid, machine);
+            Ok(())
+        })
+    }
+
+    /// Looks up in this directory `/proc` what its callers asked for.
+    pub(crate) fn look_at_callers(&self, proc: OwnedFd) {
+        *self.callers.lock() = Some(proc);
+    }
+
+    /// The length of the write that a thread waits in; none when it cannot be known.
+    pub(super) fn call_length(&self, thread: u32) -> Option<u64> {
+        let callers = self.callers.lock();
+        caller::call_length(callers.as_ref()?, thread)
+    }
+
+    /// Shared mappings, and what is done about them.
+    pub(crate) fn mappings(&self) -> &Mappings {
+        &self.mappings
+    }
+
+    /// The number that the next record will get.
+    pub(super) fn next_seq(&self) -> u64 {
+        self.state.lock().disk.log.next_seq()
+    }
+
+    /// Records that the page cache holds nothing that the log has not, unless something was recorded
+    /// since number `at`, or the machine is dead. True where it was recorded.
+    pub(super) fn settled_at(&self, at: u64) -> bool {
+        let mut state = self.state.lock();
+        let quiet = !state.dead && state.disk.log.next_seq() == at;
+        if quiet {
+            state.disk.cache_settled();
+        }
+        quiet
     }
 
     /// The lock, for what no admission is asked about.

@@ -1,8 +1,10 @@
 //! A crash filesystem for the kernel: the FUSE server of a simulated disk.
 
 mod admission;
+mod caller;
 mod failure;
 mod fs;
+mod mappings;
 mod requests;
 mod server;
 

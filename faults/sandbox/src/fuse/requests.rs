@@ -2,8 +2,11 @@
 //!
 //! What the kernel need not ask is not asked, because a round trip costs more than the work:
 //! names and attributes are valid for a day (nobody else changes them), OPEN, OPENDIR, CREATE,
-//! FLUSH and the xattr calls are refused once with ENOSYS, after which the kernel does without
-//! (fs/fuse/file.c and dir.c: `no_open`, `no_create`, `no_flush`; xattr.c: `no_getxattr`).
+//! FLUSH are refused once with ENOSYS, after which the kernel does without (fs/fuse/file.c and
+//! dir.c: `no_open`, `no_create`, `no_flush`). Before a write the kernel asks for the attribute
+//! `security.capability`; that it asks once a file, and not every time, is what
+//! `FUSE_HANDLE_KILLPRIV_V2` is for: with it the server takes set-id bits away (fs/fuse/inode.c,
+//! `SB_NOSEC`).
 //! Locks are left to the kernel, which is right as long as one machine mounts it.
 
 use std::ffi::OsStr;
@@ -16,16 +19,18 @@ use std::time::SystemTime;
 use fuser::{
     BsdFileFlags, CopyFileRangeFlags, FileAttr, FileHandle, FileType, Filesystem, Generation,
     INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyData,
-    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyStatfs, ReplyWrite, Request,
-    TimeOrNow, WriteFlags,
+    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyStatfs, ReplyWrite, ReplyXattr,
+    Request, TimeOrNow, WriteFlags,
 };
 use nix::errno::Errno;
+use parking_lot::Mutex;
 use plugpull_crashsim::fs::{
     Attrs, Caller, Disk, Ino, Inode, NAME_MAX, NewNode, Node, PAGE, RenameMode, from_system_time,
     to_system_time,
 };
 
 use super::admission::OpKind;
+use super::caller::{Calls, may_go_on};
 use super::fs::{CACHE_TTL, CrashFs, Mounted, wall_clock};
 
 /// The largest write that the kernel sends at once.
@@ -35,6 +40,8 @@ const MAX_WRITE: u32 = 1 << 20;
 /// failure, and the request is answered with EIO.
 pub(super) struct Requests {
     fs: Arc<CrashFs>,
+    /// Long writes, of which some came and some will.
+    calls: Mutex<Calls>,
 }
 
 fn fail(errno: Errno) -> fuser::Errno {
@@ -106,7 +113,10 @@ fn answer_empty(result: Result<(), Errno>, reply: ReplyEmpty) {
 
 impl Requests {
     pub(super) fn new(fs: Arc<CrashFs>) -> Self {
-        Self { fs }
+        Self {
+            fs,
+            calls: Mutex::default(),
+        }
     }
 
     /// Answers one request.
@@ -163,6 +173,63 @@ impl Requests {
             disk.write_bytes(pid, ino, offset, data)
         })
     }
+
+    /// setattr without a size.
+    fn set_attrs(&self, req: &Request, ino: Ino, change: &AttrChange) -> Result<(), Errno> {
+        let by_clock = |time: Option<TimeOrNow>| matches!(time, Some(TimeOrNow::Now));
+        let (atime, mtime) = (by_clock(change.atime), by_clock(change.mtime));
+        let chosen = |time: Option<TimeOrNow>| match time {
+            Some(TimeOrNow::SpecificTime(time)) => Some(from_system_time(time)),
+            _ => None,
+        };
+        let attrs = Attrs {
+            mode: change.mode,
+            uid: change.uid,
+            gid: change.gid,
+            atime: chosen(change.atime),
+            mtime: chosen(change.mtime),
+            ctime: change.ctime.map(from_system_time),
+        };
+        let set = attrs != Attrs::default();
+        if !set && !atime && !mtime {
+            return Ok(());
+        }
+        let given = attrs.uid.is_some() || attrs.gid.is_some();
+        self.fs.serve(OpKind::SetAttr, ino, None, |disk| {
+            if atime || mtime {
+                disk.touch(req.pid(), ino, atime, mtime)?;
+            }
+            if !set {
+                return Ok(());
+            }
+            // Whoever gets the file does not get the rights of its owner before.
+            let mode = match attrs.mode {
+                None if given => disk.tree.get(ino)?.without_set_ids(),
+                mode => mode,
+            };
+            disk.set_attrs(req.pid(), ino, Attrs { mode, ..attrs })
+        })
+    }
+}
+
+/// What setattr changes beside the size.
+struct AttrChange {
+    mode: Option<u32>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    atime: Option<TimeOrNow>,
+    mtime: Option<TimeOrNow>,
+    ctime: Option<SystemTime>,
+}
+
+/// Answers with an extended attribute's bytes, or how many there are where `room` is 0.
+fn answer_xattr(found: Result<&[u8], Errno>, room: u32, reply: ReplyXattr) {
+    match found {
+        Ok(bytes) if room == 0 => reply.size(bytes.len() as u32),
+        Ok(bytes) if bytes.len() > room as usize => reply.error(fail(Errno::ERANGE)),
+        Ok(bytes) => reply.data(bytes),
+        Err(errno) => reply.error(fail(errno)),
+    }
 }
 
 impl Filesystem for Requests {
@@ -178,6 +245,7 @@ impl Filesystem for Requests {
             InitFlags::FUSE_PARALLEL_DIROPS,
             InitFlags::FUSE_NO_OPEN_SUPPORT,
             InitFlags::FUSE_NO_OPENDIR_SUPPORT,
+            InitFlags::FUSE_HANDLE_KILLPRIV_V2,
         ] {
             #[expect(
                 clippy::let_underscore_must_use,
@@ -231,32 +299,31 @@ impl Filesystem for Requests {
         reply: ReplyAttr,
     ) {
         self.answer(|| {
-            let time = |time: TimeOrNow| match time {
-                TimeOrNow::SpecificTime(time) => from_system_time(time),
-                TimeOrNow::Now => wall_clock(),
-            };
-            let attrs = Attrs {
+            let change = AttrChange {
                 mode,
                 uid,
                 gid,
-                atime: atime.map(time),
-                mtime: mtime.map(time),
-                ctime: ctime.map(from_system_time),
+                atime,
+                mtime,
+                ctime,
             };
             let sized = size.map_or(Ok(()), |size| {
                 self.fs.serve(OpKind::Truncate, ino.0, None, |disk| {
-                    disk.set_size(req.pid(), ino.0, size)
+                    disk.set_size(req.pid(), ino.0, size)?;
+                    // That the caller may keep the bits (CAP_FSETID) is not passed on.
+                    match req.uid() {
+                        0 => Ok(()),
+                        _ => disk.drop_set_ids(req.pid(), ino.0),
+                    }
                 })
             });
             let changed = sized.and_then(|()| {
                 // A truncation carries its own times; recording them again would say nothing.
                 let only_size = size.is_some() && mode.is_none() && uid.is_none() && gid.is_none();
-                if only_size || attrs == Attrs::default() {
+                if only_size {
                     return Ok(());
                 }
-                self.fs.serve(OpKind::SetAttr, ino.0, None, |disk| {
-                    disk.set_attrs(req.pid(), ino.0, attrs)
-                })
+                self.set_attrs(req, ino.0, &change)
             });
             match changed {
                 Ok(()) => self.getattr(req, ino, None, reply),
@@ -447,10 +514,80 @@ impl Filesystem for Requests {
             // Write-back of a shared mapping names no process.
             let cached = write_flags.contains(WriteFlags::FUSE_WRITE_CACHE);
             let pid = if cached { 0 } else { req.pid() };
-            match self.write_bytes(pid, ino.0, offset, data) {
+            let may_go_on = pid != 0 && may_go_on(offset, data.len());
+            let of = may_go_on.then(|| self.fs.call_length(pid)).flatten();
+            let written = self.fs.serve(OpKind::Write, ino.0, None, |disk| {
+                let written = disk.write_bytes(pid, ino.0, offset, data)?;
+                let piece = (ino.0, offset, u64::from(written));
+                let goes_on = self.calls.lock().piece(pid, piece, of);
+                if let Some(progress) = goes_on.filter(|_| written as usize == data.len()) {
+                    disk.call_goes_on(pid, ino.0, progress.done, progress.of);
+                }
+                if write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) {
+                    disk.drop_set_ids(pid, ino.0)?;
+                }
+                Ok(written)
+            });
+            match written {
                 Ok(written) => reply.written(written),
                 Err(errno) => reply.error(fail(errno)),
             }
+        });
+    }
+
+    fn setxattr(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        self.answer(|| {
+            let set = self.fs.serve(OpKind::SetAttr, ino.0, None, |disk| {
+                disk.set_xattr(req.pid(), ino.0, name, value, flags)
+            });
+            answer_empty(set, reply);
+        });
+    }
+
+    fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        self.answer(|| {
+            // The first is asked for before a write; no file has the others.
+            let none = [
+                "security.capability",
+                "system.posix_acl_access",
+                "system.posix_acl_default",
+            ];
+            let found = match none.iter().any(|other| name == *other) {
+                true => Err(Errno::ENODATA),
+                false => self.fs.lock().disk.xattr(ino.0, name),
+            };
+            answer_xattr(found.as_deref().map_err(|errno| *errno), size, reply);
+        });
+    }
+
+    fn listxattr(&self, _req: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        self.answer(|| {
+            let state = self.fs.lock();
+            let names = state.disk.tree.get(ino.0).map(|inode| {
+                let names = inode.xattrs.keys().map(|name| name.as_encoded_bytes());
+                names.flat_map(|name| [name, b"\0"].concat()).collect()
+            });
+            let names: Result<Vec<u8>, Errno> = names;
+            drop(state);
+            answer_xattr(names.as_deref().map_err(|errno| *errno), size, reply);
+        });
+    }
+
+    fn removexattr(&self, req: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.answer(|| {
+            let removed = self.fs.serve(OpKind::SetAttr, ino.0, None, |disk| {
+                disk.remove_xattr(req.pid(), ino.0, name)
+            });
+            answer_empty(removed, reply);
         });
     }
 
@@ -463,6 +600,10 @@ impl Filesystem for Requests {
         reply: ReplyEmpty,
     ) {
         self.answer(|| {
+            // No process of the sandbox: plugpull's own, which only wants the bytes.
+            if req.pid() == 0 && self.fs.mappings().takes_own_sync() {
+                return reply.ok();
+            }
             self.sync(req, ino, datasync, false, reply);
         });
     }
@@ -546,7 +687,11 @@ impl Filesystem for Requests {
         self.answer(|| {
             let allocated = Disk::can_allocate(offset, length, mode).and_then(|()| {
                 self.fs.serve(OpKind::Allocate, ino.0, None, |disk| {
-                    disk.allocate(req.pid(), ino.0, offset, length, mode)
+                    disk.allocate(req.pid(), ino.0, offset, length, mode)?;
+                    match req.uid() {
+                        0 => Ok(()),
+                        _ => disk.drop_set_ids(req.pid(), ino.0),
+                    }
                 })
             });
             answer_empty(allocated, reply);

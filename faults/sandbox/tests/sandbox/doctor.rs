@@ -39,6 +39,7 @@ fn agrees() -> Result<(), Failed> {
         "cgroup-memory",
         "loop",
         "overlay",
+        "sync-calls",
         "pinning",
     ] {
         let one = find(&found, name)?;

@@ -5,6 +5,7 @@
 //! reason on standard error; it never counts as passed.
 
 mod bare;
+mod calls;
 mod doctor;
 mod full;
 mod fuse;
@@ -33,6 +34,8 @@ fn main() -> ExitCode {
         ("namespaces", prepared::tests()),
         ("fuse", prepared::fuse_tests()),
         ("fuse", fuse::tests()),
+        ("fuse", calls::tests()),
+        ("fuse python3", calls::python_tests()),
         ("namespaces cgroup-memory", memory::tests()),
         ("", bare::tests()),
         ("namespaces", killed::full_tests()),

@@ -26,7 +26,7 @@ use plugpull_workloads::WorkloadConfig;
 use super::asked::{Asked, again, baseline, outputs, writable};
 use super::interrupt::{Stop, stop_on_signal};
 use super::live_run::{LiveRun, Resumed};
-use super::place::with_crash_filesystem;
+use super::place::{machine_notes, with_crash_filesystem};
 use super::run_files::trace_beside;
 use super::wrong;
 use crate::cli::ExploreArgs;
@@ -94,6 +94,7 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
         faults: models.iter().map(|one| one.name.to_string()).collect(),
         recovery_bound_us: asked.recovery_bound.map(micros),
         shard: shard(args, digest, &models).map(Box::new),
+        machine: machine_notes(&own.host().sandbox),
         ..Header::default()
     };
     let known = resumed.as_ref().map(|resumed| known(resumed, &header));

@@ -1,5 +1,7 @@
 //! The sandbox that a command works in.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context;
 use plugpull_driver::Target;
 use plugpull_sandbox::{Isolation, IsolationPolicy, Sandbox, SandboxOptions};
@@ -29,6 +31,23 @@ pub(super) fn with_crash_filesystem(what: &str, target: &dyn Target) -> anyhow::
         "{what} needs the crash filesystem, and so FUSE; `plugpull doctor` says what is missing"
     );
     Ok(sandbox)
+}
+
+/// Says where the crash filesystem will not be told of all that a target does, and why; also what
+/// the run file says of it.
+pub(super) fn machine_notes(sandbox: &Sandbox) -> BTreeMap<String, String> {
+    let mut notes = BTreeMap::new();
+    if let Some(why) = sandbox
+        .why_deaf()
+        .filter(|_| sandbox.isolation() == Isolation::Full)
+    {
+        eprintln!(
+            "plugpull: note: calls of sync and syncfs are not seen here ({why}): what a target \
+             makes durable by them alone counts as not durable"
+        );
+        notes.insert("sync-calls".to_owned(), why.to_string());
+    }
+    notes
 }
 
 /// True when FUSE can be mounted in it.

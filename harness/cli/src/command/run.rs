@@ -1,5 +1,6 @@
 //! `plugpull run`: live faults against a living target, within a time budget.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -23,7 +24,7 @@ use plugpull_workloads::{Distribution, WorkloadConfig};
 use super::asked::{Asked, again, baseline, outputs};
 use super::interrupt::stop_on_signal;
 use super::live_run::{LiveRun, Resumed};
-use super::place::{NO_SANDBOX, mounts_fuse, options_for};
+use super::place::{NO_SANDBOX, machine_notes, mounts_fuse, options_for};
 use super::reports::Baseline;
 use super::wrong;
 use crate::cli::RunArgs;
@@ -108,6 +109,10 @@ fn header(args: &RunArgs, resolved: &Resolved, planned: Vec<String>) -> Header {
         allow_not_measured: args.allow_not_measured,
         recovery_bound_us: resolved.plan.setup.recovery_bound.map(micros),
         shard: shard(args, resolved).map(Box::new),
+        machine: match args.no_fuse {
+            true => BTreeMap::new(),
+            false => machine_notes(&resolved.plan.setup.host.sandbox),
+        },
         ..Header::default()
     }
 }

@@ -22,6 +22,7 @@ mod hostile;
 mod inspect;
 mod interstice;
 mod json;
+mod kernel_calls;
 mod known_findings;
 mod no_namespaces;
 mod outputs;

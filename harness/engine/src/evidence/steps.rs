@@ -138,6 +138,9 @@ fn describe(record: &Record) -> String {
     match &record.op {
         Op::Write { data, .. } => format!("write {} at {}", data.len(), data.offset()),
         Op::Truncate { size, .. } => format!("truncate to {size}"),
+        Op::SetXattr { name, .. } => {
+            format!("{} {}", record.op.name(), name.to_string_lossy())
+        }
         other => other.name().to_string(),
     }
 }
@@ -145,13 +148,20 @@ fn describe(record: &Record) -> String {
 fn kind(op: &Op) -> StepKind {
     match op {
         Op::Write { .. } => StepKind::Write,
-        Op::Sync { .. } | Op::SyncFailed { .. } => StepKind::Sync,
+        Op::Sync { .. } | Op::SyncFailed { .. } | Op::SyncAll { .. } | Op::SyncAllFailed => {
+            StepKind::Sync
+        }
         Op::Create { .. } | Op::Link { .. } | Op::Unlink { .. } | Op::Rename { .. } => {
             StepKind::Name
         }
-        Op::Truncate { .. } | Op::Allocate { .. } | Op::Zero { .. } | Op::SetAttrs { .. } => {
-            StepKind::Other
-        }
+        Op::Truncate { .. }
+        | Op::Allocate { .. }
+        | Op::Zero { .. }
+        | Op::SetAttrs { .. }
+        | Op::SetXattr { .. }
+        | Op::Touch { .. }
+        | Op::CallGoesOn { .. }
+        | Op::CacheSettled => StepKind::Other,
     }
 }
 

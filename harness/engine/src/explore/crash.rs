@@ -6,7 +6,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use plugpull_crashsim::fs::{Log, Op, Record};
-use plugpull_crashsim::persist::{Device, Index, LossSet, LostUpdate, MODELS, Model};
+use plugpull_crashsim::persist::{Device, Index, LossSet, LostUpdate, MODELS, Model, XFS};
 use plugpull_workloads::FailureClass;
 
 /// A way to crash: the process dies, or the machine loses power under a persistence model. The
@@ -15,7 +15,8 @@ use plugpull_workloads::FailureClass;
 pub struct CrashModel {
     /// Its name on the command line.
     pub name: &'static str,
-    /// The model that decides what is pending. For `kill` it does not matter: nothing is lost.
+    /// The model that decides what is pending. For `kill` it only matters where the kernel ended a
+    /// write early: its length then goes as far as its data.
     pub model: &'static dyn Model,
     /// True when the machine loses power, false when only the process dies.
     pub power: bool,
@@ -25,7 +26,7 @@ impl CrashModel {
     /// `kill`: the process dies, and the disk has every operation up to that moment.
     pub const KILL: CrashModel = CrashModel {
         name: "kill",
-        model: MODELS[0],
+        model: &XFS,
         power: false,
     };
 
@@ -144,9 +145,16 @@ impl RecoveryTrace {
 
 /// True when a recovery changed its disk in a way that a crash could leave half done.
 pub fn changes_disk(log: &Log) -> bool {
-    log.records()
-        .iter()
-        .any(|record| !matches!(record.op, Op::Sync { .. } | Op::SetAttrs { .. }))
+    log.records().iter().any(|record| {
+        !matches!(
+            record.op,
+            Op::Sync { .. }
+                | Op::SyncAll { .. }
+                | Op::Touch { .. }
+                | Op::CallGoesOn { .. }
+                | Op::CacheSettled
+        )
+    })
 }
 
 /// A text with every run of digits as `#`.

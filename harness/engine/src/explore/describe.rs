@@ -40,6 +40,11 @@ fn place(crash: &Crash, oracle: &Oracle<'_>) -> String {
         ),
         None => format!("after {whose}last operation").replace("after last", "after the last"),
     };
+    if let Some((done, of)) = oracle.cut_call(crash) {
+        return format!(
+            "{before}nothing was lost: the kill ended one write call after {done} of {of} bytes, {at}"
+        );
+    }
     if crash.lost.is_empty() {
         return match crash.within {
             Some(_) => format!("{before}recovery itself was cut short {at}"),

@@ -4,8 +4,8 @@
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
-use plugpull_crashsim::fs::{Log, Op, Tree};
-use plugpull_crashsim::persist::{Index, LossSet, Possible};
+use plugpull_crashsim::fs::{KillPoint, Log, Op, Tree};
+use plugpull_crashsim::persist::{Index, LossSet, Possible, Window};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -89,6 +89,8 @@ pub struct StateEnumerator<'a> {
     models: Vec<usize>,
     seed: u64,
     points: Vec<usize>,
+    /// By point: what a process that dies there leaves.
+    kill_points: Vec<KillPoint>,
     /// Where it stands; `point` is a position in `points`.
     at: Place,
     /// Points that fail with nothing lost: what else can be left there mostly fails in the same way.
@@ -148,6 +150,7 @@ impl<'a> StateEnumerator<'a> {
             models,
             seed,
             points: points(log, seed),
+            kill_points: log.kill_points(),
             at: Place {
                 pass: 0,
                 point: 0,
@@ -242,18 +245,34 @@ impl<'a> StateEnumerator<'a> {
         self.make(place)
     }
 
+    /// What the death of the process leaves out at one place: nothing, where that is known. That the
+    /// kernel ended a call of write(2) early is rare, and comes last.
+    fn killed(&self, window: &Window<'_>, place: Place) -> Vec<LossSet> {
+        let late = place.pass == STAGES.len();
+        let mut losses = match self.kill_points[place.point] {
+            KillPoint::Known if place.pass == 0 => vec![LossSet::default()],
+            KillPoint::InCall { .. } if late => vec![LossSet::default()],
+            _ => Vec::new(),
+        };
+        // In the middle of a write whose beginning is known.
+        if let Some(record) = place.point.checked_sub(1).filter(|_| late)
+            && self.kill_points[record] != KillPoint::Unknown
+            && self.kill_points[place.point] != KillPoint::Unknown
+        {
+            losses.extend(window.cut_short(record));
+        }
+        losses
+    }
+
     /// Makes the states of one place; true.
     fn make(&mut self, place: Place) -> bool {
         let Place { pass, point, .. } = place;
         let model = self.models[place.model];
         let one = self.space.models[model];
         // Killing loses nothing, so one state a point is all there is.
-        if !one.power && pass > 0 {
-            return true;
-        }
         let window = self.space.indexes[model].window(point);
         let losses: Vec<LossSet> = if !one.power {
-            vec![LossSet::default()]
+            self.killed(&window, place)
         } else if let Some(&end) = STAGES.get(pass) {
             let begin = pass.checked_sub(1).map_or(0, |before| STAGES[before]);
             let seed = self.seed ^ (point as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -306,7 +325,12 @@ fn points(log: &Log, seed: u64) -> Vec<usize> {
     let promising = |op: &Op| {
         matches!(
             op,
-            Op::Sync { .. } | Op::Rename { .. } | Op::Create { .. } | Op::Unlink { .. }
+            Op::Sync { .. }
+                | Op::SyncAll { .. }
+                | Op::CacheSettled
+                | Op::Rename { .. }
+                | Op::Create { .. }
+                | Op::Unlink { .. }
         )
     };
     let (mut acked, others): (Vec<usize>, Vec<usize>) =

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use plugpull_crashsim::fs::Log;
+use plugpull_crashsim::fs::{KillPoint, Log, Op, Record};
 use plugpull_crashsim::persist::{Device, Index, LossSet, Window};
 use plugpull_workloads::{
     Call, Entry, Guarantee, History, Judgement, Observed, Outcome, Promise, Verdict, judge, recent,
@@ -173,6 +173,52 @@ impl Oracle<'_> {
         }
     }
 
+    /// Whether a process that is killed at the point of a crash can leave what the log has there.
+    pub fn kills_at(&self, crash: &Crash) -> bool {
+        let points = self.log(crash).kill_points();
+        let point = points.get(crash.point as usize);
+        point.is_some_and(|point| *point != KillPoint::Unknown)
+    }
+
+    /// How far a call of write(2) had come that a kill ended early: bytes that are there, bytes that
+    /// it was given.
+    pub fn cut_call(&self, crash: &Crash) -> Option<(u64, u64)> {
+        if self.models[crash.model].power {
+            return None;
+        }
+        let log = self.log(crash);
+        let (records, point) = (log.records(), crash.point as usize);
+        let Some(kept) = crash.loss.torn.values().next() else {
+            return match log.kill_points().get(point) {
+                Some(KillPoint::InCall { done, of }) => Some((*done, *of)),
+                _ => None,
+            };
+        };
+        let record = records.get(point.checked_sub(1)?)?;
+        let Op::Write { data, .. } = &record.op else {
+            return None;
+        };
+        let sector = self.device.sector;
+        let sectors = kept.iter().take_while(|kept| **kept).count() as u64;
+        let there = (data.offset() / sector + sectors) * sector - data.offset();
+        let of_thread = |other: &&Record| other.pid == record.pid;
+        let progress = |record: &Record| match record.op {
+            Op::CallGoesOn { done, of, .. } => Some((done, of)),
+            _ => None,
+        };
+        let before = records[..point - 1]
+            .iter()
+            .rev()
+            .find(of_thread)
+            .and_then(progress);
+        let behind = records.get(point).filter(of_thread).and_then(progress);
+        Some(match (before, behind) {
+            (Some((done, of)), _) => (done + there, of),
+            (None, Some((_, of))) => (there, of),
+            (None, None) => (there, data.len()),
+        })
+    }
+
     /// The names of the models under which a crash can leave the content with this digest.
     pub fn models_of(&self, crash: &Crash, digest: u128) -> Vec<&'static str> {
         (0..self.models.len())
@@ -185,7 +231,9 @@ impl Oracle<'_> {
         let here = if self.models[model].power {
             self.window(crash, model).shows(&crash.loss, digest)
         } else {
-            crash.loss == LossSet::default()
+            let whole = crash.loss == LossSet::default() && self.kills_at(crash);
+            // Or a write that the kill itself ended early.
+            whole || crash.model == model
         };
         let before = crash.within.as_ref();
         here && before.is_none_or(|one| self.allows(model, &one.after, one.digest))

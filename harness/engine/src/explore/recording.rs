@@ -76,6 +76,7 @@ fn record_on(
         Some(writer) => fs.stream_to(writer.sink()),
         None => fs.limit_log(LOG_LIMIT),
     }
+    fs.settle_mappings();
     testbed.start_empty()?;
     testbed.work()?;
     testbed.first_barrier()?;

@@ -76,6 +76,10 @@ impl Retry<'_> {
     /// The crash with its finding of this kind; none when it does not show one, or when plugpull
     /// failed in it.
     pub(super) fn shows(&mut self, mut crash: Crash, kind: FindingKind) -> Option<Minimised> {
+        let killed = !self.oracle.models[crash.model].power && crash.loss.is_empty();
+        if killed && !self.oracle.kills_at(&crash) {
+            return None;
+        }
         let state = self.oracle.window(&crash, crash.model).state(&crash.loss);
         let acked = self.oracle.acked.at(crash.first().point);
         // Known answers count too: which are known depends on how fast the workers are.

@@ -96,6 +96,7 @@ impl SandboxWorker {
         let sandbox = &self.host.sandbox;
         let fs = Injector::new(disk.tree.clone(), began, 0, 0);
         fs.limit_log(LOG_LIMIT);
+        fs.settle_mappings();
         let mut storage = Storage::crash(sandbox, fs.clone(), self.host.cpu)?;
         self.host.begin(FIRST_PID);
         let mut observed = Observed::default();

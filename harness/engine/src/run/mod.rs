@@ -66,9 +66,7 @@ impl FaultRun {
         match (self.plan.trial_seed, self.schedule.budget()) {
             (Some(_), _) => Elsewhere::Never,
             (None, None) => Elsewhere::Always,
-            (None, Some(budget)) => {
-                Elsewhere::Until(now + budget.saturating_sub(self.elapsed))
-            }
+            (None, Some(budget)) => Elsewhere::Until(now + budget.saturating_sub(self.elapsed)),
         }
     }
 

@@ -95,9 +95,7 @@ fn repeated(
         }
         let agreed = before.iter().all(|came| *came == Came::NotApplicable);
         let took = began.elapsed() / u32::try_from(before.len()).unwrap_or(u32::MAX);
-        if (agreed && before.len() >= AGREE)
-            || tries == ELSEWHERE
-            || !plan.elsewhere.has_time(took)
+        if (agreed && before.len() >= AGREE) || tries == ELSEWHERE || !plan.elsewhere.has_time(took)
         {
             let trial = &mut result.trial;
             if !(agreed && before.len() >= AGREE) {
@@ -111,7 +109,10 @@ fn repeated(
             }
             if before.len() > 1 {
                 let tries = before.len();
-                trial.why = format!("{} (the last of {tries} tries at different moments)", trial.why);
+                trial.why = format!(
+                    "{} (the last of {tries} tries at different moments)",
+                    trial.why
+                );
             }
             return result;
         }
@@ -150,7 +151,13 @@ mod tests {
                 Came::NotApplicable => Verdict::NotApplicable,
                 Came::Nothing | Came::NeverReached => Verdict::NotMeasured,
             };
-            (TrialResult { trial, crashed: None }, came)
+            (
+                TrialResult {
+                    trial,
+                    crashed: None,
+                },
+                came,
+            )
         });
         (result.trial, seeds)
     }
@@ -187,7 +194,13 @@ mod tests {
         let (trial, _) = tried(Elsewhere::Always, &[NotApplicable, Measured]);
         assert_eq!(trial.verdict, Verdict::Pass);
         // One that could have hit and did not makes it not measured.
-        let mixed = [Nothing, NotApplicable, NotApplicable, NotApplicable, NotApplicable];
+        let mixed = [
+            Nothing,
+            NotApplicable,
+            NotApplicable,
+            NotApplicable,
+            NotApplicable,
+        ];
         let (trial, _) = tried(Elsewhere::Always, &mixed);
         assert_eq!(trial.verdict, Verdict::NotMeasured);
         assert!(trial.why.starts_with("Nothing"), "{}", trial.why);

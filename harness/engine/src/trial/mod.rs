@@ -35,8 +35,8 @@ use rand_chacha::ChaCha8Rng;
 use crate::outcome::{HarnessFailed, Observed, guard};
 
 pub use crashes::Crashed;
-pub use elsewhere::{Elsewhere, run};
 use elsewhere::Came;
+pub use elsewhere::{Elsewhere, run};
 use explain::explain;
 pub use host::SandboxHost;
 pub use script::Acked;

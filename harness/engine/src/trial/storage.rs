@@ -114,6 +114,10 @@ fn mount(sandbox: &Sandbox, fs: &Control, cpu: Option<usize>) -> anyhow::Result<
     let device = sandbox
         .mount_fuse()
         .context("mounting the crash filesystem")?;
-    Server::start(fs.fs(), device, cpu)
-        .context("starting the thread that serves the crash filesystem")
+    let server = Server::start(fs.fs(), device, cpu)
+        .context("starting the thread that serves the crash filesystem")?;
+    sandbox
+        .watch_calls(fs.fs())
+        .context("watching the calls of sync and syncfs")?;
+    Ok(server)
 }

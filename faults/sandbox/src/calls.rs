@@ -1,0 +1,279 @@
+//! Calls of targets that the kernel answers without asking the crash filesystem, and that matter to
+//! it: a seccomp filter hands them over (seccomp_unotify(2)), and no other call.
+//!
+//! - `sync` and `syncfs` reach no FUSE server: here they become an operation of the log like an fsync.
+//! - `mmap` of a file, shared and writable: from then on bytes change of which nobody is told.
+//!
+//! The filter is put over init when the sandbox stands, and whatever init starts inherits it, also
+//! processes that were prepared. A target that has its own listener (a container runtime) cannot
+//! have it below this one: the kernel allows one.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use parking_lot::Mutex;
+
+use super::fuse::CrashFs;
+use super::mounts;
+use super::protocol::{During, Failure};
+use super::sys;
+
+/// The kernel's name of the machine whose calls are known here (`linux/audit.h`).
+#[cfg(target_arch = "x86_64")]
+const ARCH: Option<u32> = Some(0xC000_003E);
+#[cfg(target_arch = "aarch64")]
+const ARCH: Option<u32> = Some(0xC000_00B7);
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+const ARCH: Option<u32> = None;
+
+/// Places in `struct seccomp_data`.
+const NR_AT: u32 = 0;
+const ARCH_AT: u32 = 4;
+/// The lower half of the argument of this number.
+const fn argument_at(number: u32) -> u32 {
+    let half = if cfg!(target_endian = "big") { 4 } else { 0 };
+    16 + 8 * number + half
+}
+
+/// The filter, in the kernel's classic BPF.
+fn filter(arch: u32) -> Vec<libc::sock_filter> {
+    let load = |at: u32| instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, at, 0, 0);
+    let is = |value: u32, then: u8, otherwise: u8| {
+        instruction(
+            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+            value,
+            then,
+            otherwise,
+        )
+    };
+    let has = |bits: u32, then: u8, otherwise: u8| {
+        instruction(
+            libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K,
+            bits,
+            then,
+            otherwise,
+        )
+    };
+    let end = |action: u32| instruction(libc::BPF_RET | libc::BPF_K, action, 0, 0);
+    vec![
+        load(ARCH_AT),
+        is(arch, 0, 9),
+        load(NR_AT),
+        is(libc::SYS_sync as u32, 8, 0),
+        is(libc::SYS_syncfs as u32, 7, 0),
+        is(libc::SYS_mmap as u32, 0, 5),
+        load(argument_at(2)),
+        has(libc::PROT_WRITE as u32, 0, 3),
+        load(argument_at(3)),
+        has(libc::MAP_ANONYMOUS as u32, 1, 0),
+        // Also in MAP_SHARED_VALIDATE.
+        has(libc::MAP_SHARED as u32, 1, 0),
+        end(libc::SECCOMP_RET_ALLOW),
+        end(libc::SECCOMP_RET_USER_NOTIF),
+    ]
+}
+
+fn instruction(code: u32, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
+    libc::sock_filter {
+        code: code as u16,
+        jt,
+        jf,
+        k,
+    }
+}
+
+/// Puts the filter over this process. A bare sandbox has no crash filesystem that could be told.
+pub(super) fn listen(bare: bool) -> Result<OwnedFd, Failure> {
+    let what = "watch calls of sync, syncfs and mmap (a seccomp listener)";
+    if bare {
+        return Err(Failure::new(what, Errno::ENOTSUP));
+    }
+    let arch = ARCH.ok_or_else(|| Failure::new(what, Errno::ENOSYS))?;
+    sys::listen_to_calls(&mut filter(arch)).during(what)
+}
+
+/// The filesystem that is told.
+type Told = Arc<Mutex<Option<Arc<CrashFs>>>>;
+
+/// The thread that answers watched calls.
+pub(super) struct CallListener {
+    told: Told,
+    /// Its end is the thread's.
+    stop: Option<io::PipeWriter>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl CallListener {
+    /// `reopen` opens once more what a process of the sandbox has open under a number.
+    pub(super) fn start(
+        calls: OwnedFd,
+        reopen: impl Fn(u32, i32) -> Option<OwnedFd> + Send + 'static,
+    ) -> io::Result<Self> {
+        let told = Told::default();
+        let (stopped, stop) = io::pipe()?;
+        let shared = Arc::clone(&told);
+        let thread = thread::Builder::new().name("calls".into()).spawn(move || {
+            while await_call(&calls, &stopped) {
+                // It fails when the caller has died.
+                if let Ok(call) = sys::next_call(&calls) {
+                    let fs = shared.lock().clone();
+                    let result = fs.and_then(|fs| answer(&fs, &calls, &call, &reopen));
+                    #[expect(
+                        clippy::let_underscore_must_use,
+                        reason = "the caller may have died meanwhile"
+                    )]
+                    let _ = sys::answer_call(&calls, call.id, result);
+                }
+            }
+        })?;
+        Ok(Self {
+            told,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    /// Tells this filesystem from now on.
+    pub(super) fn tell(&self, fs: Arc<CrashFs>) {
+        *self.told.lock() = Some(fs);
+    }
+
+    /// Tells nobody any more.
+    pub(super) fn forget(&self) {
+        if let Some(fs) = self.told.lock().take() {
+            fs.mappings().end();
+        }
+    }
+}
+
+impl Drop for CallListener {
+    fn drop(&mut self) {
+        if let Some(fs) = self.told.lock().take() {
+            // A sync that it holds would hold this thread, too.
+            fs.cut();
+            fs.mappings().end();
+        }
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            #[expect(
+                clippy::let_underscore_must_use,
+                reason = "whatever it met, nobody calls any more"
+            )]
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Waits for a call; false at the end.
+fn await_call(calls: &OwnedFd, stopped: &io::PipeReader) -> bool {
+    loop {
+        let mut fds = [
+            PollFd::new(calls.as_fd(), PollFlags::POLLIN),
+            PollFd::new(stopped.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            Err(_) => return false,
+            Ok(_) => {}
+        }
+        let happened = |fd: &PollFd<'_>| fd.revents().unwrap_or(PollFlags::empty());
+        if !happened(&fds[1]).is_empty() {
+            return false;
+        }
+        // Without POLLIN it is the end of all who could call.
+        return happened(&fds[0]).contains(PollFlags::POLLIN);
+    }
+}
+
+/// What to answer; none for a call that is the kernel's own business.
+fn answer(
+    fs: &Arc<CrashFs>,
+    calls: &OwnedFd,
+    call: &libc::seccomp_notif,
+    reopen: &impl Fn(u32, i32) -> Option<OwnedFd>,
+) -> Option<i32> {
+    let nr = libc::c_long::from(call.data.nr);
+    let fd = match nr {
+        libc::SYS_mmap => Some(call.data.args[4]),
+        libc::SYS_syncfs => Some(call.data.args[0]),
+        _ => None,
+    };
+    let info = fd.map(|fd| open_file(call.pid, fd as i32));
+    let pid = own_number(call.pid);
+    let elsewhere = info.as_ref().is_some_and(|info| info.elsewhere);
+    if elsewhere || !sys::still_waits(calls, call.id) {
+        return None;
+    }
+    if nr == libc::SYS_mmap {
+        let ino = info.and_then(|info| info.ino);
+        fs.mappings().note(fs, ino, || reopen(pid, fd? as i32));
+        return None;
+    }
+    let machine = nr == libc::SYS_sync;
+    // What was stored in a mapping is in the kernel alone.
+    fs.mappings().write_back();
+    match fs.sync_all(pid, machine) {
+        // sync(2) says nothing of errors.
+        Err(errno) if !machine => Some(-(errno as i32)),
+        _ => Some(0),
+    }
+}
+
+/// The number that a process has in its own namespace (proc(5), `NSpid`).
+fn own_number(pid: u32) -> u32 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    let own = line.and_then(|line| line.split_whitespace().last()?.parse().ok());
+    own.unwrap_or(pid)
+}
+
+/// What is known of an open file of a process.
+#[derive(Default)]
+struct OpenFile {
+    /// It is certainly on another filesystem than the crash filesystem.
+    elsewhere: bool,
+    /// Its inode number (since Linux 5.14).
+    ino: Option<u64>,
+}
+
+fn open_file(pid: u32, fd: i32) -> OpenFile {
+    let Ok(info) = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")) else {
+        return OpenFile::default();
+    };
+    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name));
+    let table = fs::read_to_string(format!("/proc/{pid}/mountinfo"));
+    let known = field("mnt_id:").zip(table.ok());
+    OpenFile {
+        elsewhere: known.is_some_and(|(mount, table)| !is_crash_fs(&table, mount.trim())),
+        ino: field("ino:").and_then(|ino| ino.trim().parse().ok()),
+    }
+}
+
+/// Whether the mount of this number is a crash filesystem (proc(5), mountinfo).
+fn is_crash_fs(table: &str, mount: &str) -> bool {
+    table.lines().any(|line| {
+        let kind = line
+            .split_once(" - ")
+            .and_then(|(_, rest)| rest.split(' ').next());
+        line.split(' ').next() == Some(mount) && kind == Some(mounts::FUSE_TYPE)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mount_of_a_file_is_found() {
+        let table = "36 35 98:0 / /a rw,noatime - ext4 /dev/root rw\n\
+                     41 36 0:52 / /a/data rw - fuse.plugpull plugpull rw\n";
+        assert!(is_crash_fs(table, "41"));
+        assert!(!is_crash_fs(table, "36"));
+        assert!(!is_crash_fs(table, "4"));
+    }
+}

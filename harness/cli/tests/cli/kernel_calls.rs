@@ -1,0 +1,126 @@
+//! Calls that no FUSE server is asked about, attributes, shared mappings and calls that a kill ends
+//! early: each by a small target that relies on it rightly, and by one that does not.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use plugpull_testing::test;
+use serde_json::Value;
+
+use crate::support::{Reported, plugpull, reported, text};
+
+/// The compiled target. Its folder is left to the system's own care of temporary files: it must
+/// outlive every test.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<(tempfile::TempDir, std::path::PathBuf)> = OnceLock::new();
+    let (_, path) = PROGRAM.get_or_init(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("calls");
+        let source = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/cli/support/programs/calls.c"
+        );
+        let status = Command::new("cc")
+            .args(["-O1", "-o"])
+            .args([path.as_os_str(), source.as_ref()])
+            .status();
+        assert!(status.unwrap().success());
+        (directory, path)
+    });
+    path
+}
+
+/// `plugpull COMMAND` with these options on one mode of the target.
+fn tried(command: &str, mode: &str, options: &str) -> Reported {
+    let directory = tempfile::tempdir().unwrap();
+    let program = program().display();
+    let toml = directory.path().join("calls.toml");
+    let target = format!(
+        "[workload]\ncommand = ['{program}', 'work', '{mode}']\n\
+         [check]\ncommand = ['{program}', 'check', '{mode}']\n"
+    );
+    fs::write(&toml, target).unwrap();
+    let json = directory.path().join("report.json");
+    let mut run = plugpull();
+    run.args([
+        command,
+        &toml.display().to_string(),
+        "--quiet",
+        "--seed",
+        "7",
+        "--json",
+    ])
+    .arg(&json)
+    .args(options.split_whitespace());
+    reported(&mut run, &json)
+}
+
+fn silent(mode: &str, options: &str) {
+    let tried = tried("explore", mode, options);
+    tried.must_have_no_finding();
+    assert_eq!(tried.ran.code, 0, "{mode}: {}", tried.ran.stdout);
+    assert!(tried.count("pass") > 0, "{mode}: {}", tried.ran.stdout);
+}
+
+/// The findings' sentences; all are of this kind.
+fn found(mode: &str, options: &str, kind: &str) -> Vec<String> {
+    let tried = tried("explore", mode, options);
+    assert_eq!(tried.ran.code, 1, "{mode}: {}", tried.ran.stdout);
+    let findings: &[Value] = tried.findings();
+    let sentences = findings.iter().map(|finding| {
+        assert_eq!(text(finding, "kind"), kind, "{mode}: {}", tried.ran.stdout);
+        text(finding, "sentence").to_owned()
+    });
+    sentences.collect()
+}
+
+#[test(needs = "fuse cc")]
+fn what_sync_and_syncfs_make_durable_is_durable() {
+    for mode in ["log-syncfs", "log-sync"] {
+        silent(mode, "--budget 40s");
+    }
+    found("log-unsynced", "--budget 40s", "lost-ack");
+}
+
+#[test(needs = "fuse cc")]
+fn an_attribute_that_is_not_synced_is_lost() {
+    for (mode, call) in [
+        ("mode", "chmod"),
+        ("time", "utimens"),
+        ("xattr", "setxattr"),
+    ] {
+        silent(&format!("{mode}-synced"), "--budget 40s");
+        let sentences = found(&format!("{mode}-unsynced"), "--budget 40s", "lost-ack");
+        assert!(
+            sentences.iter().any(|sentence| sentence.contains(call)),
+            "{mode}: {sentences:?}"
+        );
+    }
+}
+
+#[test(needs = "fuse cc")]
+fn a_kill_loses_nothing_of_a_shared_mapping() {
+    for mode in ["map-unsynced", "map-order", "map-synced"] {
+        silent(mode, "--model kill --budget 40s");
+    }
+    found("map-late", "--model kill --budget 40s", "lost-ack");
+}
+
+#[test(needs = "fuse cc")]
+fn a_power_loss_loses_what_is_stored_in_a_mapping_and_not_synced() {
+    found("map-unsynced", "--model ext4 --budget 40s", "lost-ack");
+    silent("map-synced", "--model ext4 --budget 40s");
+}
+
+#[test(needs = "fuse cc")]
+fn a_kill_may_end_a_call_of_write_early() {
+    silent("log-whole", "--model kill --budget 60s");
+    let sentences = found("log-cut-refused", "--model kill --budget 60s", "unreadable");
+    let told = |sentence: &String| {
+        sentence.contains("the kill ended one write call after ")
+            && sentence.contains(" of 8190 bytes")
+    };
+    assert!(sentences.iter().all(told), "{sentences:?}");
+}
