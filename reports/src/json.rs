@@ -4,6 +4,7 @@
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
+use plugpull_workloads::read_file;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -12,6 +13,9 @@ use crate::report::{Report, SCHEMA};
 use crate::run_file::log::RecordedRun;
 use crate::run_file::reader::{Lines, Parsed, Source};
 use crate::run_file::record::{Header, RUN_SCHEMA, Record};
+
+/// The longest JSON report that is read, in bytes. Nesting is limited to 128 levels by serde_json.
+const LONGEST_REPORT: u64 = 512 << 20;
 
 /// Why a JSON report could not be written or read.
 #[derive(Debug, Error)]
@@ -125,7 +129,7 @@ fn load_json(path: &Path) -> Result<Report, ReportError> {
     struct Probe {
         schema: Option<String>,
     }
-    let text = std::fs::read(path).map_err(|source| ReportError::Read {
+    let text = read_file(path, LONGEST_REPORT).map_err(|source| ReportError::Read {
         path: path.to_path_buf(),
         source,
     })?;

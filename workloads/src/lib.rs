@@ -14,6 +14,7 @@ mod generate;
 mod history;
 mod observe;
 mod promise;
+mod read_file;
 mod recent;
 mod text;
 mod txn;
@@ -27,6 +28,7 @@ pub use generate::{ConfigError, Distribution, Generator, MAX_VALUE_LEN, Workload
 pub use history::{Call, Clock, Entry, History, Outcome, Recorder, Stamp};
 pub use observe::{Damage, Observed, ReadBack, Start};
 pub use promise::{Durability, FailureClass, Guarantee, Promise};
+pub use read_file::{read_file, read_text};
 pub use recent::{beginning, recent, settles};
 pub use text::Text;
 pub use txn::{Op, Txn, TxnId, Write};

@@ -57,21 +57,24 @@ pub struct TriggerError {
     what: String,
 }
 
-/// Reads a duration: "300ms", "2s", "1.5s", "250us", "1m"; a bare number is seconds.
+/// Reads a duration: "300ms", "2s", "1.5s", "250us", "1m"; a bare number is seconds. To a microsecond,
+/// as it is printed.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let scale = match unit {
-        "us" => 1e-6,
-        "ms" => 1e-3,
-        "s" | "" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
+        "us" => 1.0,
+        "ms" => 1e3,
+        "s" | "" => 1e6,
+        "m" | "min" => 60e6,
+        "h" => 3600e6,
         _ => return None,
     };
-    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * scale).ok()
+    let micros = (number.parse::<f64>().ok()? * scale).round();
+    let fits = (0.0..u64::MAX as f64).contains(&micros);
+    fits.then(|| Duration::from_micros(micros as u64))
 }
 
 fn duration_text(duration: Duration) -> String {
@@ -317,6 +320,7 @@ mod tests {
             "ack=3,depth=6",
             "ack=3,within=60000ms",
             "n=2,recovery,depth=1",
+            "time=42949672951499us",
         ] {
             assert_eq!(parse(text).unwrap().to_string(), text);
         }

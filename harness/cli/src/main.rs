@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     let given = match config::read(definition::definition(), std::env::args_os().collect()) {
         Ok(given) => given,
         Err(error) => {
-            eprintln!("plugpull: {error:#}");
+            eprintln!("plugpull: {}", shown(&error));
             return ExitCode::from(WRONG_USE);
         }
     };
@@ -85,10 +85,17 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             let usage = error.downcast_ref::<command::WrongUse>().is_some();
-            eprintln!("plugpull: {error:#}");
+            eprintln!("plugpull: {}", shown(&error));
             ExitCode::from(if usage { WRONG_USE } else { FAILED })
         }
     }
+}
+
+/// An error for a terminal: what it quotes of a file is no command to that.
+fn shown(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    let control = |c: char| c.is_control() && c != '\n';
+    text.replace(control, "\u{FFFD}")
 }
 
 /// What plugpull does when it starts itself again: the sandbox's janitor, an embedded target, a

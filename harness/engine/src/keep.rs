@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use plugpull_crashsim::fs::{Ino, Node, ROOT, Tree};
+use plugpull_crashsim::fs::{Ino, Node, ROOT, Tree, check_name};
 
 use crate::WrongUse;
 
@@ -78,6 +78,8 @@ impl Keep {
 /// device nodes, sockets and FIFOs are left out.
 fn export(tree: &Tree, ino: Ino, at: &Path) -> io::Result<()> {
     for (name, entry) in tree.dir(ino).map_err(io::Error::from)?.iter() {
+        // A name that is a path would lead out of the directory.
+        check_name(name).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
         let path = at.join(Path::new(&**name));
         let inode = tree.get(entry.ino).map_err(io::Error::from)?;
         match &inode.node {
@@ -103,4 +105,31 @@ fn export(tree: &Tree, ino: Ino, at: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use plugpull_crashsim::fs::{Caller, NewNode};
+
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_a_path_is_written_nowhere() {
+        let owner = Caller {
+            uid: 0,
+            gid: 0,
+            now: 0,
+        };
+        for (name, written) in [("inside", true), ("../outside", false), ("..", false)] {
+            let place = tempfile::tempdir().unwrap();
+            let mut tree = Tree::new(0, 0, 0);
+            tree.raw_node(2, &NewNode::File, 0o644, owner, name.into());
+            tree.raw_entry(ROOT, name.as_ref(), Some(2));
+            let keep = Keep::open(&place.path().join("kept")).unwrap();
+            keep.claim().unwrap();
+            let kept = keep.disk("data", &tree);
+            assert_eq!(kept.is_ok(), written, "{name}");
+            assert!(!place.path().join("kept/outside").exists());
+        }
+    }
 }

@@ -14,7 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use plugpull_workloads::Promise;
+use plugpull_workloads::{Promise, read_text};
 
 use crate::{Answer, Checked, Scripted};
 use crate::{Client, ClientError, Host, Input, Process, Running, StartError, Target, UsageError};
@@ -27,6 +27,8 @@ use ready::Ready;
 const ACKED_VARIABLE: &str = "PLUGPULL_ACKED";
 /// Tells the workload how often it was started in this trial, from 1.
 const LIFE_VARIABLE: &str = "PLUGPULL_LIFE";
+/// The longest file of a target, in bytes.
+const LONGEST_FILE: u64 = 1 << 20;
 /// How long a check may take when the file names no time.
 const CHECK_LIMIT: Duration = Duration::from_secs(60);
 
@@ -61,9 +63,10 @@ impl CommandTarget {
     pub fn open(path: &str, settings: &BTreeMap<String, String>) -> Result<Self, UsageError> {
         let wrong = |why: String| UsageError::File {
             path: path.to_owned(),
-            why,
+            why: one_line(&why),
         };
-        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        let text =
+            read_text(Path::new(path), LONGEST_FILE).map_err(|error| wrong(error.to_string()))?;
         let file = File::parse(&text).map_err(wrong)?;
         let full = std::path::absolute(path).map_err(|error| wrong(error.to_string()))?;
         let full = full.canonicalize().unwrap_or(full);
@@ -136,6 +139,25 @@ impl CommandTarget {
             folder,
         })
     }
+}
+
+/// Reads the text of a target's file, and runs nothing of it.
+///
+/// # Errors
+/// What is wrong with it, in one line.
+pub fn parse(text: &str) -> Result<(), String> {
+    let file = File::parse(text).map_err(|why| one_line(&why))?;
+    let timed = file.recover.is_some() || file.start.is_some();
+    promises::promises(&file.promises, &file.env, "the file", timed)
+        .map(drop)
+        .map_err(|why| one_line(&why))
+}
+
+/// A message in which a file is quoted: on one line, and without what a terminal takes for a command.
+fn one_line(why: &str) -> String {
+    why.chars()
+        .map(|c| if c.is_control() { '\u{FFFD}' } else { c })
+        .collect()
 }
 
 /// The variables of every command: those of the file, as the settings change them, and `PATH`.

@@ -1,8 +1,10 @@
 //! Which contents a command target is made of: its file and the scripts that it names.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::file::CommandLine;
 use super::line::FOLDER_VARIABLE;
@@ -49,15 +51,38 @@ fn in_shell(text: &str) -> Vec<&str> {
 /// One file's name below `folder` and the hash of its content (XXH3, 64 bits): "check.sh
 /// 0123456789abcdef".
 pub(super) fn print(folder: &Path, path: &Path) -> Result<String, String> {
-    let content =
-        std::fs::read(path).map_err(|error| format!("reading {}: {error}", path.display()))?;
+    let failed = |error: io::Error| format!("reading {}: {error}", path.display());
+    // A pipe or a device may have no end.
+    if !path.metadata().map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("it is no regular file")));
+    }
+    let mut file = File::open(path).map_err(failed)?;
+    let mut hash = Xxh3::new();
+    let mut part = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut part) {
+            Ok(0) => break,
+            Ok(read) => hash.update(&part[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
     let name = path.strip_prefix(folder).unwrap_or(path);
-    Ok(format!("{} {:016x}", name.display(), xxh3_64(&content)))
+    Ok(format!("{} {:016x}", name.display(), hash.digest()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_no_end_is_refused() {
+        let error = print(Path::new("/"), Path::new("/dev/zero")).unwrap_err();
+        assert!(
+            error.contains("/dev/zero: it is no regular file"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn scripts_are_found_in_both_forms() {

@@ -22,7 +22,7 @@ pub use disk::{Disk, Space};
 pub use log::{KillPoint, Log, LogLimit, Mark, Op, Record, Sink, apply};
 pub use node::{
     Attrs, Caller, Dir, DirEntry, FILE_MAX, Ino, Inode, NAME_MAX, Nanos, NewNode, Node, ROOT,
-    RenameMode, Times, from_system_time, to_system_time,
+    RenameMode, Times, check_name, from_system_time, to_system_time,
 };
 pub use page::PAGE_BLOCK;
 pub use sectors::{BadSectors, SECTOR};

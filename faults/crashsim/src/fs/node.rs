@@ -21,6 +21,26 @@ pub const NAME_MAX: usize = 255;
 pub(super) const LINK_MAX: u32 = 65_000;
 /// The largest file: ext4's limit with 4 KiB blocks.
 pub const FILE_MAX: u64 = (1 << 44) - PAGE as u64;
+
+/// Refuses what is no name of a file in one directory, for names that come from elsewhere than the
+/// kernel: a path would lead out of the directory that a tree is written to.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_name(name: &OsStr) -> Result<(), String> {
+    let bytes = name.as_encoded_bytes();
+    let why = match bytes {
+        b"" => "is empty",
+        b"." | b".." => "is no name but a way",
+        _ if bytes.contains(&b'/') => "is a path",
+        _ if bytes.contains(&0) => "has a byte 0 in it",
+        _ if bytes.len() > NAME_MAX => "is longer than 255 bytes",
+        _ => return Ok(()),
+    };
+    let shown: String = name.to_string_lossy().chars().take(80).collect();
+    Err(format!("the name {shown:?} {why}"))
+}
+
 /// A symlink shorter than this lives in the inode and takes no space (ext4).
 const FAST_SYMLINK: usize = 60;
 

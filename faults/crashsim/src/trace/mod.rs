@@ -18,6 +18,7 @@
 //! A file without its `E` is not whole, and refused.
 
 mod frame;
+mod limits;
 mod read;
 #[cfg(test)]
 mod trace_test;

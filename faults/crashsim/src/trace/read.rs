@@ -9,6 +9,7 @@ use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::frame::{Bad, End, Item, Kind, MAGIC, MAGIC_1, PathRef, StoredEnds, What, take};
+use super::limits::{self, Limits};
 use crate::fs::page::{Bytes, Page};
 use crate::fs::write_data::EndsPart;
 use crate::fs::{Log, Mark, Op, PAGE, Record, Tree, WriteData};
@@ -93,6 +94,7 @@ pub fn read(path: &Path, base: impl FnOnce(&[u8]) -> Tree) -> Result<Traced, Tra
             Err(Bad::Damaged(why)) => return Err(bad(why.into())),
             Err(Bad::Io(error)) => return Err(io(error)),
         };
+        reading.limits.frame(payload.len()).map_err(bad)?;
         match reading.frame(kind, &payload) {
             Ok(false) => {}
             Ok(true) => break,
@@ -131,6 +133,7 @@ struct Reading {
     marks: Vec<Mark>,
     about: Vec<u8>,
     at: u64,
+    limits: Limits,
 }
 
 impl Reading {
@@ -213,6 +216,7 @@ impl Reading {
                         old_size,
                     },
                 };
+                self.limits.record(&op, self.records.len())?;
                 self.records.push(Record {
                     seq,
                     nanos: self.at,
@@ -235,6 +239,8 @@ impl Reading {
         let missing = "a page that was never stored";
         let mut pages = Vec::new();
         for (first, count) in runs {
+            let all = count.saturating_add(pages.len() as u64);
+            limits::pages(len, all)?;
             let range = usize::try_from(*first)
                 .ok()
                 .zip(first.checked_add(*count))

@@ -26,7 +26,8 @@ fn write(ino: u64, offset: u64, len: usize, number: u8) -> Op {
 
 fn op() -> impl Strategy<Value = Op> {
     let name = proptest::collection::vec(any::<u8>(), 1..5)
-        .prop_map(std::os::unix::ffi::OsStringExt::from_vec);
+        .prop_map(<OsString as std::os::unix::ffi::OsStringExt>::from_vec)
+        .prop_filter("a name", |name| crate::fs::check_name(name).is_ok());
     let name: BoxedStrategy<OsString> = name.boxed();
     let offset = prop_oneof![0..3 * PAGE as u64, Just(0), Just(PAGE as u64)];
     let len = prop_oneof![0..3 * PAGE, Just(PAGE), Just(2 * PAGE)];
@@ -52,7 +53,7 @@ fn op() -> impl Strategy<Value = Op> {
             data_only,
             dir: false,
         }),
-        1 => (1..9u64, any::<u64>()).prop_map(|(ino, size)| Op::Truncate { ino, old_size: 1, size }),
+        1 => (1..9u64, 0..=crate::fs::FILE_MAX).prop_map(|(ino, size)| Op::Truncate { ino, old_size: 1, size }),
     ]
 }
 

@@ -5,11 +5,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
+use plugpull_workloads::read_text;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// What it is called.
 const NAME: &str = "plugpull.toml";
+/// The longest that is read, in bytes.
+const LONGEST: u64 = 1 << 20;
 
 /// A file that was read.
 #[derive(Debug)]
@@ -80,7 +83,7 @@ pub(super) fn find() -> Result<Option<PathBuf>, String> {
 impl File {
     /// Reads it; what it holds is not looked at yet.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path)
+        let text = read_text(path, LONGEST)
             .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
         let directory = path.parent().unwrap_or(Path::new("")).to_path_buf();
         let here = std::env::current_dir().is_ok_and(|here| here == directory);

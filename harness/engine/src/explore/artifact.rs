@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
@@ -10,17 +10,18 @@ use anyhow::{Context, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
-use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use plugpull_crashsim::fs::{Caller, Ino, NewNode, Node, ROOT, Tree};
 use plugpull_reports::TimelineStep;
-use plugpull_workloads::{FailureClass, Finding, History, Promise, Stamp};
+use plugpull_workloads::{FailureClass, Finding, History, Promise, Stamp, read_file};
 use serde::{Deserialize, Serialize};
+
+use super::artifact_limits::Limits;
 
 /// The version of the form.
 const SCHEMA: &str = "plugpull.artifact/1";
-/// The largest file that is read back, in bytes: a guard against a damaged length.
-const FILE_LIMIT: u64 = 1 << 40;
+/// The longest artifact that is read, in bytes. Nesting is limited to 128 levels by serde_json.
+const LONGEST: u64 = 512 << 20;
 
 /// A finding that can be replayed anywhere.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -119,7 +120,8 @@ impl Artifact {
 
     /// Reads one.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        let text =
+            read_file(path, LONGEST).with_context(|| format!("reading {}", path.display()))?;
         let value: serde_json::Value = serde_json::from_slice(&text)
             .with_context(|| format!("{} is no artifact of plugpull", path.display()))?;
         match value.get("schema").and_then(|schema| schema.as_str()) {
@@ -134,54 +136,11 @@ impl Artifact {
     }
 
     /// The disk as it was, byte for byte.
+    ///
+    /// # Errors
+    /// What is wrong with the artifact: its disk is not the one that was saved, or is none.
     pub fn tree(&self) -> anyhow::Result<Tree> {
-        let caller = Caller {
-            uid: 0,
-            gid: 0,
-            now: 0,
-        };
-        let mut tree = Tree::new(0, 0, 0);
-        for saved in &self.disk {
-            let path = OsString::from_vec(STANDARD.decode(&saved.path)?);
-            let path = Path::new(&path);
-            let name = path.file_name().context("a name without a name")?;
-            let mut parent = ROOT;
-            for part in path.parent().into_iter().flat_map(Path::iter) {
-                parent = tree.lookup(parent, part)?;
-            }
-            if let Some(content) = &saved.content {
-                let owner = Caller {
-                    uid: saved.uid,
-                    gid: saved.gid,
-                    ..caller
-                };
-                let new = match content {
-                    SavedContent::Folder => NewNode::Dir,
-                    SavedContent::File(..) => NewNode::File,
-                    SavedContent::Symlink(to) => {
-                        NewNode::Symlink(OsString::from_vec(STANDARD.decode(to)?))
-                    }
-                    SavedContent::Special => NewNode::Special { rdev: 0 },
-                };
-                let shown = path.to_string_lossy();
-                tree.raw_node(saved.ino, &new, saved.mode, owner, shown.as_ref().into());
-                if let SavedContent::File(size, runs) = content {
-                    ensure!(
-                        *size <= FILE_LIMIT,
-                        "{shown} is damaged: a size of {size} bytes"
-                    );
-                    for (offset, data) in runs {
-                        let mut bytes = Vec::new();
-                        ZlibDecoder::new(STANDARD.decode(data)?.as_slice())
-                            .read_to_end(&mut bytes)?;
-                        tree.raw_content(saved.ino, |content| content.patch(*offset, &bytes));
-                    }
-                    tree.raw_content(saved.ino, |content| content.set_size_only(*size));
-                }
-            }
-            tree.raw_entry(parent, name, Some(saved.ino));
-        }
-        tree.settle();
+        let tree = self.tree_as_listed()?;
         let digest = format!("{:032x}", tree.listing_digest());
         ensure!(
             digest == self.digest,
@@ -189,6 +148,68 @@ impl Artifact {
         );
         Ok(tree)
     }
+
+    /// The disk that it lists, whether or not that is the one that was saved: names stay in it, and it
+    /// holds no more than its limits.
+    ///
+    /// # Errors
+    /// What is wrong with the artifact.
+    pub fn tree_as_listed(&self) -> anyhow::Result<Tree> {
+        let mut tree = Tree::new(0, 0, 0);
+        let mut limits = Limits::default();
+        for saved in &self.disk {
+            place(&mut tree, saved, &mut limits).context("the artifact is damaged")?;
+        }
+        tree.settle();
+        Ok(tree)
+    }
+}
+
+/// Puts one name on the disk.
+fn place(tree: &mut Tree, saved: &Saved, limits: &mut Limits) -> anyhow::Result<()> {
+    let path = STANDARD
+        .decode(&saved.path)
+        .context("a path that is no base64")?;
+    let path = OsString::from_vec(path);
+    let shown = path.to_string_lossy().into_owned();
+    let (directories, name) = limits.name(&path, saved.ino, saved.content.is_some())?;
+    let mut parent = ROOT;
+    for part in directories {
+        parent = tree.lookup(parent, part).map_err(|_| {
+            anyhow::anyhow!("it names {shown:?} before the directory that this is in")
+        })?;
+    }
+    ensure!(
+        tree.dir(parent).is_ok(),
+        "it names {shown:?}, which is below what is no directory"
+    );
+    if let Some(content) = &saved.content {
+        let owner = Caller {
+            uid: saved.uid,
+            gid: saved.gid,
+            now: 0,
+        };
+        let new = match content {
+            SavedContent::Folder => NewNode::Dir,
+            SavedContent::File(..) => NewNode::File,
+            SavedContent::Symlink(to) => {
+                NewNode::Symlink(OsString::from_vec(limits.symlink(&shown, to)?))
+            }
+            SavedContent::Special => NewNode::Special { rdev: 0 },
+        };
+        limits.known(saved.ino, matches!(new, NewNode::Dir));
+        tree.raw_node(saved.ino, &new, saved.mode, owner, shown.as_str().into());
+        if let SavedContent::File(size, runs) = content {
+            for (offset, data) in runs {
+                let bytes = limits.run(&shown, *size, *offset, data)?;
+                tree.raw_content(saved.ino, |content| content.patch(*offset, &bytes));
+            }
+            limits.size(&shown, *size)?;
+            tree.raw_content(saved.ino, |content| content.set_size_only(*size));
+        }
+    }
+    tree.raw_entry(parent, name, Some(saved.ino));
+    Ok(())
 }
 
 fn save(
@@ -237,4 +258,79 @@ fn save(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use plugpull_crashsim::file::{File, SimDisk, Storage};
+    use plugpull_workloads::{Durability, FindingKind, Guarantee};
+
+    use super::*;
+
+    /// An artifact whose disk has a file in a directory, as it is stored.
+    fn stored() -> serde_json::Value {
+        let disk = SimDisk::new();
+        disk.create_dir("d").unwrap();
+        disk.create("d/f").unwrap().write_at(0, b"bytes").unwrap();
+        let mut log = disk.take_log();
+        log.fold(log.records().len());
+        let promise = Promise {
+            classes: vec![FailureClass::PowerLoss],
+            guarantee: Guarantee::Durable(Durability::AtAck),
+            words: String::new(),
+            source: String::new(),
+            demanded: false,
+        };
+        let about = About {
+            target: "reference".into(),
+            version: String::new(),
+            settings: BTreeMap::new(),
+            model: "ext4".into(),
+            seed: 1,
+            point: 1,
+            crash: Stamp::default(),
+            class: FailureClass::PowerLoss,
+            promises: Vec::new(),
+            finding: Finding {
+                kind: FindingKind::LostAck,
+                sentence: String::new(),
+                promise,
+                fault: String::new(),
+                txn: None,
+                key: None,
+                ack: None,
+            },
+            timeline: Vec::new(),
+            history: History::default(),
+        };
+        serde_json::to_value(Artifact::new(about, log.base()).unwrap()).unwrap()
+    }
+
+    fn refusal(artifact: serde_json::Value) -> String {
+        let artifact: Artifact = serde_json::from_value(artifact).unwrap();
+        match artifact.tree() {
+            Ok(_) => String::new(),
+            Err(error) => format!("{error:#}"),
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_artifact_is_said() {
+        assert_eq!(refusal(stored()), "", "the sound one");
+        for (path, words) in [
+            ("../../etc/cron.d/x", "leads out of its disk"),
+            ("/etc/passwd", "leads out of its disk"),
+            ("e/f", "before the directory that this is in"),
+            ("d", "damaged"),
+        ] {
+            let mut artifact = stored();
+            artifact["disk"][1]["path"] = STANDARD.encode(path).into();
+            let why = refusal(artifact);
+            assert!(why.contains(words), "{path}: {why}");
+            assert!(!why.contains("ENOENT"), "{path}: {why}");
+        }
+        let mut artifact = stored();
+        artifact["disk"][1]["ino"] = artifact["disk"][0]["ino"].clone();
+        assert!(refusal(artifact).contains("twice"));
+    }
 }

@@ -6,6 +6,7 @@
 
 mod answers;
 mod artifact;
+mod artifact_limits;
 mod attempt;
 mod crash;
 mod describe;

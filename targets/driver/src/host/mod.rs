@@ -13,7 +13,7 @@ mod user;
 
 pub use command_line::CommandLine;
 pub use find::{describe_bundled, program_name};
-pub use remote::client_over;
+pub use remote::{client_over, client_over_pipes};
 pub use start::Commands;
 pub use user::{ABOUT, NAME, SETTINGS};
 

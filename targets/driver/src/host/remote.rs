@@ -16,8 +16,26 @@ use crate::{Client, ClientError, Description};
 /// # Errors
 /// There is no answer by the deadline, or it is not what the protocol wants.
 pub fn client_over(stream: TcpStream, deadline: Instant) -> Result<Box<dyn Client>, ClientError> {
+    let link = link_over(stream).map_err(|error| ClientError::Gone(error.to_string()))?;
+    client_of(link, deadline)
+}
+
+/// The same over what a driver writes to and what it reads from.
+///
+/// # Errors
+/// As [`client_over`].
+pub fn client_over_pipes(
+    driver_writes: OwnedFd,
+    driver_reads: OwnedFd,
+    deadline: Instant,
+) -> Result<Box<dyn Client>, ClientError> {
+    let link = Link::over(driver_reads, driver_writes)
+        .map_err(|error| ClientError::Gone(error.to_string()))?;
+    client_of(link, deadline)
+}
+
+fn client_of(link: Link, deadline: Instant) -> Result<Box<dyn Client>, ClientError> {
     let gone = |why: String| ClientError::Gone(why);
-    let link = link_over(stream).map_err(|error| gone(error.to_string()))?;
     let (version, reply) = hello(&link, deadline).map_err(|none| gone(none.describe()))?;
     if reply.verdict != Verdict::Ok {
         return Err(gone(reply.text));

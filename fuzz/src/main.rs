@@ -1,0 +1,120 @@
+//! `plugpull-fuzz [SUBJECT]... [--seconds N] [--seed N] [--keep DIR]`: fuzzes each subject for so long.
+//! `--input FILE` tries one input again.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use plugpull_fuzz::subject::hold;
+use plugpull_fuzz::supervise::{Until, apart, child, keep};
+use plugpull_fuzz::{Subject, all};
+
+struct Options {
+    subjects: Vec<Subject>,
+    limit: Duration,
+    seed: u64,
+    directory: PathBuf,
+    input: Option<PathBuf>,
+    /// The process of a subject: where it says how far it is.
+    progress: Option<PathBuf>,
+}
+
+fn subject(name: &str) -> anyhow::Result<Subject> {
+    let known = all().into_iter().find(|subject| subject.name == name);
+    known.with_context(|| {
+        let names = all().map(|subject| subject.name).join(", ");
+        format!("there is no subject {name}; there are {names}")
+    })
+}
+
+fn options() -> anyhow::Result<Options> {
+    let mut options = Options {
+        subjects: Vec::new(),
+        limit: Duration::from_secs(25),
+        seed: 1,
+        directory: "fuzz-findings".into(),
+        input: None,
+        progress: None,
+    };
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().with_context(|| format!("{arg} wants a value"));
+        match arg.as_str() {
+            "--seconds" => options.limit = Duration::from_secs(value()?.parse()?),
+            "--seed" => options.seed = value()?.parse()?,
+            "--keep" => options.directory = value()?.into(),
+            "--input" => options.input = Some(value()?.into()),
+            "--progress" => options.progress = Some(value()?.into()),
+            "--child" => options.subjects = vec![subject(&value()?)?],
+            name if !name.starts_with('-') => options.subjects.push(subject(name)?),
+            _ => bail!(
+                "there is no option {arg}: plugpull-fuzz [SUBJECT]... [--seconds N] [--seed N] \
+                 [--keep DIR] [--input FILE]"
+            ),
+        }
+    }
+    if options.subjects.is_empty() {
+        options.subjects = all().to_vec();
+    }
+    Ok(options)
+}
+
+/// Tries one input on each subject.
+fn again(options: &Options, input: &Path) -> anyhow::Result<bool> {
+    let bytes = std::fs::read(input).with_context(|| input.display().to_string())?;
+    let mut sound = true;
+    for subject in &options.subjects {
+        let scratch = tempfile::tempdir()?;
+        match hold(subject.property, &bytes, scratch.path()) {
+            Ok(reading) => println!("{}: holds ({reading:?})", subject.name),
+            Err(why) => {
+                sound = false;
+                println!("{}: {why}", subject.name);
+            }
+        }
+    }
+    Ok(sound)
+}
+
+fn fuzz(options: &Options) -> anyhow::Result<bool> {
+    let mut sound = true;
+    for subject in &options.subjects {
+        match apart(subject, options.seed, options.limit)? {
+            Ok(held) => println!(
+                "{:<12} {:>9} inputs, of which {} were read and all others refused",
+                subject.name, held.inputs, held.read
+            ),
+            Err(failure) => {
+                sound = false;
+                let kept = keep(subject, options.seed, failure.number, &options.directory)?;
+                println!(
+                    "{:<12} FAILED at input {}: {}\n             plugpull-fuzz {} --input {}",
+                    subject.name,
+                    failure.number,
+                    failure.why,
+                    subject.name,
+                    kept.display()
+                );
+            }
+        }
+    }
+    Ok(sound)
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let options = options()?;
+    if let (Some(progress), Some(subject)) = (&options.progress, options.subjects.first()) {
+        let code = child(subject, options.seed, Until::Time(options.limit), progress)?;
+        return Ok(ExitCode::from(u8::try_from(code)?));
+    }
+    let sound = match &options.input {
+        Some(input) => again(&options, input)?,
+        None => fuzz(&options)?,
+    };
+    Ok(if sound {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

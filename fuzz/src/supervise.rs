@@ -1,0 +1,223 @@
+//! A subject in a process of its own: with little memory, ended where one input takes too long, and
+//! with the number of the input at hand whatever it dies of.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use nix::sys::resource::{Resource, setrlimit};
+
+use crate::mutate::input;
+use crate::subject::{Property, Reading, Subject, hold};
+
+/// The memory of the process, in bytes.
+pub const MEMORY: u64 = 2 << 30;
+/// How long one input may take.
+pub const HANG: Duration = Duration::from_secs(10);
+/// How often it is looked whether the process lives.
+const LOOK: Duration = Duration::from_millis(20);
+/// The exit code of a process that found an input for which the property does not hold.
+const FOUND: i32 = 7;
+
+/// An input that a reader failed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Its number, which gives the input again with the same seed.
+    pub number: u64,
+    /// What failed.
+    pub why: String,
+}
+
+/// How many inputs held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// All of them.
+    pub inputs: u64,
+    /// Those that were read to their end.
+    pub read: u64,
+}
+
+/// How long to go on.
+#[derive(Clone, Copy, Debug)]
+pub enum Until {
+    /// So many inputs.
+    Inputs(u64),
+    /// So long.
+    Time(Duration),
+}
+
+impl Until {
+    fn reached(self, inputs: u64, began: Instant) -> bool {
+        match self {
+            Self::Inputs(most) => inputs >= most,
+            Self::Time(limit) => began.elapsed() >= limit,
+        }
+    }
+}
+
+/// Holds a property to one input after the other, in this process, beginning with this number. Returns
+/// how many held, or the first that did not. `begins` is called before each.
+pub fn here(
+    subject: &Subject,
+    property: Property,
+    seed: u64,
+    until: Until,
+    mut begins: impl FnMut(Held),
+) -> anyhow::Result<Result<Held, Failure>> {
+    let scratch = tempfile::tempdir()?;
+    let seeds = (subject.seeds)();
+    anyhow::ensure!(!seeds.is_empty(), "{} has no sound input", subject.name);
+    for sound in &seeds {
+        match hold(subject.property, sound, scratch.path()) {
+            Ok(Reading::Read) => {}
+            Ok(Reading::Refused) => anyhow::bail!(
+                "a sound input of {} is refused: {:?}",
+                subject.name,
+                String::from_utf8_lossy(&sound[..sound.len().min(200)])
+            ),
+            Err(why) => anyhow::bail!("a sound input of {} is not: {why}", subject.name),
+        }
+    }
+    let began = Instant::now();
+    let mut held = Held::default();
+    while !until.reached(held.inputs, began) {
+        begins(held);
+        let number = held.inputs;
+        let bytes = input(subject, &seeds, seed, number);
+        match hold(property, &bytes, scratch.path()) {
+            Ok(reading) => held.read += u64::from(reading == Reading::Read),
+            Err(why) => return Ok(Err(Failure { number, why })),
+        }
+        held.inputs += 1;
+    }
+    Ok(Ok(held))
+}
+
+/// What the process of [`apart`] does: limits itself, and says in `progress` which input it is at.
+///
+/// # Errors
+/// It could not begin.
+pub fn child(subject: &Subject, seed: u64, until: Until, progress: &Path) -> anyhow::Result<i32> {
+    setrlimit(Resource::RLIMIT_AS, MEMORY, MEMORY)?;
+    // A panic is a failure that is reported below.
+    std::panic::set_hook(Box::new(|_| {}));
+    let file = File::options().write(true).open(progress)?;
+    let begins = |held: Held| {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&held.inputs.to_le_bytes());
+        bytes[8..].copy_from_slice(&held.read.to_le_bytes());
+        // Where that fails, a death has the number of an earlier input.
+        let _ = file.write_all_at(&bytes, 0);
+    };
+    match here(subject, subject.property, seed, until, begins)? {
+        Ok(held) => {
+            begins(held);
+            Ok(0)
+        }
+        Err(failure) => {
+            println!("{}", failure.why.replace('\n', " "));
+            Ok(FOUND)
+        }
+    }
+}
+
+/// Runs a subject in a process of its own. Returns how many inputs held, or the one that did not.
+///
+/// # Errors
+/// The process could not be started, or looked at.
+pub fn apart(
+    subject: &Subject,
+    seed: u64,
+    limit: Duration,
+) -> anyhow::Result<Result<Held, Failure>> {
+    let place = tempfile::tempdir()?;
+    let [progress, output, errors] = ["at", "output", "errors"].map(|name| place.path().join(name));
+    fs::write(&progress, [0; 16])?;
+    let mut process = Command::new(std::env::current_exe()?)
+        .args(["--child", subject.name, "--seed", &seed.to_string()])
+        .args(["--seconds", &limit.as_secs().to_string(), "--progress"])
+        .arg(&progress)
+        .stdin(Stdio::null())
+        .stdout(File::create(&output)?)
+        .stderr(File::create(&errors)?)
+        .spawn()
+        .context("starting the process of a subject")?;
+    let ended = awaited(&mut process, &progress)?;
+    let held = at(&progress)?;
+    let number = held.inputs;
+    let failure = |why: String| Ok(Err(Failure { number, why }));
+    match ended {
+        None => failure(format!("it takes more than {HANG:?}")),
+        Some(status) if status.success() => Ok(Ok(held)),
+        Some(status) if status.code() == Some(FOUND) => {
+            failure(fs::read_to_string(&output)?.trim().to_owned())
+        }
+        Some(status) => failure(match status.signal() {
+            Some(signal) => format!(
+                "its process died of signal {signal} (6: no memory left of {} MiB; 11: no stack left)",
+                MEMORY >> 20
+            ),
+            None => anyhow::bail!(
+                "{} could not be fuzzed: {}",
+                subject.name,
+                fs::read_to_string(&errors)?.trim()
+            ),
+        }),
+    }
+}
+
+fn at(progress: &Path) -> io::Result<Held> {
+    let file = File::open(progress)?;
+    let number = |at| -> io::Result<u64> {
+        let mut bytes = [0; 8];
+        file.read_exact_at(&mut bytes, at)?;
+        Ok(u64::from_le_bytes(bytes))
+    };
+    Ok(Held {
+        inputs: number(0)?,
+        read: number(8)?,
+    })
+}
+
+/// Waits for the end of a process; none where it was killed because one input took too long.
+fn awaited(process: &mut Child, progress: &Path) -> io::Result<Option<ExitStatus>> {
+    let (mut last, mut since) = (0, Instant::now());
+    loop {
+        if let Some(status) = process.try_wait()? {
+            return Ok(Some(status));
+        }
+        let number = at(progress)?.inputs;
+        if number != last {
+            (last, since) = (number, Instant::now());
+        }
+        if since.elapsed() >= HANG {
+            process.kill()?;
+            process.wait()?;
+            return Ok(None);
+        }
+        sleep(LOOK);
+    }
+}
+
+/// Writes the input of this number to a file of the directory, and returns its path.
+///
+/// # Errors
+/// It cannot be written.
+pub fn keep(
+    subject: &Subject,
+    seed: u64,
+    number: u64,
+    directory: &Path,
+) -> anyhow::Result<PathBuf> {
+    fs::create_dir_all(directory)?;
+    let path = directory.join(format!("{}-{seed}-{number}", subject.name));
+    fs::write(&path, input(subject, &(subject.seeds)(), seed, number))
+        .with_context(|| format!("writing {}", path.display()))?;
+    Ok(path)
+}
