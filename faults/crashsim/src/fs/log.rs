@@ -770,4 +770,37 @@ mod tests {
         assert_eq!(stopped.cut_at_mark(1), Some(7));
         assert!(stopped.is_complete());
     }
+    /// What no caller may do, each shown to be noticed.
+    #[test]
+    #[should_panic(expected = "not numbered from 0 without gaps")]
+    fn a_gap_in_the_numbers_is_noticed() {
+        let log = log(LogLimit::Fold(u64::MAX));
+        let records = log.records()[1..].to_vec();
+        Log::of(Tree::new(0, 0, 0), records, Vec::new());
+    }
+
+    #[test]
+    #[should_panic(expected = "whose acks are not in order")]
+    fn acks_out_of_order_are_noticed() {
+        let log = log(LogLimit::Fold(u64::MAX));
+        let marks = log.marks().iter().rev().copied().collect();
+        Log::of(Tree::new(0, 0, 0), log.records().to_vec(), marks);
+    }
+
+    #[test]
+    #[should_panic(expected = "should be")]
+    fn a_log_that_lost_its_beginning_is_noticed() {
+        let mut log = log(LogLimit::Fold(u64::MAX));
+        log.records.remove(0);
+        log.assert_numbered();
+    }
+
+    #[test]
+    fn pages_that_are_counted_wrongly_are_noticed() {
+        let mut tree = Tree::new(0, 0, 0);
+        assert_eq!(tree.flaw(), None);
+        tree.pages += 1;
+        let flaw = tree.flaw().unwrap();
+        assert!(flaw.contains("pages are counted"), "{flaw}");
+    }
 }

@@ -348,3 +348,80 @@ pub fn crash_states<'a>(
             .map(move |state| (point, state))
     })
 }
+
+/// What no caller and no model may do, each shown to be noticed.
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::file::{File, SimDisk, Storage};
+    use crate::fs::{Caller, LogLimit, NewNode, Op};
+    use crate::persist::EXT4;
+
+    /// A file is made and gets another name; nothing is synced.
+    fn log() -> Log {
+        let disk = SimDisk::new();
+        disk.create("a").unwrap().write_at(0, b"bytes").unwrap();
+        disk.rename("a", "b").unwrap();
+        disk.take_log()
+    }
+
+    fn window(log: &Log) -> Window<'_> {
+        Window::new(log, log.records().len(), &EXT4, Device::default())
+    }
+
+    #[test]
+    #[should_panic(expected = "a crash point behind the log's end")]
+    fn a_window_behind_the_end() {
+        Window::new(&log(), 99, &EXT4, Device::default());
+    }
+
+    #[test]
+    #[should_panic(expected = "a crash point behind the log's end")]
+    fn a_place_of_an_index_behind_the_end() {
+        Index::new(&log(), &EXT4, Device::default()).window(99);
+    }
+
+    #[test]
+    #[should_panic(expected = "a log whose end was dropped")]
+    fn a_log_that_did_not_fit() {
+        let mut log = Log::new(
+            crate::fs::Tree::new(0, 0, 0),
+            Instant::now(),
+            0,
+            LogLimit::Stop(1),
+        );
+        for _ in 0..2 {
+            log.push(1, "f".into(), Op::SyncFailed { ino: 1 });
+        }
+        Index::new(&log, &EXT4, Device::default());
+    }
+
+    #[test]
+    #[should_panic(expected = "what was legal was made legal otherwise")]
+    fn a_loss_set_that_is_not_legal() {
+        let log = log();
+        let window = window(&log);
+        let mut keeps = vec![Keep::All; window.open.len()];
+        // A new name of a file whose making is lost: the journal has them in this order.
+        keeps[0] = Keep::None;
+        window.check(&window.build(&vec![Keep::All; keeps.len()]).tree, &keeps);
+    }
+
+    #[test]
+    #[should_panic(expected = "a crash state is not whole")]
+    fn a_tree_that_is_not_whole() {
+        let log = log();
+        let window = window(&log);
+        let keeps = vec![Keep::All; window.open.len()];
+        let mut tree = window.build(&keeps).tree;
+        let owner = Caller {
+            uid: 0,
+            gid: 0,
+            now: 0,
+        };
+        tree.raw_node(99, &NewNode::File, 0o644, owner, "no name".into());
+        window.check(&tree, &keeps);
+    }
+}

@@ -44,6 +44,14 @@ pub enum TraceError {
         /// How many records it has.
         records: usize,
     },
+    /// It is more than is read into memory.
+    #[error("{} is too large: it holds {why}", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// How much it holds.
+        why: String,
+    },
     /// Its bytes are not those that were written.
     #[error("{} is damaged behind record {records}: {why}", path.display())]
     Damaged {
@@ -94,7 +102,11 @@ pub fn read(path: &Path, base: impl FnOnce(&[u8]) -> Tree) -> Result<Traced, Tra
             Err(Bad::Damaged(why)) => return Err(bad(why.into())),
             Err(Bad::Io(error)) => return Err(io(error)),
         };
-        reading.limits.frame(payload.len()).map_err(bad)?;
+        let too_large = |why| TraceError::TooLarge {
+            path: path.to_path_buf(),
+            why,
+        };
+        reading.limits.frame(payload.len()).map_err(too_large)?;
         match reading.frame(kind, &payload) {
             Ok(false) => {}
             Ok(true) => break,
