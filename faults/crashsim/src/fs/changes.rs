@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use imbl::OrdMap;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::layered::Layered;
 use super::node::Ino;
 
 /// The digest of one inode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct InodeDigest {
+pub(super) struct InodeDigest {
     /// Of all that a name that leads to it shows: its attributes, and its bytes or `names`. None
     /// before it was made once.
     own: Option<u128>,
@@ -31,7 +31,7 @@ pub(super) struct Changes {
     stale: BTreeSet<Ino>,
     /// Those of them to which no name leads, at the last refresh.
     unreached: BTreeSet<Ino>,
-    digests: OrdMap<Ino, InodeDigest>,
+    pub(super) digests: Layered<Ino, InodeDigest>,
 }
 
 /// 128 bits over a name and what it leads to; 0 when that has no digest yet.

@@ -330,6 +330,7 @@ impl Log {
         // What has no name now never has one again, in no crash state either.
         base.untrack();
         base.raw_drop_orphans();
+        base.fold();
         Self {
             base,
             records: Vec::new(),

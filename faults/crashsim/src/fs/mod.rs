@@ -5,6 +5,7 @@ mod changes;
 mod content;
 mod digest;
 mod disk;
+mod layered;
 mod log;
 #[cfg(test)]
 mod model_test;

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use super::content::{Content, PAGE};
+use super::layered::Layered;
 
 /// An inode number; the root directory is [`ROOT`].
 pub type Ino = u64;
@@ -77,8 +76,8 @@ pub struct DirEntry {
 /// The names of one directory.
 #[derive(Clone, Debug, Default)]
 pub struct Dir {
-    entries: OrdMap<Arc<OsStr>, DirEntry>,
-    listing: OrdMap<u64, Arc<OsStr>>,
+    entries: Layered<Arc<OsStr>, DirEntry>,
+    listing: Layered<u64, Arc<OsStr>>,
     next_cookie: u64,
     /// The directory that holds it; itself for the root.
     pub parent: Ino,
@@ -107,7 +106,7 @@ impl Dir {
     /// The entries behind `cookie`, in listing order.
     pub fn list_from(&self, cookie: u64) -> impl Iterator<Item = (u64, &OsStr, Ino)> {
         self.listing
-            .range((Bound::Excluded(cookie), Bound::Unbounded))
+            .behind(cookie)
             .filter_map(|(cookie, name)| Some((*cookie, &**name, self.entries.get(name)?.ino)))
     }
 
@@ -126,6 +125,16 @@ impl Dir {
         self.entries.insert(name.clone(), DirEntry { ino, cookie });
         self.listing.insert(cookie, name.clone());
         None
+    }
+
+    /// Makes what changed a part of what there was; see [`Tree::fold`](super::Tree::fold).
+    pub(super) fn fold(&mut self) {
+        self.entries.fold();
+        self.listing.fold();
+    }
+
+    pub(super) fn is_folded(&self) -> bool {
+        self.entries.is_folded() && self.listing.is_folded()
     }
 
     /// Removes a name, and returns what it named.

@@ -306,7 +306,7 @@ impl Tree {
 
     /// The pages of all inodes, counted.
     pub fn count_pages(&self) -> u64 {
-        self.inodes.values().map(|inode| inode.pages()).sum()
+        self.inodes().map(|(_, inode)| inode.pages()).sum()
     }
 
     /// What is wrong with a tree that should be whole; none when nothing is. Costs as much as the

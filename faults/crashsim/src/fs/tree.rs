@@ -6,11 +6,11 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use imbl::OrdMap;
 use nix::errno::Errno;
 
 use super::changes::Changes;
 use super::content::Content;
+use super::layered::Layered;
 use super::node::{
     Attrs, Caller, Dir, Ino, Inode, LINK_MAX, NAME_MAX, Nanos, NewNode, Node, ROOT, RenameMode,
     Times,
@@ -19,7 +19,7 @@ use super::node::{
 /// The filesystem's content at one moment.
 #[derive(Clone)]
 pub struct Tree {
-    pub(super) inodes: OrdMap<Ino, Arc<Inode>>,
+    pub(super) inodes: Layered<Ino, Arc<Inode>>,
     pub(super) next_ino: Ino,
     pub(super) pages: u64,
     /// What changed since the tree was whole, where somebody keeps track.
@@ -31,11 +31,31 @@ impl Tree {
     pub fn new(uid: u32, gid: u32, now: Nanos) -> Self {
         let mut root = Inode::new(&NewNode::Dir, 0o755, Caller { uid, gid, now }, "".into());
         root.nlink = 2;
+        let mut inodes = Layered::default();
+        inodes.insert(ROOT, Arc::new(root));
         Self {
-            inodes: OrdMap::unit(ROOT, Arc::new(root)),
+            inodes,
             next_ino: ROOT + 1,
             pages: 1,
             changes: None,
+        }
+    }
+
+    /// Makes what changed a part of what there was: changes of a clone then cost as much as there are
+    /// of them, however many files there are. Costs what changed since it was last folded.
+    pub(crate) fn fold(&mut self) {
+        let open = |inode: &Inode| matches!(&inode.node, Node::Dir(dir) if !dir.is_folded());
+        let changed = self.inodes.changed().filter(|(_, inode)| open(inode));
+        let directories: Vec<Ino> = changed.map(|(ino, _)| *ino).collect();
+        for ino in directories {
+            let inode = self.inodes.get_mut(&ino).map(Arc::make_mut);
+            if let Some(Node::Dir(dir)) = inode.map(|inode| &mut inode.node) {
+                dir.fold();
+            }
+        }
+        self.inodes.fold();
+        if let Some(changes) = &mut self.changes {
+            changes.digests.fold();
         }
     }
 

@@ -299,6 +299,7 @@ impl<'a> Index<'a> {
         let records = log.records();
         let mut replay = Replay::new(log.base(), records, model, device);
         replay.durable.refresh_digests();
+        replay.durable.fold();
         let mut places = vec![replay.clone()];
         while replay.at < records.len() {
             let files = replay.durable.inode_count() as usize;
@@ -306,6 +307,7 @@ impl<'a> Index<'a> {
             replay.advance(replay.at.saturating_add(spacing));
             replay.prune();
             replay.durable.refresh_digests();
+            replay.durable.fold();
             places.push(replay.clone());
         }
         Self { places }
@@ -322,6 +324,7 @@ impl<'a> Index<'a> {
         replay.advance(point);
         assert_eq!(replay.at, point, "a crash point behind the log's end");
         replay.durable.refresh_digests();
+        replay.durable.fold();
         Window::of(replay)
     }
 }
