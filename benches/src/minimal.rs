@@ -87,14 +87,14 @@ fn write(file: &mut Vec<u8>, offset: usize, data: &[u8]) {
 impl Filesystem for Minimal {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
         // What an older kernel does not know it does without.
-        let _ = config.set_max_write(MAX_WRITE);
+        let _without = config.set_max_write(MAX_WRITE);
         for wish in [
             InitFlags::FUSE_MAX_PAGES,
             InitFlags::FUSE_PARALLEL_DIROPS,
             InitFlags::FUSE_NO_OPEN_SUPPORT,
             InitFlags::FUSE_NO_OPENDIR_SUPPORT,
         ] {
-            let _ = config.add_capabilities(wish);
+            let _without = config.add_capabilities(wish);
         }
         Ok(())
     }

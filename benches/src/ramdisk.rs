@@ -79,7 +79,10 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // If it cannot be unmounted the reset says so; the mount ends with this process.
+        #[expect(
+            clippy::let_underscore_must_use,
+            reason = "if it cannot be unmounted the reset says so; the mount ends with this process"
+        )]
         let _ = umount2(&self.0, MntFlags::empty());
     }
 }

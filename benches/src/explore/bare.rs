@@ -88,7 +88,7 @@ impl Bare {
 /// Kills it: dropping the process does.
 fn stop(process: Option<&mut dyn Process>) {
     if let Some(process) = process {
-        let _ = process.wait(Instant::now());
+        drop(process.wait(Instant::now()));
     }
 }
 

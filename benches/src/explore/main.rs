@@ -4,6 +4,8 @@
 //! a second there are; whether a state costs more when the trace is ten times longer; how memory
 //! grows with the data.
 
+#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
+
 mod bare;
 mod explored;
 #[path = "../program.rs"]
@@ -49,13 +51,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// True when every target is met.
-fn run(cli: &Cli) -> anyhow::Result<bool> {
-    let program = program::find(cli.plugpull.as_deref())?;
-    let plugpull = Plugpull::new(program)?;
-    let mut met = true;
-    let mut say = |what: &str, value: f64, unit: &str, target: Option<(f64, bool)>| {
-        let verdict = match target {
+/// What was measured so far, printed as it comes.
+struct Measured {
+    /// Every target is met.
+    met: bool,
+}
+
+impl Measured {
+    /// Prints a value, held to a limit where it has one: true for at most.
+    fn say(&mut self, what: &str, value: f64, unit: &str, limit: Option<(f64, bool)>) {
+        let verdict = match limit {
             None => String::new(),
             Some((limit, at_most)) => {
                 let good = if at_most {
@@ -63,57 +68,67 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
                 } else {
                     value >= limit
                 };
-                met &= good;
+                self.met &= good;
                 let sign = if at_most { "at most" } else { "at least" };
                 let word = if good { "met" } else { "MISSED" };
                 format!("  ({sign} {limit}: {word})")
             }
         };
         println!("{what:<62} {value:>9.2} {unit}{verdict}");
-    };
+    }
+}
 
+/// True when every target is met.
+fn run(cli: &Cli) -> anyhow::Result<bool> {
+    let program = program::find(cli.plugpull.as_deref())?;
+    let plugpull = Plugpull::new(program)?;
+    let mut measured = Measured { met: true };
     for target in ["sqlite", "reference"] {
-        let trace = plugpull.record(target, 100, 200)?;
-        let bare = Bare::new(target)?;
-        let (mut ratios, mut rates, mut mine, mut its) = (vec![], vec![], vec![], vec![]);
-        for _ in 0..cli.rounds {
-            let one =
-                plugpull.explore(&trace, cli.states, &["--workers=1", "--recovery-depth=0"])?;
-            let own = bare.start_check_stop(cli.states / 4)?;
-            let per_start = one.seconds_a_state() / (1.0 + 1.0 / TWICE);
-            ratios.push(per_start / own);
-            mine.push(per_start * 1e3);
-            its.push(own * 1e3);
-            rates.push(1.0 / plugpull.explore(&trace, cli.states, &[])?.seconds_a_state());
-        }
-        let name = |what: &str| format!("{target}: {what}");
-        say(
-            &name("one start, check and stop, on tmpfs, bare"),
-            median(its),
-            "ms",
-            None,
-        );
-        say(
-            &name("the same as a trial, one worker"),
-            median(mine),
-            "ms",
-            None,
-        );
-        say(
-            &name("(a) a trial, relative to bare"),
-            median(ratios),
+        trials(cli, &plugpull, target, &mut measured)?;
+    }
+    longer(cli, &plugpull, &mut measured)?;
+    memory(cli, &plugpull, &mut measured)?;
+    Ok(measured.met)
+}
+
+/// What a trial costs beside a bare start, check and stop, and how many states a second are tried.
+fn trials(
+    cli: &Cli,
+    plugpull: &Plugpull,
+    target: &str,
+    measured: &mut Measured,
+) -> anyhow::Result<()> {
+    let trace = plugpull.record(target, 100, 200)?;
+    let bare = Bare::new(target)?;
+    let (mut ratios, mut rates, mut mine, mut its) = (vec![], vec![], vec![], vec![]);
+    for _ in 0..cli.rounds {
+        let one = plugpull.explore(&trace, cli.states, &["--workers=1", "--recovery-depth=0"])?;
+        let own = bare.start_check_stop(cli.states / 4)?;
+        let per_start = one.seconds_a_state() / (1.0 + 1.0 / TWICE);
+        ratios.push(per_start / own);
+        mine.push(per_start * 1e3);
+        its.push(own * 1e3);
+        rates.push(1.0 / plugpull.explore(&trace, cli.states, &[])?.seconds_a_state());
+    }
+    let wanted = (target == "sqlite").then_some((200.0, false));
+    for (what, values, unit, limit) in [
+        ("one start, check and stop, on tmpfs, bare", its, "ms", None),
+        ("the same as a trial, one worker", mine, "ms", None),
+        (
+            "(a) a trial, relative to bare",
+            ratios,
             "",
             Some((1.25, true)),
-        );
-        let wanted = (target == "sqlite").then_some((200.0, false));
-        say(
-            &name("(b) different states, all CPUs"),
-            median(rates),
-            "a second",
-            wanted,
-        );
+        ),
+        ("(b) different states, all CPUs", rates, "a second", wanted),
+    ] {
+        measured.say(&format!("{target}: {what}"), median(values), unit, limit);
     }
+    Ok(())
+}
 
+/// What a state costs when the trace is ten times longer.
+fn longer(cli: &Cli, plugpull: &Plugpull, measured: &mut Measured) -> anyhow::Result<()> {
     let (short, long) = (
         plugpull.record("sqlite", 300, 200)?,
         plugpull.record("sqlite", 3000, 200)?,
@@ -129,28 +144,28 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
         let (one, ten) = (cost(&short)?, cost(&long)?);
         longer.push(ten / one);
     }
-    say(
+    measured.say(
         "(c) cost of a state when the trace is 10 times longer",
         median(longer),
         "",
         Some((1.2, true)),
     );
+    Ok(())
+}
 
+/// The most memory that exploring takes, by the length of values.
+fn memory(cli: &Cli, plugpull: &Plugpull, measured: &mut Measured) -> anyhow::Result<()> {
     for size in [200, 2_000, 20_000, 200_000] {
         let trace = plugpull.record("sqlite", 200, size)?;
         let Explored { peak_kib, .. } = plugpull.explore(&trace, cli.states.min(200), &[])?;
         let written = std::fs::metadata(trace.path()).context("the trace")?.len();
-        say(
-            &format!(
-                "(d) memory at its peak, values up to {size} bytes, a trace of {:.1} MB",
-                written as f64 / 1e6
-            ),
-            peak_kib as f64 / 1024.0,
-            "MiB",
-            None,
+        let what = format!(
+            "(d) memory at its peak, values up to {size} bytes, a trace of {:.1} MB",
+            written as f64 / 1e6
         );
+        measured.say(&what, peak_kib as f64 / 1024.0, "MiB", None);
     }
-    Ok(met)
+    Ok(())
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

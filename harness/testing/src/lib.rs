@@ -29,6 +29,8 @@
 //! have, separated by commas. A test that needs one of them fails where it is missing. Without the
 //! variable the test is ignored. It never passes without having run.
 
+#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
+
 use std::collections::BTreeMap;
 use std::process::{Command, ExitCode, Stdio};
 

@@ -49,20 +49,7 @@ pub(super) fn inspect(request: &Request) -> Result<Inspection, InspectError> {
             notes.push(at("number-zero", log_path.as_deref(), offset, what.into()));
         }
         let name = log_path.as_deref().or(snapshot_path.as_deref());
-        let name = name.and_then(Path::file_stem).unwrap_or_default();
-        rows.push(vec![
-            name.to_string_lossy().into_owned(),
-            looked.log.entries.len().to_string(),
-            span(&looked.log),
-            looked
-                .snapshot
-                .as_ref()
-                .map_or("-".into(), |s| s.keys.len().to_string()),
-            looked
-                .snapshot
-                .as_ref()
-                .map_or("-".into(), |s| s.last_seq.to_string()),
-        ]);
+        rows.push(row(name, &looked.log, looked.snapshot.as_ref()));
     }
     for path in &files.rows {
         if let Err(misfit) = row_file(&read(path)?) {
@@ -100,6 +87,18 @@ pub(super) fn inspect(request: &Request) -> Result<Inspection, InspectError> {
         notes,
         damage,
     })
+}
+
+/// What the report shows of one table.
+fn row(path: Option<&Path>, log: &Log, snapshot: Option<&Snapshot>) -> Vec<String> {
+    let name = path.and_then(Path::file_stem).unwrap_or_default();
+    vec![
+        name.to_string_lossy().into_owned(),
+        log.entries.len().to_string(),
+        span(log),
+        snapshot.map_or("-".into(), |s| s.keys.len().to_string()),
+        snapshot.map_or("-".into(), |s| s.last_seq.to_string()),
+    ]
 }
 
 fn bytes(path: Option<&Path>) -> Result<Option<Vec<u8>>, InspectError> {

@@ -72,8 +72,7 @@ impl Directory {
         Ok(listing)
     }
 
-    /// Removes what the snapshot or log `number` has made superfluous. An error is no harm: the
-    /// next start tries again.
+    /// Removes what the snapshot or log `number` has made superfluous.
     pub(crate) fn clean(&self, number: u64) {
         let Ok(listing) = self.list() else { return };
         let old = |numbers: Vec<u64>| numbers.into_iter().filter(move |n| *n < number);
@@ -82,6 +81,7 @@ impl Directory {
             .chain(old(listing.snapshots).map(|n| self.snapshot(n)))
             .chain(listing.temporaries)
         {
+            #[expect(clippy::let_underscore_must_use, reason = "the next start tries again")]
             let _ = fs::remove_file(path);
         }
     }

@@ -40,7 +40,10 @@ impl Lock {
             Err(TryLockError::WouldBlock) => return Err(held()),
             Err(TryLockError::Error(e)) => return Err(failed(e)),
         }
-        // Who holds it, for people. Without space it is held all the same.
+        #[expect(
+            clippy::let_underscore_must_use,
+            reason = "who holds it is written for people; without space it is held all the same"
+        )]
         let _ = file
             .set_len(0)
             .and_then(|()| writeln!(file, "{}", process::id()));

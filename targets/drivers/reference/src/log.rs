@@ -81,7 +81,10 @@ impl Log {
             }
             Err(e) => {
                 if no_space(&e) {
-                    // Should this fail, the next record overwrites what was written.
+                    #[expect(
+                        clippy::let_underscore_must_use,
+                        reason = "should this fail, the next record overwrites what was written"
+                    )]
                     let _ = self.file.set_len(self.end);
                 }
                 Err(e)

@@ -43,7 +43,10 @@ pub(crate) fn write(
         }
     });
     if let Err(error) = written {
-        // Best effort: what is left is removed by the next snapshot or the next start.
+        #[expect(
+            clippy::let_underscore_must_use,
+            reason = "what is left is removed by the next snapshot or the next start"
+        )]
         let _ = fs::remove_file(&temporary);
         return Err(NotWritten {
             error,

@@ -138,10 +138,13 @@ fn write_all(db: &Connection, txn: &Txn) -> rusqlite::Result<()> {
 }
 
 /// Ends the transaction where the error has not already done so ("some errors roll back
-/// automatically": https://www.sqlite.org/lang_transaction.html). An error here is no news: a
-/// rollback that cannot be finished now is finished from the journal by the next reader.
+/// automatically": https://www.sqlite.org/lang_transaction.html).
 fn roll_back(db: &Connection) {
     if !db.is_autocommit() {
+        #[expect(
+            clippy::let_underscore_must_use,
+            reason = "a rollback that cannot be finished now is finished from the journal by the next reader"
+        )]
         let _ = db.execute_batch("ROLLBACK");
     }
 }

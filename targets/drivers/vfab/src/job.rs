@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::document::document;
+use super::document::{Broken, document};
 use super::journal::{Journal, journal};
 use super::states::State;
 use plugpull_inspect::Spot;
@@ -42,19 +42,9 @@ pub(super) fn look(directory: &Path) -> Job {
         spots.push((spot, mendable));
     };
 
-    let mut state = None;
-    match fs::read(directory.join("job.json")) {
-        Ok(bytes) => {
-            let (documented, broken) = document(&bytes, &id);
-            state = documented;
-            for (kind, line, what) in broken {
-                say(kind, file("job.json"), line, None, what, false);
-            }
-        }
-        Err(error) => {
-            let what = format!("it cannot be read: {error}");
-            say("document", file("job.json"), None, None, what, false);
-        }
+    let (state, broken) = documented(directory, &id);
+    for (kind, line, what) in broken {
+        say(kind, file("job.json"), line, None, what, false);
     }
     if let Some(what) = no_source(directory) {
         say(
@@ -107,6 +97,17 @@ pub(super) fn look(directory: &Path) -> Job {
         document: state,
         journal,
         spots,
+    }
+}
+
+/// What the job's document says, and what is wrong with it.
+fn documented(directory: &Path, id: &str) -> (Option<State>, Vec<Broken>) {
+    match fs::read(directory.join("job.json")) {
+        Ok(bytes) => document(&bytes, id),
+        Err(error) => {
+            let what = format!("it cannot be read: {error}");
+            (None, vec![("document", None, what)])
+        }
     }
 }
 

@@ -108,115 +108,89 @@ fn what_vfab_writes_is_sound_and_looking_writes_nothing() {
     assert!(directory.sound && directory.notes[0].kind == "no-statistics");
 }
 
+/// The damage that this text of a file of the job shows is found by its kind, file and line.
+fn damage_is_found(name: &str, all: &[(&str, Option<u64>, String)]) {
+    for (kind, line, text) in all {
+        let workspace = Workspace::new();
+        workspace.put(name, text);
+        let inspection = workspace.look(false);
+        let found = inspection.damage.iter().find(|spot| spot.kind == *kind);
+        let found = found.unwrap_or_else(|| panic!("{kind}: {:?}", inspection.damage));
+        assert!(found.file.ends_with(name), "{found:?}");
+        assert_eq!(found.line, *line, "{found:?}");
+    }
+}
+
 #[test]
-fn each_damage_to_a_job_is_found_by_its_name_file_and_line() {
-    let whole = lines(&WAY);
-    let first_cut = whole.split_inclusive('\n').skip(2).collect::<String>();
-    let replaced = |from: &str, to: &str| whole.replacen(from, to, 1);
-    for (kind, name, line, text) in [
-        ("document", "job.json", Some(1), "{\"id\"".to_owned()),
-        ("document", "job.json", Some(1), String::new()),
+fn each_damage_to_the_document_of_a_job_is_found() {
+    let all = [
+        ("document", Some(1), "{\"id\"".to_owned()),
+        ("document", Some(1), String::new()),
         (
             "document-id",
-            "job.json",
             Some(1),
             "{\"id\":\"j2\",\"state\":\"PLOTTING\"}".into(),
         ),
         (
             "document-state",
-            "job.json",
             Some(2),
             "{\"id\":\"j1\",\n\"state\":\"DRAWING\"}".into(),
         ),
-        ("document-state", "job.json", None, "{\"id\":\"j1\"}".into()),
+        ("document-state", None, "{\"id\":\"j1\"}".into()),
         (
             "document-behind",
-            "job.json",
             None,
             "{\"id\":\"j1\",\"state\":\"PAUSED\"}".into(),
         ),
         (
             "document-disagrees",
-            "job.json",
             None,
             "{\"id\":\"j1\",\"state\":\"READY\"}".into(),
         ),
+    ];
+    damage_is_found("job.json", &all);
+}
+
+#[test]
+fn each_damage_to_the_journal_of_a_job_is_found() {
+    let whole = lines(&WAY);
+    let first_cut = whole.split_inclusive('\n').skip(2).collect::<String>();
+    let replaced = |from: &str, to: &str| whole.replacen(from, to, 1);
+    let all = [
         (
             "journal-line",
-            "journal.jsonl",
             Some(1),
             replaced("{\"timestamp\"", "{\"timestamp"),
         ),
-        (
-            "journal-line",
-            "journal.jsonl",
-            Some(1),
-            replaced("state_change", "x\"y"),
-        ),
-        (
-            "journal-line",
-            "journal.jsonl",
-            Some(11),
-            whole.clone() + "\n",
-        ),
-        (
-            "journal-line",
-            "journal.jsonl",
-            Some(11),
-            whole.clone() + "7\n",
-        ),
-        (
-            "journal-tail",
-            "journal.jsonl",
-            Some(10),
-            whole.trim_end().to_owned(),
-        ),
-        (
-            "journal-tail",
-            "journal.jsonl",
-            Some(11),
-            whole.clone() + "{\"type\":\"sta",
-        ),
-        (
-            "journal-job",
-            "journal.jsonl",
-            Some(1),
-            replaced("\"j1\"", "\"j9\""),
-        ),
-        ("journal-first", "journal.jsonl", Some(1), first_cut),
+        ("journal-line", Some(1), replaced("state_change", "x\"y")),
+        ("journal-line", Some(11), whole.clone() + "\n"),
+        ("journal-line", Some(11), whole.clone() + "7\n"),
+        ("journal-tail", Some(10), whole.trim_end().to_owned()),
+        ("journal-tail", Some(11), whole.clone() + "{\"type\":\"sta"),
+        ("journal-job", Some(1), replaced("\"j1\"", "\"j9\"")),
+        ("journal-first", Some(1), first_cut),
         (
             "journal-chain",
-            "journal.jsonl",
             Some(3),
             replaced("\"from_state\":\"QUEUED\"", "\"from_state\":\"PLOTTING\""),
         ),
         (
             "journal-transition",
-            "journal.jsonl",
             Some(1),
             replaced("\"to_state\":\"QUEUED\"", "\"to_state\":\"ARMED\""),
         ),
         (
             "journal-after-end",
-            "journal.jsonl",
             Some(3),
             lines(&["NEW", "ABORTED", "QUEUED"]),
         ),
         (
             "journal-chain",
-            "journal.jsonl",
             Some(11),
             whole.clone() + "{\"type\":\"recovery\",\"to_state\":\"ARMED\"}\n",
         ),
-    ] {
-        let workspace = Workspace::new();
-        workspace.put(name, &text);
-        let inspection = workspace.look(false);
-        let found = inspection.damage.iter().find(|spot| spot.kind == kind);
-        let found = found.unwrap_or_else(|| panic!("{kind}: {:?}", inspection.damage));
-        assert!(found.file.ends_with(name), "{found:?}");
-        assert_eq!(found.line, line, "{found:?}");
-    }
+    ];
+    damage_is_found("journal.jsonl", &all);
 }
 
 #[test]

@@ -26,7 +26,7 @@ proptest! {
         prop_assert!(found.sound_to <= bytes.len());
         guide::looked(&bytes);
         table(Some(&bytes), Some(&bytes));
-        let _ = row_file(&bytes);
+        drop(row_file(&bytes));
     }
 
     #[test]
@@ -51,6 +51,6 @@ proptest! {
             row[in_row] = byte;
         }
         table(Some(&log), Some(&row));
-        let _ = row_file(&row);
+        drop(row_file(&row));
     }
 }

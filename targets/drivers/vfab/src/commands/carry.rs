@@ -16,7 +16,10 @@ const DATABASE: &str = "workspace/vfab.db";
 pub(super) fn complaints(runner: &Runner) -> Result<Vec<String>, String> {
     let home = runner.directory().join(HOME);
     let said = carry(runner, &home);
-    // It is no part of what is tested next.
+    #[expect(
+        clippy::let_underscore_must_use,
+        reason = "it is no part of what is tested next"
+    )]
     let _ = fs::remove_dir_all(&home);
     said
 }
@@ -52,7 +55,10 @@ fn carry(runner: &Runner, home: &Path) -> Result<Vec<String>, String> {
     } else {
         all.push(format!("import-fails: {}", imported.said));
     }
-    // Not to be found by the next export, nor to fill the disk.
+    #[expect(
+        clippy::let_underscore_must_use,
+        reason = "not to be found by the next export, nor to fill the disk; what is left harms neither check"
+    )]
     let _ = fs::remove_file(&file);
     Ok(all)
 }

@@ -92,7 +92,10 @@ impl CommandStore {
             .runner
             .run(&["add", "job", &name, &path, "--apply"])
             .map_err(fail);
-        // The user's own copy is no part of the test.
+        #[expect(
+            clippy::let_underscore_must_use,
+            reason = "the user's own copy is no part of the test"
+        )]
         let _ = fs::remove_file(&drawing);
         let ended = ended?;
         if !(ended.good && ended.stdout.contains(&format!("{ADDED}{name}"))) {

@@ -83,7 +83,10 @@ impl Runner {
             .stderr(Stdio::piped())
             .spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
-            // Where nothing is asked, nobody reads it.
+            #[expect(
+                clippy::let_underscore_must_use,
+                reason = "where nothing is asked, nobody reads it"
+            )]
             let _ = stdin.write_all(b"y\n");
         }
         let output = child.wait_with_output()?;
