@@ -310,6 +310,7 @@ impl Fold {
             recovery: times.recovery(),
             faults,
             recovery_bound_us: self.plan.recovery_bound.map(micros),
+            warnings: Vec::new(),
             took_us,
             allow_not_measured: allowed,
             interrupted,
@@ -320,6 +321,7 @@ impl Fold {
             trial_log,
         };
         if let Some(header) = &self.header {
+            report.warnings.clone_from(&header.warnings);
             report.growth = header.growth.as_ref().map(|plan| {
                 let samples = self.samples.values().cloned().collect();
                 Growth::of(plan.unit, samples, plan.bound_us, header.seed)

@@ -197,6 +197,10 @@ pub struct Report {
     /// The bound that recovery was judged against, in microseconds, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_bound_us: Option<u64>,
+    /// What was noticed of the target, or of the user's check of it, before the first trial, a sentence
+    /// each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// How long the run took, in microseconds.
     pub took_us: u64,
     /// True when a fault that was not measured was allowed (`--allow-not-measured`).

@@ -57,6 +57,9 @@ pub struct SpawnRequest {
     pub cgroup: bool,
     /// The uid and gid to run as; the sandbox's own when none. Only root can choose.
     pub user: Option<(u32, u32)>,
+    /// Its lines are read ([`Child::stdout_line`]): none is lost, and it waits while too many are
+    /// unread. Otherwise its output is always taken at once, and only its head and tail are kept.
+    pub reads_lines: bool,
 }
 
 impl SpawnRequest {
@@ -72,6 +75,7 @@ impl SpawnRequest {
             limits: Vec::new(),
             cgroup: false,
             user: None,
+            reads_lines: false,
         }
     }
 }
@@ -146,10 +150,21 @@ impl Child {
     }
 
     /// The next line of its standard output, without the line end; none at end of file.
-    /// [`io::ErrorKind::TimedOut`] when `deadline` passes first. Of lines that nobody reads the
-    /// last 16,384 wait.
+    /// [`io::ErrorKind::TimedOut`] when `deadline` passes first, [`io::ErrorKind::Unsupported`] where
+    /// lines are not read: see [`SpawnRequest::reads_lines`].
     pub fn stdout_line(&self, deadline: Instant) -> io::Result<Option<String>> {
         self.output.line(deadline)
+    }
+
+    /// Nobody reads its lines from here on: those that are unread are dropped, and it is never held up.
+    pub fn ignore_lines(&self) {
+        self.output.ignore_lines();
+    }
+
+    /// Whether its lines waited in a buffer of its own until that was full: they came late. Only known
+    /// while they are read.
+    pub fn buffered(&self) -> bool {
+        self.output.buffered()
     }
 
     /// What it has written to standard output so far: the first and the last 64 KiB.
@@ -169,5 +184,12 @@ impl Child {
             out.push('\n');
         }
         out + &err
+    }
+}
+
+impl Drop for Child {
+    /// What nobody can read any more holds nobody up.
+    fn drop(&mut self) {
+        self.output.ignore_lines();
     }
 }

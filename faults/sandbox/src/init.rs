@@ -19,6 +19,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{self, Pid};
 
+use super::elsewhere::{self, WritablePlace};
 use super::launch::{self, Started, Surroundings};
 use super::protocol::{Answer, Command, During, Failure, FromInit, Ready, SetUp, ToInit};
 use super::{bare, calls, mounts, packet, proctree, sys};
@@ -49,6 +50,8 @@ struct Init {
     cgroup: Option<OwnedFd>,
     /// Where the number of the next process is chosen.
     last_pid: Option<File>,
+    /// Where else than in the data directory processes can write.
+    places: Vec<WritablePlace>,
     /// Children that have not reached their program yet, with the request to answer.
     starting: Vec<(u64, Started)>,
     /// Children whose end the supervisor wants to know.
@@ -68,7 +71,7 @@ enum End {
 /// Sets the inside of the sandbox up, serves the supervisor until the end, and returns the exit
 /// code. All processes of a PID namespace end with this one.
 pub(super) fn run(has: Inheritance, plan: &SetUp) -> i32 {
-    let (mut ready, last_pid) = match set_up(&has, plan) {
+    let (mut ready, last_pid, places) = match set_up(&has, plan) {
         Ok(ready) => ready,
         Err(failure) => {
             #[expect(
@@ -91,6 +94,7 @@ pub(super) fn run(has: Inheritance, plan: &SetUp) -> i32 {
         children: HashSet::new(),
         killing: Vec::new(),
         last_pid,
+        places,
         has,
     };
     // Last of all, so that nothing of this is watched; every process of the sandbox is a descendant.
@@ -115,8 +119,11 @@ pub(super) fn run(has: Inheritance, plan: &SetUp) -> i32 {
     code
 }
 
-/// Also where the number of the next process is chosen, if it can be.
-fn set_up(has: &Inheritance, plan: &SetUp) -> Result<(Ready, Option<File>), Failure> {
+/// Also where the number of the next process is chosen, if it can be, and where processes can write.
+fn set_up(
+    has: &Inheritance,
+    plan: &SetUp,
+) -> Result<(Ready, Option<File>, Vec<WritablePlace>), Failure> {
     prctl::set_pdeathsig(Signal::SIGKILL).during("tie init's life to the janitor's")?;
     unistd::chdir("/").during("enter /")?;
     if let Some(dir) = &has.bare {
@@ -129,7 +136,7 @@ fn set_up(has: &Inheritance, plan: &SetUp) -> Result<(Ready, Option<File>), Fail
             deaf: None,
             proc: false,
         };
-        return Ok((ready, None));
+        return Ok((ready, None, Vec::new()));
     }
     if let Some((uid, gid)) = has.user_namespace {
         map_ids(uid, gid)?;
@@ -146,7 +153,7 @@ fn set_up(has: &Inheritance, plan: &SetUp) -> Result<(Ready, Option<File>), Fail
         deaf: None,
         proc: false,
     };
-    Ok((ready, tree.last_pid))
+    Ok((ready, tree.last_pid, tree.places))
 }
 
 /// Maps the user to himself (user_namespaces(7)): targets see the uid that they would see
@@ -292,6 +299,11 @@ impl Init {
                 )
                 .during("make a socket")?;
                 Ok(Some((Answer::Done, Some(socket))))
+            }
+            Command::Elsewhere { since } => {
+                self.need_mounts("know what was written outside of the data directory")?;
+                let found = elsewhere::written(&self.places, since);
+                Ok(Some((Answer::Elsewhere(found), None)))
             }
             Command::UseCgroup => {
                 self.cgroup = fds.into_iter().next();

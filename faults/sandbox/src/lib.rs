@@ -27,6 +27,7 @@ mod calls;
 pub mod capability;
 mod cgroup;
 mod child;
+mod elsewhere;
 mod error;
 mod free_memory;
 pub mod fuse;
@@ -51,6 +52,7 @@ mod sys;
 
 pub use cgroup::CgroupVersion;
 pub use child::{Child, Limit, Program, SpawnRequest};
+pub use elsewhere::WrittenElsewhere;
 pub use error::SandboxError;
 pub use free_memory::disk_size;
 pub use janitor::sandbox_main;

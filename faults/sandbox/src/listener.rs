@@ -79,8 +79,6 @@ impl Replies {
     fn answered(&self, id: u64, result: Result<Answer, Failure>, fds: Vec<OwnedFd>) {
         let mut state = self.state.lock();
         let reply = result.map(|answer| Reply {
-            answer,
-            fd: fds.into_iter().next(),
             ending: match answer {
                 Answer::Started(pid) => {
                     let ending = Ending::new();
@@ -88,8 +86,10 @@ impl Replies {
                     state.endings.insert(pid, Arc::clone(&ending));
                     Some(ending)
                 }
-                Answer::Done => None,
+                Answer::Done | Answer::Elsewhere(_) => None,
             },
+            answer,
+            fd: fds.into_iter().next(),
         });
         if let Some(sender) = state.waiting.remove(&id) {
             #[expect(

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::unistd::{getegid, geteuid};
 
+use super::elsewhere::WritablePlace;
 use super::protocol::{During, Failure};
 use super::sys;
 
@@ -24,6 +25,8 @@ pub(super) struct MountTree {
     pub(super) data: PathBuf,
     /// How `/tmp` became private.
     pub(super) tmp: &'static str,
+    /// Where else than in the data directory processes can write.
+    pub(super) places: Vec<WritablePlace>,
     /// What was done without.
     pub(super) notes: Vec<String>,
     /// Where the number of the namespace's next process is chosen, open for writing
@@ -89,6 +92,7 @@ pub(super) fn build(
         }
     }
     Ok(MountTree {
+        places: places(base, &own, tmp),
         data,
         tmp,
         notes,
@@ -98,6 +102,31 @@ pub(super) fn build(
 
 /// The type of a crash filesystem, as the kernel's tables name it.
 pub(super) const FUSE_TYPE: &str = "fuse.plugpull";
+
+/// Where else than in the data directory processes can write: `/tmp`, `/dev/shm`, and what lies
+/// around the data directory.
+fn places(base: &Path, own: &Path, tmp: &str) -> Vec<WritablePlace> {
+    let tmp = match tmp {
+        "overlay" => Some(WritablePlace {
+            at: upper(own),
+            ..WritablePlace::plain(Path::new("/tmp"))
+        }),
+        "tmpfs" => Some(WritablePlace::plain(Path::new("/tmp"))),
+        _ => None,
+    };
+    let ours = ["data", "input", ".tmp", ".dev"].map(|name| own.join(name));
+    let around = WritablePlace {
+        not: ours.into(),
+        ..WritablePlace::plain(base)
+    };
+    let shared = WritablePlace::plain(Path::new("/dev/shm"));
+    tmp.into_iter().chain([shared, around]).collect()
+}
+
+/// The upper layer of `/tmp`: what is written there.
+fn upper(own: &Path) -> PathBuf {
+    own.join(".tmp").join("upper")
+}
 
 /// Mounts a FUSE filesystem served through `device`, an open `/dev/fuse`.
 ///
@@ -176,7 +205,7 @@ fn private_tmp(own: &Path, programs: &[PathBuf], notes: &mut Vec<String>) -> &'s
 
 fn overlay_tmp(own: &Path) -> Result<(), Failure> {
     let hidden = own.join(".tmp");
-    let (upper, work) = (hidden.join("upper"), hidden.join("work"));
+    let (upper, work) = (upper(own), hidden.join("work"));
     make_dir(&upper, 0o1777).during("make the upper layer of /tmp")?;
     make_dir(&work, 0o755).during("make the work directory of /tmp")?;
     fs::set_permissions(&hidden, Permissions::from_mode(0o700)).during("hide the layers")?;

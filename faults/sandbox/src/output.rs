@@ -14,11 +14,16 @@ use parking_lot::{Condvar, Mutex};
 
 /// How much is kept of the beginning, and as much of the end, of each stream, in bytes.
 const KEEP: usize = 64 * 1024;
-/// How many lines wait for a reader before the oldest is dropped.
+/// How many lines wait for their reader before no more are taken from the process.
 const LINES: usize = 16 * 1024;
-/// A longer line is cut here into several.
+/// How many bytes these lines may have together, so that long ones are no more than short ones.
+const LINE_BYTES: usize = 8 << 20;
+/// How much is read at once, in bytes.
+const CHUNK: usize = 16 * 1024;
+/// The least that comes at once out of a full buffer of standard output.
+const BLOCK: usize = 1024;
+/// Of a longer line only so much is kept: the rest is no line of its own.
 const LINE: usize = 64 * 1024;
-
 /// The first and the last [`KEEP`] bytes of a stream.
 #[derive(Default)]
 struct Kept {
@@ -57,15 +62,18 @@ struct Stream {
 }
 
 impl Stream {
-    /// Reads all that is there now, without waiting, and hands it to `also`.
-    fn drain(&mut self, mut also: impl FnMut(&[u8])) {
-        let mut buffer = [0; 16 * 1024];
+    /// Reads what is there now, without waiting, and hands it to `also`, which says whether more is
+    /// taken.
+    fn drain(&mut self, mut also: impl FnMut(&[u8]) -> bool) {
+        let mut buffer = [0; CHUNK];
         while let Some(pipe) = &self.pipe {
             match read(pipe, &mut buffer) {
                 Ok(0) => self.pipe = None,
                 Ok(length) => {
                     self.kept.push(&buffer[..length]);
-                    also(&buffer[..length]);
+                    if !also(&buffer[..length]) {
+                        return;
+                    }
                 }
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return,
@@ -76,60 +84,112 @@ impl Stream {
     }
 }
 
+/// The lines of standard output that wait for their reader.
+#[derive(Default)]
+struct Lines {
+    waiting: VecDeque<String>,
+    /// The bytes of all that wait.
+    bytes: usize,
+    /// The beginning of the next line.
+    partial: Vec<u8>,
+    /// A block ended within a line.
+    cut: bool,
+}
+
+impl Lines {
+    /// Notes that so many bytes came at once. Whoever writes a line at a time never ends within one;
+    /// a buffer that is written when it is full does.
+    fn came(&mut self, length: usize) {
+        self.cut |= (BLOCK..CHUNK).contains(&length) && !self.partial.is_empty();
+    }
+
+    /// True while no more may be taken from the process.
+    fn full(&self) -> bool {
+        self.waiting.len() >= LINES || self.bytes >= LINE_BYTES
+    }
+
+    fn split(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if byte == b'\n' {
+                self.end_line();
+            } else if self.partial.len() < LINE {
+                self.partial.push(byte);
+            }
+        }
+    }
+
+    fn end_line(&mut self) {
+        if self.partial.last() == Some(&b'\r') {
+            self.partial.pop();
+        }
+        let line = String::from_utf8_lossy(&self.partial).into_owned();
+        self.bytes += line.len();
+        self.waiting.push_back(line);
+        self.partial.clear();
+    }
+
+    fn take(&mut self) -> Option<String> {
+        let line = self.waiting.pop_front()?;
+        self.bytes -= line.len();
+        Some(line)
+    }
+}
+
 struct Streams {
     out: Stream,
     err: Stream,
-    lines: VecDeque<String>,
-    /// The beginning of the next line of standard output.
-    partial: Vec<u8>,
+    /// None where nobody reads lines (any more): then no limit holds the process up.
+    lines: Option<Lines>,
 }
 
 impl Streams {
+    /// True while standard output is left in its pipe, so that the process waits for the reader of
+    /// its lines.
+    fn held_back(&self) -> bool {
+        self.lines.as_ref().is_some_and(Lines::full)
+    }
+
+    fn drain_out(&mut self) {
+        if self.held_back() {
+            return;
+        }
+        let Some(lines) = &mut self.lines else {
+            self.out.drain(|_| true);
+            return;
+        };
+        self.out.drain(|bytes| {
+            lines.split(bytes);
+            lines.came(bytes.len());
+            !lines.full()
+        });
+        if self.out.pipe.is_none() && !lines.partial.is_empty() {
+            lines.end_line();
+        }
+    }
+
     fn drain(&mut self) {
-        let (partial, lines) = (&mut self.partial, &mut self.lines);
-        self.out.drain(|bytes| split(bytes, partial, lines));
-        if self.out.pipe.is_none() && !self.partial.is_empty() {
-            push_line(&mut self.partial, &mut self.lines);
-        }
-        self.err.drain(|_| {});
+        self.drain_out();
+        self.err.drain(|_| true);
     }
-}
-
-fn split(bytes: &[u8], partial: &mut Vec<u8>, lines: &mut VecDeque<String>) {
-    for &byte in bytes {
-        if byte == b'\n' {
-            push_line(partial, lines);
-            continue;
-        }
-        partial.push(byte);
-        if partial.len() == LINE {
-            push_line(partial, lines);
-        }
-    }
-}
-
-fn push_line(partial: &mut Vec<u8>, lines: &mut VecDeque<String>) {
-    if partial.last() == Some(&b'\r') {
-        partial.pop();
-    }
-    if lines.len() == LINES {
-        lines.pop_front();
-    }
-    lines.push_back(String::from_utf8_lossy(partial).into_owned());
-    partial.clear();
 }
 
 /// The output of one process and its children. Whoever asks first drains the pipes, so that all
 /// that was written before a process ended is there when its end is known.
+///
+/// Where its lines are read, none is lost: once [`LINES`] of them wait, standard output stays in its
+/// pipe and the process waits for the reader. Where they are not, nothing ever holds it up.
 pub(super) struct Output {
     streams: Mutex<Streams>,
     changed: Condvar,
+    /// Standard output may be taken again.
+    room: Condvar,
 }
 
 impl Output {
-    /// Makes the pipes, and a thread that keeps them from filling up. Returns the writing ends:
-    /// standard output, standard error.
-    pub(super) fn capture() -> io::Result<(Arc<Self>, [OwnedFd; 2])> {
+    /// Makes the pipes, and threads that keep them from filling up; with `reads_lines`, standard
+    /// output only as far as its lines are read. Returns the writing ends: standard output, standard
+    /// error.
+    pub(super) fn capture(reads_lines: bool) -> io::Result<(Arc<Self>, [OwnedFd; 2])> {
         let (out, out_end) = pipe()?;
         let (err, err_end) = pipe()?;
         let stream = |pipe| Stream {
@@ -140,59 +200,101 @@ impl Output {
             streams: Mutex::new(Streams {
                 out: stream(out),
                 err: stream(err),
-                lines: VecDeque::new(),
-                partial: Vec::new(),
+                lines: reads_lines.then(Lines::default),
             }),
             changed: Condvar::new(),
+            room: Condvar::new(),
         });
+        let thread = || std::thread::Builder::new().name("output".into());
+        if reads_lines {
+            // What waits for a reader must not keep standard error waiting.
+            let pump = Arc::clone(&output);
+            thread().spawn(move || pump.pump_lines())?;
+        }
         let pump = Arc::clone(&output);
-        std::thread::Builder::new()
-            .name("output".into())
-            .spawn(move || pump.pump())?;
+        thread().spawn(move || pump.pump(!reads_lines))?;
         Ok((output, [out_end, err_end]))
     }
 
     /// Reads until both streams have ended, which is when the last process with a writing end
-    /// has: at the latest when the sandbox is torn down.
-    fn pump(&self) {
+    /// has: at the latest when the sandbox is torn down. Without `both` only standard error.
+    fn pump(&self, both: bool) {
         loop {
             let pipes: Vec<Arc<OwnedFd>> = {
                 let streams = self.streams.lock();
-                [&streams.out.pipe, &streams.err.pipe]
-                    .into_iter()
-                    .flatten()
-                    .cloned()
-                    .collect()
+                let out = streams.out.pipe.iter().filter(|_| both);
+                out.chain(&streams.err.pipe).cloned().collect()
             };
-            if pipes.is_empty() {
+            if pipes.is_empty() || !await_input(&pipes) {
                 return;
             }
-            let mut fds: Vec<PollFd<'_>> = pipes
-                .iter()
-                .map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN))
-                .collect();
-            match poll(&mut fds, PollTimeout::NONE) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(_) => return,
+            let mut streams = self.streams.lock();
+            if both {
+                streams.drain_out();
             }
-            self.streams.lock().drain();
+            streams.err.drain(|_| true);
+            drop(streams);
             self.changed.notify_all();
         }
     }
 
-    /// The next line of standard output; none at its end.
+    /// Reads standard output until its end, as fast as its lines are read.
+    fn pump_lines(&self) {
+        loop {
+            let pipe = {
+                let mut streams = self.streams.lock();
+                while streams.held_back() {
+                    self.room.wait(&mut streams);
+                }
+                streams.out.pipe.clone()
+            };
+            let Some(pipe) = pipe else { return };
+            if !await_input(&[pipe]) {
+                return;
+            }
+            self.streams.lock().drain_out();
+            self.changed.notify_all();
+        }
+    }
+
+    /// From here on nobody reads lines: those that wait are dropped, and the process is not held up.
+    pub(super) fn ignore_lines(&self) {
+        self.streams.lock().lines = None;
+        self.room.notify_all();
+        self.changed.notify_all();
+    }
+
+    /// Whether its lines waited in a buffer of its own until that was full.
+    pub(super) fn buffered(&self) -> bool {
+        self.streams
+            .lock()
+            .lines
+            .as_ref()
+            .is_some_and(|lines| lines.cut)
+    }
+
+    /// The next line of standard output; none at its end. [`io::ErrorKind::Unsupported`] where lines
+    /// are not read.
     pub(super) fn line(&self, deadline: Instant) -> io::Result<Option<String>> {
         let mut streams = self.streams.lock();
         loop {
-            if let Some(line) = streams.lines.pop_front() {
+            let Some(lines) = &mut streams.lines else {
+                return Err(io::ErrorKind::Unsupported.into());
+            };
+            let was_full = lines.full();
+            if let Some(line) = lines.take() {
+                if was_full && !lines.full() {
+                    self.room.notify_all();
+                }
                 return Ok(Some(line));
             }
             if streams.out.pipe.is_none() {
                 return Ok(None);
             }
             if self.changed.wait_until(&mut streams, deadline).timed_out() {
-                streams.drain();
-                if streams.lines.is_empty() && streams.out.pipe.is_some() {
+                streams.drain_out();
+                let none = (streams.lines.as_ref()).is_some_and(|lines| lines.waiting.is_empty());
+                if none && streams.out.pipe.is_some() {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
             }
@@ -204,6 +306,21 @@ impl Output {
         let mut streams = self.streams.lock();
         streams.drain();
         (streams.out.kept.text(), streams.err.kept.text())
+    }
+}
+
+/// Waits until one of these has something to read, or has ended; false when that cannot be waited for.
+fn await_input(pipes: &[Arc<OwnedFd>]) -> bool {
+    loop {
+        let mut fds: Vec<PollFd<'_>> = pipes
+            .iter()
+            .map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN))
+            .collect();
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) => return true,
+            Err(Errno::EINTR) => {}
+            Err(_) => return false,
+        }
     }
 }
 
@@ -244,7 +361,7 @@ mod tests {
 
     #[test]
     fn lines_come_in_order_and_the_last_needs_no_line_end() {
-        let (output, [out, _err]) = Output::capture().expect("pipes");
+        let (output, [out, _err]) = Output::capture(true).expect("pipes");
         let mut file = std::fs::File::from(out);
         file.write_all(b"one\r\ntwo\nthr").expect("a write");
         file.write_all(b"ee").expect("a write");
@@ -253,16 +370,102 @@ mod tests {
         assert_eq!(lines, ["one", "two", "three"]);
     }
 
+    /// Writes so many lines in a thread of its own.
+    fn chatter(out: OwnedFd, lines: usize) -> std::thread::JoinHandle<()> {
+        std::thread::spawn(move || {
+            let mut file = std::io::BufWriter::new(std::fs::File::from(out));
+            for number in 1..=lines {
+                writeln!(file, "ack {number}").expect("a write");
+            }
+        })
+    }
+
+    /// Waits until no more is taken from the process.
+    fn until_held_back(output: &Output) {
+        while !output.streams.lock().held_back() {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn lines_that_come_faster_than_they_are_read_are_all_there() {
+        let (output, [out, err]) = Output::capture(true).expect("pipes");
+        let all = 100_000;
+        let writer = chatter(out, all);
+        until_held_back(&output);
+        // Standard error goes on meanwhile: this is more than its pipe holds.
+        std::fs::File::from(err)
+            .write_all(&vec![b'e'; 1 << 20])
+            .expect("a write");
+        for number in 1..=all {
+            let line = output.line(soon()).expect("a line");
+            assert_eq!(line, Some(format!("ack {number}")));
+        }
+        assert_eq!(output.line(soon()).expect("the end"), None);
+        writer.join().expect("all was written");
+    }
+
+    #[test]
+    fn a_process_whose_lines_nobody_reads_is_never_held_up() {
+        let (output, [out, _err]) = Output::capture(false).expect("pipes");
+        chatter(out, 1_000_000).join().expect("all was written");
+        let (text, _) = output.text();
+        assert!(text.starts_with("ack 1\nack 2\n"), "{text:.40}");
+        assert!(text.ends_with("\nack 1000000\n"));
+        assert!(text.contains(" bytes ...]"));
+        let refused = output.line(soon()).expect_err("no lines are kept");
+        assert_eq!(refused.kind(), io::ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn from_where_lines_are_ignored_on_nothing_is_held_up() {
+        let (output, [out, _err]) = Output::capture(true).expect("pipes");
+        let writer = chatter(out, 1_000_000);
+        until_held_back(&output);
+        assert_eq!(output.line(soon()).expect("a line"), Some("ack 1".into()));
+        output.ignore_lines();
+        writer.join().expect("all was written");
+        assert!(output.text().0.ends_with("\nack 1000000\n"));
+    }
+
+    #[test]
+    fn a_block_that_ends_within_a_line_came_out_of_a_buffer() {
+        let block = |text: &str| {
+            let (output, [out, _err]) = Output::capture(true).expect("pipes");
+            let mut file = std::fs::File::from(out);
+            file.write_all(text.as_bytes()).expect("a write");
+            output.line(soon()).expect("a line");
+            output.buffered()
+        };
+        let lines = "ack 12345678\n".repeat(300);
+        assert!(!block(&lines));
+        assert!(block(&format!("{lines}ack 1")));
+        // A line that is written in two pieces.
+        assert!(!block("ack 1\nack "));
+    }
+
+    #[test]
+    fn the_rest_of_a_line_that_is_too_long_is_no_line() {
+        let (output, [out, _err]) = Output::capture(true).expect("pipes");
+        let mut text = vec![b'a'; LINE];
+        text.extend_from_slice(b"ack 1\nack 2\n");
+        std::fs::File::from(out).write_all(&text).expect("a write");
+        let first = output.line(soon()).expect("a line").expect("a line");
+        assert_eq!(first.len(), LINE);
+        assert_eq!(output.line(soon()).expect("a line"), Some("ack 2".into()));
+        assert_eq!(output.line(soon()).expect("the end"), None);
+    }
+
     #[test]
     fn no_line_is_an_error_when_the_time_is_up() {
-        let (output, [_out, _err]) = Output::capture().expect("pipes");
+        let (output, [_out, _err]) = Output::capture(true).expect("pipes");
         let error = output.line(Instant::now()).expect_err("no line");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]
     fn what_was_written_is_there_without_waiting() {
-        let (output, [_out, err]) = Output::capture().expect("pipes");
+        let (output, [_out, err]) = Output::capture(true).expect("pipes");
         std::fs::File::from(err)
             .write_all(b"oops")
             .expect("a write");

@@ -66,6 +66,7 @@ impl Drop for PendingRequest {
 /// A process that is ready to become its program, made by [`super::Sandbox::prepare`]. Dropping it ends the process, which may take a moment.
 pub struct Prepared {
     pub(super) program: ProgramSpec,
+    pub(super) reads_lines: bool,
     pub(super) gate: PipeWriter,
     pub(super) request: PendingRequest,
     pub(super) output: Arc<Output>,
@@ -74,7 +75,7 @@ pub struct Prepared {
 impl Prepared {
     /// Whether it was prepared for this request.
     pub fn is_for(&self, request: &SpawnRequest) -> bool {
-        self.program == ProgramSpec::from(request)
+        self.program == ProgramSpec::from(request) && self.reads_lines == request.reads_lines
     }
 
     /// Lets it become its program, and waits until it has.

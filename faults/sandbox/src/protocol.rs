@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroup::CgroupVersion;
 use super::child::{Limit, Program, SpawnRequest};
+use super::elsewhere::WrittenElsewhere;
 use super::error::SandboxError;
 
 /// A call of the kernel that failed, in a form that can cross a socket.
@@ -127,6 +128,8 @@ pub(super) enum Command {
     Signal { pid: i32, signal: i32, tree: bool },
     /// A fresh TCP socket of the sandbox's network; the answer carries it.
     Socket,
+    /// Say which files were written outside of the data directory since this moment.
+    Elsewhere { since: u64 },
     /// Use the packet's descriptor, an open `cgroup.procs`, for processes that ask for it.
     UseCgroup,
     /// Start a process in the cgroup that allocates so many bytes and then waits to be killed.
@@ -148,6 +151,7 @@ impl Command {
             Self::NumberFrom { .. } => "choosing the next process number",
             Self::Signal { .. } => "sending a signal",
             Self::Socket => "making a socket",
+            Self::Elsewhere { .. } => "looking for files outside of the data directory",
             Self::UseCgroup => "handing over the cgroup",
             Self::Ballast { .. } => "starting the ballast",
             Self::Shutdown => "ending the sandbox",
@@ -226,9 +230,11 @@ pub(super) struct Ready {
     pub(super) proc: bool,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
     Done,
+    /// What was written outside of the data directory.
+    Elsewhere(WrittenElsewhere),
     /// A process started, by its pid in the sandbox.
     Started(i32),
 }

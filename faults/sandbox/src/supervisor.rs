@@ -20,13 +20,14 @@ use parking_lot::Mutex;
 use super::calls::CallListener;
 use super::cgroup::Cgroup;
 use super::child::{Child, Ending, SpawnRequest};
+use super::elsewhere::{self, WrittenElsewhere};
 use super::error::SandboxError;
 use super::fuse::CrashFs;
 use super::listener::{Replies, Reply};
 use super::options::{Isolation, IsolationPolicy, SandboxOptions};
 use super::output::Output;
 use super::pending::{PATIENCE, PendingRequest, Prepared};
-use super::protocol::{Command, FromInit, ProgramSpec, Ready, SetUp, ToInit, ToJanitor};
+use super::protocol::{Answer, Command, FromInit, ProgramSpec, Ready, SetUp, ToInit, ToJanitor};
 use super::{SANDBOX_ARG, bare, packet, sys};
 
 /// Private namespaces with an init in them. Dropping it kills everything inside and waits until
@@ -243,7 +244,7 @@ impl Sandbox {
         request: &SpawnRequest,
         stdin: BorrowedFd<'_>,
     ) -> Result<Child, SandboxError> {
-        let (output, [out, err]) = Output::capture()
+        let (output, [out, err]) = Output::capture(request.reads_lines)
             .map_err(|error| SandboxError::refused("capture the output", error))?;
         self.spawn_to(request, &[stdin, out.as_fd(), err.as_fd()], output)
     }
@@ -256,7 +257,7 @@ impl Sandbox {
         stdin: BorrowedFd<'_>,
         stdout: BorrowedFd<'_>,
     ) -> Result<Child, SandboxError> {
-        let (output, [out, err]) = Output::capture()
+        let (output, [out, err]) = Output::capture(false)
             .map_err(|error| SandboxError::refused("capture the output", error))?;
         // What would be captured of its standard output ends here and now.
         drop(out);
@@ -270,7 +271,7 @@ impl Sandbox {
         request: &SpawnRequest,
         streams: &[BorrowedFd<'_>; 3],
     ) -> Result<Child, SandboxError> {
-        let (output, _) = Output::capture()
+        let (output, _) = Output::capture(false)
             .map_err(|error| SandboxError::refused("capture the output", error))?;
         self.spawn_to(request, streams, output)
     }
@@ -299,7 +300,7 @@ impl Sandbox {
     ) -> Result<Prepared, SandboxError> {
         let failed = |error| SandboxError::refused("prepare a process", error);
         let null = File::open("/dev/null").map_err(failed)?;
-        let (output, [out, err]) = Output::capture().map_err(failed)?;
+        let (output, [out, err]) = Output::capture(request.reads_lines).map_err(failed)?;
         self.prepare_to(
             request,
             readahead,
@@ -317,8 +318,8 @@ impl Sandbox {
         stdin: BorrowedFd<'_>,
         stdout: BorrowedFd<'_>,
     ) -> Result<Prepared, SandboxError> {
-        let (output, [out, err]) =
-            Output::capture().map_err(|error| SandboxError::refused("prepare a process", error))?;
+        let (output, [out, err]) = Output::capture(false)
+            .map_err(|error| SandboxError::refused("prepare a process", error))?;
         // What would be captured of its standard output ends here and now.
         drop(out);
         self.prepare_to(request, readahead, &[stdin, stdout, err.as_fd()], output)
@@ -343,6 +344,7 @@ impl Sandbox {
         let pending = self.send(Command::Spawn(spec), &streams)?;
         Ok(Prepared {
             program,
+            reads_lines: request.reads_lines,
             gate,
             request: pending,
             output,
@@ -390,6 +392,23 @@ impl Sandbox {
     /// Only where the sandbox has a PID namespace of its own.
     pub fn number_from(&self, pid: i32) -> Result<(), SandboxError> {
         self.ask(Command::NumberFrom { pid }, &[]).map(drop)
+    }
+
+    /// The moment now, for [`Sandbox::written_elsewhere`].
+    pub fn moment(&self) -> u64 {
+        elsewhere::moment()
+    }
+
+    /// What its processes wrote outside of the data directory since this moment; none where that
+    /// cannot be known, because they write where everybody does.
+    pub fn written_elsewhere(&self, since: u64) -> Result<Option<WrittenElsewhere>, SandboxError> {
+        if self.isolation == Isolation::Bare {
+            return Ok(None);
+        }
+        match self.ask(Command::Elsewhere { since }, &[])?.answer {
+            Answer::Elsewhere(found) => Ok(Some(found)),
+            Answer::Done | Answer::Started(_) => Err(SandboxError::Gone),
+        }
     }
 
     /// Connects to a TCP port of the sandbox's loopback, 127.0.0.1, within `timeout`.

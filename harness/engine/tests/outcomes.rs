@@ -131,6 +131,7 @@ impl Target for Store {
             args: vec!["-c".into(), WRITES.into()],
             env: Vec::new(),
             cwd: None,
+            reads_lines: false,
         };
         let hung = StartError::Timeout {
             waited: START_LIMIT,

@@ -98,6 +98,10 @@ pub struct Header {
     /// True when a fault that is not measured is allowed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_not_measured: bool,
+    /// What was noticed of the target, or of the user's check of it, before the first trial, a sentence
+    /// each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The bound that recovery is judged against, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_bound_us: Option<u64>,

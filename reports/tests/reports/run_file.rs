@@ -34,6 +34,7 @@ fn header(command: RunCommand) -> Header {
         unavailable: Vec::new(),
         not_applicable: Vec::new(),
         allow_not_measured: false,
+        warnings: vec!["its check noticed nothing".into()],
         recovery_bound_us: Some(2_000_000),
         growth: None,
         shard: None,

@@ -34,6 +34,10 @@ pub trait Scripted: Send + Sync {
     fn visible(&self) -> Vec<PathBuf>;
     /// What it is made of, as names and texts, for people.
     fn described(&self) -> Vec<(String, String)>;
+    /// A probable mistake in how it was named, in a sentence; for the error where it does not work.
+    fn hint(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What a line of the workload's standard output says.

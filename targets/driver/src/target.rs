@@ -31,13 +31,23 @@ pub struct Launch {
     pub env: Vec<(String, String)>,
     /// Its working directory; the data directory when none.
     pub cwd: Option<PathBuf>,
+    /// Its lines are read ([`Process::stdout_line`]): none is lost, and it waits while too many are
+    /// unread. Otherwise its output is always taken at once, and only its head and tail are kept.
+    pub reads_lines: bool,
 }
 
 /// A process that a [`Host`] started.
 pub trait Process: Send {
     /// The next line of its standard output, without the line end; none at end of file.
     /// [`io::ErrorKind::TimedOut`] when `deadline` passes first.
+    /// Of a process whose [`Launch::reads_lines`] is false there may be none.
     fn stdout_line(&mut self, deadline: Instant) -> io::Result<Option<String>>;
+    /// Whether its lines waited in a buffer of its own until that was full: they came late.
+    fn buffered(&self) -> bool {
+        false
+    }
+    /// Nobody reads its lines from here on: it is never held up by those that are unread.
+    fn ignore_lines(&mut self) {}
     /// Waits until it has ended: its exit code, or 128 + the signal's number; none when
     /// `deadline` passes first.
     fn wait(&mut self, deadline: Instant) -> io::Result<Option<i32>>;
@@ -177,6 +187,14 @@ pub enum Reorgs {
 pub trait Target: Send + Sync {
     /// Its name on the command line.
     fn name(&self) -> &str;
+    /// True where the user brought what decides of it: a check or a driver of his own.
+    fn users_own(&self) -> bool {
+        false
+    }
+    /// How long it may take to start, where it says so itself.
+    fn start_limit(&self) -> Option<Duration> {
+        None
+    }
     /// True when only the program itself can tell what it is and promises, and it has not been
     /// asked yet: see [`Target::introduce`].
     fn must_be_asked(&self) -> bool {

@@ -63,6 +63,10 @@ pub(super) struct Ready {
 #[serde(deny_unknown_fields)]
 pub(super) struct Workload {
     pub(super) command: CommandLine,
+    /// Have its output written line by line, by `stdbuf`, where it would wait in a buffer of the C
+    /// library.
+    #[serde(default)]
+    pub(super) unbuffer: bool,
 }
 
 /// `[check]`.

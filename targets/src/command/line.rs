@@ -11,6 +11,10 @@ use crate::{Host, Launch, Program};
 pub(super) const FOLDER_VARIABLE: &str = "PLUGPULL_FOLDER";
 /// Names the data folder to every command.
 const DATA_VARIABLE: &str = "PLUGPULL_DATA";
+/// Has Python write each line at once: an ack that waits in a buffer obliges late.
+const UNBUFFERED: (&str, &str) = ("PYTHONUNBUFFERED", "1");
+/// Has programs that use the C library's streams do the same.
+const STDBUF: &str = "stdbuf";
 /// The shell that runs texts.
 const SHELL: &str = "/bin/sh";
 
@@ -49,7 +53,10 @@ impl Line {
                 words.join(" "),
             ),
         };
-        let mut env: Vec<(String, String)> = env.clone().into_iter().collect();
+        let (name, value) = UNBUFFERED;
+        let mut env = env.clone();
+        env.entry(name.into()).or_insert_with(|| value.into());
+        let mut env: Vec<(String, String)> = env.into_iter().collect();
         env.push((FOLDER_VARIABLE.into(), at.into_owned()));
         Ok(Self {
             program,
@@ -57,6 +64,19 @@ impl Line {
             env,
             shown,
         })
+    }
+
+    /// The same command with its standard output written line by line (stdbuf(1)). The error says that
+    /// this cannot be had.
+    pub(super) fn unbuffered(mut self) -> Result<Self, String> {
+        let path = self.env.iter().find(|(name, _)| name == "PATH");
+        let path = path.map(|(_, value)| value.as_str()).unwrap_or_default();
+        let stdbuf = find(STDBUF, Path::new("/"), path)
+            .map_err(|why| format!("unbuffer = true needs coreutils' {STDBUF}: {why}"))?;
+        let program = std::mem::replace(&mut self.program, stdbuf);
+        let first = ["-oL".to_owned(), program.to_string_lossy().into_owned()];
+        self.args.splice(0..0, first);
+        Ok(self)
     }
 
     /// The launch on this host's data folder, which is also the working directory.
@@ -78,6 +98,7 @@ impl Line {
                 .collect(),
             env,
             cwd: None,
+            reads_lines: false,
         }
     }
 }
@@ -129,6 +150,33 @@ mod tests {
         for (name, value) in [("PLUGPULL_FOLDER", "/etc"), ("PLUGPULL_DATA", "/data")] {
             assert!(launch.env.contains(&(name.into(), value.into())), "{name}");
         }
+    }
+
+    #[test]
+    fn what_prints_waits_in_no_buffer() {
+        let line = Line::new(&words(&["sh", "-c", "x"]), Path::new("/etc"), &env());
+        let line = line.expect("a shell");
+        let python = |line: &Line| {
+            let launch = line.launch_in(Path::new("/data"));
+            let mut env = launch.env.into_iter();
+            env.find(|(name, _)| name == "PYTHONUNBUFFERED")
+        };
+        assert_eq!(python(&line).expect("a variable").1, "1");
+        let shell = line.program.display().to_string();
+        let line = line.unbuffered().expect("coreutils");
+        assert!(line.program.ends_with("stdbuf"));
+        assert_eq!(
+            line.launch_in(Path::new("/d")).args,
+            ["-oL", &shell, "-c", "x"]
+        );
+        let mut own = env();
+        own.insert("PYTHONUNBUFFERED".into(), "".into());
+        let line = Line::new(&words(&["sh"]), Path::new("/etc"), &own).expect("a shell");
+        assert_eq!(python(&line).expect("a variable").1, "");
+        own.insert("PATH".into(), "/nowhere".into());
+        let nowhere = Line::new(&CommandLine::Shell("x".into()), Path::new("/etc"), &own);
+        let why = nowhere.expect("a shell").unbuffered().expect_err("no PATH");
+        assert!(why.contains("stdbuf"), "{why}");
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub struct CommandTarget {
     workload: Line,
     check: Line,
     check_limit: Duration,
+    /// A script that was probably meant to be named as one of the file's folder.
+    hint: Option<String>,
     promises: Vec<Promise>,
     env: BTreeMap<String, String>,
 }
@@ -131,7 +133,9 @@ impl CommandTarget {
             recover,
             start,
             start_limit,
-            workload: line("workload.command", &file.workload.command)?,
+            hint: prints::hint(&folder, &commands(&file)),
+            workload: workload_line(&file, &folder, &env)
+                .map_err(|why| wrong(format!("workload.command: {why}")))?,
             check: line("check.command", &file.check.command)?,
             check_limit: limit("check.timeout_ms", file.check.timeout_ms)?.unwrap_or(CHECK_LIMIT),
             promises,
@@ -185,15 +189,43 @@ fn variables(
     Ok(env)
 }
 
+/// The command of the workload.
+fn workload_line(
+    file: &File,
+    folder: &Path,
+    env: &BTreeMap<String, String>,
+) -> Result<Line, String> {
+    let line = Line::new(&file.workload.command, folder, env)?;
+    match file.workload.unbuffer {
+        true => line.unbuffered(),
+        false => Ok(line),
+    }
+}
+
+/// Every command of the file, by its key.
+fn commands(file: &File) -> Vec<(&'static str, &CommandLine)> {
+    let mut commands = vec![
+        ("workload.command", &file.workload.command),
+        ("check.command", &file.check.command),
+    ];
+    commands.extend(file.version.iter().map(|command| ("version", command)));
+    let recover = file.recover.iter();
+    commands.extend(recover.map(|recover| ("recover.command", &recover.command)));
+    if let Some(start) = &file.start {
+        commands.push(("start.command", &start.command));
+        let ready = start.ready.command.iter();
+        commands.extend(ready.map(|command| ("start.ready.command", command)));
+    }
+    commands
+}
+
 /// The prints of the file and of everything that it names.
 fn contents(file: &File, path: &Path, folder: &Path) -> Result<Vec<String>, String> {
-    let mut commands = vec![&file.workload.command, &file.check.command];
-    commands.extend(file.version.as_ref());
-    commands.extend(file.recover.as_ref().map(|recover| &recover.command));
-    if let Some(start) = &file.start {
-        commands.push(&start.command);
-        commands.extend(start.ready.command.as_ref());
+    let commands = commands(file);
+    if let Some(missing) = prints::missing(folder, &commands) {
+        return Err(missing);
     }
+    let commands: Vec<&CommandLine> = commands.into_iter().map(|(_, command)| command).collect();
     let mut all = vec![path.to_path_buf()];
     all.extend(prints::named(folder, &commands));
     for more in &file.files {
@@ -212,6 +244,14 @@ impl Target for CommandTarget {
 
     fn version(&self) -> String {
         self.version.clone()
+    }
+
+    fn users_own(&self) -> bool {
+        true
+    }
+
+    fn start_limit(&self) -> Option<Duration> {
+        self.start_limit
     }
 
     fn promises(&self) -> Vec<Promise> {
@@ -245,10 +285,13 @@ impl Target for CommandTarget {
         let Some((line, ready)) = &self.start else {
             return Ok(Box::new(Up(None)));
         };
-        let mut process = host.spawn(&line.launch(host))?;
+        let mut launch = line.launch(host);
+        launch.reads_lines = matches!(ready, Ready::Line(_));
+        let mut process = host.spawn(&launch)?;
         let own = self.start_limit.map(|limit| Instant::now() + limit);
         let deadline = own.map_or(deadline, |own| own.min(deadline));
         ready.wait(&mut *process, host, deadline)?;
+        process.ignore_lines();
         Ok(Box::new(Up(Some(process))))
     }
 
@@ -268,6 +311,7 @@ impl Scripted for CommandTarget {
 
     fn work(&self, host: &dyn Host, life: u64) -> io::Result<Box<dyn Process>> {
         let mut launch = self.workload.launch(host);
+        launch.reads_lines = true;
         launch.env.push((LIFE_VARIABLE.into(), life.to_string()));
         if self.serves() {
             host.spawn_beside(&launch, None)
@@ -287,7 +331,9 @@ impl Scripted for CommandTarget {
             variable: ACKED_VARIABLE,
             text: &text,
         };
-        let mut process = host.spawn_beside(&self.check.launch(host), Some(input))?;
+        let mut launch = self.check.launch(host);
+        launch.reads_lines = true;
+        let mut process = host.spawn_beside(&launch, Some(input))?;
         let mut lines = Vec::new();
         let code = loop {
             match process.stdout_line(deadline) {
@@ -303,6 +349,10 @@ impl Scripted for CommandTarget {
             None => Checked::Hung(began.elapsed()),
         };
         Ok(Answer { checked, output })
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.hint.clone()
     }
 
     fn visible(&self) -> Vec<PathBuf> {

@@ -35,6 +35,42 @@ pub(super) fn named(folder: &Path, commands: &[&CommandLine]) -> Vec<PathBuf> {
     files
 }
 
+/// A file below `folder` that a command names as such and that is not there, in a sentence.
+pub(super) fn missing(folder: &Path, commands: &[(&str, &CommandLine)]) -> Option<String> {
+    commands.iter().find_map(|(key, command)| {
+        let CommandLine::Words(words) = command else {
+            return None;
+        };
+        let named = words
+            .iter()
+            .filter_map(|word| word.strip_prefix("{folder}/"));
+        let mut named = named.filter(|name| !name.contains(['{', '*']));
+        let name = named.find(|name| !folder.join(name).exists())?;
+        Some(format!(
+            "{key}: there is no {}",
+            folder.join(name).display()
+        ))
+    })
+}
+
+/// Where a command names a script by a relative path, and there is one in `folder`: commands start in
+/// the data directory, where there is none.
+pub(super) fn hint(folder: &Path, commands: &[(&str, &CommandLine)]) -> Option<String> {
+    commands.iter().find_map(|(key, command)| {
+        let CommandLine::Words(words) = command else {
+            return None;
+        };
+        let relative = |word: &&String| {
+            !word.starts_with(['/', '-', '{']) && folder.join(word.as_str()).is_file()
+        };
+        let word = words.iter().skip(1).find(relative)?;
+        Some(format!(
+            "{key} starts in the data directory, and {word} is in {}: write {{folder}}/{word}",
+            folder.display()
+        ))
+    })
+}
+
 fn in_shell(text: &str) -> Vec<&str> {
     let ends = |c: char| c.is_whitespace() || "\"';&|<>()".contains(c);
     text.split(FOLDER_VARIABLE)
@@ -106,6 +142,26 @@ mod tests {
             assert!(names.iter().any(|n| n == name), "{name} in {names:?}");
         }
         assert_eq!(names.len(), 4, "{names:?}");
+    }
+
+    #[test]
+    fn a_script_that_is_named_wrongly_is_seen() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("check.py"), "").expect("a file");
+        let words = |list: &[&str]| CommandLine::Words(list.iter().map(|w| (*w).into()).collect());
+        let right = words(&["python3", "{folder}/check.py", "{data}", "data.db"]);
+        let commands = [("check.command", &right)];
+        assert_eq!(missing(folder.path(), &commands), None);
+        assert_eq!(hint(folder.path(), &commands), None);
+        let wrong = words(&["python3", "check.py", "{folder}/gone.py"]);
+        let commands = [("check.command", &wrong)];
+        let why = missing(folder.path(), &commands).expect("it is not there");
+        assert!(
+            why.starts_with("check.command: ") && why.ends_with("/gone.py"),
+            "{why}"
+        );
+        let why = hint(folder.path(), &commands).expect("it is elsewhere");
+        assert!(why.ends_with("write {folder}/check.py"), "{why}");
     }
 
     #[test]

@@ -5,8 +5,14 @@ use std::collections::BTreeMap;
 use plugpull_catalog::PromiseTable;
 use plugpull_workloads::{Durability, FailureClass, Guarantee, Promise};
 
-/// The classes of the assumed promises.
-const USUAL: [FailureClass; 2] = [FailureClass::ProcessCrash, FailureClass::PowerLoss];
+/// The classes of the assumed promises: what anybody takes for granted of a program that says that
+/// something is stored. A full disk is one that has room again before it is looked.
+const ASSUMED: [FailureClass; 4] = [
+    FailureClass::ProcessCrash,
+    FailureClass::PowerLoss,
+    FailureClass::CleanStop,
+    FailureClass::DiskFull,
+];
 
 /// The promises of these tables with these settings, the variables of the file's `[env]`. `file` is
 /// the file's name; `timed` says whether starting the target runs a command, whose time a bound on
@@ -48,7 +54,7 @@ fn assumed(file: &str) -> Vec<Promise> {
         ),
     ]
     .map(|(guarantee, words)| Promise {
-        classes: USUAL.to_vec(),
+        classes: ASSUMED.to_vec(),
         guarantee,
         words: words.into(),
         source: format!("assumed, because {file} states no promise"),
@@ -80,7 +86,7 @@ mod tests {
     fn without_promises_some_are_assumed_and_say_so() {
         let all = promises(&[], &none(), "x.toml", false).expect("promises");
         assert_eq!(all.len(), 2);
-        assert!(all.iter().all(|p| p.classes == USUAL
+        assert!(all.iter().all(|p| p.classes == ASSUMED
             && !p.demanded
             && p.source == "assumed, because x.toml states no promise"));
     }
@@ -97,7 +103,8 @@ mod tests {
             all[0].guarantee,
             Guarantee::Durable(Durability::WithinMs(50))
         );
-        assert_eq!(all[0].classes, USUAL);
+        let usual = [FailureClass::ProcessCrash, FailureClass::PowerLoss];
+        assert_eq!(all[0].classes, usual);
         assert_eq!(all[1].classes, [FailureClass::DiskFull]);
         assert_eq!(all[2].classes, [FailureClass::Corruption]);
         assert!(all.iter().all(|p| p.source == "a page" && !p.demanded));

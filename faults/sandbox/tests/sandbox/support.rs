@@ -74,13 +74,23 @@ pub(crate) fn marked(mark: &str) -> usize {
 }
 
 pub(crate) fn shell(script: &str) -> SpawnRequest {
-    SpawnRequest::new(Program::Path("/bin/sh".into()), ["-c", script])
+    read_by_line(SpawnRequest::new(
+        Program::Path("/bin/sh".into()),
+        ["-c", script],
+    ))
 }
 
 /// This program as a target.
 pub(crate) fn own(args: &[&str]) -> SpawnRequest {
     let all = [target::ARG].into_iter().chain(args.iter().copied());
-    SpawnRequest::new(Program::Myself, all)
+    read_by_line(SpawnRequest::new(Program::Myself, all))
+}
+
+fn read_by_line(request: SpawnRequest) -> SpawnRequest {
+    SpawnRequest {
+        reads_lines: true,
+        ..request
+    }
 }
 
 /// Runs a script to its end: its exit code and its output.

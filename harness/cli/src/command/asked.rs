@@ -64,7 +64,8 @@ impl Asked {
             promises.push(parse_demand(word).map_err(wrong)?);
         }
         Ok(Self {
-            start_limit: start_limit(options.recovery_bound, &promises),
+            start_limit: start_limit(options.recovery_bound, &promises)
+                .max(target.start_limit().unwrap_or_default()),
             recovery_bound: options.recovery_bound,
             info: TargetInfo {
                 name: name.to_string(),
@@ -99,12 +100,12 @@ impl Asked {
     /// What all trials of a run have in common.
     pub(super) fn setup(
         &self,
-        host: SandboxHost,
+        host: Arc<SandboxHost>,
         workload: WorkloadConfig,
         rules: StorageRules,
     ) -> Setup {
         Setup {
-            host: Arc::new(host),
+            host,
             target: self.target.clone(),
             promises: self.info.promises.clone(),
             workload,

@@ -5,18 +5,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
-use nix::unistd::{getegid, geteuid};
-use plugpull_crashsim::fs::Tree;
 use plugpull_crashsim::trace::fingerprint;
 use plugpull_engine::explore::{
-    About, Artifact, CpuLease, CrashDisk, CrashModel, Explorer, FoundGroup, Group, KnownStates,
-    KnownWorkers, Limits, NewSandbox, Oracle, RecordingPlan, SandboxWorker, Sink, StateEnumerator,
-    Summary, Trace, TraceFile, TryState, WorkerPool, Workers, coverage, finding_record, record,
-    reported, timeline,
+    About, Artifact, CpuLease, CrashModel, Explorer, FoundGroup, Group, KnownStates, KnownWorkers,
+    Limits, NewSandbox, Oracle, RecordingPlan, SandboxWorker, Sink, StateEnumerator, Summary,
+    Trace, TraceFile, TryState, WorkerPool, Workers, coverage, finding_record, record, reported,
+    timeline,
 };
 use plugpull_engine::keep::Keep;
 use plugpull_engine::seed;
-use plugpull_engine::trial::{Acked, SandboxHost, StorageRules, micros, script};
+use plugpull_engine::trial::{Acked, SandboxHost, StorageRules, Untouched, WroteTo, micros};
 use plugpull_reports::{
     Emit as _, EndReason, Header, Record, Recording, RunCommand, Shard, TargetInfo,
 };
@@ -24,6 +22,9 @@ use plugpull_sandbox::pin;
 use plugpull_workloads::WorkloadConfig;
 
 use super::asked::{Asked, again, baseline, outputs, writable};
+use super::controls::{
+    Controlled, controlled, controlled_trace, nothing_measured, say_not_measured,
+};
 use super::interrupt::{Stop, stop_on_signal};
 use super::live_run::{LiveRun, Resumed};
 use super::place::{machine_notes, with_crash_filesystem};
@@ -60,10 +61,6 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
     }
     let source = WorkerSource::new(args, &asked);
     let own = source.worker(0)?;
-    sound_when_empty(&own, &asked)?;
-    if let Some(keep) = &keep {
-        keep.claim()?;
-    }
     let stop = stop_on_signal();
     let seed = match (args.seed, &kept) {
         (Some(seed), _) => seed,
@@ -83,11 +80,20 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
         acks: args.txns,
         start_limit: asked.start_limit,
     };
-    if let (Some(0), Some(file)) = (args.states, &record_to) {
+    let setup = asked.setup(own.host().clone(), workload.clone(), plan.rules);
+    let name = &asked.info.name;
+    let controlled = match &kept {
+        Some(trace) => controlled_trace(name, &setup, &trace.about.history),
+        None => controlled(name, &setup),
+    }?;
+    if let Some(keep) = &keep {
+        keep.claim()?;
+    }
+    if let (Some(0), Some(file), Controlled::Ready(_)) = (args.states, &record_to, &controlled) {
         let trace = record(own.host(), &plan, Some(file)).context("recording the run")?;
         return say_recorded(file, &trace);
     }
-    let header = Header {
+    let mut header = Header {
         target: asked.info.clone(),
         seed,
         budget_us: Some(micros(args.budget)),
@@ -107,6 +113,10 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
         command_began,
     )
     .resume(resumed);
+    match controlled {
+        Controlled::Ready(warnings) => header.warnings = warnings,
+        Controlled::NotMeasured(why) => return nothing_measured(live, header, &why),
+    }
     live.emit(Record::Header(Box::new(header)));
     let (trace, path) = match kept {
         Some(trace) => (trace, trace_path.cloned()),
@@ -128,6 +138,9 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
         path.as_deref(),
         digest,
     )?));
+    if let Some(untouched) = untouched(&trace, own.host()) {
+        return nothing_to_try(live, &models, &untouched);
+    }
     let workers = source.pool(own)?;
     let known = KnownWorkers::new(&workers, known);
     let (summary, live) = exploration.explore(&known, live, &stop)?;
@@ -472,20 +485,28 @@ fn say_recorded(file: &TraceFile, trace: &Trace) -> anyhow::Result<u8> {
     Ok(crate::KEPT)
 }
 
-/// Wrong use unless the check of a target that brings its own is content with an empty data directory.
-fn sound_when_empty(worker: &SandboxWorker, asked: &Asked) -> anyhow::Result<()> {
-    if asked.target.scripted().is_none() {
-        return Ok(());
-    }
-    let owner = (geteuid().as_raw(), getegid().as_raw());
-    let disk = CrashDisk {
-        key: 0,
-        tree: Tree::new(owner.0, owner.1, 0),
-        acked: Acked::default(),
-    };
-    let attempt = worker.attempt(&disk, false)?;
-    let name = asked.target.name();
-    script::must_be_sound(&attempt.observed).map_err(|why| wrong(format!("{name}: {why}")))
+/// That what was recorded did nothing in the data directory; none where it did.
+fn untouched(trace: &Trace, host: &SandboxHost) -> Option<Untouched> {
+    let acked = trace.about.history.acked() as u64;
+    (trace.log.records().is_empty() && acked > 0).then(|| Untouched {
+        directory: host.sandbox.data_dir().to_path_buf(),
+        acked,
+        elsewhere: WroteTo::NotLooked,
+    })
+}
+
+/// Ends an exploration whose recording leaves nothing to try.
+fn nothing_to_try(
+    mut live: LiveRun<'_>,
+    models: &[CrashModel],
+    untouched: &Untouched,
+) -> anyhow::Result<u8> {
+    let why = untouched.to_string();
+    eprintln!("plugpull: not measured: {why}");
+    let all: Vec<String> = models.iter().map(|one| one.name.to_string()).collect();
+    say_not_measured(&mut live, &all, &why);
+    let took = live.elapsed();
+    live.finish(EndReason::Complete, took)
 }
 
 /// A trace that was recorded before.

@@ -1,5 +1,6 @@
 //! `plugpull growth`: how recovery time grows with what was written before the crash.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -15,6 +16,7 @@ use plugpull_sandbox::{Isolation, Sandbox};
 use plugpull_workloads::{Guarantee, Promise, WorkloadConfig};
 
 use super::asked::{Asked, again, baseline, outputs};
+use super::controls::{Controlled, controlled, nothing_measured};
 use super::interrupt::stop_on_signal;
 use super::live_run::{LiveRun, Resumed};
 use super::place::{NO_SANDBOX, mounts_fuse, options_for};
@@ -28,6 +30,8 @@ struct Asking {
     setup: Setup,
     crash: CrashKind,
     sizes: Vec<u64>,
+    /// What was seen before the first measurement.
+    controlled: Controlled,
     seed: u64,
     keep: Option<Keep>,
     baseline: Option<Baseline>,
@@ -42,7 +46,7 @@ pub(crate) fn run(args: &GrowthArgs, resumed: Option<Resumed>) -> anyhow::Result
     if let Some(keep) = &asking.keep {
         keep.claim()?;
     }
-    let header = Header {
+    let mut header = Header {
         target: asking.asked.info.clone(),
         seed: asking.seed,
         budget_us: Some(micros(args.budget)),
@@ -66,6 +70,10 @@ pub(crate) fn run(args: &GrowthArgs, resumed: Option<Resumed>) -> anyhow::Result
     let baseline = asking.baseline;
     let mut live =
         LiveRun::new(RunCommand::Growth, &args.outputs, baseline, &stop, began).resume(resumed);
+    match asking.controlled {
+        Controlled::Ready(warnings) => header.warnings = warnings,
+        Controlled::NotMeasured(why) => return nothing_measured(live, header, &why),
+    }
     live.emit(Record::Header(Box::new(header)));
     let mut measurements = GrowthRun::new(
         GrowthSpec {
@@ -130,15 +138,21 @@ fn check(args: &GrowthArgs) -> anyhow::Result<Asking> {
         fuse,
     };
     let host = SandboxHost::new(sandbox, pin::choose(), false);
-    let setup = asked.setup(host, workload, rules);
-    // Also where the sizes are known: what cannot be started is wrong use.
-    let fast = pilot(&setup, args.budget).map_err(|why| {
-        wrong(format!(
-            "the growth of '{}' cannot be measured: {why:#}",
-            asked.info.name
-        ))
-    })?;
-    let sizes = sizes.unwrap_or_else(|| fitting(fast));
+    let setup = asked.setup(Arc::new(host), workload, rules);
+    let controlled = controlled(&asked.info.name, &setup)?;
+    let sizes = match &controlled {
+        Controlled::NotMeasured(_) => sizes.unwrap_or_default(),
+        Controlled::Ready(_) => {
+            // Also where the sizes are known: what cannot be started is wrong use.
+            let fast = pilot(&setup, args.budget).map_err(|why| {
+                wrong(format!(
+                    "the growth of '{}' cannot be measured: {why:#}",
+                    asked.info.name
+                ))
+            })?;
+            sizes.unwrap_or_else(|| fitting(fast))
+        }
+    };
     let seed = args.seed.unwrap_or_else(seed::fresh);
     Ok(Asking {
         again: repeat(args, &sizes, seed),
@@ -146,6 +160,7 @@ fn check(args: &GrowthArgs) -> anyhow::Result<Asking> {
         setup,
         crash,
         sizes,
+        controlled,
         seed,
         keep,
         baseline,

@@ -2,6 +2,7 @@
 
 mod asked;
 pub(crate) mod attach;
+mod controls;
 pub(crate) mod doctor;
 pub(crate) mod driver_check;
 pub(crate) mod exec;

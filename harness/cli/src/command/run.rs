@@ -1,6 +1,7 @@
 //! `plugpull run`: live faults against a living target, within a time budget.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -12,7 +13,7 @@ use plugpull_engine::run::{
     without_skipped,
 };
 use plugpull_engine::seed;
-use plugpull_engine::trial::{self, SandboxHost, StorageRules, micros};
+use plugpull_engine::trial::{SandboxHost, StorageRules, micros};
 use plugpull_faults::current_name;
 use plugpull_reports::{
     Emit as _, EndReason, Header, NotMeasured, Record, RunCommand, Shard, TargetInfo, Trial,
@@ -22,6 +23,7 @@ use plugpull_sandbox::{Isolation, Sandbox};
 use plugpull_workloads::{Distribution, WorkloadConfig};
 
 use super::asked::{Asked, again, baseline, outputs};
+use super::controls::{Controlled, controlled, nothing_measured};
 use super::interrupt::stop_on_signal;
 use super::live_run::{LiveRun, Resumed};
 use super::place::{NO_SANDBOX, machine_notes, mounts_fuse, options_for};
@@ -51,11 +53,11 @@ pub(crate) fn run(args: &RunArgs, resumed: Option<Resumed>) -> anyhow::Result<u8
             "--shard {shard}: there are too few trials for so many shards; nothing is left for this one"
         )));
     }
-    can_start(&resolved)?;
+    let controlled = controlled(&resolved.info.name, &resolved.plan.setup)?;
     if let Some(keep) = &resolved.plan.keep {
         keep.claim()?;
     }
-    let header = header(args, &resolved, planned);
+    let mut header = header(args, &resolved, planned);
     let mut schedule = schedule(args, &resolved);
     let done = resumed.as_ref().map(|resumed| done(resumed, &header));
     for (trial, slot) in done.transpose()?.unwrap_or_default() {
@@ -65,6 +67,10 @@ pub(crate) fn run(args: &RunArgs, resumed: Option<Resumed>) -> anyhow::Result<u8
     let baseline = resolved.baseline;
     let mut live =
         LiveRun::new(RunCommand::Run, &args.outputs, baseline, &stop, began).resume(resumed);
+    match controlled {
+        Controlled::Ready(warnings) => header.warnings = warnings,
+        Controlled::NotMeasured(why) => return nothing_measured(live, header, &why),
+    }
     live.emit(Record::Header(Box::new(header)));
     let mut faults = FaultRun::new(resolved.plan, schedule);
     let ended = conduct(&mut faults, stop.flag(), &mut live);
@@ -226,7 +232,7 @@ fn check(args: &RunArgs) -> anyhow::Result<Resolved> {
     let of_target = asked.target.clone();
     Ok(Resolved {
         plan: FaultPlan {
-            setup: asked.setup(host, workload, rules),
+            setup: asked.setup(Arc::new(host), workload, rules),
             faults: tried,
             seed: args.seed.unwrap_or_else(seed::fresh),
             trial_seed: args.trial_seed,
@@ -270,23 +276,6 @@ fn note_former_names(given: &[String]) {
             eprintln!("plugpull: note: the fault '{name}' is called '{current}' now");
         }
     }
-}
-
-/// Starts the target once, on an empty data directory, before anything is claimed about it.
-fn can_start(resolved: &Resolved) -> anyhow::Result<()> {
-    trial::try_start(&resolved.plan.setup).map_err(|why| {
-        // What it said may have many lines; an error of ours has one.
-        let why: Vec<&str> = why
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .collect();
-        wrong(format!(
-            "the target '{}' cannot be started: {}",
-            resolved.info.name,
-            why.join("; ")
-        ))
-    })
 }
 
 /// The command's options as they were typed.

@@ -96,7 +96,7 @@ fn the_missing_sync_of_the_example_is_found() {
         ("run", "--rounds 2 --fault power-loss"),
         (
             "explore",
-            "--txns 10 --budget 5s --recovery-depth 0 --model journaled",
+            "--txns 10 --states 40 --budget 60s --recovery-depth 0 --model journaled",
         ),
     ] {
         let found = tested(command, " --no-fsync", options);

@@ -13,6 +13,7 @@ mod budget;
 mod catalog;
 mod command_targets;
 mod configuration;
+mod controls;
 mod defects;
 mod driver;
 mod embedded;

@@ -13,6 +13,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::trace::{Recorded, Trace, TraceFile};
 use crate::trial::{SandboxHost, StorageRules, Testbed};
+use crate::wrong;
 
 /// What is kept of a log in memory. It is never folded: each of its operations is a crash point.
 pub(super) const LOG_LIMIT: LogLimit = LogLimit::Stop(1 << 30);
@@ -90,7 +91,7 @@ fn record_on(
     }
     let ended = testbed.workload_end();
     if let Some(why) = ended.as_ref().and_then(|end| end.trouble()) {
-        anyhow::bail!(why);
+        return Err(wrong(format!("before any fault, {why}")));
     }
     testbed.kill()?;
     let owner = fs.inspect(|tree, _| tree.get(ROOT).map(|root| (root.uid, root.gid)))?;

@@ -96,8 +96,12 @@ fn listed(sandbox: &Sandbox) -> Result<Vec<(String, u64)>, InjectError> {
 
 fn spawn(sandbox: &Sandbox, args: Vec<String>) -> Result<Child, InjectError> {
     let args = [FLIP.to_string()].into_iter().chain(args);
+    let request = SpawnRequest {
+        reads_lines: true,
+        ..SpawnRequest::new(Program::Myself, args)
+    };
     sandbox
-        .spawn(&SpawnRequest::new(Program::Myself, args))
+        .spawn(&request)
         .map_err(|error| InjectError::Io(error.into()))
 }
 

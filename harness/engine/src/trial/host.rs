@@ -165,6 +165,7 @@ impl SandboxHost {
             oom_score_adj: Some(1000),
             // The memory limit is for the target.
             cgroup: self.cgroup && part == Part::Target,
+            reads_lines: launch.reads_lines,
             ..SpawnRequest::new(program, launch.args.iter().cloned())
         }
     }
@@ -183,6 +184,14 @@ struct Started(Arc<Child>);
 impl Process for Started {
     fn stdout_line(&mut self, deadline: Instant) -> io::Result<Option<String>> {
         self.0.stdout_line(deadline)
+    }
+
+    fn buffered(&self) -> bool {
+        self.0.buffered()
+    }
+
+    fn ignore_lines(&mut self) {
+        self.0.ignore_lines();
     }
 
     fn wait(&mut self, deadline: Instant) -> io::Result<Option<i32>> {

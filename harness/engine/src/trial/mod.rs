@@ -2,6 +2,7 @@
 
 pub mod ballast;
 mod clients;
+pub mod controls;
 mod crashes;
 mod elsewhere;
 mod explain;
@@ -14,6 +15,7 @@ pub mod restart;
 pub mod script;
 pub mod storage;
 mod testbed;
+mod untouched;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,7 +42,8 @@ pub use elsewhere::{Elsewhere, run};
 use explain::explain;
 pub use host::SandboxHost;
 pub use script::Acked;
-pub use testbed::{StorageRules, Testbed};
+pub use testbed::{Stopped, StorageRules, Testbed};
+pub use untouched::{Untouched, WroteTo};
 
 /// The key whose answer tells that the target is back: written by client 0 in every transaction.
 pub const PROBE: &str = "c0.head";
@@ -175,38 +178,6 @@ fn usual(fault: &Fault, fuse: bool, rng: &mut ChaCha8Rng) -> Trigger {
     trigger
 }
 
-/// Starts the target on an empty data directory and stops it again. The error has its output.
-pub fn try_start(setup: &Setup) -> Result<(), String> {
-    let rng = ChaCha8Rng::seed_from_u64(0);
-    let (host, target, rules) = (&setup.host, &setup.target, setup.rules);
-    let mut testbed = Testbed::new(
-        host,
-        target,
-        rules,
-        &setup.workload,
-        0,
-        rng,
-        setup.start_limit,
-    )
-    .map_err(|failed| failed.to_string())?;
-    let started = tried(&mut testbed, target.scripted().is_some());
-    let cleaned = testbed.tear_down().map_err(|failed| failed.to_string());
-    started.and(cleaned)
-}
-
-/// Starts the target; one with a check of its own must also be found sound.
-fn tried(testbed: &mut Testbed<'_>, scripted: bool) -> Result<(), String> {
-    let ours = |failed: HarnessFailed| failed.to_string();
-    let up = testbed.bring_up(PROBE).map_err(ours)?;
-    let mut up = up.map_err(|failed| failed.to_string())?;
-    if !scripted {
-        return Ok(());
-    }
-    let mut observed = Observed::default();
-    up.note(&mut observed).map_err(ours)?;
-    script::must_be_sound(&observed)
-}
-
 struct TrialRunner<'a> {
     setup: &'a Setup,
     plan: &'a TrialSpec,
@@ -230,6 +201,15 @@ impl TrialRunner<'_> {
             }
             Err(error) => return Err(error.into()),
         };
+        // Without a crash filesystem the control of the user's own targets has looked.
+        if testbed.fs().is_some()
+            && testbed.acked() > 0
+            && let Some(untouched) = testbed.untouched()?
+        {
+            self.trial.verdict = Verdict::NotMeasured;
+            self.trial.why = untouched.to_string();
+            return Ok(());
+        }
         testbed.kill()?;
         self.trial.what = injected.what.clone();
         self.trial.acked = testbed.acked() as u64;

@@ -55,11 +55,18 @@ pub struct End {
     pub(super) code: Option<i32>,
     /// What it printed that makes no sense.
     pub(super) nonsense: Option<String>,
+    /// What it printed had waited in a buffer of its own.
+    pub(super) buffered: bool,
     /// All that it wrote.
     pub(super) output: String,
 }
 
 impl End {
+    /// All that it wrote.
+    pub(super) fn output(&self) -> &str {
+        &self.output
+    }
+
     /// Why this is no way to end; none when it simply had no more to do.
     pub fn trouble(&self) -> Option<String> {
         let said = match self.output.trim() {
@@ -113,6 +120,7 @@ mod tests {
         let end = |code, output: &str| End {
             code,
             nonsense: None,
+            buffered: false,
             output: output.into(),
         };
         assert!(end(Some(0), "ack 1").trouble().is_none());

@@ -1,7 +1,7 @@
 //! Targets that bring their own workload and check: which IDs were acknowledged, reading what the
 //! workload prints into the history, and what a check's answer shows of the target.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -100,9 +100,18 @@ impl Acked {
         digest ^ (self.count as u128).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835)
     }
 
-    fn ids(&self) -> Vec<String> {
+    /// Their IDs.
+    pub fn ids(&self) -> Vec<String> {
         let acks = self.all[..self.count].iter();
         acks.map(|ack| ack.id.clone()).collect()
+    }
+
+    /// The IDs that are not whole in what a target holds.
+    pub(super) fn not_whole(&self, state: &BTreeMap<String, String>) -> Vec<String> {
+        let acks = self.all[..self.count].iter();
+        acks.filter(|ack| !ack.content.iter().all(|(key, _)| state.contains_key(key)))
+            .map(|ack| ack.id.clone())
+            .collect()
     }
 
     /// What a target holds of them that lacks this.
@@ -157,19 +166,20 @@ fn messages(missing: &Missing) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The error unless a target that is up on an empty data directory, with nothing acknowledged, is
-/// found whole: a check that complains there complains everywhere.
-pub fn must_be_sound(observed: &Observed) -> Result<(), String> {
-    let why = match (&observed.start, &observed.integrity) {
-        (Start::Refused { message }, _) => message.clone(),
-        (Start::Hung { waited }, _) => format!("it had not ended after {waited:?}"),
-        (Start::Started, Some(Err(what))) => format!("corrupt {what}"),
-        (Start::Started, _) => return Ok(()),
-    };
-    Err(format!(
-        "its check does not end with exit code 0 on an empty data directory with no ID \
-         acknowledged, so it would find fault with everything: {why}"
-    ))
+/// How many acks came after so many operations, in this order; none where acks of several lines may
+/// belong together, because several IDs were being written at a time.
+pub(super) fn acks_by_moment(history: &History) -> Option<Vec<(u64, usize)>> {
+    let mut moments = BTreeMap::new();
+    for entry in &history.entries {
+        let (Call::Txn(_), Some((at, Outcome::Ok))) = (&entry.call, &entry.done) else {
+            continue;
+        };
+        if entry.client != 0 {
+            return None;
+        }
+        *moments.entry(at.seq).or_insert(0) += 1;
+    }
+    Some(moments.into_iter().collect())
 }
 
 /// Puts what a workload prints into the history, line by line.
@@ -186,8 +196,22 @@ pub(super) struct Reader {
 #[derive(Default)]
 struct Open {
     by_id: HashMap<String, (usize, u32)>,
+    /// The IDs that were acknowledged in this life.
+    acked: HashSet<String>,
     /// By client, whether it has one under way.
     busy: Vec<bool>,
+}
+
+impl Open {
+    /// What is wrong with an ack of an ID that was acknowledged before. Whether the first or the second
+    /// write of it survived could not be known.
+    fn acked_twice(&mut self, line: &WorkloadLine) -> Option<String> {
+        let WorkloadLine::Ack(id) = line else {
+            return None;
+        };
+        let again = !self.acked.insert(id.clone());
+        again.then(|| format!("the workload acknowledged the ID {id} twice: an ID is used once"))
+    }
 }
 
 impl Reader {
@@ -200,7 +224,13 @@ impl Reader {
             let wait = if ended { Duration::ZERO } else { LOOK };
             match self.process.stdout_line(Instant::now() + wait) {
                 Ok(Some(line)) => match WorkloadLine::parse(&line) {
-                    Ok(said) => self.note(said, &mut open),
+                    Ok(said) => match open.acked_twice(&said) {
+                        Some(why) => {
+                            nonsense = Some(why);
+                            break;
+                        }
+                        None => self.note(said, &mut open),
+                    },
                     Err(error) => {
                         nonsense = Some(error);
                         break;
@@ -217,10 +247,13 @@ impl Reader {
                 Err(_) => break,
             }
         }
+        let buffered = self.process.buffered();
+        self.process.ignore_lines();
         let code = self.process.wait(Instant::now() + LOOK).ok().flatten();
         self.reading.finish(End {
             code,
             nonsense,
+            buffered,
             output: self.process.output(),
         });
         self.progress.wake();
@@ -351,21 +384,30 @@ mod tests {
     }
 
     #[test]
-    fn only_a_check_that_is_content_with_nothing_is_sound() {
-        assert!(must_be_sound(&Observed::default()).is_ok());
-        let refused = Observed {
-            start: Start::Refused {
-                message: "no such file".into(),
-            },
-            ..Observed::default()
+    fn what_is_torn_or_gone_is_not_whole() {
+        let acked = acked(&[("a", 1), ("b", 2), ("c", 3)]);
+        let missing = Missing {
+            lost: [("a".to_owned(), String::new())].into(),
+            torn: [("b".to_owned(), String::new())].into(),
+            corrupt: Vec::new(),
         };
-        let error = must_be_sound(&refused).expect_err("a refusal");
-        assert!(error.contains("no such file"), "{error}");
-        let corrupt = Observed {
-            integrity: Some(Err("page 1".into())),
-            ..Observed::default()
-        };
-        assert!(must_be_sound(&corrupt).is_err());
+        assert_eq!(acked.not_whole(&acked.without(&missing)), ["a", "b"]);
+        assert!(
+            acked
+                .not_whole(&acked.without(&Missing::default()))
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn an_id_is_acknowledged_once() {
+        let mut open = Open::default();
+        let ack = |id: &str| WorkloadLine::Ack(id.to_owned());
+        assert!(open.acked_twice(&ack("1")).is_none());
+        assert!(open.acked_twice(&WorkloadLine::Try("1".into())).is_none());
+        assert!(open.acked_twice(&ack("2")).is_none());
+        let why = open.acked_twice(&ack("1")).expect("a second ack");
+        assert!(why.contains("the ID 1 twice"), "{why}");
     }
 
     #[test]

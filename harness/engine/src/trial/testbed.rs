@@ -33,6 +33,7 @@ use super::progress::End;
 use super::restart::{self, Up};
 use super::script::Acked;
 use super::storage::Storage;
+use super::untouched::{Untouched, WroteTo};
 use crate::outcome::{HarnessFailed, Observed, TargetFailed, guard};
 
 /// How many acknowledged transactions the workload begins with, before a fault may fire.
@@ -128,6 +129,21 @@ pub struct Testbed<'a> {
     pub outputs: Vec<String>,
     /// Storage operations of filesystems that power loss ended.
     past_operations: u64,
+    /// When it was made, on the clock of the sandbox's files.
+    since: u64,
+    /// What a workload printed had waited in a buffer of its own.
+    pub(super) buffered: bool,
+}
+
+/// How a target that was asked to end did so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// By itself, with this exit code: it had the time to close what it had open.
+    Ended(i32),
+    /// The signal itself ended it, as SIGKILL would have.
+    BySignal,
+    /// It went on, and was killed.
+    Not,
 }
 
 impl<'a> Testbed<'a> {
@@ -182,6 +198,8 @@ impl<'a> Testbed<'a> {
             crashed_at: None,
             outputs: Vec::new(),
             past_operations: 0,
+            since: sandbox.moment(),
+            buffered: false,
         })
     }
 
@@ -191,6 +209,18 @@ impl<'a> Testbed<'a> {
     /// plugpull failed; nothing is known of the target.
     pub fn bring_up(&mut self, probe: &str) -> Result<Result<Up<'_>, TargetFailed>, HarnessFailed> {
         let acked = Acked::of(&self.history(), &*self.target);
+        self.bring_up_for(probe, acked)
+    }
+
+    /// The same, where its check will be asked for these IDs.
+    ///
+    /// # Errors
+    /// plugpull failed; nothing is known of the target.
+    pub fn bring_up_for(
+        &mut self,
+        probe: &str,
+        acked: Acked,
+    ) -> Result<Result<Up<'_>, TargetFailed>, HarnessFailed> {
         let (target, limit) = (&*self.target, self.start_limit);
         let began = Instant::now();
         Ok(
@@ -295,6 +325,17 @@ impl<'a> Testbed<'a> {
         }
     }
 
+    /// How much time lies between the first and the last storage operation that is known.
+    pub(super) fn operations_took(&self) -> Duration {
+        let took = self.storage.fs().and_then(|fs| {
+            fs.inspect(|_, log| {
+                let (first, last) = (log.records().first()?, log.records().last()?);
+                Some(last.nanos.saturating_sub(first.nanos))
+            })
+        });
+        Duration::from_nanos(took.unwrap_or_default())
+    }
+
     /// Forgets the history, and lets the workload go on in a new one that begins with this.
     pub(super) fn new_history(&mut self, beginning: Entry) {
         self.inherited = Some(beginning);
@@ -313,6 +354,62 @@ impl<'a> Testbed<'a> {
         self.crashed_at
     }
 
+    /// That the target wrote nothing to its data directory, whatever it acknowledged; none where it
+    /// did.
+    ///
+    /// # Errors
+    /// What lies there cannot be known.
+    pub fn untouched(&mut self) -> Result<Option<Untouched>, HarnessFailed> {
+        let empty = match self.storage.fs() {
+            Some(_) => self.operations() == 0,
+            None => self.files()?.is_empty(),
+        };
+        if !empty {
+            return Ok(None);
+        }
+        let sandbox = &self.host.sandbox;
+        Ok(Some(Untouched {
+            directory: sandbox.data_dir().to_path_buf(),
+            acked: self.acked() as u64,
+            elsewhere: match sandbox.written_elsewhere(self.since)? {
+                Some(found) => WroteTo::Known(found),
+                None => WroteTo::Unknown,
+            },
+        }))
+    }
+
+    /// Asks the target to end by this signal, and waits until it has, and until all that its workload
+    /// acknowledged has been read. Whatever is left is killed then. This is no crash: acks go on to
+    /// count.
+    ///
+    /// # Errors
+    /// plugpull failed.
+    pub fn stop(&mut self, signal: i32, limit: Duration) -> Result<Stopped, HarnessFailed> {
+        let deadline = Instant::now() + limit;
+        if let Some(clients) = self.clients.take_if(|clients| clients.script.is_none()) {
+            self.generators = clients.stop()?;
+        }
+        self.signal_all(signal)?;
+        let code = match self.host.last() {
+            Some(child) => child.wait(deadline)?,
+            None => None,
+        };
+        if let Some(clients) = &self.clients
+            && let Some(reading) = &clients.script
+        {
+            while !reading.is_over() && Instant::now() < deadline {
+                clients.progress.wait(deadline.min(Instant::now() + LOOK));
+            }
+        }
+        self.host.sandbox.kill_all()?;
+        self.reap()?;
+        Ok(match code {
+            Some(code) if code == 128 + signal => Stopped::BySignal,
+            Some(code) => Stopped::Ended(code),
+            None => Stopped::Not,
+        })
+    }
+
     /// How a workload of the target's own ended, if it has.
     pub fn workload_end(&self) -> Option<End> {
         self.clients.as_ref()?.script.as_ref()?.end()
@@ -323,7 +420,11 @@ impl<'a> Testbed<'a> {
     /// # Errors
     /// A client, what started the target or what served its files failed.
     fn reap(&mut self) -> Result<(), HarnessFailed> {
-        let stopped = self.clients.take().map(ClientPool::stop).transpose();
+        let clients = self.clients.take();
+        let reading = clients.as_ref().and_then(|clients| clients.script.clone());
+        let stopped = clients.map(ClientPool::stop).transpose();
+        let end = reading.and_then(|reading| reading.end());
+        self.buffered |= end.is_some_and(|end| end.buffered);
         let started = self.starting.take().map_or(Ok(()), |starting| {
             let panicked = |payload: Box<dyn std::any::Any + Send>| {
                 Err(HarnessFailed::of_thread(

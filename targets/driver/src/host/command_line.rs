@@ -42,8 +42,13 @@ impl CommandLine {
         Launch {
             program: Program::Path(self.program.clone()),
             args: self.args.clone(),
-            env: vec![(DATA_VARIABLE.to_owned(), directory)],
+            env: vec![
+                (DATA_VARIABLE.to_owned(), directory),
+                // An answer of a Python driver must not wait in a buffer.
+                ("PYTHONUNBUFFERED".to_owned(), "1".to_owned()),
+            ],
             cwd: None,
+            reads_lines: false,
         }
     }
 }

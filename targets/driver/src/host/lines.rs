@@ -29,6 +29,11 @@ impl Lines {
         }
     }
 
+    /// Whether any of the lines that a daemon prints is looked for.
+    pub(super) fn mean_something(&self) -> bool {
+        self.ready.is_some() || self.settled.is_some() || !self.refusals.is_empty()
+    }
+
     /// Waits for the line that says that the daemon is ready, where there is one.
     pub(super) fn ready(
         &mut self,

@@ -110,6 +110,10 @@ impl Target for DriverTarget {
         &self.name
     }
 
+    fn users_own(&self) -> bool {
+        self.name == NAME
+    }
+
     fn must_be_asked(&self) -> bool {
         self.known().is_none()
     }

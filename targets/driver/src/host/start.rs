@@ -102,6 +102,7 @@ pub(super) fn start(
     if answer.is_ok() {
         lines.settled(&mut *process)?;
     }
+    process.ignore_lines();
     let speaker = beside.as_deref().unwrap_or(&*process);
     let reply = match answer {
         Ok(reply) => reply,
@@ -200,7 +201,9 @@ fn spawn(
             let launch: Result<LaunchAnswer, String> = reply.returned();
             launch.and_then(|answer| {
                 let lines = Lines::new(&answer);
-                Ok((program_of(answer)?, lines))
+                let mut launch = program_of(answer)?;
+                launch.reads_lines = lines.mean_something();
+                Ok((launch, lines))
             })
         }
         Ok(reply) => return Err(StartError::Refused(with_output(&reply.text, &*beside))),
@@ -225,6 +228,7 @@ fn program_of(launch: LaunchAnswer) -> Result<Launch, String> {
         args: launch.args,
         env: launch.env.into_iter().collect(),
         cwd: launch.cwd.map(Into::into),
+        reads_lines: false,
     })
 }
 

@@ -1,0 +1,242 @@
+//! What is looked at before the first trial: whether a check can fail at all, whether the target works
+//! in its data directory, and what its workload prints.
+
+use plugpull_testing::test;
+
+use crate::command_targets::{CHECK, Made, WORK, found, lines, must_all_be, tested};
+use crate::support::{Ran, Reported, list, plugpull, text};
+
+/// The warnings of a report, one text.
+fn warnings(reported: &Reported) -> String {
+    let all = list(&reported.report, "warnings").iter();
+    all.filter_map(|one| one.as_str())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn made(work: &str, check: &str) -> Made {
+    Made::new(&lines(), &[("work.sh", work), ("check.sh", check)])
+}
+
+/// Nothing is synced and the check looks at nothing.
+#[test(needs = "fuse")]
+fn a_check_that_cannot_fail_is_blind() {
+    let work = "for n in $(seq 30); do echo \"note $n\" >\"note-$n\"; echo \"ack $n\"; done\n";
+    for command in ["explore", "run"] {
+        let said = made(work, "true\n").refused(command);
+        assert!(
+            said.contains("blind") && said.contains("(1, 2, 3"),
+            "{said}"
+        );
+    }
+    // It need not see anything where nothing is durable.
+    let promise = "[[promise]]\nkeeps = 'consistent'\nsource = 'here'\n";
+    let scripts = [("work.sh", work), ("check.sh", "true\n")];
+    let made = Made::new(&format!("{}{promise}", lines()), &scripts);
+    let options = "--txns 3 --states 5 --model kill --budget 60s";
+    assert_eq!(tested("explore", &made.name(), options, None).ran.code, 0);
+}
+
+/// Today's "will not start" in every trial.
+#[test(needs = "fuse")]
+fn a_check_that_always_fails_is_the_checks_fault() {
+    let broken = "[ -z \"$(cat)\" ] || { echo 'NameError: idd' >&2; exit 1; }\n";
+    for (work, how) in [
+        (
+            "for n in $(seq 9); do echo $n >>log; echo ack $n; done\n",
+            "a clean stop",
+        ),
+        (WORK, "SIGTERM and after SIGINT"),
+    ] {
+        let said = made(work, broken).refused("explore");
+        assert!(said.contains(how) && said.contains("NameError"), "{said}");
+    }
+}
+
+/// A lock file that only a kill leaves.
+#[test(needs = "fuse")]
+fn what_only_a_kill_leaves_is_a_finding_of_the_kill() {
+    let work = format!("trap 'rm lock; exit 0' TERM; : >lock\n{WORK}");
+    let check = format!("[ ! -e lock ] || {{ echo the lock is held; exit 3; }}\n{CHECK}");
+    let made = made(&work, &check);
+    let options = "--txns 3 --model kill --recovery-depth 0 --budget 60s";
+    let explored = tested("explore", &made.name(), options, None);
+    must_all_be("will-not-start", &explored);
+}
+
+#[test(needs = "fuse")]
+fn a_check_that_does_not_read_the_newest_file_is_warned_of() {
+    let names = "while read -r id; do [ -e note-$id ] || echo lost $id; done\n";
+    let work = "n=0; while :; do n=$((n+1)); id=$PLUGPULL_LIFE.$n; echo $id >note-$id; \
+                sync note-$id; sync .; echo ack $id; done\n";
+    let options = "--rounds 1 --fault kill@ack=4";
+    let run = tested("run", &made(work, names).name(), options, None);
+    run.must_have_no_finding();
+    let said = warnings(&run);
+    assert!(said.contains("the newest files were emptied"), "{said:?}");
+    assert!(run.ran.stderr.contains("warning"), "{:?}", run.ran);
+    let contents = "while read -r id; do grep -q . note-$id || echo lost $id; done\n";
+    let run = tested("run", &made(work, contents).name(), options, None);
+    run.must_have_no_finding();
+    assert_eq!(warnings(&run), "");
+}
+
+/// Its configuration has the wrong directory.
+#[test(needs = "fuse")]
+fn a_target_that_works_elsewhere_is_not_measured() {
+    let work =
+        "for n in $(seq 30); do echo \"note $n\" >\"$HOME/note-$n\"; echo \"ack $n\"; done\n";
+    let check = "while read -r id; do [ -e \"$HOME/note-$id\" ] || :; done\n";
+    let toml = format!("{}[recover]\ncommand = 'true'\n", lines());
+    let made = Made::new(&toml, &[("work.sh", work), ("check.sh", check)]);
+    for command in ["explore", "run", "growth"] {
+        let seen = tested(command, &made.name(), "--budget 60s", None);
+        assert_eq!(seen.ran.code, 3, "{command}: {:?}", seen.ran);
+        let rows = list(&seen.report, "faults");
+        assert!(!rows.is_empty(), "{command}");
+        for row in rows {
+            assert_eq!(text(row, "verdict"), "not-measured", "{command}: {row}");
+        }
+        let why = text(&rows[0], "why");
+        for part in ["never touched its data directory", "/tmp/note-1,", " more"] {
+            assert!(why.contains(part), "{command}: {part} in {why}");
+        }
+        assert!(seen.trials().is_empty(), "{command}");
+    }
+    let memory = made_in_memory();
+    let seen = tested("run", &memory.name(), "--budget 60s", None);
+    let why = text(&list(&seen.report, "faults")[0], "why").to_owned();
+    assert!(why.contains("wrote no file elsewhere"), "{why}");
+}
+
+/// It keeps nothing at all.
+fn made_in_memory() -> Made {
+    made(
+        "for n in $(seq 9); do echo ack $n; done\n",
+        "cat >/dev/null\n",
+    )
+}
+
+#[test(needs = "fuse")]
+fn an_id_that_is_acknowledged_twice_is_wrong_use() {
+    let check = "while read -r id; do [ -s f ] || echo lost $id; done\n";
+    let work = "for n in $(seq 20); do echo x >>f; sync f; sync .; echo ack 1; done\n";
+    for command in ["explore", "run"] {
+        let said = made(work, check).refused(command);
+        assert!(said.contains("the ID 1 twice"), "{said}");
+    }
+    // After the acks of the controls.
+    let late = "for n in $(seq 20); do echo x >>f; sync f; sync .; echo ack $n; sleep 0.05; done\n\
+                echo ack 1\n";
+    let said = made(late, check).refused("explore");
+    assert!(said.contains("the ID 1 twice"), "{said}");
+}
+
+#[test(needs = "fuse")]
+fn acks_that_waited_in_a_buffer_are_warned_of() {
+    let work = "n=0; while :; do n=$((n+1)); echo $n >>log; echo ack $n; done | cut -c1-80\n";
+    let options = "--txns 3 --states 3 --model kill --recovery-depth 0 --budget 60s";
+    let buffered = made(work, CHECK);
+    let seen = tested("explore", &buffered.name(), options, None);
+    let said = warnings(&seen);
+    assert!(
+        said.contains("output is buffered") && said.contains("unbuffer"),
+        "{said:?}"
+    );
+    let toml = lines().replace("[check]", "unbuffer = true\n[check]");
+    let flushed = Made::new(&toml, &[("work.sh", work), ("check.sh", CHECK)]);
+    let seen = tested("explore", &flushed.name(), options, None);
+    assert_eq!(warnings(&seen), "");
+    // Less than a buffer holds, all of it at the end.
+    let work = "for n in $(seq 30); do echo $n >>log; sync log; echo ack $n; sleep 0.05; done \
+                | cut -c1-80\n";
+    let seen = tested("explore", &made(work, CHECK).name(), options, None);
+    let said = warnings(&seen);
+    assert!(said.contains("all 30 acks came at one moment"), "{said:?}");
+}
+
+#[test(needs = "fuse")]
+fn a_workload_that_fails_by_itself_is_wrong_use() {
+    let work = "echo 1 >log; echo ack 1; echo FICLONE: no >&2; exit 5\n";
+    for command in ["explore", "run"] {
+        let said = made(work, CHECK).refused(command);
+        for part in ["failed by itself (./work.sh)", "exit code 5", "FICLONE: no"] {
+            assert!(said.contains(part), "{part} in {said}");
+        }
+    }
+}
+
+#[test(needs = "fuse")]
+fn a_start_that_is_never_ready_is_not_blamed_on_the_check() {
+    let start = "[start]\ncommand = 'echo listening on 8; exec sleep 1000'\nready.port = 9\n\
+                 timeout_ms = 300\n";
+    let scripts = [("work.sh", WORK), ("check.sh", CHECK)];
+    let made = Made::new(&format!("{start}{}", lines()), &scripts);
+    for command in ["explore", "run"] {
+        let seen = tested(command, &made.name(), "--budget 60s", None);
+        assert_eq!(seen.ran.code, 3, "{:?}", seen.ran);
+        let said = &seen.ran.stderr;
+        for part in ["its start", "port 9 is open", "listening on 8"] {
+            assert!(said.contains(part), "{part} in {said}");
+        }
+        assert!(!said.contains("check"), "{said}");
+    }
+}
+
+#[test(needs = "fuse")]
+fn a_script_that_is_looked_for_in_the_data_directory_is_hinted_at() {
+    let toml = "[workload]\ncommand = ['./work.sh']\n[check]\ncommand = ['sh', 'check.sh']\n";
+    let made = Made::new(toml, &[("work.sh", WORK), ("check.sh", CHECK)]);
+    let said = made.refused("explore");
+    assert!(said.contains("write {folder}/check.sh"), "{said}");
+    let gone = toml.replace("'check.sh'", "'{folder}/gone.sh'");
+    let made = Made::new(&gone, &[("work.sh", WORK)]);
+    let said = made.refused("targets");
+    assert!(
+        said.contains("check.command: there is no ") && said.contains("gone.sh"),
+        "{said}"
+    );
+}
+
+/// More than plugpull can read in the time in which they are printed.
+#[test(needs = "fuse")]
+fn no_ack_is_lost() {
+    let work = "echo 1 >log; sync log; sync .; seq -f 'ack %.0f' 100000\n";
+    let check = "[ -s log ] || sed 's/^/lost /' $PLUGPULL_ACKED\n";
+    let made = made(work, check);
+    let trace = tempfile::tempdir().unwrap();
+    let ran: Ran = plugpull()
+        .args([
+            "explore",
+            &made.name(),
+            "--txns",
+            "100000",
+            "--states",
+            "0",
+            "--record",
+        ])
+        .arg(trace.path().join("acks.trace"))
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(
+        ran.stdout.contains("Recorded 100000 acknowledged"),
+        "{ran:?}"
+    );
+}
+
+/// A daemon is never held up by what it prints, and the line that says that it is ready is found behind
+/// any number of others.
+#[test(needs = "fuse")]
+fn a_daemon_may_print_a_million_lines() {
+    let start = "[start]\ncommand = 'seq 1000000; echo ready; seq 1000000; : >/tmp/printed; \
+                 exec sleep 1000'\nready.line = 'ready'\n";
+    let work = format!("until [ -e /tmp/printed ]; do sleep 0.01; done\n{WORK}");
+    let scripts = [("work.sh", work.as_str()), ("check.sh", CHECK)];
+    let made = Made::new(&format!("{start}{}", lines()), &scripts);
+    let run = tested("run", &made.name(), "--fault kill --rounds 1", None);
+    run.must_have_no_finding();
+    assert_eq!(run.count("pass"), 1, "{}", run.ran.stdout);
+    assert!(found(&run).is_empty());
+}
