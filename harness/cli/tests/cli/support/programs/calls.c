@@ -51,6 +51,9 @@ static void ack(int n) {
     if (write(1, line, len) != len) exit(4);
 }
 
+// Where the entry of an ID lies: in one of the later pages.
+static int slot(int n) { return 1024 * (1 + n % (PAGES - 1)) + n % 1000; }
+
 static unsigned *mapping(void) {
     struct stat info;
     int file = open("map", O_RDWR);
@@ -115,9 +118,9 @@ static void work(void) {
             usleep(2000);
             continue;
         } else if (begins("map")) {
-            // First in a late page, then the count in the first one.
-            map[1024 * (1 + i % (PAGES - 1)) + i] = n;
-            map[0] = i;
+            // The entry first, then in the first page the last ID.
+            map[slot(n)] = n;
+            map[0] = n;
             if (is("map-synced")) must(msync(map, PAGES * 4096, MS_SYNC), "msync");
             // So that acks are seen one by one.
             usleep(2000);
@@ -147,12 +150,11 @@ static void check(void) {
         printf("corrupt the log has %lld bytes of a record\n", (long long)info.st_size % RECORD);
     }
     if (is("map-order") && map && map[0]) {
-        // The count is never there without its entry.
-        unsigned i = map[0];
-        if (map[1024 * (1 + i % (PAGES - 1)) + i] % 100 != i) printf("corrupt entry %u is missing\n", i);
+        // The last ID is never there without its entry.
+        if (map[slot(map[0])] != map[0]) printf("corrupt entry %u is missing\n", map[0]);
     }
     while (fgets(line, sizeof line, stdin)) {
-        int n = atoi(line), i = n % 100, there;
+        int n = atoi(line), there;
         snprintf(name, sizeof name, "n%d", n);
         if (begins("log-whole") || begins("log-cut")) there = in_log(n, RECORD);
         else if (begins("log")) there = in_log(n, 0);
@@ -162,7 +164,7 @@ static void check(void) {
             snprintf(name, sizeof name, "user.n%d", n);
             there = getxattr("x", name, 0, 0) == 1;
         } else if (is("map-late")) there = map && map[n] == (unsigned)n;
-        else there = map && map[1024 * (1 + i % (PAGES - 1)) + i] == (unsigned)n;
+        else there = map && map[slot(n)] == (unsigned)n;
         if (!there) printf("lost %d\n", n);
     }
 }
