@@ -7,9 +7,6 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 program=$(realpath "${1:?usage: restricted.sh TEST_PROGRAM}")
-# Tests find their files from the directory of their package, as under cargo.
-cd "$root/harness/cli"
-
 # What is promised of the machine is not promised here.
 export PLUGPULL_REQUIRE=
 # What these tests would repeat: services of their own, which no sandbox is around, the promises of
@@ -17,7 +14,11 @@ export PLUGPULL_REQUIRE=
 without=(--skip attach:: --skip catalog:: --skip templates:: --skip inspect::)
 least=40
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+# A directory that an ordinary user may write to, as anybody has who calls plugpull.
+work=$(mktemp -d)
+trap 'rm -rf "$log" "$work"' EXIT
+chmod 777 "$work"
+cd "$work"
 
 run() { # name, command and its arguments before the test program
     echo "restricted: $1"

@@ -11,7 +11,7 @@ use plugpull_engine::shard::Shard;
 
 use crate::command::attach::AttachArgs;
 pub(crate) use crate::options::{Format, OutputOptions, ReportOptions, TargetOptions};
-use crate::options::{duration, key_value};
+use crate::options::{duration, key_value, size};
 
 /// Pulls the plug on a storage program and says whether it kept its promises.
 #[derive(Debug, Parser)]
@@ -233,9 +233,14 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "K/N", requires = "trace")]
     pub(crate) shard: Option<Shard>,
 
-    /// With --record: how many MiB may wait in memory to be written
-    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
-    pub(crate) memory: u64,
+    /// How much memory plugpull may take, for example 2G or 512M: when little of it is left the
+    /// exploration ends, as at the end of its budget [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) memory: Option<u64>,
+
+    /// With --record: how many MiB may wait in memory to be written [default: 64]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub(crate) record_buffer: Option<u64>,
 
     /// How many states are tried side by side; as many as there are CPUs when not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]

@@ -115,3 +115,36 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .filter(|duration| !duration.is_zero())
         .ok_or_else(|| "it wants a duration, for example 30s, 500ms or 2m".into())
 }
+
+/// A number of bytes, by KiB, MiB, GiB or TiB; MiB where there is no unit.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "k" | "kb" | "kib" => 10,
+        "" | "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => 64,
+    };
+    let number: Option<u64> = digits.parse().ok();
+    let bytes = number.and_then(|number| number.checked_mul(1u64.checked_shl(shift)?));
+    bytes
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "it wants a size, for example 512M or 2G".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn a_size_has_a_unit_or_is_in_mib() {
+        assert_eq!(size("512"), Ok(512 << 20));
+        assert_eq!(size("512M"), Ok(512 << 20));
+        assert_eq!(size("2GiB"), Ok(2 << 30));
+        assert_eq!(size("64k"), Ok(64 << 10));
+        for wrong in ["", "M", "0", "2X", "-1", "1.5G", "99999999999T"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+}

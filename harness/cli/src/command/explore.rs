@@ -48,6 +48,7 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
         _ => Asked::new(&args.target)?,
     };
     let models = chosen_models(&args.models)?;
+    let memory = Memory::of(args)?;
     let workload = workload(args, &asked)?;
     // Which trace it was, before anybody can put another in its place.
     let digest = trace_path.map(|path| fingerprint(path).map_err(wrong));
@@ -55,7 +56,9 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
     let keep = outputs(&args.outputs)?;
     let baseline = baseline(&args.outputs, &asked.info)?;
     let record_to = args.record.as_deref().filter(|_| earlier.is_none());
-    let record_to = record_to.map(|path| trace_file(args, path)).transpose()?;
+    let record_to = record_to
+        .map(|path| trace_file(path, memory.buffer))
+        .transpose()?;
     if args.states == Some(0) && record_to.is_none() {
         return Err(wrong("--states 0 tries nothing; it wants --record FILE"));
     }
@@ -121,7 +124,7 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
     let (trace, path) = match kept {
         Some(trace) => (trace, trace_path.cloned()),
         None => {
-            let recorded = recorded(&own, &plan, record_to, live.run_file());
+            let recorded = recorded(&own, &plan, record_to, (live.run_file(), memory.buffer));
             recorded.inspect_err(|error| live.failed(error))?
         }
     };
@@ -132,6 +135,7 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
         trace: &trace,
         keep: keep.as_ref(),
         seed,
+        memory,
     };
     live.emit(Record::Recording(recording(
         &trace,
@@ -191,8 +195,8 @@ fn known(resumed: &Resumed, header: &Header) -> anyhow::Result<KnownStates> {
 
 /// The most bytes of a trace that is kept beside the run file.
 const BESIDE_LIMIT: u64 = 1 << 30;
-/// How many bytes of it may wait in memory to be written.
-const BESIDE_MEMORY: u64 = 64 << 20;
+/// How many bytes of a trace may wait in memory to be written.
+const RECORD_BUFFER: u64 = 64 << 20;
 
 /// Records a run, into the user's file, or into one beside the run file so that the exploration can
 /// be resumed. The trace, and where it is.
@@ -200,7 +204,7 @@ fn recorded(
     own: &SandboxWorker,
     plan: &RecordingPlan<'_>,
     to: Option<TraceFile>,
-    run_file: Option<PathBuf>,
+    (run_file, buffer): (Option<PathBuf>, u64),
 ) -> anyhow::Result<(Trace, Option<PathBuf>)> {
     let into = |file: &TraceFile| {
         record(own.host(), plan, Some(file)).context("recording the run")?;
@@ -212,7 +216,7 @@ fn recorded(
     if let Some(run_file) = run_file {
         let file = TraceFile {
             path: trace_beside(&run_file),
-            memory: BESIDE_MEMORY,
+            memory: buffer,
         };
         // One of an earlier run file of this name.
         drop(std::fs::remove_file(&file.path));
@@ -240,6 +244,7 @@ struct Exploration<'a> {
     trace: &'a Trace,
     keep: Option<&'a Keep>,
     seed: u64,
+    memory: Memory,
 }
 
 impl Exploration<'_> {
@@ -269,6 +274,7 @@ impl Exploration<'_> {
             minimise_until,
             states: args.states,
             depth: args.recovery_depth,
+            memory: self.memory.limit,
             stop: stop.flag(),
         };
         let mut sink = RunSink {
@@ -291,11 +297,53 @@ impl Exploration<'_> {
     }
 }
 
+/// How much memory may be taken, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Memory {
+    /// By the whole of plugpull; none for no limit.
+    limit: Option<u64>,
+    /// By what waits to be written into a trace.
+    buffer: u64,
+}
+
+impl Memory {
+    /// The least limit: less is taken before the first state.
+    const LEAST: u64 = 128 << 20;
+
+    fn of(args: &ExploreArgs) -> anyhow::Result<Self> {
+        let given = args.record_buffer.map(|mib| mib << 20);
+        match args.memory {
+            // As it was called in 0.1.
+            Some(buffer) if buffer < Self::LEAST && given.is_none() && args.record.is_some() => {
+                let mib = buffer >> 20;
+                eprintln!("plugpull: note: --memory {mib} is called --record-buffer {mib} now");
+                Ok(Self {
+                    limit: None,
+                    buffer,
+                })
+            }
+            Some(limit) if limit < Self::LEAST => Err(wrong(
+                "--memory wants 128M or more; less is taken before the first state",
+            )),
+            limit => Ok(Self {
+                limit,
+                buffer: given.unwrap_or(match limit {
+                    Some(limit) => RECORD_BUFFER.min(limit / 8),
+                    None => RECORD_BUFFER,
+                }),
+            }),
+        }
+    }
+}
+
 /// Why an exploration ended.
 fn end_reason(summary: &Summary) -> EndReason {
     if let Some(why) = &summary.gave_up {
         eprintln!("plugpull: the exploration was given up: {why}");
         return EndReason::Failed;
+    }
+    if summary.out_of_memory {
+        eprintln!("plugpull: the exploration ended when most of --memory was taken");
     }
     match summary.interrupted {
         true => EndReason::Interrupted,
@@ -519,7 +567,7 @@ fn read_trace(path: &Path) -> anyhow::Result<Trace> {
 }
 
 /// Where to record to; nothing may be there.
-fn trace_file(args: &ExploreArgs, path: &Path) -> anyhow::Result<TraceFile> {
+fn trace_file(path: &Path, buffer: u64) -> anyhow::Result<TraceFile> {
     writable(path, "the trace")?;
     if path.symlink_metadata().is_ok() {
         return Err(wrong(format!(
@@ -529,7 +577,7 @@ fn trace_file(args: &ExploreArgs, path: &Path) -> anyhow::Result<TraceFile> {
     }
     Ok(TraceFile {
         path: path.to_path_buf(),
-        memory: args.memory << 20,
+        memory: buffer,
     })
 }
 

@@ -3,7 +3,7 @@
 
 use plugpull_testing::test;
 
-use crate::support::{plugpull, reported, text};
+use crate::support::{Ran, plugpull, reported, text};
 
 #[test]
 fn what_has_no_turn_within_the_budget_is_not_measured() {
@@ -43,4 +43,56 @@ fn an_exploration_without_time_for_a_state_has_measured_nothing() {
     assert_eq!(reported.ran.code, 3, "{:?}", reported.ran);
     assert_eq!(reported.trials().len(), 0);
     assert_eq!(text(&reported.report, "verdict"), "not-measured");
+}
+
+/// A recording that takes more than the limit leaves no memory for states: the exploration ends with a
+/// report, and says why. With enough memory the same is explored.
+#[test(needs = "fuse")]
+fn an_exploration_ends_when_its_memory_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let explored = |memory: &str| -> (Ran, u64) {
+        let json = folder.path().join("report.json");
+        let options = "--seed 1 --txns 800 --clients 2 --value-size 65536 --states 8 \
+                       --recovery-depth 0 --budget 300s --model kill --quiet --no-run-file";
+        let ran: Ran = plugpull()
+            .args(["explore", "sqlite", "--memory", memory, "--json"])
+            .arg(&json)
+            .args(options.split_whitespace())
+            .output()
+            .unwrap()
+            .into();
+        let report: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+        let tried = report["coverage"]["tried"].as_u64();
+        (ran, tried.unwrap_or_default())
+    };
+    let (ran, tried) = explored("128M");
+    assert!(ran.stderr.contains("most of --memory was taken"), "{ran:?}");
+    assert!(tried < 8, "{ran:?}");
+    let (ran, tried) = explored("4G");
+    assert!(!ran.stderr.contains("--memory"), "{ran:?}");
+    assert_eq!(tried, 8, "{ran:?}");
+}
+
+/// What `--memory` meant in 0.1 it means still where nothing else can be meant.
+#[test(needs = "fuse")]
+fn a_small_memory_is_the_buffer_of_a_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorded = |options: &[&str]| -> Ran {
+        let mut command = plugpull();
+        command
+            .args(["explore", "reference", "--txns", "3", "--states", "0"])
+            .args(["--quiet", "--no-run-file"])
+            .args(options)
+            .current_dir(folder.path());
+        command.output().unwrap().into()
+    };
+    let ran = recorded(&["--record", "old.trace", "--memory", "64"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.contains("--record-buffer 64"), "{ran:?}");
+    let ran = recorded(&["--record", "new.trace", "--record-buffer", "64"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    let ran = recorded(&["--memory", "64"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("128M"), "{ran:?}");
 }

@@ -15,8 +15,59 @@ use crate::outcome::HarnessFailed;
 /// How much of what a target printed is kept of a state that broke no promise: its end, in bytes.
 const OUTPUT_KEPT: usize = 4096;
 
-/// A read-back with its long values as what makes them.
-type PackedRead = Result<Vec<(String, Text)>, String>;
+/// A key and its value, a long one as what makes it.
+type Pair = (String, Text);
+/// Some pairs of a read-back, in the order of their keys.
+type ReadPart = Arc<[Arc<Pair>]>;
+/// A read-back in parts.
+type PackedRead = Result<Vec<ReadPart>, String>;
+
+/// How long a part becomes on average, and at most.
+const PART: u64 = 16;
+const LONGEST_PART: usize = 64;
+
+/// Parts of read-backs. Two states of a run differ in a few keys, so most of what one holds is what
+/// the other holds: each pair, and each part, is kept once.
+#[derive(Default)]
+struct Parts {
+    pairs: HashSet<Arc<Pair>>,
+    parts: HashSet<ReadPart>,
+}
+
+impl Parts {
+    fn pack(&mut self, read: ReadBack) -> PackedRead {
+        let mut packed = Vec::new();
+        let mut part = Vec::new();
+        for (key, value) in read? {
+            // Where a part ends depends on the key that ends it, so a key that is added or removed
+            // changes one part and moves none.
+            let mut hasher = DefaultHasher::new();
+            key.hash(&mut hasher);
+            let ends = hasher.finish().is_multiple_of(PART) || part.len() + 1 == LONGEST_PART;
+            part.push(kept_once(
+                &mut self.pairs,
+                Arc::new((key, Text::from(value))),
+            ));
+            if ends {
+                packed.push(kept_once(&mut self.parts, std::mem::take(&mut part).into()));
+            }
+        }
+        if !part.is_empty() {
+            packed.push(kept_once(&mut self.parts, part.into()));
+        }
+        packed.shrink_to_fit();
+        Ok(packed)
+    }
+}
+
+/// The one copy of what is kept.
+fn kept_once<T: ?Sized + Hash + Eq>(known: &mut HashSet<Arc<T>>, one: Arc<T>) -> Arc<T> {
+    if let Some(known) = known.get(&one) {
+        return known.clone();
+    }
+    known.insert(one.clone());
+    one
+}
 
 /// All that was observed of a state but for times.
 #[derive(PartialEq)]
@@ -41,15 +92,14 @@ impl Packed {
     }
 }
 
-fn pack(read: Option<ReadBack>) -> Option<PackedRead> {
-    let packed = |(key, value): (String, String)| (key, Text::from(value));
-    read.map(|read| read.map(|state| state.into_iter().map(packed).collect()))
-}
-
 fn unpack(read: Option<&PackedRead>) -> Option<ReadBack> {
-    let made = |(key, value): &(String, Text)| (key.clone(), value.text().into_owned());
+    let made = |pair: &Arc<Pair>| (pair.0.clone(), pair.1.text().into_owned());
     read.map(|read| match read {
-        Ok(state) => Ok(state.iter().map(made).collect()),
+        Ok(parts) => Ok(parts
+            .iter()
+            .flat_map(|part| part.iter())
+            .map(made)
+            .collect()),
         Err(why) => Err(why.clone()),
     })
 }
@@ -94,6 +144,7 @@ pub(super) struct Answers {
     recoveries: HashMap<u128, Log>,
     /// Equal ones are kept once.
     observed: HashMap<u64, Vec<Arc<Packed>>>,
+    parts: Parts,
     outputs: HashSet<Arc<str>>,
 }
 
@@ -153,8 +204,8 @@ impl Answers {
         } = attempt;
         let recovery = observed.recovery.take();
         let packed = Packed {
-            state: pack(observed.state.take()),
-            second: pack(observed.second.take()),
+            state: observed.state.take().map(|read| self.parts.pack(read)),
+            second: observed.second.take().map(|read| self.parts.pack(read)),
             rest: observed,
         };
         let alike = self.observed.entry(packed.hash()).or_default();
@@ -190,6 +241,8 @@ fn intern(known: &mut HashSet<Arc<str>>, text: &str) -> Arc<str> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn attempt(value: &str, output: &str) -> Attempt {
@@ -217,6 +270,28 @@ mod tests {
         assert_ne!(kept(1).observed_id(), kept(3).observed_id());
         assert!(Arc::ptr_eq(&kept(1).output, &kept(3).output));
         assert!(answers.get(4).is_none());
+    }
+
+    /// States of one run, each with a write more: what all of them hold together is little more than
+    /// what the last one holds.
+    #[test]
+    fn what_states_have_in_common_is_kept_once() {
+        const KEYS: u128 = 400;
+        let mut answers = Answers::default();
+        let mut state = BTreeMap::new();
+        for key in 0..KEYS {
+            state.insert(format!("c{}.k{key}", key % 4), "first".to_owned());
+            let mut attempt = attempt("", "");
+            attempt.observed = Observed::holding(state.clone());
+            answers.note(key, Ok(attempt));
+            let kept = answers.get_any(key).expect("noted").observed();
+            assert_eq!(kept.state, Some(Ok(state.clone())));
+        }
+        assert_eq!(answers.parts.pairs.len() as u128, KEYS);
+        // Kept whole, they would be half of KEYS * KEYS pairs.
+        let in_parts: usize = answers.parts.parts.iter().map(|part| part.len()).sum();
+        let pairs = u128::try_from(in_parts).expect("a number");
+        assert!(pairs < KEYS * 2 * u128::from(PART), "{pairs}");
     }
 
     #[test]

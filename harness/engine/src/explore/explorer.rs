@@ -80,6 +80,8 @@ pub struct Explorer<'a> {
     failed_in_a_row: u32,
     /// Why it was given up.
     gave_up: Option<String>,
+    /// True when the limit of memory ended it.
+    out_of_memory: bool,
 }
 
 /// What was said of the read-backs at one place: the point and depth. Most models give the same
@@ -123,6 +125,7 @@ impl<'a> Explorer<'a> {
             harness_failed: false,
             failed_in_a_row: 0,
             gave_up: None,
+            out_of_memory: false,
         }
     }
 
@@ -187,6 +190,7 @@ impl<'a> Explorer<'a> {
             complete: complete && self.waiting.is_empty() && !self.harness_failed,
             interrupted: self.limits.stopped(),
             gave_up: self.gave_up.clone(),
+            out_of_memory: self.out_of_memory,
         }
     }
 
@@ -196,7 +200,9 @@ impl<'a> Explorer<'a> {
         self.note_all();
         loop {
             let left = self.limits.left();
+            self.out_of_memory |= self.limits.memory_is_short();
             if self.limits.stopped()
+                || self.out_of_memory
                 || self.gave_up.is_some()
                 || Some(self.given + self.others) == self.limits.states
                 || left.is_zero()

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 /// be minimised.
 const BEYOND: u32 = 20;
 
+/// The part of the memory, as one in so many, that is left for the states under way and for the report.
+const SPARE: u64 = 8;
+
 /// How far an exploration goes.
 #[derive(Clone, Copy)]
 pub struct Limits<'a> {
@@ -18,6 +21,8 @@ pub struct Limits<'a> {
     pub states: Option<u64>,
     /// How many recoveries deep crashes go; 0 for the recorded run alone.
     pub depth: u32,
+    /// How many bytes of memory plugpull may take; none for no limit.
+    pub memory: Option<u64>,
     /// True when the user wants it to end.
     pub stop: &'a AtomicBool,
 }
@@ -37,10 +42,28 @@ impl Limits<'_> {
         left(self.until)
     }
 
+    /// True when so much of the memory is taken that one more state might be too much.
+    pub fn memory_is_short(&self) -> bool {
+        let taken = || resident().unwrap_or_default();
+        self.memory
+            .is_some_and(|most| taken() > most - most / SPARE)
+    }
+
     /// True when the user wants it to end.
     pub fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
+}
+
+/// How many bytes of memory this process has; none where the kernel does not say so.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    // In kB, which are KiB (proc(5)).
+    let kibs: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kibs << 10)
 }
 
 /// How much time is left until then.
@@ -119,6 +142,23 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn memory_is_short_before_it_is_at_its_end() {
+        let stop = AtomicBool::new(false);
+        let with = |memory| Limits {
+            until: None,
+            minimise_until: None,
+            states: None,
+            depth: 0,
+            memory,
+            stop: &stop,
+        };
+        let taken = resident().expect("a number");
+        assert!(taken > 0 && !with(None).memory_is_short());
+        assert!(with(Some(taken / 2)).memory_is_short());
+        assert!(!with(Some(taken * 100)).memory_is_short());
+    }
 
     #[test]
     fn nothing_is_handed_out_that_would_be_answered_too_late() {

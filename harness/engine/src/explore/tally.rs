@@ -107,4 +107,6 @@ pub struct Summary {
     pub interrupted: bool,
     /// Why it was given up, where plugpull failed too often to go on.
     pub gave_up: Option<String>,
+    /// True when the limit of memory ended it.
+    pub out_of_memory: bool,
 }

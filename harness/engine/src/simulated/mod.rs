@@ -154,6 +154,7 @@ pub(crate) fn explore(
         minimise_until: None,
         states: plan.states,
         depth: plan.depth,
+        memory: None,
         stop: &stop,
     };
     let faults = || plan.models.iter().map(|one| one.name.to_string()).collect();
