@@ -47,15 +47,7 @@ pub(super) fn look(bytes: &[u8], request: &Request) -> Inspection {
     }
     damage.sort_by_key(|broken| broken.offset);
 
-    let anchored = |wanted: &str| {
-        file.snapshots.iter().zip(&roots).any(|(snapshot, root)| {
-            let pair = snapshot.anchor.as_ref().zip(root.as_ref());
-            pair.is_some_and(|(anchor, root)| {
-                root.eq_ignore_ascii_case(wanted) && verifies(anchor, root)
-            })
-        })
-    };
-    let missing = request.expect.iter().filter(|wanted| !anchored(wanted));
+    let missing = missing_anchors(&file.snapshots, &roots, &request.expect);
     damage.extend(missing.map(|wanted| Broken {
         kind: "missing-anchor",
         offset: bytes.len(),
@@ -100,6 +92,23 @@ pub(super) fn look(bytes: &[u8], request: &Request) -> Inspection {
         damage: damage.into_iter().map(spot).collect(),
         detail,
     }
+}
+
+/// The state roots of `expected` to which no anchor that verifies commits.
+fn missing_anchors<'a>(
+    snapshots: &'a [Snapshot],
+    roots: &'a [Option<String>],
+    expected: &'a [String],
+) -> impl Iterator<Item = &'a String> {
+    let anchored = move |wanted: &str| {
+        snapshots.iter().zip(roots).any(|(snapshot, root)| {
+            let pair = snapshot.anchor.as_ref().zip(root.as_ref());
+            pair.is_some_and(|(anchor, root)| {
+                root.eq_ignore_ascii_case(wanted) && verifies(anchor, root)
+            })
+        })
+    };
+    expected.iter().filter(move |wanted| !anchored(wanted))
 }
 
 fn misfits(snapshot: &Snapshot) -> Vec<Broken> {

@@ -127,8 +127,11 @@ impl Client for StatehouseClient {
             .unary("BeginTransaction", &question, deadline)
             .map_err(harmless)?;
         if let Err(error) = self.stage(&name.txn_id, txn, deadline) {
-            // Given up, so that it need not wait for its timeout. It is not committed either way.
             if matches!(error, CallError::Status { .. }) {
+                #[expect(
+                    clippy::let_underscore_must_use,
+                    reason = "it is not committed either way; given up, it need not wait for its timeout"
+                )]
                 let _ = self.channel.unary::<Empty>("Abort", &name, deadline);
             }
             return Err(harmless(error));

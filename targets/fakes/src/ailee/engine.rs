@@ -178,7 +178,10 @@ impl Engine {
             false => self.file.sync_all(),
         });
         if let Err(e) = synced {
-            // If this fails too, the next anchor begins with it.
+            #[expect(
+                clippy::let_underscore_must_use,
+                reason = "if this fails too, the next anchor begins with it"
+            )]
             let _ = self.mend();
             return Err(e);
         }

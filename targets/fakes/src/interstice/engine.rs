@@ -116,7 +116,10 @@ impl Engine {
         self.clock = time;
         self.apply(&txn.ops);
         if self.length >= self.settings.rotate_bytes {
-            // What failed is tried again before the next append; the transaction is safe.
+            #[expect(
+                clippy::let_underscore_must_use,
+                reason = "what failed is tried again before the next append; the transaction is safe"
+            )]
             let _ = self.rotate();
         }
         Ok(())

@@ -133,7 +133,10 @@ impl Log {
             .seek(SeekFrom::Start(self.length))
             .and_then(|_| self.file.write_all(&line));
         if let Err(e) = wrote {
-            // If this fails too, the next one begins with it.
+            #[expect(
+                clippy::let_underscore_must_use,
+                reason = "if this fails too, the next append begins with it"
+            )]
             let _ = self.clean();
             return Err(e);
         }

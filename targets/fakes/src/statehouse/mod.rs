@@ -30,7 +30,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 
-use plugpull_driver_statehouse::grpc::{self, Service};
+use plugpull_driver_statehouse::grpc;
 use plugpull_driver_statehouse::{ADDRESS, Mutant};
 
 use engine::Engine;
@@ -61,7 +61,7 @@ pub(crate) fn main(args: &[String]) -> (u8, String) {
         Ok(engine) => engine,
         Err(e) => return (1, format!("Error: {e}")),
     };
-    let service: Arc<dyn Service> = Arc::new(StateService::new(engine));
+    let service = Arc::new(StateService::new(engine));
     let error = match TcpListener::bind(address) {
         Ok(listener) => grpc::serve(&listener, &service),
         Err(e) => e,

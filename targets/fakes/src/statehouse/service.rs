@@ -6,9 +6,7 @@ use parking_lot::Mutex;
 use prost::Message;
 
 use super::engine::{Engine, KeyState, Name};
-use plugpull_driver_statehouse::grpc::{
-    INTERNAL, INVALID_ARGUMENT, Service, Status, UNIMPLEMENTED,
-};
+use plugpull_driver_statehouse::grpc::{Answer, Call, Service, Status};
 use plugpull_driver_statehouse::messages::{
     Begin, Committed, Empty, Entries, HealthAnswer, Keys, OfAgent, Operation, ReadKey, ReplayEvent,
     State, StateEntry, Struct, TxnName, VersionAnswer, WriteKey,
@@ -30,35 +28,10 @@ impl StateService {
     }
 }
 
-fn read<M: Message + Default>(question: &[u8]) -> Result<M, Status> {
-    M::decode(question).map_err(|e| Status {
-        code: INVALID_ARGUMENT,
-        message: e.to_string(),
-    })
-}
-
-fn one(answer: &impl Message) -> Vec<Vec<u8>> {
-    vec![answer.encode_to_vec()]
-}
-
-fn internal(message: String) -> Status {
-    Status {
-        code: INTERNAL,
-        message,
-    }
-}
-
 /// A Struct as the log holds it.
 fn to_text(value: &Struct) -> String {
-    use std::fmt::Write;
-    value
-        .encode_to_vec()
-        .iter()
-        .fold(String::new(), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    let bytes = value.encode_to_vec();
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The Struct that the log holds; an empty one where it cannot be read.
@@ -90,7 +63,7 @@ fn of_agent<'a>(
         .filter_map(|(_, found)| Some((found, found.value.as_deref()?)))
 }
 
-fn replay(engine: &Engine, question: &OfAgent) -> Vec<Vec<u8>> {
+fn replay(engine: &Engine, question: &OfAgent) -> Vec<ReplayEvent> {
     let mut events = Vec::new();
     for record in &engine.events {
         let operations: Vec<Operation> = record
@@ -106,117 +79,144 @@ fn replay(engine: &Engine, question: &OfAgent) -> Vec<Vec<u8>> {
             })
             .collect();
         if !operations.is_empty() {
-            let event = ReplayEvent {
+            events.push(ReplayEvent {
                 txn_id: record.txn.clone(),
                 commit_ts: record.ts,
                 operations,
-            };
-            events.push(event.encode_to_vec());
+            });
         }
     }
     events
 }
 
-impl Service for StateService {
-    fn call(&self, method: &str, question: &[u8]) -> Result<Vec<Vec<u8>>, Status> {
-        if method == "Health" {
-            // Never touches the store, as with the real one.
-            let status = "ok".into();
-            return Ok(one(&HealthAnswer { status }));
+impl StateService {
+    /// Begins a transaction.
+    fn begin(&self, question: &Begin) -> TxnName {
+        let timeout = question.timeout_ms.unwrap_or(TIMEOUT_MS);
+        TxnName {
+            txn_id: self.engine.lock().begin(Duration::from_millis(timeout)),
         }
+    }
+
+    /// Stages a value, or with none a delete.
+    fn stage(&self, question: WriteKey, value: Option<String>) -> Result<Empty, Status> {
+        let name = (question.namespace, question.agent_id, question.key);
         let mut engine = self.engine.lock();
-        Ok(match method {
-            "Version" => one(&VersionAnswer {
-                version: env!("CARGO_PKG_VERSION").into(),
-                git_sha: String::new(),
-            }),
-            "BeginTransaction" => {
-                let timeout = read::<Begin>(question)?.timeout_ms.unwrap_or(TIMEOUT_MS);
-                let txn_id = engine.begin(Duration::from_millis(timeout));
-                one(&TxnName { txn_id })
-            }
-            "Write" | "Delete" => {
-                let WriteKey {
-                    txn_id,
-                    namespace,
-                    agent_id,
-                    key,
-                    value,
-                } = read(question)?;
-                let value = match (method, value) {
-                    ("Write", value) => Some(to_text(&value.unwrap_or_default())),
-                    _ => None,
-                };
-                let staged = ((namespace, agent_id, key), value);
-                engine.stage(&txn_id, staged).map_err(internal)?;
-                one(&Empty {})
-            }
-            "Commit" => {
-                let name: TxnName = read(question)?;
-                let commit_ts = engine.commit(&name.txn_id).map_err(internal)?;
-                one(&Committed { commit_ts })
-            }
-            "Abort" => {
-                let name: TxnName = read(question)?;
-                engine.abort(&name.txn_id).map_err(internal)?;
-                one(&Empty {})
-            }
-            "GetState" => {
-                let ReadKey {
-                    namespace,
-                    agent_id,
-                    key,
-                    ..
-                } = read(question)?;
-                let found = engine.state.get(&(namespace, agent_id, key));
-                one(&found.map_or_else(State::default, |found| State {
-                    value: found.value.as_deref().map(to_struct),
-                    version: found.version,
-                    commit_ts: found.ts,
-                    exists: found.value.is_some(),
-                }))
-            }
-            "GetStateAtVersion" => {
-                let ReadKey {
-                    namespace,
-                    agent_id,
-                    key,
-                    version,
-                } = read(question)?;
-                let found = engine.at_version(&(namespace, agent_id, key), version);
-                one(&found.map_or_else(State::default, |(write, ts)| State {
-                    value: write.value.as_deref().map(to_struct),
-                    version,
-                    commit_ts: ts,
-                    exists: write.value.is_some(),
-                }))
-            }
-            "ListKeys" => {
-                let question: OfAgent = read(question)?;
-                let keys = of_agent(&engine, &question).map(|(found, _)| found.name.2.clone());
-                one(&Keys {
-                    keys: keys.collect(),
+        engine
+            .stage(&question.txn_id, (name, value))
+            .map_err(Status::internal)?;
+        Ok(Empty {})
+    }
+
+    fn commit(&self, name: &TxnName) -> Result<Committed, Status> {
+        let committed = self.engine.lock().commit(&name.txn_id);
+        let commit_ts = committed.map_err(Status::internal)?;
+        Ok(Committed { commit_ts })
+    }
+
+    fn abort(&self, name: &TxnName) -> Result<Empty, Status> {
+        let aborted = self.engine.lock().abort(&name.txn_id);
+        aborted.map_err(Status::internal)?;
+        Ok(Empty {})
+    }
+
+    /// A key as it is.
+    fn get(&self, question: ReadKey) -> State {
+        let engine = self.engine.lock();
+        let name = (question.namespace, question.agent_id, question.key);
+        engine
+            .state
+            .get(&name)
+            .map_or_else(State::default, |found| State {
+                value: found.value.as_deref().map(to_struct),
+                version: found.version,
+                commit_ts: found.ts,
+                exists: found.value.is_some(),
+            })
+    }
+
+    /// A key as it was.
+    fn get_at_version(&self, question: ReadKey) -> State {
+        let engine = self.engine.lock();
+        let version = question.version;
+        let name = (question.namespace, question.agent_id, question.key);
+        engine
+            .at_version(&name, version)
+            .map_or_else(State::default, |(write, ts)| State {
+                value: write.value.as_deref().map(to_struct),
+                version,
+                commit_ts: ts,
+                exists: write.value.is_some(),
+            })
+    }
+
+    fn list(&self, question: &OfAgent) -> Keys {
+        let engine = self.engine.lock();
+        let keys = of_agent(&engine, question).map(|(found, _)| found.name.2.clone());
+        Keys {
+            keys: keys.collect(),
+        }
+    }
+
+    fn scan(&self, question: &OfAgent) -> Entries {
+        let engine = self.engine.lock();
+        let entries = of_agent(&engine, question).map(|(found, value)| StateEntry {
+            key: found.name.2.clone(),
+            value: Some(to_struct(value)),
+            version: found.version,
+            commit_ts: found.ts,
+        });
+        Entries {
+            entries: entries.collect(),
+        }
+    }
+}
+
+impl Service for StateService {
+    async fn call(&self, call: Call) -> Answer {
+        match call.method() {
+            // Never touches the store, as with the real one.
+            "Health" => {
+                call.one(|_: Empty| {
+                    Ok(HealthAnswer {
+                        status: "ok".into(),
+                    })
                 })
+                .await
             }
-            "ScanPrefix" => {
-                let question: OfAgent = read(question)?;
-                let entries = of_agent(&engine, &question).map(|(found, value)| StateEntry {
-                    key: found.name.2.clone(),
-                    value: Some(to_struct(value)),
-                    version: found.version,
-                    commit_ts: found.ts,
-                });
-                one(&Entries {
-                    entries: entries.collect(),
+            "Version" => {
+                call.one(|_: Empty| {
+                    Ok(VersionAnswer {
+                        version: env!("CARGO_PKG_VERSION").into(),
+                        git_sha: String::new(),
+                    })
                 })
+                .await
             }
-            "Replay" => replay(&engine, &read(question)?),
+            "BeginTransaction" => call.one(|question| Ok(self.begin(&question))).await,
+            "Write" => {
+                call.one(|mut question: WriteKey| {
+                    let value = to_text(&question.value.take().unwrap_or_default());
+                    self.stage(question, Some(value))
+                })
+                .await
+            }
+            "Delete" => call.one(|question| self.stage(question, None)).await,
+            "Commit" => call.one(|name| self.commit(&name)).await,
+            "Abort" => call.one(|name| self.abort(&name)).await,
+            "GetState" => call.one(|question| Ok(self.get(question))).await,
+            "GetStateAtVersion" => call.one(|question| Ok(self.get_at_version(question))).await,
+            "ListKeys" => call.one(|question| Ok(self.list(&question))).await,
+            "ScanPrefix" => call.one(|question| Ok(self.scan(&question))).await,
+            "Replay" => {
+                call.several(|question| Ok(replay(&self.engine.lock(), &question)))
+                    .await
+            }
             other => {
-                return Err(Status {
-                    code: UNIMPLEMENTED,
-                    message: format!("there is no method {other}"),
-                });
+                let why = format!("there is no method {other}");
+                call.one(|_: Empty| Err::<Empty, _>(Status::unimplemented(&why)))
+                    .await
             }
-        })
+        }
     }
 }

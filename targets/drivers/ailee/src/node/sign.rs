@@ -2,8 +2,6 @@
 //! transaction's hash, in compact form, everything in hexadecimal (`verifyTxSignature` in the node's
 //! `src/l2/BlockProducer.cpp`).
 
-use std::fmt::Write as _;
-
 use k256::ecdsa::signature::hazmat::PrehashSigner;
 use k256::ecdsa::{Signature, SigningKey};
 use sha2::{Digest, Sha256};
@@ -50,10 +48,7 @@ pub(super) fn digest(text: &str) -> [u8; 32] {
 
 /// In lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

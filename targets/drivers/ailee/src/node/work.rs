@@ -276,7 +276,8 @@ mod tests {
         while !head.ends_with("\r\n\r\n") {
             assert_ne!(reader.read_line(&mut head).expect("a line"), 0);
         }
-        let length = head.split("Content-Length: ").nth(1).expect("a length");
+        // A question without a body has none.
+        let length = head.split("Content-Length: ").nth(1).unwrap_or("0");
         let length = length.lines().next().and_then(|text| text.parse().ok());
         let mut body = vec![0; length.expect("a number")];
         reader.read_exact(&mut body).expect("a body");

@@ -3,16 +3,26 @@
 use std::future::Future;
 use std::io;
 use std::net::TcpStream;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
-use h2::client::{ResponseFuture, SendRequest};
-use http::{HeaderMap, Request};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Request, Response, Uri};
+use http_body_util::BodyExt;
+use hyper::client::conn::http2::{Builder as Http2, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
-
-use super::{OK, frame};
+use tokio::task::JoinSet;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::client::Grpc;
+use tonic_prost::ProstCodec;
+use tower_service::Service;
 
 /// How many bytes of one answer may be under way unread.
 const STREAM_WINDOW: u32 = 16 << 20;
@@ -27,7 +37,7 @@ pub enum CallError {
     #[error("{message} (status {code})")]
     Status {
         /// gRPC's status code.
-        code: u32,
+        code: i32,
         /// The server's words.
         message: String,
     },
@@ -39,7 +49,7 @@ pub enum CallError {
 /// One connection. It has a runtime of its own that only turns during a call.
 pub struct Channel {
     runtime: Runtime,
-    sender: SendRequest<Bytes>,
+    sender: SendRequest<Body>,
     /// The service, as the first part of each path.
     service: &'static str,
 }
@@ -51,13 +61,12 @@ impl Channel {
         stream.set_nonblocking(true)?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let sender = runtime.block_on(async {
-            let stream = tokio::net::TcpStream::from_std(stream)?;
-            let mut builder = h2::client::Builder::new();
-            builder
-                .initial_window_size(STREAM_WINDOW)
+            let stream = TokioIo::new(tokio::net::TcpStream::from_std(stream)?);
+            let mut http = Http2::new(TokioExecutor::new());
+            http.initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW);
             let (sender, connection) =
-                tokio::time::timeout_at(deadline.into(), builder.handshake(stream))
+                tokio::time::timeout_at(deadline.into(), http.handshake(stream))
                     .await
                     .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
                     .map_err(io::Error::other)?;
@@ -73,20 +82,20 @@ impl Channel {
     }
 
     /// A call with one answer.
-    pub fn unary<A: Message + Default>(
+    pub fn unary<A: Message + Default + 'static>(
         &mut self,
         method: &str,
-        question: &impl Message,
+        question: &(impl Message + Clone + 'static),
         deadline: Instant,
     ) -> Result<A, CallError> {
         one(self.stream(method, question, deadline)?)
     }
 
     /// A call with any number of answers.
-    pub fn stream<A: Message + Default>(
+    pub fn stream<A: Message + Default + 'static>(
         &mut self,
         method: &str,
-        question: &impl Message,
+        question: &(impl Message + Clone + 'static),
         deadline: Instant,
     ) -> Result<Vec<A>, CallError> {
         let all = self.several(method, std::slice::from_ref(question), deadline)?;
@@ -95,25 +104,36 @@ impl Channel {
 
     /// The same call with several questions, all under way at once. The answers to each in the
     /// order of the questions; the first error where there is one.
-    pub fn several<Q: Message, A: Message + Default>(
+    pub fn several<Q: Message + Clone + 'static, A: Message + Default + 'static>(
         &mut self,
         method: &str,
         questions: &[Q],
         deadline: Instant,
     ) -> Result<Vec<Vec<A>>, CallError> {
-        let path = format!("http://localhost/{}/{method}", self.service);
-        let sender = &mut self.sender;
-        self.runtime.block_on(within(deadline, async move {
-            let mut pending = Vec::with_capacity(questions.len());
-            for question in questions {
-                pending.push(send(sender, &path, question).await?);
+        let path: PathAndQuery = format!("/{}/{method}", self.service)
+            .parse()
+            .map_err(gone)?;
+        let sender = &self.sender;
+        let all = self.runtime.block_on(async {
+            let mut calls = JoinSet::new();
+            for (place, question) in questions.iter().enumerate() {
+                let call = ask(sender.clone(), path.clone(), question.clone());
+                calls.spawn(async move { (place, call.await) });
             }
-            let mut all = Vec::with_capacity(pending.len());
-            for answer in pending {
-                all.push(receive(answer).await?);
-            }
-            Ok(all)
-        }))
+            let answers = async {
+                let mut all = Vec::with_capacity(questions.len());
+                while let Some(answer) = calls.join_next().await {
+                    all.push(answer.map_err(gone)?);
+                }
+                Ok(all)
+            };
+            tokio::time::timeout_at(deadline.into(), answers)
+                .await
+                .unwrap_or_else(|_| Err(gone("the deadline passed")))
+        });
+        let mut all = all?;
+        all.sort_unstable_by_key(|(place, _)| *place);
+        all.into_iter().map(|(_, answers)| answers).collect()
     }
 }
 
@@ -121,103 +141,96 @@ impl Channel {
 pub fn one<A>(mut all: Vec<A>) -> Result<A, CallError> {
     match (all.pop(), all.is_empty()) {
         (Some(answer), true) => Ok(answer),
-        (None, _) => Err(CallError::Gone("an answer without a message".into())),
-        (Some(_), false) => Err(CallError::Gone("more than one message in an answer".into())),
+        (None, _) => Err(gone("an answer without a message")),
+        (Some(_), false) => Err(gone("more than one message in an answer")),
     }
-}
-
-async fn within<T>(
-    deadline: Instant,
-    call: impl Future<Output = Result<T, CallError>>,
-) -> Result<T, CallError> {
-    tokio::time::timeout_at(deadline.into(), call)
-        .await
-        .unwrap_or_else(|_| Err(CallError::Gone("the deadline passed".into())))
 }
 
 fn gone(error: impl std::fmt::Display) -> CallError {
     CallError::Gone(error.to_string())
 }
 
-async fn send(
-    sender: &mut SendRequest<Bytes>,
-    path: &str,
-    question: &impl Message,
-) -> Result<ResponseFuture, CallError> {
-    let request = Request::post(path)
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .body(())
-        .map_err(gone)?;
-    let mut ready = sender.clone().ready().await.map_err(gone)?;
-    let (answer, mut body) = ready.send_request(request, false).map_err(gone)?;
-    body.send_data(frame::framed(&question.encode_to_vec()), true)
-        .map_err(gone)?;
-    Ok(answer)
+/// Asks one question. Only a status that the server sent itself is its word: tonic gives one to a
+/// broken connection and to an answer that cannot be read too.
+async fn ask<Q: Message + 'static, A: Message + Default + 'static>(
+    sender: SendRequest<Body>,
+    path: PathAndQuery,
+    question: Q,
+) -> Result<Vec<A>, CallError> {
+    let status_sent = Arc::new(AtomicBool::new(false));
+    let connection = Connection {
+        sender,
+        status_sent: Arc::clone(&status_sent),
+    };
+    messages(connection, path, question)
+        .await
+        .map_err(|status| match status_sent.load(Ordering::Relaxed) {
+            true => CallError::Status {
+                code: status.code().into(),
+                message: status.message().to_owned(),
+            },
+            false => gone(status.message()),
+        })
 }
 
-async fn receive<A: Message + Default>(answer: ResponseFuture) -> Result<Vec<A>, CallError> {
-    let (head, mut body) = answer.await.map_err(gone)?.into_parts();
-    if !head.status.is_success() {
-        return Err(gone(format!("HTTP status {}", head.status)));
+/// Every message of the answer to one question.
+async fn messages<Q: Message + 'static, A: Message + Default + 'static>(
+    connection: Connection,
+    path: PathAndQuery,
+    question: Q,
+) -> Result<Vec<A>, Status> {
+    let origin = Uri::from_static("http://localhost");
+    let mut grpc = Grpc::with_origin(connection, origin).max_decoding_message_size(usize::MAX);
+    grpc.ready()
+        .await
+        .map_err(|error| Status::from_error(error.into()))?;
+    let codec = ProstCodec::<Q, A>::default();
+    let question = tonic::Request::new(question);
+    let mut stream = grpc
+        .server_streaming(question, path, codec)
+        .await?
+        .into_inner();
+    let mut all = Vec::new();
+    while let Some(message) = stream.message().await? {
+        all.push(message);
     }
-    let mut bytes = BytesMut::new();
-    while let Some(data) = body.data().await {
-        let data = data.map_err(gone)?;
-        body.flow_control()
-            .release_capacity(data.len())
-            .map_err(gone)?;
-        bytes.extend_from_slice(&data);
-    }
-    // An answer without a body has its status among its headers.
-    let trailers = body.trailers().await.map_err(gone)?;
-    good(trailers.as_ref().unwrap_or(&head.headers))?;
-    frame::messages(bytes).map_err(gone)
+    Ok(all)
 }
 
-/// An error unless the headers at the end of an answer say that the call went well.
-fn good(headers: &HeaderMap) -> Result<(), CallError> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    match text("grpc-status") {
-        Some(OK) => Ok(()),
-        Some(code) => Err(CallError::Status {
-            code: code.parse().unwrap_or(u32::MAX),
-            message: unescaped(text("grpc-message").unwrap_or_default()),
-        }),
-        None => Err(gone("the answer ended without a status")),
-    }
+/// The connection as one call sees it.
+struct Connection {
+    sender: SendRequest<Body>,
+    /// The server has said how the call ended.
+    status_sent: Arc<AtomicBool>,
 }
 
-/// `grpc-message` has its odd bytes as `%` and two hexadecimal digits.
-fn unescaped(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let escaped = (byte == b'%')
-            .then(|| after.get(..2))
-            .flatten()
-            .and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok());
-        match escaped {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[2..];
+impl Service<Request<Body>> for Connection {
+    type Response = Response<Body>;
+    type Error = hyper::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.sender.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let answer = self.sender.send_request(request);
+        let status_sent = Arc::clone(&self.status_sent);
+        let look = move |headers: &HeaderMap| {
+            if headers.contains_key(Status::GRPC_STATUS) {
+                status_sent.store(true, Ordering::Relaxed);
             }
-            None => {
-                bytes.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::unescaped;
-
-    #[test]
-    fn a_message_is_unescaped() {
-        assert_eq!(unescaped("no%20space: caf%C3%A9"), "no space: café");
-        assert_eq!(unescaped("100% %zz %4"), "100% %zz %4");
+        };
+        Box::pin(async move {
+            let answer = answer.await?;
+            // An answer without a body has its status among its headers.
+            look(answer.headers());
+            Ok(answer.map(|body| {
+                Body::new(body.map_frame(move |frame| {
+                    frame.trailers_ref().into_iter().for_each(&look);
+                    frame
+                }))
+            }))
+        })
     }
 }

@@ -1,35 +1,81 @@
 //! The server's side: takes connections and answers calls from a [`Service`].
 
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use bytes::{Bytes, BytesMut};
-use h2::RecvStream;
-use h2::server::SendResponse;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http2::Builder as Http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message;
 use tokio::runtime::Builder;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::server::{Grpc, ServerStreamingService};
+use tonic_prost::ProstCodec;
 
-use super::{INVALID_ARGUMENT, OK, frame};
-
-/// A call that went wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// gRPC's status code.
-    pub code: u32,
-    /// What is wrong.
-    pub message: String,
-}
+/// What goes back to whoever called.
+pub type Answer = Response<Body>;
 
 /// What answers calls. It may block: a connection has a thread to itself.
-pub trait Service: Send + Sync {
-    /// Answers a call of `method` (the last part of the path) with any number of messages.
-    fn call(&self, method: &str, question: &[u8]) -> Result<Vec<Vec<u8>>, Status>;
+pub trait Service: Send + Sync + 'static {
+    /// Answers one call.
+    fn call(&self, call: Call) -> impl Future<Output = Answer> + Send;
+}
+
+/// A call that is to be answered.
+pub struct Call(Request<Incoming>);
+
+impl Call {
+    /// The last part of the path.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.0.uri().path().rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Answers with one message.
+    pub async fn one<Q: Message + Default + 'static, A: Message + 'static>(
+        self,
+        mut answer: impl FnMut(Q) -> Result<A, Status>,
+    ) -> Answer {
+        self.several(|question| Ok(vec![answer(question)?])).await
+    }
+
+    /// Answers with any number of messages.
+    pub async fn several<Q: Message + Default + 'static, A: Message + 'static>(
+        self,
+        answer: impl FnMut(Q) -> Result<Vec<A>, Status>,
+    ) -> Answer {
+        Grpc::new(ProstCodec::<A, Q>::default())
+            .max_decoding_message_size(usize::MAX)
+            .server_streaming(Answering(answer), self.0)
+            .await
+    }
+}
+
+/// What answers one call, as tonic wants it.
+struct Answering<F>(F);
+
+impl<Q, A, F: FnMut(Q) -> Result<Vec<A>, Status>> ServerStreamingService<Q> for Answering<F> {
+    type Response = A;
+    type ResponseStream = tokio_stream::Iter<std::vec::IntoIter<Result<A, Status>>>;
+    type Future = Ready<Result<tonic::Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, question: tonic::Request<Q>) -> Self::Future {
+        ready((self.0)(question.into_inner()).map(|messages| {
+            let messages: Vec<_> = messages.into_iter().map(Ok).collect();
+            tonic::Response::new(tokio_stream::iter(messages))
+        }))
+    }
 }
 
 /// Serves for as long as connections can be taken. Returns why they no longer can.
-pub fn serve(listener: &TcpListener, service: &Arc<dyn Service>) -> io::Error {
+pub fn serve(listener: &TcpListener, service: &Arc<impl Service>) -> io::Error {
     loop {
         let stream = match listener.accept() {
             Ok((stream, _)) => stream,
@@ -47,93 +93,27 @@ pub fn serve(listener: &TcpListener, service: &Arc<dyn Service>) -> io::Error {
         let service = Arc::clone(service);
         let spawned = thread::Builder::new()
             .name("connection".into())
-            .spawn(move || {
-                // A connection that breaks is the client's to notice.
-                let _ = converse(stream, &service);
-            });
+            // A connection that breaks is the client's to notice.
+            .spawn(move || drop(converse(stream, &service)));
         if let Err(e) = spawned {
             return e;
         }
     }
 }
 
-fn converse(stream: TcpStream, service: &Arc<dyn Service>) -> io::Result<()> {
+fn converse(stream: TcpStream, service: &Arc<impl Service>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_nonblocking(true)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let stream = tokio::net::TcpStream::from_std(stream)?;
-        let mut connection = h2::server::handshake(stream)
+        let stream = TokioIo::new(tokio::net::TcpStream::from_std(stream)?);
+        let calls = service_fn(|request| {
+            let service = Arc::clone(service);
+            async move { Ok::<_, Infallible>(service.call(Call(request)).await) }
+        });
+        Http2::new(TokioExecutor::new())
+            .serve_connection(stream, calls)
             .await
-            .map_err(io::Error::other)?;
-        while let Some(call) = connection.accept().await {
-            let (request, respond) = call.map_err(io::Error::other)?;
-            // A body only arrives while the connection is looked after, so a call is a task.
-            tokio::spawn(answer(request, respond, Arc::clone(service)));
-        }
-        Ok(())
+            .map_err(io::Error::other)
     })
-}
-
-async fn answer(
-    request: Request<RecvStream>,
-    mut respond: SendResponse<Bytes>,
-    service: Arc<dyn Service>,
-) -> Result<(), h2::Error> {
-    let (head, mut body) = request.into_parts();
-    let mut bytes = BytesMut::new();
-    while let Some(data) = body.data().await {
-        let data = data?;
-        body.flow_control().release_capacity(data.len())?;
-        bytes.extend_from_slice(&data);
-    }
-    let method = head.uri.path().rsplit('/').next().unwrap_or_default();
-    let result = match frame::cut(&mut bytes) {
-        Ok(Some(question)) => service.call(method, &question),
-        _ => Err(Status {
-            code: INVALID_ARGUMENT,
-            message: "the call has no whole message".into(),
-        }),
-    };
-    let mut response = Response::new(());
-    let kind = HeaderValue::from_static("application/grpc");
-    response.headers_mut().insert("content-type", kind);
-    let mut stream = respond.send_response(response, false)?;
-    let status = match result {
-        Ok(messages) => {
-            for message in messages {
-                stream.send_data(frame::framed(&message), false)?;
-            }
-            None
-        }
-        Err(status) => Some(status),
-    };
-    stream.send_trailers(trailers(status.as_ref()))
-}
-
-fn trailers(status: Option<&Status>) -> HeaderMap {
-    let mut trailers = HeaderMap::new();
-    let code = status.map_or(OK.into(), |status| status.code.to_string());
-    let mut add = |name: &'static str, text: &str| {
-        if let Ok(value) = HeaderValue::from_str(text) {
-            trailers.insert(name, value);
-        }
-    };
-    add("grpc-status", &code);
-    if let Some(status) = status {
-        add("grpc-message", &escaped(&status.message));
-    }
-    trailers
-}
-
-/// Every byte but printable ASCII as `%` and two hexadecimal digits.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b' '..=b'~' if byte != b'%' => escaped.push(char::from(byte)),
-            _ => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    escaped
 }

@@ -5,12 +5,21 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+use std::convert::Infallible;
+use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use http::{HeaderName, HeaderValue};
+use http_body_util::StreamBody;
+use hyper::body::{Bytes, Frame};
+use hyper::server::conn::http2::Builder as Http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
+use tokio::runtime::Builder;
 
 use super::*;
 
@@ -28,27 +37,29 @@ fn text(text: &str) -> Text {
 struct Echo;
 
 impl Service for Echo {
-    fn call(&self, method: &str, question: &[u8]) -> Result<Vec<Vec<u8>>, Status> {
-        let asked = Text::decode(question).map_err(|e| Status {
-            code: INVALID_ARGUMENT,
-            message: e.to_string(),
-        })?;
-        match method {
-            "Once" => Ok(vec![question.to_vec()]),
-            "Never" => Ok(Vec::new()),
-            "Twice" => Ok(vec![question.to_vec(), question.to_vec()]),
-            "Large" => Ok(vec![text(&asked.text.repeat(9 << 20)).encode_to_vec(); 3]),
-            "Fail" => Err(Status {
-                code: INTERNAL,
-                message: format!("no space: {}\n100 %", asked.text),
-            }),
+    async fn call(&self, call: Call) -> Answer {
+        match call.method() {
+            "Once" => call.one(|question: Text| Ok(question)).await,
+            "Never" => call.several(|_: Text| Ok(Vec::<Text>::new())).await,
+            "Twice" => call.several(|question: Text| Ok(vec![question; 2])).await,
+            "Large" => {
+                call.several(|question: Text| Ok(vec![text(&question.text.repeat(9 << 20)); 3]))
+                    .await
+            }
+            "Fail" => {
+                call.one(|question: Text| {
+                    let why = format!("no space: {}\n100 %", question.text);
+                    Err::<Text, _>(Status::internal(why))
+                })
+                .await
+            }
             "Hang" => loop {
                 thread::park();
             },
-            other => Err(Status {
-                code: UNIMPLEMENTED,
-                message: other.into(),
-            }),
+            _ => {
+                call.one(|_: Text| Err::<Text, _>(Status::unimplemented("what?")))
+                    .await
+            }
         }
     }
 }
@@ -61,10 +72,7 @@ fn soon() -> Instant {
 fn channel() -> Channel {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        let service: Arc<dyn Service> = Arc::new(Echo);
-        serve(&listener, &service)
-    });
+    thread::spawn(move || serve(&listener, &Arc::new(Echo)));
     Channel::open(TcpStream::connect(address).unwrap(), "test.Echo", soon()).unwrap()
 }
 
@@ -91,18 +99,12 @@ fn an_error_has_its_words_and_the_connection_goes_on() {
     assert_eq!(
         answer,
         Err(CallError::Status {
-            code: INTERNAL,
+            code: 13,
             message: "no space: größe\n100 %".into(),
         })
     );
     let answer: Result<Text, CallError> = channel.unary("Other", &text(""), soon());
-    assert!(matches!(
-        answer,
-        Err(CallError::Status {
-            code: UNIMPLEMENTED,
-            ..
-        })
-    ));
+    assert!(matches!(answer, Err(CallError::Status { code: 12, .. })));
     assert_eq!(channel.unary("Once", &text("on"), soon()), Ok(text("on")));
 }
 
@@ -143,4 +145,80 @@ fn a_server_that_goes_away_is_told() {
         matches!(answer, Err(_) | Ok(Err(CallError::Gone(_)))),
         "{answer:?}"
     );
+}
+
+/// What one call gives whose answer is these bytes, after which the server sends these trailers, or
+/// breaks off.
+fn answered(
+    body: &'static [u8],
+    trailers: Option<&'static [(&str, &str)]>,
+) -> Result<Text, CallError> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let stream = TokioIo::new(tokio::net::TcpStream::from_std(stream).unwrap());
+            let calls = service_fn(|_| async move {
+                let data = Ok::<_, io::Error>(Frame::data(Bytes::from_static(body)));
+                let end = match trailers {
+                    Some(trailers) => {
+                        let all = trailers.iter().map(|(name, value)| {
+                            (
+                                HeaderName::from_static(name),
+                                HeaderValue::from_static(value),
+                            )
+                        });
+                        Ok(Frame::trailers(all.collect()))
+                    }
+                    None => Err(io::Error::other("broken off")),
+                };
+                let body = StreamBody::new(tokio_stream::iter([data, end]));
+                Ok::<_, Infallible>(http::Response::new(body))
+            });
+            let http = Http2::new(TokioExecutor::new());
+            drop(http.serve_connection(stream, calls).await);
+        });
+    });
+    Channel::open(TcpStream::connect(address).unwrap(), "test.Echo", soon())
+        .unwrap()
+        .unary("Once", &text("x"), soon())
+}
+
+/// `Text` with "x", framed.
+const WHOLE: &[u8] = b"\0\0\0\0\x03\x0a\x01x";
+
+#[test]
+fn only_the_servers_own_status_ends_a_call() {
+    let good: &[(&str, &str)] = &[("grpc-status", "0")];
+    assert_eq!(answered(WHOLE, Some(good)), Ok(text("x")));
+    let bad: &[(&str, &str)] = &[("grpc-status", "13"), ("grpc-message", "no%20space")];
+    assert_eq!(
+        answered(WHOLE, Some(bad)),
+        Err(CallError::Status {
+            code: 13,
+            message: "no space".into()
+        })
+    );
+    // None of these is an answer, nor an error that the server reported: a commit that ends so is
+    // neither acknowledged nor refused.
+    let compressed = b"\x01\0\0\0\x03\x0a\x01x";
+    let unreadable = b"\0\0\0\0\x03\x0a\x09x";
+    for (body, trailers) in [
+        (WHOLE, Some(&[][..])),
+        (WHOLE, Some(&[("something", "else")][..])),
+        (WHOLE, None),
+        (&WHOLE[..7], Some(&[][..])),
+        (&WHOLE[..7], None),
+        (&compressed[..], Some(good)),
+        (&unreadable[..], Some(good)),
+    ] {
+        let answer = answered(body, trailers);
+        assert!(
+            matches!(answer, Err(CallError::Gone(_))),
+            "{body:?} {trailers:?} {answer:?}"
+        );
+    }
 }
