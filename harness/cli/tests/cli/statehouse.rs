@@ -68,7 +68,7 @@ defects! {
     abort_logged: "abort-logged" is ["stray-event", "phantom"],
         by "--seed 1 --rounds 1 --clients 1 --fault kill@ack=60";
     damage_accepted: "damage-accepted" is ["wrong-value", "lost-ack", "torn-transaction"],
-        by "--seed 1 --rounds 4 --clients 1 --fault bit-flip@op=write,path=*events,n=40";
+        by "--seed 1 --rounds 10 --clients 1 --fault bit-flip@op=write,path=*events,n=40";
     full_disk_acked: "full-disk-acked" is ["lost-ack", "resurrected", "torn-transaction"],
         by "--seed 1 --rounds 1 --clients 1 --fault disk-full@op=write,path=*events,n=4";
     full_for_good: "full-for-good" is ["stays-down"],
