@@ -4,7 +4,7 @@
 #   ci/fuzz-night.sh [MINUTES] [SUBJECT]...
 #
 # The seed is FUZZ_SEED, or the day's number. Failing inputs are kept in FUZZ_KEEP (fuzz-findings).
-# Ends with 1 where a reader panicked, took more than 10 s for one input, or more than 2 GiB.
+# Ends with 1 where a reader panicked, took more than 10 s of the processor for one input, or more than 2 GiB.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 minutes=${1:-20}

@@ -18,8 +18,10 @@ use crate::subject::{Property, Reading, Subject, hold};
 
 /// The memory of the process, in bytes.
 pub const MEMORY: u64 = 2 << 30;
-/// How long one input may take.
+/// How much processor time one input may take: a busy machine makes it no slower.
 pub const HANG: Duration = Duration::from_secs(10);
+/// How long one input may take that waits for something.
+const WAITS: Duration = Duration::from_secs(120);
 /// How often it is looked whether the process lives.
 const LOOK: Duration = Duration::from_millis(20);
 /// The exit code of a process that found an input for which the property does not hold.
@@ -153,7 +155,9 @@ pub fn apart(
     let number = held.inputs;
     let failure = |why: String| Ok(Err(Failure { number, why }));
     match ended {
-        None => failure(format!("it takes more than {HANG:?}")),
+        None => failure(format!(
+            "it takes more than {HANG:?} of the processor, or waits for more than {WAITS:?}"
+        )),
         Some(status) if status.success() => Ok(Ok(held)),
         Some(status) if status.code() == Some(FOUND) => {
             failure(fs::read_to_string(&output)?.trim().to_owned())
@@ -185,18 +189,33 @@ fn at(progress: &Path) -> io::Result<Held> {
     })
 }
 
+/// The processor time that a process has used (proc_pid_stat(5)); nothing once it has ended.
+fn processor_time(pid: u32) -> Duration {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = text.rsplit(')').next().unwrap_or_default();
+    let ticks: u64 = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<u64>().ok())
+        .sum();
+    // USER_HZ is 100 on every machine that Rust's standard library runs on.
+    Duration::from_millis(ticks * 10)
+}
+
 /// Waits for the end of a process; none where it was killed because one input took too long.
 fn awaited(process: &mut Child, progress: &Path) -> io::Result<Option<ExitStatus>> {
-    let (mut last, mut since) = (0, Instant::now());
+    let pid = process.id();
+    let (mut last, mut since, mut used) = (0, Instant::now(), Duration::ZERO);
     loop {
         if let Some(status) = process.try_wait()? {
             return Ok(Some(status));
         }
         let number = at(progress)?.inputs;
         if number != last {
-            (last, since) = (number, Instant::now());
+            (last, since, used) = (number, Instant::now(), processor_time(pid));
         }
-        if since.elapsed() >= HANG {
+        if processor_time(pid).saturating_sub(used) >= HANG || since.elapsed() >= WAITS {
             process.kill()?;
             process.wait()?;
             return Ok(None);

@@ -115,7 +115,7 @@ fn read_trace(input: &[u8], scratch: &Path) -> Result<Reading, String> {
     let models: [&dyn Model; 3] = [&EXT4, &STRICT, &BTRFS];
     // Another one for each input.
     let model = models[input.iter().map(|byte| usize::from(*byte)).sum::<usize>() % models.len()];
-    for (point, state) in crash_states(&log, model, 2) {
+    for (point, state) in crash_states(&log, model, 1) {
         if let Some(flaw) = state.tree.flaw() {
             return Err(format!("{} at {point}: {flaw}", model.name()));
         }

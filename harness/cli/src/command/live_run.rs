@@ -1,6 +1,6 @@
 //! A run under way: its records go to the run file, to the live reporters and into its report.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -300,22 +300,12 @@ impl Emit for LiveRun<'_> {
     }
 }
 
-/// Names this build: its version, and the size and time of the program's file.
+/// Names this build, wherever its file lies: the name that drivers have in their handshake, and the
+/// digest of the program.
 pub(crate) fn build() -> String {
-    use std::os::unix::fs::MetadataExt as _;
-    let program = std::fs::metadata("/proc/self/exe");
-    let file = program.map_or_else(
-        |_| String::new(),
-        |meta| {
-            format!(
-                "-{:x}-{:x}{:08x}",
-                meta.len(),
-                meta.mtime(),
-                meta.mtime_nsec()
-            )
-        },
-    );
-    format!("{}{file}", env!("CARGO_PKG_VERSION"))
+    let program = plugpull_crashsim::trace::fingerprint(Path::new("/proc/self/exe"));
+    let digest = program.map_or_else(|_| String::new(), |digest| format!("-{digest:032x}"));
+    format!("{}{digest}", plugpull_driver::BUILD)
 }
 
 impl TrialSink for LiveRun<'_> {

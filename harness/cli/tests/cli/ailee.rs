@@ -6,7 +6,7 @@ use plugpull_testing::test;
 use crate::support::{run, text};
 
 crate::support::planted::defects! {
-    "ailee", ailee::MUTANTS;
+    "ailee --reference", ailee::MUTANTS;
     ack_before_anchor: "ack-before-anchor" is ["lost-ack", "resurrected"],
         by "--seed 1 --rounds 1 --clients 1 --fault kill@op=write,path=*l2_snapshots.dat,n=20";
     snapshot_not_synced: "snapshot-not-synced" is ["will-not-start:is damaged or gone"],
@@ -37,7 +37,7 @@ crate::support::planted::defects! {
 #[test]
 fn a_damaged_snapshot_is_refused_and_one_that_is_accepted_is_found() {
     crate::support::planted::found(
-        "ailee",
+        "ailee --reference",
         "damage-accepted",
         &[
             "wrong-value",

@@ -4,43 +4,8 @@
 use plugpull_driver_reference::MUTANTS;
 use plugpull_testing::test;
 
-use crate::support::run;
-
-/// Runs with the defect and without it.
-fn found(defect: &str, kinds: &[&str], options: &str) {
-    let defective = run(&format!("reference --set defect={defect} {options}"));
-    let shown = defective.kinds();
-    assert_eq!(defective.ran.code, 1, "{}", defective.ran.stdout);
-    assert!(!shown.is_empty(), "{}", defective.ran.stdout);
-    for kind in &shown {
-        assert!(
-            kinds.contains(&kind.as_str()),
-            "{kind}: {}",
-            defective.ran.stdout
-        );
-    }
-    let sound = run(&format!("reference {options}"));
-    sound.must_have_no_finding();
-    assert_eq!(sound.ran.code, 0, "{}", sound.ran.stdout);
-}
-
-/// A test for each defect: its name, the kinds of findings it may lead to, and options that show
-/// it. One client and a moment at an operation make a trial the same each time.
-macro_rules! defects {
-    ($($test:ident: $defect:literal is $kinds:expr, by $options:literal;)*) => {
-        /// The defects that have a test.
-        const TESTED: &[&str] = &[$($defect),*];
-
-        $(
-            #[test(needs = "fuse")]
-            fn $test() {
-                found($defect, &$kinds, $options);
-            }
-        )*
-    };
-}
-
-defects! {
+crate::support::planted::defects! {
+    "reference", MUTANTS;
     no_fsync: "no-fsync" is ["lost-ack"],
         by "--seed 1 --rounds 2 --clients 1 --fault power-loss@op=write,path=log-1,n=12";
     ack_before_fsync: "ack-before-fsync" is ["lost-ack"],
@@ -81,10 +46,4 @@ defects! {
         by "--seed 1 --rounds 1 --clients 1 --fault kill-recovery@path=log-1,n=1,recovery";
     hang_on_recovery: "hang-on-recovery" is ["hung"],
         by "--seed 1 --rounds 1 --clients 1 --fault kill@ack=5 --recovery-bound 1s";
-}
-
-#[test]
-fn every_mutant_has_a_test() {
-    let mutants: Vec<&str> = MUTANTS.iter().map(|defect| defect.name).collect();
-    assert_eq!(mutants, TESTED);
 }

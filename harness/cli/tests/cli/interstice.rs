@@ -6,7 +6,7 @@ use plugpull_testing::test;
 use crate::support::{plugpull, run};
 
 crate::support::planted::defects! {
-    "interstice", interstice::MUTANTS;
+    "interstice --reference", interstice::MUTANTS;
     ack_before_sync: "ack-before-sync" is ["lost-ack"],
         by "--seed 1 --rounds 2 --clients 1 --fault power-loss@op=sync,path=txn.log,n=12";
     commit_in_parts: "commit-in-parts" is ["torn-transaction"],

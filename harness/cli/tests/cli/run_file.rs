@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use plugpull_testing::test;
 use serde_json::Value;
 
-use crate::support::{PLUGPULL, Ran, list, text};
+use crate::support::{PLUGPULL, Ran, list, machine, text};
 
 /// The command, in this directory.
 fn plugpull(directory: &Path, options: &str) -> Command {
@@ -217,6 +217,26 @@ fn what_would_be_another_run_is_refused() {
         let text: Vec<String> = some.iter().map(|line| format!("{line}\n")).collect();
         fs::write(&file, text.concat()).unwrap();
     };
+    // A copy of the program is the same build, whatever its time and place.
+    write(&|_| {});
+    let (copies, program) = machine::own_copy();
+    let mut again = Command::new(&program);
+    let copied: Ran = again
+        .args(["resume", "run.jsonl"])
+        .current_dir(here)
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(copied.code, 0, "{copied:?}");
+    // One byte more is another.
+    let other = fs::OpenOptions::new().append(true).open(&program).unwrap();
+    std::io::Write::write_all(&mut &other, b"x").unwrap();
+    drop(other);
+    write(&|_| {});
+    let copied: Ran = again.output().unwrap().into();
+    assert_eq!(copied.code, 2, "{copied:?}");
+    assert!(copied.stderr.contains("another build"), "{copied:?}");
+    drop(copies);
     write(&|header| header["build"] = "another".into());
     refused("another build");
     write(&|header| header["plugpull"] = "9.9.9".into());

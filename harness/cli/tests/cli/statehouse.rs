@@ -5,48 +5,8 @@ use plugpull_testing::test;
 
 use crate::support::{plugpull, run};
 
-/// Runs with the defect and without it.
-fn found(defect: &str, kinds: &[&str], options: &str) {
-    let options = format!("statehouse --reference {options}");
-    let defective = run(&format!("{options} --set defect={defect}"));
-    let shown = defective.kinds();
-    assert_eq!(defective.ran.code, 1, "{:?}", defective.ran);
-    // The first is what the defect is, the others may come along.
-    assert!(
-        shown.iter().any(|kind| kind == kinds[0]),
-        "{shown:?}: {}",
-        defective.ran.stdout
-    );
-    for kind in &shown {
-        assert!(
-            kinds.contains(&kind.as_str()),
-            "{kind}: {}",
-            defective.ran.stdout
-        );
-    }
-    let sound = run(&options);
-    sound.must_have_no_finding();
-    assert_eq!(sound.ran.code, 0, "{:?}", sound.ran);
-}
-
-/// A test for each defect: its name, the kind of finding that it leads to and those that may come
-/// with it, and options that show it. One client and a moment at an operation make a trial the
-/// same each time.
-macro_rules! defects {
-    ($($test:ident: $defect:literal is $kinds:expr, by $options:literal;)*) => {
-        /// The defects that have a test.
-        const TESTED: &[&str] = &[$($defect),*];
-
-        $(
-            #[test(needs = "fuse")]
-            fn $test() {
-                found($defect, &$kinds, $options);
-            }
-        )*
-    };
-}
-
-defects! {
+crate::support::planted::defects! {
+    "statehouse --reference", statehouse::MUTANTS;
     ack_before_sync: "ack-before-sync" is ["lost-ack"],
         by "--seed 1 --rounds 2 --clients 1 --fault power-loss@op=sync,path=*events,n=12";
     // The parts that are there make an event of too few writes.
@@ -75,12 +35,6 @@ defects! {
         by "--seed 1 --rounds 1 --clients 1 --fault disk-full@op=write,path=*events,n=12";
     slow_recovery: "slow-recovery" is ["too-slow"],
         by "--seed 1 --rounds 1 --clients 1 --fault kill@ack=5 --recovery-bound 1s";
-}
-
-#[test]
-fn every_planted_defect_has_a_test() {
-    let planted: Vec<&str> = statehouse::MUTANTS.iter().map(|d| d.name).collect();
-    assert_eq!(planted, TESTED);
 }
 
 #[test(needs = "fuse")]

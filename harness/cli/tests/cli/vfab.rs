@@ -6,7 +6,7 @@ use plugpull_testing::test;
 use crate::support::{plugpull, run};
 
 crate::support::planted::defects! {
-    "vfab", vfab::MUTANTS;
+    "vfab --reference", vfab::MUTANTS;
     document_in_place: "document-in-place" is ["will-not-start:job.json is damaged"],
         by "--seed 1 --rounds 2 --clients 1 --model strict \
             --fault power-loss@op=write,path=*journal.jsonl,n=40";

@@ -1,28 +1,31 @@
 //! Without FUSE what can still be injected is, and the rest is told as not measured, never green.
 
+use plugpull_faults::FAULTS;
+use plugpull_faults::fault::{Fault, Need};
 use plugpull_testing::test;
 
 use crate::support::{list, machine, run, text};
 
-/// What needs no crash filesystem.
-const LEFT: [&str; 6] = [
-    "kill",
-    "stop",
-    "term",
-    "disk-full",
-    "bit-flip",
-    "corrupt-snapshot",
-];
+/// Whether a fault can be injected here without the crash filesystem. The reference store keeps
+/// snapshots, and follows no chain.
+fn is_left(fault: &Fault) -> bool {
+    fault.needs.iter().all(|need| match need {
+        Need::CrashFs | Need::Chain => false,
+        Need::LimitedStorage | Need::Snapshots | Need::Start => true,
+        Need::MemoryCgroup => machine::has("cgroup-memory"),
+    })
+}
 
 #[test(needs = "namespaces")]
 fn the_rest_is_not_measured() {
     let run = run("reference --no-fuse --rounds 1 --seed 3");
     assert_eq!(run.ran.code, 3, "{}", run.ran.stdout);
     run.must_have_no_finding();
-    let mut left = LEFT.to_vec();
-    if machine::has("cgroup-memory") {
-        left.push("oom");
-    }
+    let left: Vec<&str> = FAULTS
+        .iter()
+        .filter(|fault| is_left(fault))
+        .map(|fault| fault.name)
+        .collect();
     for fault in &left {
         let row = run.row(fault);
         assert_eq!(row["bit"], 1, "{row}");

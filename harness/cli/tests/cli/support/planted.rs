@@ -1,5 +1,4 @@
-//! Showing that a planted defect of a stand-in is found, and the sound stand-in has no finding under
-//! the very same options.
+//! Showing that a mutant is found, and the sound target has no finding under the very same options.
 
 use plugpull_testing::test;
 
@@ -8,7 +7,7 @@ use super::{machine, run, text};
 /// What a defect leads to, in order: the first kind is what it is, the others may come along. A word
 /// behind a colon must be in the sentence of a finding of that kind: `unreadable:journal-chain`.
 pub(crate) fn found(target: &str, defect: &str, shows: &[&str], options: &str) {
-    let options = format!("{target} --reference {options}");
+    let options = format!("{target} {options}");
     let defective = run(&format!("{options} --set defect={defect}"));
     let told = &defective.ran.stdout;
     assert_eq!(defective.ran.code, 1, "{:?}", defective.ran);
@@ -49,7 +48,7 @@ pub(crate) fn found(target: &str, defect: &str, shows: &[&str], options: &str) {
     assert_eq!(sound.ran.code, expected, "{:?}", sound.ran);
 }
 
-/// A test for each defect of a target: its name, the findings that it leads to (see [`found`]), and
+/// A test for each defect of a target, which is named as `plugpull run` takes it: its name, the findings that it leads to (see [`found`]), and
 /// options that show it. One client and a moment at an operation make a trial the same each time.
 #[allow(unused_macros, reason = "each test program uses its own part")]
 macro_rules! defects {
