@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::fold::{Fold, evidence_once, micros, settled};
-use crate::report::{Plan, Report, Trial};
+use crate::report::{Ended, Plan, Report, Trial};
 use crate::rows::Rows;
+use crate::run_file::record::EndReason;
 
 /// Collects trials, in any order, and makes the [`Report`] of them.
 #[derive(Clone, Debug)]
@@ -43,6 +44,13 @@ impl ReportBuilder {
             .report_of(micros(took), interrupted, Rows::default());
         evidence_once(&mut self.trials, &report.findings);
         report.trial_log = self.trials.into();
+        report.ended = Some(Ended {
+            reason: match interrupted {
+                true => EndReason::Interrupted,
+                false => EndReason::Complete,
+            },
+            why: String::new(),
+        });
         report
     }
 }

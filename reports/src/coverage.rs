@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What an exploration covered of its trace.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Coverage {
     /// Storage operations in the trace.
@@ -19,9 +19,21 @@ pub struct Coverage {
     /// Contents of the disk that were tried. Equal contents are tried once, whatever point and
     /// model they belong to.
     pub tried: u64,
-    /// True when every state was tried.
+    /// True when every state was tried: at every point, and none was left out.
     #[serde(default)]
     pub complete: bool,
+    /// The first crash point at which something had been acknowledged that can be lost, or the number
+    /// of points where there is none; left out by older versions. Points before it have nothing to
+    /// lose, and do not count as covered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_ack: Option<u64>,
+    /// What limits cut off at the points that were done with; left out where nothing was.
+    #[serde(default, skip_serializing_if = "LeftOut::is_empty")]
+    pub left_out: LeftOut,
+    /// The percentage of the crash points that was demanded (`--min-coverage`); left out where none
+    /// was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub demanded: Option<f64>,
     /// What was covered of recoveries that were crashed in turn; left out where none was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recoveries: Option<RecoveryCoverage>,
@@ -31,6 +43,44 @@ pub struct Coverage {
     /// The crash points that were looked at, in order of the trace.
     #[serde(default)]
     pub at: Vec<PointCoverage>,
+}
+
+/// What limits of the enumeration cut off. Each is counted where the limit applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct LeftOut {
+    /// Unsynced updates that were not lost one by one, nor all from there on, because more are unsynced
+    /// at their point than are tried: the last 48 are.
+    #[serde(default)]
+    pub singles: u64,
+    /// Pairs of unsynced updates that were not lost together: the last 64 of a point are.
+    #[serde(default)]
+    pub pairs: u64,
+    /// Places (a crash point under a model) at which more combinations are possible than were tried.
+    #[serde(default)]
+    pub places: u64,
+    /// Recoveries that were not crashed because two of their kind were.
+    #[serde(default)]
+    pub recoveries: u64,
+    /// Recoveries that were crashed and of which more states are possible than the 16 that were tried.
+    #[serde(default)]
+    pub cut_recoveries: u64,
+}
+
+impl LeftOut {
+    /// True when nothing was.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds what was left out elsewhere.
+    pub fn add(&mut self, more: &Self) {
+        self.singles += more.singles;
+        self.pairs += more.pairs;
+        self.places += more.places;
+        self.recoveries += more.recoveries;
+        self.cut_recoveries += more.cut_recoveries;
+    }
 }
 
 /// What was covered under one persistence model.
@@ -56,10 +106,51 @@ pub struct ModelCoverage {
     pub judged: u64,
     /// States that broke a promise.
     pub failed: u64,
-    /// States that were tried and of which nothing is known: nothing had been acknowledged before the
-    /// crash, nothing could be read back, or plugpull failed. They are not among those judged.
+    /// States that were tried and of which nothing is known, for one of the two reasons below. They
+    /// are not among those judged.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub not_measured: u64,
+    /// Those of them at points before the first ack: nothing was promised yet.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub before_first_ack: u64,
+    /// Those of them that plugpull could not measure, because it failed or could not tell what it
+    /// saw. A run that has any of them is no pass.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub could_not_measure: u64,
+}
+
+impl Coverage {
+    /// How many of the crash points were judged at which something can be lost, and how many of these
+    /// there are.
+    pub fn judged_points(&self) -> (u64, u64) {
+        let from = self.first_ack.unwrap_or(0);
+        let judged = |one: &&PointCoverage| one.point >= from && one.tried > 0;
+        let judged = self.at.iter().filter(judged).count() as u64;
+        (judged, self.points.saturating_sub(from))
+    }
+
+    /// True when as many of the crash points were judged as was demanded, or nothing was demanded.
+    pub fn meets_demand(&self) -> bool {
+        let (judged, of) = self.judged_points();
+        let demanded = self.demanded.unwrap_or(0.0);
+        judged as f64 * 100.0 >= demanded * of as f64
+    }
+
+    /// States before the first ack, under all models.
+    pub(crate) fn before_first_ack(&self) -> u64 {
+        self.models.iter().map(|one| one.before_first_ack).sum()
+    }
+
+    /// States that plugpull could not measure, under all models.
+    pub(crate) fn could_not_measure(&self) -> u64 {
+        self.models.iter().map(|one| one.could_not_measure).sum()
+    }
+
+    /// States that were not measured and of which an older report does not say why.
+    pub(crate) fn unexplained(&self) -> u64 {
+        let all: u64 = self.models.iter().map(|one| one.not_measured).sum();
+        all.saturating_sub(self.before_first_ack() + self.could_not_measure())
+    }
 }
 
 fn is_zero(number: &u64) -> bool {

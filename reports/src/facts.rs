@@ -38,6 +38,8 @@ pub(crate) struct FaultFacts {
     pub(crate) first_class: Option<FailureClass>,
     /// Those of all of them.
     pub(crate) classes: BTreeSet<FailureClass>,
+    /// Those of the ones that were measured.
+    pub(crate) measured_classes: BTreeSet<FailureClass>,
     /// How long they took together, in microseconds.
     pub(crate) took_us: u64,
     /// Why plugpull failed, of the first in which it did.
@@ -88,6 +90,9 @@ impl Facts {
         };
         fault.first_class.get_or_insert(trial.class);
         fault.classes.insert(trial.class);
+        if measured(trial) {
+            fault.measured_classes.insert(trial.class);
+        }
         fault.took_us = fault.took_us.saturating_add(trial.took_us);
         if trial.verdict == Verdict::HarnessError && fault.harness_error.is_none() {
             fault.harness_error = Some(trial.why.clone());

@@ -9,8 +9,9 @@
 //!   says nothing about the target. A row without any measured trial is `not measured`; or `not
 //!   applicable` where that is what every trial of it, or the plan, says. Such a row keeps no run from
 //!   being a `pass`.
-//! - A run that was interrupted, or that was to measure how recovery grows and could not, is `not
-//!   measured`, where it would be a `pass`.
+//! - A run that was interrupted, or that was to measure how recovery grows and could not, or an
+//!   exploration with states that plugpull could not measure, is `not measured`, where it would be a
+//!   `pass`.
 //! - A run is `broken` when there is a finding; else `harness error` when plugpull failed in any
 //!   trial; else `not measured` when a fault that was planned was never measured and that was not
 //!   allowed, or when no trial at all could be judged; else `pass`.
@@ -22,7 +23,7 @@ use plugpull_workloads::{FailureClass, FindingKind, Verdict};
 
 use crate::coverage::Coverage;
 use crate::growth::{Growth, GrowthSample};
-use crate::report::{FaultRow, Plan, Report, ReportedFinding, SCHEMA, Trial};
+use crate::report::{Ended, FaultRow, Plan, Report, ReportedFinding, SCHEMA, Trial};
 use crate::rows::Rows;
 use crate::run_file::record::{
     End, EndReason, ExploredTrial, FindingRecord, Header, NotMeasured, Record, Recording,
@@ -268,7 +269,18 @@ impl Fold {
             Some(end) => (end.took_us, self.cut_short(end.reason)),
             None => (self.last_us, true),
         };
-        self.report_of(took_us, interrupted, trial_log)
+        let mut report = self.report_of(took_us, interrupted, trial_log);
+        report.ended = Some(match &self.ended {
+            Some(end) => Ended {
+                reason: end.reason,
+                why: end.why.clone(),
+            },
+            None => Ended {
+                reason: EndReason::Interrupted,
+                why: String::new(),
+            },
+        });
+        report
     }
 
     /// True when a run that ended for this reason did not do what was planned. An exploration within
@@ -314,6 +326,7 @@ impl Fold {
             took_us,
             allow_not_measured: allowed,
             interrupted,
+            ended: None,
             coverage: self.coverage.clone(),
             growth: None,
             merged: None,
@@ -322,12 +335,16 @@ impl Fold {
         };
         if let Some(header) = &self.header {
             report.warnings.clone_from(&header.warnings);
+            if let Some(coverage) = &mut report.coverage {
+                coverage.demanded = header.min_coverage;
+            }
             report.growth = header.growth.as_ref().map(|plan| {
                 let samples = self.samples.values().cloned().collect();
                 Growth::of(plan.unit, samples, plan.bound_us, header.seed)
             });
             report.needs_growth();
         }
+        report.needs_coverage();
         report
     }
 
@@ -460,6 +477,23 @@ impl Report {
         if open && self.verdict == Verdict::Pass {
             self.verdict = Verdict::NotMeasured;
         }
+    }
+}
+
+impl Report {
+    /// Settles the verdict of an exploration: where there are states that plugpull could not measure, or
+    /// where less of the trace was covered than was demanded, nothing that was kept makes it a pass.
+    pub fn needs_coverage(&mut self) {
+        if self.lacks_coverage() && self.verdict == Verdict::Pass {
+            self.verdict = Verdict::NotMeasured;
+        }
+    }
+
+    /// True for an exploration that measured less than it had to, whatever it found.
+    pub fn lacks_coverage(&self) -> bool {
+        self.coverage
+            .as_ref()
+            .is_some_and(|coverage| coverage.could_not_measure() > 0 || !coverage.meets_demand())
     }
 }
 

@@ -8,6 +8,7 @@ use std::io;
 
 use plugpull_workloads::Verdict;
 
+use crate::conclusion::{Tone, closing, tone};
 use crate::labels::{capital, clean, count, kind_words, verdict_words};
 use crate::report::{FaultRow, Report, ReportedFinding};
 use crate::table::SHOWN_FINDINGS;
@@ -44,6 +45,9 @@ pub fn annotations(report: &Report) -> io::Result<String> {
         };
         let verdict = capital(verdict_words(row.verdict));
         say(level, &format!("{verdict}: {}", row.fault), why(row));
+    }
+    if report.coverage.is_some() && tone(report) != Tone::Good {
+        say("notice", "Coverage", &closing(report));
     }
     Ok(lines)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use plugpull_workloads::{Promise, Verdict};
 use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, TestSuite};
 
+use crate::conclusion::reach;
 use crate::facts::Facts;
 use crate::labels::{clean, guarantee_words, kind_words, verdict_words};
 use crate::promise_results::{Outcome, PromiseResult, promise_results};
@@ -40,6 +41,9 @@ pub fn junit(report: &Report) -> io::Result<String> {
             suite.add_property(("shard", shard.name().as_str()));
         }
         suite.add_property(("verdict", verdict_words(row.verdict)));
+        if let Some(reach) = reach(report) {
+            suite.add_property(("coverage", reach.as_str()));
+        }
         for case in own {
             let mut test = TestCase::new(name(case), status(case));
             test.set_classname(format!(

@@ -118,6 +118,23 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
     }
 }
 
+/// The same with the number's thousands set apart: `12,345 states`.
+pub(crate) fn count_grouped(n: u64, noun: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", number(n))
+}
+
+/// How many of something came in a second: `51`, and below ten with a digit behind the point, `0.3`.
+/// What is less than that rounds to is said so: nothing that happened reads as `0`.
+pub(crate) fn rate_words(rate: f64) -> String {
+    match rate {
+        rate if rate >= 9.95 => number(rate.round() as u64),
+        rate if rate >= 0.05 => format!("{rate:.1}"),
+        rate if rate > 0.0 => "fewer than 0.1".into(),
+        _ => "0".into(),
+    }
+}
+
 /// A number with its thousands set apart: `12,345`.
 pub(crate) fn number(n: u64) -> String {
     let digits = n.to_string();
@@ -208,6 +225,23 @@ mod tests {
         ] {
             assert_eq!(duration_words(us), words, "{us} µs");
         }
+    }
+
+    #[test]
+    fn a_rate_above_nothing_never_reads_as_nothing() {
+        for (rate, words) in [
+            (0.0, "0"),
+            (0.01, "fewer than 0.1"),
+            (0.06, "0.1"),
+            (0.34, "0.3"),
+            (9.94, "9.9"),
+            (9.96, "10"),
+            (1234.4, "1,234"),
+        ] {
+            assert_eq!(rate_words(rate), words);
+        }
+        assert_eq!(count_grouped(1, "state"), "1 state");
+        assert_eq!(count_grouped(12_345, "state"), "12,345 states");
     }
 
     #[test]

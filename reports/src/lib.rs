@@ -9,6 +9,7 @@
 
 mod builder;
 mod compare;
+mod conclusion;
 mod coverage;
 mod evidence;
 mod facts;
@@ -47,7 +48,7 @@ pub use compare::{
     CompareError, Comparison, LEAST_GROWTH, LEAST_TRIALS, RecoveryChange, SIGNIFICANCE, Trend,
     compare,
 };
-pub use coverage::{Coverage, ModelCoverage, PointCoverage, RecoveryCoverage};
+pub use coverage::{Coverage, LeftOut, ModelCoverage, PointCoverage, RecoveryCoverage};
 pub use evidence::{CrashedFile, Damage, Evidence, Fate, StepKind, TimelineStep};
 pub use fold::{Fold, exit_code, gravest_first};
 pub use github::annotations;
@@ -65,7 +66,9 @@ pub use merge_shards::counts_to;
 pub use mergeable::MergeError;
 pub use progress::Progress;
 pub use render_diff::render_comparison;
-pub use report::{FaultRow, Plan, Recovery, Report, ReportedFinding, SCHEMA, TargetInfo, Trial};
+pub use report::{
+    Ended, FaultRow, Plan, Recovery, Report, ReportedFinding, SCHEMA, TargetInfo, Trial,
+};
 pub use reporter::{FileReporter, Form, Reporter, StdoutReporter};
 pub use rows::Rows;
 pub use run_file::log::{RecordedRun, RunLog};

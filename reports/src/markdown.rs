@@ -3,16 +3,15 @@
 use std::fmt::Write as _;
 use std::io;
 
+use crate::conclusion::{Tone, closing, row_verdict, tone};
 use crate::facts::Facts;
 use crate::growth::Growth;
 use crate::growth::sentences::{bytes_words, size_words};
-use crate::labels::{
-    capital, clean, count, duration_words, guarantee_words, kind_words, list, verdict_words,
-};
+use crate::labels::{capital, clean, count, duration_words, guarantee_words, kind_words, list};
 use crate::promise_results::{Outcome, PromiseLine, promises};
+use crate::render_coverage::describe_coverage;
 use crate::render_growth::describe_growth;
 use crate::report::{FaultRow, Report, ReportedFinding};
-use crate::table::closing;
 
 /// So many findings are shown; a job summary may have 1 MiB.
 const SHOWN: usize = 50;
@@ -37,10 +36,11 @@ pub fn markdown(report: &Report) -> io::Result<String> {
     );
     let facts = Facts::of(report)?;
     let lines = promises(report, &facts);
+    let neutral = tone(report) == Tone::Neutral;
     if !lines.is_empty() {
         line(&mut page, "| promise | result |\n| --- | --- |");
         for one in &lines {
-            line(&mut page, &promise_row(one));
+            line(&mut page, &promise_row(one, neutral));
         }
         line(&mut page, "");
     }
@@ -51,12 +51,15 @@ pub fn markdown(report: &Report) -> io::Result<String> {
              | --- | ---: | ---: | --- | ---: | ---: | ---: |",
         );
         for row in &report.faults {
-            line(&mut page, &fault_row(row));
+            line(&mut page, &fault_row(row, neutral));
         }
         line(&mut page, "");
     }
     if let Some(growth) = &report.growth {
         line(&mut page, &growth_section(growth, &facts));
+    }
+    for sentence in describe_coverage(report) {
+        line(&mut page, &format!("{}\n", escape(&sentence)));
     }
     for (index, finding) in report.findings.iter().take(SHOWN).enumerate() {
         finding_section(&mut page, index + 1, finding);
@@ -92,7 +95,7 @@ fn seed_and_time(report: &Report) -> String {
     text
 }
 
-fn promise_row(one: &PromiseLine<'_>) -> String {
+fn promise_row(one: &PromiseLine<'_>, neutral: bool) -> String {
     let promise = one.promise;
     let source = match (promise.demanded, promise.source.is_empty()) {
         (true, _) => " <br>*demanded by --promise*".into(),
@@ -100,6 +103,9 @@ fn promise_row(one: &PromiseLine<'_>) -> String {
         (false, false) => format!(" <br>*{}*", escape(&promise.source)),
     };
     let result = match &one.outcome {
+        Outcome::Kept if neutral => {
+            format!("➖ no finding under {}", escape(&list(&one.kept_under)))
+        }
         Outcome::Kept => format!("✅ kept under {}", escape(&list(&one.kept_under))),
         Outcome::Broken(_) => {
             format!("❌ **broken** under {}", escape(&list(&one.broken_under)))
@@ -113,7 +119,7 @@ fn promise_row(one: &PromiseLine<'_>) -> String {
     )
 }
 
-fn fault_row(row: &FaultRow) -> String {
+fn fault_row(row: &FaultRow, neutral: bool) -> String {
     let time = |us| match row.recovery.count {
         0 => "–".to_string(),
         _ => duration_words(us),
@@ -127,7 +133,7 @@ fn fault_row(row: &FaultRow) -> String {
         escape(&row.fault),
         row.trials,
         row.hit,
-        verdict_words(row.verdict),
+        row_verdict(row.verdict, neutral),
         time(row.recovery.p50_us),
         time(row.recovery.p99_us),
         time(row.recovery.max_us),

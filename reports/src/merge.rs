@@ -9,7 +9,7 @@ use crate::fold::gravest_first;
 use crate::growth::{Growth, GrowthSample};
 use crate::identity::of_entry;
 use crate::merge_shards::merge_shards;
-use crate::mergeable::{MergeError, belong, coverage, loaded, plan, text};
+use crate::mergeable::{MergeError, belong, coverage, ended, loaded, plan, text};
 use crate::report::{Report, ReportedFinding, Trial};
 
 /// One report of several. Their order does not matter.
@@ -44,8 +44,10 @@ pub fn merge(reports: Vec<Report>) -> Result<Report, MergeError> {
     let mut merged = builder.finish(Duration::from_micros(took), interrupted);
     merged.findings = findings(&reports, &renumbered);
     merged.coverage = coverage;
+    merged.ended = ended(&reports);
     merged.growth = growth(&reports, &renumbered);
     merged.needs_growth();
+    merged.needs_coverage();
     merged.merged = Some(reports.iter().map(|one| one.merged.unwrap_or(1)).sum());
     Ok(merged)
 }

@@ -14,7 +14,7 @@ use plugpull_workloads::FindingKind;
 use crate::builder::ReportBuilder;
 use crate::fold::gravest_first;
 use crate::identity::cause;
-use crate::mergeable::{MergeError, belong, coverage, loaded, plan};
+use crate::mergeable::{MergeError, belong, coverage, ended, loaded, plan};
 use crate::report::{Report, ReportedFinding, Trial};
 use crate::shard::{MinimisedFinding, Shard};
 
@@ -58,6 +58,7 @@ pub(crate) fn merge_shards(reports: Vec<Report>) -> Result<Report, MergeError> {
     }
     let took = reports.iter().map(|report| report.took_us).sum();
     let interrupted = reports.iter().any(|report| report.interrupted);
+    let ended = ended(&reports);
     let order = order(&parts);
     let mut builder = ReportBuilder::new(plan);
     for (number, place) in &order {
@@ -68,6 +69,8 @@ pub(crate) fn merge_shards(reports: Vec<Report>) -> Result<Report, MergeError> {
         merged.findings = findings(&parts, &order);
     }
     merged.coverage = coverage;
+    merged.ended = ended;
+    merged.needs_coverage();
     merged.merged = Some(parts.len() as u64);
     Ok(merged)
 }

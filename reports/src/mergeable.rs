@@ -7,8 +7,8 @@ use std::time::Duration;
 use plugpull_workloads::Verdict;
 use thiserror::Error;
 
-use crate::coverage::{Coverage, ModelCoverage, PointCoverage};
-use crate::report::{Plan, Report};
+use crate::coverage::{Coverage, LeftOut, ModelCoverage, PointCoverage};
+use crate::report::{Ended, Plan, Report};
 
 /// Why reports cannot be merged.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -130,6 +130,12 @@ pub(crate) fn plan(reports: &[Report]) -> Plan {
     }
 }
 
+/// How the worst of them ended; none where one does not say.
+pub(crate) fn ended(reports: &[Report]) -> Option<Ended> {
+    let all: Option<Vec<&Ended>> = reports.iter().map(|one| one.ended.as_ref()).collect();
+    all?.into_iter().max_by_key(|one| one.reason).cloned()
+}
+
 /// What all of them covered of the one trace that they share.
 pub(crate) fn coverage(reports: &[Report]) -> Result<Option<Coverage>, MergeError> {
     let all: Vec<&Coverage> = reports.iter().filter_map(|r| r.coverage.as_ref()).collect();
@@ -143,6 +149,8 @@ pub(crate) fn coverage(reports: &[Report]) -> Result<Option<Coverage>, MergeErro
         points: first.points,
         // Each has tried all of its own part.
         complete: all.iter().all(|one| one.complete),
+        first_ack: first.first_ack,
+        demanded: all.iter().filter_map(|one| one.demanded).reduce(f64::max),
         ..Coverage::default()
     };
     let trace = |one: &Coverage| {
@@ -163,6 +171,7 @@ pub(crate) fn coverage(reports: &[Report]) -> Result<Option<Coverage>, MergeErro
             });
         }
         merged.tried += one.tried;
+        merge_left_out(&mut merged.left_out, &one.left_out);
         if let Some(more) = one.recoveries {
             let sum = merged.recoveries.get_or_insert_default();
             sum.seen += more.seen;
@@ -196,6 +205,16 @@ pub(crate) fn coverage(reports: &[Report]) -> Result<Option<Coverage>, MergeErro
     Ok(Some(merged))
 }
 
+/// All shards walk through the same points, where each meets the same limits; recoveries are those of
+/// each alone.
+fn merge_left_out(sum: &mut LeftOut, more: &LeftOut) {
+    sum.singles = sum.singles.max(more.singles);
+    sum.pairs = sum.pairs.max(more.pairs);
+    sum.places = sum.places.max(more.places);
+    sum.recoveries += more.recoveries;
+    sum.cut_recoveries += more.cut_recoveries;
+}
+
 /// Points and possible states of shards that share a point out among them would count twice: the
 /// larger number is certain.
 fn add(sum: &mut ModelCoverage, more: &ModelCoverage) {
@@ -207,4 +226,6 @@ fn add(sum: &mut ModelCoverage, more: &ModelCoverage) {
     sum.judged += more.judged;
     sum.failed += more.failed;
     sum.not_measured += more.not_measured;
+    sum.before_first_ack += more.before_first_ack;
+    sum.could_not_measure += more.could_not_measure;
 }

@@ -162,6 +162,32 @@ pub(crate) struct PromiseLine<'a> {
     pub(crate) broken_under: Vec<&'a str>,
     /// The faults under which it was kept.
     pub(crate) kept_under: Vec<&'a str>,
+    /// The classes of failure that it covers and that were tried and measured.
+    tested: BTreeSet<FailureClass>,
+}
+
+impl<'a> PromiseLine<'a> {
+    fn of(promise: &'a Promise, outcome: Outcome<'a>) -> Self {
+        Self {
+            promise,
+            outcome,
+            broken_under: Vec::new(),
+            kept_under: Vec::new(),
+            tested: BTreeSet::new(),
+        }
+    }
+
+    /// The classes of failure that were tried, in the order of the promise.
+    pub(crate) fn tested(&self) -> Vec<FailureClass> {
+        let all = self.promise.classes.iter().copied();
+        all.filter(|class| self.tested.contains(class)).collect()
+    }
+
+    /// Those that it covers and that nothing was measured of.
+    pub(crate) fn untested(&self) -> Vec<FailureClass> {
+        let all = self.promise.classes.iter().copied();
+        all.filter(|class| !self.tested.contains(class)).collect()
+    }
 }
 
 /// Every promise, broken ones first, otherwise in the order in which the target makes them.
@@ -170,11 +196,9 @@ pub(crate) fn promises<'a>(report: &'a Report, facts: &'a Facts) -> Vec<PromiseL
         .target
         .promises
         .iter()
-        .map(|promise| PromiseLine {
-            promise,
-            outcome: Outcome::Skipped("no fault of this run is one that it covers"),
-            broken_under: Vec::new(),
-            kept_under: Vec::new(),
+        .map(|promise| {
+            let why = "no fault of this run is one that it covers";
+            PromiseLine::of(promise, Outcome::Skipped(why))
         })
         .collect();
     for result in promise_results(report, facts) {
@@ -184,16 +208,14 @@ pub(crate) fn promises<'a>(report: &'a Report, facts: &'a Facts) -> Vec<PromiseL
         let at = match lines.iter().position(|line| line.promise == promise) {
             Some(at) => at,
             None => {
-                lines.push(PromiseLine {
-                    promise,
-                    outcome: Outcome::Skipped(""),
-                    broken_under: Vec::new(),
-                    kept_under: Vec::new(),
-                });
+                lines.push(PromiseLine::of(promise, Outcome::Skipped("")));
                 lines.len() - 1
             }
         };
         let line = &mut lines[at];
+        let measured = facts.faults.get(&result.row.fault);
+        line.tested
+            .extend(measured.iter().flat_map(|facts| &facts.measured_classes));
         match result.outcome {
             Outcome::Broken(_) => line.broken_under.push(&result.row.fault),
             Outcome::Kept => line.kept_under.push(&result.row.fault),

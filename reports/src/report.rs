@@ -10,6 +10,7 @@ use crate::coverage::Coverage;
 use crate::evidence::Evidence;
 use crate::growth::Growth;
 use crate::rows::Rows;
+use crate::run_file::record::EndReason;
 use crate::shard::Shard;
 
 /// The version of the JSON form. Fields may be added within a version; none changes its meaning.
@@ -172,6 +173,18 @@ pub struct FaultRow {
     pub why: String,
 }
 
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Ended {
+    /// Why.
+    pub reason: EndReason,
+    /// The signal or the option that ended it, or why plugpull failed; left out where that says no
+    /// more.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+}
+
 /// What a run found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -208,6 +221,9 @@ pub struct Report {
     pub allow_not_measured: bool,
     /// True when the user or the budget ended it before every fault was tried.
     pub interrupted: bool,
+    /// How the run ended. Left out by older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
     /// How much of what could have happened was tried; of an exploration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coverage: Option<Coverage>,

@@ -1,7 +1,6 @@
 //! What a person reads when a run has ended: the target, a table with a row for each fault, the
 //! findings, and one closing sentence.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 
 use comfy_table::{
@@ -10,6 +9,7 @@ use comfy_table::{
 use console::Style;
 use plugpull_workloads::Verdict;
 
+use crate::conclusion::{Tone, closing, row_verdict, tone};
 use crate::labels::{capital, clean, count, duration_words, list, verdict_words};
 use crate::layout::Page;
 use crate::render_coverage::render_coverage;
@@ -33,7 +33,8 @@ pub fn render(report: &Report, look: Look) -> String {
     page.paragraph("", 2, &headline(report), None);
     if !report.faults.is_empty() {
         page.gap();
-        for line in table_lines(&report.faults, look) {
+        let neutral = tone(report) == Tone::Neutral;
+        for line in table_lines(&report.faults, neutral, look) {
             page.line(&line, None);
         }
     }
@@ -62,10 +63,11 @@ pub fn render(report: &Report, look: Look) -> String {
     render_coverage(&mut page, report);
     render_growth(&mut page, report, look);
     page.gap();
-    let style = match report.verdict {
-        Verdict::Pass => Style::new().green(),
-        Verdict::Broken => Style::new().red(),
-        _ => Style::new().yellow(),
+    let style = match tone(report) {
+        Tone::Good => Style::new().green(),
+        Tone::Bad => Style::new().red(),
+        Tone::Open => Style::new().yellow(),
+        Tone::Neutral => Style::new(),
     };
     page.paragraph("", 0, &closing(report), Some(style.bold()));
     page.finish()
@@ -116,16 +118,16 @@ enum Time {
     Max,
 }
 
-fn table_lines(rows: &[FaultRow], look: Look) -> Vec<String> {
+fn table_lines(rows: &[FaultRow], neutral: bool, look: Look) -> Vec<String> {
     let width = |line: &String| console::measure_text_width(line);
     for (gap, word, times) in LAYOUTS {
-        let lines = lines_of(&table(rows, look, gap, word, times));
+        let lines = lines_of(&table(rows, (neutral, look), gap, word, times));
         if lines.iter().map(width).max().unwrap_or(0) <= look.width {
             return lines;
         }
     }
     // Very narrow, or a very long name: cells break over lines.
-    let mut table = table(rows, look, 1, "", &[]);
+    let mut table = table(rows, (neutral, look), 1, "", &[]);
     table
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(u16::try_from(look.width).unwrap_or(u16::MAX));
@@ -139,7 +141,13 @@ fn lines_of(table: &Table) -> Vec<String> {
         .collect()
 }
 
-fn table(rows: &[FaultRow], look: Look, gap: u16, word: &str, times: &[Time]) -> Table {
+fn table(
+    rows: &[FaultRow],
+    (neutral, look): (bool, Look),
+    gap: u16,
+    word: &str,
+    times: &[Time],
+) -> Table {
     let mut table = Table::new();
     // Width and colour are decided by the look alone.
     table.force_no_tty();
@@ -169,7 +177,7 @@ fn table(rows: &[FaultRow], look: Look, gap: u16, word: &str, times: &[Time]) ->
             Cell::new(clean(&row.fault)),
             right(row.trials.to_string()),
             right(row.hit.to_string()),
-            verdict_cell(row.verdict),
+            verdict_cell(row.verdict, neutral),
         ];
         for time in times {
             let us = match time {
@@ -193,10 +201,11 @@ fn table(rows: &[FaultRow], look: Look, gap: u16, word: &str, times: &[Time]) ->
     table
 }
 
-fn verdict_cell(verdict: Verdict) -> Cell {
+fn verdict_cell(verdict: Verdict, neutral: bool) -> Cell {
     // comfy-table's "dark" colours are the eight plain ones, which follow the user's theme.
-    let cell = Cell::new(verdict_words(verdict));
+    let cell = Cell::new(row_verdict(verdict, neutral));
     match verdict {
+        Verdict::Pass if neutral => cell,
         Verdict::Pass => cell.fg(Color::DarkGreen),
         Verdict::Broken => cell.fg(Color::DarkRed).add_attribute(Attribute::Bold),
         Verdict::NotMeasured | Verdict::HarnessError => cell.fg(Color::DarkYellow),
@@ -228,92 +237,6 @@ fn notes(report: &Report) -> Vec<String> {
         notes.push("The run was ended before every fault was tried.".into());
     }
     notes
-}
-
-/// What a run found, in a sentence or two.
-pub(crate) fn closing(report: &Report) -> String {
-    let of = |verdict| -> u64 {
-        report
-            .faults
-            .iter()
-            .filter_map(|row| row.verdicts.get(&verdict))
-            .sum()
-    };
-    let kept = of(Verdict::Pass) + of(Verdict::Detected);
-    let failed = of(Verdict::HarnessError);
-    let trials = count(report.trials, "trial");
-    let rows_of = |verdict| -> Vec<&str> {
-        let rows = report.faults.iter().filter(|row| row.verdict == verdict);
-        rows.map(|row| row.fault.as_str()).collect()
-    };
-    let named = |what: &str, rows: &[&str]| match rows {
-        [] => None,
-        rows => Some(format!("{what}: {}.", list(rows))),
-    };
-    let open = rows_of(Verdict::NotMeasured);
-    let allowed = named("Not measured, as allowed", &open);
-    let open = named("Not measured", &open);
-    let not_applicable = named("Not applicable", &rows_of(Verdict::NotApplicable));
-    let mut sentences = Vec::new();
-    match report.verdict {
-        Verdict::Broken => {
-            let promises: BTreeSet<String> = report
-                .findings
-                .iter()
-                .map(|f| format!("{:?}", f.finding.promise))
-                .collect();
-            let promises = count(promises.len() as u64, "promise");
-            sentences.push(format!(
-                "{promises} broken in {} of {trials}.",
-                of(Verdict::Broken)
-            ));
-            if failed > 0 {
-                sentences.push(format!(
-                    "plugpull itself failed in {}.",
-                    count(failed, "other")
-                ));
-            }
-            sentences.extend(open);
-        }
-        Verdict::Pass => {
-            let unmeasured = match of(Verdict::NotMeasured) {
-                0 => String::new(),
-                1 => "; 1 more was not measured".into(),
-                n => format!("; {n} more were not measured"),
-            };
-            sentences.push(format!(
-                "All promises kept in {}{unmeasured}.",
-                count(kept, "trial")
-            ));
-            sentences.extend(allowed);
-        }
-        Verdict::HarnessError => {
-            sentences.push(format!(
-                "No verdict: plugpull itself failed in {failed} of {trials}."
-            ));
-            sentences.extend(open);
-        }
-        _ => {
-            let no_growth = report
-                .growth
-                .as_ref()
-                .is_some_and(|growth| growth.fit.is_none());
-            sentences.push(open.unwrap_or_else(|| match report.trials {
-                0 => "Not measured: no trial was made.".into(),
-                _ if no_growth => "Not measured: how recovery grows.".into(),
-                _ => "Not measured: the target promises nothing for what was done to it.".into(),
-            }));
-            if kept > 0 {
-                sentences.push(format!(
-                    "All promises kept in the {} that {} measured.",
-                    count(kept, "trial"),
-                    if kept == 1 { "was" } else { "were" }
-                ));
-            }
-        }
-    }
-    sentences.extend(not_applicable);
-    clean(&sentences.join(" "))
 }
 
 /// Prints the closing text on standard output when the run has ended. Must come after

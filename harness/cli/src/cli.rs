@@ -11,7 +11,7 @@ use plugpull_engine::shard::Shard;
 
 use crate::command::attach::AttachArgs;
 pub(crate) use crate::options::{Format, OutputOptions, ReportOptions, TargetOptions};
-use crate::options::{duration, key_value, size};
+use crate::options::{duration, key_value, percent, size};
 
 /// Pulls the plug on a storage program and says whether it kept its promises.
 #[derive(Debug, Parser)]
@@ -209,6 +209,10 @@ pub(crate) struct ExploreArgs {
     /// Try at most this many different states; with --record, 0 records and tries none
     #[arg(long, value_name = "N")]
     pub(crate) states: Option<u64>,
+
+    /// Exit with 3 unless at least this much of the crash points was judged, in percent
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub(crate) min_coverage: Option<f64>,
 
     /// How many recoveries deep crashes go: 0 crashes the recorded run alone, 1 also the recoveries
     /// from those crashes

@@ -109,6 +109,15 @@ pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A percentage.
+pub(crate) fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim();
+    let number = number.parse().ok();
+    number
+        .filter(|percent| (0.0..=100.0).contains(percent))
+        .ok_or_else(|| "it wants a percentage, for example 80 or 99.5".into())
+}
+
 /// A duration that is not zero.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text)

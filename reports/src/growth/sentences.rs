@@ -1,15 +1,13 @@
 //! Growth in words.
 
 use super::{Growth, GrowthFit, GrowthShape, LEAST_RANGE, LEAST_REPEATS, LEAST_SIZES, SizeUnit};
-use crate::labels::{count, duration_words, number};
+use crate::labels::{count, count_grouped, duration_words};
 
 /// A size in words: `5.1 MiB`, `1,600 transactions`.
 pub(crate) fn size_words(unit: SizeUnit, size: u64) -> String {
     match unit {
         SizeUnit::Bytes => bytes_words(size),
-        SizeUnit::Transactions => {
-            count(size, "transaction").replacen(&size.to_string(), &number(size), 1)
-        }
+        SizeUnit::Transactions => count_grouped(size, "transaction"),
     }
 }
 

@@ -4,8 +4,8 @@ use maud::{Markup, html};
 
 use super::{number, percent, text};
 use crate::coverage::{Coverage, ModelCoverage};
-use crate::labels::{count, possible};
-use crate::render_coverage::describe_recoveries;
+use crate::labels::{count_grouped, possible};
+use crate::render_coverage::{describe_recoveries, notes};
 use crate::report::Report;
 
 /// At most so many bars.
@@ -29,6 +29,7 @@ pub(super) fn section(report: &Report) -> Option<Markup> {
         p { (sentence(coverage)) }
         (strip(coverage))
         (models(coverage))
+        @for note in notes(coverage) { p .note { (note) } }
         @if let Some(recoveries) = coverage.recoveries {
             p .note { "Crashes during recovery: " (describe_recoveries(&recoveries)) }
         }
@@ -38,16 +39,12 @@ pub(super) fn section(report: &Report) -> Option<Markup> {
 fn sentence(coverage: &Coverage) -> String {
     format!(
         "The trace has {} and {}, and so {}; {} were looked at. {} of the disk were tried.",
-        count_of(coverage.operations, "storage operation"),
-        count_of(coverage.acked, "acknowledged transaction"),
-        count_of(coverage.points, "crash point"),
+        count_grouped(coverage.operations, "storage operation"),
+        count_grouped(coverage.acked, "acknowledged transaction"),
+        count_grouped(coverage.points, "crash point"),
         number(coverage.at.len() as u64),
-        count_of(coverage.tried, "distinct content"),
+        count_grouped(coverage.tried, "distinct content"),
     )
-}
-
-fn count_of(n: u64, noun: &str) -> String {
-    count(n, noun).replacen(&n.to_string(), &number(n), 1)
 }
 
 fn strip(coverage: &Coverage) -> Markup {
@@ -131,9 +128,11 @@ fn models(coverage: &Coverage) -> Markup {
                     th scope="col" { "Model" }
                     th .n scope="col" { "Points" }
                     th .n scope="col" { "Possible" }
-                    th .n scope="col" { "Choices" }
+                    th .n scope="col" { "Loss sets" }
                     th .n scope="col" { "New" }
                     th .n scope="col" { "Judged" }
+                    th .n scope="col" { "Before the first ack" }
+                    th .n scope="col" { "Not measured" }
                     th .n scope="col" { "Broken" }
                 } }
                 tbody { @for model in &coverage.models { (row(model)) } }
@@ -151,6 +150,8 @@ fn row(model: &ModelCoverage) -> Markup {
             td .n { (number(model.made)) }
             td .n { (number(model.distinct)) }
             td .n { (number(model.judged)) }
+            td .n { (number(model.before_first_ack)) }
+            td .n { (number(model.not_measured.saturating_sub(model.before_first_ack))) }
             td .n { (number(model.failed)) }
         }
     }

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use plugpull_workloads::Verdict;
 
 use super::{number, text};
+use crate::conclusion::{Tone, row_verdict, tone};
 use crate::labels::{duration_words, verdict_words};
 use crate::report::{FaultRow, Report};
 
@@ -12,6 +13,7 @@ pub(super) fn section(report: &Report) -> Option<Markup> {
     if report.faults.is_empty() {
         return None;
     }
+    let neutral = tone(report) == Tone::Neutral;
     Some(html! {
         div .scroll role="group" aria-label="Table of faults" tabindex="0" {
             table .faults {
@@ -25,7 +27,7 @@ pub(super) fn section(report: &Report) -> Option<Markup> {
                     th .n scope="col" { "99 %" }
                     th .n scope="col" { "Slowest" }
                 } }
-                tbody { @for row in &report.faults { (line(row)) } }
+                tbody { @for row in &report.faults { (line(row, neutral)) } }
             }
         }
         @for row in report.faults.iter().filter(|row| !row.why.is_empty()) {
@@ -34,7 +36,7 @@ pub(super) fn section(report: &Report) -> Option<Markup> {
     })
 }
 
-fn line(row: &FaultRow) -> Markup {
+fn line(row: &FaultRow, neutral: bool) -> Markup {
     let time = |us| match row.recovery.count {
         0 => "–".to_string(),
         _ => duration_words(us),
@@ -42,7 +44,7 @@ fn line(row: &FaultRow) -> Markup {
     html! {
         tr {
             th scope="row" { (text(&row.fault)) }
-            td { span .badge.(tone(row.verdict)) { (verdict_words(row.verdict)) } }
+            td { span .badge.(class(row.verdict, neutral)) { (row_verdict(row.verdict, neutral)) } }
             td .n { (number(row.trials)) }
             td .n { (number(row.hit)) }
             td .n { (time(row.recovery.p50_us)) }
@@ -52,8 +54,10 @@ fn line(row: &FaultRow) -> Markup {
     }
 }
 
-fn tone(verdict: Verdict) -> &'static str {
+/// The class that colours a verdict.
+fn class(verdict: Verdict, neutral: bool) -> &'static str {
     match verdict {
+        Verdict::Pass if neutral => "neutral",
         Verdict::Pass | Verdict::Detected => "good",
         Verdict::Broken => "bad",
         Verdict::NotApplicable

@@ -1,22 +1,21 @@
 //! The head of the page: the verdict in plain words, and what was tested.
 
 use maud::{Markup, html};
-use plugpull_workloads::Verdict;
 
 use super::{number, text};
+use crate::conclusion::{Tone, closing, headline, tone};
 use crate::facts::Facts;
 use crate::labels::{count, duration_words, verdict_words};
 use crate::promise_results::{Outcome, promises};
 use crate::report::Report;
-use crate::table::closing;
 
 /// The page's title: the verdict first, because tabs are narrow.
 pub(super) fn title(report: &Report) -> String {
-    format!(
-        "{} – {} – plugpull",
-        verdict_words(report.verdict),
-        text(&report.target.name)
-    )
+    let verdict = match tone(report) {
+        Tone::Neutral => "no finding",
+        _ => verdict_words(report.verdict),
+    };
+    format!("{verdict} – {} – plugpull", text(&report.target.name))
 }
 
 /// The banner.
@@ -28,12 +27,14 @@ pub(super) fn head(report: &Report, facts: &Facts) -> Markup {
     let broken = of(|outcome| matches!(outcome, Outcome::Broken(_)));
     let kept = of(|outcome| matches!(outcome, Outcome::Kept));
     let open = lines.len() as u64 - broken - kept;
+    let all_tested = open == 0 && lines.iter().all(|line| line.untested().is_empty());
+    let tone = tone(report);
     html! {
-        header .banner.(tone(report.verdict)) {
+        header .banner.(class(tone)) {
             p .brand { "plugpull" }
             h1 {
-                span .sign aria-hidden="true" { (sign(report.verdict)) }
-                span { (headline(report, broken)) }
+                span .sign aria-hidden="true" { (sign(tone)) }
+                span { (headline(report, broken, all_tested)) }
             }
             p .closing { (closing(report)) }
             @if report.interrupted {
@@ -41,7 +42,11 @@ pub(super) fn head(report: &Report, facts: &Facts) -> Markup {
             }
             ul .tally {
                 @if broken > 0 { li .bad { strong { (broken) } " broken" } }
-                li .good { strong { (kept) } " kept" }
+                @if tone == Tone::Neutral {
+                    li { strong { (kept) } " without a finding" }
+                } @else {
+                    li .good { strong { (kept) } " kept" }
+                }
                 @if open > 0 { li .open { strong { (open) } " not measured" } }
                 li { strong { (number(report.trials)) } " " (noun(report.trials)) }
                 li { strong { (duration_words(report.took_us)) } }
@@ -82,35 +87,21 @@ fn summary(report: &Report) -> Markup {
     }
 }
 
-fn headline(report: &Report, broken: u64) -> String {
-    let name = text(&report.target.name);
-    match report.verdict {
-        Verdict::Broken => match broken.max(1) {
-            1 => format!("{name} broke a promise"),
-            n => format!("{name} broke {n} promises"),
-        },
-        Verdict::Pass => format!("{name} kept every promise"),
-        Verdict::HarnessError => "No verdict: plugpull itself failed".into(),
-        _ => "No verdict: not everything was measured".into(),
-    }
-}
-
 /// The class that colours the banner.
-fn tone(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Pass | Verdict::Detected => "good",
-        Verdict::Broken => "bad",
-        Verdict::NotApplicable
-        | Verdict::NoPromise
-        | Verdict::NotMeasured
-        | Verdict::HarnessError => "open",
+fn class(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Good => "good",
+        Tone::Bad => "bad",
+        Tone::Open => "open",
+        Tone::Neutral => "neutral",
     }
 }
 
-fn sign(verdict: Verdict) -> &'static str {
-    match tone(verdict) {
-        "good" => "✓",
-        "bad" => "✕",
-        _ => "?",
+fn sign(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Good => "✓",
+        Tone::Bad => "✕",
+        Tone::Open => "?",
+        Tone::Neutral => "–",
     }
 }

@@ -1,8 +1,10 @@
 //! The table of promises: what was promised where, and whether it held.
 
 use maud::{Markup, html};
+use plugpull_workloads::FailureClass;
 
 use super::text;
+use crate::conclusion::{Tone, tone};
 use crate::facts::Facts;
 use crate::labels::{capital, class_words, guarantee_words, list};
 use crate::promise_results::{Outcome, PromiseLine, promises};
@@ -14,6 +16,7 @@ pub(super) fn section(report: &Report, facts: &Facts) -> Option<Markup> {
     if lines.is_empty() {
         return None;
     }
+    let tone = tone(report);
     Some(html! {
         table .promises {
             caption .hidden { "What the target promises, with the source, and what became of it" }
@@ -22,20 +25,26 @@ pub(super) fn section(report: &Report, facts: &Facts) -> Option<Markup> {
                 th scope="col" { "Result" }
             } }
             tbody {
-                @for line in &lines { (row(line)) }
+                @for line in &lines { (row(line, tone)) }
             }
         }
     })
 }
 
-fn row(line: &PromiseLine<'_>) -> Markup {
+fn row(line: &PromiseLine<'_>, tone: Tone) -> Markup {
     let promise = line.promise;
-    let classes: Vec<&str> = promise.classes.iter().map(|c| class_words(*c)).collect();
+    let words = |classes: Vec<FailureClass>| -> Vec<&str> {
+        classes.into_iter().map(class_words).collect()
+    };
+    let (tested, untested) = (words(line.tested()), words(line.untested()));
     html! {
         tr {
             th scope="row" {
                 span .what { (capital(&guarantee_words(promise.guarantee))) }
-                @if !classes.is_empty() { p .for { "After " (list(&classes)) } }
+                @if !tested.is_empty() { p .for { "After " (list(&tested)) } }
+                @if !untested.is_empty() {
+                    p .for { "Not tried: " (list(&untested)) }
+                }
                 @if promise.demanded {
                     p .source { "Demanded by --promise; the target itself does not promise it." }
                 } @else {
@@ -43,12 +52,12 @@ fn row(line: &PromiseLine<'_>) -> Markup {
                     @if !promise.source.is_empty() { p .source { (text(&promise.source)) } }
                 }
             }
-            td { (result(line)) }
+            td { (result(line, tone)) }
         }
     }
 }
 
-fn result(line: &PromiseLine<'_>) -> Markup {
+fn result(line: &PromiseLine<'_>, tone: Tone) -> Markup {
     html! {
         @match &line.outcome {
             Outcome::Broken(_) => {
@@ -59,7 +68,11 @@ fn result(line: &PromiseLine<'_>) -> Markup {
                 }
             }
             Outcome::Kept => {
-                span .badge.good { "✓ kept" }
+                @if tone == Tone::Neutral {
+                    span .badge.neutral { "– no finding" }
+                } @else {
+                    span .badge.good { "✓ kept" }
+                }
                 p .quiet { "under " (text(&list(&line.kept_under))) }
             }
             Outcome::Skipped(why) => {

@@ -105,6 +105,10 @@ pub struct Header {
     /// The bound that recovery is judged against, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_bound_us: Option<u64>,
+    /// Of an exploration: the percentage of the crash points that it has to judge to be a pass; left
+    /// out where none was demanded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_coverage: Option<f64>,
     /// Of a measurement of growth: what it measures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub growth: Option<GrowthPlan>,
@@ -281,8 +285,8 @@ pub struct End {
     pub why: String,
 }
 
-/// Why a run ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Why a run ended, the more thorough first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum EndReason {

@@ -3,8 +3,8 @@
 #![allow(dead_code, reason = "the example needs only a part")]
 
 use plugpull_reports::{
-    Coverage, CrashedFile, Damage, Evidence, Fate, ModelCoverage, PointCoverage, RecoveryCoverage,
-    Report, ReportedFinding, StepKind, TimelineStep, Trial, gravest_first,
+    Coverage, CrashedFile, Damage, Evidence, Fate, LeftOut, ModelCoverage, PointCoverage,
+    RecoveryCoverage, Report, ReportedFinding, StepKind, TimelineStep, Trial, gravest_first,
 };
 use plugpull_workloads::{FailureClass, Stamp, Verdict};
 
@@ -74,6 +74,8 @@ fn coverage(failing: bool) -> Coverage {
         judged: 9_120,
         failed: if failing && name != "kill" { 31 } else { 0 },
         not_measured: 0,
+        before_first_ack: 0,
+        could_not_measure: 0,
     };
     Coverage {
         operations: OPERATIONS,
@@ -82,6 +84,9 @@ fn coverage(failing: bool) -> Coverage {
         points: OPERATIONS + 1,
         tried: 5_310,
         complete: false,
+        first_ack: None,
+        left_out: LeftOut::default(),
+        demanded: None,
         recoveries: Some(RecoveryCoverage {
             seen: 210,
             crashed: 12,

@@ -4,6 +4,7 @@
 
 mod browser;
 mod compare;
+mod conclusion;
 mod explored;
 mod forms;
 mod grown;

@@ -36,6 +36,7 @@ fn header(command: RunCommand) -> Header {
         allow_not_measured: false,
         warnings: vec!["its check noticed nothing".into()],
         recovery_bound_us: Some(2_000_000),
+        min_coverage: None,
         growth: None,
         shard: None,
         machine: [("fuse".to_string(), "yes".to_string())].into(),

@@ -218,7 +218,7 @@ fn the_closing_sentence_says_the_verdict() {
         ),
         (
             kill(&[lost(), failed()]),
-            "1 promise broken in 1 of 2 trials. plugpull itself failed in 1 other.",
+            "1 promise broken in 1 of 1 measured trial. plugpull itself failed in 1 other.",
         ),
         (
             kill(&[trial(1, "kill"), failed()]),
@@ -227,7 +227,7 @@ fn the_closing_sentence_says_the_verdict() {
         (kill(&[unmeasured()]), "Not measured: kill."),
         (
             report_of(plan(&["kill", "oom"]), &[trial(1, "kill")]),
-            "Not measured: oom. All promises kept in the 1 trial that was measured.",
+            "Not measured: oom. No finding in the 1 trial that was measured.",
         ),
         (
             report_of(

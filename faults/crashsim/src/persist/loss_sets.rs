@@ -151,6 +151,18 @@ pub(super) fn pairs(rules: &Rules<'_, '_>) -> impl Iterator<Item = LossSet> + us
     })
 }
 
+/// How many pending updates [`likely`] leaves out one by one and as prefixes, because there are more
+/// than it tries.
+pub(super) fn beyond(rules: &Rules<'_, '_>) -> usize {
+    telling(rules).len().saturating_sub(SINGLES)
+}
+
+/// How many [`pairs`] there are.
+pub(super) fn pair_count(rules: &Rules<'_, '_>) -> usize {
+    let pending = telling(rules).len();
+    pending * pending.saturating_sub(1) / 2
+}
+
 /// The pending updates that a loss set is about. Times that the clock gave change no verdict: they
 /// are lost along with nothing else.
 fn telling<'r, 'a>(rules: &'r Rules<'_, 'a>) -> Vec<&'r Update<'a>> {

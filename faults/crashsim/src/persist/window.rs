@@ -137,6 +137,17 @@ impl<'a> Window<'a> {
         loss_sets::pairs(&self.rules())
     }
 
+    /// How many pending updates [`loss_sets`](Self::loss_sets) never leaves out by themselves, because
+    /// more are pending than it tries one by one.
+    pub fn beyond_loss_sets(&self) -> usize {
+        loss_sets::beyond(&self.rules())
+    }
+
+    /// How many [`pairs`](Self::pairs) there are.
+    pub fn pair_count(&self) -> usize {
+        loss_sets::pair_count(&self.rules())
+    }
+
     /// How many states are possible here: exact where few updates are pending, "at least"
     /// otherwise.
     pub fn possible(&self) -> Possible {

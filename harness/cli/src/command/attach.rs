@@ -282,7 +282,7 @@ pub(crate) fn run(args: &AttachArgs) -> anyhow::Result<u8> {
         true => EndReason::Interrupted,
         false => EndReason::Complete,
     };
-    let code = live.finish(reason, outcome.took)?;
+    let code = live.finish(reason, "", outcome.took)?;
     Ok(match code {
         crate::KEPT if !outcome.all_put_back => crate::FAILED,
         code => code,

@@ -104,6 +104,7 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
         recovery_bound_us: asked.recovery_bound.map(micros),
         shard: shard(args, digest, &models).map(Box::new),
         machine: machine_notes(&own.host().sandbox),
+        min_coverage: args.min_coverage,
         ..Header::default()
     };
     let known = resumed.as_ref().map(|resumed| known(resumed, &header));
@@ -150,7 +151,8 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
     let (summary, live) = exploration.explore(&known, live, &stop)?;
     drop(known);
     let took = live.elapsed();
-    let code = live.finish(end_reason(&summary), took);
+    let (reason, why) = ended(&summary, args);
+    let code = live.finish(reason, &why, took);
     // What they are at after a signal is of no use, and may take long.
     if !stop.is_raised() {
         workers.finish();
@@ -336,19 +338,22 @@ impl Memory {
     }
 }
 
-/// Why an exploration ended.
-fn end_reason(summary: &Summary) -> EndReason {
+/// Why an exploration ended, and by what, where the reason does not say.
+fn ended(summary: &Summary, args: &ExploreArgs) -> (EndReason, String) {
     if let Some(why) = &summary.gave_up {
         eprintln!("plugpull: the exploration was given up: {why}");
-        return EndReason::Failed;
+        return (EndReason::Failed, why.clone());
     }
     if summary.out_of_memory {
         eprintln!("plugpull: the exploration ended when most of --memory was taken");
+        return (EndReason::Budget, "--memory".into());
     }
-    match summary.interrupted {
-        true => EndReason::Interrupted,
-        false if summary.complete => EndReason::Complete,
-        false => EndReason::Budget,
+    let states = args.states.filter(|_| summary.enough);
+    match (summary.interrupted, states) {
+        (true, _) => (EndReason::Interrupted, String::new()),
+        (false, _) if summary.complete => (EndReason::Complete, String::new()),
+        (false, Some(states)) => (EndReason::Budget, format!("--states {states}")),
+        (false, None) => (EndReason::Budget, String::new()),
     }
 }
 

@@ -95,7 +95,7 @@ pub(crate) fn run(args: &GrowthArgs, resumed: Option<Resumed>) -> anyhow::Result
         false => EndReason::Complete,
     };
     let took = live.elapsed();
-    live.finish(reason, took)
+    live.finish(reason, "", took)
 }
 
 fn check(args: &GrowthArgs) -> anyhow::Result<Asking> {

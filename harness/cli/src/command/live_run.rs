@@ -151,15 +151,15 @@ impl<'a> LiveRun<'a> {
             .map_or_else(began, |log| Duration::from_micros(log.elapsed_us()))
     }
 
-    /// The run has ended: for this reason, or by a signal. Its report goes to all reporters. The
+    /// The run has ended: for this reason and by what, or by a signal. Its report goes to all reporters. The
     /// exit code.
-    pub(super) fn finish(self, reason: EndReason, took: Duration) -> anyhow::Result<u8> {
+    pub(super) fn finish(self, reason: EndReason, why: &str, took: Duration) -> anyhow::Result<u8> {
         self.stop.when_overdue(Overdue::Wait);
         anyhow::ensure!(self.begun, "the run ended before it began");
         let end = End {
             took_us: micros(took),
             reason,
-            why: String::new(),
+            why: why.into(),
         };
         match self.report.write(end, self.stop.signal()) {
             Some(code) => code,

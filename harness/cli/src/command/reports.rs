@@ -83,7 +83,7 @@ fn baseline_exit_code(comparison: &Comparison, now: &Report) -> u8 {
     let mut verdicts = now.faults.iter().map(|row| &row.verdict);
     match () {
         () if comparison.worse() => 1,
-        () if verdicts.any(unknown) => crate::FAILED,
+        () if verdicts.any(unknown) || now.lacks_coverage() => crate::FAILED,
         () if now.verdict == Verdict::Broken || now.verdict == Verdict::Pass => crate::KEPT,
         () => crate::FAILED,
     }

@@ -81,7 +81,7 @@ pub(crate) fn run(args: &RunArgs, resumed: Option<Resumed>) -> anyhow::Result<u8
         (false, None) => EndReason::Complete,
     };
     let took = live.elapsed();
-    let code = live.finish(reason, took)?;
+    let code = live.finish(reason, "", took)?;
     if let Some((faults, round)) = left_out {
         eprintln!(
             "plugpull: the budget of {:?} was over before {faults} of the faults had their turn; one round \

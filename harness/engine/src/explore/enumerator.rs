@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use plugpull_crashsim::fs::{KillPoint, Log, Op, Tree};
 use plugpull_crashsim::persist::{Index, LossSet, Possible, Window};
+use plugpull_reports::LeftOut;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -105,6 +106,7 @@ pub struct StateEnumerator<'a> {
     made: u64,
     /// Per model. States are those of this shard; points are all that were looked at.
     tally: Vec<ModelTally>,
+    left_out: LeftOut,
 }
 
 impl<'a> StateEnumerator<'a> {
@@ -162,6 +164,7 @@ impl<'a> StateEnumerator<'a> {
             shard: None,
             made: 0,
             tally: vec![ModelTally::default(); space.models.len()],
+            left_out: LeftOut::default(),
         }
     }
 
@@ -173,6 +176,21 @@ impl<'a> StateEnumerator<'a> {
     /// What was enumerated so far, per model.
     pub fn tally(&self) -> &[ModelTally] {
         &self.tally
+    }
+
+    /// What limits have cut off so far.
+    pub fn left_out(&self) -> LeftOut {
+        self.left_out
+    }
+
+    /// True when there is no further state. Makes those of the next place to know it.
+    pub fn is_over(&mut self) -> bool {
+        while self.ready.is_empty() {
+            if !self.refill() {
+                return true;
+            }
+        }
+        false
     }
 
     /// The next state. New is a content that is not among those seen.
@@ -264,6 +282,11 @@ impl<'a> StateEnumerator<'a> {
         losses
     }
 
+    /// Decides the seeded subsets of a point.
+    fn subset_seed(&self, point: usize) -> u64 {
+        self.seed ^ (point as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+
     /// Makes the states of one place; true.
     fn make(&mut self, place: Place) -> bool {
         let Place { pass, point, .. } = place;
@@ -275,12 +298,16 @@ impl<'a> StateEnumerator<'a> {
             self.killed(&window, place)
         } else if let Some(&end) = STAGES.get(pass) {
             let begin = pass.checked_sub(1).map_or(0, |before| STAGES[before]);
-            let seed = self.seed ^ (point as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let seed = self.subset_seed(point);
             let losses = window.loss_sets(SUBSETS, seed, end).into_iter();
             losses.skip(begin).collect()
         } else {
             window.pairs().take(PAIRS).collect()
         };
+        if one.power && pass == STAGES.len() {
+            let seed = self.subset_seed(point);
+            note_left_out(&mut self.left_out, &window, seed);
+        }
         if pass == 0 {
             let possible = if one.power {
                 window.possible()
@@ -313,6 +340,23 @@ impl<'a> StateEnumerator<'a> {
             self.ready.push((candidate, state.tree));
         }
         true
+    }
+}
+
+/// Notes what is possible at a place and was not made there, when all its passes are over.
+fn note_left_out(left_out: &mut LeftOut, window: &Window<'_>, seed: u64) {
+    left_out.singles += window.beyond_loss_sets() as u64;
+    left_out.pairs += window.pair_count().saturating_sub(PAIRS) as u64;
+    let possible = window.possible();
+    let made = || {
+        let sets = window.loss_sets(SUBSETS, seed, usize::MAX).into_iter();
+        let all = sets.chain(window.pairs().take(PAIRS));
+        let legal: HashSet<LossSet> = all.map(|loss| window.legalize(&loss)).collect();
+        legal.len() as u128
+    };
+    // Where nobody counted what is possible there are many combinations.
+    if !possible.exact || made() < possible.states {
+        left_out.places += 1;
     }
 }
 

@@ -188,6 +188,13 @@ impl<'a> Explorer<'a> {
             at: self.tally.at(),
             recoveries: self.recoveries.tally(),
             complete: complete && self.waiting.is_empty() && !self.harness_failed,
+            left_out: {
+                let mut all = states.left_out();
+                all.add(&self.recoveries.left_out());
+                all
+            },
+            first_ack: self.oracle.first_at_stake(),
+            enough: self.has_enough(),
             interrupted: self.limits.stopped(),
             gave_up: self.gave_up.clone(),
             out_of_memory: self.out_of_memory,
@@ -204,7 +211,7 @@ impl<'a> Explorer<'a> {
             if self.limits.stopped()
                 || self.out_of_memory
                 || self.gave_up.is_some()
-                || Some(self.given + self.others) == self.limits.states
+                || self.has_enough()
                 || left.is_zero()
             {
                 return true;
@@ -221,6 +228,11 @@ impl<'a> Explorer<'a> {
                 Reply::Gone => self.lose_waiting(),
             }
         }
+    }
+
+    /// True when as many states were tried, by all shards, as were asked for.
+    fn has_enough(&self) -> bool {
+        Some(self.given + self.others) == self.limits.states
     }
 
     /// A state of the recorded run: tries it where it is new and this shard's.
@@ -318,7 +330,7 @@ impl<'a> Explorer<'a> {
                 }
             };
             let failed = self.judge(&candidate, &kept);
-            let key = candidate.key;
+            let (key, depth) = (candidate.key, candidate.crash.depth());
             let recovery = match self.answers.take_recovery(key) {
                 Some(log) => match self.recoveries.consider(candidate, log, failed) {
                     true => RecoveryNote::Kept,
@@ -326,18 +338,24 @@ impl<'a> Explorer<'a> {
                 },
                 None => RecoveryNote::None,
             };
-            self.note_answer(key, &kept, failed, recovery);
+            self.note_answer(key, &kept, (failed, depth), recovery);
         }
     }
 
     /// Notes what a state came to, once, for a run that is resumed.
-    fn note_answer(&mut self, key: u128, kept: &Kept, failed: bool, recovery: RecoveryNote) {
+    fn note_answer(
+        &mut self,
+        key: u128,
+        kept: &Kept,
+        (failed, depth): (bool, u32),
+        recovery: RecoveryNote,
+    ) {
         if !self.noted.insert(key) {
             return;
         }
         match self.workers.knows(key) {
             // Its recovery is not recorded again.
-            Some(RecoveryNote::Passed) => self.recoveries.pass(),
+            Some(RecoveryNote::Passed) => self.recoveries.pass(failed, depth),
             Some(_) => {}
             None => {
                 for record in self.notes.of(key, kept, failed, recovery) {
@@ -351,7 +369,8 @@ impl<'a> Explorer<'a> {
     fn note_failure(&mut self, candidate: &Candidate, failure: &HarnessFailed) {
         let verdict = Verdict::HarnessError;
         self.harness_failed = true;
-        self.tally.count(&candidate.crash, verdict);
+        let at_stake = self.oracle.at_stake(candidate.crash.first().point);
+        self.tally.count(&candidate.crash, verdict, at_stake);
         let Some(number) = self.trials.number(candidate, verdict) else {
             return;
         };
@@ -411,12 +430,13 @@ impl<'a> Explorer<'a> {
             "a finding is a broken promise"
         );
         self.failed_in_a_row = 0;
-        self.tally.count(crash, verdict);
+        let at_stake = self.oracle.at_stake(crash.first().point);
+        self.tally.count(crash, verdict, at_stake);
         if !failed {
             self.answers.shorten_output(candidate.key);
         }
         // Before the first ack there is nothing to lose: such states are counted, and no trials.
-        if verdict == Verdict::NotMeasured && !self.oracle.at_stake(crash.first().point) {
+        if verdict == Verdict::NotMeasured && !at_stake {
             return failed;
         }
         let Some(number) = self.trials.number(candidate, verdict) else {

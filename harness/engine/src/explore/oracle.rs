@@ -1,7 +1,7 @@
 //! The oracle of an exploration: holds what a target made of a crash state to what had been
 //! acknowledged at the crash.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -32,6 +32,12 @@ struct Known {
     at_stake: bool,
 }
 
+/// True when a call was acknowledged and leaves something behind, which can be lost.
+fn leaves(entry: &Entry) -> bool {
+    matches!(&entry.call, Call::Txn(txn) if !txn.abort)
+        && matches!(entry.done, Some((_, Outcome::Ok)))
+}
+
 /// What is judged, and by what.
 pub struct Oracle<'a> {
     /// The recorded run.
@@ -49,6 +55,7 @@ pub struct Oracle<'a> {
     /// What a workload of the target's own saw acknowledged.
     pub acked: Acked,
     last: RefCell<Option<(u64, Rc<Known>)>>,
+    first_at_stake: OnceCell<u64>,
 }
 
 impl<'a> Oracle<'a> {
@@ -70,6 +77,7 @@ impl<'a> Oracle<'a> {
             recovery_bound,
             acked,
             last: RefCell::default(),
+            first_at_stake: OnceCell::new(),
         }
     }
 }
@@ -127,6 +135,18 @@ impl Oracle<'_> {
         self.known_at(point).at_stake
     }
 
+    /// The first crash point at which something had been acknowledged that can be lost; the number of
+    /// crash points where there is none.
+    pub fn first_at_stake(&self) -> u64 {
+        *self.first_at_stake.get_or_init(|| {
+            let calls = self.trace.about.history.entries.iter();
+            let acks = calls.filter(|entry| leaves(entry));
+            let acks = acks.filter_map(|entry| entry.done.as_ref().map(|(at, _)| at.seq));
+            let points = self.trace.log.records().len() as u64 + 1;
+            acks.min().unwrap_or(points).min(points)
+        })
+    }
+
     /// What was known at a point. The same point is wanted many times in a row.
     fn known_at(&self, point: u64) -> Rc<Known> {
         let mut last = self.last.borrow_mut();
@@ -134,10 +154,6 @@ impl Oracle<'_> {
             Some((at, known)) if *at == point => known.clone(),
             _ => {
                 let whole = self.trace.history_at(point);
-                let leaves = |entry: &Entry| {
-                    matches!(&entry.call, Call::Txn(txn) if !txn.abort)
-                        && matches!(entry.done, Some((_, Outcome::Ok)))
-                };
                 let known = Rc::new(Known {
                     at_stake: whole.entries.iter().any(leaves),
                     recent: recent(&whole, RECENT),

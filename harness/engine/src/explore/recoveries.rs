@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
 use plugpull_crashsim::fs::{Log, Tree};
+use plugpull_reports::LeftOut;
 
 use super::crash::{CrashModel, RecoveryTrace};
 use super::enumerator::{Candidate, Enumerated, StateEnumerator, StateSpace};
@@ -25,6 +26,7 @@ pub(super) struct Recoveries {
     /// States of recoveries that are not among those of the recorded run.
     seen: HashSet<u128>,
     tally: RecoveryTally,
+    left_out: LeftOut,
 }
 
 impl Recoveries {
@@ -36,12 +38,20 @@ impl Recoveries {
             waiting: VecDeque::new(),
             seen: HashSet::new(),
             tally: RecoveryTally::default(),
+            left_out: LeftOut::default(),
         }
     }
 
-    /// Counts a recovery that an earlier part of this run did not keep.
-    pub(super) fn pass(&mut self) {
+    /// Counts a recovery that an earlier part of this run did not keep: because it `failed` by itself,
+    /// or was as deep as crashes go, or else because enough of its kind were kept.
+    pub(super) fn pass(&mut self, failed: bool, depth: u32) {
         self.tally.seen += 1;
+        self.left_out.recoveries += u64::from(!failed && depth < self.depth);
+    }
+
+    /// What limits have cut off so far.
+    pub(super) fn left_out(&self) -> LeftOut {
+        self.left_out
     }
 
     /// Keeps what a recovery did, to be crashed, unless it `failed` by itself or enough of its kind
@@ -62,6 +72,8 @@ impl Recoveries {
         if kept {
             *count += 1;
             self.waiting.push_back(Rc::new(recovery));
+        } else {
+            self.left_out.recoveries += 1;
         }
         kept
     }
@@ -103,6 +115,9 @@ impl Recoveries {
                 let tree = tree.filter(|_| !recorded.contains(&candidate.key));
                 all.extend(tree.map(|tree| (candidate, tree)));
             }
+            let cut = all.len() - before >= OF_ONE_RECOVERY && !states.is_over();
+            self.left_out.cut_recoveries += u64::from(cut);
+            self.left_out.add(&states.left_out());
             self.tally.crashed += 1;
             self.tally.distinct += (all.len() - before) as u64;
         }

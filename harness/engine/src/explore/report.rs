@@ -27,7 +27,9 @@ pub fn coverage(oracle: &Oracle<'_>, summary: &Summary) -> Coverage {
             distinct: made.distinct,
             judged: outcome.judged,
             failed: outcome.failed,
-            not_measured: outcome.not_measured,
+            not_measured: outcome.not_measured(),
+            before_first_ack: outcome.before_first_ack,
+            could_not_measure: outcome.could_not_measure,
         });
     let recoveries = &summary.recoveries;
     let trace = oracle.trace;
@@ -40,7 +42,10 @@ pub fn coverage(oracle: &Oracle<'_>, summary: &Summary) -> Coverage {
         acked: trace.about.history.acked() as u64,
         points: summary.points as u64,
         tried: summary.tried,
-        complete: summary.complete,
+        complete: summary.complete && summary.left_out.is_empty(),
+        first_ack: Some(summary.first_ack),
+        left_out: summary.left_out,
+        demanded: None,
         recoveries: Some(RecoveryCoverage {
             seen: recoveries.seen,
             crashed: recoveries.crashed,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plugpull_reports::PointCoverage;
+use plugpull_reports::{LeftOut, PointCoverage};
 use plugpull_workloads::Verdict;
 
 use super::crash::Crash;
@@ -15,8 +15,17 @@ pub struct Judged {
     pub judged: u64,
     /// States among them that broke a promise.
     pub failed: u64,
-    /// States of which nothing is known: nothing had been acknowledged, or plugpull failed.
-    pub not_measured: u64,
+    /// States before the first ack: nothing was promised yet.
+    pub before_first_ack: u64,
+    /// States that plugpull could not measure: it failed, or could not tell what it saw.
+    pub could_not_measure: u64,
+}
+
+impl Judged {
+    /// States of which nothing is known, whatever the reason.
+    pub fn not_measured(&self) -> u64 {
+        self.before_first_ack + self.could_not_measure
+    }
 }
 
 /// What was covered of recoveries.
@@ -48,8 +57,9 @@ impl Tally {
         }
     }
 
-    /// Counts a state, if it is one of the recorded run.
-    pub(super) fn count(&mut self, crash: &Crash, verdict: Verdict) {
+    /// Counts a state, if it is one of the recorded run. `at_stake` when something had been
+    /// acknowledged before the crash that can be lost.
+    pub(super) fn count(&mut self, crash: &Crash, verdict: Verdict, at_stake: bool) {
         if crash.depth() > 0 {
             return;
         }
@@ -58,7 +68,10 @@ impl Tally {
         let model = &mut self.models[crash.model];
         model.judged += u64::from(measured);
         model.failed += u64::from(failed);
-        model.not_measured += u64::from(!measured);
+        // What plugpull fails in it has not measured, wherever that is.
+        let nothing_promised = verdict == Verdict::NotMeasured && !at_stake;
+        model.before_first_ack += u64::from(nothing_promised);
+        model.could_not_measure += u64::from(!measured && !nothing_promised);
         let at = self.at.entry(crash.point).or_insert(PointCoverage {
             point: crash.point,
             tried: 0,
@@ -101,8 +114,15 @@ pub struct Summary {
     pub at: Vec<PointCoverage>,
     /// Recoveries, over all models.
     pub recoveries: RecoveryTally,
-    /// True when every state was tried.
+    /// True when every state was tried that the limits of the enumeration let through.
     pub complete: bool,
+    /// What these limits cut off, at the places that were done with.
+    pub left_out: LeftOut,
+    /// The first crash point at which something had been acknowledged that can be lost; the number of
+    /// points where there is none.
+    pub first_ack: u64,
+    /// True when as many states were tried as were asked for.
+    pub enough: bool,
     /// True when the user ended it.
     pub interrupted: bool,
     /// Why it was given up, where plugpull failed too often to go on.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use plugpull_crashsim::persist::LossSet;
-use plugpull_reports::{Report, merge};
+use plugpull_reports::{Report, exit_code, merge};
 use plugpull_workloads::{Call, FindingKind, Outcome, Verdict};
 
 use super::pool::SimulatedWorkers;
@@ -151,7 +151,7 @@ fn coverage_adds_up(plan: &Plan, explored: &Explored) {
     let Explored { summary, .. } = explored;
     let mut distinct = 0;
     for (made, judged) in summary.models.iter().zip(&summary.judged) {
-        assert_eq!(judged.judged + judged.not_measured, made.made);
+        assert_eq!(judged.judged + judged.not_measured(), made.made);
         assert!(judged.failed <= judged.judged && made.distinct <= made.made);
         assert!(made.at_least || u128::from(made.distinct) <= made.possible);
         assert!(made.points <= summary.points as u64);
@@ -193,7 +193,10 @@ fn one_by_one(plan: &Plan, oracle: &Oracle<'_>) -> Vec<Judged> {
             .expect("an attempt");
         let model = &mut outcome[crash.model];
         match oracle.judge(crash, &attempt.observed).verdict {
-            Verdict::NotMeasured => model.not_measured += 1,
+            Verdict::NotMeasured if !oracle.at_stake(crash.first().point) => {
+                model.before_first_ack += 1;
+            }
+            Verdict::NotMeasured => model.could_not_measure += 1,
             verdict => {
                 model.judged += 1;
                 model.failed += u64::from(verdict == Verdict::Broken);
@@ -358,9 +361,15 @@ fn what_plugpull_fails_in_costs_that_state() {
                 let of = |explored: &Explored, part: fn(&Judged) -> u64| -> u64 {
                     explored.summary.judged.iter().map(part).sum()
                 };
-                let made = |one: &Judged| one.judged + one.not_measured;
+                let made = |one: &Judged| one.judged + one.not_measured();
                 assert_eq!(of(&failing, made), of(&sound, made));
                 assert!(of(&failing, |one| one.judged) <= of(&sound, |one| one.judged));
+                // What plugpull failed in is told apart from what had nothing to lose, and is no pass.
+                let could_not = |one: &Judged| one.could_not_measure;
+                assert_eq!(of(&sound, could_not), 0);
+                assert!(of(&failing, could_not) > 0);
+                assert_eq!(exit_code(&failing.report), 3);
+                assert_eq!(exit_code(&sound.report), 0);
             });
         },
     );
@@ -401,7 +410,8 @@ fn states_that_are_not_measured_are_counted_and_not_as_judged() {
         let explored = explore(&plan, oracle, &workers, None);
         let kill = explored.summary.judged[0];
         assert_eq!(
-            kill.not_measured, first_ack,
+            (kill.before_first_ack, kill.could_not_measure),
+            (first_ack, 0),
             "one state a point before the first ack"
         );
         assert_eq!(kill.judged + first_ack, explored.summary.points as u64);
@@ -413,4 +423,53 @@ fn states_that_are_not_measured_are_counted_and_not_as_judged() {
         );
         assert_eq!(explored.report.verdict, Verdict::Pass);
     });
+}
+
+/// What the limits of the enumeration cut off is noticed: "every state was tried" is said only where
+/// every legal state of every point, counted by trying all combinations, was made.
+#[test]
+fn every_state_is_said_only_where_none_is_missing() {
+    let (mut whole, mut cut) = (0, 0);
+    for seed in 0..CHANCES {
+        let plan = Plan {
+            depth: 0,
+            states: None,
+            clients: 1 + (seed % 2) as u32,
+            commits: 1 + (seed % 2) as u32,
+            mutant: None,
+            ..Plan::of(seed)
+        };
+        with_oracle(&plan, |oracle| {
+            let mut states = StateEnumerator::of_run(oracle.trace, oracle.space(), seed, None);
+            let (mut made, mut seen) = (HashSet::new(), HashSet::new());
+            while let Some(next) = states.next(&mut seen) {
+                let crash = &next.candidate.crash;
+                made.insert((crash.model, crash.point, next.candidate.digest));
+            }
+            let mut missing = 0;
+            let models = plan.models.iter().enumerate();
+            for (model, _) in models.filter(|(_, one)| one.power) {
+                for point in 0..states.point_count() {
+                    let window = oracle.indexes[model].window(point);
+                    if !window.possible().exact {
+                        // Too many to count, so certainly more than are tried.
+                        missing += 1;
+                        continue;
+                    }
+                    let all = window.every_state().map(|state| state.tree.digest());
+                    let unmade = |digest: &u128| !made.contains(&(model, point as u64, *digest));
+                    missing += all.filter(unmade).count();
+                }
+            }
+            let said = states.left_out().is_empty();
+            assert!(!said || missing == 0, "seed {seed}: {missing} are missing");
+            let workers = SimulatedWorkers::new(None, 2, seed);
+            let report = explore(&plan, oracle, &workers, None).report;
+            assert_eq!(report.coverage.map(|one| one.complete), Some(said));
+            whole += u64::from(said);
+            cut += u64::from(missing > 0);
+        });
+    }
+    assert!(cut > 0, "no seed shows what a limit cuts off");
+    eprintln!("{whole} whole, {cut} cut");
 }
