@@ -253,7 +253,7 @@ fn open(report: &Report, counts: &Counts) -> Vec<String> {
     let no_growth = report
         .growth
         .as_ref()
-        .is_some_and(|growth| growth.fit.is_none());
+        .is_some_and(|growth| growth.fit.is_none() || growth.restores_nothing());
     let ended = report.ended.as_ref().and_then(ended_words);
     let unmeasured = never_measured(report).or_else(|| match report.trials {
         0 => Some("Not measured: no trial was made.".into()),

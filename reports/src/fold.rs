@@ -23,7 +23,7 @@ use plugpull_workloads::{FailureClass, FindingKind, Verdict};
 
 use crate::coverage::Coverage;
 use crate::growth::{Growth, GrowthSample};
-use crate::report::{Ended, FaultRow, Plan, Report, ReportedFinding, SCHEMA, Trial};
+use crate::report::{Ended, FaultRow, NotPromised, Plan, Report, ReportedFinding, SCHEMA, Trial};
 use crate::rows::Rows;
 use crate::run_file::record::{
     End, EndReason, ExploredTrial, FindingRecord, Header, NotMeasured, Record, Recording,
@@ -41,6 +41,8 @@ pub struct Fold {
     rows: BTreeMap<String, Row>,
     trials: u64,
     groups: Vec<Group>,
+    /// By fault and kind.
+    observed: BTreeMap<(String, FindingKind), NotPromised>,
     /// Of an exploration, by id.
     findings: BTreeMap<u64, ReportedFinding>,
     /// How many trials count to each of them.
@@ -196,6 +198,34 @@ impl Fold {
             trial.recovery_us.iter().for_each(|us| times.add(*us));
         }
         self.group(&trial);
+        self.observe(&trial);
+    }
+
+    /// Notes what a measured trial showed that no promise forbids.
+    fn observe(&mut self, trial: &Trial) {
+        if !measured(trial) {
+            return;
+        }
+        let mut kinds: Vec<FindingKind> = Vec::new();
+        for seen in &trial.observed {
+            let name = (trial.fault.clone(), seen.kind);
+            let known = self.observed.entry(name).or_insert_with(|| NotPromised {
+                kind: seen.kind,
+                fault: trial.fault.clone(),
+                trials: 0,
+                worst: 0,
+                trial: u64::MAX,
+                sentence: String::new(),
+            });
+            known.trials += u64::from(!kinds.contains(&seen.kind));
+            kinds.push(seen.kind);
+            let worse = (seen.count, std::cmp::Reverse(trial.number));
+            if worse > (known.worst, std::cmp::Reverse(known.trial)) {
+                known.worst = seen.count;
+                known.trial = trial.number;
+                known.sentence.clone_from(&seen.sentence);
+            }
+        }
     }
 
     /// One entry for each kind, fault and promise, with the details of the first and the number of
@@ -318,6 +348,7 @@ impl Fold {
             seed: self.plan.seed,
             trials: self.trials,
             findings: self.reported_findings(),
+            observed: self.not_promised(),
             target: self.plan.target.clone(),
             recovery: times.recovery(),
             faults,
@@ -379,6 +410,16 @@ impl Fold {
         };
         gravest_first(&mut findings);
         findings
+    }
+
+    /// The gravest kinds first, then what most trials showed.
+    fn not_promised(&self) -> Vec<NotPromised> {
+        let mut all: Vec<NotPromised> = self.observed.values().cloned().collect();
+        all.sort_by_key(|one| {
+            let most = std::cmp::Reverse(one.trials);
+            (gravity(one.kind), most, one.fault.clone())
+        });
+        all
     }
 
     fn fault_rows(&self) -> Vec<FaultRow> {
@@ -473,7 +514,7 @@ impl Report {
         let open = self
             .growth
             .as_ref()
-            .is_some_and(|growth| growth.fit.is_none());
+            .is_some_and(|growth| growth.fit.is_none() || growth.restores_nothing());
         if open && self.verdict == Verdict::Pass {
             self.verdict = Verdict::NotMeasured;
         }

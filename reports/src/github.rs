@@ -10,6 +10,7 @@ use plugpull_workloads::Verdict;
 
 use crate::conclusion::{Tone, closing, tone};
 use crate::labels::{capital, clean, count, kind_words, verdict_words};
+use crate::layout::defused;
 use crate::report::{FaultRow, Report, ReportedFinding};
 use crate::table::SHOWN_FINDINGS;
 
@@ -22,7 +23,7 @@ pub fn annotations(report: &Report) -> io::Result<String> {
         lines.push_str(&format!(
             "::{level} title={}::{}\n",
             property(title),
-            data(message)
+            data(&defused(message))
         ));
     };
     let all = report.findings.len();
@@ -85,5 +86,7 @@ fn data(text: &str) -> String {
 
 /// A property's value, escaped.
 fn property(text: &str) -> String {
-    data(&clean(text)).replace(':', "%3A").replace(',', "%2C")
+    data(&defused(&clean(text)))
+        .replace(':', "%3A")
+        .replace(',', "%2C")
 }

@@ -1,5 +1,7 @@
 //! Text on a terminal: colour where it is wanted, and lines that fit.
 
+use std::borrow::Cow;
+
 use console::Style;
 use textwrap::{Options, WordSplitter};
 
@@ -41,6 +43,7 @@ impl Page {
 
     /// A line that already fits.
     pub(crate) fn line(&mut self, line: &str, style: Option<&Style>) {
+        let line = &*defused(line);
         match style {
             Some(style) if self.look.colour => {
                 self.text
@@ -91,6 +94,24 @@ impl Page {
     pub(crate) fn finish(self) -> String {
         self.text
     }
+}
+
+/// A line that no pipeline takes for a command of its own: GitHub obeys `::name::` at the beginning of a
+/// line, and it and Azure obey `##[name]` and `##vso[name]` anywhere. A backslash goes between; in a shell
+/// command it changes nothing.
+pub(crate) fn defused(line: &str) -> Cow<'_, str> {
+    let text = line.trim_start();
+    let starts = text.starts_with("::");
+    if !starts && !line.contains("##") {
+        return Cow::Borrowed(line);
+    }
+    let indent = &line[..line.len() - text.len()];
+    let text = text.replace("##", "#\\#");
+    let text = match text.strip_prefix("::") {
+        Some(rest) if starts => format!(":\\:{rest}"),
+        _ => text,
+    };
+    Cow::Owned(format!("{indent}{text}"))
 }
 
 /// The words of a shell command, quotes kept: only spaces outside quotes divide it.

@@ -67,7 +67,8 @@ pub use mergeable::MergeError;
 pub use progress::Progress;
 pub use render_diff::render_comparison;
 pub use report::{
-    Ended, FaultRow, Plan, Recovery, Report, ReportedFinding, SCHEMA, TargetInfo, Trial,
+    Ended, FaultRow, NotPromised, Plan, Recovery, Report, ReportedFinding, SCHEMA, TargetInfo,
+    Trial,
 };
 pub use reporter::{FileReporter, Form, Reporter, StdoutReporter};
 pub use rows::Rows;

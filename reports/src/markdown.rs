@@ -10,6 +10,7 @@ use crate::growth::sentences::{bytes_words, size_words};
 use crate::labels::{capital, clean, count, duration_words, guarantee_words, kind_words, list};
 use crate::promise_results::{Outcome, PromiseLine, promises};
 use crate::render_coverage::describe_coverage;
+use crate::render_finding::{OBSERVED, describe_observed};
 use crate::render_growth::describe_growth;
 use crate::report::{FaultRow, Report, ReportedFinding};
 
@@ -52,6 +53,14 @@ pub fn markdown(report: &Report) -> io::Result<String> {
         );
         for row in &report.faults {
             line(&mut page, &fault_row(row, neutral));
+        }
+        line(&mut page, "");
+    }
+    let observed = describe_observed(report);
+    if !observed.is_empty() {
+        line(&mut page, &format!("### {OBSERVED}\n"));
+        for sentence in observed {
+            line(&mut page, &format!("- {}", escape(&sentence)));
         }
         line(&mut page, "");
     }

@@ -221,6 +221,7 @@ mod tests {
             acked: 1,
             operations: 1,
             verdict: Verdict::Broken,
+            observed: Vec::new(),
             why: String::new(),
             recovery_us: vec![],
             took_us: 1,

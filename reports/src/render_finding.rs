@@ -2,9 +2,12 @@
 
 use console::Style;
 
-use crate::labels::{capital, clean, count, guarantee_words, kind_words};
+use crate::labels::{capital, clean, count, count_grouped, guarantee_words, kind_words};
 use crate::layout::Page;
-use crate::report::ReportedFinding;
+use crate::report::{NotPromised, Report, ReportedFinding};
+
+/// What stands over damage that no promise forbids.
+pub(crate) const OBSERVED: &str = "Observed, not promised";
 
 /// How many lines of the target's output are shown for each of a few findings, and for each of
 /// many. The JSON report has all that were kept.
@@ -71,7 +74,7 @@ fn promise(reported: &ReportedFinding) -> String {
 fn output(page: &mut Page, margin: &str, lives: &[String], most: usize) {
     let lines_of = |life: &String| -> Vec<String> {
         life.lines()
-            .map(|line| clean(line).trim_end().to_string())
+            .map(|line| unframed(&clean(line)))
             .filter(|l| !l.is_empty())
             .collect()
     };
@@ -96,6 +99,49 @@ fn output(page: &mut Page, margin: &str, lives: &[String], most: usize) {
     labelled(page, margin, "Output", &format!("{whose}{part}"));
     for line in shown {
         page.quote(&format!("{margin}│ "), line);
+    }
+}
+
+/// What was seen that no promise forbids: a sentence for each kind and fault, with its worst case.
+pub(crate) fn describe_observed(report: &Report) -> Vec<String> {
+    let one = |seen: &NotPromised| {
+        let worst = match seen.trials {
+            1 => format!("in trial {}", seen.trial),
+            n => format!(
+                "in {}, worst in trial {}",
+                count_grouped(n, "trial"),
+                seen.trial
+            ),
+        };
+        clean(&format!(
+            "{} under {}, {worst}: {}.",
+            capital(kind_words(seen.kind)),
+            seen.fault,
+            seen.sentence
+        ))
+    };
+    report.observed.iter().map(one).collect()
+}
+
+/// Writes it under a headline of its own; nothing where there is none.
+pub(crate) fn render_observed(page: &mut Page, report: &Report) {
+    let all = describe_observed(report);
+    if all.is_empty() {
+        return;
+    }
+    page.gap();
+    page.paragraph("", 0, OBSERVED, Some(Style::new().bold()));
+    for sentence in all {
+        page.paragraph("  ", 2, &sentence, None);
+    }
+}
+
+/// A line without what draws a frame around it.
+fn unframed(line: &str) -> String {
+    let drawn = |c: char| ('\u{2500}'..='\u{259f}').contains(&c);
+    match line.contains(drawn) {
+        true => line.replace(drawn, " ").trim().to_string(),
+        false => line.trim_end().to_string(),
     }
 }
 

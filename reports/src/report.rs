@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use plugpull_workloads::{FailureClass, Finding, Promise, Verdict};
+use plugpull_workloads::{FailureClass, Finding, FindingKind, Observation, Promise, Verdict};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::coverage::Coverage;
@@ -85,6 +85,9 @@ pub struct Trial {
     /// For `detected`, `not measured` and `harness error`: why.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
+    /// What was seen that no promise forbids; left out where nothing was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub observed: Vec<Observation>,
     /// Microseconds from spawn to the first correct answer, for each restart in the trial.
     pub recovery_us: Vec<u64>,
     /// How long the trial took, in microseconds.
@@ -108,6 +111,7 @@ impl Trial {
             operations: 0,
             verdict: Verdict::HarnessError,
             why: String::new(),
+            observed: Vec::new(),
             recovery_us: Vec::new(),
             took_us: 0,
             findings: Vec::new(),
@@ -133,6 +137,25 @@ pub struct ReportedFinding {
     /// What is known of the crash that showed it. Left out where nothing more is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Box<Evidence>>,
+}
+
+/// One kind of damage that no promise forbids, under one fault, with its worst case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct NotPromised {
+    /// What kind.
+    pub kind: FindingKind,
+    /// The fault's name.
+    #[serde(deserialize_with = "current_fault")]
+    pub fault: String,
+    /// How many trials showed it.
+    pub trials: u64,
+    /// The worst of them: in how many transactions, keys or values it showed.
+    pub worst: u64,
+    /// That trial's number.
+    pub trial: u64,
+    /// What was seen in it, in words.
+    pub sentence: String,
 }
 
 /// Recovery times, in microseconds.
@@ -201,6 +224,10 @@ pub struct Report {
     pub trials: u64,
     /// Grouped by kind and fault, worst first.
     pub findings: Vec<ReportedFinding>,
+    /// What was seen that a perfect store would not have shown and that no promise forbids; left out
+    /// where nothing was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub observed: Vec<NotPromised>,
     /// What was tested.
     pub target: TargetInfo,
     /// A row per fault.

@@ -13,7 +13,7 @@ use crate::conclusion::{Tone, closing, row_verdict, tone};
 use crate::labels::{capital, clean, count, duration_words, list, verdict_words};
 use crate::layout::Page;
 use crate::render_coverage::render_coverage;
-use crate::render_finding::{OUTPUT_LINES, render_finding};
+use crate::render_finding::{OUTPUT_LINES, render_finding, render_observed};
 use crate::render_growth::render_growth;
 use crate::report::{FaultRow, Report};
 use crate::reporter::Reporter;
@@ -60,6 +60,7 @@ pub fn render(report: &Report, look: Look) -> String {
             None,
         );
     }
+    render_observed(&mut page, report);
     render_coverage(&mut page, report);
     render_growth(&mut page, report, look);
     page.gap();

@@ -31,7 +31,7 @@ mod served;
 mod service;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,7 @@ use facts::Facts;
 use held::Held;
 use puzzle::Puzzle;
 use search::Legality;
+use service::Detection;
 
 /// What a trial says about the target's promises.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,6 +58,22 @@ pub struct Judgement {
     /// One per cause, in the order: service, strange values, losses. Only with
     /// [`Verdict::Broken`]. The fault is left empty.
     pub findings: Vec<Finding>,
+    /// What was seen that a perfect store would not have shown, and that no promise forbids. Not with
+    /// [`Verdict::Broken`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub observed: Vec<Observation>,
+}
+
+/// Something that was seen and that no promise forbids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Observation {
+    /// What kind.
+    pub kind: FindingKind,
+    /// In plain words, a sentence without full stop.
+    pub sentence: String,
+    /// How many transactions, keys or values it is about.
+    pub count: u64,
 }
 
 /// Something that was seen and should not be; a finding where a promise forbids it.
@@ -71,13 +88,25 @@ struct Trouble {
     txn: Option<TxnId>,
     key: Option<String>,
     ack: Option<Stamp>,
+    /// How many transactions, keys or values it is about.
+    count: usize,
+}
+
+impl Observation {
+    fn of(trouble: &Trouble) -> Self {
+        Self {
+            kind: trouble.kind,
+            sentence: trouble.sentence.clone(),
+            count: trouble.count as u64,
+        }
+    }
 }
 
 /// All that one look at a trial gives.
 struct Examination {
     troubles: Vec<Trouble>,
     /// What the target said about damage that is real.
-    detections: Vec<String>,
+    detections: Vec<Detection>,
     /// True when the search for an order was given up.
     undecided: bool,
 }
@@ -103,11 +132,6 @@ pub fn judge(
     crash: Option<Stamp>,
     recovery_bound: Option<Duration>,
 ) -> Judgement {
-    let without_findings = |verdict, why: String| Judgement {
-        verdict,
-        why,
-        findings: Vec::new(),
-    };
     let held = Held::new(promises, class, recovery_bound);
     let seen = examine(history, observed, &held, crash);
     let findings: Vec<Finding> = (seen.troubles.into_iter())
@@ -118,8 +142,15 @@ pub fn judge(
             verdict: Verdict::Broken,
             why: String::new(),
             findings,
+            observed: Vec::new(),
         };
     }
+    let without_findings = |verdict, why: String| Judgement {
+        verdict,
+        why,
+        findings: Vec::new(),
+        observed: Vec::new(),
+    };
     // There was nothing to lose. But a target that does not even start again has broken its word
     // whatever it had acknowledged: that was found above.
     if !anything_acknowledged(history) {
@@ -127,9 +158,14 @@ pub fn judge(
     }
     // What a perfect store would not have shown is told even where nothing forbids it.
     let perfect = examine(history, observed, &Held::everything(class), crash);
-    let mut allowed: Vec<String> = seen.detections.clone();
-    allowed.extend(perfect.troubles.into_iter().map(|trouble| trouble.brief));
-    let allowed = allowed.join(", ");
+    let detected = seen.detections.iter().map(|one| one.brief.clone());
+    let allowed = perfect.troubles.iter().map(|one| one.brief.clone());
+    let allowed = detected.chain(allowed).collect::<Vec<_>>().join(", ");
+    let observed_by = |judgement: Judgement| Judgement {
+        observed: perfect.troubles.iter().map(Observation::of).collect(),
+        ..judgement
+    };
+    let without_findings = |verdict, why| observed_by(without_findings(verdict, why));
     if !promises.iter().any(|p| p.classes.contains(&class)) {
         let allowed = if allowed.is_empty() {
             "nothing wrong".into()
@@ -191,16 +227,31 @@ fn examine(
         detections: service.detections,
         undecided: false,
     };
+    // What others noticed is told where a perfect store is asked for, and no promise is about it.
+    if held.is_everything {
+        seen.troubles.extend(service.noticed);
+    }
     let Some(Ok(state)) = &observed.state else {
         return seen;
     };
-    let facts = Facts::new(history, state);
+    let mut facts = Facts::new(history, state);
+    // A detection excuses what it names, and nothing else.
+    let mut named = HashSet::new();
+    for detection in &seen.detections {
+        named.extend(facts.named_in(&detection.said));
+    }
+    facts.put_aside(&named);
     let strange = served::strange_values(&facts, held);
-    let obliged = held.obliged(&facts, history, crash, &observed.damage);
+    let mut obliged = held.obliged(&facts, history, crash, &observed.damage);
+    for (fact, obliged) in facts.txns.iter().zip(&mut obliged) {
+        if fact.keys.iter().all(|key| named.contains(key)) {
+            *obliged = None;
+        }
+    }
     let atomic = held.first(|g| g == Guarantee::Atomic).is_some();
     let prefix = held.first(|g| g == Guarantee::Prefix).is_some();
     let puzzle = Puzzle::new(&facts, atomic, prefix, |txn| obliged[txn].is_some());
-    let mut losses = losses::losses(&puzzle, held, &obliged);
+    let mut losses = losses::losses(&puzzle, held, &obliged, &named);
     if losses.is_empty() && !strange.iter().any(|trouble| trouble.promise.is_some()) {
         match puzzle.solve() {
             Legality::Legal => {}
@@ -215,11 +266,12 @@ fn examine(
     if let Some(Ok(log)) = &observed.log {
         losses.extend(events::events(log, &facts, held, &obliged, lost));
     }
-    // Wrong data that is served was not detected, whatever the target says besides. Data that is
-    // not served and reported as damaged was.
-    if !seen.detections.is_empty() {
-        losses.clear();
-        seen.undecided = false;
+    if let Some(detection) = seen.detections.first() {
+        let but = format!(
+            "; what it says of the damage does not name this: {}",
+            detection.brief
+        );
+        losses.iter_mut().for_each(|loss| loss.sentence += &but);
     }
     seen.troubles.extend(strange);
     seen.troubles.extend(losses);

@@ -20,13 +20,13 @@ mod text;
 mod txn;
 mod value;
 
-pub use check::{Judgement, judge};
+pub use check::{Judgement, Observation, judge};
 pub use demand::{DEMAND_WORDS, DemandError, parse_demand};
 pub use event_log::{Event, EventLog, EventOp, LoggedKey};
 pub use finding::{Finding, FindingKind, Verdict};
 pub use generate::{ConfigError, Distribution, Generator, MAX_VALUE_LEN, WorkloadConfig};
 pub use history::{Call, Clock, Entry, History, Outcome, Recorder, Stamp};
-pub use observe::{Damage, Observed, ReadBack, Start};
+pub use observe::{Checker, Damage, Observed, ReadBack, Start};
 pub use promise::{Durability, FailureClass, Guarantee, Promise};
 pub use read_file::{read_file, read_text};
 pub use recent::{beginning, recent, settles};

@@ -20,8 +20,10 @@ pub struct Observed {
     pub recovery: Option<Duration>,
     /// What it held after the first restart; none when it was not asked.
     pub state: Option<ReadBack>,
-    /// What its own integrity check said (`Err`: its words); none when it was not asked.
+    /// What the integrity check said (`Err`: its words); none when it was not asked.
     pub integrity: Option<Result<(), String>>,
+    /// Whose check that was.
+    pub checker: Checker,
     /// What it tells of its own past (`Err`: why that cannot be read); none when it keeps no log
     /// of events, or was not asked.
     pub log: Option<Result<EventLog, String>>,
@@ -31,6 +33,9 @@ pub struct Observed {
     /// Its words when it still refused to work after the trouble was over (space freed, device
     /// healthy); none when it worked or was not asked.
     pub stays_down: Option<String>,
+    /// True when it goes on answering as if nothing were wrong although [`start`](Self::start) is
+    /// refused by what it printed: then it has refused nothing.
+    pub went_on: bool,
     /// What the failure did to data at rest.
     pub damage: Damage,
     /// What the target's own check said of keys that it misses, by key.
@@ -45,6 +50,19 @@ impl Observed {
             ..Self::default()
         }
     }
+}
+
+/// Who checks the integrity of a target's data. Only what the target itself says is a detection by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Checker {
+    /// The target itself.
+    #[default]
+    Target,
+    /// Its driver, which reads the files by its own parser, or compares its answers.
+    Driver,
+    /// A check that the user brought.
+    User,
 }
 
 /// How a start ended.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use common::{Book, all, durable, promise, state, value};
 use plugpull_workloads::{
-    Damage, Durability, FailureClass, FindingKind, Guarantee, Judgement, Observed, Outcome,
-    Promise, Start, Verdict, judge, parse_demand,
+    Checker, Damage, Durability, FailureClass, FindingKind, Guarantee, Judgement, Observed,
+    Outcome, Promise, Start, Verdict, judge, parse_demand,
 };
 
 fn book() -> Book {
@@ -327,6 +327,123 @@ fn damaged_data_that_is_silently_gone_was_not_detected() {
         ..observed
     };
     assert_eq!(power_loss(&whole, &[detects]).verdict, Verdict::Pass);
+}
+
+#[test]
+fn a_detection_excuses_what_it_names_and_nothing_else() {
+    let detects = [promise(Guarantee::Detects)];
+    let gone = |said: &str| {
+        let observed = Observed {
+            integrity: Some(Err(said.into())),
+            ..damaged(Observed::holding(state(&[])))
+        };
+        corruption(&observed, &detects)
+    };
+    // t1 wrote a and b, t2 wrote b.
+    assert_eq!(
+        gone("a is missing, b is missing").verdict,
+        Verdict::Detected
+    );
+    assert_eq!(gone("lost t1 and t2").verdict, Verdict::Detected);
+    for (said, lost) in [
+        ("a is missing", "2 acknowledged transactions are gone"),
+        (
+            "t2 is missing",
+            "transaction t1 of client 0 was acknowledged",
+        ),
+        ("page 7 is bad", "2 acknowledged transactions are gone"),
+        // A part of a word is no name.
+        (
+            "bad blob in tab t12",
+            "2 acknowledged transactions are gone",
+        ),
+    ] {
+        let judgement = gone(said);
+        let (kind, guarantee, sentence) = only(&judgement);
+        assert_eq!(
+            (kind, guarantee),
+            (FindingKind::LostAck, Guarantee::Detects)
+        );
+        assert!(sentence.contains(lost), "{said}: {sentence}");
+        let but = format!("does not name this: its own integrity check failed: {said}");
+        assert!(sentence.ends_with(&but), "{sentence}");
+    }
+    // Nothing is missing: what it said of the damage is the whole of it.
+    let whole = Observed {
+        integrity: Some(Err("page 7 is bad".into())),
+        ..damaged(sound())
+    };
+    assert_eq!(corruption(&whole, &detects).verdict, Verdict::Detected);
+}
+
+#[test]
+fn what_others_than_the_target_notice_is_no_detection() {
+    let detects = [promise(Guarantee::Detects)];
+    for checker in [Checker::Driver, Checker::User] {
+        let noticed = |state: Observed| Observed {
+            integrity: Some(Err("the anchors a and b are gone".into())),
+            checker,
+            ..damaged(state)
+        };
+        // Served whole, it is a pass, and what was noticed is told.
+        let judgement = corruption(&noticed(sound()), &detects);
+        assert_eq!(judgement.verdict, Verdict::Pass, "{judgement:#?}");
+        assert_eq!(judgement.observed.len(), 1);
+        assert_eq!(judgement.observed[0].kind, FindingKind::Unreadable);
+        let sentence = &judgement.observed[0].sentence;
+        assert!(
+            sentence.contains("of which the target itself says nothing"),
+            "{sentence}"
+        );
+        // What is gone is gone without a word of the target.
+        let lost = noticed(Observed::holding(state(&[])));
+        assert_eq!(only(&corruption(&lost, &detects)).0, FindingKind::LostAck);
+        // Where nothing was damaged it is a finding, and not called the target's own check.
+        let judgement = power_loss(
+            &Observed {
+                damage: Damage::None,
+                ..noticed(sound())
+            },
+            &all(),
+        );
+        let (kind, _, sentence) = only(&judgement);
+        assert_eq!(kind, FindingKind::Unreadable);
+        assert!(!sentence.contains("its own"), "{sentence}");
+    }
+}
+
+#[test]
+fn a_target_that_goes_on_answering_has_refused_nothing() {
+    let detects = [promise(Guarantee::Detects)];
+    let refused = damaged(refused());
+    assert_eq!(corruption(&refused, &detects).verdict, Verdict::Detected);
+    let answering = Observed {
+        went_on: true,
+        ..refused
+    };
+    let judgement = corruption(&answering, &detects);
+    let (kind, guarantee, sentence) = only(&judgement);
+    assert_eq!(
+        (kind, guarantee),
+        (FindingKind::Unreadable, Guarantee::Detects)
+    );
+    assert_eq!(
+        sentence,
+        "it answers as if it had recovered, and has not: log is damaged"
+    );
+}
+
+#[test]
+fn what_no_promise_forbids_is_observed_with_its_number() {
+    let lost = Observed::holding(state(&[]));
+    let judgement = power_loss(&lost, &[promise(Guarantee::Consistent)]);
+    assert_eq!(judgement.verdict, Verdict::Pass);
+    let [seen] = &judgement.observed[..] else {
+        panic!("{judgement:#?}");
+    };
+    assert_eq!((seen.kind, seen.count), (FindingKind::LostAck, 2));
+    assert!(power_loss(&sound(), &all()).observed.is_empty());
+    assert!(power_loss(&lost, &[durable()]).observed.is_empty());
 }
 
 #[test]

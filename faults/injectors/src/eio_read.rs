@@ -47,8 +47,8 @@ fn inject(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, Inje
         Started::Up => ("it came up all the same".to_string(), None),
         Started::Refused(text) => (format!("it refused: {text}"), None),
         Started::Hung(waited) => (
-            format!("it neither came up nor ended within {waited:?}"),
-            Some(format!("hung for {waited:?} on a read error at start")),
+            format!("it neither came up nor ended within {waited:.1?}"),
+            Some(format!("hung for {waited:.1?} on a read error at start")),
         ),
     };
     let what = format!("{hits} reads failed with EIO while it started; {went}");

@@ -63,7 +63,7 @@ fn inject(
     let what = if hangs {
         format!("the storage hung for {hang:?} at {trigger}")
     } else {
-        format!("{hits} operations took {delay:?} longer from {trigger} on")
+        format!("{hits} operations took {delay:.1?} longer from {trigger} on")
     };
     Ok(Injected {
         stays_down,

@@ -34,7 +34,7 @@ fn inject(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, Inje
     Ok(match ended {
         Some(code) => Injected::hit(format!("SIGTERM at {trigger}; it ended with code {code}")),
         None => Injected::hit(format!(
-            "SIGTERM at {trigger}; it had not stopped after {limit:?} and was killed"
+            "SIGTERM at {trigger}; it had not stopped after {limit:.1?} and was killed"
         )),
     })
 }

@@ -78,10 +78,14 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 fn duration_text(duration: Duration) -> String {
-    if duration.as_micros().is_multiple_of(1000) {
+    let micros = duration.as_micros();
+    // From ten seconds on nobody reads milliseconds.
+    if micros >= 10_000_000 && micros.is_multiple_of(1_000_000) {
+        format!("{}s", duration.as_secs())
+    } else if micros.is_multiple_of(1000) {
         format!("{}ms", duration.as_millis())
     } else {
-        format!("{}us", duration.as_micros())
+        format!("{micros}us")
     }
 }
 

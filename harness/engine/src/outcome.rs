@@ -37,6 +37,8 @@ use serde::{Deserialize, Serialize};
 pub enum TargetFailed {
     /// It ended, or answered that it cannot serve.
     Refused(String),
+    /// It printed that it has not recovered, and goes on answering as if it had.
+    WentOn(String),
     /// It neither answered nor ended within this time.
     Hung(Duration),
 }
@@ -44,8 +46,9 @@ pub enum TargetFailed {
 impl TargetFailed {
     /// Notes the failure as what was seen of the start.
     pub fn note(self, observed: &mut Observed) {
+        observed.went_on = matches!(self, Self::WentOn(_));
         observed.start = match self {
-            Self::Refused(message) => Start::Refused { message },
+            Self::Refused(message) | Self::WentOn(message) => Start::Refused { message },
             Self::Hung(waited) => Start::Hung { waited },
         };
     }
@@ -54,8 +57,8 @@ impl TargetFailed {
 impl fmt::Display for TargetFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(message) => f.write_str(message),
-            Self::Hung(waited) => write!(f, "it neither came up nor ended within {waited:?}"),
+            Self::Refused(message) | Self::WentOn(message) => f.write_str(message),
+            Self::Hung(waited) => write!(f, "it neither came up nor ended within {waited:.1?}"),
         }
     }
 }
@@ -63,7 +66,9 @@ impl fmt::Display for TargetFailed {
 impl From<TargetFailed> for Started {
     fn from(failed: TargetFailed) -> Self {
         match failed {
-            TargetFailed::Refused(message) => Started::Refused(message),
+            TargetFailed::Refused(message) | TargetFailed::WentOn(message) => {
+                Started::Refused(message)
+            }
             TargetFailed::Hung(waited) => Started::Hung(waited),
         }
     }

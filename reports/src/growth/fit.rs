@@ -169,6 +169,7 @@ mod tests {
                     time *= rng.random_range(1.0..5.0);
                 }
                 all.push(GrowthSample {
+                    restored_nothing: false,
                     trial,
                     wanted,
                     size,

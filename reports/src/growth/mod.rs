@@ -56,6 +56,10 @@ pub struct GrowthSample {
     /// Microseconds from spawn to the first correct answer: the median over restarts from the same
     /// disk.
     pub recovery_us: u64,
+    /// True when nothing that had been acknowledged could be read afterwards: such a recovery says
+    /// nothing about the log.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restored_nothing: bool,
 }
 
 /// All samples of one size. Medians are the lower of the two in the middle.
@@ -146,6 +150,18 @@ impl Growth {
 }
 
 impl Growth {
+    /// True when most recoveries restored nothing that had been acknowledged, so that their times do not
+    /// say how recovery grows.
+    pub fn restores_nothing(&self) -> bool {
+        2 * self.nothing_restored() > self.samples.len()
+    }
+
+    /// How many recoveries restored nothing.
+    pub(crate) fn nothing_restored(&self) -> usize {
+        let samples = self.samples.iter();
+        samples.filter(|sample| sample.restored_nothing).count()
+    }
+
     /// The curve that was found, with the digits that the report has of it.
     pub(crate) fn curve(&self) -> Option<curve::Curve> {
         self.fit.as_ref().map(|fit| curve::Curve {

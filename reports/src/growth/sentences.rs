@@ -49,6 +49,14 @@ pub(crate) fn sentences(growth: &Growth) -> Vec<String> {
             count(repeats.count() as u64, "size")
         )];
     };
+    if growth.restores_nothing() {
+        return vec![format!(
+            "Recovery was not measured: in {} of {} restarts nothing that had been acknowledged was there \
+             afterwards, so their times say nothing about the log.",
+            growth.nothing_restored(),
+            growth.samples.len()
+        )];
+    }
     let (low, high) = fit.exponent_interval;
     let (least, most) = fit.factor_interval;
     vec![
@@ -148,6 +156,7 @@ mod tests {
             size: (1 << 20) << (trial % 5),
             disk_bytes: 4096,
             recovery_us: times[trial as usize % 5] * 1_000,
+            restored_nothing: false,
         });
         Growth::of(SizeUnit::Bytes, samples.collect(), bound_us, 1)
     }
@@ -172,6 +181,24 @@ mod tests {
              is over the bound of 2.0 s at 16.0 MiB."
         );
         assert!(first([3, 3, 3, 3, 3], None).ends_with("none was given (--recovery-bound)."));
+    }
+
+    #[test]
+    fn a_target_that_restores_nothing_has_no_recovery_that_could_grow() {
+        let mut growth = growth([3, 3, 3, 3, 3], None);
+        for sample in growth.samples.iter_mut().take(8) {
+            sample.restored_nothing = true;
+        }
+        let said = sentences(&growth);
+        assert_eq!(
+            said,
+            [
+                "Recovery was not measured: in 8 of 15 restarts nothing that had been acknowledged was \
+                 there afterwards, so their times say nothing about the log."
+            ]
+        );
+        growth.samples[0].restored_nothing = false;
+        assert!(sentences(&growth)[0].starts_with("Recovery does not grow with the log"));
     }
 
     #[test]

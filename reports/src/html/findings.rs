@@ -6,6 +6,7 @@ use plugpull_workloads::FindingKind;
 use super::finding::finding;
 use crate::identity::fault_name;
 use crate::labels::{capital, count, kind_words, list};
+use crate::render_finding::describe_observed;
 use crate::report::{Report, ReportedFinding};
 
 /// Up to so many findings stand side by side; more are folded away by kind.
@@ -85,4 +86,15 @@ fn groups<'a>(numbered: &[(usize, &'a ReportedFinding)]) -> Vec<Group<'a>> {
         }
     }
     groups
+}
+
+/// What was seen that no promise forbids; none where nothing was.
+pub(super) fn observed(report: &Report) -> Option<Markup> {
+    let all = describe_observed(report);
+    (!all.is_empty()).then(|| {
+        html! {
+            p .note { "No promise forbids what follows, so it breaks none." }
+            ul { @for sentence in &all { li { (sentence) } } }
+        }
+    })
 }

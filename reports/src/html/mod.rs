@@ -24,6 +24,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::facts::Facts;
 use crate::labels::{clean, number};
+use crate::render_finding::OBSERVED;
 use crate::report::Report;
 
 const STYLE: &str = include_str!("page.css");
@@ -96,6 +97,7 @@ fn parts(report: &Report, facts: &Facts) -> io::Result<Vec<Part>> {
     let parts = [
         part("promises", "Promises", promises::section(report, facts)),
         part("findings", "Findings", Some(findings::section(report))),
+        part("observed", OBSERVED, findings::observed(report)),
         part("faults", "Faults", faults::section(report)),
         part("growth", "Growth", growth::section(report, facts)),
         part("recovery", "Recovery", recovery::section(report, facts)?),

@@ -1,8 +1,8 @@
 //! JUnit, Markdown, GitHub's annotations and the page: they say what the report says, and nothing
 //! from outside becomes markup or a command.
 
-use plugpull_reports::{Report, annotations, html, junit, markdown};
-use plugpull_workloads::{FailureClass, FindingKind, Guarantee, Promise, Verdict};
+use plugpull_reports::{Look, Report, annotations, html, junit, markdown, render};
+use plugpull_workloads::{FailureClass, FindingKind, Guarantee, Observation, Promise, Verdict};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus};
 
 use crate::explored::{explored, live};
@@ -374,4 +374,84 @@ fn the_page_tells_of_crashes_before_the_last_and_of_what_nobody_recorded() {
         1
     );
     assert!(!page.contains("Every byte that was written is there"));
+}
+
+/// A pipeline reads what a terminal shows, line by line.
+#[test]
+fn no_line_on_a_terminal_is_a_command_of_a_pipeline() {
+    let commands = "::stop-commands::x ::error::mine ##[error]mine ##vso[task.complete]";
+    let mut report = explored(2);
+    report.target.version = commands.into();
+    report.faults[0].why = commands.into();
+    for finding in &mut report.findings {
+        finding.finding.sentence = commands.repeat(3);
+        finding.finding.promise.words = commands.into();
+        finding.repeat = commands.into();
+        finding.output = vec![format!(
+            "::stop-commands::x\n  ::error::y\n{commands}\n╔══╗\n║ a ║\n"
+        )];
+    }
+    for width in [30, 60, 80, 100] {
+        let text = render(
+            &report,
+            Look {
+                width,
+                colour: false,
+            },
+        );
+        for line in text.lines() {
+            assert!(!line.trim_start().starts_with("::"), "{line}");
+            assert!(!line.contains("##["), "{line}");
+            assert!(!line.contains("##vso["), "{line}");
+        }
+        assert!(!text.contains('╔') && text.contains("│ a\n"), "{text}");
+    }
+    let lines = annotations(&report).unwrap();
+    for line in lines.lines() {
+        let ours = ["::error title=", "::warning title=", "::notice title="];
+        assert!(ours.iter().any(|ours| line.starts_with(ours)), "{line}");
+        assert!(!line.contains("##["), "{line}");
+    }
+}
+
+#[test]
+fn damage_that_no_promise_forbids_has_a_section_with_its_worst_case() {
+    let seen = |number, count| {
+        let mut trial = trial(number, "flip");
+        trial.observed = vec![Observation {
+            kind: FindingKind::WrongValue,
+            sentence: format!("{count} keys hold <b>values</b> that nobody wrote to them"),
+            count,
+        }];
+        trial
+    };
+    let mut unmeasured = seen(4, 99);
+    unmeasured.hit = false;
+    let report = report_of(
+        plan(&["flip"]),
+        &[seen(1, 2), seen(2, 7), seen(3, 7), unmeasured],
+    );
+    let [row] = &report.observed[..] else {
+        panic!("{:?}", report.observed);
+    };
+    assert_eq!((row.trials, row.worst, row.trial), (3, 7, 2));
+    let words = "Silent corruption under flip, in 3 trials, worst in trial 2: 7 keys hold";
+    let look = Look {
+        width: 100,
+        colour: false,
+    };
+    let text = render(&report, look);
+    assert!(text.contains("\nObserved, not promised\n"), "{text}");
+    assert!(text.contains(words), "{text}");
+    let text = markdown(&report).unwrap();
+    assert!(
+        text.contains("### Observed, not promised") && text.contains(words),
+        "{text}"
+    );
+    let page = html(&report).unwrap();
+    assert!(page.contains("Observed, not promised") && page.contains(words));
+    assert!(!page.contains("<b>") && !text.contains("<b>"));
+    let nothing = report_of(plan(&["flip"]), &[trial(1, "flip")]);
+    assert!(!render(&nothing, look).contains("not promised"));
+    assert!(!html(&nothing).unwrap().contains("not promised"));
 }

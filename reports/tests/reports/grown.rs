@@ -21,6 +21,7 @@ pub(crate) fn grown(us_per_mib: u64, seed: u64, repeats: u64) -> Report {
         one.recovery_us = vec![recovery_us; 3];
         trials.push(one);
         samples.push(GrowthSample {
+            restored_nothing: false,
             trial: number,
             wanted: 500 * mib,
             size: (mib << 20) + noise * 100,

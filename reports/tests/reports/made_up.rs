@@ -88,6 +88,7 @@ pub(crate) fn trial(number: u64, fault: &str) -> Trial {
         operations: 40 + number,
         verdict: Verdict::Pass,
         why: String::new(),
+        observed: vec![],
         recovery_us: vec![3_200 + 37 * number],
         took_us: 80_000,
         findings: vec![],

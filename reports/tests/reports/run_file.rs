@@ -241,6 +241,7 @@ fn every_kind() -> Vec<Record> {
             ..Coverage::default()
         })),
         Record::GrowthSample(GrowthSample {
+            restored_nothing: false,
             trial: 1,
             wanted: 500,
             size: 1,

@@ -161,6 +161,9 @@ pub enum Capability {
     Barrier,
     /// It can check the target's integrity.
     Check,
+    /// Its check is not the target's own: the driver reads the files, or compares answers. What it
+    /// finds is then no detection by the target.
+    DriverCheck,
     /// It can remove a key.
     Delete,
     /// It can read the target's event log.
@@ -169,10 +172,11 @@ pub enum Capability {
 
 impl Capability {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Abort,
         Self::Barrier,
         Self::Check,
+        Self::DriverCheck,
         Self::Delete,
         Self::EventLog,
     ];
@@ -183,6 +187,7 @@ impl Capability {
             Self::Abort => "abort",
             Self::Barrier => "barrier",
             Self::Check => "check",
+            Self::DriverCheck => "driver_check",
             Self::Delete => "delete",
             Self::EventLog => "event_log",
         }

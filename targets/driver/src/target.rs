@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use plugpull_workloads::{Promise, WorkloadConfig};
+use plugpull_workloads::{Checker, Promise, WorkloadConfig};
 use thiserror::Error;
 
 use crate::{Client, ClientError, Scripted};
@@ -125,7 +125,7 @@ pub enum StartError {
         output: String,
     },
     /// It was neither ready nor gone in time.
-    #[error("it was neither ready nor gone after {waited:?}: {output}")]
+    #[error("it was neither ready nor gone after {waited:.1?}: {output}")]
     Timeout {
         /// How long it was waited for.
         waited: Duration,
@@ -135,6 +135,9 @@ pub enum StartError {
     /// It was started, and said that it cannot open what is in its data directory.
     #[error("{0}")]
     Refused(String),
+    /// It printed that it could not open what is in its data directory, and goes on answering.
+    #[error("{0}")]
+    WentOn(String),
     /// It could not be started at all: the program is missing, the sandbox refused, or who speaks
     /// for it did something wrong. Nothing is known of the target.
     #[error("it could not be started: {0}")]
@@ -257,6 +260,10 @@ pub trait Target: Send + Sync {
         host: &'host dyn Host,
         deadline: Instant,
     ) -> Result<Box<dyn Running + 'host>, StartError>;
+    /// Whose its integrity check is: only what the target itself says is a detection by it.
+    fn checker(&self) -> Checker {
+        Checker::Target
+    }
     /// Its own workload and check, where it brings them. Then it has no [`Client`]s.
     fn scripted(&self) -> Option<&dyn Scripted> {
         None

@@ -14,7 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use plugpull_workloads::{Promise, read_text};
+use plugpull_workloads::{Checker, Promise, read_text};
 
 use crate::{Answer, Checked, Scripted};
 use crate::{Client, ClientError, Host, Input, Process, Running, StartError, Target, UsageError};
@@ -293,6 +293,10 @@ impl Target for CommandTarget {
         ready.wait(&mut *process, host, deadline)?;
         process.ignore_lines();
         Ok(Box::new(Up(Some(process))))
+    }
+
+    fn checker(&self) -> Checker {
+        Checker::User
     }
 
     fn scripted(&self) -> Option<&dyn Scripted> {

@@ -37,7 +37,7 @@ pub(super) fn ask(line: &Line) -> Result<String, String> {
     let Ok(text) = receive.recv_timeout(LIMIT) else {
         let _ = child.kill();
         let _ = child.wait();
-        return Err(format!("{} did not end within {LIMIT:?}", line.shown));
+        return Err(format!("{} did not end within {LIMIT:.1?}", line.shown));
     };
     let status = child.wait().map_err(failed)?;
     let text = text.map_err(failed)?;

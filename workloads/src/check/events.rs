@@ -110,6 +110,7 @@ fn trouble(kind: FindingKind, sentence: String, brief: String) -> Trouble {
         txn: None,
         key: None,
         ack: None,
+        count: 1,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Facts: the history and the state read back, laid out so that the rules can ask quickly.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::{Call, History, Op, Outcome, Stamp, Txn, Write};
 
@@ -83,6 +83,31 @@ pub(super) enum Origin {
     NoWrite,
     /// Nothing ever wrote to this key.
     UnknownKey,
+}
+
+/// The words of a text, without what stands between them.
+fn tokens(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !is_word(c))
+        .filter(|one| !one.is_empty())
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// True when a text has this name, and not as a part of a longer one.
+fn names(text: &str, name: &str) -> bool {
+    let mut from = 0;
+    while let Some(at) = text[from..].find(name).map(|at| from + at) {
+        let end = at + name.len();
+        let before = text[..at].chars().next_back();
+        let after = text[end..].chars().next();
+        if !before.is_some_and(is_word) && !after.is_some_and(is_word) {
+            return !name.is_empty();
+        }
+        from = at + text[at..].chars().next().map_or(1, char::len_utf8);
+    }
+    false
 }
 
 /// The history and the state read back.
@@ -179,6 +204,29 @@ impl<'a> Facts<'a> {
             let elsewhere = self.writer_of(found);
             let origin = elsewhere.map_or(Origin::NoWrite, Origin::OtherKey);
             self.strange.push(Strange { key, found, origin });
+        }
+    }
+
+    /// The keys that a text names: by themselves, or by a transaction (`t17`) that writes them.
+    pub(super) fn named_in(&self, text: &str) -> HashSet<usize> {
+        let tokens: HashSet<&str> = tokens(text).collect();
+        let keys = self.keys.iter().enumerate();
+        let mut named: HashSet<usize> = keys
+            .filter(|(_, key)| names(text, key.name))
+            .map(|(index, _)| index)
+            .collect();
+        for fact in &self.txns {
+            if tokens.contains(format!("t{}", fact.txn.id).as_str()) {
+                named.extend(&fact.keys);
+            }
+        }
+        named
+    }
+
+    /// Puts keys aside: what the state shows of them proves nothing.
+    pub(super) fn put_aside(&mut self, keys: &HashSet<usize>) {
+        for key in keys {
+            self.keys[*key].shown = Shown::Strange;
         }
     }
 

@@ -17,6 +17,8 @@ pub(super) struct Held {
     /// What survives the process's death, which comes before damage at rest can: nothing is safer
     /// from damage than from that. At the ack, where nothing is promised for it.
     before_damage: Durability,
+    /// True for [`Held::everything`].
+    pub(super) is_everything: bool,
 }
 
 impl Held {
@@ -53,6 +55,7 @@ impl Held {
             class,
             promises: held,
             before_damage: before_damage.unwrap_or(Durability::AtAck),
+            is_everything: false,
         }
     }
 
@@ -74,6 +77,7 @@ impl Held {
             class,
             promises: promises.into(),
             before_damage: Durability::AtAck,
+            is_everything: true,
         }
     }
 

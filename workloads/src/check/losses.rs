@@ -23,12 +23,15 @@ struct Loss {
 
 /// The losses that the state proves, one trouble per kind and promise. `obliged` tells of each
 /// transaction the promise (an index in [`Held::promises`]) that obliges the target to keep it.
+/// `named` are the keys that the target itself called damaged: what is missing of them is no loss.
 pub(super) fn losses(
     puzzle: &Puzzle<'_, '_>,
     held: &Held,
     obliged: &[Option<usize>],
+    named: &HashSet<usize>,
 ) -> Vec<Trouble> {
-    let explained = keys_with_another_cause(puzzle.facts, held);
+    let mut explained = keys_with_another_cause(puzzle.facts, held);
+    explained.extend(named);
     let mut groups: Vec<Vec<Loss>> = Vec::new();
     for (txn, obliged) in obliged.iter().enumerate() {
         let Some(loss) = loss(puzzle, held, txn, *obliged, &explained) else {
@@ -180,6 +183,7 @@ fn trouble(puzzle: &Puzzle<'_, '_>, held: &Held, group: &[Loss]) -> Trouble {
         txn: Some(fact.txn.id),
         key: Some(facts.keys[puzzle.key(first.missing.0)].name.to_owned()),
         ack: fact.ack,
+        count: n,
     }
 }
 
@@ -253,6 +257,7 @@ pub(super) fn contradiction(
         txn: Some(fact.txn.id),
         key: key.map(|key| facts.keys[key].name.to_owned()),
         ack: fact.ack,
+        count: 1,
     }
 }
 

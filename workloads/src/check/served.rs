@@ -92,6 +92,7 @@ fn trouble(facts: &Facts<'_>, held: &Held, cause: Cause, first: &Strange<'_>, n:
         txn: txn.map(|txn| facts.txns[txn].txn.id),
         key: Some(first.key.to_owned()),
         ack: txn.and_then(|txn| facts.txns[txn].ack),
+        count: n,
     }
 }
 

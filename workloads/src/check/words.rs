@@ -45,14 +45,62 @@ pub(super) fn value(text: &str) -> String {
     }
 }
 
-/// What a target said, on one line, cut short.
+/// What a target said, on one line, without colours and frames. Of several things that it said, those
+/// that fit are whole, and the others are counted; one that is too long alone is cut short.
 pub(super) fn message(text: &str) -> String {
+    let text = plain(text);
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.is_empty() {
-        "no message".into()
-    } else {
-        cut(&line, MESSAGE_SHOWN)
+    let mut parts: Vec<&str> = line
+        .split(';')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .collect();
+    parts.dedup();
+    let Some((first, rest)) = parts.split_first() else {
+        return "no message".into();
+    };
+    let mut shown = cut(first, MESSAGE_SHOWN);
+    let mut left = rest.len();
+    for part in rest {
+        let part = cut(part, MESSAGE_SHOWN);
+        if shown.chars().count() + part.chars().count() > MESSAGE_SHOWN {
+            break;
+        }
+        shown = format!("{shown}; {part}");
+        left -= 1;
     }
+    match left {
+        0 => shown,
+        left => format!("{shown} (and {left} more)"),
+    }
+}
+
+/// A text without what only a terminal understands: control sequences, also those that were made
+/// visible (`\\u{1b}[2m`, `\\x1b[2m`), and the lines of frames.
+fn plain(text: &str) -> String {
+    let text = text.replace("\\u{1b}", "\u{1b}").replace("\\x1b", "\u{1b}");
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\u{1b}' => match chars.next() {
+                // Parameters up to a final byte.
+                Some('[') => {
+                    chars.by_ref().find(|c| ('@'..='~').contains(c));
+                }
+                // A text up to BEL, or to the ESC of its terminator.
+                Some(']') => {
+                    chars.by_ref().find(|c| matches!(c, '\u{7}' | '\u{1b}'));
+                    chars.next_if_eq(&'\\');
+                }
+                _ => {}
+            },
+            // Frames and blocks.
+            '\u{2500}'..='\u{259f}' => plain.push(' '),
+            c => plain.push(c),
+        }
+    }
+    plain
 }
 
 /// The beginning of a text, with control characters made visible.
@@ -116,6 +164,35 @@ mod tests {
         assert_eq!(message(" it\n failed "), "it failed");
         assert_eq!(message("\n"), "no message");
         assert_eq!(message(&"x".repeat(301)).chars().count(), 301);
+    }
+
+    #[test]
+    fn what_only_a_terminal_understands_is_left_out() {
+        let framed = "╔══════╗\n║ \u{1b}[1;31mpanic\u{1b}[0m ║\n╚══════╝";
+        assert_eq!(message(framed), "panic");
+        assert_eq!(message("\u{1b}]0;title\u{7}a \u{1b}]8;;x\u{1b}\\b"), "a b");
+        assert_eq!(
+            message("it prints \"\\u{1b}[2mno\\u{1b}[0m\""),
+            "it prints \"no\""
+        );
+        assert_eq!(message("\u{1b}"), "no message");
+    }
+
+    #[test]
+    fn of_several_things_said_none_is_cut_in_the_middle() {
+        assert_eq!(message("page 1; ;; page 2;"), "page 1; page 2");
+        assert_eq!(message("page 1; page 1; page 2"), "page 1; page 2");
+        let long = format!(
+            "first {}; second {}; third",
+            "x".repeat(200),
+            "y".repeat(200)
+        );
+        let said = message(&long);
+        assert!(said.ends_with("x (and 2 more)"), "{said}");
+    }
+
+    #[test]
+    fn times_and_counts() {
         assert_eq!(time(Duration::from_millis(2500)), "2.50 s");
         assert_eq!(time(Duration::from_micros(900)), "0 ms");
         assert_eq!(count(1, "value"), "1 value");

@@ -63,7 +63,7 @@ pub(super) fn nothing_measured(
     live.emit(Record::Header(Box::new(header)));
     say_not_measured(&mut live, &all, &why);
     let took = live.elapsed();
-    live.finish(EndReason::Complete, took)
+    live.finish(EndReason::Complete, "", took)
 }
 
 /// Notes of each of these that it was not measured.

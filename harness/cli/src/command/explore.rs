@@ -559,7 +559,7 @@ fn nothing_to_try(
     let all: Vec<String> = models.iter().map(|one| one.name.to_string()).collect();
     say_not_measured(&mut live, &all, &why);
     let took = live.elapsed();
-    live.finish(EndReason::Complete, took)
+    live.finish(EndReason::Complete, "", took)
 }
 
 /// A trace that was recorded before.

@@ -113,7 +113,7 @@ const SHOWN: &[(&str, &str, &str)] = &[
     ("hangs", "hung", ""),
     ("ill", "will-not-start", "unhealthy"),
     ("stopped", "unreadable", "does not run"),
-    ("without-database", "will-not-start", "ReorgDetector"),
+    ("without-database", "unreadable", "ReorgDetector"),
     ("ends", "will-not-start", "Failed to load snapshot"),
 ];
 

@@ -166,7 +166,7 @@ impl<'a> Session<'a> {
         if let (Err(_), Some(main), false) = (&over, life.main(), attempt.by_command)
             && !life.main_ended()
         {
-            trial.what += &format!(", which it outlived by {limit:?}; then SIGKILL");
+            trial.what += &format!(", which it outlived by {limit:.1?}; then SIGKILL");
             main.kill()?;
             over = life.over(DEATH_LIMIT);
             anyhow::ensure!(
@@ -249,7 +249,7 @@ impl<'a> Session<'a> {
             .until(deadline, |now| now.ok > tally.ok || self.interrupted());
         if after.ok == tally.ok && after.gone < self.args.clients as usize && !self.interrupted() {
             observed.stays_down = Some(format!(
-                "after space was free again nothing was acknowledged within {SPACE_LIMIT:?}"
+                "after space was free again nothing was acknowledged within {SPACE_LIMIT:.1?}"
             ));
         }
         Ok(())

@@ -249,6 +249,7 @@ impl<'a> Session<'a> {
         let judged = judge(history, observed, &self.promises, class, crash, bound);
         trial.verdict = judged.verdict;
         trial.why = judged.why;
+        trial.observed = judged.observed;
         trial.findings = judged
             .findings
             .into_iter()

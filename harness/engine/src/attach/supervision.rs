@@ -351,7 +351,7 @@ impl Supervision {
         if let Some(handle) = handle {
             anyhow::ensure!(
                 handle.ended(limit),
-                "process {} has not ended {limit:?} after it was stopped",
+                "process {} has not ended {limit:.1?} after it was stopped",
                 handle.pid
             );
         }

@@ -387,6 +387,7 @@ impl<'a> Explorer<'a> {
                 verdict,
                 why: failure.to_string(),
                 findings: Vec::new(),
+                observed: Vec::new(),
             },
             recovery: None,
             took: Duration::ZERO,

@@ -120,6 +120,7 @@ impl TrialLog {
             operations: first.point,
             verdict: judgement.verdict,
             why: judgement.why,
+            observed: judgement.observed,
             recovery_us: recovery.into_iter().map(micros).collect(),
             took_us: micros(took),
             findings: judgement.findings.into_iter().map(reported).collect(),

@@ -126,7 +126,10 @@ pub fn pilot(setup: &Setup, budget: Duration) -> anyhow::Result<u64> {
         if tally.ok == 0 {
             tally = testbed.work_until(STUCK, &|tally| tally.ok > 0)?;
         }
-        anyhow::ensure!(tally.ok > 0, "the target acknowledged nothing in {STUCK:?}");
+        anyhow::ensure!(
+            tally.ok > 0,
+            "the target acknowledged nothing in {STUCK:.1?}"
+        );
         testbed.kill()?;
         Ok(tally.ok)
     })();
@@ -204,6 +207,8 @@ fn measure(
             },
             disk_bytes,
             recovery_us,
+            restored_nothing: trial.acked > 0
+                && matches!(&observed.state, Some(Ok(state)) if state.is_empty()),
         });
     }
     if !trial.findings.is_empty() {
@@ -240,7 +245,7 @@ fn grow(
             last = Instant::now();
         } else if last.elapsed() >= STUCK {
             return Ok(Err(format!(
-                "after {got} transactions nothing was acknowledged for {STUCK:?}"
+                "after {got} transactions nothing was acknowledged for {STUCK:.1?}"
             )));
         }
         if got < acks {

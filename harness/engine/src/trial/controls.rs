@@ -171,7 +171,7 @@ fn empty(setup: &Setup, testbed: &mut Testbed<'_>, acked: Acked) -> Result<Looke
 /// Why a target that does not start on an empty data directory is not tried.
 fn down(setup: &Setup, testbed: &mut Testbed<'_>, failed: &TargetFailed) -> Refusal {
     let waited = match failed {
-        TargetFailed::Refused(why) => {
+        TargetFailed::Refused(why) | TargetFailed::WentOn(why) => {
             return Refusal::Wrong(with_hint(setup, format!("it cannot be started: {why}")));
         }
         TargetFailed::Hung(waited) => waited,

@@ -351,7 +351,7 @@ impl TrialRunner<'_> {
         let mut observed = Observed::default();
         if tally.ok == 0 {
             observed.stays_down = Some(format!(
-                "after recovery no transaction was acknowledged within {limit:?} ({} refused, \
+                "after recovery no transaction was acknowledged within {limit:.1?} ({} refused, \
                  {} unanswered)",
                 tally.fail, tally.info
             ));
@@ -392,6 +392,7 @@ impl TrialRunner<'_> {
 pub fn note(trial: &mut Trial, testbed: &Testbed<'_>, judgement: Judgement) {
     trial.verdict = judgement.verdict;
     trial.why = judgement.why;
+    trial.observed = judgement.observed;
     for mut finding in judgement.findings {
         explain(testbed, &mut finding);
         finding.fault.clone_from(&trial.spec);

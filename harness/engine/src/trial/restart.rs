@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use plugpull_driver::{Client, ClientError, StartError, Target};
-use plugpull_workloads::{ReadBack, Start};
+use plugpull_workloads::{Checker, ReadBack, Start};
 
 use super::PROBE;
 use super::host::SandboxHost;
@@ -21,6 +21,8 @@ pub struct Up<'t> {
     ask: Ask<'t>,
     /// From the spawn to the first correct answer; none where starting it runs nothing.
     pub took: Option<Duration>,
+    /// Whose its integrity check is.
+    checker: Checker,
 }
 
 /// How a target is asked for what it holds.
@@ -49,7 +51,7 @@ impl Up<'_> {
                     (Start::Started, Some(state)) => state,
                     (Start::Refused { message }, _) => Err(message),
                     (Start::Hung { waited }, _) => {
-                        Err(format!("its check had not ended after {waited:?}"))
+                        Err(format!("its check had not ended after {waited:.1?}"))
                     }
                     (Start::Started, None) => Err("its check said nothing".into()),
                 })
@@ -65,6 +67,7 @@ impl Up<'_> {
     pub fn note(&mut self, observed: &mut Observed) -> Result<String, HarnessFailed> {
         observed.start = Start::Started;
         observed.recovery = self.took;
+        observed.checker = self.checker;
         let client = match &mut self.ask {
             Ask::Script(target, host, acked) => {
                 return script::look(*target, host, acked, observed);
@@ -142,6 +145,7 @@ pub fn bring_up<'t, 'host: 't>(
             return Ok(Err(TargetFailed::Refused(ended(code, output.trim()))));
         }
         Err(StartError::Refused(why)) => return Ok(Err(TargetFailed::Refused(why))),
+        Err(StartError::WentOn(why)) => return Ok(Err(TargetFailed::WentOn(why))),
         Err(StartError::Timeout { waited, .. }) => return Ok(Err(TargetFailed::Hung(waited))),
         Err(StartError::Host(error)) => {
             let failed = HarnessFailed::from(error);
@@ -157,7 +161,8 @@ pub fn bring_up<'t, 'host: 't>(
         Ok(ask) => {
             let timed = target.scripted().is_none_or(|script| script.recovers());
             let took = timed.then_some(took);
-            Ok((running, Up { ask, took }))
+            let checker = target.checker();
+            Ok((running, Up { ask, took, checker }))
         }
         Err(_) if took >= limit => Err(TargetFailed::Hung(took)),
         Err(error) => Err(TargetFailed::Refused(format!(
@@ -207,11 +212,11 @@ pub fn observe(
 pub fn confirm_hung(waited: Duration, took: Option<Duration>) -> Result<(), HarnessFailed> {
     let why = match took {
         Some(took) if took * HUNG_FACTOR <= waited => return Ok(()),
-        Some(took) => format!("takes {took:?}, more than a tenth of it"),
+        Some(took) => format!("takes {took:.1?}, more than a tenth of it"),
         None => "does not come up in time either".into(),
     };
     Err(HarnessFailed::new(format!(
-        "the target neither answered nor ended within {waited:?}, but the same start on an empty \
+        "the target neither answered nor ended within {waited:.1?}, but the same start on an empty \
          directory {why}: the machine is too slow for this limit; a longer --recovery-bound raises it"
     )))
 }

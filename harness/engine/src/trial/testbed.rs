@@ -589,7 +589,7 @@ impl Testbed<'_> {
             if tally.barriers == 0 {
                 return Err(match self.poll() {
                     true => InjectError::NeverReached(format!(
-                        "its workload reached no barrier within {limit:?} ({} acknowledged, {} \
+                        "its workload reached no barrier within {limit:.1?} ({} acknowledged, {} \
                          refused, {} unanswered)",
                         tally.ok, tally.fail, tally.info
                     )),

@@ -51,7 +51,7 @@ impl Lines {
         loop {
             match process.stdout_line(deadline) {
                 Ok(Some(line)) => {
-                    self.read(&line).map_err(StartError::Refused)?;
+                    self.read(&line).map_err(StartError::WentOn)?;
                     if line.contains(&text) {
                         return Ok(());
                     }
@@ -89,12 +89,12 @@ impl Lines {
     /// Waits for the line after which nothing is refused any more, where there is one.
     pub(super) fn settled(&mut self, process: &mut dyn Process) -> Result<(), StartError> {
         if let Some(why) = self.refusal(process) {
-            return Err(StartError::Refused(why));
+            return Err(StartError::WentOn(why));
         }
         let limit = Instant::now() + SETTLED_LIMIT;
         while self.settled.is_some() && !self.is_settled {
             match process.stdout_line(limit) {
-                Ok(Some(line)) => self.read(&line).map_err(StartError::Refused)?,
+                Ok(Some(line)) => self.read(&line).map_err(StartError::WentOn)?,
                 Ok(None) => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::TimedOut => return Ok(()),
                 Err(error) => return Err(error.into()),

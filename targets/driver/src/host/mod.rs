@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use plugpull_workloads::{Promise, WorkloadConfig};
+use plugpull_workloads::{Checker, Promise, WorkloadConfig};
 
 use crate::protocol::{Call, Verdict};
 use crate::{
@@ -220,6 +220,15 @@ impl Target for DriverTarget {
         deadline: Instant,
     ) -> Result<Box<dyn Running + 'host>, StartError> {
         Ok(Box::new(self.started(host, deadline)?))
+    }
+
+    fn checker(&self) -> Checker {
+        let opaque = self.scripted().is_some();
+        let driver = |known: &Description| opaque || known.can(Capability::DriverCheck);
+        match self.known().is_some_and(driver) {
+            true => Checker::Driver,
+            false => Checker::Target,
+        }
     }
 
     fn scripted(&self) -> Option<&dyn Scripted> {

@@ -118,7 +118,7 @@ pub(super) fn start(
                 speaker,
             )));
         }
-        Err(Silence::Refused(why)) => return Err(StartError::Refused(why)),
+        Err(Silence::Refused(why)) => return Err(StartError::WentOn(why)),
         Err(Silence::Late) => return Err(late(began, speaker)),
         Err(Silence::Breach(why)) => return Err(broken(&why, speaker)),
     };

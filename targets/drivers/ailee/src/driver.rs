@@ -51,6 +51,7 @@ pub fn capabilities() -> Vec<String> {
         Capability::Abort,
         Capability::Barrier,
         Capability::Check,
+        Capability::DriverCheck,
         Capability::Delete,
     ];
     able.map(|one| one.word().to_owned()).into()

@@ -31,7 +31,12 @@ impl IntersticeDriver {
 
 /// What can be asked of the node, and of the fake.
 pub fn capabilities() -> Vec<String> {
-    let able = [Capability::Abort, Capability::Check, Capability::Delete];
+    let able = [
+        Capability::Abort,
+        Capability::Check,
+        Capability::DriverCheck,
+        Capability::Delete,
+    ];
     able.map(|one| one.word().to_owned()).into()
 }
 

@@ -105,6 +105,7 @@ impl Driver for StatehouseDriver {
             Capability::Abort,
             Capability::Barrier,
             Capability::Check,
+            Capability::DriverCheck,
             Capability::Delete,
             Capability::EventLog,
         ];

@@ -70,7 +70,11 @@ impl VfabDriver {
 
 /// What can be asked of vfab; its fake can roll a job back as well.
 pub fn capabilities(reference: bool) -> Vec<String> {
-    let mut able = vec![Capability::Check, Capability::Delete];
+    let mut able = vec![
+        Capability::Check,
+        Capability::DriverCheck,
+        Capability::Delete,
+    ];
     if reference {
         able.push(Capability::Abort);
     }

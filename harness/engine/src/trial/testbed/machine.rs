@@ -64,7 +64,7 @@ impl Machine for Testbed<'_> {
                     Ok(())
                 } else if self.poll() {
                     Err(InjectError::NeverReached(format!(
-                        "{} of {count} transactions were acknowledged within {limit:?}",
+                        "{} of {count} transactions were acknowledged within {limit:.1?}",
                         before + tally.ok
                     )))
                 } else {
