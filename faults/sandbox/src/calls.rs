@@ -2,7 +2,7 @@
 //! it: a seccomp filter hands them over (seccomp_unotify(2)), and no other call.
 //!
 //! - `sync` and `syncfs` reach no FUSE server: here they become an operation of the log like an fsync.
-//! - `mmap` of a file, shared and writable: from then on bytes change of which nobody is told.
+//! - `mmap` of a file, shared and writable: from then on bytes change and nobody hears of it.
 //!
 //! The filter is put over init when the sandbox stands, and whatever init starts inherits it, also
 //! processes that were prepared. A target that has its own listener (a container runtime) cannot
@@ -87,7 +87,7 @@ fn instruction(code: u32, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
     }
 }
 
-/// Puts the filter over this process. A bare sandbox has no crash filesystem that could be told.
+/// Puts the filter over this process. A bare sandbox has no crash filesystem that could hear of them.
 pub(super) fn listen(bare: bool) -> Result<OwnedFd, Failure> {
     let what = "watch calls of sync, syncfs and mmap (a seccomp listener)";
     if bare {
@@ -97,12 +97,12 @@ pub(super) fn listen(bare: bool) -> Result<OwnedFd, Failure> {
     sys::listen_to_calls(&mut filter(arch)).during(what)
 }
 
-/// The filesystem that is told.
-type Told = Arc<Mutex<Option<Arc<CrashFs>>>>;
+/// The filesystem that hears of calls.
+type Listening = Arc<Mutex<Option<Arc<CrashFs>>>>;
 
 /// The thread that answers watched calls.
 pub(super) struct CallListener {
-    told: Told,
+    listening: Listening,
     /// Its end is the thread's.
     stop: Option<io::PipeWriter>,
     thread: Option<JoinHandle<()>>,
@@ -114,9 +114,9 @@ impl CallListener {
         calls: OwnedFd,
         reopen: impl Fn(u32, i32) -> Option<OwnedFd> + Send + 'static,
     ) -> io::Result<Self> {
-        let told = Told::default();
+        let listening = Listening::default();
         let (stopped, stop) = io::pipe()?;
-        let shared = Arc::clone(&told);
+        let shared = Arc::clone(&listening);
         let thread = thread::Builder::new().name("calls".into()).spawn(move || {
             while await_call(&calls, &stopped) {
                 // It fails when the caller has died.
@@ -132,7 +132,7 @@ impl CallListener {
             }
         })?;
         Ok(Self {
-            told,
+            listening,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -140,12 +140,12 @@ impl CallListener {
 
     /// Tells this filesystem from now on.
     pub(super) fn tell(&self, fs: Arc<CrashFs>) {
-        *self.told.lock() = Some(fs);
+        *self.listening.lock() = Some(fs);
     }
 
     /// Tells nobody any more.
     pub(super) fn forget(&self) {
-        if let Some(fs) = self.told.lock().take() {
+        if let Some(fs) = self.listening.lock().take() {
             fs.mappings().end();
         }
     }
@@ -153,7 +153,7 @@ impl CallListener {
 
 impl Drop for CallListener {
     fn drop(&mut self) {
-        if let Some(fs) = self.told.lock().take() {
+        if let Some(fs) = self.listening.lock().take() {
             // A sync that it holds would hold this thread, too.
             fs.cut();
             fs.mappings().end();

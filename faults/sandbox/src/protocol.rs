@@ -223,7 +223,7 @@ pub(super) struct Ready {
     pub(super) tmp: String,
     /// What is not available, and was done without.
     pub(super) notes: Vec<String>,
-    /// Why the sandbox is not told of calls that no filesystem is told of; none where it is, and
+    /// Why the sandbox does not hear of calls that no filesystem hears of; none where it is, and
     /// the packet carries what tells of them.
     pub(super) deaf: Option<Failure>,
     /// Whether the packet carries the directory `/proc` of the sandbox, before the other.

@@ -45,7 +45,7 @@ pub struct Sandbox {
     pub(super) cgroup: Mutex<Option<Cgroup>>,
     /// A socket that is ready for the next connection.
     spare: Mutex<Option<OwnedFd>>,
-    /// Answers the calls that the filesystem would not be told of.
+    /// Answers the calls that the filesystem would not hear of.
     calls: Option<CallListener>,
     /// Its directory `/proc`, where it has one of its own.
     proc: Option<OwnedFd>,
@@ -182,13 +182,13 @@ impl Sandbox {
         reply.fd.ok_or(SandboxError::Gone)
     }
 
-    /// Why the crash filesystem is not told of sync(2), syncfs(2) and shared mappings; none where
+    /// Why the crash filesystem does not hear of sync(2), syncfs(2) and shared mappings; none where
     /// it is.
     pub fn why_deaf(&self) -> Option<SandboxError> {
         self.ready.deaf.clone().map(SandboxError::from)
     }
 
-    /// Has the filesystem that is mounted on the data directory, and served already, told of calls
+    /// Has the filesystem that is mounted on the data directory, and served already, hear of calls
     /// that the kernel does not pass on to it: sync(2), syncfs(2), and shared writable mappings.
     /// Does nothing where these calls cannot be watched (see [`Sandbox::why_deaf`]).
     pub fn watch_calls(&self, fs: Arc<CrashFs>) -> Result<(), SandboxError> {

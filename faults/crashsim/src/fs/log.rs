@@ -708,7 +708,7 @@ mod tests {
         let run = [&own, &settled, &own, &back, &back, &settled, &own].map(Clone::clone);
         let known = [true, true, true, false, false, false, true, false];
         assert_eq!(kill_points(&run), named(&known));
-        // A mapping that nobody was told of.
+        // A mapping that nobody heard of.
         let run = [&own, &back, &settled].map(Clone::clone);
         assert_eq!(kill_points(&run), named(&[true, false, false, true]));
     }

@@ -104,7 +104,7 @@ fn user_namespaces(
     }
 }
 
-/// Whether the crash filesystem is told of what the kernel tells no FUSE server.
+/// Whether the crash filesystem hears of what the kernel tells no FUSE server.
 fn sync_calls(sandbox: &Result<Sandbox, SandboxError>) -> Capability {
     let deaf = match sandbox {
         Ok(sandbox) => sandbox.why_deaf().map(|why| why.to_string()),

@@ -15,7 +15,7 @@ use plugpull_crashsim::fs::{
 use super::admission::{Admission, Decision, OpKind, Operation, WaitId};
 use super::caller;
 use super::failure::{Failures, ServerFailure};
-use super::mappings::Mappings;
+use super::mappings::{CacheLog, Mappings};
 
 /// The disk, and whether the machine lives.
 pub(super) struct Mounted {
@@ -264,25 +264,24 @@ impl CrashFs {
         &self.mappings
     }
 
-    /// The number that the next record will get.
-    pub(super) fn next_seq(&self) -> u64 {
+    /// The lock, for what no admission is asked about.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Mounted> {
+        self.state.lock()
+    }
+}
+
+impl CacheLog for CrashFs {
+    fn next_seq(&self) -> u64 {
         self.state.lock().disk.log.next_seq()
     }
 
-    /// Records that the page cache holds nothing that the log has not, unless something was recorded
-    /// since number `at`, or the machine is dead. True where it was recorded.
-    pub(super) fn settled_at(&self, at: u64) -> bool {
+    fn settled_at(&self, at: u64) -> bool {
         let mut state = self.state.lock();
         let quiet = !state.dead && state.disk.log.next_seq() == at;
         if quiet {
             state.disk.cache_settled();
         }
         quiet
-    }
-
-    /// The lock, for what no admission is asked about.
-    pub(super) fn lock(&self) -> MutexGuard<'_, Mounted> {
-        self.state.lock()
     }
 }
 

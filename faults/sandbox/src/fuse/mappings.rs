@@ -19,7 +19,6 @@ use nix::unistd::fsync;
 use parking_lot::{Condvar, Mutex};
 
 use super::admission::OpKind;
-use super::fs::CrashFs;
 
 /// How often the kernel is asked until a round finds nothing dirty. A process that stores without a
 /// pause has no such moment.
@@ -28,6 +27,15 @@ const TRIES: usize = 4;
 const ACK_LIMIT: Duration = Duration::from_secs(1);
 /// The most files that are kept open for it.
 const FILES_MAX: usize = 256;
+
+/// The log of a filesystem, as far as mappings need it.
+pub(crate) trait CacheLog: Send + Sync {
+    /// The number that the next record will get.
+    fn next_seq(&self) -> u64;
+    /// Records that the page cache holds nothing that the log has not, unless something was recorded
+    /// since number `at`, or the machine is dead. True where it was recorded.
+    fn settled_at(&self, at: u64) -> bool;
+}
 
 /// What is known of the mappings of one filesystem.
 #[derive(Default)]
@@ -71,9 +79,9 @@ impl Mappings {
 
     /// Notes that a process is about to map the file with this inode number, which is opened once
     /// more for it.
-    pub(crate) fn note(
+    pub(crate) fn note<L: CacheLog + 'static>(
         &self,
-        fs: &Arc<CrashFs>,
+        fs: &Arc<L>,
         ino: Option<u64>,
         open: impl FnOnce() -> Option<OwnedFd>,
     ) {
@@ -163,7 +171,7 @@ impl Drop for Mappings {
 }
 
 impl Shared {
-    fn serve(&self, fs: &Weak<CrashFs>) {
+    fn serve(&self, fs: &Weak<impl CacheLog>) {
         let mut state = self.state.lock();
         while !state.over {
             if state.asked == state.done {
@@ -173,7 +181,7 @@ impl Shared {
             let (asked, last) = (state.asked, state.settled);
             drop(state);
             let Some(fs) = fs.upgrade() else { return };
-            let settled = self.settle(&fs, last);
+            let settled = self.settle(&*fs, last);
             drop(fs);
             state = self.state.lock();
             state.done = asked;
@@ -188,7 +196,7 @@ impl Shared {
 
     /// Asks until a round found nothing dirty: the number behind its record. Where nothing happened
     /// since the last one, which was at `last`, that one is right still.
-    fn settle(&self, fs: &CrashFs, last: u64) -> Option<u64> {
+    fn settle(&self, fs: &impl CacheLog, last: u64) -> Option<u64> {
         for _ in 0..TRIES {
             let before = fs.next_seq();
             self.write_back()?;

@@ -27,7 +27,7 @@ pub(crate) fn python_tests() -> Vec<(&'static str, Test)> {
     ]
 }
 
-/// A sandbox with a crash filesystem that is told of what happens in it.
+/// A sandbox with a crash filesystem that hears of what happens in it.
 struct Mounted {
     sandbox: Sandbox,
     fs: Arc<CrashFs>,

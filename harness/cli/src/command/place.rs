@@ -33,7 +33,7 @@ pub(super) fn with_crash_filesystem(what: &str, target: &dyn Target) -> anyhow::
     Ok(sandbox)
 }
 
-/// Says where the crash filesystem will not be told of all that a target does, and why; also what
+/// Says where the crash filesystem will not hear of all that a target does, and why; also what
 /// the run file says of it.
 pub(super) fn machine_notes(sandbox: &Sandbox) -> BTreeMap<String, String> {
     let mut notes = BTreeMap::new();

@@ -118,9 +118,9 @@ fn a_power_loss_loses_what_is_stored_in_a_mapping_and_not_synced() {
 fn a_kill_may_end_a_call_of_write_early() {
     silent("log-whole", "--model kill --budget 60s");
     let sentences = found("log-cut-refused", "--model kill --budget 60s", "unreadable");
-    let told = |sentence: &String| {
+    let explains = |sentence: &String| {
         sentence.contains("the kill ended one write call after ")
             && sentence.contains(" of 8190 bytes")
     };
-    assert!(sentences.iter().all(told), "{sentences:?}");
+    assert!(sentences.iter().all(explains), "{sentences:?}");
 }
