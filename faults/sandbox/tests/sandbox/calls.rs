@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use libtest_mimic::Failed;
+use nix::unistd::{getegid, geteuid};
 use plugpull_crashsim::fs::{Disk, Op, Record};
 use plugpull_sandbox::fuse::{AdmitAll, CrashFs, Server};
 use plugpull_sandbox::{Isolation, Program, Sandbox, SpawnRequest};
@@ -40,7 +41,7 @@ impl Mounted {
         if let Some(why) = sandbox.why_deaf() {
             return Err(format!("these calls are not seen: {why}").into());
         }
-        let fs = Arc::new(CrashFs::new(Disk::empty((0, 0)), Arc::new(AdmitAll)));
+        let fs = Arc::new(CrashFs::new(Disk::empty(owner()), Arc::new(AdmitAll)));
         if settled {
             fs.settle_mappings();
         }
@@ -72,11 +73,19 @@ impl Mounted {
     }
 }
 
+/// Whose the disk is: the user of the test.
+fn owner() -> (u32, u32) {
+    (geteuid().as_raw(), getegid().as_raw())
+}
+
 fn python(script: &str) -> SpawnRequest {
-    SpawnRequest::new(
-        Program::Path("/usr/bin/env".into()),
-        ["python3", "-c", script],
-    )
+    SpawnRequest {
+        reads_lines: true,
+        ..SpawnRequest::new(
+            Program::Path("/usr/bin/env".into()),
+            ["python3", "-c", script],
+        )
+    }
 }
 
 const SYNCS: [&str; 3] = ["sync", "syncfs", "fsync"];
