@@ -20,6 +20,9 @@ pub struct Evidence {
     /// The file that `plugpull replay` takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact: Option<String>,
+    /// How often the finding was seen again before it was reported; left out where it was not tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tries: Option<Tries>,
     /// The operations and acks before the crash, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub timeline: Vec<TimelineStep>,
@@ -36,6 +39,38 @@ pub struct Evidence {
     /// How many more files there were.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub files_left_out: u64,
+}
+
+/// How often a finding of a live fault was seen again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Tries {
+    /// How often the same trial, made again, showed it.
+    pub repeated: u64,
+    /// How often it was made again.
+    pub tries: u64,
+    /// How often the target showed it when it was started again on the disk that the crash left.
+    pub replayed: u64,
+    /// How often it was started there.
+    pub replays: u64,
+}
+
+impl Tries {
+    /// "repeats in 2 of 3 tries; seen in 3 of 3 restarts on the disk that the crash left".
+    pub fn words(&self) -> String {
+        let mut words = match self.tries {
+            0 => "not tried again: the budget was over".to_string(),
+            1 => format!("repeats in {} of 1 try", self.repeated),
+            n => format!("repeats in {} of {n} tries", self.repeated),
+        };
+        if self.replays > 0 {
+            words.push_str(&format!(
+                "; seen in {} of {} restarts on the disk that the crash left",
+                self.replayed, self.replays
+            ));
+        }
+        words
+    }
 }
 
 /// One thing that happened before a crash.

@@ -49,7 +49,7 @@ pub use compare::{
     compare,
 };
 pub use coverage::{Coverage, LeftOut, ModelCoverage, PointCoverage, RecoveryCoverage};
-pub use evidence::{CrashedFile, Damage, Evidence, Fate, StepKind, TimelineStep};
+pub use evidence::{CrashedFile, Damage, Evidence, Fate, StepKind, TimelineStep, Tries};
 pub use fold::{Fold, exit_code, gravest_first};
 pub use github::annotations;
 pub use growth::{

@@ -42,6 +42,10 @@ pub(crate) fn render_finding(
     page.paragraph(&number, 0, &headline, Some(Style::new().bold()));
     page.paragraph(&margin, 0, &clean(&finding.sentence), None);
     labelled(page, &margin, "Promise", &promise(reported));
+    let evidence = reported.evidence.as_ref();
+    if let Some(tries) = evidence.and_then(|evidence| evidence.tries) {
+        labelled(page, &margin, "Tried", &format!("{}.", tries.words()));
+    }
     let mut before = findings[..index].iter();
     if let Some(same) = before.position(|one| one.repeat == reported.repeat)
         && !reported.repeat.is_empty()

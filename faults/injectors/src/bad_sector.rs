@@ -7,14 +7,14 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::default_triggers;
 use crate::fault::{Effect, Fault, Injected, Need};
-use crate::machine::{self, FirstCrash, InjectError, Machine};
+use crate::machine::{self, FirstCrash, InjectError, Machine, Read};
 use crate::random_sector;
 use crate::trigger::Trigger;
 
 /// Good again once it is rewritten, as when a disk remaps it.
 pub(crate) const BAD_SECTOR: Fault = Fault {
     name: "bad-sector",
-    about: "after a SIGKILL, 1 to 8 sectors of a file cannot be read until they are rewritten",
+    about: "after a SIGKILL, 1 to 8 sectors that are read cannot be read until they are rewritten",
     class: FailureClass::Corruption,
     needs: &[Need::CrashFs],
     default_trigger: default_triggers::after_acks,
@@ -24,7 +24,7 @@ pub(crate) const BAD_SECTOR: Fault = Fault {
 /// Never good again.
 pub(crate) const BAD_SECTOR_PERMANENT: Fault = Fault {
     name: "bad-sector-permanent",
-    about: "after a SIGKILL, 1 to 8 sectors of a file can never be read again",
+    about: "after a SIGKILL, 1 to 8 sectors that are read can never be read again",
     class: FailureClass::Corruption,
     needs: &[Need::CrashFs],
     default_trigger: default_triggers::after_acks,
@@ -58,11 +58,18 @@ fn inject(
     machine::reach(machine, trigger, FirstCrash::Kill)?;
     machine.kill()?;
     machine.remount()?;
+    let reads = machine.rehearse()?;
+    let reads: Vec<&Read> = (reads.iter())
+        .filter(|read| trigger.damages(&read.path))
+        .collect();
     let Some(fs) = machine.fs() else {
         return Ok(Injected::without_crash_fs());
     };
     let count = machine.rng().random_range(1..=8);
-    let picked = fs.inspect(|tree, _| pick(tree, trigger, machine.rng()));
+    let picked = match random_sector::pick_read(&reads, machine.rng()) {
+        Some(read) => Some((read.ino, read.path.clone(), read.offset)),
+        None => fs.inspect(|tree, _| pick(tree, trigger, machine.rng())),
+    };
     let Some((ino, path, start)) = picked else {
         return Ok(Injected::nothing(random_sector::NO_DATA));
     };

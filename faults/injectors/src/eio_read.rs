@@ -29,20 +29,33 @@ fn inject(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, Inje
     let Some(fs) = machine.fs() else {
         return Ok(Injected::without_crash_fs());
     };
-    let skip = machine.rng().random_range(0..3);
+    let seeded = machine.rng().random_range(0..3);
     let matcher = Matcher {
         kinds: vec![OpKind::Read],
         path: None,
     };
-    let rule = fs.add_rule(Rule {
-        skip,
-        times: Some(3),
-        ..Rule::always(matcher, Response::Fail(Errno::EIO))
-    });
-    let started = machine.start()?;
-    let hits = fs.remove_rule(rule);
-    machine.kill()?;
-    machine.remount()?;
+    let mut start = |skip| {
+        let rule = fs.add_rule(Rule {
+            skip,
+            times: Some(3),
+            ..Rule::always(matcher.clone(), Response::Fail(Errno::EIO))
+        });
+        let started = machine.start()?;
+        let hits = fs.remove_rule(rule);
+        machine.kill()?;
+        machine.remount()?;
+        Ok::<_, InjectError>((hits, started))
+    };
+    let (mut hits, mut started) = start(seeded)?;
+    if hits == 0 && seeded > 0 {
+        // It reads less than that.
+        (hits, started) = start(0)?;
+    }
+    if hits == 0 && started == Started::Up {
+        return Ok(Injected::not_applicable(
+            "the target reads nothing while it starts",
+        ));
+    }
     let (went, hung) = match started {
         Started::Up => ("it came up all the same".to_string(), None),
         Started::Refused(text) => (format!("it refused: {text}"), None),

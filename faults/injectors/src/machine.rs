@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use plugpull_crashsim::fs::Ino;
 use plugpull_crashsim::persist::Loss;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -48,6 +49,76 @@ pub struct Tally {
     pub info: u64,
     /// Barriers that the target's own workload reported as reached; not among the others.
     pub barriers: u64,
+}
+
+/// A sector that holds anything other than zeros, and was read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Read {
+    /// The file's path within the data directory.
+    pub path: String,
+    /// The file.
+    pub ino: Ino,
+    /// The sector's offset in it, in bytes.
+    pub offset: u64,
+    /// True when the target read it as it started; false when that was only to show what it holds.
+    pub at_start: bool,
+}
+
+/// How much space a workload took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpaceTaken {
+    /// Pages.
+    pub pages: u64,
+    /// Transactions that were acknowledged meanwhile.
+    pub acks: u64,
+}
+
+impl Tally {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            ok: self.ok + other.ok,
+            fail: self.fail + other.fail,
+            info: self.info + other.info,
+            barriers: self.barriers + other.barriers,
+        }
+    }
+}
+
+/// How a target fares when the trouble is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Afterwards {
+    /// It acknowledges transactions.
+    Works,
+    /// Its workload had done all that it does.
+    Done,
+    /// The target had ended by itself, and how: what it shows is what its restart shows.
+    Ended(String),
+    /// The workload, which is the target itself, acknowledged nothing for this time, and goes on.
+    Silent(Duration),
+    /// A new session of the workload was acknowledged nothing either, for the whole time.
+    Refuses(String),
+}
+
+impl Afterwards {
+    /// What there is to say of it where it is no finding; begins with "; " where there is something.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Works | Self::Refuses(_) => String::new(),
+            Self::Silent(time) => format!("; it acknowledged nothing for {time:?}"),
+            Self::Done => "; the workload had come to its end".into(),
+            Self::Ended(how) => format!("; the target had ended by itself ({how})"),
+        }
+    }
+
+    /// Why it is down although the trouble is over; none where it is not.
+    pub fn stays_down(self) -> Option<String> {
+        match self {
+            Self::Refuses(how) => Some(how),
+            Self::Works | Self::Done | Self::Ended(_) | Self::Silent(_) => None,
+        }
+    }
 }
 
 /// How an attempt to start the target went.
@@ -105,6 +176,10 @@ pub trait Machine {
     /// Flips bit `bit` (0 to 7, 0 the lowest) of the byte at `offset` of a file that
     /// [`Machine::files`] named. Every process must be dead.
     fn flip(&mut self, path: &str, offset: u64, bit: u8) -> Result<(), InjectError>;
+    /// What a recovery from what lies on the disk now reads of it, and what reading everything back
+    /// reads besides, as far as it holds anything: both are done once, and undone. Nothing without a
+    /// crash filesystem. Every process must be dead.
+    fn rehearse(&mut self) -> Result<Vec<Read>, InjectError>;
     /// Those of [`Machine::files`] that hold snapshots of the target's state. Every process must be
     /// dead.
     fn snapshots(&mut self) -> Result<Vec<(String, u64)>, InjectError>;
@@ -119,9 +194,17 @@ pub trait Machine {
     fn start(&mut self) -> Result<Started, InjectError>;
     /// Has the kernel kill the target for lack of memory; returns the kernel's evidence.
     fn oom_kill(&mut self) -> Result<String, InjectError>;
+    /// How much more space the data takes than when the workload began; none without a crash
+    /// filesystem.
+    fn growth(&mut self) -> Option<SpaceTaken>;
     /// Limits the storage to what is in use and this many pages of 4 KiB more; none gives the
     /// space back.
     fn limit_space(&mut self, pages_left: Option<u64>) -> Result<(), InjectError>;
+    /// True while the workload goes on: it has not come to its end, and the target lives.
+    fn works(&mut self) -> bool;
+    /// How the target fares now that the trouble is over: whether it acknowledges transactions within
+    /// `limit`; where it does not, and lives, also those of a new session of the workload.
+    fn afterwards(&mut self, limit: Duration) -> Result<Afterwards, InjectError>;
     /// Lets the workload go on until `done` is true or the time is over, and returns the outcomes
     /// since the call. Clients that lost their connection to a living target make a new one.
     fn work_until(
@@ -212,6 +295,34 @@ pub(crate) fn await_stake(machine: &mut dyn Machine, loss: Loss) -> Result<Stake
             Ok(()) => passed += 1,
             Err(InjectError::NeverReached(_)) => return Ok(Stake { passed, found }),
             Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_session_that_was_refused_is_down() {
+        let down = |after: Afterwards| (after.words(), after.stays_down());
+        let (words, down_for) = down(Afterwards::Refuses("none in 10 s".into()));
+        assert_eq!(
+            (words.as_str(), down_for.as_deref()),
+            ("", Some("none in 10 s"))
+        );
+        let others = [
+            (Afterwards::Works, ""),
+            (Afterwards::Done, "come to its end"),
+            (
+                Afterwards::Ended("ended by SIGABRT: no space".into()),
+                "SIGABRT",
+            ),
+            (Afterwards::Silent(Duration::from_secs(10)), "for 10s"),
+        ];
+        for (after, says) in others {
+            let (words, down_for) = down(after);
+            assert!(words.contains(says) && down_for.is_none(), "{words}");
         }
     }
 }

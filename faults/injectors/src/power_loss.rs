@@ -68,6 +68,13 @@ fn inject(
             found: true,
         },
     };
+    if !stake.found && !stake.is_never() {
+        return Err(InjectError::NeverReached(format!(
+            "in front of the {} operations that came from {trigger} on there was nothing un-synced that \
+             could be lost",
+            stake.passed
+        )));
+    }
     let off = machine.power_off(loss)?;
     // A power loss that lost nothing is no more than a kill; tearing needs something to tear.
     let hit = match loss {
@@ -90,7 +97,6 @@ fn inject(
         });
     }
     let later = match stake.passed {
-        _ if !stake.found => String::new(),
         0 => String::new(),
         1 => ", one operation later, when something was un-synced".into(),
         n => format!(", {n} operations later, when something was un-synced"),
@@ -116,7 +122,7 @@ mod tests {
     use super::*;
     use crate::control::Control;
     use crate::fault::Effect;
-    use crate::machine::{PowerOff, ReorgOutcome, Started, Tally};
+    use crate::machine::{Afterwards, PowerOff, Read, ReorgOutcome, SpaceTaken, Started, Tally};
     use crate::trigger::When;
 
     /// A machine on which each power loss does what the list says, the last entry first.
@@ -175,6 +181,12 @@ mod tests {
         fn files(&mut self) -> Result<Vec<(String, u64)>, InjectError> {
             unreachable!()
         }
+        fn rehearse(&mut self) -> Result<Vec<Read>, InjectError> {
+            unreachable!()
+        }
+        fn growth(&mut self) -> Option<SpaceTaken> {
+            unreachable!()
+        }
         fn flip(&mut self, _: &str, _: u64, _: u8) -> Result<(), InjectError> {
             unreachable!()
         }
@@ -197,6 +209,12 @@ mod tests {
             unreachable!()
         }
         fn limit_space(&mut self, _: Option<u64>) -> Result<(), InjectError> {
+            unreachable!()
+        }
+        fn works(&mut self) -> bool {
+            unreachable!()
+        }
+        fn afterwards(&mut self, _: Duration) -> Result<Afterwards, InjectError> {
             unreachable!()
         }
         fn work_until(
@@ -260,9 +278,15 @@ mod tests {
         assert_eq!(injected.effect, Effect::NotApplicable);
         assert!(injected.what.contains("nothing to tear"));
         for operations in [0, 3, 19] {
-            let (injected, _) = searched(&POWER_LOSS, &[(0, 0)], operations);
-            assert_eq!(injected.effect, Effect::Nothing, "{operations}");
-            assert!(!injected.what.contains("later"), "{}", injected.what);
+            let mut machine = Scripted {
+                rng: ChaCha8Rng::seed_from_u64(1),
+                losses: Vec::new(),
+                stakes: vec![off(&(0, 0))],
+                operations,
+                passed: 0,
+            };
+            let failed = (POWER_LOSS.inject)(&mut machine, &Trigger::at(When::Ack(3)));
+            assert!(matches!(failed, Err(InjectError::NeverReached(_))));
         }
     }
 

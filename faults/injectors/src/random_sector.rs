@@ -5,6 +5,8 @@ use rand_chacha::ChaCha8Rng;
 
 use plugpull_crashsim::fs::SECTOR;
 
+use crate::machine::Read;
+
 /// Why there is no such sector.
 pub(crate) const NO_DATA: &str = "no file that is meant holds data";
 
@@ -34,6 +36,32 @@ pub(crate) fn pick(sizes: &[u64], rng: &mut ChaCha8Rng) -> Option<(usize, u64)> 
     Some((index, sector * SECTOR))
 }
 
+/// A random one of the sectors that were read: half of the time one that recovery itself read. None
+/// where none was.
+pub(crate) fn pick_read<'r>(reads: &[&'r Read], rng: &mut ChaCha8Rng) -> Option<&'r Read> {
+    let at_start: Vec<&Read> = reads.iter().copied().filter(|read| read.at_start).collect();
+    let among = match rng.random_bool(0.5) {
+        true if !at_start.is_empty() => &at_start,
+        _ => reads,
+    };
+    let mut files: Vec<&str> = among.iter().map(|read| &*read.path).collect();
+    files.dedup();
+    if files.is_empty() {
+        return None;
+    }
+    // As above.
+    if rng.random_bool(0.7) {
+        return Some(among[rng.random_range(0..among.len())]);
+    }
+    let file = files[rng.random_range(0..files.len())];
+    let of_file: Vec<&Read> = among
+        .iter()
+        .copied()
+        .filter(|read| read.path == file)
+        .collect();
+    Some(of_file[rng.random_range(0..of_file.len())])
+}
+
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng;
@@ -50,6 +78,34 @@ mod tests {
         }
         let all = [(1, 0), (2, 0), (2, 512), (2, 1024), (3, 0)];
         assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);
+    }
+
+    #[test]
+    fn what_was_read_is_hit_and_what_recovery_read_more_often() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let read = |path: &str, offset, at_start| Read {
+            path: path.into(),
+            ino: 1,
+            offset,
+            at_start,
+        };
+        let all = [
+            read("data", 0, false),
+            read("data", 512, false),
+            read("data", 1024, false),
+            read("log", 512, true),
+        ];
+        let all: Vec<&Read> = all.iter().collect();
+        let mut seen = std::collections::BTreeMap::new();
+        for _ in 0..500 {
+            let picked = pick_read(&all, &mut rng).unwrap();
+            *seen
+                .entry((picked.path.clone(), picked.offset))
+                .or_insert(0) += 1;
+        }
+        assert_eq!(seen.len(), 4, "{seen:?}");
+        assert!(seen[&("log".to_string(), 512)] > 250, "{seen:?}");
+        assert_eq!(pick_read(&[], &mut rng), None);
     }
 
     #[test]

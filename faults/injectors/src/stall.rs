@@ -7,7 +7,7 @@ use rand::RngExt;
 
 use crate::default_triggers;
 use crate::fault::{Fault, Injected, Need};
-use crate::machine::{self, FirstCrash, InjectError, Machine};
+use crate::machine::{self, Afterwards, FirstCrash, InjectError, Machine};
 use crate::rule::{Matcher, Response, Rule};
 use crate::trigger::Trigger;
 
@@ -59,26 +59,20 @@ fn inject(
     machine.go_on();
     machine.work_until(hang, &|_| false)?;
     let hits = fs.remove_rule(rule);
-    let stays_down = works_again(machine)?;
+    let after = works_again(machine)?;
     let what = if hangs {
         format!("the storage hung for {hang:?} at {trigger}")
     } else {
         format!("{hits} operations took {delay:.1?} longer from {trigger} on")
     };
+    let what = what + &after.words();
     Ok(Injected {
-        stays_down,
+        stays_down: after.stays_down(),
         ..Injected::hit_if(hits > 0, what)
     })
 }
 
-/// Waits for three acknowledged transactions; says what is wrong when they do not come.
-pub(crate) fn works_again(machine: &mut dyn Machine) -> Result<Option<String>, InjectError> {
-    let tally = machine.work_until(BACK_TO_WORK, &|tally| tally.ok >= 3)?;
-    Ok((tally.ok == 0).then(|| {
-        format!(
-            "no transaction was acknowledged within {BACK_TO_WORK:?} after the trouble was over \
-             ({} refused, {} unanswered)",
-            tally.fail, tally.info
-        )
-    }))
+/// How the target fares when the trouble is over.
+pub(crate) fn works_again(machine: &mut dyn Machine) -> Result<Afterwards, InjectError> {
+    machine.afterwards(BACK_TO_WORK)
 }

@@ -29,14 +29,15 @@ fn inject(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, Inje
     machine.go_on();
     let meanwhile = machine.work_until(pause, &|_| false)?;
     machine.signal(libc::SIGCONT)?;
-    let stays_down = stall::works_again(machine)?;
+    let after = stall::works_again(machine)?;
     // One answer may have been under way to each client when the signal came.
     let what = format!(
-        "stopped for {pause:?} at {trigger}; {} transactions were acknowledged meanwhile",
-        meanwhile.ok
+        "stopped for {pause:?} at {trigger}; {} transactions were acknowledged meanwhile{}",
+        meanwhile.ok,
+        after.words()
     );
     Ok(Injected {
-        stays_down,
+        stays_down: after.stays_down(),
         ..Injected::hit(what)
     })
 }

@@ -100,6 +100,16 @@ impl Trigger {
         }
     }
 
+    /// True when it is the first operation of some kinds in the workload, on any file.
+    pub fn is_first_of_its_kind(&self) -> bool {
+        match &self.when {
+            When::Op { matcher, nth: 1 } => {
+                !self.recovery && !matcher.kinds.is_empty() && matcher.path.is_none()
+            }
+            _ => false,
+        }
+    }
+
     /// The same, so many times as early in the workload: its counts divided, down to 1.
     #[must_use]
     pub fn earlier(mut self, by: u64) -> Self {

@@ -188,6 +188,10 @@ fn artifacts() -> Vec<Vec<u8>> {
             },
             timeline: Vec::new(),
             history: History::default(),
+            recovery_bound_us: None,
+            damaged: String::new(),
+            injected: String::new(),
+            not_on_disk: false,
         };
         Artifact::new(about, &state.tree)?.write(&path)?;
         Ok(fs::read(path)?)

@@ -22,6 +22,10 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
+    /// Take the options of [profile.NAME] in that file before its others
+    #[arg(long, global = true, value_name = "NAME", conflicts_with = "no_config")]
+    pub(crate) profile: Option<String>,
+
     /// Take options from no file
     #[arg(long, global = true, conflicts_with = "config")]
     pub(crate) no_config: bool,

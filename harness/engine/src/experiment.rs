@@ -43,6 +43,8 @@ impl NextTrial {
 pub struct Made {
     /// Its record.
     pub trial: Trial,
+    /// Why what was tried is not measured by it, where the trial is about something else: what, and why.
+    pub not_measured: Option<(String, String)>,
     /// The measurement that it was for; none where that is not what it was for, or nothing was timed.
     pub sample: Option<GrowthSample>,
 }
@@ -51,6 +53,7 @@ impl From<Trial> for Made {
     fn from(trial: Trial) -> Self {
         Self {
             trial,
+            not_measured: None,
             sample: None,
         }
     }

@@ -26,6 +26,9 @@ pub(super) fn finding(number: usize, reported: &ReportedFinding, open: bool) -> 
                     span .times { (count(reported.count, "time")) }
                 }
                 p .sentence { (capital(&text(&finding.sentence))) }
+                @if let Some(tries) = reported.evidence.as_ref().and_then(|one| one.tries) {
+                    p .quiet { "Tried again: " (tries.words()) "." }
+                }
                 @if !reported.repeat.is_empty() { (command(number, &reported.repeat)) }
                 (facts(reported))
                 @if let Some(evidence) = evidence {

@@ -45,6 +45,8 @@ pub struct Disk {
     pub flipped: BadSectors,
     /// How many operations found no space.
     pub full_hits: u64,
+    /// What was read: file, and the range in bytes; none while nobody asks.
+    pub reads: Option<Vec<(Ino, u64, u64)>>,
 }
 
 impl Disk {
@@ -65,6 +67,7 @@ impl Disk {
             bad_hits: 0,
             flipped: BadSectors::default(),
             full_hits: 0,
+            reads: None,
         }
     }
 
@@ -539,6 +542,11 @@ impl Disk {
     ) -> Result<(), Errno> {
         let content = self.tree.content(ino)?;
         let end = offset.saturating_add(len as u64).min(content.size());
+        if offset < end
+            && let Some(reads) = &mut self.reads
+        {
+            reads.push((ino, offset, end));
+        }
         if offset < end && self.bad.hit(ino, offset, end) {
             self.bad_hits += 1;
             return Err(Errno::EIO);

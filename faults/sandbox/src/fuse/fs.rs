@@ -104,6 +104,23 @@ impl CrashFs {
         self.state.lock().disk.flip_bit(ino, offset, bit);
     }
 
+    /// Notes from here on what is read.
+    pub fn log_reads(&self) {
+        self.state.lock().disk.reads = Some(Vec::new());
+    }
+
+    /// What was read since the last call: file, and the range in bytes. Not what the kernel had in its
+    /// cache; what it read ahead too.
+    pub fn take_reads(&self) -> Vec<(Ino, u64, u64)> {
+        let mut state = self.state.lock();
+        state
+            .disk
+            .reads
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
     /// How many reads met a bad sector, and how many operations found no space.
     pub fn damage_hits(&self) -> (u64, u64) {
         let state = self.state.lock();

@@ -500,6 +500,10 @@ impl RunSink<'_, '_> {
                 finding: reported(oracle, group, None, self.again()).finding,
                 timeline: timeline(&minimised.crash, minimised.finding.ack, oracle),
                 history: oracle.trace.history_at(first.point),
+                recovery_bound_us: self.args.target.recovery_bound.map(micros),
+                damaged: String::new(),
+                injected: String::new(),
+                not_on_disk: false,
             },
             &minimised.tree,
         )?;

@@ -8,8 +8,8 @@ use parking_lot::{Condvar, Mutex};
 use plugpull_engine::experiment::{Made, NextTrial, TrialSink};
 use plugpull_engine::trial::micros;
 use plugpull_reports::{
-    Emit, End, EndReason, Header, RUN_SCHEMA, Record, RecordedRun, RunCommand, RunFile, RunLog,
-    Trial, TrialRecord, TrialStarted, exit_code,
+    Emit, End, EndReason, Header, NotMeasured, RUN_SCHEMA, Record, RecordedRun, RunCommand,
+    RunFile, RunLog, Trial, TrialRecord, TrialStarted, exit_code,
 };
 
 use super::interrupt::{Overdue, Signal, Stop};
@@ -329,6 +329,9 @@ impl TrialSink for LiveRun<'_> {
         // The sample first: a trial that is in the file is measured.
         if let Some(sample) = made.sample {
             self.emit(Record::GrowthSample(sample));
+        }
+        if let Some((what, why)) = made.not_measured {
+            self.emit(Record::NotMeasured(NotMeasured { what, why }));
         }
         self.emit(Record::Trial(Box::new(TrialRecord {
             trial: made.trial,

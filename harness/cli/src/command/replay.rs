@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use plugpull_crashsim::fs::Tree;
@@ -11,7 +11,7 @@ use plugpull_reports::StepKind;
 use plugpull_sandbox::pin;
 use plugpull_sandbox::{Program, SpawnRequest};
 use plugpull_targets::{Target, catalog};
-use plugpull_workloads::judge;
+use plugpull_workloads::{Damage, judge};
 
 use super::asked::start_limit;
 use super::introduce::introduce;
@@ -63,7 +63,8 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     }
     let target = open_target(&artifact.about.target, &artifact.about.settings)?;
     let target: Arc<dyn Target> = Arc::from(target);
-    let limit = start_limit(None, &artifact.about.promises);
+    let bound = artifact.about.recovery_bound_us.map(Duration::from_micros);
+    let limit = start_limit(bound, &artifact.about.promises);
     let own = target.clone();
     let sandbox: NewSandbox = Arc::new(move || {
         let sandbox = with_crash_filesystem("replaying", &*own)?;
@@ -85,14 +86,26 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         acked,
     };
     let attempt = worker.attempt(&disk, true)?;
+    let mut observed = attempt.observed;
+    if !artifact.about.damaged.is_empty() {
+        observed.damage = Damage::SingleCopy {
+            description: artifact.about.damaged.clone(),
+        };
+    }
     let judgement = judge(
         &artifact.about.history,
-        &attempt.observed,
+        &observed,
         &artifact.about.promises,
         artifact.about.class,
         Some(artifact.about.crash),
-        None,
+        bound,
     );
+    if !artifact.about.injected.is_empty() {
+        println!(
+            "Injected: {}.",
+            artifact.about.injected.trim_end_matches('.')
+        );
+    }
     println!("Recorded: {}", artifact.about.finding.sentence);
     let same = judgement
         .findings
@@ -101,6 +114,10 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     match (same, judgement.findings.first()) {
         (Some(found), _) => println!("It still stands: {}", found.sentence),
         (None, Some(other)) => println!("It shows otherwise now: {}", other.sentence),
+        (None, None) if artifact.about.not_on_disk => println!(
+            "The disk alone does not show it: it is about what the target met while it lived. The \
+             report of the run names the command that makes the trial again."
+        ),
         (None, None) => println!("It no longer stands: every promise was kept here."),
     }
     Ok(if judgement.findings.is_empty() {

@@ -28,7 +28,7 @@ use super::interrupt::stop_on_signal;
 use super::live_run::{LiveRun, Resumed};
 use super::place::{NO_SANDBOX, machine_notes, mounts_fuse, options_for};
 use super::reports::Baseline;
-use super::wrong;
+use super::{run_files, wrong};
 use crate::cli::RunArgs;
 
 /// What the command line resolved to.
@@ -72,7 +72,12 @@ pub(crate) fn run(args: &RunArgs, resumed: Option<Resumed>) -> anyhow::Result<u8
         Controlled::NotMeasured(why) => return nothing_measured(live, header, &why),
     }
     live.emit(Record::Header(Box::new(header)));
-    let mut faults = FaultRun::new(resolved.plan, schedule);
+    let mut plan = resolved.plan;
+    plan.artifacts = (args.outputs.keep.clone()).or_else(|| {
+        let run_file = live.run_file()?;
+        Some(run_files::findings_beside(&run_file))
+    });
+    let mut faults = FaultRun::new(plan, schedule);
     let ended = conduct(&mut faults, stop.flag(), &mut live);
     let left_out = faults.left_out().filter(|_| !ended);
     let reason = match (ended, left_out) {
@@ -238,7 +243,9 @@ fn check(args: &RunArgs) -> anyhow::Result<Resolved> {
             trial_seed: args.trial_seed,
             keep,
             again: options_again(args),
-            new_host: Box::new(move || open_host(&*of_target)),
+            new_host: Arc::new(move || open_host(&*of_target)),
+            artifacts: None,
+            info: asked.info.clone(),
         },
         info: asked.info,
         unavailable: not_measured,

@@ -103,8 +103,16 @@ fn remove_old(directory: &Path, own: Option<&Path>) {
         }
         if fs::remove_file(path).is_ok() {
             drop(fs::remove_file(trace_beside(path)));
+            drop(fs::remove_dir_all(findings_beside(path)));
         }
     }
+}
+
+/// The directory beside a run file that holds the artifacts of its findings.
+pub(super) fn findings_beside(run_file: &Path) -> PathBuf {
+    let mut path = run_file.as_os_str().to_owned();
+    path.push(".findings");
+    PathBuf::from(path)
 }
 
 /// The file beside a run file that holds its trace.

@@ -23,6 +23,8 @@ pub(super) struct File {
     text: String,
     /// Its tables that are named as a command could be.
     pub(super) sections: Vec<Section>,
+    /// The names of its profiles.
+    pub(super) profiles: Vec<String>,
     /// Everything in it, in no particular order.
     pub(super) entries: Vec<Entry>,
 }
@@ -34,9 +36,14 @@ pub(super) struct Section {
     pub(super) at: usize,
 }
 
+/// The table whose tables are profiles.
+const PROFILE: &str = "profile";
+
 /// One option.
 #[derive(Debug)]
 pub(super) struct Entry {
+    /// The profile that it belongs to; none where it holds without one.
+    pub(super) profile: Option<String>,
     /// The command that it is for; all when there is none.
     pub(super) section: Option<String>,
     pub(super) key: String,
@@ -92,6 +99,7 @@ impl File {
             directory: if here { PathBuf::new() } else { directory },
             text: text.clone(),
             sections: Vec::new(),
+            profiles: Vec::new(),
             entries: Vec::new(),
         };
         let table = DeTable::parse(&text).map_err(|error| {
@@ -99,31 +107,53 @@ impl File {
             file.objection(at, error.message(), None)
         })?;
         for (key, value) in table.get_ref() {
+            match value.get_ref() {
+                DeValue::Table(profiles) if key.get_ref() == PROFILE => {
+                    for (name, value) in profiles {
+                        let DeValue::Table(options) = value.get_ref() else {
+                            let said = "a profile is a table: [profile.NAME]";
+                            return Err(file.objection(name.span().start, said, None));
+                        };
+                        file.options(Some(name.get_ref()), options)?;
+                        file.profiles.push(name.get_ref().to_string());
+                    }
+                }
+                _ => {}
+            }
+        }
+        file.options(None, table.get_ref())?;
+        Ok(file)
+    }
+
+    /// Takes the options and sections of the whole file, or of a profile of it.
+    fn options(&mut self, profile: Option<&str>, table: &DeTable<'_>) -> Result<(), String> {
+        for (key, value) in table {
             // A table is a command's section; one that is empty, or whose keys are no options,
             // shows when they are looked at.
             match value.get_ref() {
+                DeValue::Table(_) if profile.is_none() && key.get_ref() == PROFILE => {}
                 DeValue::Table(section) if !pairs_option(key.get_ref()) => {
-                    file.sections.push(Section {
+                    self.sections.push(Section {
                         name: key.get_ref().to_string(),
                         at: key.span().start,
                     });
                     for (inner, value) in section {
-                        let entry = file.entry(Some(key.get_ref()), inner, value)?;
-                        file.entries.push(entry);
+                        let entry = self.entry((profile, Some(key.get_ref())), inner, value)?;
+                        self.entries.push(entry);
                     }
                 }
                 _ => {
-                    let entry = file.entry(None, key, value)?;
-                    file.entries.push(entry);
+                    let entry = self.entry((profile, None), key, value)?;
+                    self.entries.push(entry);
                 }
             }
         }
-        Ok(file)
+        Ok(())
     }
 
     fn entry(
         &self,
-        section: Option<&str>,
+        (profile, section): (Option<&str>, Option<&str>),
         key: &Spanned<std::borrow::Cow<'_, str>>,
         value: &Spanned<DeValue<'_>>,
     ) -> Result<Entry, String> {
@@ -156,6 +186,7 @@ impl File {
             other => Value::One(scalar(other).ok_or_else(|| odd("a date"))?),
         };
         Ok(Entry {
+            profile: profile.map(str::to_owned),
             section: section.map(str::to_owned),
             key: key.get_ref().to_string(),
             value,

@@ -14,7 +14,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 
 use crate::command::wrong;
-use file::{Entry, File};
+use file::File;
 use options::{Accepted, accepted};
 
 /// The command line with what a file adds to it.
@@ -69,12 +69,29 @@ pub(crate) fn read(cli: Command, typed: Vec<OsString>) -> anyhow::Result<Given> 
         None if matches.get_flag("no_config") => None,
         None => file::find().map_err(wrong)?,
     };
+    let profile = matches.get_one::<String>("profile");
     let Some(path) = path else {
-        return Ok(given);
+        return match profile {
+            None => Ok(given),
+            Some(profile) => Err(wrong(format!(
+                "--profile {profile}: there is no plugpull.toml here or above that could have it"
+            ))),
+        };
     };
     let file = File::read(&path).map_err(wrong)?;
     check(&cli, &file).map_err(wrong)?;
-    let (arguments, added) = arguments(command, typed, &file).map_err(wrong)?;
+    if let Some(profile) = profile.filter(|name| !file.profiles.contains(name)) {
+        let known = match file.profiles.join(", ") {
+            none if none.is_empty() => "it has none".to_owned(),
+            known => format!("it has {known}"),
+        };
+        let path = path.display();
+        return Err(wrong(format!(
+            "--profile {profile}: {path} has no [profile.{profile}]; {known}"
+        )));
+    }
+    let profile = profile.map(String::as_str);
+    let (arguments, added) = arguments(command, typed, &file, profile).map_err(wrong)?;
     if !added.is_empty() && named.is_none() {
         given.found = Some(path);
     }
@@ -130,28 +147,33 @@ fn hint(word: &str, known: &[&str]) -> Option<String> {
 type Added = (Vec<OsString>, Vec<(String, String)>);
 
 /// What the file adds to a command, and where each of it stands.
-fn arguments(command: &Command, typed: &ArgMatches, file: &File) -> Result<Added, String> {
+fn arguments(
+    command: &Command,
+    typed: &ArgMatches,
+    file: &File,
+    profile: Option<&str>,
+) -> Result<Added, String> {
     let mut options = Vec::new();
     let mut places = Vec::new();
     let all = accepted(command);
     let by_user = |id: &str| typed.value_source(id) == Some(ValueSource::CommandLine);
     for one in &all {
-        // The section of the command before what holds for all, where that fits.
-        let own = |entry: &&Entry| entry.key == one.key && entry.section.is_some();
-        let shared = |entry: &&Entry| entry.key == one.key && entry.section.is_none();
-        let mine = |entry: &&Entry| {
-            entry
-                .section
-                .as_deref()
-                .is_none_or(|s| s == command.get_name())
+        // What the profile says before what holds without one; in each the section of the command
+        // before what holds for all, where that fits.
+        let found = |of: Option<&str>, section: Option<&str>| {
+            file.entries.iter().find(|entry| {
+                entry.key == one.key
+                    && entry.profile.as_deref() == of
+                    && entry.section.as_deref() == section
+            })
         };
-        let mut entries = file.entries.iter().filter(mine);
-        let entry = match entries.clone().find(own) {
-            Some(entry) => entry,
-            None => match entries.find(shared) {
-                Some(entry) if one.values(entry, file).is_ok() => entry,
-                _ => continue,
-            },
+        let in_one = |of: Option<&str>| {
+            let shared = || found(of, None).filter(|entry| one.values(entry, file).is_ok());
+            found(of, Some(command.get_name())).or_else(shared)
+        };
+        let of_profile = profile.and_then(|name| in_one(Some(name)));
+        let Some(entry) = of_profile.or_else(|| in_one(None)) else {
+            continue;
         };
         let against = all.iter().filter(|other| other.conflicts(command, one));
         if by_user(one.id()) || against.map(|other| other.id()).any(by_user) {
@@ -173,8 +195,9 @@ fn behind(arguments: &[OsString], name: &str) -> usize {
         if argument == name {
             return at + 1;
         }
-        // The one option before it that takes a value.
-        at += if argument == "--config" { 2 } else { 1 };
+        // The options before it that take a value.
+        let two = argument == "--config" || argument == "--profile";
+        at += if two { 2 } else { 1 };
     }
     arguments.len()
 }

@@ -90,7 +90,7 @@ fn every_option_can_be_set_from_the_file() {
                 .try_get_matches_from(line(name, &[]))
                 .expect("lenient");
             let (_, nothing) = nothing.subcommand().expect("a command");
-            let (added, _) = arguments(command, nothing, &file).expect("sound");
+            let (added, _) = arguments(command, nothing, &file, None).expect("sound");
             let by_hand = meaning(&line(name, &[typed.into()]));
             assert_eq!(meaning(&line(name, &added)), by_hand, "{name} --{long}");
             assert!(!by_hand.is_empty(), "{name} --{long}");
@@ -164,7 +164,7 @@ fn every_switch_can_be_typed_off() {
                 let matches = lenient.try_get_matches_from(line(name, &[typed]));
                 let matches = matches.expect("lenient");
                 let (_, own) = matches.subcommand().expect("a command");
-                let (added, _) = arguments(command, own, &file).expect("sound");
+                let (added, _) = arguments(command, own, &file, None).expect("sound");
                 assert_eq!(added, Vec::<OsString>::new(), "{name} --{long}");
             }
             tried += 1;

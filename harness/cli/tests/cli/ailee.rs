@@ -47,7 +47,7 @@ fn a_damaged_snapshot_is_refused_and_one_that_is_accepted_is_found() {
             "torn-transaction",
             "resurrected",
         ],
-        "--seed 1 --rounds 6 --clients 1 --fault corrupt-snapshot@ack=300",
+        "--seed 3 --rounds 8 --clients 1 --fault corrupt-snapshot@ack=300",
     );
 }
 

@@ -490,3 +490,83 @@ fn a_stop_may_take_as_long_as_it_is_given() {
     let what = text(&run.trials()[0], "what");
     assert!(what.contains("not stopped after 60ms"), "{what}");
 }
+
+/// A sound program ends with 0, and what cannot happen to it is named: here a start that runs nothing,
+/// and notes that are too small to tear.
+#[test(needs = "fuse")]
+fn a_sound_program_ends_with_0_and_says_what_is_not_applicable() {
+    let ran = tested("run", &example("notes/notes.toml"), "--rounds 1", None);
+    ran.must_have_no_finding();
+    assert_eq!(ran.ran.code, 0, "{}", ran.ran.stdout);
+    let closing =
+        "Not applicable: power-loss-torn, kill-recovery, power-loss-recovery and eio-read.";
+    let said = ran.ran.stdout.replace('\n', " ");
+    for fault in [
+        "power-loss-torn",
+        "kill-recovery",
+        "power-loss-recovery",
+        "eio-read",
+    ] {
+        assert_eq!(
+            text(ran.row(fault), "verdict"),
+            "not-applicable",
+            "{closing}: {said}"
+        );
+    }
+    assert!(said.contains("Not applicable: "), "{said}");
+    // The same, where it is asked for by name, is missing.
+    let named = tested(
+        "run",
+        &example("notes/notes.toml"),
+        "--rounds 1 --fault eio-read",
+        None,
+    );
+    assert_eq!(named.ran.code, 3, "{}", named.ran.stdout);
+    let allowed = "--rounds 1 --fault eio-read --fault kill --allow-not-measured";
+    let allowed = tested("run", &example("notes/notes.toml"), allowed, None);
+    assert_eq!(allowed.ran.code, 0, "{}", allowed.ran.stdout);
+    assert!(
+        allowed.ran.stdout.contains("as allowed"),
+        "{}",
+        allowed.ran.stdout
+    );
+}
+
+/// A small daemon: its records never fill the page that they are in, and its log is all that is read.
+#[test(needs = "fuse python3")]
+fn a_sound_daemon_meets_a_full_disk_and_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/support/kvd.py");
+    let file = folder.path().join("kvd.toml");
+    let work = r#"
+import os, socket
+s = socket.create_connection(("127.0.0.1", 7411)); f = s.makefile("rw")
+for n in range(400):
+    id = f"{os.environ['PLUGPULL_LIFE']}.{n}"
+    print("try", id, flush=True)
+    f.write(f"put {id}\n"); f.flush()
+    print("ack" if f.readline().strip() == "ok" else "fail", id, flush=True)
+"#;
+    let check = r#"
+import socket, sys
+s = socket.create_connection(("127.0.0.1", 7411)); f = s.makefile("rw")
+for id in sys.stdin.read().split():
+    f.write(f"get {id}\n"); f.flush()
+    if f.readline().strip() != "yes":
+        print("lost", id, "it is not there")
+"#;
+    fs::write(folder.path().join("work.py"), work).unwrap();
+    fs::write(folder.path().join("check.py"), check).unwrap();
+    fs::copy(daemon, folder.path().join("kvd.py")).unwrap();
+    let text_of = "name = \"kvd\"\n[start]\ncommand = [\"python3\", \"{folder}/kvd.py\"]\n\
+         ready.port = 7411\n[workload]\ncommand = [\"python3\", \"{folder}/work.py\"]\n\
+         [check]\ncommand = [\"python3\", \"{folder}/check.py\"]\n";
+    fs::write(&file, text_of).unwrap();
+    let options = "--rounds 2 --fault disk-full --fault bit-flip --fault power-loss --fault kill";
+    let ran = tested("run", &file.display().to_string(), options, None);
+    ran.must_have_no_finding();
+    assert_eq!(ran.ran.code, 0, "{}", ran.ran.stdout);
+    for fault in ["disk-full", "bit-flip", "power-loss"] {
+        assert_eq!(ran.row(fault)["bit"], 2, "{}", ran.ran.stdout);
+    }
+}

@@ -224,3 +224,60 @@ fn a_file_of_somebody_else_is_not_taken_unasked() {
     nix::unistd::chown(folder.path(), nobody, None).unwrap();
     assert_eq!(ran(folder.path(), "faults").code, 0);
 }
+
+const PROFILES: &str = r#"
+quiet = true
+target = "reference"
+
+[run]
+fault = "kill@ack=5"
+rounds = 1
+json = "report.json"
+
+[profile.ci]
+seed = 3
+
+[profile.ci.run]
+rounds = 2
+
+[profile.night]
+seed = 4
+
+[profile.night.run]
+fault = ["kill@ack=5", "term@ack=5"]
+"#;
+
+#[test]
+fn a_profile_counts_more_than_the_rest_of_the_file_and_less_than_what_is_typed() {
+    let folder = folder(PROFILES);
+    let of = |options: &str| {
+        let ran = ran(folder.path(), options);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        report(&folder.path().join("report.json"))
+    };
+    let plain = of("run --seed 9");
+    assert_eq!(trials(&plain), ["kill"]);
+    let ci = of("run --profile ci");
+    assert_eq!(trials(&ci), ["kill", "kill"]);
+    assert_eq!(ci["seed"], 3);
+    let night = of("--profile night run");
+    assert_eq!(trials(&night), ["kill", "term"]);
+    let typed = of("run --profile ci --rounds 1 --seed 8");
+    assert_eq!((trials(&typed), &typed["seed"]), (vec!["kill"], &8.into()));
+}
+
+#[test]
+fn a_profile_that_is_not_there_is_wrong_use() {
+    let with = folder(PROFILES);
+    let other = ran(with.path(), "run --profile cii");
+    assert_eq!(other.code, 2, "{other:?}");
+    assert!(other.stderr.contains("it has ci, night"), "{other:?}");
+    let odd = folder("[profile.ci.run]\nround = 2\n");
+    let odd = ran(odd.path(), "run");
+    assert_eq!(odd.code, 2, "{odd:?}");
+    assert!(odd.stderr.contains("did you mean 'rounds'?"), "{odd:?}");
+    let no_table = folder("[profile]\nci = 3\n");
+    let no_table = ran(no_table.path(), "run");
+    assert_eq!(no_table.code, 2, "{no_table:?}");
+    assert!(no_table.stderr.contains("[profile.NAME]"), "{no_table:?}");
+}

@@ -4,7 +4,7 @@
 use plugpull_testing::test;
 use serde_json::Value;
 
-use crate::support::{Reported, list, run, text};
+use crate::support::{Ran, Reported, list, plugpull, run, text};
 
 /// A run with one planted defect.
 fn defective(defect: &str, options: &str) -> Reported {
@@ -158,4 +158,93 @@ fn without_the_crash_filesystem_it_is_said_why_nothing_is_shown() {
         "{evidence:#}"
     );
     assert!(evidence.get("timeline").is_none());
+}
+
+/// What recovery left behind is refused at the next start, whatever was injected.
+#[test(needs = "fuse")]
+fn a_finding_that_the_closing_kill_brings_is_one_of_kill() {
+    let faults = "--fault hang --fault delay --rounds 1 --seed 2";
+    let ran = run(&format!(
+        "reference --set defect=stale-lock-refused {faults}"
+    ));
+    assert_eq!(ran.ran.code, 1, "{:?}", ran.ran);
+    assert_eq!(ran.findings().len(), 1, "{}", ran.ran.stdout);
+    let finding = &ran.findings()[0];
+    assert!(text(finding, "fault").starts_with("kill@ack="), "{finding}");
+    assert_eq!(finding["count"], 2);
+    assert!(
+        text(finding, "repeat").contains("--fault 'kill@ack="),
+        "{finding}"
+    );
+    for fault in ["hang", "delay"] {
+        let row = ran.row(fault);
+        assert_eq!(text(row, "verdict"), "not-measured", "{row}");
+        assert!(
+            text(row, "why").contains("SIGKILL that ends each trial"),
+            "{row}"
+        );
+    }
+    let sound = run(&format!("reference {faults}"));
+    sound.must_have_no_finding();
+    assert_eq!(sound.ran.code, 0, "{}", sound.ran.stdout);
+    // What the fault itself brings stays its own.
+    let own = defective("no-fsync", "--fault power-loss@ack=20 --rounds 1");
+    let fault = text(&own.findings()[0], "fault");
+    assert!(fault.starts_with("power-loss@"), "{fault}");
+}
+
+/// `plugpull replay` of the artifact of a run's first finding.
+fn replayed(keep: &std::path::Path, options: &[&str]) -> Ran {
+    let mut files = std::fs::read_dir(keep).unwrap().flatten();
+    let artifact = files.find(|file| file.path().extension().is_some_and(|end| end == "json"));
+    let mut command = plugpull();
+    command
+        .arg("replay")
+        .arg(artifact.unwrap().path())
+        .args(options);
+    command.output().unwrap().into()
+}
+
+#[test(needs = "fuse")]
+fn a_finding_is_tried_again_and_its_disk_is_kept_for_replay() {
+    let folder = tempfile::tempdir().unwrap();
+    let keep = folder.path().join("kept");
+    let options = format!(
+        "--fault power-loss@ack=20 --rounds 1 --keep {}",
+        keep.display()
+    );
+    let ran = defective("no-fsync", &options);
+    let (finding, evidence) = first(&ran);
+    let tries = &evidence["tries"];
+    assert_eq!((&tries["tries"], &tries["replays"]), (&3.into(), &3.into()));
+    assert_eq!(tries["replayed"], 3, "{tries}");
+    let command = match tries["repeated"].as_u64() {
+        Some(0) => "plugpull replay",
+        _ => "plugpull run",
+    };
+    assert!(text(finding, "repeat").starts_with(command), "{finding}");
+    let again = replayed(&keep, &[]);
+    assert_eq!(again.code, 1, "{again:?}");
+    assert!(again.stdout.contains("It still stands"), "{again:?}");
+    assert!(again.stdout.contains("Injected: power lost"), "{again:?}");
+    let timeline = replayed(&keep, &["--timeline"]);
+    assert!(
+        timeline.stdout.contains("crash under 'journaled'"),
+        "{timeline:?}"
+    );
+}
+
+/// The bound is in no promise of the target: without that of the run nothing would be late.
+#[test(needs = "fuse")]
+fn replay_has_the_options_of_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let keep = folder.path().join("kept");
+    let ran = run(&format!(
+        "reference --seed 1 --recovery-bound 1us --fault kill --rounds 1 --keep {}",
+        keep.display()
+    ));
+    assert_eq!(ran.kinds(), ["too-slow"], "{}", ran.ran.stdout);
+    let again = replayed(&keep, &[]);
+    assert_eq!(again.code, 1, "{again:?}");
+    assert!(again.stdout.contains("It still stands"), "{again:?}");
 }

@@ -89,6 +89,19 @@ pub struct About {
     pub timeline: Vec<TimelineStep>,
     /// Every call of the clients, as known at the crash.
     pub history: History,
+    /// The bound on recovery that the run had, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_bound_us: Option<u64>,
+    /// What a live fault damaged on the disk, in words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub damaged: String,
+    /// What a live fault did, in words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub injected: String,
+    /// The disk alone cannot show the finding: it is about a target that lives, or about sectors that
+    /// cannot be read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub not_on_disk: bool,
 }
 
 impl Artifact {
@@ -302,6 +315,10 @@ mod tests {
             },
             timeline: Vec::new(),
             history: History::default(),
+            recovery_bound_us: None,
+            damaged: String::new(),
+            injected: String::new(),
+            not_on_disk: false,
         };
         serde_json::to_value(Artifact::new(about, log.base()).unwrap()).unwrap()
     }

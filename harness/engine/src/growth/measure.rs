@@ -124,6 +124,7 @@ impl Experiment for GrowthRun<'_> {
         Some(Made {
             trial,
             sample: sampled.sample,
+            not_measured: None,
         })
     }
 }

@@ -2,12 +2,13 @@
 //! only where a finding wants it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use plugpull_crashsim::fs::{Log, Tree};
 use plugpull_crashsim::persist::{self, Device, Loss, LostUpdate, MODELS, Model, Unsynced, Window};
 use plugpull_faults::control::Control;
 use plugpull_reports::{Evidence, TimelineStep};
-use plugpull_workloads::Stamp;
+use plugpull_workloads::{FailureClass, History, Judgement, Observed, Promise, Stamp, judge};
 
 use crate::evidence::{Span, files, steps};
 
@@ -102,9 +103,49 @@ pub struct Crashed {
     pub disk: Tree,
     /// What the fault damaged besides, in words.
     pub damaged: String,
+    /// Some of it cannot be read, which the disk alone does not show.
+    pub unreadable: bool,
+    /// What was judged of it.
+    pub judged: Judged,
+}
+
+/// What the state behind a finding was held to.
+#[derive(Clone, Default)]
+pub struct Judged {
+    /// Every call of the clients.
+    pub history: History,
+    /// The moment of the crash.
+    pub at: Option<Stamp>,
+    /// What the machine suffered; none before anything was judged.
+    pub class: Option<FailureClass>,
+    /// What was required.
+    pub promises: Vec<Promise>,
+    /// The bound on recovery.
+    pub bound: Option<Duration>,
+}
+
+impl Judged {
+    /// What this observation of the same disk breaks.
+    pub fn again(&self, observed: &Observed) -> Option<Judgement> {
+        let bound = self.bound;
+        let class = self.class?;
+        Some(judge(
+            &self.history,
+            observed,
+            &self.promises,
+            class,
+            self.at,
+            bound,
+        ))
+    }
 }
 
 impl Crashed {
+    /// Whether the power went.
+    pub fn lost_power(&self) -> bool {
+        self.crashes.0.iter().any(|crash| crash.cut.is_some())
+    }
+
     /// All that is known of the crash behind a finding that names this ack.
     pub fn evidence(&self, ack: Option<Stamp>) -> Evidence {
         let mut evidence = Evidence {

@@ -93,12 +93,13 @@ fn repeated(
         if came == Came::Measured {
             return result;
         }
-        let agreed = before.iter().all(|came| *came == Came::NotApplicable);
+        // A moment that never came says nothing for or against.
+        let count = |what| before.iter().filter(|came| **came == what).count();
+        let agreed = count(Came::NotApplicable) >= AGREE && count(Came::Nothing) == 0;
         let took = began.elapsed() / u32::try_from(before.len()).unwrap_or(u32::MAX);
-        if (agreed && before.len() >= AGREE) || tries == ELSEWHERE || !plan.elsewhere.has_time(took)
-        {
+        if agreed || tries == ELSEWHERE || !plan.elsewhere.has_time(took) {
             let trial = &mut result.trial;
-            if !(agreed && before.len() >= AGREE) {
+            if !agreed {
                 trial.verdict = Verdict::NotMeasured;
                 // Why one could have hit and did not is what matters.
                 if came == Came::NotApplicable
@@ -155,6 +156,7 @@ mod tests {
                 TrialResult {
                     trial,
                     crashed: None,
+                    later: false,
                 },
                 came,
             )
@@ -188,9 +190,12 @@ mod tests {
 
     #[test]
     fn not_applicable_is_what_two_tries_agree_on() {
-        use Came::{Measured, NotApplicable, Nothing};
+        use Came::{Measured, NeverReached, NotApplicable, Nothing};
         let (trial, seeds) = tried(Elsewhere::Always, &[NotApplicable, NotApplicable]);
         assert_eq!((trial.verdict, seeds.len()), (Verdict::NotApplicable, 2));
+        let late = [NeverReached, NotApplicable, NeverReached, NotApplicable];
+        let (trial, seeds) = tried(Elsewhere::Always, &late);
+        assert_eq!((trial.verdict, seeds.len()), (Verdict::NotApplicable, 4));
         let (trial, _) = tried(Elsewhere::Always, &[NotApplicable, Measured]);
         assert_eq!(trial.verdict, Verdict::Pass);
         // One that could have hit and did not makes it not measured.

@@ -55,7 +55,7 @@ pub(super) fn flip(
     finish(&child)
 }
 
-fn in_tree(fs: &Control) -> BTreeMap<String, (Ino, u64)> {
+pub(super) fn in_tree(fs: &Control) -> BTreeMap<String, (Ino, u64)> {
     fn walk(tree: &Tree, directory: Ino, path: &Path, found: &mut BTreeMap<String, (Ino, u64)>) {
         let Ok(entries) = tree.dir(directory) else {
             return;

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use plugpull_crashsim::fs::Tree;
 use plugpull_driver::Target;
 use plugpull_faults::fault::{Effect, Fault, Injected};
-use plugpull_faults::machine::{InjectError, Machine};
+use plugpull_faults::machine::{Afterwards, InjectError, Machine};
 use plugpull_faults::trigger::Trigger;
 use plugpull_reports::{ReportedFinding, Trial, class_words};
 use plugpull_workloads::{
@@ -36,7 +36,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::outcome::{HarnessFailed, Observed, guard};
 
-pub use crashes::Crashed;
+pub use crashes::{Crashed, Judged};
 use elsewhere::Came;
 pub use elsewhere::{Elsewhere, run};
 use explain::explain;
@@ -51,6 +51,10 @@ pub const PROBE: &str = "c0.head";
 const MORE_ACKS: u64 = 8;
 /// How long they may take.
 const MORE_LIMIT: Duration = Duration::from_secs(5);
+/// So many acknowledged transactions without an operation of a kind show that the target does none.
+const ENOUGH_ACKS: usize = 20;
+/// How long a new session of the workload has for its first.
+const SESSION_LIMIT: Duration = Duration::from_secs(10);
 /// A recovery over its bound is timed so many times more, from the same disk, before it counts.
 const SLOW_AGAIN: usize = 2;
 /// How often a fault chooses another moment where its first cannot be had.
@@ -95,6 +99,8 @@ pub struct TrialResult {
     pub trial: Trial,
     /// The crash behind its findings.
     pub crashed: Option<Crashed>,
+    /// The fault was over, and its recovery well: the findings came with the kill after that.
+    pub later: bool,
 }
 
 /// Makes a trial once; a moment that nobody named is `earlier` times as early. Also says what became of
@@ -118,6 +124,7 @@ fn attempt(setup: &Setup, plan: &TrialSpec, earlier: u64) -> (TrialResult, Came)
     );
     let mut crashed = None;
     let mut came = Came::Measured;
+    let mut later = false;
     let testbed = guard(|| {
         Testbed::new(
             &setup.host,
@@ -138,6 +145,7 @@ fn attempt(setup: &Setup, plan: &TrialSpec, earlier: u64) -> (TrialResult, Came)
                     trial: &mut trial,
                     crashed: &mut crashed,
                     came: &mut came,
+                    later: &mut later,
                 };
                 runner.run(&mut testbed, &trigger)
             });
@@ -147,7 +155,12 @@ fn attempt(setup: &Setup, plan: &TrialSpec, earlier: u64) -> (TrialResult, Came)
         Err(failed) => not_measured(&mut trial, &failed),
     }
     trial.took_us = micros(began.elapsed());
-    (TrialResult { trial, crashed }, came)
+    let result = TrialResult {
+        trial,
+        crashed,
+        later,
+    };
+    (result, came)
 }
 
 /// Notes that plugpull failed in a trial. Findings of it that were made before stand; what it
@@ -184,6 +197,7 @@ struct TrialRunner<'a> {
     trial: &'a mut Trial,
     crashed: &'a mut Option<Crashed>,
     came: &'a mut Came,
+    later: &'a mut bool,
 }
 
 impl TrialRunner<'_> {
@@ -194,9 +208,15 @@ impl TrialRunner<'_> {
         let injected = match warm.and_then(|()| (self.plan.fault.inject)(testbed, trigger)) {
             Ok(injected) => injected,
             Err(error @ InjectError::NeverReached(_)) => {
-                *self.came = Came::NeverReached;
-                self.trial.verdict = Verdict::NotMeasured;
-                self.trial.why = error.to_string();
+                let acked = testbed.acked();
+                (*self.came, self.trial.verdict) = match &self.plan.trigger {
+                    // Not one such operation in all that was acknowledged.
+                    None if trigger.is_first_of_its_kind() && acked >= ENOUGH_ACKS => {
+                        (Came::NotApplicable, Verdict::NotApplicable)
+                    }
+                    _ => (Came::NeverReached, Verdict::NotMeasured),
+                };
+                self.trial.why = format!("{error} ({acked} transactions were acknowledged)");
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
@@ -214,7 +234,7 @@ impl TrialRunner<'_> {
         self.trial.what = injected.what.clone();
         self.trial.acked = testbed.acked() as u64;
         let hits = testbed.storage.fs().map_or(0, |fs| fs.damage_hits().0);
-        let before = testbed.crashed(injected.damage.clone());
+        let mut before = testbed.crashed(injected.damage.clone());
         let (mut observed, mut judgement) = self.verify_recovery(testbed, &injected)?;
         if too_slow_only(&judgement)
             && let Some(before) = &before
@@ -247,6 +267,16 @@ impl TrialRunner<'_> {
             };
         }
         if !self.trial.findings.is_empty() {
+            *self.later = later.is_some();
+            if let Some(before) = &mut before {
+                before.judged = Judged {
+                    history: testbed.recorder.history(),
+                    at: testbed.crashed_at,
+                    class: Some(self.trial.class),
+                    promises: required(&self.setup.promises, self.trial.class, injected.lost_power),
+                    bound: self.setup.recovery_bound,
+                };
+            }
             *self.crashed = later.or(before);
         }
         Ok(())
@@ -342,24 +372,47 @@ impl TrialRunner<'_> {
         testbed.crashed_at = None;
         testbed.work()?;
         let limit = testbed.patient(MORE_LIMIT);
-        let tally = testbed.work_until(limit, &|tally| tally.ok >= MORE_ACKS)?;
+        let session = testbed.patient(SESSION_LIMIT);
+        let mut after = testbed.fares(limit, MORE_ACKS, session)?;
+        if let Afterwards::Ended(_) = &after {
+            // Once may be what it does with what was left to do; a new session shows it.
+            testbed.kill()?;
+            if testbed.bring_up(PROBE)?.is_ok() {
+                testbed.work()?;
+                after = match testbed.fares(session, 1, session)? {
+                    Afterwards::Ended(how) => Afterwards::Refuses(format!(
+                        "it ended by itself when it was written to, and so at its next start: {how}"
+                    )),
+                    other => other,
+                };
+            }
+        }
         testbed.kill()?;
-        let crashed = testbed.crashed(None);
-        if tally.ok == 0 {
-            self.trial.why = "the recovered target acknowledged nothing more".into();
+        let mut crashed = testbed.crashed(None);
+        if after != Afterwards::Works {
+            let words = after.words();
+            let words = words.trim_start_matches("; ");
+            self.trial.why = format!("the recovered target acknowledged nothing more: {words}");
         }
-        let mut observed = Observed::default();
-        if tally.ok == 0 {
-            observed.stays_down = Some(format!(
-                "after recovery no transaction was acknowledged within {limit:.1?} ({} refused, \
-                 {} unanswered)",
-                tally.fail, tally.info
-            ));
-        }
+        let mut observed = Observed {
+            stays_down: after
+                .stays_down()
+                .map(|how| format!("after recovery {how}")),
+            ..Observed::default()
+        };
         self.observe(testbed, &mut observed)?;
         let history = testbed.history();
         let class = self.trial.class;
         let promises = required(&self.setup.promises, FailureClass::ProcessCrash, false);
+        if let Some(crashed) = &mut crashed {
+            crashed.judged = Judged {
+                history: history.clone(),
+                at: testbed.crashed_at,
+                class: Some(FailureClass::ProcessCrash),
+                promises: promises.clone(),
+                bound: self.setup.recovery_bound,
+            };
+        }
         // Judged as the process crash that it was, after whatever came before.
         let mut judgement = judge(
             &history,

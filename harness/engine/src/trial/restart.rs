@@ -111,7 +111,7 @@ fn in_time<T>(
 }
 
 /// How a target ended before it was ready, in words; `code` is its exit code or 128 + signal.
-fn ended(code: i32, output: &str) -> String {
+pub(super) fn ended(code: i32, output: &str) -> String {
     let how = match Signal::try_from(code - 128) {
         Ok(signal) => format!("ended by {signal}"),
         Err(_) => format!("exit code {code}"),

@@ -1,6 +1,8 @@
 //! The machine that a trial runs on: target, storage and clients.
 
+mod afterwards;
 mod machine;
+mod rehearse;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,7 +16,7 @@ use nix::unistd::{getegid, geteuid};
 use parking_lot::Mutex;
 use plugpull_crashsim::fs::Tree;
 use plugpull_crashsim::persist::{Device, Model};
-use plugpull_driver::{Running, Target};
+use plugpull_driver::{ClientError, Running, Target};
 use plugpull_faults::control::{Control, Injector, PausedOperation};
 use plugpull_faults::machine::{InjectError, Machine};
 use plugpull_faults::rule::Matcher;
@@ -27,7 +29,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::PROBE;
 use super::clients::ClientPool;
-use super::crashes::{Crashed, Crashes};
+use super::crashes::{Crashed, Crashes, Judged};
 use super::host::SandboxHost;
 use super::progress::End;
 use super::restart::{self, Up};
@@ -127,6 +129,8 @@ pub struct Testbed<'a> {
     pub(super) crashed_at: Option<Stamp>,
     /// What each life of the target wrote.
     pub outputs: Vec<String>,
+    /// How many pages the data took when the workload began.
+    pages_at_work: Option<u64>,
     /// Storage operations of filesystems that power loss ended.
     past_operations: u64,
     /// When it was made, on the clock of the sandbox's files.
@@ -197,6 +201,7 @@ impl<'a> Testbed<'a> {
             crashes: Crashes::default(),
             crashed_at: None,
             outputs: Vec::new(),
+            pages_at_work: None,
             past_operations: 0,
             since: sandbox.moment(),
             buffered: false,
@@ -296,6 +301,12 @@ impl<'a> Testbed<'a> {
     /// None could connect, or the workload could not be started.
     pub fn work(&mut self) -> Result<(), HarnessFailed> {
         let deadline = Instant::now() + self.start_limit;
+        self.try_work(deadline)?.map_err(HarnessFailed::new)
+    }
+
+    /// The same; also says where the target takes no connection.
+    fn try_work(&mut self, deadline: Instant) -> Result<Result<(), ClientError>, HarnessFailed> {
+        self.pages_at_work = self.pages();
         let running = self
             .running
             .as_ref()
@@ -305,16 +316,29 @@ impl<'a> Testbed<'a> {
             let process = script.work(self.borrowed, self.lives)?;
             self.recorder.restarted();
             self.clients = Some(ClientPool::read(process, &self.recorder, &self.numbers));
-            return Ok(());
+            return Ok(Ok(()));
         }
-        let mut clients = Vec::new();
-        for (number, generator) in std::mem::take(&mut self.generators) {
-            let connection = running.connect(deadline).map_err(HarnessFailed::new)?;
-            clients.push((number, connection, generator));
+        let mut connections = Vec::new();
+        for _ in &self.generators {
+            match running.connect(deadline) {
+                Ok(connection) => connections.push(connection),
+                Err(error) => return Ok(Err(error)),
+            }
         }
+        let clients = std::mem::take(&mut self.generators)
+            .into_iter()
+            .zip(connections)
+            .map(|((number, generator), connection)| (number, connection, generator))
+            .collect();
         self.recorder.restarted();
         self.clients = Some(ClientPool::start(clients, &self.recorder));
-        Ok(())
+        Ok(Ok(()))
+    }
+
+    /// How many pages the data takes now; none without a crash filesystem.
+    fn pages(&self) -> Option<u64> {
+        let fs = self.storage.fs()?;
+        Some(fs.inspect(|tree, _| tree.pages()))
     }
 
     /// Storage operations recorded so far.
@@ -646,6 +670,11 @@ impl Testbed<'_> {
             crashes: self.crashes.clone(),
             disk: self.snapshot()?,
             damaged: damaged.unwrap_or_default(),
+            unreadable: self
+                .storage
+                .fs()
+                .is_some_and(|fs| fs.damage(|_, bad| !bad.is_empty())),
+            judged: Judged::default(),
         })
     }
 

@@ -7,7 +7,9 @@ use plugpull_crashsim::fs::PAGE;
 use plugpull_crashsim::persist::{self, CrashState, Loss};
 use plugpull_driver::Reorgs;
 use plugpull_faults::control::{Control, Injector};
-use plugpull_faults::machine::{InjectError, Machine, PowerOff, ReorgOutcome, Started, Tally};
+use plugpull_faults::machine::{
+    Afterwards, InjectError, Machine, PowerOff, Read, ReorgOutcome, SpaceTaken, Started, Tally,
+};
 use plugpull_faults::trigger::When;
 use plugpull_workloads::Clock;
 use rand::RngExt;
@@ -20,6 +22,9 @@ use crate::trial::{PROBE, ballast, flip};
 
 /// How many seeds more a power loss has for a subset that lacks something.
 const OTHER_SUBSETS: usize = 16;
+
+/// So many acknowledged transactions show that a target is back at work.
+const ACKS_AGAIN: u64 = 3;
 
 /// What a disk lost.
 fn lost_of(state: &CrashState) -> PowerOff {
@@ -209,6 +214,19 @@ impl Machine for Testbed<'_> {
         flip::files(&self.host.sandbox, &self.storage)
     }
 
+    fn rehearse(&mut self) -> Result<Vec<Read>, InjectError> {
+        self.rehearsed()
+    }
+
+    fn growth(&mut self) -> Option<SpaceTaken> {
+        let pages = self.pages()?.saturating_sub(self.pages_at_work?);
+        let clients = self.clients.as_ref()?;
+        Some(SpaceTaken {
+            pages,
+            acks: clients.progress.tally().ok,
+        })
+    }
+
     fn flip(&mut self, path: &str, offset: u64, bit: u8) -> Result<(), InjectError> {
         flip::flip(&self.host.sandbox, &self.storage, path, offset, bit)
     }
@@ -283,6 +301,15 @@ impl Machine for Testbed<'_> {
             (None, None) => ballast::free(&self.host.sandbox)?,
         }
         Ok(())
+    }
+
+    fn works(&mut self) -> bool {
+        self.poll()
+    }
+
+    fn afterwards(&mut self, limit: Duration) -> Result<Afterwards, InjectError> {
+        let limit = self.patient(limit);
+        self.fares(limit, ACKS_AGAIN, limit)
     }
 
     fn work_until(
