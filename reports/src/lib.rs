@@ -62,7 +62,7 @@ pub use junit::junit;
 pub use labels::{class_words, duration_words, guarantee_words, kind_words, verdict_words};
 pub use markdown::markdown;
 pub use merge::merge;
-pub use merge_shards::counts_to;
+pub use merge_shards::{counts_to, said_sign, shows_as};
 pub use mergeable::MergeError;
 pub use progress::Progress;
 pub use render_diff::render_comparison;

@@ -24,6 +24,33 @@ pub fn counts_to(signs: &BTreeSet<String>, cause: &BTreeSet<String>) -> bool {
     cause == signs || !cause.is_empty() && cause.is_subset(signs)
 }
 
+/// True when a finding of this cause shows as one kind here and as another there. What is in a file
+/// that was not written can be wrong in several ways, each of which may be a bug of its own. But a
+/// name that was not made durable is one, whatever the target makes of it.
+pub fn shows_as(cause: &BTreeSet<String>, kind: FindingKind, other: FindingKind) -> bool {
+    let name = |sign: &String| sign.starts_with("name ") || sign.starts_with("removal of ");
+    let of_names = cause.iter().filter(|sign| *sign != EARLY).all(name);
+    kind == other || of_names && cause.iter().any(name)
+}
+
+/// The sign of a crash before the first ack.
+const EARLY: &str = "before the first ack";
+
+/// What the target said when it showed a finding of this kind, as a sign of a failing state.
+pub fn said_sign(kind: FindingKind, wording: &str) -> String {
+    format!("{}{wording}", said_mark(kind))
+}
+
+fn said_mark(kind: FindingKind) -> String {
+    format!("{kind:?} says: ")
+}
+
+/// What of the signs of a state the target said about findings of this kind.
+fn said(signs: &BTreeSet<String>, kind: FindingKind) -> Option<&String> {
+    let mark = said_mark(kind);
+    signs.iter().find(|sign| sign.starts_with(&mark))
+}
+
 /// More shards than anybody has: each that is missing gets a row.
 const MOST: u64 = 10_000;
 
@@ -180,8 +207,21 @@ fn renumbered(trial: &Trial, number: u64) -> Trial {
 struct Group {
     depth: u32,
     cause: BTreeSet<String>,
+    /// What the target said.
+    said: BTreeSet<String>,
     size: (u64, u64),
     finding: ReportedFinding,
+    /// The last trial that was counted to it: a trial counts once, however many findings it has.
+    last: u64,
+}
+
+impl Group {
+    fn count(&mut self, trial: u64) {
+        if self.last != trial {
+            self.finding.count += 1;
+            self.last = trial;
+        }
+    }
 }
 
 /// The findings, counted in the order of the whole.
@@ -191,11 +231,17 @@ fn findings(parts: &[Part], order: &[(u64, Place<'_>)]) -> Vec<ReportedFinding> 
         for (found, minimised) in place.trial.findings.iter().zip(place.minimised) {
             let kind = found.finding.kind;
             let alike = |group: &&mut Group| {
-                group.finding.finding.kind == kind && group.depth == place.depth
+                shows_as(&group.cause, group.finding.finding.kind, kind)
+                    && group.depth == place.depth
             };
+            let said = said(&place.signs, kind);
             let mut known = groups.iter_mut().filter(alike);
-            if let Some(group) = known.find(|group| counts_to(&place.signs, &group.cause)) {
-                group.finding.count += 1;
+            let explains = |group: &&mut Group| {
+                said.is_none_or(|said| group.said.contains(said))
+                    && counts_to(&place.signs, &group.cause)
+            };
+            if let Some(group) = known.find(explains) {
+                group.count(*number);
                 continue;
             }
             // New to all of them, so it was new to its shard too, which minimised it.
@@ -207,7 +253,8 @@ fn findings(parts: &[Part], order: &[(u64, Place<'_>)]) -> Vec<ReportedFinding> 
             let cause = cause(&small.finding);
             match groups.iter_mut().filter(alike).find(|g| g.cause == cause) {
                 Some(group) => {
-                    group.finding.count += 1;
+                    group.count(*number);
+                    group.said.extend(said.cloned());
                     if small.size < group.size {
                         let (count, trial) = (group.finding.count, group.finding.trial);
                         group.size = small.size;
@@ -217,6 +264,8 @@ fn findings(parts: &[Part], order: &[(u64, Place<'_>)]) -> Vec<ReportedFinding> 
                 None => groups.push(Group {
                     depth: place.depth,
                     cause,
+                    said: said.cloned().into_iter().collect(),
+                    last: *number,
                     size: small.size,
                     finding: entry(part, small, 1, *number),
                 }),

@@ -198,15 +198,16 @@ pub(crate) struct ExploreArgs {
     #[arg(long = "model", value_name = "MODEL")]
     pub(crate) models: Vec<String>,
 
-    /// How many acknowledged transactions to record
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) txns: u64,
+    /// How many acknowledged transactions to record [default: up to 100, so few that at least half of
+    /// the crash points can be reached within the budget]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) txns: Option<u64>,
 
     /// The seed of everything that plugpull decides
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 
-    /// How long it may take, to within a tenth, with recording the run
+    /// How long it may take, to within a tenth, with recording the run, which takes a third at most
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) budget: Duration,
 
@@ -220,7 +221,7 @@ pub(crate) struct ExploreArgs {
 
     /// How many recoveries deep crashes go: 0 crashes the recorded run alone, 1 also the recoveries
     /// from those crashes
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=3))]
+    #[arg(long, value_name = "N", default_value_t = Self::RECOVERY_DEPTH, value_parser = clap::value_parser!(u32).range(0..=3))]
     pub(crate) recovery_depth: u32,
 
     /// Record into this file, as it happens; `--trace` takes it
@@ -255,11 +256,11 @@ pub(crate) struct ExploreArgs {
     pub(crate) workers: Option<u16>,
 
     /// How many clients write at the same time
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = Self::CLIENTS, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) clients: u32,
 
     /// The largest payload of a value, in bytes, up to 1 MiB
-    #[arg(long, value_name = "BYTES", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    #[arg(long, value_name = "BYTES", default_value_t = Self::VALUE_SIZE, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub(crate) value_size: u32,
 
     #[command(flatten)]
@@ -267,6 +268,15 @@ pub(crate) struct ExploreArgs {
 
     #[command(flatten)]
     pub(crate) outputs: OutputOptions,
+}
+
+impl ExploreArgs {
+    /// How many recoveries deep crashes go, when nobody says how many.
+    pub(crate) const RECOVERY_DEPTH: u32 = 1;
+    /// How many clients write, when nobody says how many.
+    pub(crate) const CLIENTS: u32 = 2;
+    /// The largest payload of a value, when nobody names one.
+    pub(crate) const VALUE_SIZE: u32 = 200;
 }
 
 /// Exit codes as of `run`: 1 when recovery was over its bound at a size that was measured, 3 when too

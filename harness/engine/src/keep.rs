@@ -1,13 +1,18 @@
 //! `--keep DIR`: the crashed data directory of each finding, as plain files.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 
-use plugpull_crashsim::fs::{Ino, Node, ROOT, Tree, check_name};
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{Mode, UtimensatFlags, utimensat};
+use nix::sys::time::{TimeSpec, TimeValLike};
+use nix::unistd::mkfifo;
+use plugpull_crashsim::fs::{Content, Ino, Inode, Nanos, Node, ROOT, Tree, check_name};
 
 use crate::WrongUse;
 
@@ -69,47 +74,101 @@ impl Keep {
             _ => {}
         }
         fs::create_dir_all(&at)?;
-        export(tree, ROOT, &at)?;
+        let mut export = Export {
+            tree,
+            known: HashMap::new(),
+        };
+        export.directory(ROOT, &at)?;
         Ok(at)
     }
 }
 
-/// Writes the directory `ino` of a tree into `at`. Files keep their bytes, holes and permission bits;
-/// device nodes, sockets and FIFOs are left out.
-fn export(tree: &Tree, ino: Ino, at: &Path) -> io::Result<()> {
-    for (name, entry) in tree.dir(ino).map_err(io::Error::from)?.iter() {
-        // A name that is a path would lead out of the directory.
-        check_name(name).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
-        let path = at.join(Path::new(&**name));
-        let inode = tree.get(entry.ino).map_err(io::Error::from)?;
-        match &inode.node {
-            Node::Dir(_) => {
-                fs::create_dir(&path)?;
-                export(tree, entry.ino, &path)?;
+/// Writes a tree as plain files.
+struct Export<'a> {
+    tree: &'a Tree,
+    /// Files that have more than one name, by their number: where the first is.
+    known: HashMap<Ino, PathBuf>,
+}
+
+impl Export<'_> {
+    /// Writes what is in the directory `ino` into `at`. Hard links stay links and holes stay holes;
+    /// permission bits, times and, where that is allowed, owners are those of the tree. Device nodes and
+    /// sockets are left out.
+    fn directory(&mut self, ino: Ino, at: &Path) -> io::Result<()> {
+        let tree = self.tree;
+        for (name, entry) in tree.dir(ino).map_err(io::Error::from)?.iter() {
+            // A name that is a path would lead out of the directory.
+            check_name(name).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+            let path = at.join(Path::new(&**name));
+            let inode = tree.get(entry.ino).map_err(io::Error::from)?;
+            if let Some(first) = self.known.get(&entry.ino) {
+                fs::hard_link(first, &path)?;
+                continue;
             }
-            Node::File(content) => {
-                let file = fs::File::create(&path)?;
-                file.set_len(content.size())?;
-                let mut at = 0;
-                while let Some(start) = content.seek(at, true) {
-                    let end = content.seek(start, false).unwrap_or(content.size());
-                    let mut bytes = Vec::new();
-                    content.read(start, (end - start) as usize, &mut bytes);
-                    std::os::unix::fs::FileExt::write_all_at(&file, &bytes, start)?;
-                    at = end;
+            match &inode.node {
+                Node::Dir(_) => {
+                    fs::create_dir(&path)?;
+                    self.directory(entry.ino, &path)?;
                 }
-                fs::set_permissions(&path, fs::Permissions::from_mode(inode.mode & 0o777))?;
+                Node::File(content) => write_content(content, &path)?,
+                Node::Symlink(to) => symlink(std::ffi::OsStr::from_bytes(to.as_bytes()), &path)?,
+                Node::Special if inode.mode & libc::S_IFMT == libc::S_IFIFO => {
+                    mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR)?;
+                }
+                Node::Special => continue,
             }
-            Node::Symlink(to) => symlink(std::ffi::OsStr::from_bytes(to.as_bytes()), &path)?,
-            Node::Special => {}
+            if !inode.is_dir() && inode.nlink > 1 {
+                self.known.insert(entry.ino, path.clone());
+            }
+            attributes(inode, &path)?;
         }
+        Ok(())
     }
+}
+
+/// Writes a file's data where it has some.
+fn write_content(content: &Content, path: &Path) -> io::Result<()> {
+    let file = fs::File::create(path)?;
+    file.set_len(content.size())?;
+    let mut at = 0;
+    while let Some(start) = content.seek(at, true) {
+        let end = content.seek(start, false).unwrap_or(content.size());
+        let mut bytes = Vec::new();
+        content.read(start, (end - start) as usize, &mut bytes);
+        std::os::unix::fs::FileExt::write_all_at(&file, &bytes, start)?;
+        at = end;
+    }
+    Ok(())
+}
+
+/// Sets owner, permission bits and times: in this order, for each may change those before it.
+fn attributes(inode: &Inode, path: &Path) -> io::Result<()> {
+    match lchown(path, Some(inode.uid), Some(inode.gid)) {
+        // Only root may give files away.
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+        _ => {}
+    }
+    if !matches!(inode.node, Node::Symlink(_)) {
+        fs::set_permissions(path, fs::Permissions::from_mode(inode.mode & 0o7777))?;
+    }
+    let time = |nanos: Nanos| TimeSpec::nanoseconds(nanos);
+    let (atime, mtime) = (time(inode.atime), time(inode.mtime));
+    utimensat(
+        AT_FDCWD,
+        path,
+        &atime,
+        &mtime,
+        UtimensatFlags::NoFollowSymlink,
+    )?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use plugpull_crashsim::fs::{Caller, NewNode};
+    use std::ffi::OsStr;
+    use std::os::unix::fs::MetadataExt;
+
+    use plugpull_crashsim::fs::{Attrs, Caller, NewNode};
 
     use super::*;
 
@@ -131,5 +190,52 @@ mod tests {
             assert_eq!(kept.is_ok(), written, "{name}");
             assert!(!place.path().join("kept/outside").exists());
         }
+    }
+
+    #[test]
+    fn an_exported_directory_is_the_crashed_disk() {
+        let own = tempfile::tempdir().expect("a directory");
+        let owner = fs::metadata(own.path()).expect("its owner");
+        let mut tree = Tree::new(owner.uid(), owner.gid(), 0);
+        let caller = Caller {
+            uid: owner.uid(),
+            gid: owner.gid(),
+            now: 0,
+        };
+        let (file, directory) = (20, 21);
+        tree.raw_node(file, &NewNode::File, 0o4640, caller, "a".into());
+        tree.raw_content(file, |content| {
+            content.set_size_only(1 << 20);
+            content.patch((1 << 20) - 4, b"tail");
+        });
+        tree.raw_node(directory, &NewNode::Dir, 0o750, caller, "d".into());
+        tree.raw_entry(ROOT, OsStr::new("a"), Some(file));
+        tree.raw_entry(ROOT, OsStr::new("d"), Some(directory));
+        tree.raw_entry(directory, OsStr::new("b"), Some(file));
+        tree.settle();
+        let times = Attrs {
+            atime: Some(1_000_000_007),
+            mtime: Some(5_000_000_009),
+            ..Attrs::default()
+        };
+        tree.raw_attrs(file, times, 0);
+        tree.raw_attrs(directory, times, 0);
+        let keep = Keep::open(&own.path().join("kept")).expect("a new directory");
+        let at = keep.disk("data", &tree).expect("written");
+        let (one, other) = (at.join("a"), at.join("d/b"));
+        let meta = |path: &Path| fs::symlink_metadata(path).expect("there");
+        assert_eq!(
+            meta(&one).ino(),
+            meta(&other).ino(),
+            "a hard link was split"
+        );
+        assert!(meta(&one).blocks() * 512 < 1 << 19, "a hole was filled");
+        assert_eq!(meta(&one).mode() & 0o7777, 0o4640);
+        assert_eq!(meta(&at.join("d")).mode() & 0o7777, 0o750);
+        for path in [&one, &at.join("d")] {
+            assert_eq!((meta(path).mtime(), meta(path).mtime_nsec()), (5, 9));
+            assert_eq!((meta(path).atime(), meta(path).atime_nsec()), (1, 7));
+        }
+        assert!(fs::read(&other).expect("read").ends_with(b"\0tail"));
     }
 }

@@ -6,6 +6,10 @@ use crate::{Checked, Missing};
 
 /// How many lines of a check's output are told when it did not open.
 const TOLD: usize = 4;
+/// What Rust says below a panic, which says nothing of it.
+const ADVICE: &str = "note: run with `RUST_BACKTRACE";
+/// What comes before the place of a panic.
+const PANIC: &str = "panicked at ";
 
 /// Reads what a check wrote to standard output (`lines`) and how it ended (`code`: its exit code,
 /// or 128 + signal). `output` is all that it wrote, for the words of a refusal.
@@ -64,11 +68,15 @@ fn refusal(code: i32, output: &str) -> String {
     let said: Vec<&str> = output
         .lines()
         .map(str::trim)
-        .filter(|line| !line.is_empty())
+        .filter(|line| !line.is_empty() && !line.starts_with(ADVICE))
         .collect();
-    match said.split_at_checked(said.len().saturating_sub(TOLD)) {
-        Some((_, last)) if !last.is_empty() => format!("{how}: {}", last.join("; ")),
-        _ => how,
+    let (before, last) = said.split_at(said.len().saturating_sub(TOLD));
+    // A long assertion must not push its own place out.
+    let place = before.iter().rev().find(|line| line.contains(PANIC));
+    let told: Vec<&str> = place.into_iter().chain(last).copied().collect();
+    match told.as_slice() {
+        [] => how,
+        told => format!("{how}: {}", told.join("; ")),
     }
 }
 
@@ -119,6 +127,23 @@ mod tests {
             }
         }
         assert!(matches!(answer("lost 1\n", 2), Ok(Checked::Refused(_))));
+    }
+
+    #[test]
+    fn a_panic_keeps_its_place() {
+        let text = "thread 'main' panicked at src/page.rs:31:9:\nassertion `left == right` failed: \
+                    a page\n  of two lines\n  left: 1\n right: 2\nnote: run with \
+                    `RUST_BACKTRACE=1` environment variable to display a backtrace\n";
+        match answer(text, 101) {
+            Ok(Checked::Refused(why)) => {
+                assert!(why.contains("panicked at src/page.rs:31:9"), "{why}");
+                assert!(
+                    why.contains("right: 2") && !why.contains("BACKTRACE"),
+                    "{why}"
+                );
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

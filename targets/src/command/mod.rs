@@ -325,8 +325,18 @@ impl Scripted for CommandTarget {
     }
 
     fn check(&self, host: &dyn Host, acked: &[String]) -> io::Result<Answer> {
+        self.check_within(host, acked, None)
+    }
+
+    fn check_within(
+        &self,
+        host: &dyn Host,
+        acked: &[String],
+        limit: Option<Duration>,
+    ) -> io::Result<Answer> {
         let began = Instant::now();
-        let deadline = began + self.check_limit;
+        let limit = limit.unwrap_or(self.check_limit).min(self.check_limit);
+        let deadline = began + limit;
         let mut text = acked.join("\n");
         if !text.is_empty() {
             text.push('\n');

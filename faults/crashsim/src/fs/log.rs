@@ -281,7 +281,7 @@ pub enum KillPoint {
 }
 
 /// Takes what happens as it happens, for a log that keeps nothing itself.
-pub trait Sink: Send {
+pub trait Sink: Send + Sync {
     /// The next record. It may wait, and the operation with it.
     fn record(&mut self, record: Record);
     /// An ack.

@@ -15,6 +15,7 @@ use fuser::{
     ReplyEntry, Request, Session, SessionACL,
 };
 use libtest_mimic::Failed;
+use nix::unistd::{getegid, geteuid};
 use plugpull_sandbox::{Isolation, Sandbox};
 
 use crate::support::{Test, await_that, ensure, expect_line, finish, run, shell};
@@ -161,7 +162,8 @@ impl Admission for Panicking {
 /// A crash filesystem with this admission, mounted in a sandbox.
 fn crash_fs(admission: Arc<dyn Admission>) -> Result<(Sandbox, Arc<CrashFs>, Server), Failed> {
     let sandbox = crate::support::open(Isolation::Full)?;
-    let fs = Arc::new(CrashFs::new(Disk::empty((0, 0)), admission));
+    let owner = (geteuid().as_raw(), getegid().as_raw());
+    let fs = Arc::new(CrashFs::new(Disk::empty(owner), admission));
     let server = Server::start(Arc::clone(&fs), sandbox.mount_fuse()?, None)?;
     Ok((sandbox, fs, server))
 }

@@ -164,6 +164,13 @@ pub(super) fn again(options: &TargetOptions) -> String {
     if options.reference {
         text.push_str(" --reference");
     }
+    text.push_str(&demands(options));
+    text
+}
+
+/// What the target is held to besides its own promises, as it was typed.
+pub(super) fn demands(options: &TargetOptions) -> String {
+    let mut text = String::new();
     for promise in &options.promises {
         text.push_str(&format!(" --promise {promise}"));
     }

@@ -2,15 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use nix::unistd::{getegid, geteuid};
+use plugpull_crashsim::fs::Tree;
+use plugpull_crashsim::persist::{Device, LossSet, MODELS, Window};
 use plugpull_crashsim::trace::fingerprint;
 use plugpull_engine::explore::{
-    About, Artifact, CpuLease, CrashModel, Explorer, FoundGroup, Group, KnownStates, KnownWorkers,
-    Limits, NewSandbox, Oracle, RecordingPlan, SandboxWorker, Sink, StateEnumerator, Summary,
-    Trace, TraceFile, TryState, WorkerPool, Workers, coverage, finding_record, record, reported,
-    timeline,
+    About, Artifact, CpuLease, CrashDisk, CrashModel, Explorer, FoundGroup, Group, KnownStates,
+    KnownWorkers, Limits, NewSandbox, Oracle, RecordingPlan, SandboxWorker, Sink, StartLimits,
+    StateEnumerator, Summary, Trace, TraceFile, TryState, WorkerPool, Workers, coverage,
+    finding_record, record, reported, timeline,
 };
 use plugpull_engine::keep::Keep;
 use plugpull_engine::seed;
@@ -19,9 +22,9 @@ use plugpull_reports::{
     Emit as _, EndReason, Header, Record, Recording, RunCommand, Shard, TargetInfo,
 };
 use plugpull_sandbox::pin;
-use plugpull_workloads::WorkloadConfig;
+use plugpull_workloads::{Start, WorkloadConfig};
 
-use super::asked::{Asked, again, baseline, outputs, writable};
+use super::asked::{Asked, again, baseline, demands, outputs, writable};
 use super::controls::{
     Controlled, controlled, controlled_trace, nothing_measured, say_not_measured,
 };
@@ -70,7 +73,7 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
         (None, Some(trace)) => trace.about.seed,
         (None, None) => seed::fresh(),
     };
-    let plan = RecordingPlan {
+    let mut plan = RecordingPlan {
         target: &asked.target,
         info: &asked.info,
         rules: StorageRules {
@@ -80,7 +83,12 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
         },
         workload: &workload,
         seed,
-        acks: args.txns,
+        acks: args.txns.unwrap_or(TXNS),
+        operations: None,
+        time: match args.states {
+            Some(0) => RECORDING_ALONE,
+            _ => (args.budget / RECORDING).max(LEAST_RECORDING),
+        },
         start_limit: asked.start_limit,
     };
     let setup = asked.setup(own.host().clone(), workload.clone(), plan.rules);
@@ -91,6 +99,10 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
     }?;
     if let Some(keep) = &keep {
         keep.claim()?;
+    }
+    if let (Controlled::Ready(_), None, None) = (&controlled, &kept, args.txns) {
+        let took = one_trial(&own)?;
+        plan.operations = Some(operations_within(args.budget, took, source.leases.len()));
     }
     if let (Some(0), Some(file), Controlled::Ready(_)) = (args.states, &record_to, &controlled) {
         let trace = record(own.host(), &plan, Some(file)).context("recording the run")?;
@@ -146,6 +158,7 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
     if let Some(untouched) = untouched(&trace, own.host()) {
         return nothing_to_try(live, &models, &untouched);
     }
+    source.learn(&own, &trace, &asked);
     let workers = source.pool(own)?;
     let known = KnownWorkers::new(&workers, known);
     let (summary, live) = exploration.explore(&known, live, &stop)?;
@@ -158,6 +171,29 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
         workers.finish();
     }
     code
+}
+
+/// How many transactions are recorded when nobody says how many, at most.
+const TXNS: u64 = 100;
+/// The part of a budget, as one in so many, that recording may take.
+const RECORDING: u32 = 3;
+/// But not less than this: without an ack there is nothing to explore.
+const LEAST_RECORDING: Duration = Duration::from_secs(1);
+/// How long a run may take that is recorded and not explored.
+const RECORDING_ALONE: Duration = Duration::from_secs(120);
+/// How many different states a crash point has when it is first visited, about.
+const STATES_A_POINT: u128 = 4;
+/// The fewest operations that a recording has before it ends for their number.
+const FEWEST_OPERATIONS: u64 = 32;
+
+/// How many operations are recorded when nobody says how many transactions: twice as many as there
+/// are crash points that can be reached in what recording leaves of a budget.
+fn operations_within(budget: Duration, one_trial: Duration, side_by_side: usize) -> u64 {
+    let left = (budget - budget / RECORDING).as_micros() * side_by_side as u128;
+    let points = left / one_trial.as_micros().max(1) / STATES_A_POINT;
+    u64::try_from(2 * points)
+        .unwrap_or(u64::MAX)
+        .max(FEWEST_OPERATIONS)
 }
 
 /// The trace that an exploration explored before it was interrupted.
@@ -270,14 +306,10 @@ impl Exploration<'_> {
         );
         // The time before an interruption counts.
         let left = args.budget.saturating_sub(live.elapsed());
-        let (until, minimise_until) = Limits::ends(Instant::now(), left);
         let limits = Limits {
-            until,
-            minimise_until,
             states: args.states,
-            depth: args.recovery_depth,
             memory: self.memory.limit,
-            stop: stop.flag(),
+            ..Limits::within(left, args.recovery_depth, stop.flag())
         };
         let mut sink = RunSink {
             args,
@@ -389,6 +421,7 @@ fn workload(args: &ExploreArgs, asked: &Asked) -> anyhow::Result<WorkloadConfig>
 /// What workers are made of.
 struct WorkerSource<'a> {
     asked: &'a Asked,
+    limits: Arc<StartLimits>,
     cpus: Vec<usize>,
     leases: Vec<CpuLease>,
 }
@@ -400,6 +433,7 @@ impl<'a> WorkerSource<'a> {
         let leases = std::iter::repeat_with(CpuLease::default);
         Self {
             asked,
+            limits: StartLimits::new(asked.start_limit),
             cpus,
             leases: leases.take(workers).collect(),
         }
@@ -415,8 +449,30 @@ impl<'a> WorkerSource<'a> {
             Ok(SandboxHost::new(sandbox, cpu, false))
         });
         let lease = self.leases[number % self.leases.len()].clone();
-        let limit = self.asked.start_limit;
-        SandboxWorker::new(sandbox, self.asked.target.clone(), limit, lease)
+        let limits = self.limits.clone();
+        SandboxWorker::new(sandbox, self.asked.target.clone(), limits, lease)
+    }
+
+    /// Learns from the disk at the end of the recorded run how long starts and checks take. A bound that
+    /// the user named stays as it is.
+    fn learn(&self, own: &SandboxWorker, trace: &Trace, asked: &Asked) {
+        if asked.recovery_bound.is_some() {
+            return;
+        }
+        let end = trace.log.records().len();
+        let window = Window::new(&trace.log, end, MODELS[0], Device::default());
+        let acked = Acked::of(&trace.about.history, &*asked.target);
+        let disk = CrashDisk {
+            key: 0,
+            tree: window.state(&LossSet::default()).tree,
+            acked,
+        };
+        // Where it does not come up, nothing is learned.
+        if let Ok(attempt) = own.attempt(&disk, false)
+            && attempt.observed.start == Start::Started
+        {
+            self.limits.learn(attempt.took);
+        }
     }
 
     /// All workers, and `own` for what is tried beside them.
@@ -473,10 +529,48 @@ impl RunSink<'_, '_> {
     fn again(&self) -> String {
         let args = self.args;
         let what = match args.trace.as_deref().or(args.record.as_deref()) {
-            Some(trace) => format!("--trace {}", trace.display()),
+            Some(trace) => format!("--trace {}{}", quoted(trace), demands(&args.target)),
             None => again(&args.target),
         };
-        format!("plugpull explore {what} --seed {} --keep DIR", self.seed)
+        let mut text = format!("plugpull explore {what} --seed {}", self.seed);
+        let mut add = |option: String| {
+            text.push(' ');
+            text.push_str(&option);
+        };
+        for model in &args.models {
+            add(format!("--model {model}"));
+        }
+        if args.trace.is_none() && args.record.is_none() {
+            // As many as were recorded, where nobody said how many.
+            let acked = || self.oracle.trace.about.history.acked() as u64;
+            add(format!("--txns {}", args.txns.unwrap_or_else(acked)));
+            if args.clients != ExploreArgs::CLIENTS {
+                add(format!("--clients {}", args.clients));
+            }
+            if args.value_size != ExploreArgs::VALUE_SIZE {
+                add(format!("--value-size {}", args.value_size));
+            }
+        }
+        if args.recovery_depth != ExploreArgs::RECOVERY_DEPTH {
+            add(format!("--recovery-depth {}", args.recovery_depth));
+        }
+        if let Some(states) = args.states {
+            add(format!("--states {states}"));
+        }
+        if let Some(shard) = args.shard {
+            add(format!("--shard {}/{}", shard.number, shard.of));
+        }
+        let device = args.device.device();
+        if device != Device::default() {
+            add(format!("--device {device}"));
+        }
+        let budget = args.budget.as_millis();
+        add(match budget % 1000 {
+            0 => format!("--budget {}s", budget / 1000),
+            _ => format!("--budget {budget}ms"),
+        });
+        add("--keep DIR".into());
+        text
     }
 
     /// Writes the artifact of a finding, in place of that of a larger state. Where it is.
@@ -510,6 +604,12 @@ impl RunSink<'_, '_> {
         artifact.write(&path)?;
         Ok(path)
     }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    shlex::try_quote(&text).map_or(text.clone(), Into::into)
 }
 
 /// What the report of a shard has besides, for `plugpull merge`.
@@ -564,6 +664,17 @@ fn nothing_to_try(
     say_not_measured(&mut live, &all, &why);
     let took = live.elapsed();
     live.finish(EndReason::Complete, "", took)
+}
+
+/// How long one trial takes on an empty data directory.
+fn one_trial(worker: &SandboxWorker) -> anyhow::Result<Duration> {
+    let owner = (geteuid().as_raw(), getegid().as_raw());
+    let disk = CrashDisk {
+        key: 0,
+        tree: Tree::new(owner.0, owner.1, 0),
+        acked: Acked::default(),
+    };
+    Ok(worker.attempt(&disk, false)?.took)
 }
 
 /// A trace that was recorded before.

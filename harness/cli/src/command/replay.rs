@@ -19,7 +19,9 @@ use super::place::with_crash_filesystem;
 use super::{open_target, wrong};
 use crate::cli::ReplayArgs;
 use crate::terminal;
-use plugpull_engine::explore::{Artifact, CpuLease, CrashDisk, NewSandbox, SandboxWorker};
+use plugpull_engine::explore::{
+    Artifact, CpuLease, CrashDisk, NewSandbox, SandboxWorker, StartLimits,
+};
 use plugpull_engine::keep::Keep;
 use plugpull_engine::trial::storage::Storage;
 use plugpull_engine::trial::{Acked, SandboxHost};
@@ -64,13 +66,19 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     let target = open_target(&artifact.about.target, &artifact.about.settings)?;
     let target: Arc<dyn Target> = Arc::from(target);
     let bound = artifact.about.recovery_bound_us.map(Duration::from_micros);
-    let limit = start_limit(bound, &artifact.about.promises);
+    let limit =
+        start_limit(bound, &artifact.about.promises).max(target.start_limit().unwrap_or_default());
     let own = target.clone();
     let sandbox: NewSandbox = Arc::new(move || {
         let sandbox = with_crash_filesystem("replaying", &*own)?;
         Ok(SandboxHost::new(sandbox, pin::choose(), false))
     });
-    let worker = SandboxWorker::new(sandbox, target.clone(), limit, CpuLease::default())?;
+    let worker = SandboxWorker::new(
+        sandbox,
+        target.clone(),
+        StartLimits::new(limit),
+        CpuLease::default(),
+    )?;
     introduce(&*target, limit)?;
     if target.version() != artifact.about.version {
         println!(

@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
-use plugpull_crashsim::fs::{Caller, Ino, NewNode, Node, ROOT, Tree};
+use plugpull_crashsim::fs::{Attrs, Caller, Ino, Nanos, NewNode, Node, ROOT, Tree};
 use plugpull_reports::TimelineStep;
 use plugpull_workloads::{FailureClass, Finding, History, Promise, Stamp, read_file};
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,9 @@ struct Saved {
     mode: u32,
     uid: u32,
     gid: u32,
+    /// Last access and last change of its content, in nanoseconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    times: Option<(Nanos, Nanos)>,
     /// What is in it, the first time its number occurs.
     content: Option<SavedContent>,
 }
@@ -153,7 +156,18 @@ impl Artifact {
     /// # Errors
     /// What is wrong with the artifact: its disk is not the one that was saved, or is none.
     pub fn tree(&self) -> anyhow::Result<Tree> {
-        let tree = self.tree_as_listed()?;
+        let mut tree = self.tree_as_listed()?;
+        // Last: names in a directory change its times.
+        for saved in &self.disk {
+            if let Some((atime, mtime)) = saved.times {
+                let times = Attrs {
+                    atime: Some(atime),
+                    mtime: Some(mtime),
+                    ..Attrs::default()
+                };
+                tree.raw_attrs(saved.ino, times, 0);
+            }
+        }
         let digest = format!("{:032x}", tree.listing_digest());
         ensure!(
             digest == self.digest,
@@ -264,6 +278,7 @@ fn save(
             mode: inode.mode,
             uid: inode.uid,
             gid: inode.gid,
+            times: content.is_some().then_some((inode.atime, inode.mtime)),
             content,
         });
         if inode.is_dir() {

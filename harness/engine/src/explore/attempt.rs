@@ -41,6 +41,9 @@ pub struct Attempt {
     pub recovery: Option<Log>,
 }
 
+/// Ends an attempt under way.
+pub type Breaker = Box<dyn Fn() + Send + Sync>;
+
 /// Tries one state at a time: puts it on a disk, starts the target on it, reads everything back and
 /// kills it; where `twice`, it is started and read a second time.
 pub trait TryState: Send {
@@ -49,6 +52,32 @@ pub trait TryState: Send {
     /// # Errors
     /// plugpull failed; nothing is known of the target.
     fn try_state(&mut self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed>;
+
+    /// What the target's own check alone shows of a disk; none where it has none. Nothing is recovered
+    /// before, where that is not what the check does.
+    ///
+    /// # Errors
+    /// plugpull failed; nothing is known of the target.
+    fn check_alone(&mut self, disk: &CrashDisk) -> Result<Option<Observed>, HarnessFailed> {
+        let _ = disk;
+        Ok(None)
+    }
+
+    /// What came of a state when the target is given all the time that it may ever take, where it is
+    /// mostly given less; none where it always has that.
+    ///
+    /// # Errors
+    /// plugpull failed; nothing is known of the target.
+    fn try_patiently(&mut self, disk: &CrashDisk) -> Result<Option<Attempt>, HarnessFailed> {
+        let _ = disk;
+        Ok(None)
+    }
+
+    /// Ends an attempt under way from another thread, which then fails; as often as it is called.
+    /// None where no attempt waits for anything.
+    fn breaker(&self) -> Option<Breaker> {
+        None
+    }
 
     /// Called once, in the thread that it works in.
     ///
@@ -86,11 +115,11 @@ pub enum Reply {
 }
 
 /// Workers that try states side by side, as the explorer sees them.
-pub trait Workers {
+pub trait Workers: Sync {
     /// How many states are tried side by side.
     fn count(&self) -> usize;
 
-    /// Hands a state out. Waits while all workers are busy and have one waiting.
+    /// Hands a state out.
     fn submit(&self, disk: CrashDisk);
 
     /// The next answer, waited for so long.
@@ -101,6 +130,29 @@ pub trait Workers {
     /// # Errors
     /// plugpull failed; nothing is known of the target.
     fn try_now(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed>;
+
+    /// What the target's own check alone shows of a disk, beside all others; none where it has none.
+    ///
+    /// # Errors
+    /// plugpull failed; nothing is known of the target.
+    fn check_now(&self, disk: &CrashDisk) -> Result<Option<Observed>, HarnessFailed> {
+        let _ = disk;
+        Ok(None)
+    }
+
+    /// Tries a state beside all others and gives the target all the time that it may ever take; none
+    /// where it always has that.
+    ///
+    /// # Errors
+    /// plugpull failed; nothing is known of the target.
+    fn try_patiently(&self, disk: &CrashDisk) -> Result<Option<Attempt>, HarnessFailed> {
+        let _ = disk;
+        Ok(None)
+    }
+
+    /// Ends what is under way: nothing more is tried, and what was being tried fails. May be called
+    /// again while something is still under way.
+    fn abandon(&self) {}
 
     /// What became of the recovery of a state that an earlier part of this run tried; none where the
     /// state is new.

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use plugpull_crashsim::fs::{Log, Op, Record};
 use plugpull_crashsim::persist::{Device, Index, LossSet, LostUpdate, MODELS, Model, XFS};
 use plugpull_workloads::FailureClass;
+
+use super::names::pattern;
 
 /// A way to crash: the process dies, or the machine loses power under a persistence model. The
 /// first of an exploration is `kill`.
@@ -46,6 +48,24 @@ impl CrashModel {
         models.iter().map(read).collect()
     }
 
+    /// How little it takes for this crash to happen: a kill comes first, then what users' filesystems
+    /// do, and last what no filesystem need do.
+    pub fn strength(self) -> usize {
+        const WEAKEST_FIRST: [&str; 6] = [
+            "ext4",
+            "xfs",
+            "btrfs",
+            "ext4-writeback",
+            "journaled",
+            "strict",
+        ];
+        if !self.power {
+            return 0;
+        }
+        let known = WEAKEST_FIRST.iter().position(|name| *name == self.name);
+        1 + known.unwrap_or(WEAKEST_FIRST.len())
+    }
+
     /// The class of failure whose promises must hold.
     pub fn class(self) -> FailureClass {
         if self.power {
@@ -74,7 +94,7 @@ pub struct Crash {
     /// The same for people.
     pub lost: Vec<LostUpdate>,
     /// The recovery that it interrupted; none in the recorded run itself.
-    pub within: Option<Rc<RecoveryTrace>>,
+    pub within: Option<Arc<RecoveryTrace>>,
 }
 
 /// A recovery: the crash before it, and what it did to the disk.
@@ -155,27 +175,4 @@ pub fn changes_disk(log: &Log) -> bool {
                 | Op::CacheSettled
         )
     })
-}
-
-/// A text with every run of digits as `#`.
-pub(super) fn pattern(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if !c.is_ascii_digit() {
-            out.push(c);
-        } else if !out.ends_with('#') {
-            out.push('#');
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::pattern;
-
-    #[test]
-    fn numbers_do_not_make_a_cause() {
-        assert_eq!(pattern("snap-12/log-7.tmp"), "snap-#/log-#.tmp");
-    }
 }

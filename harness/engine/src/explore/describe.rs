@@ -1,5 +1,9 @@
 //! A finding for people: its sentence, and what is known of its crash.
 
+use std::collections::HashSet;
+
+use plugpull_crashsim::fs::Op;
+use plugpull_crashsim::persist::LostUpdate;
 use plugpull_reports::{Evidence, TimelineStep};
 use plugpull_workloads::Stamp;
 
@@ -15,8 +19,20 @@ pub fn sentence(minimised: &Minimised, oracle: &Oracle<'_>) -> String {
     let crash = &minimised.crash;
     let mut text = format!("{finding}; {}", place(crash, oracle));
     if crash.size() > 0 {
-        let models = oracle.models_of(crash, minimised.tree.digest());
-        text.push_str(&format!("; models that allow it: {}", models.join(", ")));
+        let models = minimised.models.join(", ");
+        text.push_str(&format!("; models that allow it: {models}"));
+    }
+    match minimised.rate {
+        Some(rate) if rate.shown < rate.tried => text.push_str(&format!(
+            "; this state shows it in {} of {} tries",
+            rate.shown, rate.tried
+        )),
+        Some(_) if minimised.whole => {}
+        Some(_) => text.push_str("; a smaller state may show it too: the time for that was over"),
+        None if minimised.whole => {}
+        None => text.push_str(
+            "; this state was tried once and not made smaller: the time for that was over",
+        ),
     }
     text
 }
@@ -51,8 +67,7 @@ fn place(crash: &Crash, oracle: &Oracle<'_>) -> String {
             None => format!("nothing was lost: the process merely died {at}"),
         };
     }
-    let mut missing: Vec<String> = crash
-        .lost
+    let missing: Vec<String> = telling(crash, oracle)
         .iter()
         .take(3)
         .map(|lost| {
@@ -60,14 +75,27 @@ fn place(crash: &Crash, oracle: &Oracle<'_>) -> String {
             let what = lost.what.strip_prefix("the ").unwrap_or(&lost.what);
             format!("{torn}{what} of {} (operation {})", lost.path, lost.seq)
         })
+        .chain((crash.lost.len() > 3).then(|| format!("{} more", crash.lost.len() - 3)))
         .collect();
-    if crash.lost.len() > 3 {
-        missing.push(format!("{} more", crash.lost.len() - 3));
-    }
     format!(
         "{before}at the crash {at} the disk was missing {}, which no completed sync covered",
         missing.join(", ")
     )
+}
+
+/// What a crash left out: first what belongs to files that the target syncs at other times. A text
+/// log or an index in shared memory that is never synced is not meant to survive.
+fn telling<'c>(crash: &'c Crash, oracle: &Oracle<'_>) -> Vec<&'c LostUpdate> {
+    let records = oracle.trace.log.records().iter();
+    let mut synced: HashSet<&str> = HashSet::new();
+    if crash.lost.len() > 1 {
+        let syncs = records.filter(|record| matches!(record.op, Op::Sync { .. }));
+        synced.extend(syncs.map(|record| &*record.path));
+    }
+    let of_synced = |lost: &LostUpdate| lost.path.split(" -> ").any(|path| synced.contains(path));
+    let mut all: Vec<&LostUpdate> = crash.lost.iter().collect();
+    all.sort_by_key(|lost| !of_synced(lost));
+    all
 }
 
 /// All that is known of a group's crash. `artifact` is where it was kept.
@@ -76,13 +104,13 @@ pub fn evidence(group: &Group, oracle: &Oracle<'_>, artifact: Option<String>) ->
         crash,
         finding,
         tree,
+        models,
         ..
     } = &group.minimised;
     let (files, files_left_out) = files(tree, oracle.log(crash), &crash.lost);
-    let models = oracle.models_of(crash, tree.digest());
     Evidence {
         cause: group.cause.iter().cloned().collect(),
-        models: models.into_iter().map(str::to_string).collect(),
+        models: models.iter().map(|name| (*name).to_owned()).collect(),
         point: crash.first().point,
         artifact,
         timeline: timeline(crash, finding.ack, oracle),

@@ -2,7 +2,7 @@
 //! files first, and at each point the loss sets first that show most.
 
 use std::collections::{HashSet, VecDeque};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use plugpull_crashsim::fs::{KillPoint, Log, Op, Tree};
 use plugpull_crashsim::persist::{Index, LossSet, Possible, Window};
@@ -25,6 +25,7 @@ const STAGES: [usize; 3] = [4, 14, usize::MAX];
 const PAIRS: usize = 64;
 
 /// One crash state, before it is tried.
+#[derive(Clone)]
 pub struct Candidate {
     /// The crash that leaves it.
     pub crash: Crash,
@@ -82,10 +83,19 @@ pub struct StateSpace<'a> {
     pub acked: &'a Acked,
 }
 
+/// The loss sets of a place of which no state was made yet, the next one last. A state of a hundred
+/// thousand pending updates costs a while, so each is made when it is wanted.
+struct Ready<'a> {
+    model: usize,
+    point: usize,
+    window: Window<'a>,
+    losses: Vec<LossSet>,
+}
+
 /// Enumerates the states of a log. The order depends on the log and the seed alone.
 pub struct StateEnumerator<'a> {
     space: StateSpace<'a>,
-    within: Option<Rc<RecoveryTrace>>,
+    within: Option<Arc<RecoveryTrace>>,
     /// Indices of the models to go by.
     models: Vec<usize>,
     seed: u64,
@@ -99,7 +109,7 @@ pub struct StateEnumerator<'a> {
     /// Their places, which come last.
     late: VecDeque<Place>,
     /// What is left of the place where it stands.
-    ready: Vec<(Candidate, Tree)>,
+    ready: Option<Ready<'a>>,
     /// The shard whose states are handed out; all when there is none.
     shard: Option<Shard>,
     /// How many states were made.
@@ -128,7 +138,7 @@ impl<'a> StateEnumerator<'a> {
 
     /// All states of a recovery, which belong to the shard that tried it: under the model of the
     /// crash before it, or where that crash only killed the process, under all.
-    pub fn of_recovery(recovery: &Rc<RecoveryTrace>, space: StateSpace<'a>, seed: u64) -> Self {
+    pub fn of_recovery(recovery: &Arc<RecoveryTrace>, space: StateSpace<'a>, seed: u64) -> Self {
         let models = match space.models[recovery.after.model].power {
             true => vec![recovery.after.model],
             false => (0..space.models.len()).collect(),
@@ -138,7 +148,7 @@ impl<'a> StateEnumerator<'a> {
 
     fn new(
         log: &Log,
-        within: Option<Rc<RecoveryTrace>>,
+        within: Option<Arc<RecoveryTrace>>,
         space: StateSpace<'a>,
         models: Vec<usize>,
         seed: u64,
@@ -160,7 +170,7 @@ impl<'a> StateEnumerator<'a> {
             },
             deferred: HashSet::new(),
             late: VecDeque::new(),
-            ready: Vec::new(),
+            ready: None,
             shard: None,
             made: 0,
             tally: vec![ModelTally::default(); space.models.len()],
@@ -185,7 +195,7 @@ impl<'a> StateEnumerator<'a> {
 
     /// True when there is no further state. Makes those of the next place to know it.
     pub fn is_over(&mut self) -> bool {
-        while self.ready.is_empty() {
+        while self.ready.as_ref().is_none_or(|one| one.losses.is_empty()) {
             if !self.refill() {
                 return true;
             }
@@ -196,7 +206,7 @@ impl<'a> StateEnumerator<'a> {
     /// The next state. New is a content that is not among those seen.
     pub fn next(&mut self, seen: &mut HashSet<u128>) -> Option<Enumerated> {
         loop {
-            if let Some((mut candidate, tree)) = self.ready.pop() {
+            if let Some((mut candidate, tree)) = self.make_state() {
                 candidate.position = match &self.within {
                     Some(recovery) => recovery.position,
                     None => self.made,
@@ -319,27 +329,41 @@ impl<'a> StateEnumerator<'a> {
             tally.possible = tally.possible.saturating_add(possible.states);
             tally.at_least |= !possible.exact;
         }
+        self.ready = Some(Ready {
+            model,
+            point,
+            window,
+            losses: losses.into_iter().rev().collect(),
+        });
+        true
+    }
+
+    /// The next state of the place where it stands.
+    fn make_state(&mut self) -> Option<(Candidate, Tree)> {
+        let ready = self.ready.as_mut()?;
+        let Some(loss) = ready.losses.pop() else {
+            self.ready = None;
+            return None;
+        };
+        let (model, point) = (ready.model, ready.point as u64);
         // Nothing is acknowledged during a recovery.
         let first = self.within.as_ref().map(|one| one.after.first().point);
-        let acked = self.space.acked.at(first.unwrap_or(point as u64));
-        for loss in losses.into_iter().rev() {
-            let state = window.state(&loss);
-            let digest = state.tree.digest();
-            let candidate = Candidate {
-                digest,
-                key: acked.key(digest),
-                position: 0,
-                crash: Crash {
-                    model,
-                    point: point as u64,
-                    loss,
-                    lost: state.lost,
-                    within: self.within.clone(),
-                },
-            };
-            self.ready.push((candidate, state.tree));
-        }
-        true
+        let acked = self.space.acked.at(first.unwrap_or(point));
+        let state = ready.window.state(&loss);
+        let digest = state.tree.digest();
+        let candidate = Candidate {
+            digest,
+            key: acked.key(digest),
+            position: 0,
+            crash: Crash {
+                model,
+                point,
+                loss,
+                lost: state.lost,
+                within: self.within.clone(),
+            },
+        };
+        Some((candidate, state.tree))
     }
 }
 

@@ -10,24 +10,31 @@
 //! crashes the recoveries that it saw itself.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use parking_lot::Mutex;
 use plugpull_crashsim::fs::Tree;
+use plugpull_reports::Record;
 use plugpull_workloads::{FailureClass, Judgement, Verdict};
 
 use super::answers::{Answers, Kept};
 use super::attempt::{Answer, CrashDisk, Reply, Workers};
 use super::enumerator::{Candidate, Enumerated, StateEnumerator};
-use super::findings::Findings;
-use super::grouping::{ByMissingUpdates, Groups};
+use super::findings::{Failing, Findings, News, Share};
+use super::grouping::{ByMissingUpdates, Grouping as _, Groups};
 use super::known::{Notes, RecoveryNote};
-use super::limits::{Limits, Pace};
+use super::limits::{Limits, Pace, left};
 use super::minimise::DeltaDebugging;
+use super::minimiser;
 use super::oracle::Oracle;
 use super::recoveries::Recoveries;
-use super::retry::{Retry, TRIES};
+use super::retry::Retry;
 use super::tally::{Summary, Tally};
-use super::trial_log::{Counted, Outcome, Sink, TrialLog};
+use super::trial_log::{Counted, FoundGroup, Outcome, Sink, TrialLog};
 use crate::outcome::HarnessFailed;
 
 /// Different states of the recorded run in a round, at most: the first rounds are shorter, so that
@@ -38,7 +45,7 @@ const FIRST_ROUND: u64 = 8;
 /// How often a wait for an answer looks whether the user wants it to end.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long answers are waited for when the user wants it to end.
-const GRACE: Duration = Duration::from_millis(500);
+const GRACE: Duration = Duration::from_secs(1);
 /// For so many different states of the recorded run in a round there are three of recoveries, so
 /// that the recorded run comes on.
 const FOR_THREE: u64 = 8;
@@ -53,14 +60,20 @@ pub struct Explorer<'a> {
     limits: Limits<'a>,
     /// True when there are other shards.
     shares: bool,
-    answers: Answers,
+    answers: Arc<Mutex<Answers>>,
     pace: Pace,
     /// States that were handed out or are known, in the order in which they are judged.
     waiting: VecDeque<Candidate>,
     /// States of the recorded run, of all shards.
     seen: HashSet<u128>,
     recoveries: Recoveries,
-    findings: Findings,
+    /// Where failing trials are confirmed and minimised; none once there will be no more.
+    failing: Option<Sender<Failing>>,
+    news: Option<Receiver<News>>,
+    /// True when nothing more is to be tried.
+    over: Arc<AtomicBool>,
+    /// Trials that were judged and wait for one before them to be counted.
+    unreported: VecDeque<Unreported>,
     tally: Tally,
     trials: TrialLog,
     sink: &'a mut dyn Sink,
@@ -84,6 +97,14 @@ pub struct Explorer<'a> {
     out_of_memory: bool,
 }
 
+/// A trial that was judged.
+enum Unreported {
+    /// It has its record.
+    Ready(Record),
+    /// It failed, and is being counted.
+    Failing(u64, Box<Candidate>, Box<Outcome>),
+}
+
 /// What was said of the read-backs at one place: the point and depth. Most models give the same
 /// contents at a point, one after the other, and most contents read the same.
 #[derive(Default)]
@@ -101,18 +122,20 @@ impl<'a> Explorer<'a> {
         shares: bool,
         sink: &'a mut dyn Sink,
     ) -> Self {
-        let grouping = Box::new(ByMissingUpdates);
         Self {
             oracle,
             workers,
             limits,
             shares,
-            answers: Answers::default(),
+            answers: Arc::default(),
             pace: Pace::new(workers.count()),
             waiting: VecDeque::new(),
             seen: HashSet::new(),
             recoveries: Recoveries::new(limits.depth),
-            findings: Findings::new(grouping, Box::new(DeltaDebugging), shares),
+            failing: None,
+            news: None,
+            over: Arc::default(),
+            unreported: VecDeque::new(),
             tally: Tally::new(oracle.models.len()),
             trials: TrialLog::default(),
             sink,
@@ -132,6 +155,49 @@ impl<'a> Explorer<'a> {
     /// Tries states until there are none left or a limit is reached. What plugpull fails in costs
     /// that state alone.
     pub fn explore(mut self, states: &mut StateEnumerator<'_>) -> (Summary, Groups) {
+        let share = Share {
+            all: self.limits.minimising,
+            one: self.limits.one_finding(),
+            until: self.limits.until,
+        };
+        let grouping = ByMissingUpdates::of(self.oracle);
+        let said = grouping.clone();
+        let findings = Findings::new(
+            Box::new(grouping),
+            Box::new(DeltaDebugging),
+            self.shares,
+            share,
+        );
+        let (failing, to_count) = unbounded();
+        let (tell, news) = unbounded();
+        self.failing = Some(failing);
+        self.news = Some(news);
+        let (oracle, workers) = (self.oracle, self.workers);
+        let (answers, over) = (self.answers.clone(), self.over.clone());
+        thread::scope(|scope| {
+            let minimiser = scope.spawn(move || {
+                let said = |kind, observed: &_| said.said(kind, observed);
+                let retry = Retry::new(oracle, workers, &answers, &said, &over);
+                minimiser::work(findings, retry, &to_count, &tell)
+            });
+            let complete = self.try_all(states);
+            self.finish_counting();
+            self.failing = None;
+            let groups = minimiser.join().unwrap_or_else(|payload| {
+                let failure = HarnessFailed::of_thread("what minimises findings", &*payload);
+                self.harness_failed = true;
+                self.gave_up.get_or_insert_with(|| failure.to_string());
+                Groups::default()
+            });
+            self.hear_news();
+            let summary = self.summary(states, complete);
+            self.sink.covered(&summary);
+            (summary, groups)
+        })
+    }
+
+    /// Tries states until there are none left or a limit is reached: true when none are left.
+    fn try_all(&mut self, states: &mut StateEnumerator<'_>) -> bool {
         let mut complete = false;
         let mut round = FIRST_ROUND;
         while !complete && !self.is_over() {
@@ -173,9 +239,7 @@ impl<'a> Explorer<'a> {
             }
             round = ROUND.min(round * 2);
         }
-        let summary = self.summary(states, complete);
-        self.sink.covered(&summary);
-        (summary, self.findings.into_groups())
+        complete
     }
 
     /// What was covered so far.
@@ -205,6 +269,7 @@ impl<'a> Explorer<'a> {
     /// Waits for answers where that makes room.
     fn is_over(&mut self) -> bool {
         self.note_all();
+        self.hear_news();
         loop {
             let left = self.limits.left();
             self.out_of_memory |= self.limits.memory_is_short();
@@ -222,17 +287,31 @@ impl<'a> Explorer<'a> {
             if self.pace.idle() {
                 return true;
             }
-            match self.workers.reply(left.min(LOOK)) {
-                Reply::Answer(answer) => self.note(*answer),
-                Reply::Nothing => {}
-                Reply::Gone => self.lose_waiting(),
-            }
+            self.wait(left.min(LOOK));
         }
     }
 
     /// True when as many states were tried, by all shards, as were asked for.
     fn has_enough(&self) -> bool {
         Some(self.given + self.others) == self.limits.states
+    }
+
+    /// Waits for an answer for so long.
+    fn wait(&mut self, time: Duration) {
+        match self.workers.reply(time) {
+            Reply::Answer(answer) => self.note(*answer),
+            Reply::Nothing => {}
+            Reply::Gone => self.lose_waiting(),
+        }
+        self.hear_news();
+    }
+
+    /// True when what is under way is not waited for any more. `asked` is when the user's wish to end
+    /// was first seen.
+    fn is_abandoned(&self, asked: &mut Option<Instant>) -> bool {
+        let stopped =
+            self.limits.stopped() && asked.get_or_insert_with(Instant::now).elapsed() >= GRACE;
+        stopped || left(self.limits.end).is_zero()
     }
 
     /// A state of the recorded run: tries it where it is new and this shard's.
@@ -253,6 +332,11 @@ impl<'a> Explorer<'a> {
     /// Hands a state out where its content is new, and judges what is ready.
     fn give(&mut self, candidate: Candidate, tree: Option<Tree>) {
         if let Some(tree) = tree {
+            // Those that wait would wait in vain when the time is over.
+            let mut asked = None;
+            while self.pace.is_full() && self.gave_up.is_none() && !self.is_abandoned(&mut asked) {
+                self.wait(LOOK);
+            }
             self.workers.submit(CrashDisk {
                 key: candidate.key,
                 tree,
@@ -269,21 +353,101 @@ impl<'a> Explorer<'a> {
     /// Waits for everything that was handed out; not for long when the user wants it to end.
     fn finish_waiting(&mut self) {
         self.judge_ready();
-        let mut given_up_at: Option<Instant> = None;
-        while !self.waiting.is_empty() {
-            if self.limits.stopped() {
-                let until = *given_up_at.get_or_insert_with(|| Instant::now() + GRACE);
-                if Instant::now() >= until {
-                    return;
-                }
-            }
-            match self.workers.reply(LOOK) {
-                Reply::Answer(answer) => self.note(*answer),
-                Reply::Nothing => {}
-                Reply::Gone => self.lose_waiting(),
-            }
+        let mut asked = None;
+        while !self.waiting.is_empty() && !self.is_abandoned(&mut asked) {
+            self.wait(LOOK);
             self.judge_ready();
         }
+    }
+
+    /// Waits until every failing trial is counted. When the time is over, what is being tried is
+    /// abandoned, and they are counted as they are.
+    fn finish_counting(&mut self) {
+        let mut asked = None;
+        self.report_ready();
+        while !self.unreported.is_empty() {
+            if self.is_abandoned(&mut asked) || self.limits.stopped() {
+                self.over.store(true, Ordering::Relaxed);
+                self.workers.abandon();
+            }
+            let Some(news) = &self.news else { return };
+            match news.recv_timeout(LOOK) {
+                Ok(one) => self.hear(one),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Takes what was learned of failing trials so far.
+    fn hear_news(&mut self) {
+        while let Some(one) = self.news.as_ref().and_then(|news| news.try_recv().ok()) {
+            self.hear(one);
+        }
+    }
+
+    fn hear(&mut self, one: News) {
+        match one {
+            News::Minimised { id, index, group } => self.sink.minimised(&FoundGroup {
+                id,
+                index,
+                group: &group,
+            }),
+            News::Counted(counted) => self.report_failing(|_| counted),
+            News::Flaky(why) => {
+                self.take_back_next();
+                self.report_failing(|outcome| {
+                    outcome.judgement = Judgement {
+                        verdict: Verdict::NotMeasured,
+                        why,
+                        findings: Vec::new(),
+                        observed: Vec::new(),
+                    };
+                    Counted::default()
+                });
+            }
+            News::Failed(failure) => {
+                self.harness_failed = true;
+                self.report_failing(|outcome| {
+                    outcome.judgement.why = failure.to_string();
+                    Counted::default()
+                });
+            }
+        }
+    }
+
+    /// Nothing is known of the next failing trial.
+    fn take_back_next(&mut self) {
+        if let Some(Unreported::Failing(_, candidate, _)) = self.unreported.front() {
+            self.tally.not_known(&candidate.crash);
+        }
+    }
+
+    /// Reports the failing trial that comes next, and those that waited for it.
+    fn report_failing(&mut self, counted: impl FnOnce(&mut Outcome) -> Counted) {
+        if let Some(Unreported::Failing(number, candidate, mut outcome)) =
+            self.unreported.pop_front()
+        {
+            let counted = counted(&mut outcome);
+            let record = TrialLog::record(number, &candidate, *outcome, counted, self.oracle);
+            self.sink.emit(record);
+        }
+        self.report_ready();
+    }
+
+    /// Reports the trials that need not wait.
+    fn report_ready(&mut self) {
+        while let Some(Unreported::Ready(_)) = self.unreported.front() {
+            if let Some(Unreported::Ready(record)) = self.unreported.pop_front() {
+                self.sink.emit(record);
+            }
+        }
+    }
+
+    /// Reports a trial once those before it are reported.
+    fn report(&mut self, record: Record) {
+        self.unreported.push_back(Unreported::Ready(record));
+        self.report_ready();
     }
 
     /// Notes what was answered so far.
@@ -298,7 +462,7 @@ impl<'a> Explorer<'a> {
             Ok(attempt) => self.pace.answered(attempt.took),
             Err(_) => self.pace.failed(),
         }
-        self.answers.note(answer.key, answer.result);
+        self.answers.lock().note(answer.key, answer.result);
     }
 
     /// No worker is left: what waits will not be answered.
@@ -306,8 +470,9 @@ impl<'a> Explorer<'a> {
         let lost = HarnessFailed::new("no worker is left that could try it");
         self.gave_up.get_or_insert_with(|| lost.to_string());
         for candidate in &self.waiting {
-            if self.answers.get(candidate.key).is_none() {
-                self.answers.note(candidate.key, Err(lost.clone()));
+            let mut answers = self.answers.lock();
+            if answers.get(candidate.key).is_none() {
+                answers.note(candidate.key, Err(lost.clone()));
                 self.pace.failed();
             }
         }
@@ -317,7 +482,7 @@ impl<'a> Explorer<'a> {
         while let Some(answer) = self
             .waiting
             .front()
-            .and_then(|candidate| self.answers.get(candidate.key))
+            .and_then(|candidate| self.answers.lock().get(candidate.key))
         {
             let Some(candidate) = self.waiting.pop_front() else {
                 return;
@@ -331,7 +496,8 @@ impl<'a> Explorer<'a> {
             };
             let failed = self.judge(&candidate, &kept);
             let (key, depth) = (candidate.key, candidate.crash.depth());
-            let recovery = match self.answers.take_recovery(key) {
+            let recovery = self.answers.lock().take_recovery(key);
+            let recovery = match recovery {
                 Some(log) => match self.recoveries.consider(candidate, log, failed) {
                     true => RecoveryNote::Kept,
                     false => RecoveryNote::Passed,
@@ -394,7 +560,7 @@ impl<'a> Explorer<'a> {
         };
         let counted = Counted::default();
         let record = TrialLog::record(number, candidate, outcome, counted, self.oracle);
-        self.sink.emit(record);
+        self.report(record);
     }
 
     /// What the oracle says of a state.
@@ -434,7 +600,7 @@ impl<'a> Explorer<'a> {
         let at_stake = self.oracle.at_stake(crash.first().point);
         self.tally.count(crash, verdict, at_stake);
         if !failed {
-            self.answers.shorten_output(candidate.key);
+            self.answers.lock().shorten_output(candidate.key);
         }
         // Before the first ack there is nothing to lose: such states are counted, and no trials.
         if verdict == Verdict::NotMeasured && !at_stake {
@@ -443,35 +609,27 @@ impl<'a> Explorer<'a> {
         let Some(number) = self.trials.number(candidate, verdict) else {
             return failed;
         };
-        let mut counted = Counted::default();
-        if failed {
-            let mut retry = Retry {
-                oracle: self.oracle,
-                workers: self.workers,
-                answers: &mut self.answers,
-                tries: TRIES,
-                until: self.limits.minimise_until,
-                stop: self.limits.stop,
-                pace: &self.pace,
-            };
-            counted.signs = self.findings.signs(crash, &retry);
-            for finding in &judgement.findings {
-                retry.tries = TRIES;
-                let (about, until) = ((finding.kind, &counted.signs), self.limits.until);
-                let trial = (number, crash);
-                let sink = &mut *self.sink;
-                let (id, index) = self.findings.count(trial, about, until, &mut retry, sink);
-                counted.ids.extend(id);
-                counted.minimised.extend(self.shares.then_some(index));
-            }
-        }
         let outcome = Outcome {
             judgement,
             recovery: kept.recovery,
             took: kept.took,
         };
+        if failed && let Some(to_count) = &self.failing {
+            // The thread that counts them is there as long as this channel is.
+            drop(to_count.send(Failing {
+                crash: crash.clone(),
+                number,
+                findings: outcome.judgement.findings.clone(),
+                kept: kept.clone(),
+            }));
+            let (candidate, outcome) = (Box::new(candidate.clone()), Box::new(outcome));
+            self.unreported
+                .push_back(Unreported::Failing(number, candidate, outcome));
+            return failed;
+        }
+        let counted = Counted::default();
         let record = TrialLog::record(number, candidate, outcome, counted, self.oracle);
-        self.sink.emit(record);
+        self.report(record);
         failed
     }
 }

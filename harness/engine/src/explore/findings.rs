@@ -1,16 +1,90 @@
-//! The findings of an exploration: each failing trial is counted to a cause, and minimised where
-//! its cause is new.
+//! The findings of an exploration: each failing trial is counted to a cause; where its cause is new,
+//! it is confirmed and minimised.
 
-use std::collections::HashSet;
-use std::time::Instant;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::{Duration, Instant};
 
-use plugpull_workloads::FindingKind;
+use plugpull_workloads::{Finding, FindingKind};
 
+use super::answers::Kept;
 use super::crash::Crash;
 use super::grouping::{Cause, Group, Grouping, Groups};
 use super::minimise::Minimise;
-use super::retry::Retry;
-use super::trial_log::{FoundGroup, Sink};
+use super::retry::{Minimised, Rate, Retry, TRIES, Wanted, from_now};
+use super::trial_log::Counted;
+use crate::outcome::HarnessFailed;
+
+/// How often a state is tried before its finding is reported, and how often the check is asked about
+/// one recovered directory.
+const CONFIRMING: u32 = 3;
+/// Tries that confirming may take beside those of minimising.
+const CONFIRMING_TRIES: usize = 16;
+
+/// A failing trial.
+pub(super) struct Failing {
+    pub(super) crash: Crash,
+    pub(super) number: u64,
+    pub(super) findings: Vec<Finding>,
+    /// What the target made of it.
+    pub(super) kept: Kept,
+}
+
+/// A finding of a failing trial, while it is counted.
+struct Case<'f> {
+    failing: &'f Failing,
+    finding: &'f Finding,
+    /// What of the state may be its cause.
+    signs: &'f Cause,
+    /// What the target said.
+    said: Option<String>,
+}
+
+impl Case<'_> {
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            kind: self.finding.kind,
+            said: self.said.clone(),
+        }
+    }
+}
+
+/// What is learned of failing trials, in their order.
+pub(super) enum News {
+    /// A finding was minimised: a new one, or a known one to a smaller state.
+    Minimised {
+        id: Option<u64>,
+        index: Option<u64>,
+        group: Box<Group>,
+    },
+    /// The next failing trial was counted.
+    Counted(Counted),
+    /// Nothing can be said of the next failing trial, because its check answers now this way and now
+    /// that.
+    Flaky(String),
+    /// Plugpull failed when it was to count the next failing trial.
+    Failed(HarnessFailed),
+}
+
+/// How long findings may be confirmed and minimised.
+#[derive(Clone, Copy)]
+pub(super) struct Share {
+    /// All of them together.
+    pub(super) all: Option<Duration>,
+    /// One of them.
+    pub(super) one: Option<Duration>,
+    /// When no more states are tried.
+    pub(super) until: Option<Instant>,
+}
+
+/// What confirming a state came to.
+enum Confirmed {
+    /// It shows the finding so often.
+    Stands(Rate),
+    /// The check itself answers now this way and now that, in these words.
+    Flaky(String),
+    /// There was no time for it.
+    Unknown,
+}
 
 /// Counts findings to causes.
 pub(super) struct Findings {
@@ -19,10 +93,18 @@ pub(super) struct Findings {
     groups: Groups,
     /// True when there are other shards.
     shares: bool,
+    share: Share,
+    /// How much of it is gone.
+    spent: Duration,
     /// How many states were minimised for the shards to be merged.
     minimised: u64,
     /// What failing states lacked of which one was minimised and explains the others.
     explained: HashSet<(FindingKind, u32, Cause)>,
+    /// To which finding a state led in which nothing was missing: the operation after which it died is
+    /// mostly not the one that opened the gap.
+    led: HashMap<(FindingKind, u32, Cause), usize>,
+    /// Findings whose cause became another since they were told.
+    changed: BTreeSet<usize>,
 }
 
 impl Findings {
@@ -31,77 +113,362 @@ impl Findings {
         grouping: Box<dyn Grouping>,
         minimise: Box<dyn Minimise>,
         shares: bool,
+        share: Share,
     ) -> Self {
         Self {
             grouping,
             minimise,
             groups: Groups::default(),
             shares,
+            share,
+            spent: Duration::ZERO,
             minimised: 0,
             explained: HashSet::new(),
+            led: HashMap::new(),
+            changed: BTreeSet::new(),
         }
     }
 
-    /// What of a failing state may be its cause.
-    pub(super) fn signs(&self, crash: &Crash, retry: &Retry<'_>) -> Cause {
-        self.grouping.signs(crash, retry.oracle)
+    /// What of a failing trial may be its cause.
+    fn signs(&self, failing: &Failing, retry: &Retry<'_, '_>) -> Cause {
+        let mut signs = self.grouping.signs(&failing.crash, retry.oracle);
+        let observed = failing.kept.observed();
+        let said = failing.findings.iter();
+        signs.extend(said.filter_map(|finding| retry.said(finding.kind, &observed)));
+        signs
     }
 
-    /// Counts a finding to its cause, and minimises it where that is new: the number of the finding
-    /// that it counts to. Of a shard also where no trial that lacks the same was minimised, for to the
-    /// other shards it may be new; then also the place of what it was minimised to. `tried_until` is
-    /// when no more states are tried: a shard then leaves what is new to others alone.
+    /// Counts the findings of a trial to their causes, and minimises them where these are new.
     pub(super) fn count(
         &mut self,
-        (trial, crash): (u64, &Crash),
-        (kind, signs): (FindingKind, &Cause),
-        tried_until: Option<Instant>,
-        retry: &mut Retry<'_>,
-        sink: &mut dyn Sink,
-    ) -> (Option<u64>, Option<u64>) {
-        let depth = crash.depth();
-        let known = self.groups.count(&*self.grouping, signs, kind, depth);
-        let known_id = known.map(|known| known as u64);
-        let alike = (kind, depth, signs.clone());
-        let for_others = self.shares && !self.explained.contains(&alike);
-        let late = tried_until.is_some_and(|until| Instant::now() >= until);
-        if known.is_some() && (!for_others || late) {
-            return (known_id, None);
+        failing: &Failing,
+        retry: &mut Retry<'_, '_>,
+        tell: &mut dyn FnMut(News),
+    ) {
+        let signs = self.signs(failing, retry);
+        let observed = failing.kept.observed();
+        let mut counted = Counted::default();
+        let mut ids = BTreeSet::new();
+        for finding in &failing.findings {
+            let case = Case {
+                failing,
+                finding,
+                signs: &signs,
+                said: retry.said(finding.kind, &observed),
+            };
+            match self.count_one(&case, retry, tell) {
+                Ok((id, index)) => {
+                    ids.insert(id);
+                    counted.minimised.extend(self.shares.then_some(index));
+                }
+                Err(flaky) => return tell(News::Flaky(flaky)),
+            }
         }
-        let Some(minimised) = self.minimise.minimise(crash, kind, retry) else {
-            return (known_id, None);
+        self.counted(ids, &mut counted);
+        counted.signs = signs;
+        tell(News::Counted(counted));
+    }
+
+    /// A trial counts once to each of these findings.
+    fn counted(&mut self, ids: BTreeSet<usize>, counted: &mut Counted) {
+        for id in ids {
+            counted.ids.push(id as u64);
+            if let Some(group) = self.groups.get_mut(id) {
+                group.count += 1;
+            }
+        }
+    }
+
+    /// Finds the cause of a finding, and minimises it where that is new: the number of the finding
+    /// that it counts to. Of a shard also where no trial that lacks the same was minimised, for to the
+    /// other shards it may be new; then also the place of what it was minimised to. When no more
+    /// states are tried, a shard leaves what is new to others alone.
+    fn count_one(
+        &mut self,
+        case: &Case<'_>,
+        retry: &mut Retry<'_, '_>,
+        tell: &mut dyn FnMut(News),
+    ) -> Result<(usize, Option<u64>), String> {
+        let Case { failing, signs, .. } = *case;
+        let about = (case.finding.kind, failing.crash.depth());
+        let said = case.said.as_ref();
+        let known = self.groups.find(&*self.grouping, signs, said, about);
+        let alike = (about.0, about.1, signs.clone());
+        let led = || self.led.get(&alike).copied().filter(|_| !self.shares);
+        let known = known.or_else(led);
+        let for_others = self.shares && !self.explained.contains(&alike);
+        if let Some(known) = known
+            && (!for_others || !self.has_time())
+        {
+            self.one_more(known, case, retry, tell);
+            return Ok((known, None));
+        }
+        if !self.has_time() {
+            return Ok((self.rough(case, retry, tell), None));
+        }
+        let began = Instant::now();
+        let new = self.confirmed(case, retry);
+        self.spent += began.elapsed();
+        let Some(minimised) = new? else {
+            let known = known.unwrap_or_else(|| self.rough(case, retry, tell));
+            return Ok((known, None));
         };
         let cause = self.grouping.signs(&minimised.crash, retry.oracle);
-        let group = Group::new(minimised, cause, trial);
+        let group = Group::new(minimised, cause, case.said.clone(), failing.number);
         let mut index = None;
         if self.shares {
             if self.grouping.explains(&group.cause, signs) {
-                self.explained.insert(alike);
+                self.explained.insert(alike.clone());
             }
             index = Some(self.minimised);
             self.minimised += 1;
-            sink.minimised(&FoundGroup {
+            tell(News::Minimised {
                 id: None,
                 index,
-                group: &group,
+                group: Box::new(group.clone()),
             });
         }
-        if known.is_some() {
-            return (known_id, index);
+        if let Some(known) = known {
+            return Ok((known, index));
         }
         let (id, new) = self.groups.add(group);
+        if failing.crash.lost.is_empty() {
+            self.led.insert(alike, id);
+        }
         if new {
-            sink.minimised(&FoundGroup {
+            self.tell_of(id, tell);
+        }
+        Ok((id, index))
+    }
+
+    /// True while there is time to try something.
+    fn has_time(&self) -> bool {
+        let now = Instant::now();
+        self.share.all.is_none_or(|all| self.spent < all)
+            && self.share.until.is_none_or(|until| now < until)
+    }
+
+    /// When the next finding must be done.
+    fn until(&self) -> Option<Instant> {
+        let left = self.share.all.map(|all| all.saturating_sub(self.spent));
+        let one = match (self.share.one, left) {
+            (Some(one), Some(left)) => Some(one.min(left)),
+            (one, left) => one.or(left),
+        };
+        match (from_now(one), self.share.until) {
+            (Some(one), Some(all)) => Some(one.min(all)),
+            (one, all) => one.or(all),
+        }
+    }
+
+    /// The smallest state that shows a finding, confirmed; none where nothing can be tried. An error
+    /// where the check cannot be relied on.
+    fn confirmed(
+        &mut self,
+        case: &Case<'_>,
+        retry: &mut Retry<'_, '_>,
+    ) -> Result<Option<Minimised>, String> {
+        let mut found = self.smallest(case, retry)?;
+        if let Some(found) = &mut found {
+            retry.name_models(found);
+        }
+        Ok(found)
+    }
+
+    fn smallest(
+        &mut self,
+        case: &Case<'_>,
+        retry: &mut Retry<'_, '_>,
+    ) -> Result<Option<Minimised>, String> {
+        let Failing { crash, kept, .. } = case.failing;
+        retry.begin(TRIES + CONFIRMING_TRIES, self.until());
+        let mut first = retry.as_it_is(crash, case.finding, &kept.output);
+        match confirm(&first, retry) {
+            Confirmed::Flaky(why) => return Err(why),
+            Confirmed::Unknown => return Ok(None),
+            Confirmed::Stands(rate) if rate.shown < rate.tried => {
+                first.rate = Some(rate);
+                return Ok(Some(first));
+            }
+            Confirmed::Stands(rate) => first.rate = Some(rate),
+        }
+        retry.begin(TRIES, self.until());
+        let smaller = self.minimise.minimise(crash, &case.wanted(), retry);
+        let Some(mut smaller) = smaller else {
+            return Ok(Some(first));
+        };
+        if smaller.measure() == first.measure() {
+            smaller.rate = first.rate;
+            return Ok(Some(smaller));
+        }
+        retry.begin(CONFIRMING_TRIES, self.until());
+        smaller.rate = retry.rate(&smaller, CONFIRMING);
+        // What is smaller and shows it now and then explains less than what shows it each time.
+        Ok(Some(match smaller.rate {
+            Some(rate) if rate.shown < rate.tried => first,
+            _ => smaller,
+        }))
+    }
+
+    /// A trial is one more of a known finding. Where that could not be minimised to its end and this
+    /// trial's state is smaller, it begins there again.
+    fn one_more(
+        &mut self,
+        known: usize,
+        case: &Case<'_>,
+        retry: &mut Retry<'_, '_>,
+        tell: &mut dyn FnMut(News),
+    ) {
+        let (has_time, until) = (self.has_time(), self.until());
+        let Some(group) = self.groups.get_mut(known) else {
+            return;
+        };
+        let crash = &case.failing.crash;
+        let stands = group
+            .minimised
+            .rate
+            .is_none_or(|rate| rate.shown == rate.tried);
+        let smaller = crash.size() < group.minimised.crash.size();
+        let same = group.minimised.finding.kind == case.finding.kind;
+        if group.minimised.whole || !stands || !smaller || !same || !has_time || self.shares {
+            return;
+        }
+        let began = Instant::now();
+        retry.begin(TRIES, until);
+        let better = self.minimise.minimise(crash, &case.wanted(), retry);
+        self.spent += began.elapsed();
+        let Some(mut better) = better else {
+            return;
+        };
+        let cause = self.grouping.signs(&better.crash, retry.oracle);
+        if better.measure() < group.minimised.measure() && cause.is_subset(&group.cause) {
+            retry.begin(CONFIRMING_TRIES, until);
+            better.rate = retry.rate(&better, CONFIRMING);
+            retry.name_models(&mut better);
+            group.minimised = better;
+            group.cause = cause;
+            self.tell_of(known, tell);
+        }
+    }
+
+    /// Where a finding belongs that cannot be minimised any more: to one that was not either and has
+    /// something in common with it, whose cause is then what both have, or to one of its own.
+    fn rough(
+        &mut self,
+        case: &Case<'_>,
+        retry: &mut Retry<'_, '_>,
+        tell: &mut dyn FnMut(News),
+    ) -> usize {
+        let Failing { crash, kept, .. } = case.failing;
+        let cause = self.grouping.signs(crash, retry.oracle);
+        let rough = self.groups.find_rough(crash, &cause, case.finding.kind);
+        if let Some(id) = rough
+            && let Some(group) = self.groups.get_mut(id)
+        {
+            if !group.minimised.whole && !group.cause.is_disjoint(&cause) {
+                group.cause.retain(|sign| cause.contains(sign));
+            }
+            self.changed.insert(id);
+            return id;
+        }
+        let mut as_it_is = retry.as_it_is(crash, case.finding, &kept.output);
+        retry.begin(0, self.share.until);
+        retry.name_models(&mut as_it_is);
+        let group = Group::new(as_it_is, cause, case.said.clone(), case.failing.number);
+        let (id, new) = self.groups.add(group);
+        if new {
+            self.tell_of(id, tell);
+        }
+        id
+    }
+
+    /// Tells of the findings whose cause became another when more trials were counted to them.
+    pub(super) fn tell_changed(&mut self, tell: &mut dyn FnMut(News)) {
+        for id in std::mem::take(&mut self.changed) {
+            self.tell_of(id, tell);
+        }
+    }
+
+    fn tell_of(&self, id: usize, tell: &mut dyn FnMut(News)) {
+        if let Some(group) = self.groups.all().get(id) {
+            tell(News::Minimised {
                 id: Some(id as u64),
                 index: None,
-                group: &self.groups.all()[id],
+                group: Box::new(group.clone()),
             });
         }
-        (Some(id as u64), index)
     }
 
     /// The groups.
     pub(super) fn into_groups(self) -> Groups {
         self.groups
     }
+
+    /// Counts the findings of a trial as they are, when trying states failed in plugpull.
+    pub(super) fn count_as_they_are(
+        &mut self,
+        failing: &Failing,
+        retry: &mut Retry<'_, '_>,
+        tell: &mut dyn FnMut(News),
+    ) {
+        let signs = self.signs(failing, retry);
+        let observed = failing.kept.observed();
+        let mut counted = Counted::default();
+        let mut ids = BTreeSet::new();
+        for finding in &failing.findings {
+            let case = Case {
+                failing,
+                finding,
+                signs: &signs,
+                said: retry.said(finding.kind, &observed),
+            };
+            ids.insert(self.rough(&case, retry, tell));
+            counted.minimised.extend(self.shares.then_some(None));
+        }
+        self.counted(ids, &mut counted);
+        counted.signs = signs;
+        tell(News::Counted(counted));
+    }
+}
+
+/// Tries a state until it was tried three times, and asks the check three times about copies of one
+/// recovered directory.
+fn confirm(first: &Minimised, retry: &mut Retry<'_, '_>) -> Confirmed {
+    let Some(rate) = retry.rate(first, CONFIRMING) else {
+        return Confirmed::Unknown;
+    };
+    if first.finding.kind == FindingKind::Hung && retry.comes_up(first) {
+        return Confirmed::Flaky(
+            "it did not come up within the time that follows from the recorded run, and did when it \
+             was given longer: states are given longer from now on"
+                .into(),
+        );
+    }
+    let said = retry.checked_again(&first.crash, CONFIRMING as usize);
+    match said {
+        Some(said) if said.windows(2).any(|two| two[0] != two[1]) => {
+            Confirmed::Flaky(flaky(&said, rate))
+        }
+        _ => Confirmed::Stands(rate),
+    }
+}
+
+/// What a check said that cannot be relied on.
+fn flaky(said: &[Vec<FindingKind>], rate: Rate) -> String {
+    let words = |kinds: &Vec<FindingKind>| match kinds.as_slice() {
+        [] => "nothing wrong".to_owned(),
+        all => all
+            .iter()
+            .map(|kind| format!("{kind:?}"))
+            .collect::<Vec<_>>()
+            .join(" and "),
+    };
+    let said: Vec<String> = said.iter().map(words).collect();
+    format!(
+        "the check is flaky: of three copies of one recovered directory it said: {}; the state itself \
+         failed in {} of {} tries",
+        said.join("; "),
+        rate.shown,
+        rate.tried
+    )
 }

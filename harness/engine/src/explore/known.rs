@@ -2,11 +2,11 @@
 //! in the run file; when the run is resumed, the answers are given to it as the workers would. The
 //! order of states depends on the trace alone, so it comes to where it stopped, and goes on.
 
-use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use plugpull_reports::{ProgressMark, Record};
 use plugpull_workloads::Observed;
 use serde::{Deserialize, Serialize};
@@ -162,7 +162,7 @@ impl KnownStates {
 pub struct KnownWorkers<'a> {
     inner: &'a dyn Workers,
     known: KnownStates,
-    ready: RefCell<VecDeque<Answer>>,
+    ready: Mutex<VecDeque<Answer>>,
 }
 
 impl<'a> KnownWorkers<'a> {
@@ -171,7 +171,7 @@ impl<'a> KnownWorkers<'a> {
         Self {
             inner,
             known,
-            ready: RefCell::default(),
+            ready: Mutex::default(),
         }
     }
 
@@ -195,7 +195,7 @@ impl Workers for KnownWorkers<'_> {
     fn submit(&self, disk: CrashDisk) {
         match self.known.states.get(&disk.key) {
             Some(known) if known.note.recovery != RecoveryNote::Kept => {
-                self.ready.borrow_mut().push_back(Answer {
+                self.ready.lock().push_back(Answer {
                     key: disk.key,
                     result: Ok(known.attempt()),
                 });
@@ -205,7 +205,7 @@ impl Workers for KnownWorkers<'_> {
     }
 
     fn reply(&self, wait: Duration) -> Reply {
-        if let Some(answer) = self.ready.borrow_mut().pop_front() {
+        if let Some(answer) = self.ready.lock().pop_front() {
             return Reply::Answer(Box::new(answer));
         }
         match self.inner.reply(wait) {
@@ -216,6 +216,18 @@ impl Workers for KnownWorkers<'_> {
 
     fn try_now(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed> {
         self.inner.try_now(disk, twice)
+    }
+
+    fn check_now(&self, disk: &CrashDisk) -> Result<Option<Observed>, HarnessFailed> {
+        self.inner.check_now(disk)
+    }
+
+    fn try_patiently(&self, disk: &CrashDisk) -> Result<Option<Attempt>, HarnessFailed> {
+        self.inner.try_patiently(disk)
+    }
+
+    fn abandon(&self) {
+        self.inner.abandon();
     }
 
     fn knows(&self, key: u128) -> Option<RecoveryNote> {

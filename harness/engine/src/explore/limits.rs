@@ -3,9 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The part of a budget, as one in so many, that findings made at its very end may take beyond it to
-/// be minimised.
+/// The part of a budget, as one in so many, that may pass beyond it until what is under way has ended
+/// and everything is reported.
 const BEYOND: u32 = 20;
+/// The part of a budget, as one in so many, that minimising may take.
+const MINIMISING: u32 = 3;
+/// And the part of that which one finding may take.
+const ONE_FINDING: u32 = 4;
 
 /// The part of the memory, as one in so many, that is left for the states under way and for the report.
 const SPARE: u64 = 8;
@@ -15,9 +19,11 @@ const SPARE: u64 = 8;
 pub struct Limits<'a> {
     /// No state is tried that would probably be answered later; none for no end.
     pub until: Option<Instant>,
-    /// No finding is minimised after this.
-    pub minimise_until: Option<Instant>,
-    /// Nor after so many different ones; those of other shards count.
+    /// What is under way then is abandoned.
+    pub end: Option<Instant>,
+    /// How long minimising may take, all findings together.
+    pub minimising: Option<Duration>,
+    /// No state is tried after so many different ones; those of other shards count.
     pub states: Option<u64>,
     /// How many recoveries deep crashes go; 0 for the recorded run alone.
     pub depth: u32,
@@ -27,14 +33,33 @@ pub struct Limits<'a> {
     pub stop: &'a AtomicBool,
 }
 
-impl Limits<'_> {
-    /// When a budget ends that began at this time, for trying states and for minimising findings.
-    pub fn ends(began: Instant, budget: Duration) -> (Option<Instant>, Option<Instant>) {
+impl<'a> Limits<'a> {
+    /// Limits within a budget that begins now.
+    pub fn within(budget: Duration, depth: u32, stop: &'a AtomicBool) -> Self {
+        let now = Instant::now();
         let beyond = budget.checked_add(budget / BEYOND);
-        (
-            began.checked_add(budget),
-            beyond.and_then(|beyond| began.checked_add(beyond)),
-        )
+        Self {
+            until: now.checked_add(budget),
+            end: beyond.and_then(|beyond| now.checked_add(beyond)),
+            minimising: Some(budget / MINIMISING),
+            states: None,
+            depth,
+            memory: None,
+            stop,
+        }
+    }
+
+    /// Without any.
+    pub fn none(depth: u32, stop: &'a AtomicBool) -> Self {
+        Self {
+            until: None,
+            end: None,
+            minimising: None,
+            states: None,
+            depth,
+            memory: None,
+            stop,
+        }
     }
 
     /// How much time is left for trying states.
@@ -47,6 +72,11 @@ impl Limits<'_> {
         let taken = || resident().unwrap_or_default();
         self.memory
             .is_some_and(|most| taken() > most - most / SPARE)
+    }
+
+    /// How long one finding may be minimised.
+    pub(super) fn one_finding(&self) -> Option<Duration> {
+        self.minimising.map(|all| all / ONE_FINDING)
     }
 
     /// True when the user wants it to end.
@@ -132,6 +162,11 @@ impl Pace {
         self.mean() <= left && left > Duration::ZERO
     }
 
+    /// True when every worker has one to try, and one that waits for it.
+    pub(super) fn is_full(&self) -> bool {
+        self.out >= 2 * self.workers
+    }
+
     fn mean(&self) -> Duration {
         self.together.checked_div(self.answered).unwrap_or_default()
     }
@@ -147,12 +182,8 @@ mod tests {
     fn memory_is_short_before_it_is_at_its_end() {
         let stop = AtomicBool::new(false);
         let with = |memory| Limits {
-            until: None,
-            minimise_until: None,
-            states: None,
-            depth: 0,
             memory,
-            stop: &stop,
+            ..Limits::none(0, &stop)
         };
         let taken = resident().expect("a number");
         assert!(taken > 0 && !with(None).memory_is_short());

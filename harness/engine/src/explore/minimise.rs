@@ -1,104 +1,254 @@
-//! Minimising a failing crash: the fewest missing updates and the earliest point that still break
-//! the same promise in the same way.
+//! Minimising a failing crash: the weakest model, the fewest missing updates and the earliest point
+//! that still break the same promise in the same way.
 
 use std::collections::HashSet;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use plugpull_crashsim::persist::LossSet;
-use plugpull_workloads::FindingKind;
 
 use super::crash::{Crash, CrashModel, RecoveryTrace};
 use super::enumerator::{Enumerated, StateEnumerator, StateSpace};
-use super::retry::{Minimised, Retry};
+use super::retry::{Minimised, Retry, Wanted};
 
 /// How many states of a recovery are tried that went another way than the one before.
 const OTHER_WAY: usize = 8;
+/// Up to so many missing updates, every part of them is tried.
+const EVERY_PART: usize = 5;
 
 /// A way to minimise failing crashes.
-pub(super) trait Minimise {
-    /// The smallest crash found that shows a finding of this kind; none when the crash itself does
+pub(super) trait Minimise: Send {
+    /// The smallest crash found that shows what is wanted; none when the crash itself does
     /// not show it again.
     fn minimise(
         &self,
         crash: &Crash,
-        kind: FindingKind,
-        retry: &mut Retry<'_>,
+        wanted: &Wanted,
+        retry: &mut Retry<'_, '_>,
     ) -> Option<Minimised>;
 }
 
-/// Puts missing updates back in halves, quarters and so on, and then looks for the earliest point
-/// (Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002). Where
-/// recoveries were crashed in turn there are several crashes, named by their level: 0 is that of the
-/// recorded run.
+/// Looks first whether a weaker model shows the finding, with nothing missing or with what is missing
+/// made legal there. Then puts missing updates back in halves, quarters and so on, and looks for the
+/// earliest point (Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002).
+/// Where recoveries were crashed in turn there are several crashes, named by their level: 0 is that
+/// of the recorded run.
 pub(super) struct DeltaDebugging;
 
 impl Minimise for DeltaDebugging {
     fn minimise(
         &self,
         crash: &Crash,
-        kind: FindingKind,
-        retry: &mut Retry<'_>,
+        wanted: &Wanted,
+        retry: &mut Retry<'_, '_>,
     ) -> Option<Minimised> {
-        let crash = retry.legalized(crash, crash.point, &crash.loss);
-        let best = retry.shows(crash, kind)?;
-        let mut search = Search { retry, kind, best };
+        let loss = crash.loss.clone();
+        let crash = retry.legalized(crash, crash.point, &loss);
+        let best = retry.shows(crash, wanted)?;
+        let first_ack = retry.oracle.first_ack();
+        let mut search = Search {
+            late: !best.crash.lost.is_empty() && best.crash.first().point >= first_ack,
+            first_ack,
+            retry,
+            wanted,
+            best,
+        };
+        search.weaker_model();
         // The last crash first: it costs one attempt a state, those before it one more each.
         for level in (0..search.best.crash.sequence().len()).rev() {
-            search.fewer(level);
-            search.earlier(level);
-            search.fewer(level);
+            search.smaller(level);
         }
+        let (model, level) = (search.best.crash.model, search.best.crash.depth() as usize);
+        search.weaker_model();
+        if search.best.crash.model != model {
+            search.smaller(level);
+        }
+        search.best.whole = search.retry.goes_on();
         Some(search.best)
     }
 }
 
 /// One minimisation under way.
-struct Search<'r, 'a> {
-    retry: &'r mut Retry<'a>,
-    kind: FindingKind,
+struct Search<'s, 'r, 'a> {
+    retry: &'s mut Retry<'r, 'a>,
+    wanted: &'s Wanted,
+    first_ack: u64,
+    /// True when something is missing and it began behind the first ack: then it stays there.
+    late: bool,
     /// The smallest crash so far.
     best: Minimised,
 }
 
-impl Search<'_, '_> {
+/// One thing that is not there, or not whole.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gone {
+    Lost(usize),
+    Torn(usize),
+    Spoiled(usize),
+}
+
+/// The things that are missing in a loss set, in the order of the log.
+fn parts_of(loss: &LossSet) -> Vec<Gone> {
+    let mut all: Vec<(usize, Gone)> = Vec::with_capacity(loss.len());
+    all.extend(loss.lost.iter().map(|id| (*id, Gone::Lost(*id))));
+    all.extend(loss.torn.keys().map(|id| (*id, Gone::Torn(*id))));
+    all.extend(loss.spoiled.iter().map(|id| (*id, Gone::Spoiled(*id))));
+    all.sort_by_key(|(id, _)| *id);
+    all.into_iter().map(|(_, gone)| gone).collect()
+}
+
+/// A loss set of these of its things.
+fn of_parts<'p>(loss: &LossSet, parts: impl IntoIterator<Item = &'p Gone>) -> LossSet {
+    let mut less = LossSet::default();
+    for part in parts {
+        match part {
+            Gone::Lost(id) => drop(less.lost.insert(*id)),
+            Gone::Torn(id) => {
+                let kept = loss.torn.get(id).cloned().unwrap_or_default();
+                less.torn.insert(*id, kept);
+            }
+            Gone::Spoiled(id) => drop(less.spoiled.insert(*id)),
+        }
+    }
+    less
+}
+
+impl Search<'_, '_, '_> {
     /// The crash at a level of the smallest one.
     fn at(&self, level: usize) -> &Crash {
         self.best.crash.sequence()[level]
     }
 
-    /// Puts back what need not be missing: halves first, then quarters, down to single updates.
-    fn fewer(&mut self, level: usize) {
-        let mut size = self.at(level).loss.lost.len().div_ceil(2);
-        while size > 0 {
-            let all: Vec<usize> = self.at(level).loss.lost.iter().copied().collect();
-            for part in all.chunks(size) {
-                let mut less = self.at(level).loss.clone();
-                less.lost.retain(|update| !part.contains(update));
-                self.take(level, &less);
-            }
-            size = if size == 1 { 0 } else { size.div_ceil(2) };
+    /// Takes the weakest model under which the last crash shows the finding, with nothing missing for
+    /// one that kills, or else with what is missing made legal. Only for a crash of the recorded run:
+    /// those of a recovery go by the model of the crash before it.
+    fn weaker_model(&mut self) {
+        if self.best.crash.within.is_some() {
+            return;
         }
-        let now = self.at(level).loss.clone();
-        for update in now.torn.keys().chain(&now.spoiled) {
-            let mut less = self.at(level).loss.clone();
-            less.torn.remove(update);
-            less.spoiled.remove(update);
-            self.take(level, &less);
+        let models = self.retry.oracle.models;
+        let own = models[self.best.crash.model].strength();
+        let mut weaker: Vec<usize> = (0..models.len())
+            .filter(|model| models[*model].strength() < own)
+            .collect();
+        weaker.sort_by_key(|model| models[*model].strength());
+        for model in weaker {
+            if !self.retry.goes_on() {
+                return;
+            }
+            let mut crash = self.best.crash.clone();
+            if !models[model].power {
+                crash.loss = LossSet::default();
+            }
+            let crash = self.retry.under(&crash, model);
+            if let Some(shown) = self.retry.shows(crash, self.wanted) {
+                self.best = shown;
+                return;
+            }
         }
     }
 
-    /// Takes a smaller loss set, if that shows the finding too.
-    fn take(&mut self, level: usize, less: &LossSet) {
-        let crash = self.at(level);
-        let missing = crash.loss.len();
-        let smaller = self.retry.legalized(crash, crash.point, less);
-        if self.retry.goes_on()
-            && smaller.loss.len() < missing
+    /// Makes the crash at a level smaller, and earlier.
+    fn smaller(&mut self, level: usize) {
+        self.fewer(level);
+        self.earlier(level);
+        self.fewer(level);
+    }
+
+    /// Puts back what need not be missing: nothing missing, a part alone, all but a part; by halves
+    /// first, then quarters, down to single updates.
+    fn fewer(&mut self, level: usize) {
+        if self.at(level).loss.is_empty() || self.take(level, &LossSet::default()) {
+            return;
+        }
+        let mut parts = 2;
+        loop {
+            let all = parts_of(&self.at(level).loss);
+            if all.len() < 2 || !self.retry.goes_on() {
+                break;
+            }
+            parts = parts.min(all.len());
+            if self.only_one(level, &all, parts) {
+                parts = 2;
+            } else if parts > 2 && self.all_but_one(level, &all, parts) {
+                parts = (parts - 1).max(2);
+            } else if parts >= all.len() {
+                break;
+            } else {
+                parts *= 2;
+            }
+        }
+        self.every_part(level);
+    }
+
+    /// Takes the first of so many parts that shows the finding alone, the latest first: what was
+    /// pending longest mostly does no harm.
+    fn only_one(&mut self, level: usize, all: &[Gone], parts: usize) -> bool {
+        let loss = self.at(level).loss.clone();
+        let chunks = all.chunks(all.len().div_ceil(parts));
+        for part in chunks.rev() {
+            if !self.retry.goes_on() {
+                return false;
+            }
+            if self.take(level, &of_parts(&loss, part)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Takes all but the first of so many parts that need not be missing.
+    fn all_but_one(&mut self, level: usize, all: &[Gone], parts: usize) -> bool {
+        let loss = self.at(level).loss.clone();
+        let size = all.len().div_ceil(parts);
+        for from in (0..all.len()).step_by(size) {
+            if !self.retry.goes_on() {
+                return false;
+            }
+            let rest = all[..from].iter().chain(all.iter().skip(from + size));
+            if self.take(level, &of_parts(&loss, rest)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Where few updates are missing, every part of them: what shows the finding need not do so with
+    /// one less.
+    fn every_part(&mut self, level: usize) {
+        let loss = self.at(level).loss.clone();
+        let all = parts_of(&loss);
+        if all.len() > EVERY_PART {
+            return;
+        }
+        let mut masks: Vec<u32> = (1..(1_u32 << all.len()).saturating_sub(1)).collect();
+        masks.sort_by_key(|mask| (mask.count_ones(), *mask));
+        for mask in masks {
+            if !self.retry.goes_on() {
+                return;
+            }
+            let chosen = (0..all.len()).filter(|bit| mask >> bit & 1 == 1);
+            let chosen: Vec<Gone> = chosen.map(|bit| all[bit]).collect();
+            if self.take(level, &of_parts(&loss, &chosen)) {
+                return;
+            }
+        }
+    }
+
+    /// Takes a smaller loss set, if that shows the finding too; true when it did.
+    fn take(&mut self, level: usize, less: &LossSet) -> bool {
+        if !self.retry.goes_on() {
+            return false;
+        }
+        let crash = self.at(level).clone();
+        let smaller = self.retry.legalized(&crash, crash.point, less);
+        if smaller.loss.len() < crash.loss.len()
             && let Some(smaller) = self.instead(level, smaller)
             && smaller.crash.size() < self.best.crash.size()
         {
             self.best = smaller;
+            return true;
         }
+        false
     }
 
     /// The earliest point that still fails: right behind the ack that was lost, or behind the last
@@ -116,7 +266,7 @@ impl Search<'_, '_> {
         points.dedup();
         for point in points {
             if self.move_to(level, point) {
-                return;
+                break;
             }
         }
         // In longer strides as long as it still fails, and in shorter ones where it does not.
@@ -133,11 +283,12 @@ impl Search<'_, '_> {
 
     /// Takes the crash at an earlier point, if that fails too; true when it did.
     fn move_to(&mut self, level: usize, point: u64) -> bool {
-        let crash = self.at(level);
-        if point >= crash.point || !self.retry.goes_on() {
+        let crash = self.at(level).clone();
+        let too_early = level == 0 && self.late && point < self.first_ack;
+        if point >= crash.point || too_early || !self.retry.goes_on() {
             return false;
         }
-        let sooner = self.retry.legalized(crash, point, &crash.loss);
+        let sooner = self.retry.legalized(&crash, point, &crash.loss);
         match self.instead(level, sooner) {
             Some(sooner) if sooner.crash.size() <= self.best.crash.size() => {
                 self.best = sooner;
@@ -157,7 +308,7 @@ impl Search<'_, '_> {
 
     fn followed_by(&mut self, crash: Crash, later: &[Crash]) -> Option<Minimised> {
         let Some((next, later)) = later.split_first() else {
-            return self.retry.shows(crash, self.kind);
+            return self.retry.shows(crash, self.wanted);
         };
         let recovery = self.retry.recovery(crash)?;
         let alike = (next.within.as_ref()).is_some_and(|old| recovery.begins_as(old, next.point));
@@ -178,7 +329,7 @@ impl Search<'_, '_> {
     }
 
     /// The first state of a recovery that shows the finding.
-    fn first_of(&mut self, recovery: &Rc<RecoveryTrace>) -> Option<Minimised> {
+    fn first_of(&mut self, recovery: &Arc<RecoveryTrace>) -> Option<Minimised> {
         let oracle = self.retry.oracle;
         let indexes = CrashModel::indexes(oracle.models, &recovery.log, oracle.device);
         let space = StateSpace {
@@ -193,7 +344,7 @@ impl Search<'_, '_> {
             } = states.next(&mut seen)?;
             if tree.is_some()
                 && self.retry.goes_on()
-                && let Some(shown) = self.retry.shows(candidate.crash, self.kind)
+                && let Some(shown) = self.retry.shows(candidate.crash, self.wanted)
             {
                 return Some(shown);
             }

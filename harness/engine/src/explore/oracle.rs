@@ -1,11 +1,11 @@
 //! The oracle of an exploration: holds what a target made of a crash state to what had been
 //! acknowledged at the crash.
 
-use std::cell::{OnceCell, RefCell};
-use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use plugpull_crashsim::fs::{KillPoint, Log, Op, Record};
+use parking_lot::Mutex;
+use plugpull_crashsim::fs::{KillPoint, Log, Op, Record, Tree};
 use plugpull_crashsim::persist::{Device, Index, LossSet, Window};
 use plugpull_workloads::{
     Call, Entry, Guarantee, History, Judgement, Observed, Outcome, Promise, Verdict, judge, recent,
@@ -54,8 +54,8 @@ pub struct Oracle<'a> {
     pub recovery_bound: Option<Duration>,
     /// What a workload of the target's own saw acknowledged.
     pub acked: Acked,
-    last: RefCell<Option<(u64, Rc<Known>)>>,
-    first_at_stake: OnceCell<u64>,
+    last: Mutex<Option<(u64, Arc<Known>)>>,
+    first_at_stake: OnceLock<u64>,
 }
 
 impl<'a> Oracle<'a> {
@@ -76,9 +76,16 @@ impl<'a> Oracle<'a> {
             device,
             recovery_bound,
             acked,
-            last: RefCell::default(),
-            first_at_stake: OnceCell::new(),
+            last: Mutex::default(),
+            first_at_stake: OnceLock::new(),
         }
+    }
+}
+
+impl<'a> Oracle<'a> {
+    /// The recorded run up to a point, under this model.
+    pub fn recorded_window(&self, model: usize, point: u64) -> Window<'a> {
+        self.indexes[model].window(point as usize)
     }
 }
 
@@ -119,6 +126,13 @@ impl Oracle<'_> {
         by(&known.whole)
     }
 
+    /// The point of the first ack; that of the end where there is none.
+    pub fn first_ack(&self) -> u64 {
+        let log = &self.trace.log;
+        let end = log.records().len() as u64;
+        log.marks().first().map_or(end, |mark| mark.seq)
+    }
+
     /// True when how long a recovery took can break a promise.
     pub fn bounds_recovery(&self) -> bool {
         let bound = |one: &Promise| matches!(one.guarantee, Guarantee::RecoversWithinMs(_));
@@ -148,13 +162,13 @@ impl Oracle<'_> {
     }
 
     /// What was known at a point. The same point is wanted many times in a row.
-    fn known_at(&self, point: u64) -> Rc<Known> {
-        let mut last = self.last.borrow_mut();
+    fn known_at(&self, point: u64) -> Arc<Known> {
+        let mut last = self.last.lock();
         match &*last {
             Some((at, known)) if *at == point => known.clone(),
             _ => {
                 let whole = self.trace.history_at(point);
-                let known = Rc::new(Known {
+                let known = Arc::new(Known {
                     at_stake: whole.entries.iter().any(leaves),
                     recent: recent(&whole, RECENT),
                     acked: whole.acked(),
@@ -172,6 +186,13 @@ impl Oracle<'_> {
             Some(recovery) => &recovery.log,
             None => &self.trace.log,
         }
+    }
+
+    /// The disk after the whole of a log.
+    pub fn replayed(&self, log: &Log) -> Tree {
+        let end = log.records().len();
+        let window = Window::new(log, end, CrashModel::KILL.model, self.device);
+        window.state(&LossSet::default()).tree
     }
 
     /// The log up to a crash, under this model.
@@ -235,23 +256,32 @@ impl Oracle<'_> {
         })
     }
 
-    /// The names of the models under which a crash can leave the content with this digest.
-    pub fn models_of(&self, crash: &Crash, digest: u128) -> Vec<&'static str> {
-        (0..self.models.len())
-            .filter(|model| self.allows(*model, crash, digest))
-            .map(|model| self.models[model].name)
-            .collect()
-    }
-
-    fn allows(&self, model: usize, crash: &Crash, digest: u128) -> bool {
-        let here = if self.models[model].power {
-            self.window(crash, model).shows(&crash.loss, digest)
-        } else {
-            let whole = crash.loss == LossSet::default() && self.kills_at(crash);
-            // Or a write that the kill itself ended early.
-            whole || crash.model == model
+    /// True when a crash under this model, whether it is explored or not, can leave the content with
+    /// this digest.
+    pub(super) fn allows(&self, model: CrashModel, crash: &Crash, digest: u128) -> bool {
+        let here = match model.power {
+            true => self.any_window(crash, model).shows(&crash.loss, digest),
+            false => {
+                let whole = crash.loss.is_empty() && self.kills_at(crash);
+                // Or a write that the kill itself ended early.
+                whole || self.models[crash.model].name == model.name
+            }
         };
         let before = crash.within.as_ref();
         here && before.is_none_or(|one| self.allows(model, &one.after, one.digest))
+    }
+
+    /// The log up to a crash, under any model.
+    fn any_window<'s>(&'s self, crash: &'s Crash, model: CrashModel) -> Window<'s> {
+        let explored = self.models.iter().position(|one| one.name == model.name);
+        match (explored, &crash.within) {
+            (Some(model), None) => self.window(crash, model),
+            _ => Window::new(
+                self.log(crash),
+                crash.point as usize,
+                model.model,
+                self.device,
+            ),
+        }
     }
 }

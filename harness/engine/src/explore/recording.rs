@@ -17,8 +17,9 @@ use crate::wrong;
 
 /// What is kept of a log in memory. It is never folded: each of its operations is a crash point.
 pub(super) const LOG_LIMIT: LogLimit = LogLimit::Stop(1 << 30);
-/// How long the workload may take.
-const WORKLOAD_LIMIT: Duration = Duration::from_secs(120);
+/// How many acks a recording has that ends for its many operations: with one alone nothing is ever
+/// overwritten.
+const FEWEST_ACKS: u64 = 2;
 
 /// What is recorded.
 pub struct RecordingPlan<'a> {
@@ -32,8 +33,12 @@ pub struct RecordingPlan<'a> {
     pub workload: &'a WorkloadConfig,
     /// The seed of the workload.
     pub seed: u64,
-    /// How many acknowledged transactions.
+    /// How many acknowledged transactions, at most.
     pub acks: u64,
+    /// After so many operations it ends at the next ack, where there were two; none for any number.
+    pub operations: Option<u64>,
+    /// After so long it ends at the last ack.
+    pub time: Duration,
     /// How long the target may take to start.
     pub start_limit: Duration,
 }
@@ -85,7 +90,12 @@ fn record_on(
     let warm = acks(&testbed.recorder.history(), scripted).len() as u64;
     let missing = plan.acks.saturating_sub(warm);
     let too_long = || fs.inspect(|_, log| !log.is_complete());
-    testbed.work_until(WORKLOAD_LIMIT, &|tally| tally.ok >= missing || too_long())?;
+    let enough = |ok: u64| {
+        let operations = || fs.inspect(|_, log| log.next_seq());
+        ok >= missing
+            || warm + ok >= FEWEST_ACKS && plan.operations.is_some_and(|most| operations() >= most)
+    };
+    testbed.work_until(plan.time, &|tally| enough(tally.ok) || too_long())?;
     if too_long() {
         return Err(refused());
     }
@@ -98,7 +108,7 @@ fn record_on(
     let history = testbed.recorder.history();
     let acks = acks(&history, scripted);
     let Some(&last_ack) = acks.last() else {
-        anyhow::bail!("the target acknowledged nothing");
+        anyhow::bail!("the target acknowledged nothing within {:?}", plan.time);
     };
     let mut about = Recorded {
         plugpull: env!("CARGO_PKG_VERSION").into(),
@@ -114,7 +124,9 @@ fn record_on(
         end: None,
         last_ack: None,
     };
-    let end = end_of(&acks, plan.acks).map(|end| end.max(first_barrier(&about.history, plan)));
+    let cut_short = ended.is_none().then_some(last_ack);
+    let end = end_of(&acks, plan.acks).or(cut_short);
+    let end = end.map(|end| end.max(first_barrier(&about.history, plan)));
     match end {
         Some(end) => about.end_at(end),
         None => about.last_ack = ended.map(|_| last_ack),

@@ -1,7 +1,7 @@
 //! Recoveries that wait to be crashed in turn.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use plugpull_crashsim::fs::{Log, Tree};
 use plugpull_reports::LeftOut;
@@ -22,7 +22,7 @@ pub(super) struct Recoveries {
     depth: u32,
     /// How many of each kind were crashed.
     kinds: HashMap<BTreeSet<(&'static str, String)>, u32>,
-    waiting: VecDeque<Rc<RecoveryTrace>>,
+    waiting: VecDeque<Arc<RecoveryTrace>>,
     /// States of recoveries that are not among those of the recorded run.
     seen: HashSet<u128>,
     tally: RecoveryTally,
@@ -71,7 +71,7 @@ impl Recoveries {
         let kept = *count < SAME_KIND;
         if kept {
             *count += 1;
-            self.waiting.push_back(Rc::new(recovery));
+            self.waiting.push_back(Arc::new(recovery));
         } else {
             self.left_out.recoveries += 1;
         }

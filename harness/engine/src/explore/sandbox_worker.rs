@@ -11,10 +11,11 @@ use plugpull_faults::control::Injector;
 use plugpull_sandbox::pin;
 use plugpull_workloads::{Observed, Start};
 
-use super::attempt::{Attempt, CrashDisk, TryState};
+use super::attempt::{Attempt, Breaker, CrashDisk, TryState};
 use super::crash::changes_disk;
 use super::recording::LOG_LIMIT;
 use crate::outcome::HarnessFailed;
+use crate::trial::script::look as script_check;
 use crate::trial::storage::Storage;
 use crate::trial::{Acked, SandboxHost, restart};
 
@@ -26,6 +27,40 @@ const FIRST_PID: i32 = 1000;
 /// is read, the others take down what they had and set up what comes next.
 pub type CpuLease = Arc<Mutex<()>>;
 
+/// How much longer than on the disk of the recorded run a start and a check may take.
+const FACTOR: u32 = 20;
+/// But not less than this: a machine may be busy.
+const LEAST: Duration = Duration::from_secs(2);
+
+/// How long starts and checks may take before they count as hung. Workers share it.
+pub struct StartLimits {
+    /// What the user or the target allows.
+    most: Duration,
+    /// What the recorded run calls for, where that is less.
+    usual: Mutex<Option<Duration>>,
+}
+
+impl StartLimits {
+    /// No less than this.
+    pub fn new(most: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            most,
+            usual: Mutex::new(None),
+        })
+    }
+
+    /// From now on a start and a check may take so many times what they took on the disk of the
+    /// recorded run, each.
+    pub fn learn(&self, took: Duration) {
+        let usual = took.saturating_mul(FACTOR).max(LEAST);
+        *self.usual.lock() = (usual < self.most).then_some(usual);
+    }
+
+    fn usual(&self) -> Option<Duration> {
+        *self.usual.lock()
+    }
+}
+
 /// Makes a sandbox.
 pub type NewSandbox = Arc<dyn Fn() -> anyhow::Result<SandboxHost> + Send + Sync>;
 
@@ -33,8 +68,10 @@ pub type NewSandbox = Arc<dyn Fn() -> anyhow::Result<SandboxHost> + Send + Sync>
 pub struct SandboxWorker {
     lease: CpuLease,
     host: Arc<SandboxHost>,
+    /// The same for what ends an attempt.
+    shared: Arc<Mutex<Arc<SandboxHost>>>,
     target: Arc<dyn Target>,
-    start_limit: Duration,
+    limits: Arc<StartLimits>,
     /// Makes another sandbox when this one failed.
     another: NewSandbox,
 }
@@ -47,14 +84,16 @@ impl SandboxWorker {
     pub fn new(
         another: NewSandbox,
         target: Arc<dyn Target>,
-        start_limit: Duration,
+        limits: Arc<StartLimits>,
         lease: CpuLease,
     ) -> anyhow::Result<Self> {
+        let host = Arc::new(another()?);
         Ok(Self {
             lease,
-            host: Arc::new(another()?),
+            shared: Arc::new(Mutex::new(host.clone())),
+            host,
             target,
-            start_limit,
+            limits,
             another,
         })
     }
@@ -71,28 +110,46 @@ impl SandboxWorker {
     /// # Errors
     /// plugpull failed; nothing is known of the target.
     pub fn attempt(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed> {
-        let attempt = self.attempt_once(disk, twice)?;
+        self.attempt_within(disk, twice, self.limits.usual())
+    }
+
+    /// The same where starts and checks may take so long; none for as long as they ever may.
+    fn attempt_within(
+        &self,
+        disk: &CrashDisk,
+        twice: bool,
+        limit: Option<Duration>,
+    ) -> Result<Attempt, HarnessFailed> {
+        self.host.limit_check(limit);
+        let limit = limit.unwrap_or(self.limits.most);
+        let attempt = self.attempt_once(disk, twice, limit)?;
         if let Start::Hung { waited } = attempt.observed.start {
-            restart::confirm_hung(waited, self.unharmed_start()?)?;
+            restart::confirm_hung(waited, self.unharmed_start(limit)?)?;
         }
         Ok(attempt)
     }
 
     /// How long the target takes now to start on an empty directory; none where it does not come up.
-    fn unharmed_start(&self) -> Result<Option<Duration>, HarnessFailed> {
+    fn unharmed_start(&self, limit: Duration) -> Result<Option<Duration>, HarnessFailed> {
         let empty = CrashDisk {
             key: 0,
             tree: Tree::new(geteuid().as_raw(), getegid().as_raw(), 0),
             acked: Acked::default(),
         };
-        let attempt = self.attempt_once(&empty, false)?;
+        let attempt = self.attempt_once(&empty, false, limit)?;
         // Without a recovery that was timed, with the waiting for the CPU.
         let took = attempt.observed.recovery.unwrap_or(attempt.took);
         Ok((attempt.observed.start == Start::Started).then_some(took))
     }
 
-    fn attempt_once(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed> {
+    fn attempt_once(
+        &self,
+        disk: &CrashDisk,
+        twice: bool,
+        limit: Duration,
+    ) -> Result<Attempt, HarnessFailed> {
         let began = Instant::now();
+        self.host.usable()?;
         let sandbox = &self.host.sandbox;
         let fs = Injector::new(disk.tree.clone(), began, 0, 0);
         fs.limit_log(LOG_LIMIT);
@@ -101,7 +158,7 @@ impl SandboxWorker {
         self.host.begin(FIRST_PID);
         let mut observed = Observed::default();
         let lease = self.lease.lock();
-        let printed = self.look(&disk.acked, &mut observed)?;
+        let printed = self.look(&disk.acked, limit, &mut observed)?;
         let lease = twice.then_some(lease);
         sandbox.kill_all()?;
         let log = fs.take_log();
@@ -111,7 +168,7 @@ impl SandboxWorker {
         output.push_str(&printed);
         if twice && matches!(observed.state, Some(Ok(_))) {
             let mut second = Observed::default();
-            let printed = self.look(&disk.acked, &mut second)?;
+            let printed = self.look(&disk.acked, limit, &mut second)?;
             sandbox.kill_all()?;
             if let Some(child) = self.host.take_last() {
                 output.push_str(&child.output());
@@ -135,9 +192,13 @@ impl SandboxWorker {
     }
 
     /// Returns what the target's own check printed, where it has one.
-    fn look(&self, acked: &Acked, observed: &mut Observed) -> Result<String, HarnessFailed> {
-        let (target, limit) = (&*self.target, self.start_limit);
-        restart::observe(target, &self.host, limit, acked.clone(), observed)
+    fn look(
+        &self,
+        acked: &Acked,
+        limit: Duration,
+        observed: &mut Observed,
+    ) -> Result<String, HarnessFailed> {
+        restart::observe(&*self.target, &self.host, limit, acked.clone(), observed)
     }
 }
 
@@ -154,6 +215,52 @@ impl TryState for SandboxWorker {
 
     fn renew(&mut self) -> Result<(), HarnessFailed> {
         self.host = Arc::new((self.another)()?);
+        *self.shared.lock() = self.host.clone();
         Ok(())
+    }
+
+    fn check_alone(&mut self, disk: &CrashDisk) -> Result<Option<Observed>, HarnessFailed> {
+        let Some(script) = self.target.scripted() else {
+            return Ok(None);
+        };
+        // A check that asks a daemon needs it.
+        if script.serves() {
+            return Ok(Some(self.attempt(disk, false)?.observed));
+        }
+        self.host.usable()?;
+        let sandbox = &self.host.sandbox;
+        let fs = Injector::new(disk.tree.clone(), Instant::now(), 0, 0);
+        let mut storage = Storage::crash(sandbox, fs.clone(), self.host.cpu)?;
+        self.host.begin(FIRST_PID);
+        let mut observed = Observed::default();
+        let lease = self.lease.lock();
+        script_check(&*self.target, &self.host, &disk.acked, &mut observed)?;
+        sandbox.kill_all()?;
+        drop(lease);
+        fs.cut();
+        storage.unmount(sandbox)?;
+        Ok(Some(observed))
+    }
+
+    fn try_patiently(&mut self, disk: &CrashDisk) -> Result<Option<Attempt>, HarnessFailed> {
+        if self.limits.usual().is_none() {
+            return Ok(None);
+        }
+        let attempt = self.attempt_within(disk, false, None)?;
+        if !matches!(attempt.observed.start, Start::Hung { .. }) {
+            // The recorded run was no measure of what a recovery takes.
+            *self.limits.usual.lock() = None;
+        }
+        Ok(Some(attempt))
+    }
+
+    fn breaker(&self) -> Option<Breaker> {
+        let shared = self.shared.clone();
+        Some(Box::new(move || {
+            let host = shared.lock().clone();
+            host.give_up(&HarnessFailed::new("the exploration ends"));
+            // Where it cannot, the attempt ends at its own limit.
+            drop(host.sandbox.kill_all());
+        }))
     }
 }

@@ -84,6 +84,21 @@ impl Tally {
         }
     }
 
+    /// Takes back that a state failed: its check cannot be relied on, so nothing is known of it.
+    pub(super) fn not_known(&mut self, crash: &Crash) {
+        if crash.depth() > 0 {
+            return;
+        }
+        let model = &mut self.models[crash.model];
+        model.judged -= 1;
+        model.failed -= 1;
+        model.could_not_measure += 1;
+        if let Some(at) = self.at.get_mut(&crash.point) {
+            at.tried -= 1;
+            at.failed -= 1;
+        }
+    }
+
     /// Points that were seen to fail with nothing lost, since this was last asked for.
     pub(super) fn take_failing(&mut self) -> BTreeSet<usize> {
         std::mem::take(&mut self.failing)

@@ -1,13 +1,19 @@
 //! Workers that try states side by side, each in a thread of its own.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use parking_lot::Mutex;
+use plugpull_workloads::Observed;
 
-use super::attempt::{Answer, Attempt, CrashDisk, Reply, TryState, Workers};
+use super::attempt::{Answer, Attempt, Breaker, CrashDisk, Reply, TryState, Workers};
 use crate::outcome::{HarnessFailed, guard};
+
+/// How often what is under way is ended again, until it has ended: a target may just be starting.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// Workers in threads, and one more for what is tried beside them.
 pub struct WorkerPool {
@@ -16,18 +22,25 @@ pub struct WorkerPool {
     queue: Receiver<CrashDisk>,
     answers: Receiver<Answer>,
     threads: Vec<JoinHandle<()>>,
+    breakers: Vec<Breaker>,
+    /// True when nothing more is tried.
+    abandoned: Arc<AtomicBool>,
 }
 
 impl WorkerPool {
     /// Sets the workers to work. `own` tries what minimising wants, in the caller's thread.
     pub fn start(own: Box<dyn TryState>, workers: Vec<Box<dyn TryState>>) -> Self {
-        let (jobs, queue) = bounded::<CrashDisk>(workers.len() * 2);
+        let (jobs, queue) = unbounded::<CrashDisk>();
         let (done, answers) = unbounded();
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let all = std::iter::once(&own).chain(&workers);
+        let breakers = all.filter_map(|worker| worker.breaker()).collect();
         let threads = workers
             .into_iter()
             .map(|worker| {
                 let (queue, done) = (queue.clone(), done.clone());
-                std::thread::spawn(move || work(worker, &queue, &done))
+                let abandoned = abandoned.clone();
+                std::thread::spawn(move || work(worker, &queue, &done, &abandoned))
             })
             .collect();
         Self {
@@ -36,28 +49,64 @@ impl WorkerPool {
             queue,
             answers,
             threads,
+            breakers,
+            abandoned,
         }
     }
 
-    /// Ends the workers. What was handed out and not begun is not tried.
+    /// Ends the workers. What was handed out and not begun is not tried, and what was begun does not
+    /// come to its end.
     pub fn finish(mut self) {
         self.jobs = None;
-        while self.queue.try_recv().is_ok() {}
-        for thread in self.threads.drain(..) {
+        for thread in std::mem::take(&mut self.threads) {
+            while !thread.is_finished() {
+                self.abandon();
+                std::thread::sleep(AGAIN);
+            }
             // What panics in a state is caught there; the thread itself only hands states on.
             let ended = thread.join();
             debug_assert!(ended.is_ok());
         }
     }
+
+    /// Has the worker of the caller's thread do something, unless nothing more is tried.
+    fn beside<T>(
+        &self,
+        doing: impl FnOnce(&mut dyn TryState) -> Result<T, HarnessFailed>,
+    ) -> Result<T, HarnessFailed> {
+        let mut own = self.own.lock();
+        let ended = || HarnessFailed::new("nothing more is tried: the exploration ends");
+        if self.abandoned.load(Ordering::Acquire) {
+            return Err(ended());
+        }
+        let result = guard(|| doing(&mut **own));
+        // What was seen while processes were being killed from outside says nothing.
+        if self.abandoned.load(Ordering::Acquire) {
+            return Err(ended());
+        }
+        if result.is_err() {
+            guard(|| own.renew())?;
+        }
+        result
+    }
 }
 
 /// Tries states until there are no more, or until the worker cannot go on.
-fn work(mut worker: Box<dyn TryState>, queue: &Receiver<CrashDisk>, done: &Sender<Answer>) {
+fn work(
+    mut worker: Box<dyn TryState>,
+    queue: &Receiver<CrashDisk>,
+    done: &Sender<Answer>,
+    abandoned: &AtomicBool,
+) {
     if guard(|| worker.begin()).is_err() {
         return;
     }
     for disk in queue {
         let result = guard(|| worker.try_state(&disk, disk.read_twice()));
+        // What was seen while processes were being killed from outside says nothing.
+        if abandoned.load(Ordering::Acquire) {
+            return;
+        }
         let failed = result.is_err();
         let key = disk.key;
         // The explorer may have gone: it was interrupted.
@@ -90,11 +139,22 @@ impl Workers for WorkerPool {
     }
 
     fn try_now(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed> {
-        let mut own = self.own.lock();
-        let result = guard(|| own.try_state(disk, twice));
-        if result.is_err() {
-            guard(|| own.renew())?;
+        self.beside(|own| own.try_state(disk, twice))
+    }
+
+    fn check_now(&self, disk: &CrashDisk) -> Result<Option<Observed>, HarnessFailed> {
+        self.beside(|own| own.check_alone(disk))
+    }
+
+    fn try_patiently(&self, disk: &CrashDisk) -> Result<Option<Attempt>, HarnessFailed> {
+        self.beside(|own| own.try_patiently(disk))
+    }
+
+    fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
+        while self.queue.try_recv().is_ok() {}
+        for breaker in &self.breakers {
+            breaker();
         }
-        result
     }
 }

@@ -22,7 +22,7 @@ pub use selection::{
 };
 
 use crate::experiment::{Experiment, Made, NextTrial};
-use crate::explore::{CpuLease, NewSandbox, SandboxWorker};
+use crate::explore::{CpuLease, NewSandbox, SandboxWorker, StartLimits};
 use crate::keep::Keep;
 use crate::seed;
 use crate::trial::{self, Crashed, Elsewhere, Setup, TrialResult, TrialSpec};
@@ -301,7 +301,8 @@ impl FaultRun {
         if self.worker.is_none() {
             let (another, setup) = (self.plan.new_host.clone(), &self.plan.setup);
             let (target, limit) = (setup.target.clone(), setup.start_limit);
-            self.worker = SandboxWorker::new(another, target, limit, CpuLease::default()).ok();
+            let limits = StartLimits::new(limit);
+            self.worker = SandboxWorker::new(another, target, limits, CpuLease::default()).ok();
         }
         let Some(worker) = &self.worker else { return };
         let end = self.elsewhere(self.began);

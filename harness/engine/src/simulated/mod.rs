@@ -6,6 +6,7 @@
 //! seed makes one; `PLUGPULL_SIMULATE=SEED` in the environment runs that seed alone.
 
 mod files;
+mod findings;
 mod pool;
 mod properties;
 mod recording;
@@ -26,11 +27,10 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::explore::{
     CrashModel, Explorer, FoundGroup, Groups, Limits, Oracle, Sink, StateEnumerator, Summary,
-    Trace, coverage, finding_record, reported,
+    Trace, Workers, coverage, finding_record, reported,
 };
 use crate::shard::Shard;
 use crate::trial::Acked;
-use pool::SimulatedWorkers;
 use store::Mutant;
 
 /// `kill`, `journaled`, `strict` and `ext4`.
@@ -52,6 +52,8 @@ pub(crate) struct Plan {
     pub(crate) depth: u32,
     /// The most states.
     pub(crate) states: Option<u64>,
+    /// So many lines of a text log that nobody ever syncs, before the first commit.
+    pub(crate) lines: u32,
 }
 
 impl Plan {
@@ -74,6 +76,7 @@ impl Plan {
             models: [all[0]].into_iter().chain(power).collect(),
             depth: rng.random_range(0..=1),
             states: Some(rng.random_range(16..=48)),
+            lines: 0,
         }
     }
 
@@ -117,16 +120,25 @@ pub(crate) struct Explored {
     pub(crate) trials: Vec<Trial>,
     pub(crate) summary: Summary,
     pub(crate) groups: Groups,
+    /// Of each failing trial the findings that it counts to.
+    pub(crate) counts: Vec<Vec<u64>>,
 }
 
 /// Writes what an exploration says into a run file.
 struct RunSink<'a> {
     oracle: &'a Oracle<'a>,
     log: RunLog,
+    counts: Vec<Vec<u64>>,
 }
 
 impl Sink for RunSink<'_> {
     fn emit(&mut self, record: Record) {
+        if let Record::Trial(one) = &record
+            && let Some(explored) = &one.explored
+            && !explored.counts.is_empty()
+        {
+            self.counts.push(explored.counts.clone());
+        }
         self.log.emit(record);
     }
 
@@ -145,17 +157,24 @@ impl Sink for RunSink<'_> {
 pub(crate) fn explore(
     plan: &Plan,
     oracle: &Oracle<'_>,
-    workers: &SimulatedWorkers,
+    workers: &dyn Workers,
     part: Option<Shard>,
 ) -> Explored {
     let stop = AtomicBool::new(false);
+    explore_within(plan, oracle, workers, part, Limits::none(plan.depth, &stop))
+}
+
+/// The same within limits.
+pub(crate) fn explore_within(
+    plan: &Plan,
+    oracle: &Oracle<'_>,
+    workers: &dyn Workers,
+    part: Option<Shard>,
+    limits: Limits<'_>,
+) -> Explored {
     let limits = Limits {
-        until: None,
-        minimise_until: None,
         states: plan.states,
-        depth: plan.depth,
-        memory: None,
-        stop: &stop,
+        ..limits
     };
     let faults = || plan.models.iter().map(|one| one.name.to_string()).collect();
     let header = Header {
@@ -178,7 +197,11 @@ pub(crate) fn explore(
         ..Header::default()
     };
     let log = RunLog::begin(RunFile::unnamed(), header, Vec::new(), Instant::now());
-    let mut sink = RunSink { oracle, log };
+    let mut sink = RunSink {
+        oracle,
+        log,
+        counts: Vec::new(),
+    };
     let mut states = StateEnumerator::of_run(oracle.trace, oracle.space(), plan.seed, part);
     let explorer = Explorer::new(oracle, workers, limits, part.is_some(), &mut sink);
     let (summary, groups) = explorer.explore(&mut states);
@@ -198,6 +221,7 @@ pub(crate) fn explore(
         trials,
         summary,
         groups,
+        counts: sink.counts,
     }
 }
 

@@ -1,10 +1,10 @@
 //! Workers that are no threads and no processes: states are tried in the explorer's own thread, and
 //! answered in an order that a seed decides.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use plugpull_workloads::{Observed, Start};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -18,13 +18,25 @@ use crate::outcome::{HarnessFailed, guard};
 /// What becomes of the answers of some states.
 pub(crate) type Failing = fn(key: u128) -> bool;
 
+/// What comes out now this way and now that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moods {
+    /// Nothing.
+    None,
+    /// Every second recovery is that of the mutant, and the others are sound.
+    Recovery,
+    /// Every second check says that the store is damaged.
+    Check,
+}
+
 /// Simulated workers.
 pub(crate) struct SimulatedWorkers {
     mutant: Option<Mutant>,
     count: usize,
     /// States in which plugpull fails: every second of them by a panic.
     failing: Failing,
-    state: RefCell<Waiting>,
+    moods: Moods,
+    state: Mutex<Waiting>,
 }
 
 struct Waiting {
@@ -41,7 +53,8 @@ impl SimulatedWorkers {
             mutant,
             count,
             failing: |_| false,
-            state: RefCell::new(Waiting {
+            moods: Moods::None,
+            state: Mutex::new(Waiting {
                 disks: VecDeque::new(),
                 rng: ChaCha8Rng::seed_from_u64(seed),
                 tried: 0,
@@ -54,19 +67,34 @@ impl SimulatedWorkers {
         Self { failing, ..self }
     }
 
+    /// The same, where the same disk comes out now this way and now that.
+    pub(crate) fn moody(self, moods: Moods) -> Self {
+        Self { moods, ..self }
+    }
+
     /// How many states were tried.
     pub(crate) fn tried(&self) -> u64 {
-        self.state.borrow().tried
+        self.state.lock().tried
     }
 
     fn answer(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed> {
-        self.state.borrow_mut().tried += 1;
+        let tried = {
+            let mut state = self.state.lock();
+            state.tried += 1;
+            state.tried
+        };
+        let odd = tried % 2 == 1;
         guard(|| {
             if (self.failing)(disk.key) {
                 assert!(disk.key.is_multiple_of(2), "the simulated worker panics");
                 return Err(HarnessFailed::new("the simulated sandbox fails"));
             }
-            Ok(attempt(disk, twice, self.mutant))
+            let mutant = self.mutant.filter(|_| self.moods != Moods::Recovery || odd);
+            let mut attempt = attempt(disk, twice, mutant);
+            if self.moods == Moods::Check && odd {
+                attempt.observed.integrity = Some(Err("a mood".into()));
+            }
+            Ok(attempt)
         })
     }
 }
@@ -77,11 +105,11 @@ impl Workers for SimulatedWorkers {
     }
 
     fn submit(&self, disk: CrashDisk) {
-        self.state.borrow_mut().disks.push_back(disk);
+        self.state.lock().disks.push_back(disk);
     }
 
     fn reply(&self, wait: Duration) -> Reply {
-        let mut state = self.state.borrow_mut();
+        let mut state = self.state.lock();
         // Nothing may be there yet, unless it is waited for.
         let busy = state.disks.len().min(self.count);
         if busy == 0 || wait.is_zero() && state.rng.random_bool(0.6) {
@@ -101,6 +129,10 @@ impl Workers for SimulatedWorkers {
 
     fn try_now(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed> {
         self.answer(disk, twice)
+    }
+
+    fn check_now(&self, disk: &CrashDisk) -> Result<Option<Observed>, HarnessFailed> {
+        Ok(Some(self.answer(disk, false)?.observed))
     }
 }
 

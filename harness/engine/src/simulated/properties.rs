@@ -1,11 +1,11 @@
 //! What must hold of every exploration, whatever is explored: from a seed.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use plugpull_crashsim::persist::LossSet;
 use plugpull_reports::{Report, exit_code, merge};
-use plugpull_workloads::{Call, FindingKind, Outcome, Verdict};
+use plugpull_workloads::{Call, Finding, FindingKind, Outcome, Verdict};
 
 use super::pool::SimulatedWorkers;
 use super::store::Mutant;
@@ -62,8 +62,9 @@ fn assert_same(one: &Report, other: &Report, what: &str) {
     }
 }
 
-/// The finding of this kind that a crash shows, tried and judged by nothing but store and oracle.
-fn shows(oracle: &Oracle<'_>, plan: &Plan, crash: &Crash, kind: FindingKind) -> bool {
+/// True when a crash shows this finding, tried and judged by nothing but store and oracle. A store that
+/// refuses to start must say the same.
+fn shows(oracle: &Oracle<'_>, plan: &Plan, crash: &Crash, finding: &Finding) -> bool {
     let state = oracle.window(crash, crash.model).state(&crash.loss);
     let disk = CrashDisk {
         key: state.tree.digest(),
@@ -74,13 +75,17 @@ fn shows(oracle: &Oracle<'_>, plan: &Plan, crash: &Crash, kind: FindingKind) -> 
     let twice = disk.read_twice();
     let attempt = workers.try_now(&disk, twice).expect("an attempt");
     let judgement = oracle.judge(crash, &attempt.observed);
-    judgement.findings.iter().any(|one| one.kind == kind)
+    judgement.findings.iter().any(|one| {
+        one.kind == finding.kind
+            && (one.kind != FindingKind::WillNotStart || one.sentence == finding.sentence)
+    })
 }
 
 /// A minimised crash shows its finding, and no crash at its point does that lacks less.
 fn is_minimal(oracle: &Oracle<'_>, plan: &Plan, minimised: &Minimised) {
-    let (crash, kind) = (&minimised.crash, minimised.finding.kind);
-    assert!(shows(oracle, plan, crash, kind), "{kind:?} is not there");
+    let (crash, finding) = (&minimised.crash, &minimised.finding);
+    let kind = finding.kind;
+    assert!(shows(oracle, plan, crash, finding), "{kind:?} is not there");
     let window = oracle.window(crash, crash.model);
     assert_eq!(window.legalize(&crash.loss), crash.loss, "not legal");
     let missing: Vec<usize> = crash.loss.lost.iter().copied().collect();
@@ -113,7 +118,7 @@ fn is_minimal(oracle: &Oracle<'_>, plan: &Plan, minimised: &Minimised) {
             ..crash.clone()
         };
         assert!(
-            !shows(oracle, plan, &smaller, kind),
+            !shows(oracle, plan, &smaller, finding),
             "{kind:?} at {} needs {:?} of {:?} alone",
             crash.point,
             smaller.loss,
@@ -135,15 +140,27 @@ fn grouping_adds_up(explored: &Explored) {
         );
         assert!(causes.insert(name), "{name:?} is there twice");
     }
-    let mut seen: BTreeMap<FindingKind, u64> = BTreeMap::new();
-    for found in explored.trials.iter().flat_map(|one| &one.findings) {
-        *seen.entry(found.finding.kind).or_default() += 1;
+    // A trial counts once to each of its findings, and to one at least.
+    let failed = explored
+        .trials
+        .iter()
+        .filter(|one| !one.findings.is_empty());
+    let (trials, findings) = failed.fold((0, 0), |(trials, findings), one| {
+        (trials + 1, findings + one.findings.len() as u64)
+    });
+    let counted: u64 = groups.iter().map(|group| group.count).sum();
+    assert!(
+        (trials..=findings).contains(&counted),
+        "{counted} of {trials}"
+    );
+    for (group, found) in groups.iter().zip(0_u64..) {
+        let ids = explored
+            .counts
+            .iter()
+            .filter(|ids| ids.contains(&found))
+            .count();
+        assert_eq!(group.count, ids as u64, "{:?}", group.cause);
     }
-    let mut counted: BTreeMap<FindingKind, u64> = BTreeMap::new();
-    for group in groups {
-        *counted.entry(group.minimised.finding.kind).or_default() += group.count;
-    }
-    assert_eq!(counted, seen);
 }
 
 /// What is covered is covered once.
@@ -373,6 +390,33 @@ fn what_plugpull_fails_in_costs_that_state() {
             });
         },
     );
+}
+
+/// Failing states are minimised beside those that are tried, and the result is the same with any number
+/// of workers.
+#[test]
+fn any_number_of_workers_gives_the_same_report() {
+    for mutant in [
+        Mutant::NoDirectorySync,
+        Mutant::TornRecordBelieved,
+        Mutant::AckBeforeSync,
+    ] {
+        let plan = Plan {
+            states: Some(200),
+            ..Plan::whole(Some(mutant), 2)
+        };
+        with_oracle(&plan, |oracle| {
+            let by = |count| {
+                let workers = SimulatedWorkers::new(plan.mutant, count, count as u64);
+                explore(&plan, oracle, &workers, None).report
+            };
+            let one = by(1);
+            assert!(!one.findings.is_empty(), "{mutant:?} is not found");
+            for count in [2, 3] {
+                assert_same(&one, &by(count), "with more workers");
+            }
+        });
+    }
 }
 
 /// Where plugpull fails in every state it gives up instead of failing for hours.

@@ -83,6 +83,12 @@ pub(super) fn record(plan: &Plan) -> Trace {
         panic!("{:?} does not start on an empty disk", plan.mutant);
     };
     let mut calls = Calls::default();
+    if plan.lines > 0 {
+        store.files().create("debug.txt");
+    }
+    for _ in 0..plan.lines {
+        store.files().append("debug.txt", b"a line\n");
+    }
     for commit in 1..=plan.commits {
         let txns: Vec<Arc<Txn>> = generators
             .iter_mut()

@@ -31,6 +31,8 @@ pub struct SandboxHost {
     prefork: Prefork,
     /// Why no trial can be made here any more.
     broken: Mutex<Option<HarnessFailed>>,
+    /// How long a check may take, where that is less than its own limit.
+    check_limit: Mutex<Option<Duration>>,
 }
 
 impl SandboxHost {
@@ -44,12 +46,23 @@ impl SandboxHost {
             spawned: Condvar::new(),
             prefork: Prefork::default(),
             broken: Mutex::new(None),
+            check_limit: Mutex::new(None),
         }
     }
 
     /// Notes that nothing that is seen in this sandbox from now on says anything of a target.
     pub fn give_up(&self, why: &HarnessFailed) {
         self.broken.lock().get_or_insert_with(|| why.clone());
+    }
+
+    /// Limits the target's own check from now on, or no more.
+    pub fn limit_check(&self, limit: Option<Duration>) {
+        *self.check_limit.lock() = limit;
+    }
+
+    /// How long the target's own check may take here; none for its own limit.
+    pub fn check_limit(&self) -> Option<Duration> {
+        *self.check_limit.lock()
     }
 
     /// An error once it was given up.

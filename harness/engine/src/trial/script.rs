@@ -130,7 +130,7 @@ impl Acked {
 }
 
 /// Runs the check of a target that is up, and notes what it says. Returns all that it printed.
-pub(super) fn look(
+pub(crate) fn look(
     target: &dyn Target,
     host: &SandboxHost,
     acked: &Acked,
@@ -139,7 +139,7 @@ pub(super) fn look(
     let Some(script) = target.scripted() else {
         return Ok(String::new());
     };
-    let answer = script.check(host, &acked.ids())?;
+    let answer = script.check_within(host, &acked.ids(), host.check_limit())?;
     match answer.checked {
         Checked::Opened(missing) => {
             observed.state = Some(Ok(acked.without(&missing)));

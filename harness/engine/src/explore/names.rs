@@ -1,0 +1,225 @@
+//! Generated names: numbers, hexadecimal, digests, UUIDs and random letters are one pattern, so that
+//! a bug that shows with one file name shows with all of its kind.
+
+use std::collections::{HashMap, HashSet};
+
+use plugpull_crashsim::fs::Log;
+
+/// Hexadecimal of so many digits is generated, even where no digit of it is below ten.
+const HEX: usize = 8;
+/// With a digit below ten, of so many.
+const SHORT_HEX: usize = 4;
+/// Names that differ in a part of this length or more may be random.
+const RANDOM: usize = 5;
+/// So many names that differ in one part alone are generated.
+const FAMILY: usize = 3;
+
+/// What stands for a generated part of a name.
+const ANY: &str = "#";
+
+/// Knows which parts of the names in a trace are random.
+#[derive(Clone, Default)]
+pub(super) struct Names {
+    /// A path without one of its parts, and how long that part is.
+    random: HashSet<(String, usize)>,
+}
+
+impl Names {
+    /// Learns them from a log.
+    pub(super) fn of(log: &Log) -> Self {
+        let mut families: HashMap<(String, usize), HashSet<&str>> = HashMap::new();
+        let mut seen: HashSet<&str> = HashSet::new();
+        for record in log.records() {
+            // The names of a rename are there on their own as well.
+            for path in record.path.split(" -> ") {
+                if !seen.insert(path) {
+                    continue;
+                }
+                for (at, part) in parts(path) {
+                    if is_word(part) && part.len() >= RANDOM {
+                        let key = (without(path, at, part), part.len());
+                        families.entry(key).or_default().insert(part);
+                    }
+                }
+            }
+        }
+        let generated = |family: &HashSet<&str>| {
+            let odd = family.iter().filter(|part| is_odd(part)).count();
+            family.len() >= FAMILY && 2 * odd >= family.len()
+        };
+        let all = families.into_iter();
+        let random = all.filter(|(_, family)| generated(family));
+        Self {
+            random: random.map(|(key, _)| key).collect(),
+        }
+    }
+
+    /// A path with each generated part as `#`.
+    pub(super) fn pattern(&self, path: &str) -> String {
+        let both = path.split(" -> ").map(|one| {
+            let text = parts(one).into_iter().map(|(at, part)| {
+                let random = part.len() >= RANDOM
+                    && is_word(part)
+                    && self.random.contains(&(without(one, at, part), part.len()));
+                match random {
+                    true => ANY.to_owned(),
+                    false => of_part(part),
+                }
+            });
+            joined(text)
+        });
+        both.collect::<Vec<String>>().join(" -> ")
+    }
+}
+
+/// A text with every number and every run of hexadecimal as `#`.
+pub(super) fn pattern(text: &str) -> String {
+    joined(parts(text).into_iter().map(|(_, part)| of_part(part)))
+}
+
+/// Puts parts together; generated ones that are joined by a mark alone, as those of a UUID, are one.
+fn joined(parts: impl Iterator<Item = String>) -> String {
+    let mut out = String::new();
+    for part in parts {
+        out.push_str(&part);
+    }
+    for joint in ["#-#", "#_#", "#.#", "##"] {
+        while out.contains(joint) {
+            out = out.replace(joint, ANY);
+        }
+    }
+    out
+}
+
+/// The text in runs of letters and digits, and what is between them, each with its place.
+fn parts(text: &str) -> Vec<(usize, &str)> {
+    let mut all = Vec::new();
+    let mut from = 0;
+    let mut word = None;
+    for (at, c) in text.char_indices() {
+        let now = c.is_ascii_alphanumeric();
+        if word.is_some_and(|before| before != now) {
+            all.push((from, &text[from..at]));
+            from = at;
+        }
+        word = Some(now);
+    }
+    if from < text.len() {
+        all.push((from, &text[from..]));
+    }
+    all
+}
+
+fn is_word(part: &str) -> bool {
+    part.starts_with(|c: char| c.is_ascii_alphanumeric())
+}
+
+/// True where a word is not spelled as people spell: with a digit or a capital letter in it.
+fn is_odd(part: &str) -> bool {
+    part.chars()
+        .skip(1)
+        .any(|c| c.is_ascii_digit() || c.is_ascii_uppercase())
+        && part
+            .chars()
+            .any(|c| c.is_ascii_digit() || c.is_ascii_lowercase())
+}
+
+/// The path without this part, its other parts as patterns.
+fn without(path: &str, at: usize, part: &str) -> String {
+    let (before, behind) = (&path[..at], &path[at + part.len()..]);
+    format!("{}\0{}", pattern(before), pattern(behind))
+}
+
+/// One run of letters and digits.
+fn of_part(part: &str) -> String {
+    if !is_word(part) {
+        return part.to_owned();
+    }
+    let hex = part.chars().all(|c| c.is_ascii_hexdigit());
+    let digit = part.contains(|c: char| c.is_ascii_digit());
+    if hex && (part.len() >= HEX || digit && part.len() >= SHORT_HEX) || is_mixed(part) {
+        return ANY.to_owned();
+    }
+    let mut out = String::with_capacity(part.len());
+    for c in part.chars() {
+        if !c.is_ascii_digit() {
+            out.push(c);
+        } else if !out.ends_with('#') {
+            out.push('#');
+        }
+    }
+    out
+}
+
+/// True where letters follow digits and digits letters more than once.
+fn is_mixed(part: &str) -> bool {
+    let bytes = part.as_bytes();
+    let changes = bytes
+        .windows(2)
+        .filter(|two| two[0].is_ascii_digit() != two[1].is_ascii_digit());
+    changes.count() >= 3
+}
+
+#[cfg(test)]
+mod tests {
+    use plugpull_crashsim::fs::{Op, ROOT, Record, Tree};
+
+    use super::*;
+
+    fn log_of(paths: &[&str]) -> Log {
+        let records = paths.iter().zip(0..).map(|(path, seq)| Record {
+            seq,
+            nanos: seq,
+            pid: 1,
+            path: (*path).into(),
+            op: Op::Sync {
+                ino: ROOT,
+                data_only: false,
+                dir: true,
+            },
+        });
+        Log::of(Tree::new(0, 0, 0), records.collect(), Vec::new())
+    }
+
+    #[test]
+    fn numbers_and_digests_do_not_make_a_name() {
+        for (name, shown) in [
+            ("snap-12/log-7.tmp", "snap-#/log-#.tmp"),
+            ("objects/3f/9a0c77d2e1", "objects/#f/#"),
+            ("deadbeefcafe.blob", "#.blob"),
+            ("a1b2-4c5d-99.x", "#.x"),
+            ("6f1ed002-ab5f-beef-9af2-0123456789ab", "#-beef-#"),
+            ("x7Kp2Q.part", "#.part"),
+            ("users.db", "users.db"),
+            ("MANIFEST", "MANIFEST"),
+            ("faded", "faded"),
+        ] {
+            assert_eq!(pattern(name), shown);
+        }
+    }
+
+    #[test]
+    fn names_that_differ_in_random_letters_are_one() {
+        let log = log_of(&[
+            ".tmpQwErTy",
+            ".tmpabCDef",
+            ".tmpx1y2zz -> db.ron",
+            ".tmpAAbbCC",
+        ]);
+        let names = Names::of(&log);
+        assert_eq!(names.pattern(".tmpabCDef -> db.ron"), ".# -> db.ron");
+        assert_eq!(names.pattern(".tmpAAbbCC"), ".#");
+    }
+
+    #[test]
+    fn words_of_one_length_are_not_random() {
+        let names = Names::of(&log_of(&["users.db", "posts.db", "items.db", "carts.db"]));
+        assert_eq!(names.pattern("posts.db"), "posts.db");
+    }
+
+    #[test]
+    fn two_names_with_a_digit_are_not_random() {
+        let names = Names::of(&log_of(&["table1.db", "table2.db"]));
+        assert_eq!(names.pattern("table1.db"), "table#.db");
+    }
+}
