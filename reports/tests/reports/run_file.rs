@@ -34,7 +34,10 @@ fn header(command: RunCommand) -> Header {
         unavailable: Vec::new(),
         not_applicable: Vec::new(),
         allow_not_measured: false,
-        warnings: vec!["its check noticed nothing".into()],
+        warnings: match command {
+            RunCommand::Explore => vec!["its check noticed nothing".into()],
+            _ => Vec::new(),
+        },
         recovery_bound_us: Some(2_000_000),
         min_coverage: None,
         growth: None,
