@@ -1,5 +1,6 @@
 #!/bin/sh
 # Writes one note after the other: a new file under another name, then a rename.
+set -e # What fails is not acknowledged.
 n=0
 while [ $n -lt 50 ]; do
     n=$((n + 1))

@@ -13,5 +13,6 @@ mod made_up;
 mod merge;
 mod run_file;
 mod schema;
+mod snapshots;
 mod summary;
 mod table;

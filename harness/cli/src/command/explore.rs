@@ -557,9 +557,6 @@ impl RunSink<'_, '_> {
         if let Some(states) = args.states {
             add(format!("--states {states}"));
         }
-        if let Some(shard) = args.shard {
-            add(format!("--shard {}/{}", shard.number, shard.of));
-        }
         let device = args.device.device();
         if device != Device::default() {
             add(format!("--device {device}"));

@@ -151,16 +151,23 @@ fn a_node_that_is_never_well_is_not_tested() {
     assert!(said.contains("unhealthy"), "{said}");
 }
 
-/// The same node that is caught forgetting its anchors owes nothing before the first one.
+/// The same node that is caught forgetting its anchors breaks no promise before the first one. It has
+/// written nothing by then either, so that is no pass.
 #[test(needs = "fuse")]
-fn nothing_is_owed_before_an_anchor() {
+fn nothing_is_required_before_an_anchor() {
     let node = Node::new("forgets");
     let run = run(&format!(
         "{} --set anchored=no --rounds 1 --fault kill@ack=4",
         node.options()
     ));
     run.must_have_no_finding();
-    assert_eq!(run.count("pass"), 1, "{}", run.ran.stdout);
+    assert_eq!(run.count("not-measured"), 1, "{}", run.ran.stdout);
+    assert_eq!(run.ran.code, 3, "{}", run.ran.stdout);
+    assert!(
+        run.ran.stdout.contains("never touched its data directory"),
+        "{}",
+        run.ran.stdout
+    );
 }
 
 #[test(needs = "fuse")]

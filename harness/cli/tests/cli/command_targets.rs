@@ -488,7 +488,7 @@ fn a_stop_may_take_as_long_as_it_is_given() {
     let run = tested("run", &made.name(), options, None);
     run.must_have_no_finding();
     let what = text(&run.trials()[0], "what");
-    assert!(what.contains("not stopped after 60ms"), "{what}");
+    assert!(what.contains("not stopped after 60.0ms"), "{what}");
 }
 
 /// A sound program ends with 0, and what cannot happen to it is named: here a start that runs nothing,

@@ -25,7 +25,7 @@ crate::support::planted::defects! {
         by "--seed 1 --rounds 1 --clients 1 --fault kill@ack=6";
     deletes_not_logged: "deletes-not-logged" is ["resurrected", "torn-transaction"],
         by "--seed 1 --rounds 1 --clients 1 --fault kill@ack=60";
-    damage_accepted: "damage-accepted" is ["wrong-value", "unreadable", "lost-ack", "torn-transaction", "phantom"],
+    damage_accepted: "damage-accepted" is ["wrong-value", "unreadable", "lost-ack", "torn-transaction", "phantom", "resurrected"],
         by "--seed 1 --rounds 4 --clients 1 --fault bit-flip@op=write,path=txn.log,n=40";
     cut_at_damage: "cut-at-damage" is ["lost-ack", "resurrected"],
         by "--seed 1 --rounds 2 --clients 1 --set rotate_bytes=10000000 \

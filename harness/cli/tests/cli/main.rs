@@ -31,6 +31,7 @@ mod run_evidence;
 mod run_file;
 mod shards;
 mod signals;
+mod snapshots;
 mod sqlite;
 mod statehouse;
 mod support;

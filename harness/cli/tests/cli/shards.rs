@@ -155,7 +155,7 @@ fn the_shards_of_an_exploration_are_the_whole_of_it() {
         ));
         let options = explored(&trace, "--recovery-depth 0 --states 100");
         let whole = reported(&options, &folder.path().join("whole.json"), 1);
-        let shards = Shards::of(&options, folder, &[0, 1]);
+        let shards = Shards::of(&options, folder, &[0, 1, 3]);
         let merged = shards.must_be(&whole, 1);
         assert!(!crate::support::list(&merged, "findings").is_empty());
         let tried = shards.tried();
@@ -194,7 +194,7 @@ fn the_shards_find_what_only_a_second_crash_shows() {
     let (folder, trace) = record("--txns 6 --clients 1 --set defect=recovery-in-place");
     let options = explored(&trace, "--model kill --model ext4");
     let whole = reported(&options, &folder.path().join("whole.json"), 1);
-    let shards = Shards::of(&options, folder, &[0, 1]);
+    let shards = Shards::of(&options, folder, &[0, 1, 3]);
     let (ran, merged) = shards.merge(&[0, 1, 2, 3]);
     assert_eq!(ran.code, 1, "{ran:?}");
     let merged = merged.unwrap();

@@ -16,10 +16,11 @@ use crate::support::plugpull;
 /// A run that waits for what hangs here takes longer than this.
 const TOO_LONG: Duration = Duration::from_secs(15);
 
-/// A workload that goes on, and one that never acknowledges anything.
+/// A workload that goes on, and one that hangs after some acknowledgements.
 const WORKS: &str = "n=0; while :; do n=$((n+1)); id=$PLUGPULL_LIFE.$n\n\
                      echo $id >>log; sync log; echo \"ack $id\"; done\n";
-const HANGS: &str = "echo x >log; sleep 3000\n";
+const HANGS: &str = "n=0; while [ $n -lt 40 ]; do n=$((n+1)); id=$PLUGPULL_LIFE.$n\n\
+                     echo $id >>log; sync log; echo \"ack $id\"; done; sleep 3000\n";
 /// A recovery that hangs where there is something to recover.
 const RECOVERS: &str = "[ ! -e log ] || sleep 3000\n";
 
@@ -121,7 +122,7 @@ fn a_measurement_whose_recovery_hangs_does_not_keep_growth() {
 
 #[test(needs = "fuse")]
 fn a_recording_that_hangs_does_not_keep_an_exploration() {
-    let mut run = Run::start("explore", HANGS, "--budget 300s");
+    let mut run = Run::start("explore", HANGS, "--budget 300s --txns 1000");
     run.await_record("header");
     must_be_interrupted(run, Signal::SIGHUP);
 }
