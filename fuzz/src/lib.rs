@@ -14,4 +14,5 @@ pub mod subject;
 mod subjects;
 pub mod supervise;
 
-pub use subject::{Reading, Shape, Subject, all};
+pub use subject::{Reading, Shape, Subject};
+pub use subjects::all;

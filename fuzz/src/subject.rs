@@ -1,9 +1,8 @@
 //! One reader under fuzzing.
+// tidy: small because it is what every subject has, and no more.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-
-use crate::subjects::{disk, driver, report, stored, text};
 
 /// How inputs are made from sound ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,22 +43,6 @@ pub struct Subject {
     pub property: Property,
     /// The same for a reader that is wrong: a test shows that fuzzing finds it.
     pub mutant: Property,
-}
-
-/// Every subject.
-#[must_use]
-pub fn all() -> [Subject; 9] {
-    [
-        stored::TRACE,
-        stored::ARTIFACT,
-        report::RUN_FILE,
-        report::REPORT,
-        report::BASELINE,
-        driver::ANSWERS,
-        text::TRIGGER,
-        text::TARGET_FILE,
-        disk::OPERATIONS,
-    ]
 }
 
 /// Holds a property to one input. The error says what failed, also where it panicked.

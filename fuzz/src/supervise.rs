@@ -38,7 +38,7 @@ pub struct Failure {
 
 /// How many inputs held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct Progress {
     /// All of them.
     pub inputs: u64,
     /// Those that were read to their end.
@@ -70,8 +70,8 @@ pub fn here(
     property: Property,
     seed: u64,
     until: Until,
-    mut begins: impl FnMut(Held),
-) -> anyhow::Result<Result<Held, Failure>> {
+    mut begins: impl FnMut(Progress),
+) -> anyhow::Result<Result<Progress, Failure>> {
     let scratch = tempfile::tempdir()?;
     let seeds = (subject.seeds)();
     anyhow::ensure!(!seeds.is_empty(), "{} has no sound input", subject.name);
@@ -87,7 +87,7 @@ pub fn here(
         }
     }
     let began = Instant::now();
-    let mut held = Held::default();
+    let mut held = Progress::default();
     while !until.reached(held.inputs, began) {
         begins(held);
         let number = held.inputs;
@@ -110,7 +110,7 @@ pub fn child(subject: &Subject, seed: u64, until: Until, progress: &Path) -> any
     // A panic is a failure that is reported below.
     std::panic::set_hook(Box::new(|_| {}));
     let file = File::options().write(true).open(progress)?;
-    let begins = |held: Held| {
+    let begins = |held: Progress| {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&held.inputs.to_le_bytes());
         bytes[8..].copy_from_slice(&held.read.to_le_bytes());
@@ -137,7 +137,7 @@ pub fn apart(
     subject: &Subject,
     seed: u64,
     limit: Duration,
-) -> anyhow::Result<Result<Held, Failure>> {
+) -> anyhow::Result<Result<Progress, Failure>> {
     let place = tempfile::tempdir()?;
     let [progress, output, errors] = ["at", "output", "errors"].map(|name| place.path().join(name));
     fs::write(&progress, [0; 16])?;
@@ -176,14 +176,14 @@ pub fn apart(
     }
 }
 
-fn at(progress: &Path) -> io::Result<Held> {
+fn at(progress: &Path) -> io::Result<Progress> {
     let file = File::open(progress)?;
     let number = |at| -> io::Result<u64> {
         let mut bytes = [0; 8];
         file.read_exact_at(&mut bytes, at)?;
         Ok(u64::from_le_bytes(bytes))
     };
-    Ok(Held {
+    Ok(Progress {
         inputs: number(0)?,
         read: number(8)?,
     })

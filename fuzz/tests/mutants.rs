@@ -4,7 +4,7 @@ use plugpull_fuzz::all;
 use plugpull_fuzz::supervise::{Until, here};
 
 /// Enough for each mutant, by far.
-const ENOUGH: u64 = 2_000;
+const ENOUGH: u64 = 20_000;
 
 #[test]
 fn each_mutant_is_found_and_each_reader_holds() {

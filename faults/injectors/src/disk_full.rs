@@ -104,7 +104,7 @@ fn inject(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, Inje
         full.fail,
         full.info,
         full.ok,
-        after.words()
+        after.describe()
     );
     Ok(Injected {
         stays_down: after.stays_down(),

@@ -25,7 +25,7 @@ pub enum Need {
 
 impl Need {
     /// What it is, in words: "needs ...".
-    pub fn words(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             Self::CrashFs => "FUSE",
             Self::LimitedStorage => "FUSE or mounts of its own",

@@ -103,7 +103,7 @@ pub enum Afterwards {
 
 impl Afterwards {
     /// What there is to say of it where it is no finding; begins with "; " where there is something.
-    pub fn words(&self) -> String {
+    pub fn describe(&self) -> String {
         match self {
             Self::Works | Self::Refuses(_) => String::new(),
             Self::Silent(time) => format!("; it acknowledged nothing for {time:?}"),
@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn only_a_session_that_was_refused_is_down() {
-        let down = |after: Afterwards| (after.words(), after.stays_down());
+        let down = |after: Afterwards| (after.describe(), after.stays_down());
         let (words, down_for) = down(Afterwards::Refuses("none in 10 s".into()));
         assert_eq!(
             (words.as_str(), down_for.as_deref()),

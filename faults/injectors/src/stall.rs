@@ -65,7 +65,7 @@ fn inject(
     } else {
         format!("{hits} operations took {delay:.1?} longer from {trigger} on")
     };
-    let what = what + &after.words();
+    let what = what + &after.describe();
     Ok(Injected {
         stays_down: after.stays_down(),
         ..Injected::hit_if(hits > 0, what)

@@ -34,7 +34,7 @@ fn inject(machine: &mut dyn Machine, trigger: &Trigger) -> Result<Injected, Inje
     let what = format!(
         "stopped for {pause:?} at {trigger}; {} transactions were acknowledged meanwhile{}",
         meanwhile.ok,
-        after.words()
+        after.describe()
     );
     Ok(Injected {
         stays_down: after.stays_down(),

@@ -316,7 +316,7 @@ mod tests {
     fn an_earlier_moment_is_still_one() {
         let earlier = |text, by| parse(text).unwrap().earlier(by).to_string();
         assert_eq!(earlier("op=write,n=17", 4), "op=write,n=4");
-        assert_eq!(earlier("ack=3,within=60000ms", 16), "ack=1,within=60000ms");
+        assert_eq!(earlier("ack=3,within=60s", 16), "ack=1,within=60s");
         assert_eq!(earlier("time=300ms", 4), "time=300ms");
         assert_eq!(earlier("n=3,recovery", 1), "n=3,recovery");
     }
@@ -332,7 +332,7 @@ mod tests {
             "time=1500us,recovery",
             "n=3,recovery",
             "ack=3,depth=6",
-            "ack=3,within=60000ms",
+            "ack=3,within=60s",
             "n=2,recovery,depth=1",
             "time=42949672951499us",
         ] {

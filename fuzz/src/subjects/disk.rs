@@ -56,7 +56,7 @@ fn play(input: &[u8], gap: u8) -> Result<Reading, String> {
     let mut model: BTreeMap<&str, Plain> = BTreeMap::new();
     for op in input.chunks_exact(3).take(MOST) {
         let name = NAMES[usize::from(op[1] % 4)];
-        let here = step(&disk, &mut model, op, name, gap);
+        let here = apply_one(&disk, &mut model, op, name, gap);
         let failed = here.as_ref().err().map(std::io::Error::kind);
         if let Some(kind) = failed
             && !matches!(
@@ -94,7 +94,7 @@ fn play(input: &[u8], gap: u8) -> Result<Reading, String> {
 }
 
 /// One operation on both.
-fn step(
+fn apply_one(
     disk: &SimDisk,
     model: &mut BTreeMap<&'static str, Plain>,
     op: &[u8],

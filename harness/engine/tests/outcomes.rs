@@ -35,7 +35,8 @@ use plugpull_workloads::{
 /// How long a start may take; the target claims to have waited as long where it hangs.
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// What keeps running as the target, and writes to its data directory all the time.
-const WRITES: &str = "while :; do echo line >> log; sleep 0.01; done";
+/// It says so when it has begun: a target that never touched its data directory is not measured.
+const WRITES: &str = "echo line >> log; echo ready; while :; do echo line >> log; sleep 0.01; done";
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -124,14 +125,14 @@ impl Target for Store {
     fn start<'host>(
         &self,
         host: &'host dyn Host,
-        _deadline: Instant,
+        deadline: Instant,
     ) -> Result<Box<dyn Running + 'host>, StartError> {
         let launch = Launch {
             program: Program::Path("/bin/sh".into()),
             args: vec!["-c".into(), WRITES.into()],
             env: Vec::new(),
             cwd: None,
-            reads_lines: false,
+            reads_lines: true,
         };
         let hung = StartError::Timeout {
             waited: START_LIMIT,
@@ -143,8 +144,11 @@ impl Target for Store {
             (Flaw::Refuses, _) => return Err(StartError::Refused("it is damaged".into())),
             (Flaw::Hangs | Flaw::AlwaysHangs, _) => return Err(hung),
         }
+        let mut process = host.spawn(&launch)?;
+        let ready = process.stdout_line(deadline)?;
+        assert_eq!(ready.as_deref(), Some("ready"));
         Ok(Box::new(Up {
-            process: host.spawn(&launch)?,
+            process,
             data: self.data.clone(),
             panics: self.flaw == Flaw::Panics,
         }))

@@ -155,7 +155,12 @@ pub fn main_with(
     probe: impl Fn(&str) -> Result<(), String>,
     more: impl IntoIterator<Item = MadeTest>,
 ) -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // Half of the time they wait: for a stall, a limit, a process that is to end.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    arguments
+        .test_threads
+        .get_or_insert(cores + cores.div_ceil(2));
     let promised = std::env::var(REQUIRE).unwrap_or_default();
     let mut machine = Machine {
         probe: &probe,

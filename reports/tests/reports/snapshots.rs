@@ -23,7 +23,9 @@ fn of_each_verdict() -> Report {
 
 #[test]
 fn the_json_report() {
-    insta::assert_snapshot!("json", json(&of_each_verdict()).unwrap());
+    let mut text = Vec::new();
+    json(&of_each_verdict(), &mut text).unwrap();
+    insta::assert_snapshot!("json", String::from_utf8(text).unwrap());
 }
 
 /// Of an exploration what others do not have: the trials are many and as above.

@@ -49,7 +49,7 @@ pub(crate) fn list() -> anyhow::Result<u8> {
     for fault in FAULTS {
         println!("  {:<20} {}", fault.name, fault.about);
         if !fault.needs.is_empty() {
-            let needs: Vec<&str> = fault.needs.iter().map(|need| need.words()).collect();
+            let needs: Vec<&str> = fault.needs.iter().map(|need| need.label()).collect();
             println!("  {:<20}   needs {}", "", needs.join(" and "));
         }
     }

@@ -47,13 +47,28 @@ fn the_help_of_every_command() {
 fn the_words_of_errors() {
     for (name, arguments) in [
         ("no-such-target", &["run", "nonesuch"] as &[&str]),
-        ("no-such-fault", &["run", "reference", "--fault", "nonesuch"]),
-        ("no-such-model", &["explore", "reference", "--model", "nonesuch"]),
-        ("no-such-setting", &["run", "reference", "--set", "nonesuch=1"]),
-        ("no-percentage", &["explore", "reference", "--min-coverage", "101"]),
+        (
+            "no-such-fault",
+            &["run", "reference", "--fault", "nonesuch"],
+        ),
+        (
+            "no-such-model",
+            &["explore", "reference", "--model", "nonesuch"],
+        ),
+        (
+            "no-such-setting",
+            &["run", "reference", "--set", "nonesuch=1"],
+        ),
+        (
+            "no-percentage",
+            &["explore", "reference", "--min-coverage", "101"],
+        ),
         ("no-duration", &["run", "reference", "--budget", "0"]),
         ("no-such-report", &["report", "nonesuch.json"]),
-        ("no-such-promise", &["run", "reference", "--promise", "nonesuch"]),
+        (
+            "no-such-promise",
+            &["run", "reference", "--promise", "nonesuch"],
+        ),
     ] {
         let ran = output_of(arguments);
         assert_eq!(ran.code, 2, "{arguments:?}: {ran:?}");

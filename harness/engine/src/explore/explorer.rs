@@ -176,7 +176,7 @@ impl<'a> Explorer<'a> {
         let (answers, over) = (self.answers.clone(), self.over.clone());
         thread::scope(|scope| {
             let minimiser = scope.spawn(move || {
-                let said = |kind, observed: &_| said.said(kind, observed);
+                let said = |kind, observed: &_| said.output_sign(kind, observed);
                 let retry = Retry::new(oracle, workers, &answers, &said, &over);
                 minimiser::work(findings, retry, &to_count, &tell)
             });

@@ -30,7 +30,7 @@ pub(super) struct Failing {
 }
 
 /// A finding of a failing trial, while it is counted.
-struct Case<'f> {
+struct FailedState<'f> {
     failing: &'f Failing,
     finding: &'f Finding,
     /// What of the state may be its cause.
@@ -39,7 +39,7 @@ struct Case<'f> {
     said: Option<String>,
 }
 
-impl Case<'_> {
+impl FailedState<'_> {
     fn wanted(&self) -> Wanted {
         Wanted {
             kind: self.finding.kind,
@@ -134,7 +134,7 @@ impl Findings {
         let mut signs = self.grouping.signs(&failing.crash, retry.oracle);
         let observed = failing.kept.observed();
         let said = failing.findings.iter();
-        signs.extend(said.filter_map(|finding| retry.said(finding.kind, &observed)));
+        signs.extend(said.filter_map(|finding| retry.output_sign(finding.kind, &observed)));
         signs
     }
 
@@ -150,11 +150,11 @@ impl Findings {
         let mut counted = Counted::default();
         let mut ids = BTreeSet::new();
         for finding in &failing.findings {
-            let case = Case {
+            let case = FailedState {
                 failing,
                 finding,
                 signs: &signs,
-                said: retry.said(finding.kind, &observed),
+                said: retry.output_sign(finding.kind, &observed),
             };
             match self.count_one(&case, retry, tell) {
                 Ok((id, index)) => {
@@ -185,11 +185,11 @@ impl Findings {
     /// states are tried, a shard leaves what is new to others alone.
     fn count_one(
         &mut self,
-        case: &Case<'_>,
+        case: &FailedState<'_>,
         retry: &mut Retry<'_, '_>,
         tell: &mut dyn FnMut(News),
     ) -> Result<(usize, Option<u64>), String> {
-        let Case { failing, signs, .. } = *case;
+        let FailedState { failing, signs, .. } = *case;
         let about = (case.finding.kind, failing.crash.depth());
         let said = case.said.as_ref();
         let known = self.groups.find(&*self.grouping, signs, said, about);
@@ -265,7 +265,7 @@ impl Findings {
     /// where the check cannot be relied on.
     fn confirmed(
         &mut self,
-        case: &Case<'_>,
+        case: &FailedState<'_>,
         retry: &mut Retry<'_, '_>,
     ) -> Result<Option<Minimised>, String> {
         let mut found = self.smallest(case, retry)?;
@@ -277,7 +277,7 @@ impl Findings {
 
     fn smallest(
         &mut self,
-        case: &Case<'_>,
+        case: &FailedState<'_>,
         retry: &mut Retry<'_, '_>,
     ) -> Result<Option<Minimised>, String> {
         let Failing { crash, kept, .. } = case.failing;
@@ -315,7 +315,7 @@ impl Findings {
     fn one_more(
         &mut self,
         known: usize,
-        case: &Case<'_>,
+        case: &FailedState<'_>,
         retry: &mut Retry<'_, '_>,
         tell: &mut dyn FnMut(News),
     ) {
@@ -355,7 +355,7 @@ impl Findings {
     /// something in common with it, whose cause is then what both have, or to one of its own.
     fn rough(
         &mut self,
-        case: &Case<'_>,
+        case: &FailedState<'_>,
         retry: &mut Retry<'_, '_>,
         tell: &mut dyn FnMut(News),
     ) -> usize {
@@ -416,11 +416,11 @@ impl Findings {
         let mut counted = Counted::default();
         let mut ids = BTreeSet::new();
         for finding in &failing.findings {
-            let case = Case {
+            let case = FailedState {
                 failing,
                 finding,
                 signs: &signs,
-                said: retry.said(finding.kind, &observed),
+                said: retry.output_sign(finding.kind, &observed),
             };
             ids.insert(self.rough(&case, retry, tell));
             counted.minimised.extend(self.shares.then_some(None));

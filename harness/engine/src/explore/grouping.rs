@@ -24,7 +24,7 @@ pub(super) trait Grouping: Send {
 
     /// What the target said when it showed a finding of this kind, as a sign: without what differs
     /// from state to state. None where it said nothing of its own.
-    fn said(&self, kind: FindingKind, observed: &Observed) -> Option<String>;
+    fn output_sign(&self, kind: FindingKind, observed: &Observed) -> Option<String>;
 }
 
 /// Groups by what is missing, without generated names; where nothing is missing, by the operation
@@ -92,7 +92,7 @@ impl Grouping for ByMissingUpdates {
         counts_to(signs, cause)
     }
 
-    fn said(&self, kind: FindingKind, observed: &Observed) -> Option<String> {
+    fn output_sign(&self, kind: FindingKind, observed: &Observed) -> Option<String> {
         let read = |read: &Option<ReadBack>| read.as_ref().and_then(|read| read.clone().err());
         let integrity = || observed.integrity.clone().and_then(Result::err);
         let text = match (kind, &observed.start) {

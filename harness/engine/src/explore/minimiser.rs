@@ -1,6 +1,7 @@
 //! The thread that confirms and minimises findings, beside the exploration: failing trials are handed
 //! to it in their order, and counted in that order, so that the result is the same with any number of
 //! workers.
+// tidy: small because it is a thread's whole work, and what it does is in `findings` and `retry`.
 
 use crossbeam_channel::{Receiver, Sender};
 

@@ -68,8 +68,8 @@ pub(super) struct Wanted {
     pub said: Option<String>,
 }
 
-/// Says what the target said, as a sign: see [`Grouping::said`](super::grouping::Grouping::said).
-pub(super) type Said<'r> = &'r (dyn Fn(FindingKind, &Observed) -> Option<String> + Sync);
+/// Says what the target said, as a sign: see [`Grouping::output_sign`](super::grouping::Grouping::said).
+pub(super) type OutputSign<'r> = &'r (dyn Fn(FindingKind, &Observed) -> Option<String> + Sync);
 
 /// A window of the recorded run that is used many times in a row.
 struct Cached<'a> {
@@ -86,7 +86,7 @@ pub(super) struct Retry<'r, 'a> {
     /// What is known already.
     answers: &'r Mutex<Answers>,
     /// Says what the target said.
-    said: Said<'r>,
+    said: OutputSign<'r>,
     /// True when nothing more is to be tried.
     over: &'r AtomicBool,
     /// How many more may be tried.
@@ -106,7 +106,7 @@ impl<'r, 'a> Retry<'r, 'a> {
         oracle: &'r Oracle<'a>,
         workers: &'r dyn Workers,
         answers: &'r Mutex<Answers>,
-        said: Said<'r>,
+        said: OutputSign<'r>,
         over: &'r AtomicBool,
     ) -> Self {
         Self {
@@ -240,7 +240,7 @@ impl<'r, 'a> Retry<'r, 'a> {
     }
 
     /// What the target said in a state that it was tried in.
-    pub(super) fn said(&self, kind: FindingKind, observed: &Observed) -> Option<String> {
+    pub(super) fn output_sign(&self, kind: FindingKind, observed: &Observed) -> Option<String> {
         (self.said)(kind, observed)
     }
 

@@ -109,7 +109,7 @@ mod tests {
     }
 
     /// Whether the findings are the fault's own, and how many controls were made.
-    fn asked(
+    fn is_the_faults_own(
         controls: &mut Controls,
         found: &Trial,
         later: bool,
@@ -132,13 +132,22 @@ mod tests {
         let hang = trial("hang", FailureClass::Stall, &[WillNotStart]);
         // Seen at the second control.
         let shows: [&[FindingKind]; 2] = [&[], &[WillNotStart]];
-        assert_eq!(asked(&mut controls, &hang, false, &shows), (false, 2));
+        assert_eq!(
+            is_the_faults_own(&mut controls, &hang, false, &shows),
+            (false, 2)
+        );
         // Another kind is another finding.
         let loss = trial("power-loss", FailureClass::PowerLoss, &[LostAck]);
         let shows: [&[FindingKind]; 3] = [&[WillNotStart], &[], &[]];
-        assert_eq!(asked(&mut controls, &loss, false, &shows), (true, 3));
+        assert_eq!(
+            is_the_faults_own(&mut controls, &loss, false, &shows),
+            (true, 3)
+        );
         // That is known then.
-        assert_eq!(asked(&mut controls, &loss, false, &[]), (true, 0));
+        assert_eq!(
+            is_the_faults_own(&mut controls, &loss, false, &[]),
+            (true, 0)
+        );
     }
 
     #[test]
@@ -146,11 +155,20 @@ mod tests {
         use FindingKind::LostAck;
         let mut controls = Controls::default();
         let kill = trial("kill", FailureClass::ProcessCrash, &[LostAck]);
-        assert_eq!(asked(&mut controls, &kill, false, &[]), (true, 0));
+        assert_eq!(
+            is_the_faults_own(&mut controls, &kill, false, &[]),
+            (true, 0)
+        );
         let term = trial("term", FailureClass::CleanStop, &[LostAck]);
-        assert_eq!(asked(&mut controls, &term, false, &[]), (true, 0));
+        assert_eq!(
+            is_the_faults_own(&mut controls, &term, false, &[]),
+            (true, 0)
+        );
         // Lost by the kill after it was started again and written to.
         let shows: [&[FindingKind]; 1] = [&[LostAck]];
-        assert_eq!(asked(&mut controls, &term, true, &shows), (false, 1));
+        assert_eq!(
+            is_the_faults_own(&mut controls, &term, true, &shows),
+            (false, 1)
+        );
     }
 }

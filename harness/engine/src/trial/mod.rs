@@ -390,7 +390,7 @@ impl TrialRunner<'_> {
         testbed.kill()?;
         let mut crashed = testbed.crashed(None);
         if after != Afterwards::Works {
-            let words = after.words();
+            let words = after.describe();
             let words = words.trim_start_matches("; ");
             self.trial.why = format!("the recovered target acknowledged nothing more: {words}");
         }

@@ -69,7 +69,7 @@ impl std::error::Error for Untouched {}
 mod tests {
     use super::*;
 
-    fn said(elsewhere: WroteTo) -> String {
+    fn sentence(elsewhere: WroteTo) -> String {
         let untouched = Untouched {
             directory: "/mnt/plugpull/data".into(),
             acked: 30,
@@ -84,14 +84,14 @@ mod tests {
             named: vec!["/tmp/a".into(), "/dev/shm/b".into()],
             count: 7,
         };
-        let text = said(WroteTo::Known(found));
+        let text = sentence(WroteTo::Known(found));
         assert!(
             text.contains("wrote /tmp/a, /dev/shm/b and 5 more;"),
             "{text}"
         );
-        let nothing = said(WroteTo::Known(WrittenElsewhere::default()));
+        let nothing = sentence(WroteTo::Known(WrittenElsewhere::default()));
         assert!(nothing.contains("in its memory"), "{nothing}");
-        let bare = said(WroteTo::Unknown);
+        let bare = sentence(WroteTo::Unknown);
         assert!(bare.contains("cannot be known"), "{bare}");
     }
 }
