@@ -26,10 +26,10 @@ cd "$here"
 mkdir -p "$(dirname "$log")"
 touch "$log"
 
-one= two=
+one='' two=''
 rest() {
     for loop in $one $two; do kill "$loop" 2>/dev/null || true; done
-    one= two=
+    one='' two=''
 }
 trap rest EXIT
 trap 'exit 130' INT TERM

@@ -101,8 +101,10 @@ fn answer(input: &[u8], requests: PipeReader, mut into: PipeWriter) {
             return;
         };
         let is_answer = |line: &[u8]| {
+            // Without its end it is not whole, and nothing that one waits behind.
+            let whole = line.ends_with(b"\n");
             let line = value(line);
-            line["answer"].is_string() && line["id"] == request["id"]
+            whole && line["answer"].is_string() && line["id"] == request["id"]
         };
         loop {
             // Nobody may be reading any more.
