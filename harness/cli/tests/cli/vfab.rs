@@ -13,7 +13,7 @@ crate::support::planted::defects! {
     document_first: "document-first" is ["will-not-start:job.json is damaged"],
         by "--seed 1 --rounds 1 --clients 1 --fault power-loss@op=write,path=*journal.jsonl,n=33";
     document_left_behind: "document-left-behind" is ["unreadable:document-behind"],
-        by "--seed 1 --rounds 1 --clients 1 --fault kill-op@op=write,path=*journal.jsonl,n=15";
+        by "--seed 1 --rounds 4 --clients 1 --fault kill-op@op=write,path=*journal.jsonl,n=15";
     journal_not_synced: "journal-not-synced" is ["will-not-start:job.json is damaged"],
         by "--seed 1 --rounds 1 --clients 1 --fault power-loss@op=write,path=*journal.jsonl,n=40";
     torn_tail_kept: "torn-tail-kept" is ["unreadable:journal-"],
