@@ -145,11 +145,14 @@ pub(crate) fn running(program: &Path) -> BTreeSet<u32> {
     };
     let wanted = file(program);
     assert!(wanted.is_some(), "{} is not there", program.display());
-    let driver = file(&program.with_file_name("plugpull-driver-reference"));
+    let driver = program.with_file_name("plugpull-driver-reference");
     processes()
         .filter(|pid| {
-            let runs = file(Path::new(&format!("/proc/{pid}/exe")));
-            runs.is_some() && (runs == wanted || runs == driver)
+            let link = PathBuf::from(format!("/proc/{pid}/exe"));
+            let runs = file(&link);
+            // In the sandbox a layer above the directory gives the file another number.
+            let path = fs::read_link(&link).unwrap_or_default();
+            (runs.is_some() && runs == wanted) || path == driver
         })
         .collect()
 }
