@@ -11,6 +11,8 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::Child;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -18,6 +20,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use parking_lot::Mutex;
 
+use super::file_keeper::FileKeeper;
 use super::fuse::CrashFs;
 use super::mounts;
 use super::protocol::{During, Failure};
@@ -106,23 +109,31 @@ pub(super) struct CallListener {
     /// Its end is the thread's.
     stop: Option<io::PipeWriter>,
     thread: Option<JoinHandle<()>>,
+    /// The process that holds mapped files, and its socket, whose end is the process's.
+    keeper: Arc<FileKeeper>,
+    keeping: Child,
 }
 
 impl CallListener {
-    /// `reopen` opens once more what a process of the sandbox has open under a number.
+    /// `reopen` opens once more what a process of the sandbox has open under a number. `helper` is a
+    /// program that calls [`super::sandbox_main`].
     pub(super) fn start(
         calls: OwnedFd,
+        helper: &Path,
         reopen: impl Fn(u32, i32) -> Option<OwnedFd> + Send + 'static,
     ) -> io::Result<Self> {
         let listening = Listening::default();
         let (stopped, stop) = io::pipe()?;
+        let (keeper, keeping) = FileKeeper::start(helper)?;
+        let keeper = Arc::new(keeper);
+        let keeps = Arc::clone(&keeper);
         let shared = Arc::clone(&listening);
         let thread = thread::Builder::new().name("calls".into()).spawn(move || {
             while await_call(&calls, &stopped) {
                 // It fails when the caller has died.
                 if let Ok(call) = sys::next_call(&calls) {
                     let fs = shared.lock().clone();
-                    let result = fs.and_then(|fs| answer(&fs, &calls, &call, &reopen));
+                    let result = fs.and_then(|fs| answer(&fs, &calls, &call, (&keeps, &reopen)));
                     #[expect(
                         clippy::let_underscore_must_use,
                         reason = "the caller may have died meanwhile"
@@ -135,6 +146,8 @@ impl CallListener {
             listening,
             stop: Some(stop),
             thread: Some(thread),
+            keeper,
+            keeping,
         })
     }
 
@@ -166,6 +179,12 @@ impl Drop for CallListener {
             )]
             let _ = thread.join();
         }
+        self.keeper.end();
+        #[expect(
+            clippy::let_underscore_must_use,
+            reason = "it has ended, or ends with plugpull"
+        )]
+        let _ = self.keeping.wait();
     }
 }
 
@@ -195,7 +214,7 @@ fn answer(
     fs: &Arc<CrashFs>,
     calls: &OwnedFd,
     call: &libc::seccomp_notif,
-    reopen: &impl Fn(u32, i32) -> Option<OwnedFd>,
+    (keeper, reopen): (&Arc<FileKeeper>, &impl Fn(u32, i32) -> Option<OwnedFd>),
 ) -> Option<i32> {
     let nr = libc::c_long::from(call.data.nr);
     let fd = match nr {
@@ -211,7 +230,8 @@ fn answer(
     }
     if nr == libc::SYS_mmap {
         let ino = info.and_then(|info| info.ino);
-        fs.mappings().note(fs, ino, || reopen(pid, fd? as i32));
+        fs.mappings()
+            .note(fs, keeper, ino, || reopen(pid, fd? as i32));
         return None;
     }
     let machine = nr == libc::SYS_sync;

@@ -24,6 +24,7 @@ use nix::unistd::{self, ForkResult, Pid, dup2_stdin, dup2_stdout, pipe2, setsid}
 
 use super::bare;
 use super::cgroup::Cgroup;
+use super::file_keeper::{self, KEEPER_ARG};
 use super::init::{self, Inheritance};
 use super::protocol::{During, Failure, FromInit, FromJanitor, SetUp, ToJanitor};
 use super::{packet, proctree, sys};
@@ -32,13 +33,13 @@ use super::{packet, proctree, sys};
 const WRONG_USE: i32 = 2;
 
 /// What a program that opens a [`super::Sandbox`] does when its first argument is
-/// [`super::SANDBOX_ARG`], before it starts any thread. `args` are those after it: there must be
-/// none, all else comes over sockets. Returns the exit code.
+/// [`super::SANDBOX_ARG`], before it starts any thread. `args` are those after it: none for the
+/// janitor, one for the file keeper; all else comes over sockets. Returns the exit code.
 pub fn sandbox_main(args: &[String]) -> i32 {
-    let result = if args.is_empty() {
-        run()
-    } else {
-        Err(io::Error::other("it takes no arguments"))
+    let result = match args {
+        [] => run(),
+        [keeper] if keeper == KEEPER_ARG => file_keeper::run(),
+        _ => Err(io::Error::other("it takes no other arguments")),
     };
     match result {
         Ok(()) => 0,

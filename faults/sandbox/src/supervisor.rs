@@ -85,7 +85,7 @@ impl Sandbox {
         // By this name it is the running program even if its file has been replaced.
         let helper = options.helper.clone();
         let helper = helper.unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
-        let mut janitor = process::Command::new(helper)
+        let mut janitor = process::Command::new(&helper)
             .arg(SANDBOX_ARG)
             .stdin(Stdio::from(janitors))
             .stdout(Stdio::from(inits))
@@ -106,7 +106,7 @@ impl Sandbox {
             let calls = calls.map(|calls| {
                 let to_init = control.try_clone()?;
                 let (replies, next) = (Arc::clone(&replies_of_calls), Arc::clone(&numbers));
-                CallListener::start(calls, move |pid, fd| {
+                CallListener::start(calls, &helper, move |pid, fd| {
                     reopen(&to_init, &replies, &next, (pid, fd))
                 })
             });

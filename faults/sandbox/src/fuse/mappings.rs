@@ -9,16 +9,17 @@
 //! ([`Op::CacheSettled`](plugpull_crashsim::fs::Op::CacheSettled)): no page was written back during a
 //! round over all files, so what the round before had written was still all there was when it began.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::unistd::fsync;
 use parking_lot::{Condvar, Mutex};
 
 use super::admission::OpKind;
+use crate::file_keeper::FileKeeper;
 
 /// How often the kernel is asked until a round finds nothing dirty. A process that stores without a
 /// pause has no such moment.
@@ -57,8 +58,11 @@ struct Shared {
 struct State {
     /// The log is to have what is stored.
     wanted: bool,
-    /// The files that were mapped, shared and writable, with their inode numbers where known.
-    files: Vec<(Option<u64>, Arc<OwnedFd>)>,
+    /// The inode numbers, where known, of the files that were mapped, shared and writable. The files
+    /// themselves are in the keeper, in this order.
+    files: Vec<Option<u64>>,
+    /// Who holds them, and for whom.
+    keeper: Option<(Arc<FileKeeper>, u64)>,
     /// A file was mapped that could not be opened: what is stored there is not known.
     blind: bool,
     /// The thread that asks the kernel lives.
@@ -72,6 +76,16 @@ struct State {
     settled: u64,
 }
 
+impl State {
+    /// Hands a file over to the keeper.
+    fn keep(&mut self, keeper: &Arc<FileKeeper>, file: OwnedFd) -> io::Result<()> {
+        let (keeper, owner) = self
+            .keeper
+            .get_or_insert_with(|| (Arc::clone(keeper), keeper.owner()));
+        keeper.keep(*owner, file)
+    }
+}
+
 impl Mappings {
     pub(super) fn keep_settled(&self) {
         self.shared.state.lock().wanted = true;
@@ -82,20 +96,24 @@ impl Mappings {
     pub(crate) fn note<L: CacheLog + 'static>(
         &self,
         fs: &Arc<L>,
+        keeper: &Arc<FileKeeper>,
         ino: Option<u64>,
         open: impl FnOnce() -> Option<OwnedFd>,
     ) {
-        let known =
-            |state: &State| ino.is_some() && state.files.iter().any(|(known, _)| *known == ino);
+        let known = |state: &State| ino.is_some() && state.files.contains(&ino);
         if known(&self.shared.state.lock()) {
             return;
         }
         let file = open();
         let mut state = self.shared.state.lock();
         let first = state.files.is_empty() && !state.blind;
-        match file.filter(|_| state.files.len() < FILES_MAX) {
-            Some(file) => state.files.push((ino, Arc::new(file))),
-            None => state.blind = true,
+        let kept = match file.filter(|_| state.files.len() < FILES_MAX && !state.over) {
+            Some(file) => state.keep(keeper, file).is_ok(),
+            None => false,
+        };
+        match kept {
+            true => state.files.push(ino),
+            false => state.blind = true,
         }
         if !state.wanted || state.serving || state.over || state.blind {
             return;
@@ -120,6 +138,10 @@ impl Mappings {
         let mut state = self.shared.state.lock();
         state.over = true;
         state.files.clear();
+        if let Some((keeper, owner)) = state.keeper.take() {
+            // Where it has ended, so have its files.
+            let _closed = keeper.forget(owner);
+        }
         self.shared.changed.notify_all();
     }
 
@@ -217,17 +239,16 @@ impl Shared {
     /// for all that the kernel has sent of it (`fuse_sync_writes`, fs/fuse/file.c).
     fn write_back(&self) -> Option<()> {
         let _one = self.round.lock();
-        let files: Vec<Arc<OwnedFd>> = {
+        let (files, keeper) = {
             let state = self.state.lock();
-            state
-                .files
-                .iter()
-                .map(|(_, file)| Arc::clone(file))
-                .collect()
+            (state.files.len(), state.keeper.clone())
         };
-        for file in files {
+        let Some((keeper, owner)) = keeper else {
+            return Some(());
+        };
+        for at in 0..files {
             self.own_sync.store(true, Ordering::SeqCst);
-            let synced = fsync(&*file);
+            let synced = keeper.sync(owner, at);
             self.own_sync.store(false, Ordering::SeqCst);
             synced.ok()?;
         }
