@@ -20,7 +20,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use parking_lot::Mutex;
 
-use super::file_keeper::FileKeeper;
+use super::file_holder::FileHolder;
 use super::fuse::CrashFs;
 use super::mounts;
 use super::protocol::{During, Failure};
@@ -110,8 +110,8 @@ pub(super) struct CallListener {
     stop: Option<io::PipeWriter>,
     thread: Option<JoinHandle<()>>,
     /// The process that holds mapped files, and its socket, whose end is the process's.
-    keeper: Arc<FileKeeper>,
-    keeping: Child,
+    holder: Arc<FileHolder>,
+    holding: Child,
 }
 
 impl CallListener {
@@ -124,16 +124,17 @@ impl CallListener {
     ) -> io::Result<Self> {
         let listening = Listening::default();
         let (stopped, stop) = io::pipe()?;
-        let (keeper, keeping) = FileKeeper::start(helper)?;
-        let keeper = Arc::new(keeper);
-        let keeps = Arc::clone(&keeper);
+        let (holder, holding) = FileHolder::start(helper)?;
+        let holder = Arc::new(holder);
+        let with_files = Arc::clone(&holder);
         let shared = Arc::clone(&listening);
         let thread = thread::Builder::new().name("calls".into()).spawn(move || {
             while await_call(&calls, &stopped) {
                 // It fails when the caller has died.
                 if let Ok(call) = sys::next_call(&calls) {
                     let fs = shared.lock().clone();
-                    let result = fs.and_then(|fs| answer(&fs, &calls, &call, (&keeps, &reopen)));
+                    let result =
+                        fs.and_then(|fs| answer(&fs, &calls, &call, (&with_files, &reopen)));
                     #[expect(
                         clippy::let_underscore_must_use,
                         reason = "the caller may have died meanwhile"
@@ -146,8 +147,8 @@ impl CallListener {
             listening,
             stop: Some(stop),
             thread: Some(thread),
-            keeper,
-            keeping,
+            holder,
+            holding,
         })
     }
 
@@ -179,12 +180,12 @@ impl Drop for CallListener {
             )]
             let _ = thread.join();
         }
-        self.keeper.end();
+        self.holder.end();
         #[expect(
             clippy::let_underscore_must_use,
             reason = "it has ended, or ends with plugpull"
         )]
-        let _ = self.keeping.wait();
+        let _ = self.holding.wait();
     }
 }
 
@@ -214,7 +215,7 @@ fn answer(
     fs: &Arc<CrashFs>,
     calls: &OwnedFd,
     call: &libc::seccomp_notif,
-    (keeper, reopen): (&Arc<FileKeeper>, &impl Fn(u32, i32) -> Option<OwnedFd>),
+    (holder, reopen): (&Arc<FileHolder>, &impl Fn(u32, i32) -> Option<OwnedFd>),
 ) -> Option<i32> {
     let nr = libc::c_long::from(call.data.nr);
     let fd = match nr {
@@ -231,7 +232,7 @@ fn answer(
     if nr == libc::SYS_mmap {
         let ino = info.and_then(|info| info.ino);
         fs.mappings()
-            .note(fs, keeper, ino, || reopen(pid, fd? as i32));
+            .note(fs, holder, ino, || reopen(pid, fd? as i32));
         return None;
     }
     let machine = nr == libc::SYS_sync;

@@ -24,7 +24,7 @@ use nix::unistd::{self, ForkResult, Pid, dup2_stdin, dup2_stdout, pipe2, setsid}
 
 use super::bare;
 use super::cgroup::Cgroup;
-use super::file_keeper::{self, KEEPER_ARG};
+use super::file_holder::{self, HOLDER_ARG};
 use super::init::{self, Inheritance};
 use super::protocol::{During, Failure, FromInit, FromJanitor, SetUp, ToJanitor};
 use super::{packet, proctree, sys};
@@ -34,11 +34,11 @@ const WRONG_USE: i32 = 2;
 
 /// What a program that opens a [`super::Sandbox`] does when its first argument is
 /// [`super::SANDBOX_ARG`], before it starts any thread. `args` are those after it: none for the
-/// janitor, one for the file keeper; all else comes over sockets. Returns the exit code.
+/// janitor, one for the file holder; all else comes over sockets. Returns the exit code.
 pub fn sandbox_main(args: &[String]) -> i32 {
     let result = match args {
         [] => run(),
-        [keeper] if keeper == KEEPER_ARG => file_keeper::run(),
+        [holder] if holder == HOLDER_ARG => file_holder::run(),
         _ => Err(io::Error::other("it takes no other arguments")),
     };
     match result {

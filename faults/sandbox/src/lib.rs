@@ -5,7 +5,7 @@
 //!   └─ janitor           plugpull again, outside the namespaces; cleans up whatever happens
 //!        └─ init         process 1 of a PID namespace; mounts, starts, signals, kills, reaps
 //!             └─ target  and its children
-//!   └─ file keeper       plugpull again; holds files that the target maps, and writes them back
+//!   └─ file holder       plugpull again; holds files that the target maps, and writes them back
 //! ```
 //!
 //! A PID namespace dies with its init, a mount namespace with its last process, a network
@@ -30,7 +30,7 @@ mod cgroup;
 mod child;
 mod elsewhere;
 mod error;
-mod file_keeper;
+mod file_holder;
 mod free_memory;
 pub mod fuse;
 mod init;

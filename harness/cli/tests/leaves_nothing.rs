@@ -30,6 +30,8 @@ fn main() -> std::process::ExitCode {
 
 /// How many times plugpull is killed.
 const MOMENTS: u64 = 50;
+/// plugpull, janitor, init, file holder and target.
+const ALL: usize = 5;
 /// How long after its start at the latest, in milliseconds.
 const LATEST: u64 = 2500;
 
@@ -46,14 +48,22 @@ struct Run {
 
 impl Run {
     fn start(options: &str) -> Self {
+        Self::start_with(&format!("run {options}"), &[])
+    }
+
+    /// Any command, beside these files.
+    fn start_with(command: &str, files: &[(&str, &str)]) -> Self {
         let (folder, program) = own_copy();
         for name in ["tmp", "work"] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
         }
+        for (name, content) in files {
+            std::fs::write(folder.path().join("work").join(name), content).unwrap();
+        }
         let before = look(&program, None, folder.path());
         let child = Command::new(&program)
-            .args(["run", "-q", "--json", "../report.json"])
-            .args(options.split_whitespace())
+            .args(command.split_whitespace())
+            .args(["-q", "--json", "../report.json"])
             .env("TMPDIR", folder.path().join("tmp"))
             .current_dir(folder.path().join("work"))
             .stdin(Stdio::null())
@@ -80,17 +90,23 @@ impl Run {
         look(&self.program, Some(self.child.id()), self.folder.path()).since(&self.before)
     }
 
-    /// Waits until the target and all that is around it run: plugpull, janitor, init and target.
+    /// Waits until the target and all that is around it run.
     fn await_target(&mut self) {
         await_that("a target runs", || {
             assert!(self.child.try_wait().unwrap().is_none(), "it has ended");
-            running(&self.program).len() >= 4
+            running(&self.program).len() >= ALL
         });
     }
 
     /// Waits for the end and for everything to be gone.
     fn nothing_is_left(mut self, moment: &str) -> (Option<i32>, Option<Value>) {
-        let status = self.child.wait().unwrap();
+        // A process that waits for itself ends never: it is found here, and not waited for.
+        let mut status = None;
+        await_that(&format!("plugpull has ended {moment}"), || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        let status = status.unwrap();
         let mut left = Traces::default();
         let nothing = Traces::default();
         let deadline = Instant::now() + machine::LONG;
@@ -134,10 +150,10 @@ fn what_is_left_is_seen() {
     let mut seen = Traces::default();
     await_that("a target is seen", || {
         seen = run.traces();
-        seen.processes.len() >= 4
+        seen.processes.len() >= ALL
     });
     drop(port);
-    assert!(seen.processes.len() >= 4, "{seen:?}");
+    assert!(seen.processes.len() >= ALL, "{seen:?}");
     assert!(seen.processes.contains(&run.child.id()), "{seen:?}");
     assert_eq!(seen.ports.len(), 1, "{seen:?}");
     assert_eq!(seen.folders.len(), 1, "{seen:?}");
@@ -168,7 +184,7 @@ fn killed(seed: u64, moments: u64) -> usize {
         };
         // The moment is the point here; nothing is waited for.
         std::thread::sleep(after);
-        with_target += usize::from(running(&run.program).len() >= 4);
+        with_target += usize::from(running(&run.program).len() >= ALL);
         kill(run.pid(), Signal::SIGKILL).unwrap();
         let (_, report) = run.nothing_is_left(&format!("when killed after {after:?}"));
         assert!(report.is_none(), "half a report after {after:?}");
@@ -188,6 +204,47 @@ fn killed_at_any_moment() {
         with_target >= 10,
         "a target ran at {with_target} of {MOMENTS} moments"
     );
+}
+
+/// A workload that stores in a shared mapping without a pause, so that there is always something that
+/// the kernel has not written back yet.
+const STORES: &str = "import mmap, os\n\
+    size = 1 << 22\n\
+    f = os.open('m', os.O_RDWR | os.O_CREAT, 0o644)\n\
+    os.ftruncate(f, size)\n\
+    m = mmap.mmap(f, size)\n\
+    n = 0\n\
+    while True:\n\
+    \x20   n += 1\n\
+    \x20   for at in range(0, size, 8 * 4096): m[at] = n % 256\n\
+    \x20   m.flush()\n\
+    \x20   id = os.environ['PLUGPULL_LIFE'] + '.' + str(n)\n\
+    \x20   with open('ids', 'a') as ids: print(id, file=ids, flush=True); os.fsync(ids.fileno())\n\
+    \x20   print('ack', id, flush=True)\n";
+
+/// The kernel writes a mapping back through plugpull, and plugpull must not have the file open when
+/// it dies of that.
+#[test(needs = "fuse python3")]
+fn killed_while_a_mapping_is_written_back() {
+    let _alone = ALONE.lock().unwrap_or_else(|broken| broken.into_inner());
+    let toml = "[workload]\ncommand = ['python3', '{folder}/stores.py']\n\
+                [check]\ncommand = ['sh', '{folder}/check.sh']\n";
+    let check = "while read -r id; do grep -qx \"$id\" ids || echo \"lost $id\"; done\n";
+    let files = [
+        ("stores.toml", toml),
+        ("stores.py", STORES),
+        ("check.sh", check),
+    ];
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    for _ in 0..6 {
+        let command = "explore ./stores.toml --txns 3000 --budget 60s --seed 1";
+        let run = Run::start_with(command, &files);
+        // The moment is the point here; nothing is waited for.
+        let after = Duration::from_millis(rng.random_range(800..3000));
+        std::thread::sleep(after);
+        kill(run.pid(), Signal::SIGKILL).unwrap();
+        run.nothing_is_left(&format!("when killed after {after:?}"));
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::admission::OpKind;
-use crate::file_keeper::FileKeeper;
+use crate::file_holder::FileHolder;
 
 /// How often the kernel is asked until a round finds nothing dirty. A process that stores without a
 /// pause has no such moment.
@@ -59,10 +59,10 @@ struct State {
     /// The log is to have what is stored.
     wanted: bool,
     /// The inode numbers, where known, of the files that were mapped, shared and writable. The files
-    /// themselves are in the keeper, in this order.
+    /// themselves are in the holder, in this order.
     files: Vec<Option<u64>>,
     /// Who holds them, and for whom.
-    keeper: Option<(Arc<FileKeeper>, u64)>,
+    holder: Option<(Arc<FileHolder>, u64)>,
     /// A file was mapped that could not be opened: what is stored there is not known.
     blind: bool,
     /// The thread that asks the kernel lives.
@@ -77,12 +77,12 @@ struct State {
 }
 
 impl State {
-    /// Hands a file over to the keeper.
-    fn keep(&mut self, keeper: &Arc<FileKeeper>, file: OwnedFd) -> io::Result<()> {
-        let (keeper, owner) = self
-            .keeper
-            .get_or_insert_with(|| (Arc::clone(keeper), keeper.owner()));
-        keeper.keep(*owner, file)
+    /// Hands a file over to the holder.
+    fn keep(&mut self, holder: &Arc<FileHolder>, file: OwnedFd) -> io::Result<()> {
+        let (holder, owner) = self
+            .holder
+            .get_or_insert_with(|| (Arc::clone(holder), holder.owner()));
+        holder.keep(*owner, file)
     }
 }
 
@@ -96,7 +96,7 @@ impl Mappings {
     pub(crate) fn note<L: CacheLog + 'static>(
         &self,
         fs: &Arc<L>,
-        keeper: &Arc<FileKeeper>,
+        holder: &Arc<FileHolder>,
         ino: Option<u64>,
         open: impl FnOnce() -> Option<OwnedFd>,
     ) {
@@ -108,7 +108,7 @@ impl Mappings {
         let mut state = self.shared.state.lock();
         let first = state.files.is_empty() && !state.blind;
         let kept = match file.filter(|_| state.files.len() < FILES_MAX && !state.over) {
-            Some(file) => state.keep(keeper, file).is_ok(),
+            Some(file) => state.keep(holder, file).is_ok(),
             None => false,
         };
         match kept {
@@ -138,9 +138,9 @@ impl Mappings {
         let mut state = self.shared.state.lock();
         state.over = true;
         state.files.clear();
-        if let Some((keeper, owner)) = state.keeper.take() {
+        if let Some((holder, owner)) = state.holder.take() {
             // Where it has ended, so have its files.
-            let _closed = keeper.forget(owner);
+            let _closed = holder.forget(owner);
         }
         self.shared.changed.notify_all();
     }
@@ -239,16 +239,16 @@ impl Shared {
     /// for all that the kernel has sent of it (`fuse_sync_writes`, fs/fuse/file.c).
     fn write_back(&self) -> Option<()> {
         let _one = self.round.lock();
-        let (files, keeper) = {
+        let (files, holder) = {
             let state = self.state.lock();
-            (state.files.len(), state.keeper.clone())
+            (state.files.len(), state.holder.clone())
         };
-        let Some((keeper, owner)) = keeper else {
+        let Some((holder, owner)) = holder else {
             return Some(());
         };
         for at in 0..files {
             self.own_sync.store(true, Ordering::SeqCst);
-            let synced = keeper.sync(owner, at);
+            let synced = holder.sync(owner, at);
             self.own_sync.store(false, Ordering::SeqCst);
             synced.ok()?;
         }

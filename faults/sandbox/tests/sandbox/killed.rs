@@ -201,9 +201,10 @@ impl Seen {
     fn is_all(&self, isolation: &str, said: &[String]) -> bool {
         let bare = isolation == "bare";
         let limited = said.iter().any(|line| line == "cgroup true");
-        // Supervisor, janitor, two shells, two sleeps and a listener. Init, who has more rights
-        // than an ordinary user, does not show him its environment.
-        self.processes >= 7
+        // Supervisor, janitor, two shells, two sleeps, a listener, and where there is a filesystem to
+        // serve the file holder. Init, who has more rights than an ordinary user, does not show him
+        // its environment.
+        self.processes >= 7 + usize::from(!bare)
             && self.directories == usize::from(bare)
             && self.cgroups == usize::from(limited)
             // In a network of its own it is out of reach.
@@ -231,15 +232,20 @@ fn janitor_killed() -> Result<(), Failed> {
         }
     }
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
-    let janitor: i32 = children.trim().parse()?;
+    // The file holder was started after it.
+    let janitor = children.split_whitespace().next().ok_or("no children")?;
+    let janitor: i32 = janitor.parse()?;
     nix::sys::signal::kill(
         nix::unistd::Pid::from_raw(janitor),
         nix::sys::signal::Signal::SIGKILL,
     )?;
     // The dead janitor's environment is gone; the supervisor lives.
-    await_that("only the supervisor is left", || marked(&mark) == 1)?;
+    await_that("only the supervisor and its file holder are left", || {
+        marked(&mark) == 2
+    })?;
     supervisor.0.kill()?;
     supervisor.0.wait()?;
+    await_that("the file holder has ended, too", || marked(&mark) == 0)?;
     if limited {
         let left = || cgroups_of(Path::new("/sys/fs/cgroup"), &format!("plugpull-{pid}-"));
         await_that("the stale cgroup is removed", || {

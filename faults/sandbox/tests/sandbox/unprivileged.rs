@@ -28,7 +28,13 @@ fn again() -> Result<(), Failed> {
     let directory = tempfile::tempdir()?;
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
     let program = directory.path().join("again");
-    fs::copy(std::env::current_exe()?, &program)?;
+    // By a process of its own: a fork of another test would keep the copy open for writing, and what
+    // is open so cannot be started (ETXTBSY, execve(2)).
+    let copied = Command::new("cp")
+        .arg(std::env::current_exe()?)
+        .arg(&program)
+        .status()?;
+    ensure(copied.success(), "the copy failed")?;
     let output = Command::new(&program)
         .uid(NOBODY)
         .gid(NOBODY)

@@ -50,7 +50,13 @@ impl Node {
             flaw => format!("{NAME}-{flaw}"),
         };
         let program = folder.path().join(name);
-        std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        // By a process of its own: a fork of another test would keep the copy open for writing, and
+        // what is open so cannot be started (ETXTBSY, execve(2)).
+        let copied = std::process::Command::new("cp")
+            .arg(std::env::current_exe().unwrap())
+            .arg(&program)
+            .status();
+        assert!(copied.unwrap().success(), "the copy failed");
         Self { folder, program }
     }
 

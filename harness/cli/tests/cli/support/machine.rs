@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -67,13 +68,14 @@ pub(crate) fn own_copy() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let program = folder.path().join("plugpull");
-    fs::copy(PLUGPULL, &program).unwrap();
-    // The driver of the target that these copies test is found beside them.
-    let driver = "plugpull-driver-reference";
-    fs::copy(
-        Path::new(PLUGPULL).with_file_name(driver),
-        program.with_file_name(driver),
-    )
-    .unwrap();
+    // The driver of the target that these copies test is found beside them. By a process of its own: a
+    // fork of another test would keep a copy open for writing, and what is open so cannot be started
+    // (ETXTBSY, execve(2)).
+    let copied = Command::new("cp")
+        .arg(PLUGPULL)
+        .arg(Path::new(PLUGPULL).with_file_name("plugpull-driver-reference"))
+        .arg(folder.path())
+        .status();
+    assert!(copied.unwrap().success(), "the copy failed");
     (folder, program)
 }

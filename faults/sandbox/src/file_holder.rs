@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::{SANDBOX_ARG, packet, sys};
 
 /// The argument behind [`SANDBOX_ARG`] that has a program become this process.
-pub(super) const KEEPER_ARG: &str = "files";
+pub(super) const HOLDER_ARG: &str = "files";
 
 /// What the process is asked; the owner is a filesystem.
 #[derive(Serialize, Deserialize)]
@@ -37,29 +37,29 @@ enum Request {
 }
 
 /// plugpull's side: the files are in the other process.
-pub(crate) struct FileKeeper {
+pub(crate) struct FileHolder {
     socket: OwnedFd,
     /// One waits for an answer at a time.
     answers: Mutex<()>,
     owners: AtomicU64,
 }
 
-impl FileKeeper {
+impl FileHolder {
     /// Starts the process: `helper` is a program that calls [`super::sandbox_main`].
     pub(super) fn start(helper: &Path) -> io::Result<(Self, process::Child)> {
         let (socket, theirs) = packet::pair()?;
         let child = process::Command::new(helper)
-            .args([SANDBOX_ARG, KEEPER_ARG])
+            .args([SANDBOX_ARG, HOLDER_ARG])
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let keeper = Self {
+        let holder = Self {
             socket,
             answers: Mutex::new(()),
             owners: AtomicU64::new(0),
         };
-        Ok((keeper, child))
+        Ok((holder, child))
     }
 
     /// A number for one more filesystem.
