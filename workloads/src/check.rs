@@ -227,7 +227,7 @@ fn examine(
         detections: service.detections,
         undecided: false,
     };
-    // What others noticed is told where a perfect store is asked for, and no promise is about it.
+    // What others noticed is said where a perfect store is asked for, and no promise is about it.
     if held.is_everything {
         seen.troubles.extend(service.noticed);
     }

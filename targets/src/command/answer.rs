@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::{Checked, Missing};
 
-/// How many lines of a check's output are told when it did not open.
-const TOLD: usize = 4;
+/// How many lines of a check's output are quoted when it did not open.
+const QUOTED: usize = 4;
 /// What Rust says below a panic, which says nothing of it.
 const ADVICE: &str = "note: run with `RUST_BACKTRACE";
 /// What comes before the place of a panic.
@@ -70,13 +70,13 @@ fn refusal(code: i32, output: &str) -> String {
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with(ADVICE))
         .collect();
-    let (before, last) = said.split_at(said.len().saturating_sub(TOLD));
+    let (before, last) = said.split_at(said.len().saturating_sub(QUOTED));
     // A long assertion must not push its own place out.
     let place = before.iter().rev().find(|line| line.contains(PANIC));
-    let told: Vec<&str> = place.into_iter().chain(last).copied().collect();
-    match told.as_slice() {
+    let quoted: Vec<&str> = place.into_iter().chain(last).copied().collect();
+    match quoted.as_slice() {
         [] => how,
-        told => format!("{how}: {}", told.join("; ")),
+        quoted => format!("{how}: {}", quoted.join("; ")),
     }
 }
 

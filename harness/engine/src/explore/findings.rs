@@ -29,6 +29,15 @@ pub(super) struct Failing {
     pub(super) kept: Kept,
 }
 
+/// What counts one finding: its number, and that of its minimisation where it has one; or why the
+/// trial cannot be relied on.
+type CountOne<'c> = &'c mut dyn FnMut(
+    &mut Findings,
+    &FailedState<'_>,
+    &mut Retry<'_, '_>,
+    &mut dyn FnMut(News),
+) -> Result<(usize, Option<u64>), String>;
+
 /// A finding of a failing trial, while it is counted.
 struct FailedState<'f> {
     failing: &'f Failing,
@@ -103,7 +112,7 @@ pub(super) struct Findings {
     /// To which finding a state led in which nothing was missing: the operation after which it died is
     /// mostly not the one that opened the gap.
     led: HashMap<(FindingKind, u32, Cause), usize>,
-    /// Findings whose cause became another since they were told.
+    /// Findings whose cause became another since they were last reported.
     changed: BTreeSet<usize>,
 }
 
@@ -145,6 +154,19 @@ impl Findings {
         retry: &mut Retry<'_, '_>,
         tell: &mut dyn FnMut(News),
     ) {
+        let one = &mut Self::count_one;
+        self.count_by(failing, retry, tell, one);
+    }
+
+    /// Counts the findings of a trial, each by what `one` says of it: its number, and that of its
+    /// minimisation where it has one.
+    fn count_by(
+        &mut self,
+        failing: &Failing,
+        retry: &mut Retry<'_, '_>,
+        tell: &mut dyn FnMut(News),
+        one: CountOne<'_>,
+    ) {
         let signs = self.signs(failing, retry);
         let observed = failing.kept.observed();
         let mut counted = Counted::default();
@@ -156,7 +178,7 @@ impl Findings {
                 signs: &signs,
                 said: retry.output_sign(finding.kind, &observed),
             };
-            match self.count_one(&case, retry, tell) {
+            match one(self, &case, retry, tell) {
                 Ok((id, index)) => {
                     ids.insert(id);
                     counted.minimised.extend(self.shares.then_some(index));
@@ -411,23 +433,13 @@ impl Findings {
         retry: &mut Retry<'_, '_>,
         tell: &mut dyn FnMut(News),
     ) {
-        let signs = self.signs(failing, retry);
-        let observed = failing.kept.observed();
-        let mut counted = Counted::default();
-        let mut ids = BTreeSet::new();
-        for finding in &failing.findings {
-            let case = FailedState {
-                failing,
-                finding,
-                signs: &signs,
-                said: retry.output_sign(finding.kind, &observed),
-            };
-            ids.insert(self.rough(&case, retry, tell));
-            counted.minimised.extend(self.shares.then_some(None));
-        }
-        self.counted(ids, &mut counted);
-        counted.signs = signs;
-        tell(News::Counted(counted));
+        let rough = &mut |findings: &mut Self,
+                          case: &FailedState<'_>,
+                          retry: &mut Retry<'_, '_>,
+                          tell: &mut dyn FnMut(News)| {
+            Ok((findings.rough(case, retry, tell), None))
+        };
+        self.count_by(failing, retry, tell, rough);
     }
 }
 

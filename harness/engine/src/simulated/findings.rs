@@ -1,4 +1,4 @@
-//! What becomes of findings: that they are confirmed, that a large loss is made small, and that a
+//! What becomes of findings: that they are confirmed, that a large loss is minimised, and that a
 //! budget holds.
 
 use std::sync::Arc;

@@ -381,7 +381,7 @@ fn what_plugpull_fails_in_costs_that_state() {
                 let made = |one: &Judged| one.judged + one.not_measured();
                 assert_eq!(of(&failing, made), of(&sound, made));
                 assert!(of(&failing, |one| one.judged) <= of(&sound, |one| one.judged));
-                // What plugpull failed in is told apart from what had nothing to lose, and is no pass.
+                // What plugpull failed in is counted apart from what had nothing to lose, and is no pass.
                 let could_not = |one: &Judged| one.could_not_measure;
                 assert_eq!(of(&sound, could_not), 0);
                 assert!(of(&failing, could_not) > 0);
