@@ -39,11 +39,11 @@ impl Line {
     ) -> Result<Self, String> {
         let at = folder.to_string_lossy();
         let (program, args, shown) = match written {
-            CommandLine::Shell(text) => (
-                PathBuf::from(SHELL),
-                vec!["-c".to_owned(), text.clone()],
-                text.clone(),
-            ),
+            CommandLine::Shell(text) => {
+                is_for_a_shell(text)?;
+                let args = vec!["-c".to_owned(), text.clone()];
+                (PathBuf::from(SHELL), args, text.clone())
+            }
             CommandLine::Words(words) => (
                 find(&words[0].replace("{folder}", &at), folder, &env["PATH"])?,
                 words[1..]
@@ -103,6 +103,19 @@ impl Line {
     }
 }
 
+/// Refuses the placeholders of a list in a text for the shell: quoting them there is the shell's affair.
+fn is_for_a_shell(text: &str) -> Result<(), String> {
+    for (placeholder, variable) in [("{folder}", FOLDER_VARIABLE), ("{data}", DATA_VARIABLE)] {
+        if text.contains(placeholder) {
+            return Err(format!(
+                "{placeholder} stands in a list of words alone; in a text, which a shell runs, write \
+                 \"${variable}\""
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn find(name: &str, folder: &Path, path: &str) -> Result<PathBuf, String> {
     let runs = |path: &PathBuf| {
         std::fs::metadata(path)
@@ -149,6 +162,15 @@ mod tests {
         assert_eq!(launch.args, ["/etc/a", "/data/b"]);
         for (name, value) in [("PLUGPULL_FOLDER", "/etc"), ("PLUGPULL_DATA", "/data")] {
             assert!(launch.env.contains(&(name.into(), value.into())), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_text_for_the_shell_has_no_placeholders() {
+        for text in ["sh {folder}/a.sh", "cat {data}/x"] {
+            let line = Line::new(&CommandLine::Shell(text.into()), Path::new("/etc"), &env());
+            let why = line.expect_err(text);
+            assert!(why.contains("write \"$PLUGPULL_"), "{why}");
         }
     }
 
