@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes each reader of what others give plugpull for N minutes (20), one after the other:
+# Fuzzes each reader of what others give plugpull for N minutes (20), as many at a time as there are CPUs:
 #
 #   ci/fuzz-night.sh [MINUTES] [SUBJECT]...
 #

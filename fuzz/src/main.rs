@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -77,29 +78,49 @@ fn again(options: &Options, input: &Path) -> anyhow::Result<bool> {
     Ok(sound)
 }
 
+/// Fuzzes every subject, as many at a time as there are CPUs.
 fn fuzz(options: &Options) -> anyhow::Result<bool> {
-    let mut sound = true;
-    for subject in &options.subjects {
-        match apart(subject, options.seed, options.limit)? {
-            Ok(held) => println!(
-                "{:<12} {:>9} inputs, of which {} were read and all others refused",
-                subject.name, held.inputs, held.read
-            ),
-            Err(failure) => {
-                sound = false;
-                let kept = keep(subject, options.seed, failure.number, &options.directory)?;
-                println!(
-                    "{:<12} FAILED at input {}: {}\n             plugpull-fuzz {} --input {}",
-                    subject.name,
-                    failure.number,
-                    failure.why,
-                    subject.name,
-                    kept.display()
-                );
-            }
+    let next = AtomicUsize::new(0);
+    let worker = || -> anyhow::Result<bool> {
+        let mut sound = true;
+        while let Some(subject) = options.subjects.get(next.fetch_add(1, Ordering::Relaxed)) {
+            sound &= fuzz_one(options, subject)?;
+        }
+        Ok(sound)
+    };
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cpus.min(options.subjects.len()))
+            .map(|_| scope.spawn(worker))
+            .collect();
+        workers.into_iter().try_fold(true, |sound, worker| {
+            let ended = worker.join();
+            let ended = ended.map_err(|_| anyhow::anyhow!("a thread of the fuzzer panicked"))?;
+            Ok(sound & ended?)
+        })
+    })
+}
+
+fn fuzz_one(options: &Options, subject: &Subject) -> anyhow::Result<bool> {
+    match apart(subject, options.seed, options.limit)? {
+        Ok(held) => println!(
+            "{:<12} {:>9} inputs, of which {} were read and all others refused",
+            subject.name, held.inputs, held.read
+        ),
+        Err(failure) => {
+            let kept = keep(subject, options.seed, failure.number, &options.directory)?;
+            println!(
+                "{:<12} FAILED at input {}: {}\n             plugpull-fuzz {} --input {}",
+                subject.name,
+                failure.number,
+                failure.why,
+                subject.name,
+                kept.display()
+            );
+            return Ok(false);
         }
     }
-    Ok(sound)
+    Ok(true)
 }
 
 fn main() -> anyhow::Result<ExitCode> {
