@@ -28,11 +28,16 @@
 //! The environment variable `PLUGPULL_REQUIRE` lists capabilities that this machine was promised to
 //! have, separated by commas. A test that needs one of them fails where it is missing. Without the
 //! variable the test is ignored. It never passes without having run.
+//!
+//! What takes long is named: at its end such a program prints one line on standard error with the
+//! tests that took more than ten seconds, or more than the variable `PLUGPULL_TEST_TIMES` says.
 
 #![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
 
 use std::collections::BTreeMap;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 pub use inventory;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -40,6 +45,11 @@ pub use plugpull_testing_macros::test;
 
 /// The capabilities that the machine was promised to have.
 pub const REQUIRE: &str = "PLUGPULL_REQUIRE";
+
+/// How many seconds a test may take before it is named among the slow ones; 10 without it.
+pub const TIMES: &str = "PLUGPULL_TEST_TIMES";
+/// The same, where nobody says.
+const SLOW: Duration = Duration::from_secs(10);
 
 /// A test, as the attribute registers it.
 pub struct Test {
@@ -170,6 +180,7 @@ pub fn main_with(
             .map(|word| word.trim().to_owned())
             .collect(),
     };
+    let times = Times::default();
     let mut trials = Vec::new();
     for test in inventory::iter::<Test> {
         let ready = machine.ready(test.needs);
@@ -178,14 +189,42 @@ pub fn main_with(
             needs: test.needs,
             run: Box::new(test.run),
         };
-        trials.push(trial(made, ready, !test.ignore.is_empty()));
+        trials.push(trial(made, ready, !test.ignore.is_empty(), &times));
     }
     for test in more {
         let ready = machine.ready(test.needs);
-        trials.push(trial(test, ready, false));
+        trials.push(trial(test, ready, false, &times));
     }
     trials.sort_by(|a, b| a.name().cmp(b.name()));
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    let limit = std::env::var(TIMES).ok().and_then(|text| text.parse().ok());
+    if let Some(line) = times.slowest(limit.map_or(SLOW, Duration::from_secs)) {
+        eprintln!("{line}");
+    }
+    conclusion.exit_code()
+}
+
+/// How long each test took that ran to its end.
+#[derive(Clone, Default)]
+struct Times(Arc<Mutex<Vec<(Duration, String)>>>);
+
+impl Times {
+    fn note(&self, name: String, took: Duration) {
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        times.push((took, name));
+    }
+
+    /// The tests that took longer, the slowest first; none where there is none.
+    fn slowest(&self, limit: Duration) -> Option<String> {
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        times.retain(|(took, _)| *took > limit);
+        times.sort_by(|one, other| other.cmp(one));
+        let named: Vec<String> = times
+            .iter()
+            .map(|(took, name)| format!("{name} {:.1} s", took.as_secs_f64()))
+            .collect();
+        (!named.is_empty()).then(|| format!("slow tests: {}", named.join(", ")))
+    }
 }
 
 impl Test {
@@ -199,12 +238,15 @@ impl Test {
 }
 
 /// The test as the runner takes it.
-fn trial(test: MadeTest, ready: Ready, on_demand: bool) -> Trial {
+fn trial(test: MadeTest, ready: Ready, on_demand: bool, times: &Times) -> Trial {
     let ignored = on_demand || matches!(ready, Ready::Missing);
+    let (name, times) = (test.name.clone(), times.clone());
     Trial::test(test.name, move || match ready {
         Ready::Yes => {
+            let began = Instant::now();
             // A panic is caught by the runner.
             (test.run)();
+            times.note(name, began.elapsed());
             Ok(())
         }
         Ready::Missing => Err(Failed::from(format!(

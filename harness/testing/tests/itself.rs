@@ -2,7 +2,7 @@
 
 use std::process::{Command, ExitCode, Output};
 
-use plugpull_testing::{REQUIRE, test};
+use plugpull_testing::{REQUIRE, TIMES, test};
 
 /// Set in the copy of this program that is looked at.
 const INNER: &str = "PLUGPULL_TESTING_INNER";
@@ -37,15 +37,20 @@ fn with_a_program_that_is_missing() {
     panic!("it ran");
 }
 
-fn run(arguments: &[&str], promised: &str) -> (bool, String) {
+fn start(arguments: &[&str], promised: &str, seconds: &str) -> Output {
     assert!(!inner(), "it would start itself without end");
     let me = std::env::current_exe().expect("the path of this program");
-    let output: Output = Command::new(me)
+    Command::new(me)
         .args(arguments)
         .env(INNER, "1")
         .env(REQUIRE, promised)
+        .env(TIMES, seconds)
         .output()
-        .expect("this program starts again");
+        .expect("this program starts again")
+}
+
+fn run(arguments: &[&str], promised: &str) -> (bool, String) {
+    let output = start(arguments, promised, "");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     (output.status.success(), text)
 }
@@ -96,4 +101,18 @@ fn a_test_without_what_it_needs_fails_when_it_is_asked_for() {
         text.contains("lacks one of: plugpull-no-such-program"),
         "{text}"
     );
+}
+
+#[test]
+fn tests_that_take_long_are_named_in_one_line() {
+    let line = |seconds: &str| -> Vec<String> {
+        let output = start(&["with_what_is_there"], "", seconds);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let slow = text.lines().filter(|line| line.starts_with("slow tests: "));
+        slow.map(str::to_owned).collect()
+    };
+    let named = line("0");
+    assert_eq!(named.len(), 1, "{named:?}");
+    assert!(named[0].contains("with_what_is_there 0.0 s"), "{named:?}");
+    assert_eq!(line("600"), Vec::<String>::new());
 }

@@ -16,13 +16,14 @@ use crate::support::plugpull;
 /// A run that waits for what hangs here takes longer than this.
 const TOO_LONG: Duration = Duration::from_secs(15);
 
-/// A workload that goes on, and one that hangs after some acknowledgements.
-const WORKS: &str = "n=0; while :; do n=$((n+1)); id=$PLUGPULL_LIFE.$n\n\
+/// A workload that goes on, and one that hangs after some acknowledgements. What it is asked to end
+/// with, as before the first trial, leaves a mark.
+const WORKS: &str = "trap ': >clean; exit 0' TERM; n=0; while :; do n=$((n+1)); id=$PLUGPULL_LIFE.$n\n\
                      echo $id >>log; sync log; echo \"ack $id\"; done\n";
-const HANGS: &str = "n=0; while [ $n -lt 40 ]; do n=$((n+1)); id=$PLUGPULL_LIFE.$n\n\
+const HANGS: &str = "trap ': >clean; exit 0' TERM; n=0; while [ $n -lt 40 ]; do n=$((n+1)); id=$PLUGPULL_LIFE.$n\n\
                      echo $id >>log; sync log; echo \"ack $id\"; done; sleep 3000\n";
-/// A recovery that hangs where there is something to recover.
-const RECOVERS: &str = "[ ! -e log ] || sleep 3000\n";
+/// A recovery that hangs where there is something to recover; nothing is waited for before.
+const RECOVERS: &str = "[ ! -e log ] || [ -e clean ] || sleep 3000\n";
 
 /// A run of a target that is made of commands, in a directory of its own.
 struct Run {

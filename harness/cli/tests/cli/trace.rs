@@ -31,7 +31,7 @@ fn record(path: &Path) {
 fn verdicts(path: &Path, workers: u32) -> Vec<String> {
     let json = path.with_extension(format!("{workers}.json"));
     let options = format!(
-        "--states 240 --budget 120s --workers {workers} --json {}",
+        "--states 240 --budget 3600s --workers {workers} --json {}",
         json.display()
     );
     let output = explore(&options, "--trace", path);
