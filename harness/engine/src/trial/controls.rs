@@ -237,10 +237,12 @@ fn work_and_stop(setup: &Setup, testbed: &mut Testbed<'_>, signal: i32) -> Resul
             "its workload acknowledged nothing{}",
             match testbed.workload_end() {
                 Some(end) => format!(" and came to its end{}", last_words(end.output())),
-                None =>
-                    " in the time that a trial waits for it; where it prints acks they wait in \
-                         a buffer ([workload] unbuffer = true)"
-                        .into(),
+                None => format!(
+                    " within {:.1?}; where it prints acks they wait in a buffer ([workload] \
+                     unbuffer = true); where it needs longer, [start] timeout_ms or \
+                     --recovery-bound raises the limit",
+                    testbed.first_ack_limit()
+                ),
             }
         )));
     }

@@ -598,10 +598,17 @@ impl Testbed<'_> {
     /// Lets the workload go on until something is at stake: a crash before would tell nothing.
     pub fn warm_up(&mut self) -> Result<(), InjectError> {
         if !self.first_barrier()? {
+            self.work_until(self.first_ack_limit(), &|tally| tally.ok > 0)?;
             let limit = self.patient(WARM_UP_LIMIT);
-            self.work_until(limit, &|tally| tally.ok >= WARM_UP_ACKS)?;
+            self.work_until(limit, &|tally| tally.ok + 1 >= WARM_UP_ACKS)?;
         }
         Ok(())
+    }
+
+    /// How long the first ack is waited for: what comes before it (a schema, a first copy) may take as
+    /// long as a start.
+    pub(super) fn first_ack_limit(&self) -> Duration {
+        self.patient(WARM_UP_LIMIT).max(self.start_limit)
     }
 
     /// Waits for the first barrier of a workload that nothing should happen to before; false where
