@@ -36,7 +36,7 @@ pub(crate) fn run(args: &TargetsArgs) -> anyhow::Result<u8> {
             let known = plugpull_catalog::ENTRIES.map(|entry| entry.name).join(", ");
             wrong(format!("the catalogue has no {name:?}; it has {known}"))
         })?;
-        print!("{}", entry.toml);
+        println!("{}", entry.toml.trim_end());
         return Ok(crate::KEPT);
     }
     let settings = settings(&args.settings)?;
