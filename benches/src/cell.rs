@@ -128,7 +128,7 @@ impl Cell {
         }
     }
 
-    /// Works in the data folder, on the server's CPU.
+    /// Works in the data directory, on the server's CPU.
     fn work(&self) -> anyhow::Result<Duration> {
         let args = work::arguments(self.row, self.sandbox.data_dir(), self.count);
         let request = SpawnRequest {

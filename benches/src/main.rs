@@ -1,4 +1,4 @@
-//! How fast the crash filesystem is, next to a minimal FUSE filesystem, a folder of this machine,
+//! How fast the crash filesystem is, next to a minimal FUSE filesystem, a directory of this machine,
 //! a tmpfs and ext4 on a RAM disk, all in one run: the machine is never equally fast twice.
 //!
 //! A cell of the table is one row's work on one filesystem, done by a process of its own on the
@@ -47,13 +47,13 @@ struct Cli {
     /// Rounds, of which each cell shows the median [default: 11, with --quick 3]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..1000))]
     rounds: Option<u32>,
-    /// A folder on the disk to compare with [default: the one that this program lies in]
+    /// A directory on the disk to compare with [default: the one that this program lies in]
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Only this row; may be given several times
     #[arg(long = "row", value_name = "NAME", value_parser = row::NAMES)]
     rows: Vec<String>,
-    /// Only the filesystems in memory: no folder, no RAM disk.
+    /// Only the filesystems in memory: no directory, no RAM disk.
     #[arg(long)]
     memory_only: bool,
 }
@@ -69,14 +69,14 @@ fn main() -> ExitCode {
         Some((name, rest)) if name == plugpull_sandbox::SANDBOX_ARG => {
             u8::try_from(plugpull_sandbox::sandbox_main(rest)).unwrap_or(FAILED)
         }
-        Some((name, rest)) if name == cell::ARG => told(cell::main(rest).map(|()| MET)),
-        Some((name, rest)) if name == work::ARG => told(work::main(rest).map(|()| MET)),
-        _ => told(run(&Cli::parse())),
+        Some((name, rest)) if name == cell::ARG => exit_code(cell::main(rest).map(|()| MET)),
+        Some((name, rest)) if name == work::ARG => exit_code(work::main(rest).map(|()| MET)),
+        _ => exit_code(run(&Cli::parse())),
     };
     ExitCode::from(code)
 }
 
-fn told(result: anyhow::Result<u8>) -> u8 {
+fn exit_code(result: anyhow::Result<u8>) -> u8 {
     result.unwrap_or_else(|error| {
         eprintln!("crashfs-bench: {error:#}");
         FAILED
@@ -139,7 +139,7 @@ fn places(cli: &Cli) -> anyhow::Result<(Vec<Place>, Vec<String>)> {
     let mut places = Vec::from([Kind::Crash, Kind::Minimal, Kind::Tmpfs].map(Place::Mounted));
     let mut notes = Vec::new();
     if !cli.memory_only {
-        places.push(Place::folder(cli.dir.as_deref())?);
+        places.push(Place::directory(cli.dir.as_deref())?);
         match ramdisk::RamDisk::mount() {
             Ok(disk) => places.push(Place::RamDisk(disk)),
             Err(why) => notes.push(format!("No ext4 on a RAM disk: {why:#}.")),

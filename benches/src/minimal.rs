@@ -1,4 +1,4 @@
-//! The least that a FUSE filesystem in memory can do for this benchmark's work: one folder, files
+//! The least that a FUSE filesystem in memory can do for this benchmark's work: one directory, files
 //! as vectors of bytes, no times, no owners, no space, no log.
 //!
 //! It pulls the same levers as the crash filesystem, so that the difference of the two is the

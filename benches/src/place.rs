@@ -20,9 +20,9 @@ const DISK_SHARE: u32 = 5;
 pub(crate) enum Place {
     /// One that is mounted for each cell, in a sandbox.
     Mounted(Kind),
-    /// A folder on this machine's disk.
-    Folder {
-        /// The folder.
+    /// A directory on this machine's disk.
+    Directory {
+        /// The directory.
         dir: PathBuf,
         /// What the table calls it.
         title: &'static str,
@@ -41,15 +41,15 @@ pub(crate) struct Label {
 }
 
 impl Place {
-    /// A folder; the one that this program lies in when none.
-    pub(crate) fn folder(dir: Option<&Path>) -> anyhow::Result<Self> {
+    /// A directory; the one that this program lies in when none.
+    pub(crate) fn directory(dir: Option<&Path>) -> anyhow::Result<Self> {
         let dir = match dir {
             Some(dir) => dir.to_path_buf(),
             None => {
                 let program = std::env::current_exe().context("finding this program")?;
                 program
                     .parent()
-                    .context("finding this program's folder")?
+                    .context("finding this program's directory")?
                     .to_path_buf()
             }
         };
@@ -58,9 +58,9 @@ impl Place {
         let title = if is_ext4 {
             "ext4 on disk"
         } else {
-            "folder (not ext4)"
+            "directory (not ext4)"
         };
-        Ok(Self::Folder { dir, title })
+        Ok(Self::Directory { dir, title })
     }
 
     /// What the table must know of it.
@@ -69,18 +69,18 @@ impl Place {
             Self::Mounted(Kind::Crash) => ("crash fs", |_| None),
             Self::Mounted(Kind::Minimal) => ("minimal FUSE", |_| Some(AGAINST_MINIMAL)),
             Self::Mounted(Kind::Tmpfs) => ("tmpfs", |_| None),
-            Self::Folder { title, .. } => (title, |_| None),
+            Self::Directory { title, .. } => (title, |_| None),
             Self::RamDisk(_) => ("ext4 on zram", |row| Some(row.against_ram_disk)),
         };
         Label { title, target }
     }
 
-    /// Does `count` operations of a row in a new filesystem or folder, and returns how long one
+    /// Does `count` operations of a row in a new filesystem or directory, and returns how long one
     /// took, in milliseconds.
     pub(crate) fn time(&self, row: &Row, count: u32) -> anyhow::Result<f64> {
         // A disk that takes its time over a sync is not worth the user's.
         let count = match self {
-            Self::Folder { .. } => count.div_ceil(DISK_SHARE),
+            Self::Directory { .. } => count.div_ceil(DISK_SHARE),
             _ => count,
         };
         let took = self.time_all(row, count)?;
@@ -94,18 +94,18 @@ impl Place {
                 // Its server and its work are pinned, and nothing else in it.
                 output(own_program()?.args(args).arg(count.to_string()))
             }
-            Self::Folder { dir, .. } => work_in(dir, row, count),
+            Self::Directory { dir, .. } => work_in(dir, row, count),
             Self::RamDisk(disk) => work_in(disk.path(), row, count),
         }
     }
 }
 
-/// Works in a new folder of the machine's own, outside of any sandbox, where it is read-only.
+/// Works in a new directory of the machine's own, outside of any sandbox, where it is read-only.
 fn work_in(dir: &Path, row: &Row, count: u32) -> anyhow::Result<Duration> {
     let dir = tempfile::Builder::new()
         .prefix("crashfs-bench-")
         .tempdir_in(dir)
-        .with_context(|| format!("making a folder in {}", dir.display()))?;
+        .with_context(|| format!("making a directory in {}", dir.display()))?;
     let mut command = own_program()?;
     command.args(work::arguments(row, dir.path(), count));
     let cpu = pin::all().pop().context("the kernel names no CPU")?;

@@ -1,5 +1,7 @@
 //! plugpull itself, for the benchmarks that time whole commands of it.
 
+// tidy: small because two benchmarks share it.
+
 use std::path::{Path, PathBuf};
 
 /// The program that was named, or else the one beside this one.

@@ -1,4 +1,4 @@
-//! The work of a row, done in a folder by a process of its own, which times it.
+//! The work of a row, done in a directory by a process of its own, which times it.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -13,7 +13,7 @@ use rusqlite::Connection;
 
 use crate::row::{self, Row, Work};
 
-/// The argument that makes this program do the work: `__work ROW FOLDER COUNT`. It prints the
+/// The argument that makes this program do the work: `__work ROW DIRECTORY COUNT`. It prints the
 /// nanoseconds that the operations took, and nothing else.
 pub(crate) const ARG: &str = "__work";
 
@@ -25,7 +25,7 @@ const RANDOM_SIZE: usize = 64 * MIB;
 /// Does the work that the arguments behind [`ARG`] name.
 pub(crate) fn main(args: &[String]) -> anyhow::Result<()> {
     let [name, dir, count] = args else {
-        bail!("{ARG} wants a row, a folder and a count");
+        bail!("{ARG} wants a row, a directory and a count");
     };
     let count = count.parse().context("the count")?;
     let took = time(row::named(name)?.work, Path::new(dir), count)?;
@@ -48,7 +48,7 @@ pub(crate) fn took(printed: &str) -> anyhow::Result<Duration> {
     Ok(Duration::from_nanos(nanos))
 }
 
-/// Does `count` operations in an empty folder, and returns how long they took, without what
+/// Does `count` operations in an empty directory, and returns how long they took, without what
 /// prepares them.
 fn time(work: Work, dir: &Path, count: u32) -> anyhow::Result<Duration> {
     // What earlier rounds left to write is not to be paid by this one.
@@ -138,16 +138,16 @@ mod tests {
     use crate::row::ROWS;
 
     #[test]
-    fn every_row_works_in_a_plain_folder() {
+    fn every_row_works_in_a_plain_directory() {
         for row in &ROWS {
-            let dir = tempfile::tempdir().expect("a folder");
+            let dir = tempfile::tempdir().expect("a directory");
             let took = time(row.work, dir.path(), 3).expect(row.name);
             assert!(took > Duration::ZERO, "{}", row.name);
         }
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_an_error() {
+    fn a_directory_that_is_not_there_is_an_error() {
         for row in &ROWS {
             assert!(
                 time(row.work, Path::new("/nowhere/at/all"), 1).is_err(),

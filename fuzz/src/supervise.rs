@@ -114,7 +114,10 @@ pub fn child(subject: &Subject, seed: u64, until: Until, progress: &Path) -> any
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&held.inputs.to_le_bytes());
         bytes[8..].copy_from_slice(&held.read.to_le_bytes());
-        // Where that fails, a death has the number of an earlier input.
+        #[expect(
+            clippy::let_underscore_must_use,
+            reason = "where it fails, a death has the number of an earlier input"
+        )]
         let _ = file.write_all_at(&bytes, 0);
     };
     match here(subject, subject.property, seed, until, begins)? {

@@ -20,16 +20,16 @@
 //!
 //! A demanded promise is cited only where the target kept its own.
 
+mod constraints;
 mod events;
 mod facts;
-mod held;
+mod labels;
 mod losses;
-mod order;
+mod promised;
 mod puzzle;
 mod search;
 mod served;
 mod service;
-mod words;
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -41,7 +41,7 @@ use crate::{
     Stamp, Start, TxnId, Verdict,
 };
 use facts::Facts;
-use held::Held;
+use promised::Promised;
 use puzzle::Puzzle;
 use search::Legality;
 use service::Detection;
@@ -92,6 +92,21 @@ struct Trouble {
     count: usize,
 }
 
+impl Trouble {
+    fn new(kind: FindingKind, promise: Option<&Promise>, sentence: String, brief: String) -> Self {
+        Self {
+            kind,
+            promise: promise.cloned(),
+            sentence,
+            brief,
+            txn: None,
+            key: None,
+            ack: None,
+            count: 1,
+        }
+    }
+}
+
 impl Observation {
     fn of(trouble: &Trouble) -> Self {
         Self {
@@ -132,8 +147,8 @@ pub fn judge(
     crash: Option<Stamp>,
     recovery_bound: Option<Duration>,
 ) -> Judgement {
-    let held = Held::new(promises, class, recovery_bound);
-    let seen = examine(history, observed, &held, crash);
+    let promised = Promised::new(promises, class, recovery_bound);
+    let seen = examine(history, observed, &promised, crash);
     let findings: Vec<Finding> = (seen.troubles.into_iter())
         .filter_map(|trouble| finding(trouble, &observed.said))
         .collect();
@@ -156,8 +171,8 @@ pub fn judge(
     if !anything_acknowledged(history) {
         return without_findings(Verdict::NotMeasured, "nothing was acknowledged".into());
     }
-    // What a perfect store would not have shown is told even where nothing forbids it.
-    let perfect = examine(history, observed, &Held::everything(class), crash);
+    // What a perfect store would not have shown is reported even where nothing forbids it.
+    let perfect = examine(history, observed, &Promised::everything(class), crash);
     let detected = seen.detections.iter().map(|one| one.brief.clone());
     let allowed = perfect.troubles.iter().map(|one| one.brief.clone());
     let allowed = detected.chain(allowed).collect::<Vec<_>>().join(", ");
@@ -174,7 +189,7 @@ pub fn judge(
         };
         let why = format!(
             "nothing is promised for {}; seen: {allowed}",
-            words::class(class)
+            labels::class(class)
         );
         return without_findings(Verdict::NoPromise, why);
     }
@@ -200,7 +215,7 @@ pub fn judge(
         _ => {
             let why = format!(
                 "no promise for {} is about this: {allowed}",
-                words::class(class)
+                labels::class(class)
             );
             without_findings(Verdict::NoPromise, why)
         }
@@ -218,17 +233,17 @@ fn anything_acknowledged(history: &History) -> bool {
 fn examine(
     history: &History,
     observed: &Observed,
-    held: &Held,
+    promised: &Promised,
     crash: Option<Stamp>,
 ) -> Examination {
-    let service = service::service(observed, held);
+    let service = service::service(observed, promised);
     let mut seen = Examination {
         troubles: service.troubles,
         detections: service.detections,
         undecided: false,
     };
     // What others noticed is said where a perfect store is asked for, and no promise is about it.
-    if held.is_everything {
+    if promised.is_everything {
         seen.troubles.extend(service.noticed);
     }
     let Some(Ok(state)) = &observed.state else {
@@ -241,30 +256,30 @@ fn examine(
         named.extend(facts.named_in(&detection.said));
     }
     facts.put_aside(&named);
-    let strange = served::strange_values(&facts, held);
-    let mut obliged = held.obliged(&facts, history, crash, &observed.damage);
-    for (fact, obliged) in facts.txns.iter().zip(&mut obliged) {
+    let strange = served::strange_values(&facts, promised);
+    let mut required = promised.required(&facts, history, crash, &observed.damage);
+    for (fact, required) in facts.txns.iter().zip(&mut required) {
         if fact.keys.iter().all(|key| named.contains(key)) {
-            *obliged = None;
+            *required = None;
         }
     }
-    let atomic = held.first(|g| g == Guarantee::Atomic).is_some();
-    let prefix = held.first(|g| g == Guarantee::Prefix).is_some();
-    let puzzle = Puzzle::new(&facts, atomic, prefix, |txn| obliged[txn].is_some());
-    let mut losses = losses::losses(&puzzle, held, &obliged, &named);
+    let atomic = promised.first(|g| g == Guarantee::Atomic).is_some();
+    let prefix = promised.first(|g| g == Guarantee::Prefix).is_some();
+    let puzzle = Puzzle::new(&facts, atomic, prefix, |txn| required[txn].is_some());
+    let mut losses = losses::losses(&puzzle, promised, &required, &named);
     if losses.is_empty() && !strange.iter().any(|trouble| trouble.promise.is_some()) {
         match puzzle.solve() {
             Legality::Legal => {}
             Legality::Undecided => seen.undecided = true,
             Legality::Illegal(why) => {
-                let promise = held.broken_by(FindingKind::Inconsistent).cloned();
+                let promise = promised.broken_by(FindingKind::Inconsistent).cloned();
                 losses.push(losses::contradiction(&puzzle, promise, &why));
             }
         }
     }
     let lost = losses.iter().any(|trouble| trouble.promise.is_some());
     if let Some(Ok(log)) = &observed.log {
-        losses.extend(events::events(log, &facts, held, &obliged, lost));
+        losses.extend(events::events(log, &facts, promised, &required, lost));
     }
     if let Some(detection) = seen.detections.first() {
         let but = format!(
@@ -285,7 +300,7 @@ fn finding(trouble: Trouble, said: &BTreeMap<String, String>) -> Option<Finding>
     let mut sentence = trouble.sentence;
     if let Some(words) = trouble.key.as_ref().and_then(|key| said.get(key)) {
         sentence += "; its check says: ";
-        sentence += &words::message(words);
+        sentence += &labels::message(words);
     }
     if promise.demanded {
         sentence += "; the target never promised this, ";

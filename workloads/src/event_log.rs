@@ -1,5 +1,7 @@
 //! The event log: what a target that keeps its past says of it.
 
+// tidy: small because it is a data format of its own.
+
 use serde::{Deserialize, Serialize};
 
 /// All that a target tells of the transactions that it committed, beside the state that it serves.

@@ -53,7 +53,7 @@ pub enum FindingKind {
 pub struct Finding {
     /// What kind.
     pub kind: FindingKind,
-    /// In plain words: what was lost, which ack was betrayed, and as far as known why.
+    /// In plain words: what was lost, which ack it was, and as far as known why.
     pub sentence: String,
     /// The promise that was broken.
     pub promise: Promise,
@@ -66,7 +66,7 @@ pub struct Finding {
     /// The key, where it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// The ack that was betrayed.
+    /// The ack whose data is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ack: Option<Stamp>,
 }

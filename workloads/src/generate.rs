@@ -252,7 +252,7 @@ impl Generator {
                 // A sample is a rank from 1.
                 Some(zipf) => (self.rng.sample(zipf) as u32).clamp(1, available) - 1,
             };
-            // Taken keys give way to their neighbours: drawing anew could last very long where
+            // Taken keys give way to their neighbours: drawing again could last very long where
             // the distribution is steep.
             while keys.contains(&key) {
                 key = (key + 1) % available;

@@ -1,5 +1,7 @@
 //! Files that others wrote are read under a limit of size.
 
+// tidy: small because all that reads what others wrote shares it.
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;

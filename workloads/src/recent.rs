@@ -1,7 +1,7 @@
 //! A history cut down to its end, so that judging does not grow with how long a run was.
 //!
 //! What a client did long ago is settled: of its keys, which nobody else writes, the store must
-//! hold what the last acknowledged write put there. So its old transactions can be told as one,
+//! hold what the last acknowledged write put there. So its old transactions can count as one,
 //! and a state that this shortened history finds nothing wrong with is one that the whole history
 //! finds nothing wrong with either, where transactions are durable from their ack on and nothing
 //! but what was written may be served ([`settles`]): a value that the short history does not know

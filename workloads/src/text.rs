@@ -63,7 +63,7 @@ impl Text {
         }
     }
 
-    /// Whether this is that text. Long ones are told apart by 128 bits of a digest.
+    /// Whether this is that text. Long ones are distinguished by 128 bits of a digest.
     pub fn is(&self, found: &str) -> bool {
         match &self.0 {
             Kept::Whole(text) => text == found,

@@ -1,5 +1,7 @@
 //! Transactions: what a client asks a target to do, all or nothing.
 
+// tidy: small because generator, drivers and checks share these types.
+
 use serde::{Deserialize, Serialize};
 
 use crate::Text;

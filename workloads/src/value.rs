@@ -41,7 +41,7 @@ impl Value {
     pub fn of(text: &str) -> Option<Self> {
         let (txn, op, rest) = split(text)?;
         let payload = rest.len().checked_sub(CHECK_LEN)?;
-        // Comparing with the text made anew also refuses other spellings of the numbers ("+5").
+        // Comparing with the text made again also refuses other spellings of the numbers ("+5").
         let value = Self { txn, op, payload };
         (value.to_string() == text).then_some(value)
     }

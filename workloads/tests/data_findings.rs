@@ -1,4 +1,4 @@
-//! Each kind of finding about the data: planted once and found, and silent on the sound state.
+//! Each kind of finding about the data: seeded once and found, and silent on the sound state.
 
 mod common;
 
@@ -106,9 +106,9 @@ fn torn_transaction() {
     assert_eq!(finding.kind, FindingKind::TornTransaction);
     assert_eq!(finding.promise.guarantee, Guarantee::Atomic);
     assert_eq!((finding.txn, finding.key.as_deref()), (Some(2), Some("b")));
-    let told = "transaction t2 of client 0, whose outcome is unknown, is torn: key a shows it, \
+    let begins = "transaction t2 of client 0, whose outcome is unknown, is torn: key a shows it, \
                 but key b still holds the value of t1";
-    assert!(finding.sentence.starts_with(told), "{}", finding.sentence);
+    assert!(finding.sentence.starts_with(begins), "{}", finding.sentence);
     // Without the promise of atomicity the two writes are two.
     silent_but_for_atomicity(&book, &torn);
 }
@@ -285,8 +285,9 @@ fn prefix_hole() {
         (FindingKind::PrefixHole, Some(2))
     );
     assert_eq!(finding.promise.guarantee, Guarantee::Prefix);
-    let told = "transaction t3 of client 2 is there, but transaction t2 of client 1, acknowledged";
-    assert!(finding.sentence.starts_with(told), "{}", finding.sentence);
+    let begins =
+        "transaction t3 of client 2 is there, but transaction t2 of client 1, acknowledged";
+    assert!(finding.sentence.starts_with(begins), "{}", finding.sentence);
     assert!(
         finding.sentence.contains("key b is not there"),
         "{}",
@@ -356,7 +357,7 @@ fn several_deletes_are_tried() {
 }
 
 #[test]
-fn losses_and_wrong_values_are_told_apart() {
+fn losses_and_wrong_values_are_distinguished() {
     let state = [("c", "garbage".to_owned())];
     let judgement = book().judge(&state, &all());
     let kinds: Vec<FindingKind> = judgement.findings.iter().map(|f| f.kind).collect();

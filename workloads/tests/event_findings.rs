@@ -1,4 +1,4 @@
-//! Each kind of finding about an event log: planted once and found, and silent on the sound log.
+//! Each kind of finding about an event log: seeded once and found, and silent on the sound log.
 
 mod common;
 
@@ -34,7 +34,7 @@ fn event(name: &str, position: u64, ops: Vec<EventOp>) -> Event {
     }
 }
 
-fn held(key: &str, value: String, version: u64, position: u64) -> LoggedKey {
+fn logged_key(key: &str, value: String, version: u64, position: u64) -> LoggedKey {
     LoggedKey {
         key: key.into(),
         value: Some(value),
@@ -61,12 +61,15 @@ fn log() -> EventLog {
             ],
             vec![event("x2", 2, vec![op("c", Some(value(2, 0)), 1)])],
         ],
-        state: vec![held("a", value(4, 1), 2, 5), held("c", value(2, 0), 1, 2)],
+        state: vec![
+            logged_key("a", value(4, 1), 2, 5),
+            logged_key("c", value(2, 0), 1, 2),
+        ],
         past: vec![
-            held("a", value(1, 0), 1, 1),
+            logged_key("a", value(1, 0), 1, 1),
             LoggedKey {
                 value: None,
-                ..held("b", String::new(), 2, 5)
+                ..logged_key("b", String::new(), 2, 5)
             },
         ],
     }
@@ -140,7 +143,7 @@ fn an_event_of_nobody() {
     let unknown = |log: &mut EventLog| {
         let stray = event("x9", 9, vec![op("d", Some(value(9, 0)), 1)]);
         log.streams[1].push(stray);
-        log.state.push(held("d", value(9, 0), 1, 9));
+        log.state.push(logged_key("d", value(9, 0), 1, 9));
     };
     assert_eq!(found(unknown).0, [FindingKind::StrayEvent]);
     // Where the history began with a state, it is of the time before.
@@ -160,7 +163,7 @@ fn half_an_event() {
     let (kinds, sentence) = found(|log| {
         log.streams[0][1].ops.remove(0);
     });
-    // The delete that was not told of makes the state another one as well.
+    // The delete that was not logged makes the state another one as well.
     assert_eq!(
         kinds,
         [FindingKind::TornTransaction, FindingKind::StateNotReplayed]
@@ -193,7 +196,7 @@ fn disorder() {
         sentence,
         "events x1 and x2 of the event log both have position 1"
     );
-    // A count that began anew.
+    // A count that began again.
     let (kinds, sentence) = found(|log| {
         log.streams[0][1].position = 1;
         log.state[0].position = 1;
@@ -211,8 +214,8 @@ fn a_state_that_the_log_does_not_come_to() {
         (|log: &mut EventLog| drop(log.state.pop())) as fn(&mut EventLog),
         |log| log.state[0].value = Some(value(1, 0)),
         |log| log.state[0].position = 4,
-        |log| log.state.push(held("b", value(1, 1), 2, 1)),
-        |log| log.state.push(held("d", value(1, 1), 0, 1)),
+        |log| log.state.push(logged_key("b", value(1, 1), 2, 1)),
+        |log| log.state.push(logged_key("d", value(1, 1), 0, 1)),
     ] {
         let (kinds, sentence) = found(change);
         assert_eq!(kinds, [FindingKind::StateNotReplayed], "{sentence}");

@@ -17,7 +17,7 @@ const KEEP: usize = 3;
 
 /// A transaction of a client: its keys, by number, and whether each is put or deleted.
 #[derive(Clone, Debug)]
-struct Asked {
+struct Request {
     client: u32,
     keys: Vec<(u8, bool)>,
     abort: bool,
@@ -26,10 +26,10 @@ struct Asked {
     takes: u64,
 }
 
-fn asked() -> impl Strategy<Value = Asked> {
+fn requests() -> impl Strategy<Value = Request> {
     let keys = proptest::collection::vec((0..4u8, prop::bool::weighted(0.8)), 1..4);
     (0..2u32, keys, prop::bool::weighted(0.1), 0..20u8, 1..4u64).prop_map(
-        |(client, keys, abort, answer, takes)| Asked {
+        |(client, keys, abort, answer, takes)| Request {
             client,
             keys,
             abort,
@@ -40,11 +40,11 @@ fn asked() -> impl Strategy<Value = Asked> {
 }
 
 /// The history, and the state of a perfect store behind it.
-fn told(asked: &[Asked], shared: bool) -> (History, BTreeMap<String, String>) {
+fn performed(requests: &[Request], shared: bool) -> (History, BTreeMap<String, String>) {
     let mut history = History::default();
     let mut state = BTreeMap::new();
     let mut free = [0; 2];
-    for (number, one) in asked.iter().enumerate() {
+    for (number, one) in requests.iter().enumerate() {
         let id = number as u64 + 1;
         let mut names: Vec<(u8, bool)> = one.keys.clone();
         names.sort_unstable();
@@ -109,10 +109,10 @@ proptest! {
 
     #[test]
     fn what_it_lets_pass_is_let_pass(
-        asked in proptest::collection::vec(asked(), 4..24),
+        requests in proptest::collection::vec(requests(), 4..24),
         damage in proptest::collection::vec((0..2u8, 0..4u8, 0..24u64, 0..3usize), 0..3),
     ) {
-        let (history, mut state) = told(&asked, false);
+        let (history, mut state) = performed(&requests, false);
         // A value of some transaction, or none, where the state holds another.
         for (client, key, txn, op) in damage {
             let key = format!("c{client}.k{key}");
@@ -135,21 +135,21 @@ proptest! {
     }
 
     #[test]
-    fn a_perfect_store_passes_by_it(asked in proptest::collection::vec(asked(), 12..24)) {
-        let (history, state) = told(&asked, false);
+    fn a_perfect_store_passes_by_it(requests in proptest::collection::vec(requests(), 12..24)) {
+        let (history, state) = performed(&requests, false);
         if let Some(short) = recent(&history, KEEP) {
             let whole = judged(&history, &state, &all());
             prop_assert!(short.entries.len() <= history.entries.len());
             prop_assert_eq!(silent(&judged(&short, &state, &all())), silent(&whole));
         }
-        prop_assert!(recent(&told(&asked, true).0, KEEP).is_none() || one_client(&asked));
+        prop_assert!(recent(&performed(&requests, true).0, KEEP).is_none() || one_client(&requests));
     }
 }
 
 /// Shared keys are no one else's when there is nobody else.
-fn one_client(asked: &[Asked]) -> bool {
+fn one_client(requests: &[Request]) -> bool {
     let mut owners: BTreeMap<u8, u32> = BTreeMap::new();
-    asked.iter().all(|one| {
+    requests.iter().all(|one| {
         let own = |(key, _): &(u8, bool)| *owners.entry(*key).or_insert(one.client) == one.client;
         one.keys.iter().all(own)
     })
@@ -157,15 +157,15 @@ fn one_client(asked: &[Asked]) -> bool {
 
 #[test]
 fn old_damage_is_seen_by_it() {
-    let put = |client, answer| Asked {
+    let put = |client, answer| Request {
         client,
         keys: vec![(0, true), (1, true)],
         abort: false,
         answer,
         takes: 1,
     };
-    let asked: Vec<Asked> = (0..12).map(|n| put(n % 2, 9)).collect();
-    let (history, state) = told(&asked, false);
+    let requests: Vec<Request> = (0..12).map(|n| put(n % 2, 9)).collect();
+    let (history, state) = performed(&requests, false);
     let short = recent(&history, KEEP).expect("shorter");
     assert_eq!(short.entries.len(), 2 * (1 + KEEP));
     assert!(silent(&judged(&short, &state, &all())));

@@ -385,7 +385,7 @@ fn what_others_than_the_target_notice_is_no_detection() {
             checker,
             ..damaged(state)
         };
-        // Served whole, it is a pass, and what was noticed is told.
+        // Served whole, it is a pass, and what was noticed is reported.
         let judgement = corruption(&noticed(sound()), &detects);
         assert_eq!(judgement.verdict, Verdict::Pass, "{judgement:#?}");
         assert_eq!(judgement.observed.len(), 1);

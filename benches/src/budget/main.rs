@@ -46,7 +46,7 @@ command = ["sh", "{folder}/check.sh"]
 /// Exit code 0: every one kept it; 1: one did not; 2: wrong use; 3: it could not be measured.
 #[derive(Parser)]
 #[command(name = "budget-bench", version)]
-struct Cli {
+struct BudgetCli {
     /// plugpull itself [default: the one beside this program]
     #[arg(long)]
     plugpull: Option<PathBuf>,
@@ -59,7 +59,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    match run(&Cli::parse()) {
+    match run(&BudgetCli::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
@@ -70,13 +70,13 @@ fn main() -> ExitCode {
 }
 
 /// True when every budget is kept.
-fn run(cli: &Cli) -> anyhow::Result<bool> {
+fn run(cli: &BudgetCli) -> anyhow::Result<bool> {
     let program = program::find(cli.plugpull.as_deref())?;
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     for (name, content) in [("slow.toml", SLOW), ("work.sh", WORK), ("check.sh", CHECK)] {
-        fs::write(folder.path().join(name), content)?;
+        fs::write(directory.path().join(name), content)?;
     }
-    let slow = folder.path().join("slow.toml").display().to_string();
+    let slow = directory.path().join("slow.toml").display().to_string();
     // A defect brings findings to be made small, and a trace that no budget exhausts.
     let targets: [(&str, Vec<&str>); 4] = [
         ("sqlite", vec!["sqlite"]),

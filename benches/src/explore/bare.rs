@@ -1,4 +1,4 @@
-//! The target by itself: started on a plain folder in memory, asked, checked and killed, with no
+//! The target by itself: started on a plain directory in memory, asked, checked and killed, with no
 //! plugpull around it.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use plugpull_driver::{Host, Launch, Part, Pipes, Process, Program, Target};
+use plugpull_driver::{Host, Launch, Part, Pipes, Process, Target};
 use plugpull_sandbox::pin;
 use plugpull_targets::catalog;
 use plugpull_workloads::{Generator, WorkloadConfig};
@@ -30,7 +30,7 @@ impl Bare {
     /// Fills a store.
     pub(crate) fn new(target: &str) -> anyhow::Result<Self> {
         let target = catalog::open(target, &BTreeMap::new())?;
-        let data = tempfile::tempdir_in("/dev/shm").context("a folder in memory")?;
+        let data = tempfile::tempdir_in("/dev/shm").context("a directory in memory")?;
         let host = PlainHost { data };
         let config = WorkloadConfig {
             clients: 1,
@@ -102,12 +102,9 @@ impl Host for PlainHost {
     }
 
     fn spawn_piped(&self, launch: &Launch, _part: Part) -> io::Result<(Box<dyn Process>, Pipes)> {
-        let Program::Path(program) = &launch.program else {
-            return Err(io::ErrorKind::Unsupported.into());
-        };
         let (its_stdin, stdin) = io::pipe()?;
         let (stdout, its_stdout) = io::pipe()?;
-        let child = Command::new(program)
+        let child = Command::new(&launch.program)
             .args(&launch.args)
             .current_dir(self.data.path())
             .stdin(its_stdin)

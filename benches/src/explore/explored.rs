@@ -8,10 +8,10 @@ use anyhow::Context;
 use serde_json::Value;
 use tempfile::{NamedTempFile, TempDir};
 
-/// plugpull, and a folder for what it writes.
+/// plugpull, and a directory for what it writes.
 pub(crate) struct Plugpull {
     program: PathBuf,
-    folder: TempDir,
+    directory: TempDir,
 }
 
 /// A trace in a file.
@@ -42,13 +42,16 @@ impl Plugpull {
     pub(crate) fn new(program: PathBuf) -> anyhow::Result<Self> {
         Ok(Self {
             program,
-            folder: tempfile::tempdir()?,
+            directory: tempfile::tempdir()?,
         })
     }
 
     /// Records so many transactions with values of at most so many bytes.
     pub(crate) fn record(&self, target: &str, txns: u64, size: u64) -> anyhow::Result<Trace> {
-        let path = self.folder.path().join(format!("{target}-{txns}-{size}"));
+        let path = self
+            .directory
+            .path()
+            .join(format!("{target}-{txns}-{size}"));
         let output = Command::new(&self.program)
             .args(["explore", target, "--quiet", "--seed=1", "--states=1"])
             .arg(format!("--txns={txns}"))
@@ -69,7 +72,7 @@ impl Plugpull {
         states: u64,
         options: &[&str],
     ) -> anyhow::Result<Explored> {
-        let json = NamedTempFile::new_in(self.folder.path())?;
+        let json = NamedTempFile::new_in(self.directory.path())?;
         let mut child = Command::new(&self.program)
             .args(["explore", "--quiet", "--budget=10m"])
             .arg(format!("--states={states}"))

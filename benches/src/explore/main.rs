@@ -28,7 +28,7 @@ const TWICE: f64 = 8.0;
 /// Exit code 0: no target is missed; 1: one is; 2: wrong use; 3: it could not be measured.
 #[derive(Parser)]
 #[command(name = "explore-bench", version)]
-struct Cli {
+struct ExploreCli {
     /// plugpull itself [default: the one beside this program]
     #[arg(long)]
     plugpull: Option<PathBuf>,
@@ -41,7 +41,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    match run(&Cli::parse()) {
+    match run(&ExploreCli::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
@@ -79,7 +79,7 @@ impl Measured {
 }
 
 /// True when every target is met.
-fn run(cli: &Cli) -> anyhow::Result<bool> {
+fn run(cli: &ExploreCli) -> anyhow::Result<bool> {
     let program = program::find(cli.plugpull.as_deref())?;
     let plugpull = Plugpull::new(program)?;
     let mut measured = Measured { met: true };
@@ -93,7 +93,7 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
 
 /// What a trial costs beside a bare start, check and stop, and how many states a second are tried.
 fn trials(
-    cli: &Cli,
+    cli: &ExploreCli,
     plugpull: &Plugpull,
     target: &str,
     measured: &mut Measured,
@@ -128,7 +128,7 @@ fn trials(
 }
 
 /// What a state costs when the trace is ten times longer.
-fn longer(cli: &Cli, plugpull: &Plugpull, measured: &mut Measured) -> anyhow::Result<()> {
+fn longer(cli: &ExploreCli, plugpull: &Plugpull, measured: &mut Measured) -> anyhow::Result<()> {
     let (short, long) = (
         plugpull.record("sqlite", 300, 200)?,
         plugpull.record("sqlite", 3000, 200)?,
@@ -154,7 +154,7 @@ fn longer(cli: &Cli, plugpull: &Plugpull, measured: &mut Measured) -> anyhow::Re
 }
 
 /// The most memory that exploring takes, by the length of values.
-fn memory(cli: &Cli, plugpull: &Plugpull, measured: &mut Measured) -> anyhow::Result<()> {
+fn memory(cli: &ExploreCli, plugpull: &Plugpull, measured: &mut Measured) -> anyhow::Result<()> {
     for size in [200, 2_000, 20_000, 200_000] {
         let trace = plugpull.record("sqlite", 200, size)?;
         let Explored { peak_kib, .. } = plugpull.explore(&trace, cli.states.min(200), &[])?;

@@ -19,7 +19,7 @@ use plugpull_crashsim::persist::{Device, EXT4, Index};
 /// could not be measured.
 #[derive(Parser)]
 #[command(name = "state-bench", version)]
-struct Cli {
+struct StateCli {
     /// Files, where there are many
     #[arg(long, default_value_t = 100_000)]
     files: usize,
@@ -95,7 +95,7 @@ fn median(mut all: Vec<f64>) -> f64 {
     all[all.len() / 2]
 }
 
-fn run(cli: &Cli) -> Result<bool, Errno> {
+fn run(cli: &StateCli) -> Result<bool, Errno> {
     let mut met = true;
     println!(
         "{:<44} {:>10} {:>10} {:>6}",
@@ -129,7 +129,7 @@ fn run(cli: &Cli) -> Result<bool, Errno> {
 }
 
 fn main() -> ExitCode {
-    match run(&Cli::parse()) {
+    match run(&StateCli::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {

@@ -25,15 +25,15 @@ FAILURES = ["process-crash", "power-loss", "clean-stop"]
 class Store:
     """A log of transactions, and what they add up to."""
 
-    def __init__(self, folder, sync):
+    def __init__(self, directory, sync):
         self.sync = sync
         self.values = {}
-        path = os.path.join(folder, "log")
+        path = os.path.join(directory, "log")
         self.log = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         self.length = self.recover()
         # The file's own name must survive as well.
         if sync:
-            directory = os.open(folder, os.O_RDONLY)
+            directory = os.open(directory, os.O_RDONLY)
             os.fsync(directory)
             os.close(directory)
 
@@ -158,8 +158,8 @@ def fail(text):
 
 
 def main():
-    folder = os.environ.get("PLUGPULL_DATA_DIR", ".")
-    driver = Driver(Store(folder, sync="--no-fsync" not in sys.argv[1:]))
+    directory = os.environ.get("PLUGPULL_DATA_DIR", ".")
+    driver = Driver(Store(directory, sync="--no-fsync" not in sys.argv[1:]))
     for line in sys.stdin:
         # One line an answer, and out with it at once.
         sys.stdout.write(json.dumps(driver.answer(line)) + "\n")

@@ -3,7 +3,7 @@
 . "$PLUGPULL_FOLDER/settings.sh"
 if [ ! -d .git ]; then
     git init -q -b main . || exit 1
-    # The repository is older than any crash that counts: every file and folder of it is synced.
+    # The repository is older than any crash that counts: every file and directory of it is synced.
     find . -exec sync {} + || exit 1
 fi
 n=0

@@ -39,6 +39,7 @@
 //! | [`persist`] | persistence models, loss sets, crash states |
 //! | [`trace`] | a log as a file |
 
+#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
 #![forbid(unsafe_code)]
 
 pub mod file;

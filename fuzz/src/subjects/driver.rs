@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use plugpull_driver::host::client_over_pipes;
 use plugpull_driver::protocol::Answer;
-use plugpull_driver::{Client, ClientError, WorkloadLine};
+use plugpull_driver::{Client, WorkloadLine};
 use plugpull_workloads::{Op, Txn, Write as Written};
 use serde_json::Value;
 
-use crate::subject::{Reading, Shape, Subject};
+use crate::subject::{Reading, Shape, Subject, any};
 
 /// Answers to the calls that a client makes.
 pub(crate) const ANSWERS: Subject = Subject {
@@ -62,8 +62,8 @@ fn answers() -> Vec<Vec<u8>> {
 
 fn talk(input: &[u8], _scratch: &Path) -> Result<Reading, String> {
     for line in input.split(|byte| *byte == b'\n') {
-        let _ = Answer::parse(line);
-        let _ = WorkloadLine::parse(&String::from_utf8_lossy(line));
+        any(Answer::parse(line));
+        any(WorkloadLine::parse(&String::from_utf8_lossy(line)));
     }
     converse(input)
 }
@@ -130,11 +130,11 @@ fn calls(client: &mut dyn Client, deadline: Instant) {
         }],
         abort: false,
     });
-    let _: Result<(), ClientError> = client.apply(&txn, deadline);
-    let _ = client.get("k", deadline);
-    let _ = client.read_all(deadline);
-    let _ = client.check(deadline);
-    let _ = client.barrier(deadline);
+    any(client.apply(&txn, deadline));
+    any(client.get("k", deadline));
+    any(client.read_all(deadline));
+    any(client.check(deadline));
+    any(client.barrier(deadline));
 }
 
 /// A reader that takes each line to have a number.

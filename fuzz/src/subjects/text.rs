@@ -6,7 +6,7 @@ use std::time::Duration;
 use plugpull_faults::trigger::{Trigger, When, parse_duration};
 use plugpull_targets::command;
 
-use crate::subject::{Reading, Shape, Subject};
+use crate::subject::{Reading, Shape, Subject, any};
 
 /// `--fault FAULT:TRIGGER`.
 pub(crate) const TRIGGER: Subject = Subject {
@@ -44,11 +44,11 @@ fn triggers() -> Vec<Vec<u8>> {
 
 fn read_trigger(input: &[u8], _scratch: &Path) -> Result<Reading, String> {
     let text = String::from_utf8_lossy(input);
-    let _ = parse_duration(&text);
+    any(parse_duration(&text));
     let default = Trigger::at(When::Time(Duration::from_millis(1)));
     match Trigger::parse(&text, &default) {
         Ok(trigger) => {
-            let _ = trigger.damages(&text);
+            any(trigger.damages(&text));
             // It is named in reports, and in what repeats a finding.
             let shown = trigger.to_string();
             let again = Trigger::parse(&shown, &default).map_err(|error| error.to_string())?;
@@ -74,7 +74,7 @@ fn cut_a_word(input: &[u8], _scratch: &Path) -> Result<Reading, String> {
     for part in text.split(',') {
         if let Some((_, value)) = part.split_once('=') {
             let (number, _unit) = value.split_at(value.len() - 1);
-            let _ = number.parse::<u64>();
+            any(number.parse::<u64>());
         }
     }
     Ok(Reading::Read)

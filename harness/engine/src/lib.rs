@@ -1,5 +1,7 @@
 //! One experiment: prepare a target, crash it, let it recover, observe it and judge what it kept.
 
+#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
+
 pub mod attach;
 pub mod evidence;
 pub mod experiment;

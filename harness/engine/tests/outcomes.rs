@@ -25,9 +25,7 @@ use plugpull_faults::machine::{InjectError, Machine};
 use plugpull_faults::trigger::{Trigger, When};
 use plugpull_reports::Trial;
 use plugpull_sandbox::{self as sandbox, Isolation, IsolationPolicy, Sandbox, SandboxOptions};
-use plugpull_targets::{
-    Client, ClientError, Host, Launch, Process, Program, Running, StartError, Target,
-};
+use plugpull_targets::{Client, ClientError, Host, Launch, Process, Running, StartError, Target};
 use plugpull_workloads::{
     Durability, FailureClass, FindingKind, Guarantee, Promise, Txn, Verdict, WorkloadConfig, Write,
 };
@@ -128,7 +126,7 @@ impl Target for Store {
         deadline: Instant,
     ) -> Result<Box<dyn Running + 'host>, StartError> {
         let launch = Launch {
-            program: Program::Path("/bin/sh".into()),
+            program: "/bin/sh".into(),
             args: vec!["-c".into(), WRITES.into()],
             env: Vec::new(),
             cwd: None,

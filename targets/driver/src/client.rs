@@ -1,5 +1,7 @@
 //! One connection to a target that is up, seen from either end.
 
+// tidy: small because it is one trait, for both ends.
+
 use std::collections::BTreeMap;
 use std::time::Instant;
 

@@ -2,6 +2,8 @@
 //! exchanged ([`protocol`], specified in `docs/driver-protocol.md`), and a driver as a target
 //! ([`host`]).
 
+#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
+
 mod client;
 pub mod conformance;
 mod description;
@@ -21,12 +23,11 @@ pub use description::{
     SettingDescription, Shape,
 };
 pub use host::DriverTarget;
-pub use scripted::{Answer, Checked, Missing, Scripted, WorkloadLine};
+pub use scripted::{CheckAnswer, Checked, Missing, Scripted, WorkloadLine};
 pub use settings::{Given, Mutant, Setting, UsageError, closest, resolved};
 pub use sync_tree::sync_tree;
 pub use target::{
-    Abilities, Host, Input, Launch, Part, Pipes, Process, Program, Reorgs, Running, StartError,
-    Target,
+    Abilities, Host, Input, Launch, Part, Pipes, Process, Reorgs, Running, StartError, Target,
 };
 
 /// Names the build that this code belongs to. A driver that comes with plugpull must be of the

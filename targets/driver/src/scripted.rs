@@ -29,7 +29,7 @@ pub trait Scripted: Send + Sync {
     ///
     /// # Errors
     /// The check could not be run, or what it said makes no sense: nothing is known of the target.
-    fn check(&self, host: &dyn Host, acked: &[String]) -> io::Result<Answer>;
+    fn check(&self, host: &dyn Host, acked: &[String]) -> io::Result<CheckAnswer>;
     /// The same within so long, where that is less than the check's own limit.
     ///
     /// # Errors
@@ -39,7 +39,7 @@ pub trait Scripted: Send + Sync {
         host: &dyn Host,
         acked: &[String],
         limit: Option<Duration>,
-    ) -> io::Result<Answer> {
+    ) -> io::Result<CheckAnswer> {
         let _ = limit;
         self.check(host, acked)
     }
@@ -93,7 +93,7 @@ impl WorkloadLine {
 
 /// A check's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct CheckAnswer {
     /// What it found.
     pub checked: Checked,
     /// The end of what it printed.

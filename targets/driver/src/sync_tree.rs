@@ -1,5 +1,7 @@
 //! Making a directory durable, with all that is in it.
 
+// tidy: small because drivers and fakes share it.
+
 use std::fs::{self, File};
 use std::path::Path;
 

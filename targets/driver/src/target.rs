@@ -11,20 +11,11 @@ use thiserror::Error;
 
 use crate::{Client, ClientError, Scripted};
 
-/// Which program to run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Program {
-    /// plugpull's own binary again (embedded targets: `args` begin with the worker's name).
-    Myself,
-    /// A program by absolute path.
-    Path(PathBuf),
-}
-
 /// How to start a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch {
-    /// The program.
-    pub program: Program,
+    /// The program, by its absolute path.
+    pub program: PathBuf,
     /// Its arguments, without argument zero.
     pub args: Vec<String>,
     /// Variables added to a minimal environment.

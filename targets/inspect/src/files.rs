@@ -1,5 +1,7 @@
 //! Reading files to look at, and writing copies.
 
+// tidy: small because every inspector reads and writes by it.
+
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;

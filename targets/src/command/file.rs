@@ -41,7 +41,7 @@ pub(super) struct Recover {
 #[serde(deny_unknown_fields)]
 pub(super) struct Start {
     pub(super) command: CommandLine,
-    pub(super) ready: Ready,
+    pub(super) ready: ReadyTable,
     /// How long it may take to be ready before it counts as hung, in milliseconds.
     pub(super) timeout_ms: Option<u64>,
 }
@@ -49,7 +49,7 @@ pub(super) struct Start {
 /// `[start] ready`: exactly one of them.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Ready {
+pub(super) struct ReadyTable {
     /// A text that a line of standard output contains.
     pub(super) line: Option<String>,
     /// A TCP port of the loopback that takes connections.

@@ -5,11 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::file::CommandLine;
-use crate::{Host, Launch, Program};
+use crate::{Host, Launch};
 
-/// Names the folder of the TOML file to every command.
-pub(super) const FOLDER_VARIABLE: &str = "PLUGPULL_FOLDER";
-/// Names the data folder to every command.
+/// Names the directory of the TOML file to every command.
+pub(super) const DIRECTORY_VARIABLE: &str = "PLUGPULL_FOLDER";
+/// Names the data directory to every command.
 const DATA_VARIABLE: &str = "PLUGPULL_DATA";
 /// Has Python write each line at once: an ack that waits in a buffer obliges late.
 const UNBUFFERED: (&str, &str) = ("PYTHONUNBUFFERED", "1");
@@ -31,13 +31,13 @@ pub(super) struct Line {
 
 impl Line {
     /// Finds the program of a command: a name on `PATH`, or with a slash in it a path relative to
-    /// `folder`. The error names the program.
+    /// `directory`. The error names the program.
     pub(super) fn new(
         written: &CommandLine,
-        folder: &Path,
+        directory: &Path,
         env: &BTreeMap<String, String>,
     ) -> Result<Self, String> {
-        let at = folder.to_string_lossy();
+        let at = directory.to_string_lossy();
         let (program, args, shown) = match written {
             CommandLine::Shell(text) => {
                 is_for_a_shell(text)?;
@@ -45,7 +45,7 @@ impl Line {
                 (PathBuf::from(SHELL), args, text.clone())
             }
             CommandLine::Words(words) => (
-                find(&words[0].replace("{folder}", &at), folder, &env["PATH"])?,
+                find(&words[0].replace("{folder}", &at), directory, &env["PATH"])?,
                 words[1..]
                     .iter()
                     .map(|word| word.replace("{folder}", &at))
@@ -57,7 +57,7 @@ impl Line {
         let mut env = env.clone();
         env.entry(name.into()).or_insert_with(|| value.into());
         let mut env: Vec<(String, String)> = env.into_iter().collect();
-        env.push((FOLDER_VARIABLE.into(), at.into_owned()));
+        env.push((DIRECTORY_VARIABLE.into(), at.into_owned()));
         Ok(Self {
             program,
             args,
@@ -79,18 +79,18 @@ impl Line {
         Ok(self)
     }
 
-    /// The launch on this host's data folder, which is also the working directory.
+    /// The launch on this host's data directory, which is also the working directory.
     pub(super) fn launch(&self, host: &dyn Host) -> Launch {
         self.launch_in(host.data_dir())
     }
 
-    /// The same for any data folder.
+    /// The same for any data directory.
     pub(super) fn launch_in(&self, data: &Path) -> Launch {
         let data = data.to_string_lossy();
         let mut env = self.env.clone();
         env.push((DATA_VARIABLE.into(), data.clone().into_owned()));
         Launch {
-            program: Program::Path(self.program.clone()),
+            program: self.program.clone(),
             args: self
                 .args
                 .iter()
@@ -105,7 +105,7 @@ impl Line {
 
 /// Refuses the placeholders of a list in a text for the shell: quoting them there is the shell's affair.
 fn is_for_a_shell(text: &str) -> Result<(), String> {
-    for (placeholder, variable) in [("{folder}", FOLDER_VARIABLE), ("{data}", DATA_VARIABLE)] {
+    for (placeholder, variable) in [("{folder}", DIRECTORY_VARIABLE), ("{data}", DATA_VARIABLE)] {
         if text.contains(placeholder) {
             return Err(format!(
                 "{placeholder} stands in a list of words alone; in a text, which a shell runs, write \
@@ -116,13 +116,13 @@ fn is_for_a_shell(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn find(name: &str, folder: &Path, path: &str) -> Result<PathBuf, String> {
+fn find(name: &str, directory: &Path, path: &str) -> Result<PathBuf, String> {
     let runs = |path: &PathBuf| {
         std::fs::metadata(path)
             .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
     };
     if name.contains('/') {
-        let path = folder.join(name);
+        let path = directory.join(name);
         return match (path.exists(), runs(&path)) {
             (_, true) => Ok(path),
             (true, _) => Err(format!(
@@ -145,14 +145,14 @@ mod tests {
         BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())])
     }
 
-    fn words(list: &[&str]) -> CommandLine {
+    fn command(list: &[&str]) -> CommandLine {
         CommandLine::Words(list.iter().map(|word| (*word).to_owned()).collect())
     }
 
     #[test]
-    fn names_are_replaced_and_told_by_variables() {
+    fn names_are_replaced_and_given_by_variables() {
         let line = Line::new(
-            &words(&["sh", "{folder}/a", "{data}/b"]),
+            &command(&["sh", "{folder}/a", "{data}/b"]),
             Path::new("/etc"),
             &env(),
         );
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_prints_waits_in_no_buffer() {
-        let line = Line::new(&words(&["sh", "-c", "x"]), Path::new("/etc"), &env());
+        let line = Line::new(&command(&["sh", "-c", "x"]), Path::new("/etc"), &env());
         let line = line.expect("a shell");
         let python = |line: &Line| {
             let launch = line.launch_in(Path::new("/data"));
@@ -193,7 +193,7 @@ mod tests {
         );
         let mut own = env();
         own.insert("PYTHONUNBUFFERED".into(), "".into());
-        let line = Line::new(&words(&["sh"]), Path::new("/etc"), &own).expect("a shell");
+        let line = Line::new(&command(&["sh"]), Path::new("/etc"), &own).expect("a shell");
         assert_eq!(python(&line).expect("a variable").1, "");
         own.insert("PATH".into(), "/nowhere".into());
         let nowhere = Line::new(&CommandLine::Shell("x".into()), Path::new("/etc"), &own);
@@ -203,14 +203,15 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_named() {
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join("plain.sh"), "true").expect("a file");
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("plain.sh"), "true").expect("a file");
         for (program, words_of) in [
             ("no-such-program", "'no-such-program' on PATH"),
             ("./gone.sh", "gone.sh"),
             ("./plain.sh", "chmod +x"),
         ] {
-            let error = Line::new(&words(&[program]), folder.path(), &env()).expect_err(program);
+            let error =
+                Line::new(&command(&[program]), directory.path(), &env()).expect_err(program);
             assert!(error.contains(words_of), "{error}");
         }
     }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use plugpull_workloads::{Checker, Promise, read_text};
 
-use crate::{Answer, Checked, Scripted};
+use crate::{CheckAnswer, Checked, Scripted};
 use crate::{Client, ClientError, Host, Input, Process, Running, StartError, Target, UsageError};
 use file::{CommandLine, File};
 use line::Line;
@@ -42,14 +42,14 @@ pub fn is_file_name(name: &str) -> bool {
 pub struct CommandTarget {
     name: String,
     version: String,
-    folder: PathBuf,
+    directory: PathBuf,
     recover: Option<Line>,
     start: Option<(Line, Ready)>,
     start_limit: Option<Duration>,
     workload: Line,
     check: Line,
     check_limit: Duration,
-    /// A script that was probably meant to be named as one of the file's folder.
+    /// A script that was probably meant to be named as one of the file's directory.
     hint: Option<String>,
     promises: Vec<Promise>,
     env: BTreeMap<String, String>,
@@ -72,7 +72,7 @@ impl CommandTarget {
         let file = File::parse(&text).map_err(wrong)?;
         let full = std::path::absolute(path).map_err(|error| wrong(error.to_string()))?;
         let full = full.canonicalize().unwrap_or(full);
-        let folder = full.parent().unwrap_or(Path::new("/")).to_path_buf();
+        let directory = full.parent().unwrap_or(Path::new("/")).to_path_buf();
         let short = full.file_name().unwrap_or_default().to_string_lossy();
         let name = file.name.clone().unwrap_or_else(|| {
             let stem = full.file_stem().unwrap_or_default();
@@ -80,7 +80,7 @@ impl CommandTarget {
         });
         let env = variables(&file, &name, settings)?;
         let line = |key: &str, command: &CommandLine| {
-            Line::new(command, &folder, &env).map_err(|why| wrong(format!("{key}: {why}")))
+            Line::new(command, &directory, &env).map_err(|why| wrong(format!("{key}: {why}")))
         };
         let recover = (file.recover.as_ref())
             .map(|recover| line("recover.command", &recover.command))
@@ -122,10 +122,10 @@ impl CommandTarget {
                 .map_err(|why| wrong(format!("version: {why}")))?,
             None => String::new(),
         };
-        let version = version::words(
+        let version = version::line(
             &name,
             &says,
-            &contents(&file, &full, &folder).map_err(wrong)?,
+            &contents(&file, &full, &directory).map_err(wrong)?,
         );
         Ok(Self {
             name,
@@ -133,14 +133,14 @@ impl CommandTarget {
             recover,
             start,
             start_limit,
-            hint: prints::hint(&folder, &commands(&file)),
-            workload: workload_line(&file, &folder, &env)
+            hint: prints::hint(&directory, &commands(&file)),
+            workload: workload_line(&file, &directory, &env)
                 .map_err(|why| wrong(format!("workload.command: {why}")))?,
             check: line("check.command", &file.check.command)?,
             check_limit: limit("check.timeout_ms", file.check.timeout_ms)?.unwrap_or(CHECK_LIMIT),
             promises,
             env: settable,
-            folder,
+            directory,
         })
     }
 }
@@ -192,10 +192,10 @@ fn variables(
 /// The command of the workload.
 fn workload_line(
     file: &File,
-    folder: &Path,
+    directory: &Path,
     env: &BTreeMap<String, String>,
 ) -> Result<Line, String> {
-    let line = Line::new(&file.workload.command, folder, env)?;
+    let line = Line::new(&file.workload.command, directory, env)?;
     match file.workload.unbuffer {
         true => line.unbuffered(),
         false => Ok(line),
@@ -220,21 +220,23 @@ fn commands(file: &File) -> Vec<(&'static str, &CommandLine)> {
 }
 
 /// The prints of the file and of everything that it names.
-fn contents(file: &File, path: &Path, folder: &Path) -> Result<Vec<String>, String> {
+fn contents(file: &File, path: &Path, directory: &Path) -> Result<Vec<String>, String> {
     let commands = commands(file);
-    if let Some(missing) = prints::missing(folder, &commands) {
+    if let Some(missing) = prints::missing(directory, &commands) {
         return Err(missing);
     }
     let commands: Vec<&CommandLine> = commands.into_iter().map(|(_, command)| command).collect();
     let mut all = vec![path.to_path_buf()];
-    all.extend(prints::named(folder, &commands));
+    all.extend(prints::named(directory, &commands));
     for more in &file.files {
-        let more = folder.join(more);
+        let more = directory.join(more);
         if !all.contains(&more) {
             all.push(more);
         }
     }
-    all.iter().map(|path| prints::print(folder, path)).collect()
+    all.iter()
+        .map(|path| prints::print(directory, path))
+        .collect()
 }
 
 impl Target for CommandTarget {
@@ -324,7 +326,7 @@ impl Scripted for CommandTarget {
         }
     }
 
-    fn check(&self, host: &dyn Host, acked: &[String]) -> io::Result<Answer> {
+    fn check(&self, host: &dyn Host, acked: &[String]) -> io::Result<CheckAnswer> {
         self.check_within(host, acked, None)
     }
 
@@ -333,7 +335,7 @@ impl Scripted for CommandTarget {
         host: &dyn Host,
         acked: &[String],
         limit: Option<Duration>,
-    ) -> io::Result<Answer> {
+    ) -> io::Result<CheckAnswer> {
         let began = Instant::now();
         let limit = limit.unwrap_or(self.check_limit).min(self.check_limit);
         let deadline = began + limit;
@@ -362,7 +364,7 @@ impl Scripted for CommandTarget {
             Some(code) => answer::read(&lines, code, &output, acked).map_err(io::Error::other)?,
             None => Checked::Hung(began.elapsed()),
         };
-        Ok(Answer { checked, output })
+        Ok(CheckAnswer { checked, output })
     }
 
     fn hint(&self) -> Option<String> {
@@ -370,7 +372,7 @@ impl Scripted for CommandTarget {
     }
 
     fn visible(&self) -> Vec<PathBuf> {
-        let mut all = vec![self.folder.clone()];
+        let mut all = vec![self.directory.clone()];
         let lines = [&self.workload, &self.check].into_iter();
         let more = self.recover.iter().chain(self.start.iter().map(|(l, _)| l));
         all.extend(lines.chain(more).map(|line| line.program.clone()));

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::file::CommandLine;
-use super::line::FOLDER_VARIABLE;
+use super::line::DIRECTORY_VARIABLE;
 
-/// The files below `folder` that these commands name: a word that is `{folder}/...` or a program
+/// The files below `directory` that these commands name: a word that is `{folder}/...` or a program
 /// with a slash in it; in a shell text what follows `$PLUGPULL_FOLDER/`.
-pub(super) fn named(folder: &Path, commands: &[&CommandLine]) -> Vec<PathBuf> {
+pub(super) fn named(directory: &Path, commands: &[&CommandLine]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for command in commands {
         match command {
@@ -27,16 +27,16 @@ pub(super) fn named(folder: &Path, commands: &[&CommandLine]) -> Vec<PathBuf> {
     }
     let mut files: Vec<PathBuf> = found
         .into_iter()
-        .map(|name| folder.join(name))
-        .filter(|path| path.is_file() && path.starts_with(folder))
+        .map(|name| directory.join(name))
+        .filter(|path| path.is_file() && path.starts_with(directory))
         .collect();
     files.sort();
     files.dedup();
     files
 }
 
-/// A file below `folder` that a command names as such and that is not there, in a sentence.
-pub(super) fn missing(folder: &Path, commands: &[(&str, &CommandLine)]) -> Option<String> {
+/// A file below `directory` that a command names as such and that is not there, in a sentence.
+pub(super) fn missing(directory: &Path, commands: &[(&str, &CommandLine)]) -> Option<String> {
     commands.iter().find_map(|(key, command)| {
         let CommandLine::Words(words) = command else {
             return None;
@@ -45,35 +45,35 @@ pub(super) fn missing(folder: &Path, commands: &[(&str, &CommandLine)]) -> Optio
             .iter()
             .filter_map(|word| word.strip_prefix("{folder}/"));
         let mut named = named.filter(|name| !name.contains(['{', '*']));
-        let name = named.find(|name| !folder.join(name).exists())?;
+        let name = named.find(|name| !directory.join(name).exists())?;
         Some(format!(
             "{key}: there is no {}",
-            folder.join(name).display()
+            directory.join(name).display()
         ))
     })
 }
 
-/// Where a command names a script by a relative path, and there is one in `folder`: commands start in
+/// Where a command names a script by a relative path, and there is one in `directory`: commands start in
 /// the data directory, where there is none.
-pub(super) fn hint(folder: &Path, commands: &[(&str, &CommandLine)]) -> Option<String> {
+pub(super) fn hint(directory: &Path, commands: &[(&str, &CommandLine)]) -> Option<String> {
     commands.iter().find_map(|(key, command)| {
         let CommandLine::Words(words) = command else {
             return None;
         };
         let relative = |word: &&String| {
-            !word.starts_with(['/', '-', '{']) && folder.join(word.as_str()).is_file()
+            !word.starts_with(['/', '-', '{']) && directory.join(word.as_str()).is_file()
         };
         let word = words.iter().skip(1).find(relative)?;
         Some(format!(
             "{key} starts in the data directory, and {word} is in {}: write {{folder}}/{word}",
-            folder.display()
+            directory.display()
         ))
     })
 }
 
 fn in_shell(text: &str) -> Vec<&str> {
     let ends = |c: char| c.is_whitespace() || "\"';&|<>()".contains(c);
-    text.split(FOLDER_VARIABLE)
+    text.split(DIRECTORY_VARIABLE)
         .skip(1)
         .filter_map(|rest| {
             let rest = rest.strip_prefix('}').unwrap_or(rest);
@@ -84,9 +84,9 @@ fn in_shell(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// One file's name below `folder` and the hash of its content (XXH3, 64 bits): "check.sh
+/// One file's name below `directory` and the hash of its content (XXH3, 64 bits): "check.sh
 /// 0123456789abcdef".
-pub(super) fn print(folder: &Path, path: &Path) -> Result<String, String> {
+pub(super) fn print(directory: &Path, path: &Path) -> Result<String, String> {
     let failed = |error: io::Error| format!("reading {}: {error}", path.display());
     // A pipe or a device may have no end.
     if !path.metadata().map_err(failed)?.is_file() {
@@ -103,7 +103,7 @@ pub(super) fn print(folder: &Path, path: &Path) -> Result<String, String> {
             Err(error) => return Err(failed(error)),
         }
     }
-    let name = path.strip_prefix(folder).unwrap_or(path);
+    let name = path.strip_prefix(directory).unwrap_or(path);
     Ok(format!("{} {:016x}", name.display(), hash.digest()))
 }
 
@@ -122,9 +122,9 @@ mod tests {
 
     #[test]
     fn scripts_are_found_in_both_forms() {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a directory");
         for name in ["work.sh", "check.py", "lib.sh", "start"] {
-            std::fs::write(folder.path().join(name), name).expect("a file");
+            std::fs::write(directory.path().join(name), name).expect("a file");
         }
         let words = |list: &[&str]| CommandLine::Words(list.iter().map(|w| (*w).into()).collect());
         let commands = [
@@ -133,7 +133,7 @@ mod tests {
             CommandLine::Shell(r#". ${PLUGPULL_FOLDER}/lib.sh; run"#.into()),
         ];
         let refs: Vec<&CommandLine> = commands.iter().collect();
-        let names: Vec<String> = named(folder.path(), &refs)
+        let names: Vec<String> = named(directory.path(), &refs)
             .iter()
             .filter_map(|path| path.file_name())
             .map(|name| name.to_string_lossy().into_owned())
@@ -146,37 +146,37 @@ mod tests {
 
     #[test]
     fn a_script_that_is_named_wrongly_is_seen() {
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join("check.py"), "").expect("a file");
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("check.py"), "").expect("a file");
         let words = |list: &[&str]| CommandLine::Words(list.iter().map(|w| (*w).into()).collect());
         let right = words(&["python3", "{folder}/check.py", "{data}", "data.db"]);
         let commands = [("check.command", &right)];
-        assert_eq!(missing(folder.path(), &commands), None);
-        assert_eq!(hint(folder.path(), &commands), None);
+        assert_eq!(missing(directory.path(), &commands), None);
+        assert_eq!(hint(directory.path(), &commands), None);
         let wrong = words(&["python3", "check.py", "{folder}/gone.py"]);
         let commands = [("check.command", &wrong)];
-        let why = missing(folder.path(), &commands).expect("it is not there");
+        let why = missing(directory.path(), &commands).expect("it is not there");
         assert!(
             why.starts_with("check.command: ") && why.ends_with("/gone.py"),
             "{why}"
         );
-        let why = hint(folder.path(), &commands).expect("it is elsewhere");
+        let why = hint(directory.path(), &commands).expect("it is elsewhere");
         assert!(why.ends_with("write {folder}/check.py"), "{why}");
     }
 
     #[test]
     fn another_content_has_another_print() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("a.sh");
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.sh");
         let mut seen = Vec::new();
         for content in ["one", "two"] {
             std::fs::write(&path, content).expect("a file");
-            seen.push(print(folder.path(), &path).expect("a print"));
+            seen.push(print(directory.path(), &path).expect("a print"));
         }
         assert!(
             seen[0].starts_with("a.sh ") && seen[0] != seen[1],
             "{seen:?}"
         );
-        assert!(print(folder.path(), &folder.path().join("gone")).is_err());
+        assert!(print(directory.path(), &directory.path().join("gone")).is_err());
     }
 }

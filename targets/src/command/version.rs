@@ -31,12 +31,13 @@ pub(super) fn ask(line: &Line) -> Result<String, String> {
         if let (Some(mut out), Some(mut err)) = streams {
             // Some programs tell their version on standard error.
             let read = out.read_to_end(&mut text).and(err.read_to_end(&mut text));
-            let _ = send.send(read.map(|_| text));
+            // After the limit nobody waits for it.
+            drop(send.send(read.map(|_| text)));
         }
     });
     let Ok(text) = receive.recv_timeout(LIMIT) else {
-        let _ = child.kill();
-        let _ = child.wait();
+        // It may have ended just now.
+        drop((child.kill(), child.wait()));
         return Err(format!("{} did not end within {LIMIT:.1?}", line.shown));
     };
     let status = child.wait().map_err(failed)?;
@@ -56,7 +57,7 @@ pub(super) fn ask(line: &Line) -> Result<String, String> {
 }
 
 /// "git: git version 2.47.3; contents git.toml 0123456789abcdef, work.sh ...".
-pub(super) fn words(name: &str, says: &str, prints: &[String]) -> String {
+pub(super) fn line(name: &str, says: &str, prints: &[String]) -> String {
     let says = if says.is_empty() {
         name.to_owned()
     } else if says.to_lowercase().contains(&name.to_lowercase()) {

@@ -1,56 +1,56 @@
 //! Events: whether the log that a target keeps of its past tells of the transactions that it
 //! acknowledged, of no others, in order, and comes to the state that it serves.
 
-mod order;
+mod commit_order;
 mod state;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::facts::Facts;
-use super::held::Held;
-use super::{Trouble, words};
+use super::promised::Promised;
+use super::{Trouble, labels};
 use crate::{EventLog, EventOp, FindingKind, Guarantee, TxnId, Value, Write};
 
 /// The id of the transaction that stands for what was there when a history began. What happened
 /// before it is in the log and not in the history.
 const BEGINNING: TxnId = 0;
 
-/// What is wrong with the log, one trouble per kind. `obliged` tells of each transaction whether
-/// a promise obliges the target to keep it. `lost` is true where the state has lost some already:
+/// What is wrong with the log, one trouble per kind. `required` has for each transaction
+/// the promise that requires it. `lost` is true where the state has lost some already:
 /// that their events are gone too is no news then.
 pub(super) fn events(
     log: &EventLog,
     facts: &Facts<'_>,
-    held: &Held,
-    obliged: &[Option<usize>],
+    promised: &Promised,
+    required: &[Option<usize>],
     lost: bool,
 ) -> Vec<Trouble> {
-    let told = Told::new(log, facts);
+    let by_txn = ByTxn::new(log, facts);
     let mut all = vec![
-        strays(&told, facts),
-        torn(&told, facts),
-        order::order(log, &told, facts),
+        strays(&by_txn, facts),
+        torn(&by_txn, facts),
+        commit_order::unordered(log, &by_txn, facts),
         state::replayed(log),
     ];
-    // Told only where it is promised: one skipped version makes all that follow wrong as well.
-    if held.first(|g| g == Guarantee::Versions).is_some() {
+    // Said only where it is promised: one skipped version makes all that follow wrong as well.
+    if promised.first(|g| g == Guarantee::Versions).is_some() {
         all.push(state::versions(log));
     }
     if !lost {
-        all.push(missing(&told, facts, obliged));
+        all.push(missing(&by_txn, facts, required));
     }
     all.into_iter()
         .flatten()
         .map(|mut trouble| {
-            trouble.promise = held.broken_by(trouble.kind).cloned();
+            trouble.promise = promised.broken_by(trouble.kind).cloned();
             trouble
         })
         .collect()
 }
 
 /// The log by transactions.
-struct Told<'a> {
+struct ByTxn<'a> {
     /// By the target's name for it.
     events: BTreeMap<&'a str, Whole<'a>>,
     /// True when the history began with a state: older events are nobody's.
@@ -67,7 +67,7 @@ struct Whole<'a> {
     claimed: Option<TxnId>,
 }
 
-impl<'a> Told<'a> {
+impl<'a> ByTxn<'a> {
     fn new(log: &'a EventLog, facts: &Facts<'_>) -> Self {
         let by_id: HashMap<TxnId, usize> = facts
             .txns
@@ -100,20 +100,6 @@ impl<'a> Told<'a> {
     }
 }
 
-/// A trouble of this kind; which promise it breaks is looked up later.
-fn trouble(kind: FindingKind, sentence: String, brief: String) -> Trouble {
-    Trouble {
-        kind,
-        promise: None,
-        sentence,
-        brief,
-        txn: None,
-        key: None,
-        ack: None,
-        count: 1,
-    }
-}
-
 /// Several of a kind as one sentence: the first, and how many more there are.
 fn summed(first: String, n: usize) -> String {
     match n {
@@ -123,42 +109,47 @@ fn summed(first: String, n: usize) -> String {
 }
 
 /// Acknowledged transactions that the log does not tell of.
-fn missing(told: &Told<'_>, facts: &Facts<'_>, obliged: &[Option<usize>]) -> Option<Trouble> {
-    let there: HashSet<usize> = told.events.values().filter_map(|whole| whole.txn).collect();
+fn missing(by_txn: &ByTxn<'_>, facts: &Facts<'_>, required: &[Option<usize>]) -> Option<Trouble> {
+    let there: HashSet<usize> = by_txn
+        .events
+        .values()
+        .filter_map(|whole| whole.txn)
+        .collect();
     let gone: Vec<usize> = (0..facts.txns.len())
-        .filter(|txn| obliged[*txn].is_some() && !there.contains(txn))
+        .filter(|txn| required[*txn].is_some() && !there.contains(txn))
         .filter(|txn| facts.txns[*txn].txn.id != BEGINNING)
         .collect();
     let fact = &facts.txns[*gone.first()?];
     let first = format!(
         "{}, {}, is not in the event log",
-        words::txn(fact),
-        words::fate(fact)
+        labels::txn(fact),
+        labels::fate(fact)
     );
     Some(Trouble {
         txn: Some(fact.txn.id),
         ack: fact.ack,
-        ..trouble(
+        ..Trouble::new(
             FindingKind::MissingEvent,
+            None,
             summed(first, gone.len()),
-            format!("{} not in the event log", words::count(gone.len(), "ack")),
+            format!("{} not in the event log", labels::count(gone.len(), "ack")),
         )
     })
 }
 
 /// Events of transactions that must have left nothing behind, or of none at all.
-fn strays(told: &Told<'_>, facts: &Facts<'_>) -> Option<Trouble> {
+fn strays(by_txn: &ByTxn<'_>, facts: &Facts<'_>) -> Option<Trouble> {
     let mut strays = Vec::new();
-    for (name, whole) in &told.events {
+    for (name, whole) in &by_txn.events {
         let why = match (whole.txn, whole.claimed) {
             (Some(txn), _) => {
                 let fact = &facts.txns[txn];
                 if fact.fate.may_show() {
                     continue;
                 }
-                format!("is {}, {}", words::txn(fact), words::fate(fact))
+                format!("is {}, {}", labels::txn(fact), labels::fate(fact))
             }
-            (None, Some(_)) if told.began => continue,
+            (None, Some(_)) if by_txn.began => continue,
             (None, Some(id)) => format!("carries values of a transaction t{id} that nobody began"),
             // Every transaction puts a value at least.
             (None, None) => "carries no value that was ever written".into(),
@@ -169,18 +160,19 @@ fn strays(told: &Told<'_>, facts: &Facts<'_>) -> Option<Trouble> {
     let (whole, first) = strays.into_iter().next()?;
     Some(Trouble {
         txn: whole.txn.map(|txn| facts.txns[txn].txn.id),
-        ..trouble(
+        ..Trouble::new(
             FindingKind::StrayEvent,
+            None,
             summed(first, n),
-            format!("{} that should not exist", words::count(n, "event")),
+            format!("{} that should not exist", labels::count(n, "event")),
         )
     })
 }
 
 /// Events that tell of a part of their transaction, or of more than it.
-fn torn(told: &Told<'_>, facts: &Facts<'_>) -> Option<Trouble> {
+fn torn(by_txn: &ByTxn<'_>, facts: &Facts<'_>) -> Option<Trouble> {
     let mut torn = Vec::new();
-    for (name, whole) in &told.events {
+    for (name, whole) in &by_txn.events {
         let Some(fact) = whole.txn.map(|txn| &facts.txns[txn]) else {
             continue;
         };
@@ -208,8 +200,8 @@ fn torn(told: &Told<'_>, facts: &Facts<'_>) -> Option<Trouble> {
             let first = format!(
                 "event {name} of the event log has {same} of the {} writes of {}, {}",
                 written.len(),
-                words::txn(fact),
-                words::fate(fact)
+                labels::txn(fact),
+                labels::fate(fact)
             );
             torn.push((fact, first));
         }
@@ -219,10 +211,11 @@ fn torn(told: &Told<'_>, facts: &Facts<'_>) -> Option<Trouble> {
     Some(Trouble {
         txn: Some(fact.txn.id),
         ack: fact.ack,
-        ..trouble(
+        ..Trouble::new(
             FindingKind::TornTransaction,
+            None,
             summed(first, n),
-            format!("{} of a transaction", words::count(n, "torn event")),
+            format!("{} of a transaction", labels::count(n, "torn event")),
         )
     })
 }

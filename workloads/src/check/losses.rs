@@ -3,17 +3,17 @@
 use std::collections::HashSet;
 
 use super::facts::{Facts, Origin, Place, Shown};
-use super::held::Held;
+use super::promised::Promised;
 use super::puzzle::{Instead, Puzzle};
 use super::search::Contradiction;
-use super::{Trouble, words};
+use super::{Trouble, labels};
 use crate::{FindingKind, Promise, Write};
 
 /// A transaction that must be there, and what is missing of it.
 struct Loss {
     txn: usize,
     kind: FindingKind,
-    /// The promise it breaks, as an index in [`Held::promises`].
+    /// The promise it breaks, as an index in [`Promised::promises`].
     promise: Option<usize>,
     /// The first of its ops that do not show, and what is there instead.
     missing: (Place, Instead),
@@ -21,20 +21,20 @@ struct Loss {
     shown: Option<Place>,
 }
 
-/// The losses that the state proves, one trouble per kind and promise. `obliged` tells of each
-/// transaction the promise (an index in [`Held::promises`]) that obliges the target to keep it.
+/// The losses that the state proves, one trouble per kind and promise. `required` tells of each
+/// transaction the promise (an index in [`Promised::promises`]) that requires it.
 /// `named` are the keys that the target itself called damaged: what is missing of them is no loss.
 pub(super) fn losses(
     puzzle: &Puzzle<'_, '_>,
-    held: &Held,
-    obliged: &[Option<usize>],
+    promised: &Promised,
+    required: &[Option<usize>],
     named: &HashSet<usize>,
 ) -> Vec<Trouble> {
-    let mut explained = keys_with_another_cause(puzzle.facts, held);
+    let mut explained = keys_with_another_cause(puzzle.facts, promised);
     explained.extend(named);
     let mut groups: Vec<Vec<Loss>> = Vec::new();
-    for (txn, obliged) in obliged.iter().enumerate() {
-        let Some(loss) = loss(puzzle, held, txn, *obliged, &explained) else {
+    for (txn, required) in required.iter().enumerate() {
+        let Some(loss) = loss(puzzle, promised, txn, *required, &explained) else {
             continue;
         };
         let same = |g: &&mut Vec<Loss>| g[0].kind == loss.kind && g[0].promise == loss.promise;
@@ -45,15 +45,15 @@ pub(super) fn losses(
     }
     groups
         .iter()
-        .map(|group| trouble(puzzle, held, group))
+        .map(|group| trouble(puzzle, promised, group))
         .collect()
 }
 
 /// Keys that strange values already explain: their own, and those that a transaction wrote which
 /// shows though it must not. Without a promise about served values nothing else tells of them.
-fn keys_with_another_cause(facts: &Facts<'_>, held: &Held) -> HashSet<usize> {
+fn keys_with_another_cause(facts: &Facts<'_>, promised: &Promised) -> HashSet<usize> {
     let mut keys = HashSet::new();
-    if !held.serves_only_written() {
+    if !promised.serves_only_written() {
         return keys;
     }
     for strange in &facts.strange {
@@ -67,9 +67,9 @@ fn keys_with_another_cause(facts: &Facts<'_>, held: &Held) -> HashSet<usize> {
 
 fn loss(
     puzzle: &Puzzle<'_, '_>,
-    held: &Held,
+    promised: &Promised,
     txn: usize,
-    obliged: Option<usize>,
+    required: Option<usize>,
     explained: &HashSet<usize>,
 ) -> Option<Loss> {
     let facts = puzzle.facts;
@@ -78,9 +78,9 @@ fn loss(
         .flat_map(|unit| puzzle.misses(unit))
         .filter(|(place, _)| !explained.contains(&puzzle.key(*place)))
         .collect();
-    if obliged.is_some() {
+    if required.is_some() {
         // Only where nothing is promised about served values: a strange one has replaced what
-        // the target was obliged to keep.
+        // the target was required to keep.
         missing.extend(
             units()
                 .flat_map(|unit| puzzle.ops(unit))
@@ -96,14 +96,14 @@ fn loss(
         .flat_map(|unit| puzzle.ops(unit))
         .find(|place| puzzle.shows(*place));
     let index = |kind| {
-        let broken = held.broken_by(kind)?;
-        held.promises.iter().position(|p| p == broken)
+        let broken = promised.broken_by(kind)?;
+        promised.promises.iter().position(|p| p == broken)
     };
     let torn = index(FindingKind::TornTransaction).filter(|_| shown.is_some());
     let only_deletes = missing
         .iter()
         .all(|(place, _)| facts.write(*place) == &Write::Delete);
-    let (kind, promise) = match (obliged, torn) {
+    let (kind, promise) = match (required, torn) {
         (Some(promise), _) if only_deletes => (FindingKind::Resurrected, Some(promise)),
         (_, Some(torn)) => (FindingKind::TornTransaction, Some(torn)),
         (Some(promise), None) => (FindingKind::LostAck, Some(promise)),
@@ -118,10 +118,10 @@ fn loss(
     })
 }
 
-fn trouble(puzzle: &Puzzle<'_, '_>, held: &Held, group: &[Loss]) -> Trouble {
+fn trouble(puzzle: &Puzzle<'_, '_>, promised: &Promised, group: &[Loss]) -> Trouble {
     let facts = puzzle.facts;
     let n = group.len();
-    // The earliest ack; those without one are told by their place in the history.
+    // The earliest ack; those without one are known by their place in the history.
     let first = group.iter().min_by_key(|loss| {
         facts.txns[loss.txn]
             .ack
@@ -129,14 +129,14 @@ fn trouble(puzzle: &Puzzle<'_, '_>, held: &Held, group: &[Loss]) -> Trouble {
     });
     let first = first.unwrap_or(&group[0]);
     let fact = &facts.txns[first.txn];
-    let (txn, fate) = (words::txn(fact), words::fate(fact));
+    let (txn, fate) = (labels::txn(fact), labels::fate(fact));
     let detail = missing(puzzle, first.missing);
     let shows = |place: Place| format!("key {} shows it", facts.keys[puzzle.key(place)].name);
     let (one, many, brief) = match first.kind {
         FindingKind::Resurrected => (
             format!("{txn} was {fate}, and its delete is undone: {detail}"),
             format!("the deletes of {n} acknowledged transactions are undone"),
-            format!("{} undone", words::count(n, "acknowledged delete")),
+            format!("{} undone", labels::count(n, "acknowledged delete")),
         ),
         FindingKind::TornTransaction => (
             match first.shown {
@@ -144,18 +144,18 @@ fn trouble(puzzle: &Puzzle<'_, '_>, held: &Held, group: &[Loss]) -> Trouble {
                 None => format!("{txn}, {fate}, is torn: {detail}"),
             },
             format!("{n} transactions are torn"),
-            words::count(n, "torn transaction"),
+            labels::count(n, "torn transaction"),
         ),
         FindingKind::PrefixHole => (
             match later(puzzle, first.txn) {
                 Some(later) => format!(
                     "{} is there, but {txn}, {fate} before that was invoked, is gone: {detail}",
-                    words::txn(&facts.txns[later])
+                    labels::txn(&facts.txns[later])
                 ),
                 None => format!("{txn}, {fate}, is gone and later ones are not: {detail}"),
             },
             format!("{n} transactions are gone while later ones are there"),
-            words::count(n, "hole"),
+            labels::count(n, "hole"),
         ),
         _ => (
             match first.shown {
@@ -168,17 +168,13 @@ fn trouble(puzzle: &Puzzle<'_, '_>, held: &Held, group: &[Loss]) -> Trouble {
                 None => format!("{txn} was {fate} and is gone: {detail}"),
             },
             format!("{n} acknowledged transactions are gone"),
-            format!("{} gone", words::count(n, "acknowledged transaction")),
+            format!("{} gone", labels::count(n, "acknowledged transaction")),
         ),
     };
     Trouble {
         kind: first.kind,
-        promise: first.promise.map(|index| held.promises[index].clone()),
-        sentence: if n == 1 {
-            one
-        } else {
-            format!("{many}; the first: {one}")
-        },
+        promise: first.promise.map(|index| promised.promises[index].clone()),
+        sentence: labels::first_of(n, one, &many),
         brief,
         txn: Some(fact.txn.id),
         key: Some(facts.keys[puzzle.key(first.missing.0)].name.to_owned()),
@@ -193,13 +189,13 @@ fn missing(puzzle: &Puzzle<'_, '_>, (place, instead): (Place, Instead)) -> Strin
     let id = facts.txns[place.txn].txn.id;
     let key = facts.keys[puzzle.key(place)].name;
     let wanted = match facts.write(place) {
-        Write::Put(value) => format!("where t{id} wrote {}", words::value(&value.text())),
+        Write::Put(value) => format!("where t{id} wrote {}", labels::value(&value.text())),
         Write::Delete => format!("though t{id} deleted it"),
     };
     match instead {
         Instead::Older(older) => {
             let held = match facts.write(older) {
-                Write::Put(value) => words::value(&value.text()),
+                Write::Put(value) => labels::value(&value.text()),
                 Write::Delete => "nothing".into(),
             };
             let older = facts.txns[older.txn].txn.id;
@@ -233,14 +229,14 @@ pub(super) fn contradiction(
         Contradiction::Cycle(units) => {
             let steps = units.iter().zip(units.iter().cycle().skip(1));
             let steps: Vec<(String, Option<usize>)> =
-                steps.map(|(a, b)| step(puzzle, *a, *b)).collect();
+                steps.map(|(a, b)| precedence(puzzle, *a, *b)).collect();
             let key = steps.iter().find_map(|(_, key)| *key);
             let reasons: Vec<&str> = steps.iter().map(|(text, _)| text.as_str()).collect();
             (units[0], key, reasons.join("; "))
         }
         Contradiction::NoDelete { key, put } => {
             let name = facts.keys[*key].name;
-            let txn = words::txn(&facts.txns[puzzle.units[*put].txn]);
+            let txn = labels::txn(&facts.txns[puzzle.units[*put].txn]);
             let reason = format!(
                 "key {name} is not there, but {txn} wrote it, and no delete that can have \
                  happened can have come after"
@@ -262,7 +258,7 @@ pub(super) fn contradiction(
 }
 
 /// Why unit `a` must be before unit `b`, and the key that says so.
-fn step(puzzle: &Puzzle<'_, '_>, a: usize, b: usize) -> (String, Option<usize>) {
+fn precedence(puzzle: &Puzzle<'_, '_>, a: usize, b: usize) -> (String, Option<usize>) {
     let facts = puzzle.facts;
     let (first, second) = (puzzle.units[a].txn, puzzle.units[b].txn);
     let (from, to) = (facts.txns[first].txn.id, facts.txns[second].txn.id);

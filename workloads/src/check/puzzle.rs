@@ -8,7 +8,7 @@
 //!
 //! - applying them in that order to an empty store gives the state, strange values aside;
 //! - only transactions that were acknowledged or left open are in the set, and all units of those
-//!   that durability obliges the target to keep;
+//!   that durability requires;
 //! - a unit of a transaction that was acknowledged before another was invoked comes first;
 //! - with the prefix guarantee: if a unit is in the set, so is every unit of each transaction
 //!   that was acknowledged before that unit's transaction was invoked.
@@ -59,12 +59,12 @@ pub(super) struct Puzzle<'f, 'h> {
 }
 
 impl<'f, 'h> Puzzle<'f, 'h> {
-    /// The puzzle of these facts. `obliged` tells of each transaction whether it must be there.
+    /// The puzzle of these facts. `required` tells of each transaction whether it must be there.
     pub(super) fn new(
         facts: &'f Facts<'h>,
         atomic: bool,
         prefix: bool,
-        obliged: impl Fn(usize) -> bool,
+        required: impl Fn(usize) -> bool,
     ) -> Self {
         let mut units = Vec::new();
         let mut of_txn = Vec::with_capacity(facts.txns.len());
@@ -101,18 +101,17 @@ impl<'f, 'h> Puzzle<'f, 'h> {
                 std::cmp::Reverse((ack.is_none(), ack))
             });
         }
-        let required = vec![false; units.len()];
         let mut puzzle = Self {
             facts,
+            required: vec![false; units.len()],
             units,
             of_txn,
             atomic,
             prefix,
             keys,
-            required,
         };
         puzzle.exclude();
-        puzzle.require(obliged);
+        puzzle.require(required);
         puzzle
     }
 
@@ -137,9 +136,9 @@ impl<'f, 'h> Puzzle<'f, 'h> {
         }
     }
 
-    fn require(&mut self, obliged: impl Fn(usize) -> bool) {
+    fn require(&mut self, by_promise: impl Fn(usize) -> bool) {
         let mut required = vec![false; self.units.len()];
-        for txn in (0..self.of_txn.len()).filter(|txn| obliged(*txn)) {
+        for txn in (0..self.of_txn.len()).filter(|txn| by_promise(*txn)) {
             required[self.of_txn[txn].clone()].fill(true);
         }
         for key in &self.facts.keys {
@@ -147,18 +146,18 @@ impl<'f, 'h> Puzzle<'f, 'h> {
                 required[self.unit(place)] = true;
             }
         }
-        self.close(&mut required);
+        self.add_earlier(&mut required);
         self.required = required;
     }
 
     /// With the prefix guarantee: adds what was acknowledged before anything in the set was
     /// invoked.
-    pub(super) fn close(&self, set: &mut [bool]) {
+    pub(super) fn add_earlier(&self, set: &mut [bool]) {
         if !self.prefix {
             return;
         }
         // The transaction in the set that was invoked last asks for the most. Equal stamps are
-        // told apart within a client only, so that its own earlier ones are asked for too.
+        // distinguished within a client only, so that its own earlier ones are asked for too.
         let included: Vec<usize> = (0..self.of_txn.len())
             .filter(|txn| self.of_txn[*txn].clone().any(|unit| set[unit]))
             .collect();

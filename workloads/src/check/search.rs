@@ -3,14 +3,14 @@
 //! Every value names its write, so a key that is there names its last writer, and all its other
 //! writers in the set come before that. A key that is not there needs a delete after every put.
 //! More units in the set are only ever more constraints, so it is kept as small as it can be, and
-//! what is left is whether the constraints have a cycle ([`Order`]). Only a missing key that
+//! what is left is whether the constraints have a cycle ([`Constraints`]). Only a missing key that
 //! several deletes may explain leaves a choice; choices are searched, within limits.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::constraints::Constraints;
 use super::facts::Shown;
-use super::order::Order;
 use super::puzzle::Puzzle;
 use crate::Stamp;
 
@@ -68,7 +68,7 @@ impl Puzzle<'_, '_> {
             for (_, delete) in chosen.iter() {
                 set[*delete] = true;
             }
-            self.close(&mut set);
+            self.add_earlier(&mut set);
             let forced = chosen.len();
             let mut choice: Option<(usize, Vec<usize>)> = None;
             for key in 0..self.keys.len() {
@@ -97,7 +97,7 @@ impl Puzzle<'_, '_> {
                 break (set, choice);
             }
         };
-        if let Some(cycle) = self.order(&set, chosen).cycle() {
+        if let Some(cycle) = self.constraints(&set, chosen).cycle() {
             return Legality::Illegal(Contradiction::Cycle(cycle));
         }
         let Some((key, candidates)) = choice else {
@@ -146,8 +146,8 @@ impl Puzzle<'_, '_> {
     }
 
     /// The constraints among the units of the set.
-    fn order(&self, set: &[bool], chosen: &[(usize, usize)]) -> Order {
-        let mut order = Order::new(self.units.len());
+    fn constraints(&self, set: &[bool], chosen: &[(usize, usize)]) -> Constraints {
+        let mut constraints = Constraints::new(self.units.len());
         let mut times: Vec<(usize, Stamp, Option<Stamp>)> = Vec::new();
         // The last acknowledged transaction of each client, for equal stamps.
         let mut last_of_client = HashMap::new();
@@ -160,7 +160,9 @@ impl Puzzle<'_, '_> {
             {
                 let earlier: &Range<usize> = earlier;
                 for first in earlier.clone().filter(|unit| set[*unit]) {
-                    units.clone().for_each(|second| order.before(first, second));
+                    units
+                        .clone()
+                        .for_each(|second| constraints.before(first, second));
                 }
             }
             if let Some(ack) = fact.ack
@@ -169,22 +171,22 @@ impl Puzzle<'_, '_> {
                 last_of_client.insert(fact.txn.client, (self.of_txn[txn].clone(), ack));
             }
         }
-        order.real_time(&times);
+        constraints.real_time(&times);
         for (key, units) in self.keys.iter().enumerate() {
             if let Shown::Written(place) = self.facts.keys[key].shown {
                 let last = self.unit(place);
                 let others = units.puts.iter().chain(&units.deletes);
                 for unit in others.filter(|unit| set[**unit] && **unit != last) {
-                    order.before(*unit, last);
+                    constraints.before(*unit, last);
                 }
             }
         }
         for (key, delete) in chosen {
             for put in self.keys[*key].puts.iter().filter(|put| set[**put]) {
-                order.before(*put, *delete);
+                constraints.before(*put, *delete);
             }
         }
-        order
+        constraints
     }
 }
 

@@ -2,12 +2,12 @@
 
 use super::Trouble;
 use super::facts::{Fact, Facts, Fate, Origin, Place, Strange};
-use super::held::Held;
-use super::words;
+use super::labels::{self, count};
+use super::promised::Promised;
 use crate::{FindingKind, Value, Write};
 
 /// The strange values of the state, one trouble per cause.
-pub(super) fn strange_values(facts: &Facts<'_>, held: &Held) -> Vec<Trouble> {
+pub(super) fn strange_values(facts: &Facts<'_>, promised: &Promised) -> Vec<Trouble> {
     let mut groups: Vec<(Cause, Vec<&Strange<'_>>)> = Vec::new();
     for strange in &facts.strange {
         let cause = Cause::of(facts, strange);
@@ -18,7 +18,7 @@ pub(super) fn strange_values(facts: &Facts<'_>, held: &Held) -> Vec<Trouble> {
     }
     groups
         .iter()
-        .map(|(cause, members)| trouble(facts, held, *cause, members[0], members.len()))
+        .map(|(cause, members)| trouble(facts, promised, *cause, members[0], members.len()))
         .collect()
 }
 
@@ -45,49 +45,45 @@ impl Cause {
 }
 
 /// The trouble of `n` strange values with one cause.
-fn trouble(facts: &Facts<'_>, held: &Held, cause: Cause, first: &Strange<'_>, n: usize) -> Trouble {
+fn trouble(
+    facts: &Facts<'_>,
+    promised: &Promised,
+    cause: Cause,
+    first: &Strange<'_>,
+    n: usize,
+) -> Trouble {
     let (txn, why) = origin(facts, first);
     let (kind, brief, many) = match cause {
         Cause::Aborted => (
             FindingKind::Phantom,
-            format!(
-                "served {} of aborted transactions",
-                words::count(n, "value")
-            ),
+            format!("served {} of aborted transactions", count(n, "value")),
             format!("{n} keys hold values of transactions that were rolled back"),
         ),
         Cause::Failed => (
             FindingKind::Phantom,
-            format!(
-                "served {} of refused transactions",
-                words::count(n, "value")
-            ),
+            format!("served {} of refused transactions", count(n, "value")),
             format!("{n} keys hold values of transactions that were refused"),
         ),
         Cause::UnknownKey => (
             FindingKind::Phantom,
-            format!("served {} that nobody wrote", words::count(n, "key")),
+            format!("served {} that nobody wrote", count(n, "key")),
             format!("{n} keys are there that nobody ever wrote"),
         ),
         Cause::Wrong => (
             FindingKind::WrongValue,
-            format!("served {}", words::count(n, "wrong value")),
+            format!("served {}", count(n, "wrong value")),
             format!("{n} keys hold values that nobody wrote to them"),
         ),
     };
     let one = format!(
         "key {} holds {}, {why}",
-        words::message(first.key),
-        words::value(first.found)
+        labels::message(first.key),
+        labels::value(first.found)
     );
     Trouble {
-        promise: held.broken_by(kind).cloned(),
+        promise: promised.broken_by(kind).cloned(),
         kind,
-        sentence: if n == 1 {
-            one
-        } else {
-            format!("{many}; the first: {one}")
-        },
+        sentence: labels::first_of(n, one, &many),
         brief,
         txn: txn.map(|txn| facts.txns[txn].txn.id),
         key: Some(first.key.to_owned()),
@@ -101,7 +97,7 @@ fn origin(facts: &Facts<'_>, strange: &Strange<'_>) -> (Option<usize>, String) {
     match strange.origin {
         Origin::Forbidden(place) => {
             let fact = &facts.txns[place.txn];
-            let why = format!("the value of {}, {}", words::txn(fact), words::fate(fact));
+            let why = format!("the value of {}, {}", labels::txn(fact), labels::fate(fact));
             (Some(place.txn), why)
         }
         Origin::UnknownKey => (None, "but nobody ever wrote that key".into()),
@@ -110,7 +106,7 @@ fn origin(facts: &Facts<'_>, strange: &Strange<'_>) -> (Option<usize>, String) {
             let key = &fact.txn.ops[place.op].key;
             (
                 Some(place.txn),
-                format!("which {} wrote to key {key}", words::txn(fact)),
+                format!("which {} wrote to key {key}", labels::txn(fact)),
             )
         }
         Origin::NoWrite => claimed(facts, strange).unwrap_or_else(|| {
@@ -140,7 +136,7 @@ fn differs(fact: &Fact<'_>, written: &str, found: &str) -> String {
         .zip(found.bytes())
         .take_while(|(a, b)| a == b)
         .count();
-    let (txn, whole) = (words::txn(fact), written.len());
+    let (txn, whole) = (labels::txn(fact), written.len());
     if same == found.len() {
         format!("which is only the first {same} of the {whole} bytes that {txn} wrote")
     } else if same == whole {

@@ -1,8 +1,8 @@
 //! Service: whether the target came back at all, in time, able to read its data, the same way
 //! twice, and fit for work.
 
-use super::held::Held;
-use super::{Trouble, words};
+use super::promised::Promised;
+use super::{Trouble, labels};
 use crate::{
     Checker, Damage, FailureClass, FindingKind, Guarantee, Observed, Promise, ReadBack, Start,
 };
@@ -27,117 +27,119 @@ pub(super) struct Detection {
     pub(super) said: String,
 }
 
+/// What the target itself says is wrong: its message, if there is one; what it breaks; and what goes
+/// before the message in a finding and in a summary.
+type Complaint<'a> = (
+    Option<&'a String>,
+    FindingKind,
+    Option<&'a Promise>,
+    &'static str,
+    &'static str,
+);
+
+fn complaints<'a>(observed: &'a Observed, promised: &'a Promised) -> [Complaint<'a>; 6] {
+    let refused = match &observed.start {
+        Start::Refused { message } if !observed.went_on => Some(message),
+        _ => None,
+    };
+    let own = observed.checker == Checker::Target;
+    let by_check = observed.integrity.as_ref().filter(|_| own);
+    let first_start = matches!(observed.state, Some(Ok(_)));
+    let second_start = observed.second.as_ref().filter(|_| first_start);
+    let state = observed.state.as_ref().and_then(|read| read.as_ref().err());
+    let log = observed.log.as_ref().and_then(|read| read.as_ref().err());
+    let broken = |kind| promised.broken_by(kind);
+    let durable = || promised.first(|g| matches!(g, Guarantee::Durable(_)));
+    let event_log = promised.first(|g| g == Guarantee::EventLog);
+    use FindingKind::{NotRepeatable, StaysDown, Unreadable, WillNotStart};
+    [
+        (
+            refused,
+            WillNotStart,
+            broken(WillNotStart),
+            "it does not start again",
+            "refused",
+        ),
+        (
+            state,
+            Unreadable,
+            broken(Unreadable).or_else(durable),
+            "it started again and cannot read its data",
+            "could not read its data",
+        ),
+        (
+            by_check.and_then(|check| check.as_ref().err()),
+            Unreadable,
+            broken(Unreadable),
+            "its own integrity check fails",
+            "its own integrity check failed",
+        ),
+        (
+            log,
+            Unreadable,
+            event_log.or_else(|| broken(Unreadable)),
+            "it cannot read its event log",
+            "could not read its event log",
+        ),
+        (
+            second_start.and_then(|read| read.as_ref().err()),
+            NotRepeatable,
+            broken(NotRepeatable),
+            "it started once, but not a second time",
+            "refused the second restart",
+        ),
+        (
+            observed.stays_down.as_ref(),
+            StaysDown,
+            broken(StaysDown),
+            "the trouble is over and it still refuses to work",
+            "stayed down after the trouble was over",
+        ),
+    ]
+}
+
 /// Judges the service.
-pub(super) fn service(observed: &Observed, held: &Held) -> Service {
+pub(super) fn service(observed: &Observed, promised: &Promised) -> Service {
     let mut service = Service::default();
     // No target can serve what was destroyed in the only place where it was.
-    let excused = matches!(observed.damage, Damage::SingleCopy { .. })
-        && matches!(held.class, FailureClass::Corruption | FailureClass::IoError);
-    let durable = || held.first(|g| matches!(g, Guarantee::Durable(_)));
-    let mut refusal =
-        |kind, promise: Option<&Promise>, said: &str, sentence: String, brief: String| {
-            if excused {
-                let said = said.to_owned();
-                service.detections.push(Detection { brief, said });
-            } else {
-                service
-                    .troubles
-                    .push(trouble(kind, promise, sentence, brief));
-            }
-        };
-    if let Start::Refused { message } = &observed.start
-        && !observed.went_on
-    {
-        let kind = FindingKind::WillNotStart;
-        let words = words::message(message);
-        refusal(
-            kind,
-            held.broken_by(kind),
-            message,
-            format!("it does not start again: {words}"),
-            format!("refused: {words}"),
-        );
-    }
-    let kind = FindingKind::Unreadable;
-    if let Some(Err(error)) = &observed.state {
-        let words = words::message(error);
-        refusal(
-            kind,
-            held.broken_by(kind).or_else(durable),
-            error,
-            format!("it started again and cannot read its data: {words}"),
-            format!("could not read its data: {words}"),
-        );
-    }
-    if let Some(Err(check)) = &observed.integrity
-        && observed.checker == Checker::Target
-    {
-        let words = words::message(check);
-        refusal(
-            kind,
-            held.broken_by(kind),
-            check,
-            format!("its own integrity check fails: {words}"),
-            format!("its own integrity check failed: {words}"),
-        );
-    }
-    if let Some(Err(error)) = &observed.log {
-        let words = words::message(error);
-        refusal(
-            kind,
-            held.first(|g| g == Guarantee::EventLog)
-                .or_else(|| held.broken_by(kind)),
-            error,
-            format!("it cannot read its event log: {words}"),
-            format!("could not read its event log: {words}"),
-        );
-    }
-    if let (Some(Ok(_)), Some(Err(error))) = (&observed.state, &observed.second) {
-        let kind = FindingKind::NotRepeatable;
-        let words = words::message(error);
-        refusal(
-            kind,
-            held.broken_by(kind),
-            error,
-            format!("it started once, but not a second time: {words}"),
-            format!("refused the second restart: {words}"),
-        );
-    }
-    if let Some(said) = &observed.stays_down {
-        let kind = FindingKind::StaysDown;
-        let words = words::message(said);
-        refusal(
-            kind,
-            held.broken_by(kind),
-            said,
-            format!("the trouble is over and it still refuses to work: {words}"),
-            format!("stayed down after the trouble was over: {words}"),
-        );
-    }
-    if let Some(noticed) = noticed_by_others(observed, held) {
-        match excused {
-            true => service.noticed.push(noticed),
-            false => service.troubles.push(noticed),
+    let at_rest = [FailureClass::Corruption, FailureClass::IoError].contains(&promised.class);
+    let excused = at_rest && matches!(observed.damage, Damage::SingleCopy { .. });
+    for (said, kind, promise, sentence, brief) in complaints(observed, promised) {
+        let Some(said) = said else { continue };
+        let message = labels::message(said);
+        let brief = format!("{brief}: {message}");
+        if excused {
+            let said = said.clone();
+            service.detections.push(Detection { brief, said });
+        } else {
+            let sentence = format!("{sentence}: {message}");
+            let complaint = Trouble::new(kind, promise, sentence, brief);
+            service.troubles.push(complaint);
         }
     }
-    service.troubles.extend(went_on(observed, held));
+    match excused {
+        true => &mut service.noticed,
+        false => &mut service.troubles,
+    }
+    .extend(noticed_by_others(observed, promised));
+    service.troubles.extend(went_on(observed, promised));
     if let Start::Hung { waited } = observed.start {
         let kind = FindingKind::Hung;
-        let waited = words::time(waited);
-        service.troubles.push(trouble(
+        let waited = labels::time(waited);
+        service.troubles.push(Trouble::new(
             kind,
-            held.broken_by(kind),
+            promised.broken_by(kind),
             format!("it hangs: after {waited} it neither takes calls nor has it ended"),
             format!("hung for {waited}"),
         ));
     }
-    service.troubles.extend(too_slow(observed, held));
-    service.troubles.extend(not_repeatable(observed, held));
+    service.troubles.extend(too_slow(observed, promised));
+    service.troubles.extend(not_repeatable(observed, promised));
     service
 }
 
 /// What the check of somebody else than the target says; none where it was the target's.
-fn noticed_by_others(observed: &Observed, held: &Held) -> Option<Trouble> {
+fn noticed_by_others(observed: &Observed, promised: &Promised) -> Option<Trouble> {
     let Some(Err(check)) = &observed.integrity else {
         return None;
     };
@@ -147,27 +149,27 @@ fn noticed_by_others(observed: &Observed, held: &Held) -> Option<Trouble> {
         Checker::User => "the check that was given",
     };
     let kind = FindingKind::Unreadable;
-    let said = words::message(check);
-    Some(trouble(
+    let said = labels::message(check);
+    Some(Trouble::new(
         kind,
-        held.broken_by(kind),
+        promised.broken_by(kind),
         format!("{whose} finds damage, of which the target itself says nothing: {said}"),
         format!("{whose} finds: {said}"),
     ))
 }
 
 /// A target that has printed that it did not recover, and answers as if it had.
-fn went_on(observed: &Observed, held: &Held) -> Option<Trouble> {
+fn went_on(observed: &Observed, promised: &Promised) -> Option<Trouble> {
     let (Start::Refused { message }, true) = (&observed.start, observed.went_on) else {
         return None;
     };
     let kind = FindingKind::Unreadable;
-    let promise = held.broken_by(kind);
+    let promise = promised.broken_by(kind);
     let promise = promise
-        .or_else(|| held.broken_by(FindingKind::WillNotStart))
-        .or_else(|| held.first(|g| g == Guarantee::Detects));
-    let said = words::message(message);
-    Some(trouble(
+        .or_else(|| promised.broken_by(FindingKind::WillNotStart))
+        .or_else(|| promised.first(|g| g == Guarantee::Detects));
+    let said = labels::message(message);
+    Some(Trouble::new(
         kind,
         promise,
         format!("it answers as if it had recovered, and has not: {said}"),
@@ -175,35 +177,17 @@ fn went_on(observed: &Observed, held: &Held) -> Option<Trouble> {
     ))
 }
 
-fn trouble(
-    kind: FindingKind,
-    promise: Option<&Promise>,
-    sentence: String,
-    brief: String,
-) -> Trouble {
-    Trouble {
-        kind,
-        promise: promise.cloned(),
-        sentence,
-        brief,
-        txn: None,
-        key: None,
-        ack: None,
-        count: 1,
-    }
-}
-
-fn too_slow(observed: &Observed, held: &Held) -> Option<Trouble> {
+fn too_slow(observed: &Observed, promised: &Promised) -> Option<Trouble> {
     let took = observed.recovery?;
-    let (promise, bound) = held.promises.iter().find_map(|p| match p.guarantee {
+    let (promise, bound) = promised.promises.iter().find_map(|p| match p.guarantee {
         Guarantee::RecoversWithinMs(ms) => {
             let bound = std::time::Duration::from_millis(ms);
             (took > bound).then_some((p, bound))
         }
         _ => None,
     })?;
-    let (took, bound) = (words::time(took), words::time(bound));
-    Some(trouble(
+    let (took, bound) = (labels::time(took), labels::time(bound));
+    Some(Trouble::new(
         FindingKind::TooSlow,
         Some(promise),
         format!("its first correct answer came {took} after its start; the bound is {bound}"),
@@ -211,7 +195,7 @@ fn too_slow(observed: &Observed, held: &Held) -> Option<Trouble> {
     ))
 }
 
-fn not_repeatable(observed: &Observed, held: &Held) -> Option<Trouble> {
+fn not_repeatable(observed: &Observed, promised: &Promised) -> Option<Trouble> {
     let (Some(Ok(first)), Some(Ok(second))) = (&observed.state, &observed.second) else {
         return None;
     };
@@ -222,20 +206,20 @@ fn not_repeatable(observed: &Observed, held: &Held) -> Option<Trouble> {
         .chain(second.keys().filter(|key| !first.contains_key(*key)))
         .collect();
     let key = *keys.first()?;
-    let told = |state: &ReadBack| {
+    let shown = |state: &ReadBack| {
         let value = state.as_ref().ok().and_then(|state| state.get(key));
-        value.map_or("not there".to_owned(), |value| words::value(value))
+        value.map_or("not there".to_owned(), |value| labels::value(value))
     };
-    let before = observed.state.as_ref().map(told).unwrap_or_default();
-    let after = observed.second.as_ref().map(told).unwrap_or_default();
+    let before = observed.state.as_ref().map(shown).unwrap_or_default();
+    let after = observed.second.as_ref().map(shown).unwrap_or_default();
     let kind = FindingKind::NotRepeatable;
-    let mut trouble = trouble(
+    let mut trouble = Trouble::new(
         kind,
-        held.broken_by(kind),
+        promised.broken_by(kind),
         format!(
             "a second restart, with no writes in between, shows other data ({}): key {key} was \
              {before} after the first and is {after} after the second",
-            words::count(keys.len(), "difference")
+            labels::count(keys.len(), "difference")
         ),
         "the second restart showed other data".into(),
     );

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The store is one JSON file that is replaced at each barrier: written beside it, synced, renamed,
-//! and the folder synced. So a transaction is safe from the next barrier on, and what a crash
+//! and the directory synced. So a transaction is safe from the next barrier on, and what a crash
 //! leaves is a whole file, the old one or the new one. `--no-fsync` leaves the syncs out.
 
 use std::collections::BTreeMap;
@@ -49,20 +49,20 @@ struct Change {
 }
 
 struct Store {
-    folder: PathBuf,
+    directory: PathBuf,
     sync: bool,
     values: BTreeMap<String, String>,
 }
 
 impl Store {
-    fn open(folder: PathBuf, sync: bool) -> io::Result<Self> {
-        let values = match fs::read(folder.join("store.json")) {
+    fn open(directory: PathBuf, sync: bool) -> io::Result<Self> {
+        let values = match fs::read(directory.join("store.json")) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(error),
         };
         Ok(Self {
-            folder,
+            directory,
             sync,
             values,
         })
@@ -70,15 +70,15 @@ impl Store {
 
     /// Replaces the file with what is in memory.
     fn save(&self) -> io::Result<()> {
-        let new = self.folder.join("store.json.new");
+        let new = self.directory.join("store.json.new");
         let mut file = File::create(&new)?;
         file.write_all(&serde_json::to_vec(&self.values)?)?;
         if self.sync {
             file.sync_all()?;
         }
-        fs::rename(&new, self.folder.join("store.json"))?;
+        fs::rename(&new, self.directory.join("store.json"))?;
         if self.sync {
-            File::open(&self.folder)?.sync_all()?;
+            File::open(&self.directory)?.sync_all()?;
         }
         Ok(())
     }
@@ -105,7 +105,7 @@ impl Store {
             Call::Get { key } => json!({"answer": "ok", "value": self.values.get(&key)}),
             Call::ReadAll => json!({"answer": "ok", "values": self.values}),
             Call::Check => {
-                let sound = Store::open(self.folder.clone(), self.sync).err();
+                let sound = Store::open(self.directory.clone(), self.sync).err();
                 json!({"answer": "ok", "complaint": sound.map(|error| error.to_string())})
             }
         }
@@ -137,9 +137,9 @@ fn hello(sync: bool) -> Value {
 }
 
 fn main() -> ExitCode {
-    let folder = std::env::var_os("PLUGPULL_DATA_DIR").unwrap_or_else(|| ".".into());
+    let directory = std::env::var_os("PLUGPULL_DATA_DIR").unwrap_or_else(|| ".".into());
     let sync = std::env::args().all(|arg| arg != "--no-fsync");
-    let mut store = match Store::open(folder.into(), sync) {
+    let mut store = match Store::open(directory.into(), sync) {
         Ok(store) => store,
         Err(error) => {
             eprintln!("store.json cannot be read: {error}");

@@ -114,21 +114,26 @@ fn place<'a>(tree: &Tree, path: &'a str) -> Result<(Ino, &'a OsStr), Errno> {
     Ok((tree.resolve(directory)?, OsStr::new(name)))
 }
 
-/// Does a step to both, and compares what they answer.
-fn both(tree: &mut Tree, model: &mut Model, held: &mut Vec<Ino>, step: &Call) -> (R, R) {
+/// Does a call to both, and returns what they answer.
+fn both(tree: &mut Tree, model: &mut Model, held: &mut Vec<Ino>, call: &Call) -> (R, R) {
     model.now += 1;
-    let now = model.now;
     let caller = Caller {
         uid: 1,
         gid: 2,
-        now,
+        now: model.now,
     };
+    by_name(tree, model, caller, call)
+        .or_else(|| to_content(tree, model, call))
+        .unwrap_or_else(|| without_name(tree, model, held, caller, call))
+}
+
+/// Calls that make, move and remove names; none for the others.
+fn by_name(tree: &mut Tree, model: &mut Model, caller: Caller, call: &Call) -> Option<(R, R)> {
+    let now = caller.now;
     let next = tree.next_ino();
-    let pick = |n: &usize| (!held.is_empty()).then(|| held[n % held.len()]);
-    let content = |tree: &Tree, path: &str| tree.resolve(path);
-    match step {
+    Some(match call {
         Call::File(path) | Call::Dir(path) | Call::Symlink(path, _) => {
-            let (kind, new, mode) = match step {
+            let (kind, new, mode) = match call {
                 Call::Dir(_) => (Kind::Dir, NewNode::Dir, 0o755),
                 Call::Symlink(_, len) => (
                     Kind::Symlink(*len),
@@ -167,6 +172,15 @@ fn both(tree: &mut Tree, model: &mut Model, held: &mut Vec<Ino>, step: &Call) ->
             });
             (moved.map(drop), model.rename(from, to, *mode))
         }
+        _ => return None,
+    })
+}
+
+/// Calls that change what has a name; none for the others.
+fn to_content(tree: &mut Tree, model: &mut Model, call: &Call) -> Option<(R, R)> {
+    let now = model.now;
+    let content = |tree: &Tree, path: &str| tree.resolve(path);
+    Some(match call {
         Call::Chmod(path, mode) => {
             let attrs = Attrs {
                 mode: Some(*mode),
@@ -216,6 +230,21 @@ fn both(tree: &mut Tree, model: &mut Model, held: &mut Vec<Ino>, step: &Call) ->
                     .and_then(|ino| model.zero(ino, *at, *len, *punch)),
             )
         }
+        _ => return None,
+    })
+}
+
+/// Calls on what is held open, with a name or without.
+fn without_name(
+    tree: &mut Tree,
+    model: &mut Model,
+    held: &mut Vec<Ino>,
+    caller: Caller,
+    call: &Call,
+) -> (R, R) {
+    let now = caller.now;
+    let pick = |n: &usize| (!held.is_empty()).then(|| held[n % held.len()]);
+    match call {
         Call::Hold(path) => {
             if let Ok(ino) = tree.resolve(path) {
                 tree.count_lookups(ino, 1);
@@ -267,6 +296,18 @@ fn both(tree: &mut Tree, model: &mut Model, held: &mut Vec<Ino>, step: &Call) ->
             }
             None => (Ok(()), Ok(())),
         },
+        Call::File(_)
+        | Call::Dir(_)
+        | Call::Symlink(..)
+        | Call::Link(..)
+        | Call::Unlink(_)
+        | Call::Rmdir(_)
+        | Call::Rename(..)
+        | Call::Chmod(..)
+        | Call::Write(..)
+        | Call::Truncate(..)
+        | Call::Allocate(..)
+        | Call::Zero(..) => unreachable!("{call:?} has a name"),
     }
 }
 

@@ -13,6 +13,9 @@ use super::content::Content;
 use super::node::{Attrs, Caller, Ino, Inode, Nanos, NewNode, Node, ROOT, Times};
 use super::tree::Tree;
 
+/// A change of what is not there, or of another kind, changes nothing.
+fn if_there<T, E>(_changed: Result<T, E>) {}
+
 impl Tree {
     /// Makes sure that an inode of this number exists, without a name.
     pub fn raw_node(&mut self, ino: Ino, new: &NewNode, mode: u32, owner: Caller, path: Arc<str>) {
@@ -74,23 +77,22 @@ impl Tree {
 
     /// Changes a file's bytes, if it is there.
     pub fn raw_content(&mut self, ino: Ino, change: impl FnOnce(&mut Content)) {
-        // What is not there, or no file, has no bytes to lose.
-        let _ = self.change(ino, change);
+        if_there(self.change(ino, change));
     }
 
     /// Sets attributes, if the inode is there.
     pub fn raw_attrs(&mut self, ino: Ino, attrs: Attrs, now: Nanos) {
-        let _ = self.set_attrs(ino, attrs, now);
+        if_there(self.set_attrs(ino, attrs, now));
     }
 
     /// Sets or removes an extended attribute, if the inode is there.
     pub fn raw_xattr(&mut self, ino: Ino, name: &OsStr, value: Option<&[u8]>) {
-        let _ = self.set_xattr(ino, name, value.map(Arc::from));
+        if_there(self.set_xattr(ino, name, value.map(Arc::from)));
     }
 
     /// Sets times to what the clock showed, if the inode is there.
     pub fn raw_touch(&mut self, ino: Ino, times: Times) {
-        let _ = self.touch(ino, times);
+        if_there(self.touch(ino, times));
     }
 
     /// Keeps track of changes from here on: then [`Tree::settle`] and [`Tree::digest`] cost what

@@ -83,15 +83,7 @@ impl<'a> Lowering<'a> {
                 ino,
                 node,
                 ..
-            } => {
-                let needs = self.before(*parent, name);
-                let update = self.name((index, FIRST), (*parent, name), Some(*ino), *ino, needs);
-                let directory = matches!(node, NewNode::Dir);
-                let known = self.inodes.entry(*ino).or_default();
-                known.created = Some(update);
-                known.resized = update + PARTS;
-                known.named = directory.then_some((update, *parent));
-            }
+            } => self.create(index, (*parent, name), *ino, node),
             Op::Link { parent, name, ino } => {
                 let needs = self.before(*parent, name);
                 self.name((index, FIRST), (*parent, name), Some(*ino), *ino, needs);
@@ -126,73 +118,75 @@ impl<'a> Lowering<'a> {
                 ino,
                 old_size,
                 size,
-            } => {
-                let mut needs = self.appended(*ino, *size);
-                if size < old_size {
-                    let kind = UpdateKind::Size {
-                        ino: *ino,
-                        size: *size,
-                        shrinks: true,
-                    };
-                    needs.extend(self.cut_of(*ino));
-                    self.cut(index, kind, needs);
-                } else if size > old_size {
-                    self.grow(index, LAST, *ino, *size, needs);
-                }
-            }
+            } => self.truncate(index, *ino, *old_size, *size),
             Op::Allocate {
                 ino,
                 old_size,
                 size,
                 ..
-            } => {
-                let kind = UpdateKind::Space {
-                    ino: *ino,
-                    zeroes: false,
-                };
-                self.add(index, FIRST, kind, Vec::new());
-                if size > old_size {
-                    self.grow(index, LAST, *ino, *size, self.appended(*ino, *size));
-                }
-            }
+            } => self.space(index, *ino, false, (*old_size, *size)),
             Op::Zero {
                 ino,
                 old_size,
                 size,
                 ..
-            } => {
-                let kind = UpdateKind::Space {
-                    ino: *ino,
-                    zeroes: true,
-                };
-                let needs = self.cut_of(*ino);
-                self.cut(index, kind, needs);
-                if size > old_size {
-                    self.grow(index, LAST, *ino, *size, self.appended(*ino, *size));
-                }
-            }
+            } => self.space(index, *ino, true, (*old_size, *size)),
             Op::SetAttrs { ino, attrs } => {
-                let reshaped = self.inodes.get(ino).map_or(0, |known| known.reshaped);
-                self.add(index, FIRST, UpdateKind::Attrs { ino: *ino }, Vec::new());
                 let Attrs { mode, uid, gid, .. } = attrs;
-                if mode.is_none() && uid.is_none() && gid.is_none() {
-                    self.inodes.entry(*ino).or_default().reshaped = reshaped;
-                }
+                let reshapes = mode.is_some() || uid.is_some() || gid.is_some();
+                self.attrs(index, *ino, reshapes);
             }
-            Op::Touch { ino, .. } => {
-                let reshaped = self.inodes.get(ino).map_or(0, |known| known.reshaped);
-                self.add(index, FIRST, UpdateKind::Attrs { ino: *ino }, Vec::new());
-                self.inodes.entry(*ino).or_default().reshaped = reshaped;
-            }
-            Op::SetXattr { ino, .. } => {
-                self.add(index, FIRST, UpdateKind::Attrs { ino: *ino }, Vec::new());
-            }
+            Op::Touch { ino, .. } => self.attrs(index, *ino, false),
+            Op::SetXattr { ino, .. } => self.attrs(index, *ino, true),
             Op::Sync { .. }
             | Op::SyncFailed { .. }
             | Op::SyncAll { .. }
             | Op::SyncAllFailed
             | Op::CallGoesOn { .. }
             | Op::CacheSettled => {}
+        }
+    }
+
+    fn create(&mut self, index: usize, place: (Ino, &'a OsStr), ino: Ino, node: &NewNode) {
+        let needs = self.before(place.0, place.1);
+        let update = self.name((index, FIRST), place, Some(ino), ino, needs);
+        let directory = matches!(node, NewNode::Dir);
+        let known = self.inodes.entry(ino).or_default();
+        known.created = Some(update);
+        known.resized = update + PARTS;
+        known.named = directory.then_some((update, place.0));
+    }
+
+    fn truncate(&mut self, index: usize, ino: Ino, old_size: u64, size: u64) {
+        let mut needs = self.appended(ino, size);
+        if size < old_size {
+            let shrinks = true;
+            let kind = UpdateKind::Size { ino, size, shrinks };
+            needs.extend(self.cut_of(ino));
+            self.cut(index, kind, needs);
+        } else if size > old_size {
+            self.grow(index, LAST, ino, size, needs);
+        }
+    }
+
+    /// Space that is allocated, or zeroed, which takes bytes away; and the length that may come with it.
+    fn space(&mut self, index: usize, ino: Ino, zeroes: bool, (old_size, size): (u64, u64)) {
+        let kind = UpdateKind::Space { ino, zeroes };
+        if zeroes {
+            self.cut(index, kind, self.cut_of(ino));
+        } else {
+            self.add(index, FIRST, kind, Vec::new());
+        }
+        if size > old_size {
+            self.grow(index, LAST, ino, size, self.appended(ino, size));
+        }
+    }
+
+    fn attrs(&mut self, index: usize, ino: Ino, reshapes: bool) {
+        let reshaped = self.inodes.get(&ino).map_or(0, |known| known.reshaped);
+        self.add(index, FIRST, UpdateKind::Attrs { ino }, Vec::new());
+        if !reshapes {
+            self.inodes.entry(ino).or_default().reshaped = reshaped;
         }
     }
 

@@ -58,7 +58,8 @@ impl Run {
 
     /// Does a call; what is refused, as the many impossible ones of a random run, does nothing.
     pub(crate) fn call(&mut self, call: &Call) {
-        let _ = self.attempt(call);
+        // What is not possible changes nothing.
+        self.attempt(call).unwrap_or_default();
         let (tree, records) = (self.disk.tree.clone(), self.disk.log.records().len());
         if records == self.moments.len() {
             self.moments.push(tree);

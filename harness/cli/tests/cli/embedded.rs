@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use plugpull_driver::{
-    ClientError, Host, Launch, Part, Pipes, Process, Program, StartError, Target,
-};
+use plugpull_driver::{ClientError, Host, Launch, Part, Pipes, Process, StartError, Target};
 use plugpull_targets::catalog;
 use plugpull_testing::test;
 use plugpull_workloads::{Op, Txn, Write};
@@ -28,12 +26,9 @@ impl Host for PlainHost {
     }
 
     fn spawn_piped(&self, launch: &Launch, _part: Part) -> io::Result<(Box<dyn Process>, Pipes)> {
-        let Program::Path(program) = &launch.program else {
-            panic!("a driver is a program by path");
-        };
         let (its_stdin, stdin) = io::pipe()?;
         let (stdout, its_stdout) = io::pipe()?;
-        let mut command = Command::new(program);
+        let mut command = Command::new(&launch.program);
         command.args(&launch.args).envs(launch.env.clone());
         command
             .current_dir(&self.dir)

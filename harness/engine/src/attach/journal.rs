@@ -176,7 +176,10 @@ impl Journal {
                 _ => {}
             }
         }
-        // It may be the user's own, with other things in it.
+        #[expect(
+            clippy::let_underscore_must_use,
+            reason = "it may be the user's own, with other things in it"
+        )]
         let _ = fs::remove_dir(&self.directory);
         Ok(())
     }

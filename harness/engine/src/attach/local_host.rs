@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use plugpull_driver::{Host, Launch, Part, Pipes, Process, Program};
+use plugpull_driver::{Host, Launch, Part, Pipes, Process};
 
 use super::shell::kill_group;
 
@@ -35,14 +35,10 @@ impl Host for LocalHost {
     }
 
     fn spawn_piped(&self, launch: &Launch, _part: Part) -> io::Result<(Box<dyn Process>, Pipes)> {
-        let program = match &launch.program {
-            Program::Path(path) => path.clone(),
-            Program::Myself => std::env::current_exe()?,
-        };
         let (its_stdin, stdin) = io::pipe()?;
         let (stdout, its_stdout) = io::pipe()?;
         let (errors, its_errors) = io::pipe()?;
-        let mut command = Command::new(program);
+        let mut command = Command::new(&launch.program);
         command
             .args(&launch.args)
             .envs(launch.env.iter().map(|(name, value)| (name, value)))

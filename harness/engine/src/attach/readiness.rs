@@ -31,7 +31,7 @@ pub(super) struct ReadinessProbe<'s, 'a> {
 }
 
 /// Another life of the service answers.
-pub(super) struct Ready<'endpoint> {
+pub(super) struct ServiceReady<'endpoint> {
     /// The client's way; a driver ends with it.
     _connection: Connection<'endpoint>,
     pub(super) client: Prefixed,
@@ -68,7 +68,7 @@ pub(super) struct Death {
 
 impl<'a> ReadinessProbe<'_, 'a> {
     /// Waits for a new process to answer, and until its supervision shows that it is another one.
-    pub(super) fn after(&self, death: Death) -> Result<Ready<'a>, NotReady> {
+    pub(super) fn after(&self, death: Death) -> Result<ServiceReady<'a>, NotReady> {
         let since = death.since;
         let deadline = since + self.limit;
         let wait = match death.stopped {
@@ -101,7 +101,7 @@ impl<'a> ReadinessProbe<'_, 'a> {
                 match self.is_another(&watch) {
                     Ok(()) => {
                         let began = watch.first_start().unwrap_or(since);
-                        return Ok(Ready {
+                        return Ok(ServiceReady {
                             _connection: connection,
                             client,
                             recovery: at.saturating_duration_since(began),

@@ -150,8 +150,8 @@ impl<'a> Session<'a> {
             }
         }
         let attempt = match mode {
-            Mode::Restart => self.supervision.terminate(&life)?,
-            _ => self.supervision.kill(&life)?,
+            Mode::Restart => self.supervision.terminate(life.seen.pid, life.main())?,
+            _ => self.supervision.kill(life.seen.pid, life.main())?,
         };
         let so_far = match trial.what.as_str() {
             "" => String::new(),

@@ -33,7 +33,7 @@ const KEYS: u32 = 20;
 const DEFAULT: &str = "reference";
 
 /// What became of a call that made rounds.
-pub struct Outcome {
+pub struct AttachOutcome {
     /// How long the rounds took.
     pub took: Duration,
     /// A signal ended them.
@@ -50,7 +50,7 @@ pub fn run(
     args: &AttachOptions,
     stop: &AtomicBool,
     sink: &mut (impl Emit + TrialSink),
-) -> anyhow::Result<Option<Outcome>> {
+) -> anyhow::Result<Option<AttachOutcome>> {
     let data = args.data_dir.as_deref().map(guard::real).transpose()?;
     let supervision = supervision(args, data.as_deref())?;
     let work_dir = data.as_deref().map(|data| work_dir(args, data));
@@ -113,7 +113,7 @@ pub fn run(
     for trouble in &troubles {
         eprintln!("plugpull: {trouble}");
     }
-    Ok(Some(Outcome {
+    Ok(Some(AttachOutcome {
         took: began.elapsed(),
         interrupted,
         all_put_back: troubles.is_empty(),

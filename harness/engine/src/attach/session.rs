@@ -18,7 +18,7 @@ use super::incarnation::Incarnation;
 use super::journal::Journal;
 use super::options::{AttachOptions, Mode};
 use super::prefix::{Prefixed, remove_all};
-use super::readiness::{NotReady, ReadinessProbe, Ready, ask};
+use super::readiness::{NotReady, ReadinessProbe, ServiceReady, ask};
 use super::supervision::Supervision;
 use super::writers::Writers;
 use crate::experiment::{Experiment, Made, NextTrial};
@@ -214,7 +214,7 @@ impl<'a> Session<'a> {
     /// Notes what the service shows after it came back, or that it did not.
     pub(super) fn look(
         &self,
-        back: Result<Ready<'_>, NotReady>,
+        back: Result<ServiceReady<'_>, NotReady>,
         trial: &mut Trial,
     ) -> anyhow::Result<Observed> {
         let mut observed = Observed::default();

@@ -171,6 +171,10 @@ fn text(file: &mut File) -> std::io::Result<String> {
 }
 
 /// Kills a process that leads a group, and the group.
+#[expect(
+    clippy::let_underscore_must_use,
+    reason = "a process that has ended needs no kill and no wait"
+)]
 pub(super) fn kill_group(child: &mut Child) {
     if let Ok(pid) = i32::try_from(child.id()) {
         // Not waited for yet, so the number is no other process's.

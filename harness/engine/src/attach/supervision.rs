@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::endpoint::resolve;
-use super::incarnation::Incarnation;
 use super::options::AttachOptions;
 use super::process::{self, ProcessHandle};
 use super::serving;
@@ -263,37 +262,46 @@ impl Supervision {
         }
     }
 
-    /// Kills the service as SIGKILL does.
-    pub(super) fn kill(&self, life: &Incarnation<'_>) -> anyhow::Result<EndAttempt> {
+    /// Kills the service as SIGKILL does: `main`, its main process, or by the command that is given its pid.
+    pub(super) fn kill(
+        &self,
+        pid: Option<i32>,
+        main: Option<&ProcessHandle>,
+    ) -> anyhow::Result<EndAttempt> {
         let command = self.kill.clone();
-        self.end_process(life, "SIGKILL", command, ProcessHandle::kill)
+        self.end_process((pid, main), "SIGKILL", command, ProcessHandle::kill)
     }
 
     /// SIGTERM for its main process, which its supervisor starts again; where plugpull may not signal
     /// it, `--stop-cmd`, after which plugpull starts it.
-    pub(super) fn terminate(&self, life: &Incarnation<'_>) -> anyhow::Result<EndAttempt> {
+    pub(super) fn terminate(
+        &self,
+        pid: Option<i32>,
+        main: Option<&ProcessHandle>,
+    ) -> anyhow::Result<EndAttempt> {
         let command = self.stop.clone().filter(|_| !self.signals());
         let stopped = command.is_some();
-        let attempt = self.end_process(life, "SIGTERM", command, ProcessHandle::terminate)?;
+        let attempt =
+            self.end_process((pid, main), "SIGTERM", command, ProcessHandle::terminate)?;
         Ok(EndAttempt { stopped, ..attempt })
     }
 
     fn end_process(
         &self,
-        life: &Incarnation<'_>,
+        (pid, main): (Option<i32>, Option<&ProcessHandle>),
         name: &str,
         command: Option<String>,
         signal: fn(&ProcessHandle) -> anyhow::Result<()>,
     ) -> anyhow::Result<EndAttempt> {
         if let Some(command) = command {
-            self.shell.must(&command, &variables(life.seen.pid))?;
+            self.shell.must(&command, &variables(pid))?;
             return Ok(EndAttempt {
                 what: format!("`{command}`"),
                 by_command: true,
                 stopped: false,
             });
         }
-        let main = life.main().filter(|_| self.signals());
+        let main = main.filter(|_| self.signals());
         let main = main.with_context(|| {
             format!(
                 "{name} wants --kill-cmd or --stop-cmd where there is no --unit and no --pid-file"

@@ -1,4 +1,4 @@
-//! The artifact: one file that holds a crash state, what was owed there, and what went wrong.
+//! The artifact: one file that holds a crash state, what was required there, and what went wrong.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,7 +16,7 @@ use plugpull_reports::TimelineStep;
 use plugpull_workloads::{FailureClass, Finding, History, Promise, Stamp, read_file};
 use serde::{Deserialize, Serialize};
 
-use super::artifact_limits::Limits;
+use super::artifact_limits::ArtifactLimits;
 
 /// The version of the form.
 const SCHEMA: &str = "plugpull.artifact/1";
@@ -58,7 +58,8 @@ struct Saved {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum SavedContent {
-    Folder,
+    #[serde(rename = "folder")] // tidy: word because artifacts have it
+    Directory,
     /// Size, and runs of data as offset and base64 of zlib.
     File(u64, Vec<(u64, String)>),
     Symlink(String),
@@ -124,8 +125,8 @@ impl Artifact {
 
     /// Writes it, whole or not at all.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let directory = path.parent().unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
         serde_json::to_writer(&mut file, self)?;
         file.write_all(b"\n")?;
         file.as_file().sync_all()?;
@@ -183,7 +184,7 @@ impl Artifact {
     /// What is wrong with the artifact.
     pub fn tree_as_listed(&self) -> anyhow::Result<Tree> {
         let mut tree = Tree::new(0, 0, 0);
-        let mut limits = Limits::default();
+        let mut limits = ArtifactLimits::default();
         for saved in &self.disk {
             place(&mut tree, saved, &mut limits).context("the artifact is damaged")?;
         }
@@ -193,7 +194,7 @@ impl Artifact {
 }
 
 /// Puts one name on the disk.
-fn place(tree: &mut Tree, saved: &Saved, limits: &mut Limits) -> anyhow::Result<()> {
+fn place(tree: &mut Tree, saved: &Saved, limits: &mut ArtifactLimits) -> anyhow::Result<()> {
     let path = STANDARD
         .decode(&saved.path)
         .context("a path that is no base64")?;
@@ -217,7 +218,7 @@ fn place(tree: &mut Tree, saved: &Saved, limits: &mut Limits) -> anyhow::Result<
             now: 0,
         };
         let new = match content {
-            SavedContent::Folder => NewNode::Dir,
+            SavedContent::Directory => NewNode::Dir,
             SavedContent::File(..) => NewNode::File,
             SavedContent::Symlink(to) => {
                 NewNode::Symlink(OsString::from_vec(limits.symlink(&shown, to)?))
@@ -241,12 +242,12 @@ fn place(tree: &mut Tree, saved: &Saved, limits: &mut Limits) -> anyhow::Result<
 
 fn save(
     tree: &Tree,
-    folder: Ino,
+    directory: Ino,
     path: Vec<u8>,
     known: &mut std::collections::HashSet<Ino>,
     into: &mut Vec<Saved>,
 ) -> io::Result<()> {
-    for (name, entry) in tree.dir(folder)?.iter() {
+    for (name, entry) in tree.dir(directory)?.iter() {
         let inode = tree.get(entry.ino)?;
         let mut below = path.clone();
         if !below.is_empty() {
@@ -255,7 +256,7 @@ fn save(
         below.extend_from_slice(name.as_bytes());
         let content = match &inode.node {
             _ if !known.insert(entry.ino) => None,
-            Node::Dir(_) => Some(SavedContent::Folder),
+            Node::Dir(_) => Some(SavedContent::Directory),
             Node::Symlink(to) => Some(SavedContent::Symlink(STANDARD.encode(to.as_bytes()))),
             Node::Special => Some(SavedContent::Special),
             Node::File(content) => {

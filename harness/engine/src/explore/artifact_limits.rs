@@ -25,14 +25,14 @@ const CONTENT_MAX: u64 = 16 << 30;
 
 /// What was read so far.
 #[derive(Default)]
-pub(super) struct Limits {
+pub(super) struct ArtifactLimits {
     names: usize,
     content: u64,
     /// Whether each inode may have more than one name.
     known: BTreeMap<Ino, bool>,
 }
 
-impl Limits {
+impl ArtifactLimits {
     /// The directories and the name of a path. `new` is true where it says what it names; else it is one
     /// more name of a file that is known.
     pub(super) fn name<'p>(
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     fn refusal(path: &str, ino: Ino, new: bool) -> String {
-        let mut limits = Limits::default();
+        let mut limits = ArtifactLimits::default();
         limits.known(2, false);
         limits.known(3, true);
         match limits.name(OsStr::new(path), ino, new) {
@@ -191,7 +191,7 @@ mod tests {
         let mut packed = ZlibEncoder::new(Vec::new(), Compression::best());
         packed.write_all(&vec![0; 1 << 20]).unwrap();
         let data = STANDARD.encode(packed.finish().unwrap());
-        let mut limits = Limits::default();
+        let mut limits = ArtifactLimits::default();
         assert_eq!(limits.run("f", 1 << 20, 0, &data).unwrap().len(), 1 << 20);
         for (size, offset, why) in [
             (1 << 19, 0, "room for"),

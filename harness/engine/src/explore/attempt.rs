@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use plugpull_crashsim::fs::{Log, Tree};
 use plugpull_workloads::Observed;
+use serde::{Deserialize, Serialize};
 
-use super::known::RecoveryNote;
 use crate::outcome::HarnessFailed;
 use crate::trial::Acked;
 
@@ -112,6 +112,18 @@ pub enum Reply {
     Nothing,
     /// Nobody works any more: what was handed out will not be answered.
     Gone,
+}
+
+/// What became of a recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecoveryNote {
+    /// It changed nothing on the disk.
+    None,
+    /// It changed the disk, and was not kept to be crashed.
+    Passed,
+    /// It was kept to be crashed.
+    Kept,
 }
 
 /// Workers that try states side by side, as the explorer sees them.

@@ -22,11 +22,11 @@ use plugpull_reports::Record;
 use plugpull_workloads::{FailureClass, Judgement, Verdict};
 
 use super::answers::{Answers, Kept};
-use super::attempt::{Answer, CrashDisk, Reply, Workers};
+use super::attempt::{Answer, CrashDisk, RecoveryNote, Reply, Workers};
 use super::enumerator::{Candidate, Enumerated, StateEnumerator};
 use super::findings::{Failing, Findings, News, Share};
 use super::grouping::{ByMissingUpdates, Grouping as _, Groups};
-use super::known::{Notes, RecoveryNote};
+use super::known::Notes;
 use super::limits::{Limits, Pace, left};
 use super::minimise::DeltaDebugging;
 use super::minimiser;

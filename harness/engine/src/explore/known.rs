@@ -12,20 +12,8 @@ use plugpull_workloads::Observed;
 use serde::{Deserialize, Serialize};
 
 use super::answers::Kept;
-use super::attempt::{Answer, Attempt, CrashDisk, Reply, Workers};
+use super::attempt::{Answer, Attempt, CrashDisk, RecoveryNote, Reply, Workers};
 use crate::outcome::HarnessFailed;
-
-/// What became of a recovery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RecoveryNote {
-    /// It changed nothing on the disk.
-    None,
-    /// It changed the disk, and was not kept to be crashed.
-    Passed,
-    /// It was kept to be crashed.
-    Kept,
-}
 
 /// A note in the run file.
 #[derive(Serialize, Deserialize)]
@@ -101,12 +89,12 @@ impl Notes {
 }
 
 /// What is known of a state.
-struct Known {
+struct KnownState {
     observed: Arc<Observed>,
     note: StateNote,
 }
 
-impl Known {
+impl KnownState {
     /// What the worker answered.
     fn attempt(&self) -> Attempt {
         let mut observed = Observed::clone(&self.observed);
@@ -126,7 +114,7 @@ pub struct KnownStates {
     /// By number. A resumed run counts from 0 again, so the last one of a number counts for the
     /// states behind it.
     observed: HashMap<u64, Arc<Observed>>,
-    states: HashMap<u128, Known>,
+    states: HashMap<u128, KnownState>,
 }
 
 impl KnownStates {
@@ -140,7 +128,7 @@ impl KnownStates {
                 let key = u128::from_str_radix(&note.key, 16).ok();
                 let observed = self.observed.get(&note.observation).cloned();
                 if let (Some(key), Some(observed)) = (key, observed) {
-                    self.states.insert(key, Known { observed, note });
+                    self.states.insert(key, KnownState { observed, note });
                 }
             }
             Err(_) => {}

@@ -31,13 +31,13 @@ mod trial_log;
 mod worker_pool;
 
 pub use artifact::{About, Artifact};
-pub use attempt::{Answer, Attempt, Breaker, CrashDisk, Reply, TryState, Workers};
+pub use attempt::{Answer, Attempt, Breaker, CrashDisk, RecoveryNote, Reply, TryState, Workers};
 pub use crash::{Crash, CrashModel, changes_disk};
 pub use describe::{evidence, sentence, timeline};
 pub use enumerator::{ModelTally, StateEnumerator};
 pub use explorer::Explorer;
 pub use grouping::{Group, Groups};
-pub use known::{KnownStates, KnownWorkers, RecoveryNote};
+pub use known::{KnownStates, KnownWorkers};
 pub use limits::Limits;
 pub use oracle::Oracle;
 pub use recording::{RecordingPlan, record};

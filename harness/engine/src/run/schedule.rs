@@ -24,7 +24,7 @@ pub enum Until {
 
 /// What is known of a fault.
 #[derive(Clone, Copy, Debug, Default)]
-struct Known {
+struct PastTrials {
     bit: bool,
     trials: u32,
     /// How many of them were last chances.
@@ -37,7 +37,7 @@ struct Known {
 pub struct Schedule {
     until: Until,
     shard: Option<Shard>,
-    faults: Vec<Known>,
+    faults: Vec<PastTrials>,
     /// How many trials there were, and how long they took together.
     past: (u32, Duration),
     /// The number of the last trial, of all shards.
@@ -50,7 +50,7 @@ impl Schedule {
         Self {
             until,
             shard,
-            faults: vec![Known::default(); faults],
+            faults: vec![PastTrials::default(); faults],
             past: (0, Duration::ZERO),
             last: 0,
         }

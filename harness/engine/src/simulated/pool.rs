@@ -16,7 +16,7 @@ use crate::explore::{Answer, Attempt, CrashDisk, Reply, Workers, changes_disk};
 use crate::outcome::{HarnessFailed, guard};
 
 /// What becomes of the answers of some states.
-pub(crate) type Failing = fn(key: u128) -> bool;
+pub(crate) type FailsAt = fn(key: u128) -> bool;
 
 /// What comes out now this way and now that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(crate) struct SimulatedWorkers {
     mutant: Option<Mutant>,
     count: usize,
     /// States in which plugpull fails: every second of them by a panic.
-    failing: Failing,
+    failing: FailsAt,
     moods: Moods,
     state: Mutex<Waiting>,
 }
@@ -63,7 +63,7 @@ impl SimulatedWorkers {
     }
 
     /// The same, in which plugpull fails in some states.
-    pub(crate) fn failing(self, failing: Failing) -> Self {
+    pub(crate) fn failing(self, failing: FailsAt) -> Self {
         Self { failing, ..self }
     }
 

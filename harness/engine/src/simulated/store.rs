@@ -107,7 +107,7 @@ pub(crate) enum CutOff {
     InRecord,
 }
 
-type State = BTreeMap<String, String>;
+type Contents = BTreeMap<String, String>;
 
 /// Bytes of a record before its content: length and checksum.
 const HEAD: usize = 8;
@@ -117,11 +117,11 @@ const DELETED: u32 = u32::MAX;
 pub(crate) struct Store {
     files: Files,
     mutant: Option<Mutant>,
-    state: State,
+    state: Contents,
     generation: u64,
     commits: u64,
     /// The state before the last commit.
-    before: State,
+    before: Contents,
 }
 
 impl Store {
@@ -133,10 +133,10 @@ impl Store {
         let mut store = Self {
             files,
             mutant,
-            state: State::new(),
+            state: Contents::new(),
             generation: 0,
             commits: 0,
-            before: State::new(),
+            before: Contents::new(),
         };
         match store.recover() {
             Ok(()) => Ok(store),
@@ -145,7 +145,7 @@ impl Store {
     }
 
     /// What it holds.
-    pub(crate) fn state(&self) -> &State {
+    pub(crate) fn state(&self) -> &Contents {
         &self.state
     }
 
@@ -413,7 +413,7 @@ fn put(content: &mut Vec<u8>, key: &str, value: Option<&str>) {
     content.extend(value.unwrap_or_default().as_bytes());
 }
 
-fn listed(state: &State) -> Vec<u8> {
+fn listed(state: &Contents) -> Vec<u8> {
     let mut content = Vec::new();
     for (key, value) in state {
         put(&mut content, key, Some(value));
@@ -422,7 +422,7 @@ fn listed(state: &State) -> Vec<u8> {
 }
 
 /// Applies the writes in it, as far as they are whole.
-fn apply(state: &mut State, mut content: &[u8]) {
+fn apply(state: &mut Contents, mut content: &[u8]) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     while let Some((head, rest)) = content.split_first_chunk::<5>() {
         let len = u32::from_le_bytes([head[1], head[2], head[3], head[4]]);

@@ -1,6 +1,6 @@
 //! Fills a plain data directory: what `disk-full` does where there is no crash filesystem.
 
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -54,7 +54,7 @@ pub fn main(args: &[String]) -> i32 {
     match result {
         Ok(()) => 0,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "{error}");
+            eprintln!("{error}");
             1
         }
     }

@@ -100,12 +100,9 @@ impl ClientPool {
     /// Serves clients that lost their connection; `connect` makes a new one.
     pub(super) fn reconnect(&self, connect: impl Fn() -> Option<Box<dyn Client>>) {
         while let Ok(request) = self.requests.try_recv() {
-            if let Some(connection) = connect() {
-                let _ = request.send(connection);
-            } else {
-                // The client gives up; it was the target that went, not the connection.
-                drop(request);
-            }
+            // Without a connection the client gives up: it was the target that went, not the connection.
+            // A client that has stopped takes none.
+            drop(connect().map(|connection| request.send(connection)));
         }
     }
 

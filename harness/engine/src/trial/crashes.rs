@@ -106,12 +106,12 @@ pub struct Crashed {
     /// Some of it cannot be read, which the disk alone does not show.
     pub unreadable: bool,
     /// What was judged of it.
-    pub judged: Judged,
+    pub judged: JudgedBy,
 }
 
 /// What the state behind a finding was held to.
 #[derive(Clone, Default)]
-pub struct Judged {
+pub struct JudgedBy {
     /// Every call of the clients.
     pub history: History,
     /// The moment of the crash.
@@ -124,7 +124,7 @@ pub struct Judged {
     pub bound: Option<Duration>,
 }
 
-impl Judged {
+impl JudgedBy {
     /// What this observation of the same disk breaks.
     pub fn again(&self, observed: &Observed) -> Option<Judgement> {
         let bound = self.bound;

@@ -134,7 +134,7 @@ pub fn main(args: &[String]) -> i32 {
     match result {
         Ok(()) => 0,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "{error}");
+            eprintln!("{error}");
             1
         }
     }

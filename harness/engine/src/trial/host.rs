@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use plugpull_driver::{Host, Input, Launch, Part, Pipes, Process, Program};
-use plugpull_sandbox::{Child, Program as SandboxProgram, Sandbox, SpawnRequest};
+use plugpull_driver::{Host, Input, Launch, Part, Pipes, Process};
+use plugpull_sandbox::{Child, Program, Sandbox, SpawnRequest};
 
 use super::prefork::{self, Launching, Prefork};
 use crate::outcome::HarnessFailed;
@@ -167,10 +167,7 @@ impl Host for SandboxHost {
 
 impl SandboxHost {
     fn request(&self, launch: &Launch, part: Part) -> SpawnRequest {
-        let program = match &launch.program {
-            Program::Myself => SandboxProgram::Myself,
-            Program::Path(path) => SandboxProgram::Path(path.clone()),
-        };
+        let program = Program::Path(launch.program.clone());
         SpawnRequest {
             env: launch.env.clone(),
             cwd: launch.cwd.clone(),

@@ -4,7 +4,7 @@
 // tidy: small because it is a program of its own, started by its hidden argument.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -50,7 +50,7 @@ pub fn main(args: &[String]) -> i32 {
         Ok(file) => Command::new(program).args(args).stdin(file).exec(),
         Err(error) => error,
     };
-    let _ = writeln!(io::stderr(), "{program} could not be started: {error}");
+    eprintln!("{program} could not be started: {error}");
     126
 }
 

@@ -36,7 +36,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::outcome::{HarnessFailed, Observed, guard};
 
-pub use crashes::{Crashed, Judged};
+pub use crashes::{Crashed, JudgedBy};
 use elsewhere::Came;
 pub use elsewhere::{Elsewhere, run};
 use explain::explain;
@@ -269,7 +269,7 @@ impl TrialRunner<'_> {
         if !self.trial.findings.is_empty() {
             *self.later = later.is_some();
             if let Some(before) = &mut before {
-                before.judged = Judged {
+                before.judged = JudgedBy {
                     history: testbed.recorder.history(),
                     at: testbed.crashed_at,
                     class: Some(self.trial.class),
@@ -405,7 +405,7 @@ impl TrialRunner<'_> {
         let class = self.trial.class;
         let promises = required(&self.setup.promises, FailureClass::ProcessCrash, false);
         if let Some(crashed) = &mut crashed {
-            crashed.judged = Judged {
+            crashed.judged = JudgedBy {
                 history: history.clone(),
                 at: testbed.crashed_at,
                 class: Some(FailureClass::ProcessCrash),

@@ -27,7 +27,7 @@ pub(super) struct Launching {
 }
 
 /// A process that was ready, with the other ends of its pipes where it has any.
-pub(super) type Ready = (Child, Option<Pipes>);
+pub(super) type ReadyProcess = (Child, Option<Pipes>);
 
 #[derive(Default)]
 struct Guess {
@@ -64,6 +64,10 @@ impl Launching {
     }
 }
 
+#[expect(
+    clippy::let_underscore_must_use,
+    reason = "what fails here fails again, with its error, when it is needed"
+)]
 impl Prefork {
     /// Begins a trial: the first process will have the number `first`, where numbers can be chosen.
     /// Its data directory is mounted.
@@ -73,7 +77,6 @@ impl Prefork {
         state.fresh = true;
         // Where they cannot, states of recoveries may differ from run to run.
         let _ = sandbox.number_from(first);
-        // What fails here is done again, with its error, when it is needed.
         state.prepared = match &state.expected {
             Some(launching) if !state.wrong => launching.prepare(sandbox),
             _ => None,
@@ -89,7 +92,7 @@ impl Prefork {
         &self,
         sandbox: &Sandbox,
         launching: Option<&Launching>,
-    ) -> Option<Result<Ready, SandboxError>> {
+    ) -> Option<Result<ReadyProcess, SandboxError>> {
         let mut state = self.0.lock();
         if !std::mem::take(&mut state.fresh) {
             return None;

@@ -29,7 +29,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::PROBE;
 use super::clients::ClientPool;
-use super::crashes::{Crashed, Crashes, Judged};
+use super::crashes::{Crashed, Crashes, JudgedBy};
 use super::host::SandboxHost;
 use super::progress::End;
 use super::restart::{self, Up};
@@ -681,7 +681,7 @@ impl Testbed<'_> {
                 .storage
                 .fs()
                 .is_some_and(|fs| fs.damage(|_, bad| !bad.is_empty())),
-            judged: Judged::default(),
+            judged: JudgedBy::default(),
         })
     }
 

@@ -137,7 +137,7 @@ impl<'a> Talk<'a> {
                 protocol: self.protocol(),
             };
             let id = self.send(None, call);
-            let _ = self.answer_to(id);
+            drop(self.answer_to(id));
             (self.sent, self.came) = (sent, came);
         }
         Ok(())
@@ -169,7 +169,8 @@ impl<'a> Talk<'a> {
         self.sent = shown(line);
         self.came = None;
         if let Some(input) = &self.life.input {
-            let _ = input.send(format!("{line}\n").into_bytes());
+            // A driver that has ended reads nothing more, and what comes next finds that out.
+            drop(input.send(format!("{line}\n").into_bytes()));
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::program::is_program;
 use crate::protocol::DATA_VARIABLE;
-use crate::{Host, Launch, Program};
+use crate::{Host, Launch};
 
 /// A command that can be started from any directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl CommandLine {
     pub(crate) fn launch(&self, host: &dyn Host) -> Launch {
         let directory = host.data_dir().display().to_string();
         Launch {
-            program: Program::Path(self.program.clone()),
+            program: self.program.clone(),
             args: self.args.clone(),
             env: vec![
                 (DATA_VARIABLE.to_owned(), directory),

@@ -47,7 +47,7 @@ pub(super) fn describe(
             driver.program.display()
         ))
     };
-    let reply = asked(&driver).map_err(|error| wrong(error.to_string()))?;
+    let reply = described(&driver).map_err(|error| wrong(error.to_string()))?;
     if reply.verdict != Verdict::Ok {
         return Err(UsageError::Driver(reply.text));
     }
@@ -78,7 +78,7 @@ fn missing(name: &str) -> UsageError {
 }
 
 /// Starts a driver as a plain process, outside of any sandbox, and has it describe itself.
-fn asked(driver: &CommandLine) -> io::Result<super::link::Reply> {
+fn described(driver: &CommandLine) -> io::Result<super::link::Reply> {
     let (its_stdin, stdin) = io::pipe()?;
     let (stdout, its_stdout) = io::pipe()?;
     let mut command = Command::new(&driver.program);

@@ -10,7 +10,7 @@ use super::CommandLine;
 use super::link::{Heard, Link, NoAnswer};
 use super::start::{join, with_output};
 use crate::protocol::{Call, EventKind, OpaqueCheck, Verdict};
-use crate::{Answer, Checked, Description, Host, Missing, Process, Scripted};
+use crate::{CheckAnswer, Checked, Description, Host, Missing, Process, Scripted};
 
 /// How long a driver may take to reach a target that is up.
 const JOIN_LIMIT: Duration = Duration::from_secs(20);
@@ -71,7 +71,7 @@ impl Scripted for OpaqueDriver {
         }))
     }
 
-    fn check(&self, host: &dyn Host, acked: &[String]) -> io::Result<Answer> {
+    fn check(&self, host: &dyn Host, acked: &[String]) -> io::Result<CheckAnswer> {
         let (driver, link) = self.join(host)?;
         let began = Instant::now();
         let call = Call::Check {
@@ -80,7 +80,7 @@ impl Scripted for OpaqueDriver {
         let reply = match link.call(Some(0), call, began + CHECK_LIMIT) {
             Ok(reply) => reply,
             Err(NoAnswer::Late) => {
-                return Ok(Answer {
+                return Ok(CheckAnswer {
                     checked: Checked::Hung(began.elapsed()),
                     output: driver.output(),
                 });
@@ -93,7 +93,7 @@ impl Scripted for OpaqueDriver {
             return Err(io::Error::other(with_output(&reply.text, &*driver)));
         }
         let found: OpaqueCheck = reply.returned().map_err(io::Error::other)?;
-        Ok(Answer {
+        Ok(CheckAnswer {
             checked: match (found.refused, found.silent_ms) {
                 (Some(why), _) => Checked::Refused(why),
                 (None, Some(ms)) => Checked::Hung(Duration::from_millis(ms)),

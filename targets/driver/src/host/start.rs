@@ -13,8 +13,7 @@ use super::lines::Lines;
 use super::link::{Link, NoAnswer, Reply};
 use crate::protocol::{Call, LaunchAnswer, OLDEST, PROTOCOL, Verdict};
 use crate::{
-    Client, ClientError, Description, Host, Launch, Part, Process, Program, Running, StartError,
-    program,
+    Client, ClientError, Description, Host, Launch, Part, Process, Running, StartError, program,
 };
 
 /// How often it is looked whether a daemon that is waited for still lives.
@@ -224,7 +223,7 @@ fn program_of(launch: LaunchAnswer) -> Result<Launch, String> {
         .or_else(|| program::sibling(&launch.program))
         .ok_or_else(|| program::missing(&launch.program))?;
     Ok(Launch {
-        program: Program::Path(program),
+        program,
         args: launch.args,
         env: launch.env.into_iter().collect(),
         cwd: launch.cwd.map(Into::into),

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use plugpull_driver::conformance::Stand;
 use plugpull_driver::host::{CommandLine, Commands};
-use plugpull_driver::{Host, Launch, Part, Pipes, Process, Program};
+use plugpull_driver::{Host, Launch, Part, Pipes, Process};
 
 /// Starts processes in a temporary directory, and kills them.
 pub(crate) struct PlainHost {
@@ -50,10 +50,7 @@ impl PlainHost {
     }
 
     fn command(&self, launch: &Launch) -> Command {
-        let Program::Path(program) = &launch.program else {
-            panic!("a driver is a program by path");
-        };
-        let mut command = Command::new(program);
+        let mut command = Command::new(&launch.program);
         command.args(&launch.args).envs(launch.env.clone());
         command.current_dir(self.directory.path());
         command

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
             target::described,
         ),
         ("a_driver_says_how_its_daemon_is_started", target::launched),
-        ("fail_and_info_are_told_apart", target::fail_and_info),
+        ("fail_and_info_are_distinguished", target::fail_and_info),
         ("what_it_cannot_do_is_not_asked_for", target::unable),
         ("a_late_answer_is_never_taken_for_another", target::late),
         ("a_breach_ends_every_client", target::breach),

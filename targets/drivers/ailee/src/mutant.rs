@@ -1,5 +1,7 @@
 //! The mutants of the fake: what nodes get wrong.
 
+// tidy: small because it is a list.
+
 plugpull_driver::mutants! {
     AckBeforeAnchor "ack-before-anchor"
         "an anchor is answered first, and its snapshot written with the next one";

@@ -279,7 +279,7 @@ fn each_damage_is_found_by_its_name_and_place() {
 }
 
 #[test]
-fn an_expected_anchor_that_is_gone_is_told() {
+fn an_expected_anchor_that_is_gone_is_found() {
     let expecting = |root: String| Request {
         expect: vec![root],
         ..request()

@@ -48,7 +48,7 @@ pub(super) fn look(bytes: &[u8], request: &Request) -> Inspection {
         ("invalid records", found.bad.len()),
         ("valid up to byte", found.sound_to),
         ("valid records behind damage", behind),
-        ("bytes that cannot be told apart", found.unread),
+        ("bytes that cannot be read", found.unread),
     ];
     Inspection {
         system: "interstice",

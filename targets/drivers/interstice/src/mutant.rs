@@ -1,5 +1,7 @@
 //! The mutants of the fake: what logs get wrong.
 
+// tidy: small because it is a list.
+
 plugpull_driver::mutants! {
     AckBeforeSync "ack-before-sync"
         "a transaction is answered first, and synced with the next one";

@@ -1,5 +1,7 @@
 //! A table's snapshot of the published node, and the file of a single row.
 
+// tidy: small because it is the whole of one file format.
+
 use super::bytes::{Misfit, Reader};
 use super::node_row::{Key, row};
 

@@ -33,6 +33,7 @@
 #![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
 
 mod directory;
+mod error;
 mod lock;
 mod log;
 mod mutant;
@@ -51,8 +52,8 @@ use plugpull_catalog::promises_of;
 use plugpull_driver::sdk::{Driver, Place, Store, System, note};
 use plugpull_driver::{Capability, Description, Shape, UsageError, resolved};
 
+pub use error::RecoveryError;
 pub use mutant::{MUTANTS, Mutation};
-pub use recovery::RecoveryError;
 pub use settings::{SETTINGS, Settings};
 pub use store::ReferenceStore;
 

@@ -1,12 +1,14 @@
 //! The lock file: one process works in a directory at a time.
 
+// tidy: small because it is the whole of one file, with its mutant.
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::process;
 
 use super::directory::Directory;
+use super::error::RecoveryError;
 use super::mutant::Mutation;
-use super::recovery::RecoveryError;
 use super::settings::Settings;
 
 /// The directory is ours until this is dropped, or until the process ends in any way: the kernel

@@ -6,8 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::directory::Directory;
+use super::error::RecoveryError;
 use super::record::{BLOCK, Record, decode, u32_at, u64_at};
-use super::recovery::RecoveryError;
 
 const MAGIC: &[u8; 8] = b"plugplog";
 

@@ -4,67 +4,18 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 
 use plugpull_workloads::{Op, Write};
-use thiserror::Error;
 
 use super::directory::Directory;
+use super::error::RecoveryError;
 use super::log::{self, Log, no_space};
 use super::mutant::Mutation;
 use super::record::{BLOCK, Record, encode};
 use super::settings::Settings;
 use super::snapshot;
-
-/// Why the store does not start. Each names the file.
-#[derive(Debug, Error)]
-pub enum RecoveryError {
-    /// Another process works in the directory.
-    #[error("{path} is held by another process")]
-    Held {
-        /// The lock file.
-        path: PathBuf,
-    },
-    /// A file cannot be used.
-    #[error("cannot {what} {path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What was tried.
-        what: &'static str,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// A file cannot be read at one place: a bad sector, say.
-    #[error("cannot read {path} at offset {offset}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// In bytes: where the unreadable block begins.
-        offset: u64,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// A file holds what no crash can have left there.
-    #[error("{path} is damaged at offset {offset}: {why}")]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// In bytes.
-        offset: u64,
-        /// What is wrong there.
-        why: &'static str,
-    },
-    /// A log without the snapshot that it continues.
-    #[error("{log} is there and {snapshot} is not")]
-    Orphan {
-        /// The log.
-        log: PathBuf,
-        /// The missing snapshot.
-        snapshot: PathBuf,
-    },
-}
 
 /// What was recovered.
 #[derive(Debug)]

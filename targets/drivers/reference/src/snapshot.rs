@@ -10,8 +10,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::directory::Directory;
+use super::error::RecoveryError;
 use super::record::{u32_at, u64_at};
-use super::recovery::RecoveryError;
 
 const MAGIC: &[u8; 8] = b"plugsnap";
 const HEAD: usize = 32;

@@ -10,11 +10,12 @@ use parking_lot::{Mutex, RwLock};
 use plugpull_workloads::{Op, Txn, Write};
 
 use super::directory::Directory;
+use super::error::RecoveryError;
 use super::lock::Lock;
 use super::log::{self, Log, no_space};
 use super::mutant::Mutation;
 use super::record::encode;
-use super::recovery::{RecoveryError, read, recover, replay};
+use super::recovery::{read, recover, replay};
 use super::settings::Settings;
 use super::snapshot::{self, NotWritten};
 use plugpull_driver::sdk::{Embedded, Session, Store, StoreError};

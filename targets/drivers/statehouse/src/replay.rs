@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_is_told_its_own() {
+    fn an_agent_gets_its_own() {
         let replay = || {
             vec![
                 replayed(&["c0.head", "k1"]),

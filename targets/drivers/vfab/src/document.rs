@@ -1,14 +1,16 @@
 //! A job's state document, `job.json`.
 
+// tidy: small because it is the whole of one file format.
+
 use serde_json::Value;
 
 use super::states::State;
 
 /// Something that does not hold in a document: its kind, the line if known, and what.
-pub(super) type Broken = (&'static str, Option<u64>, String);
+pub(super) type BrokenField = (&'static str, Option<u64>, String);
 
 /// The state that a document tells, and what does not hold in it.
-pub(super) fn document(bytes: &[u8], job: &str) -> (Option<State>, Vec<Broken>) {
+pub(super) fn document(bytes: &[u8], job: &str) -> (Option<State>, Vec<BrokenField>) {
     let value: Value = match serde_json::from_slice(bytes) {
         Ok(value) => value,
         Err(error) => {

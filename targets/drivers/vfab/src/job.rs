@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::document::{Broken, document};
+use super::document::{BrokenField, document};
 use super::journal::{Journal, journal};
 use super::states::State;
 use plugpull_inspect::Spot;
@@ -101,7 +101,7 @@ pub(super) fn look(directory: &Path) -> Job {
 }
 
 /// What the job's document says, and what is wrong with it.
-fn documented(directory: &Path, id: &str) -> (Option<State>, Vec<Broken>) {
+fn documented(directory: &Path, id: &str) -> (Option<State>, Vec<BrokenField>) {
     match fs::read(directory.join("job.json")) {
         Ok(bytes) => document(&bytes, id),
         Err(error) => {

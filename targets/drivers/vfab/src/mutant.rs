@@ -1,5 +1,7 @@
 //! The mutants of the fake: what managers of jobs get wrong.
 
+// tidy: small because it is a list.
+
 plugpull_driver::mutants! {
     DocumentInPlace "document-in-place"
         "job.json is emptied and written again, and not synced";

@@ -7,14 +7,14 @@ use std::io;
 use std::path::Path;
 
 use super::chain::{INVALIDATED, fields, heard};
-use super::engine::Engine;
+use super::engine::AileeEngine;
 use super::network;
 use super::snapshots::root;
 use plugpull_driver_ailee::{Anchor, INSPECTOR, parse};
 use plugpull_inspect::Request;
 
 /// What does not hold; none when all does.
-pub(super) fn complaint(engine: &Engine) -> io::Result<Option<String>> {
+pub(super) fn complaint(engine: &AileeEngine) -> io::Result<Option<String>> {
     let (file, chain) = (&engine.path, &engine.chain);
     let inspected = (INSPECTOR.inspect)(&Request {
         path: file.clone(),
@@ -60,7 +60,7 @@ pub(super) fn complaint(engine: &Engine) -> io::Result<Option<String>> {
 }
 
 /// What the node loaded is the last snapshot, as the parser reads it.
-fn loaded(engine: &Engine, last: Option<&Anchor>) -> Option<String> {
+fn loaded(engine: &AileeEngine, last: Option<&Anchor>) -> Option<String> {
     let has = root(&engine.state);
     let wanted = match last {
         Some(anchor) => String::from_utf8_lossy(&anchor.root).into_owned(),

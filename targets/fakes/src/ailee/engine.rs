@@ -16,7 +16,7 @@ use plugpull_driver_ailee::Mutant;
 use plugpull_driver_ailee::SNAPSHOTS;
 
 /// The node.
-pub(super) struct Engine {
+pub(super) struct AileeEngine {
     pub(super) path: PathBuf,
     file: File,
     /// In bytes: where the whole snapshots end.
@@ -41,7 +41,7 @@ fn damage(path: &Path, why: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, text)
 }
 
-impl Engine {
+impl AileeEngine {
     /// Opens the node's files in `directory`, or makes them. An error says what is damaged.
     pub(super) fn open(directory: &Path, mutant: Option<Mutant>) -> io::Result<Self> {
         let has = |one| mutant == Some(one);

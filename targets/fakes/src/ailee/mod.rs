@@ -45,14 +45,14 @@ pub const SYSTEM: System = System {
     about: "plugpull's fake of AILEE's persistence",
     settings: SETTINGS,
     mutants: MUTANTS,
-    open: |values| Ok(Box::new(Fake(Settings::parse(values)?))),
+    open: |values| Ok(Box::new(AileeFake(Settings::parse(values)?))),
     inspect: None,
 };
 
 /// The fake with its settings.
-struct Fake(Settings);
+struct AileeFake(Settings);
 
-impl Driver for Fake {
+impl Driver for AileeFake {
     fn describe(&self) -> Description {
         Description {
             version: fake::version(NAME, self.0.mutant.map(Mutant::name)),
@@ -64,8 +64,8 @@ impl Driver for Fake {
     }
 
     fn open(&self, place: &Place, _deadline: Instant) -> Result<Box<dyn Store>, String> {
-        let engine =
-            engine::Engine::open(&place.data, self.0.mutant).map_err(|error| error.to_string())?;
+        let engine = engine::AileeEngine::open(&place.data, self.0.mutant)
+            .map_err(|error| error.to_string())?;
         Ok(Box::new(Shared::new(engine)))
     }
 

@@ -1,6 +1,8 @@
 //! What the Bitcoin network did while the node was down: a file that stands for it, which the node
 //! reads and never writes.
 
+// tidy: small because the network is outside of the node that is imitated.
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;

@@ -1,16 +1,18 @@
 //! The node's persistence as a store that is served; one caller at a time.
 
+// tidy: small because it is what a driver asks of this fake, and no more.
+
 use std::collections::BTreeMap;
 
 use plugpull_workloads::Txn;
 
 use super::check::complaint;
-use super::engine::Engine;
+use super::engine::AileeEngine;
 use plugpull_driver::sdk::{Session, StoreError};
 
-impl Session for Engine {
+impl Session for AileeEngine {
     fn apply(&mut self, txn: &Txn) -> Result<(), StoreError> {
-        Engine::apply(self, txn);
+        AileeEngine::apply(self, txn);
         Ok(())
     }
 

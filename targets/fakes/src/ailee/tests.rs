@@ -8,7 +8,7 @@ use std::path::Path;
 use plugpull_workloads::{Op, Txn, Write};
 
 use super::check::complaint;
-use super::engine::Engine;
+use super::engine::AileeEngine;
 
 fn txn(id: u64) -> Txn {
     let put = |key: String| Op {
@@ -24,8 +24,8 @@ fn txn(id: u64) -> Txn {
 }
 
 /// A directory with so many anchored transactions.
-fn anchored(directory: &Path, txns: u64) -> Engine {
-    let mut engine = Engine::open(directory, None).unwrap();
+fn anchored(directory: &Path, txns: u64) -> AileeEngine {
+    let mut engine = AileeEngine::open(directory, None).unwrap();
     for id in 0..txns {
         engine.apply(&txn(id));
         engine.anchor().unwrap();
@@ -33,7 +33,7 @@ fn anchored(directory: &Path, txns: u64) -> Engine {
     engine
 }
 
-fn sound(engine: &Engine) -> Option<String> {
+fn sound(engine: &AileeEngine) -> Option<String> {
     complaint(engine).unwrap()
 }
 
@@ -45,7 +45,7 @@ fn what_is_anchored_is_there_again_and_the_rest_is_not() {
     engine.apply(&txn(100));
     drop(engine);
     for _ in 0..2 {
-        let engine = Engine::open(directory.path(), None).unwrap();
+        let engine = AileeEngine::open(directory.path(), None).unwrap();
         assert_eq!(engine.state["head"], "v\"8\\");
         assert_eq!(sound(&engine), None);
     }
@@ -63,13 +63,13 @@ fn an_unfinished_snapshot_is_cut_off_and_an_untracked_one_tracked() {
     let longer = fs::read(other.path().join("l2_snapshots.dat")).unwrap();
     for end in (whole.len()..longer.len()).step_by(9) {
         fs::write(&path, &longer[..end]).unwrap();
-        let engine = Engine::open(directory.path(), None).unwrap();
+        let engine = AileeEngine::open(directory.path(), None).unwrap();
         assert_eq!(engine.state["head"], "v\"2\\", "cut at {end}");
         assert_eq!(sound(&engine), None);
         assert_eq!(fs::read(&path).unwrap(), whole);
     }
     fs::write(&path, &longer).unwrap();
-    let engine = Engine::open(directory.path(), None).unwrap();
+    let engine = AileeEngine::open(directory.path(), None).unwrap();
     assert_eq!(engine.state["head"], "v\"3\\");
     assert_eq!(sound(&engine), None);
 }
@@ -84,7 +84,7 @@ fn every_changed_byte_of_an_anchored_snapshot_is_refused() {
         let mut damaged = whole.clone();
         damaged[at] ^= 1;
         fs::write(&path, &damaged).unwrap();
-        let refused = Engine::open(directory.path(), None).err();
+        let refused = AileeEngine::open(directory.path(), None).err();
         assert!(refused.is_some(), "byte {at}");
         assert_eq!(fs::read(&path).unwrap(), damaged);
     }

@@ -16,7 +16,7 @@ use plugpull_driver_interstice::Settings;
 use plugpull_driver_interstice::guide_log_files::{ACTIVE, path};
 
 /// The log with the state that it comes to.
-pub(super) struct Engine {
+pub(super) struct IntersticeEngine {
     pub(super) directory: PathBuf,
     settings: Settings,
     /// What was acknowledged.
@@ -33,7 +33,7 @@ pub(super) struct Engine {
     unsynced: bool,
 }
 
-impl Engine {
+impl IntersticeEngine {
     /// Opens the log in `directory`, or makes it. An error says what is damaged.
     pub(super) fn open(directory: &Path, settings: Settings) -> Result<Self, String> {
         let Recovered {

@@ -44,14 +44,14 @@ pub const SYSTEM: System = System {
     about: "plugpull's fake of the log of Interstice's guide",
     settings: SETTINGS,
     mutants: MUTANTS,
-    open: |values| Ok(Box::new(Fake(Settings::parse(values)?))),
+    open: |values| Ok(Box::new(IntersticeFake(Settings::parse(values)?))),
     inspect: None,
 };
 
 /// The fake with its settings.
-struct Fake(Settings);
+struct IntersticeFake(Settings);
 
-impl Driver for Fake {
+impl Driver for IntersticeFake {
     fn describe(&self) -> Description {
         Description {
             version: fake::version(NAME, self.0.mutant.map(Mutant::name)),
@@ -62,7 +62,7 @@ impl Driver for Fake {
     }
 
     fn open(&self, place: &Place, _deadline: Instant) -> Result<Box<dyn Store>, String> {
-        let engine = engine::Engine::open(&place.data, self.0)?;
+        let engine = engine::IntersticeEngine::open(&place.data, self.0)?;
         Ok(Box::new(Shared::new(engine)))
     }
 }

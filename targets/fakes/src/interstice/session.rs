@@ -1,16 +1,18 @@
 //! The log as a store that is served; one transaction at a time.
 
+// tidy: small because it is what a driver asks of this fake, and no more.
+
 use std::collections::BTreeMap;
 
 use plugpull_workloads::Txn;
 
-use super::engine::Engine;
+use super::engine::IntersticeEngine;
 use plugpull_driver::sdk::{Session, StoreError};
 use plugpull_driver_interstice::guide_log_files::complaint;
 
-impl Session for Engine {
+impl Session for IntersticeEngine {
     fn apply(&mut self, txn: &Txn) -> Result<(), StoreError> {
-        Engine::commit(self, txn)
+        IntersticeEngine::commit(self, txn)
     }
 
     fn barrier(&mut self) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use plugpull_workloads::{Op, Txn, Write};
 
-use super::engine::Engine;
+use super::engine::IntersticeEngine;
 use plugpull_driver_interstice::Settings;
 use plugpull_driver_interstice::guide_log_files::{ACTIVE, complaint, path, rotated};
 
@@ -38,7 +38,7 @@ fn txn(id: u64) -> Txn {
 
 /// Writes so many transactions into a directory; the state.
 fn written(directory: &Path, settings: Settings, txns: u64) -> BTreeMap<String, String> {
-    let mut engine = Engine::open(directory, settings).unwrap();
+    let mut engine = IntersticeEngine::open(directory, settings).unwrap();
     for id in 0..txns {
         engine.commit(&txn(id)).unwrap();
     }
@@ -54,7 +54,9 @@ fn what_was_written_is_replayed_across_rotated_logs() {
     assert_eq!(complaint(directory.path()), None);
     for _ in 0..2 {
         assert_eq!(
-            Engine::open(directory.path(), settings).unwrap().state,
+            IntersticeEngine::open(directory.path(), settings)
+                .unwrap()
+                .state,
             state
         );
     }
@@ -64,7 +66,12 @@ fn what_was_written_is_replayed_across_rotated_logs() {
         let entry = entry.unwrap();
         fs::copy(entry.path(), replica.path().join(entry.file_name())).unwrap();
     }
-    assert_eq!(Engine::open(replica.path(), settings).unwrap().state, state);
+    assert_eq!(
+        IntersticeEngine::open(replica.path(), settings)
+            .unwrap()
+            .state,
+        state
+    );
 }
 
 #[test]
@@ -76,10 +83,10 @@ fn a_log_cut_anywhere_opens_with_a_prefix_and_goes_on() {
     for end in (0..bytes.len()).step_by(7) {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join(ACTIVE), &bytes[..end]).unwrap();
-        let mut engine = Engine::open(directory.path(), settings).unwrap();
+        let mut engine = IntersticeEngine::open(directory.path(), settings).unwrap();
         assert_eq!(complaint(directory.path()), None, "cut at {end}");
         engine.commit(&txn(77)).unwrap();
-        let again = Engine::open(directory.path(), settings).unwrap();
+        let again = IntersticeEngine::open(directory.path(), settings).unwrap();
         assert_eq!(again.state, engine.state, "cut at {end}");
         assert_eq!(again.state["head"], "value 77 äö");
     }
@@ -91,7 +98,7 @@ fn every_flipped_bit_is_refused_but_in_the_last_transaction() {
     let settings = settings(&[]);
     written(whole.path(), settings, 4);
     let before = fs::metadata(whole.path().join(ACTIVE)).unwrap().len() as usize;
-    let mut engine = Engine::open(whole.path(), settings).unwrap();
+    let mut engine = IntersticeEngine::open(whole.path(), settings).unwrap();
     engine.commit(&txn(5)).unwrap();
     let bytes = fs::read(whole.path().join(ACTIVE)).unwrap();
     for at in 0..bytes.len() {
@@ -99,7 +106,7 @@ fn every_flipped_bit_is_refused_but_in_the_last_transaction() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 1 << (at % 8);
         fs::write(directory.path().join(ACTIVE), &damaged).unwrap();
-        let opened = Engine::open(directory.path(), settings);
+        let opened = IntersticeEngine::open(directory.path(), settings);
         assert_eq!(opened.is_err(), at < before, "byte {at} of {}", bytes.len());
         // It is never touched where it is refused.
         if let Err(said) = opened {
@@ -120,10 +127,10 @@ fn a_rotated_log_that_is_cut_short_or_missing_is_refused() {
     let second = path(directory.path(), 1);
     let bytes = fs::read(&second).unwrap();
     fs::write(&second, &bytes[..bytes.len() - 1]).unwrap();
-    assert!(Engine::open(directory.path(), settings).is_err());
+    assert!(IntersticeEngine::open(directory.path(), settings).is_err());
     assert!(complaint(directory.path()).unwrap().starts_with("torn"));
     fs::remove_file(&second).unwrap();
-    assert!(Engine::open(directory.path(), settings).is_err());
+    assert!(IntersticeEngine::open(directory.path(), settings).is_err());
     assert!(
         complaint(directory.path())
             .unwrap()
@@ -137,10 +144,10 @@ fn a_log_under_both_names_keeps_the_new_one() {
     let directory = tempfile::tempdir().unwrap();
     let state = written(directory.path(), settings, 20);
     fs::hard_link(directory.path().join(ACTIVE), path(directory.path(), 0)).unwrap();
-    let mut engine = Engine::open(directory.path(), settings).unwrap();
+    let mut engine = IntersticeEngine::open(directory.path(), settings).unwrap();
     assert_eq!(engine.state, state);
     engine.commit(&txn(50)).unwrap();
     assert_eq!(complaint(directory.path()), None);
-    let again = Engine::open(directory.path(), settings).unwrap();
+    let again = IntersticeEngine::open(directory.path(), settings).unwrap();
     assert_eq!(again.state, engine.state);
 }

@@ -6,10 +6,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use super::log::{Log, LoggedWrite, Reading, Record};
-use super::snapshot::Snapshot;
+use super::snapshot::{KeyState, Name, Snapshot};
 use plugpull_driver_statehouse::Mutant;
 
 const LOG: &str = "events";
@@ -17,19 +15,6 @@ const LOG: &str = "events";
 const SNAPSHOT_EVERY: u64 = 16;
 /// How long recovery takes with [`Mutant::SlowRecovery`].
 const SLOW: Duration = Duration::from_millis(1200);
-
-/// Names a key: namespace, agent, key.
-pub(super) type Name = (String, String, String);
-
-/// A key at its last version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct KeyState {
-    pub(super) name: Name,
-    /// None where it is deleted.
-    pub(super) value: Option<String>,
-    pub(super) version: u64,
-    pub(super) ts: u64,
-}
 
 /// A write that waits for its commit: the key, and its value or none for a delete.
 pub(super) type Staged = (Name, Option<String>);
@@ -40,7 +25,7 @@ struct Open {
 }
 
 /// The store.
-pub(super) struct Engine {
+pub(super) struct StatehouseEngine {
     directory: PathBuf,
     mutant: Option<Mutant>,
     log: Log,
@@ -58,7 +43,7 @@ pub(super) struct Engine {
     refuses: Option<String>,
 }
 
-impl Engine {
+impl StatehouseEngine {
     /// Opens the store in `directory`, or makes it. An error says what is damaged.
     pub(super) fn open(directory: &Path, mutant: Option<Mutant>) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
@@ -273,7 +258,7 @@ impl Engine {
             keys: self.state.values().cloned().collect(),
         };
         let written = snapshot.write(&self.directory).is_ok();
-        if written && self.has(Mutant::LogDroppedAtSnapshot) && self.log.begin_anew().is_ok() {
+        if written && self.has(Mutant::LogDroppedAtSnapshot) && self.log.begin_again().is_ok() {
             self.events.clear();
         }
     }

@@ -151,7 +151,7 @@ impl Log {
     }
 
     /// Forgets everything.
-    pub(super) fn begin_anew(&mut self) -> io::Result<()> {
+    pub(super) fn begin_again(&mut self) -> io::Result<()> {
         self.length = 0;
         self.dirty = true;
         self.clean()

@@ -33,7 +33,7 @@ use std::sync::Arc;
 use plugpull_driver_statehouse::grpc;
 use plugpull_driver_statehouse::{ADDRESS, Mutant};
 
-use engine::Engine;
+use engine::StatehouseEngine;
 use service::StateService;
 
 /// The directory of its files, under the working directory.
@@ -57,7 +57,7 @@ pub(crate) fn main(args: &[String]) -> (u8, String) {
             format!("{ADDRESS} is no address with a port: {address:?}"),
         );
     };
-    let engine = match Engine::open(Path::new(DIRECTORY), mutant) {
+    let engine = match StatehouseEngine::open(Path::new(DIRECTORY), mutant) {
         Ok(engine) => engine,
         Err(e) => return (1, format!("Error: {e}")),
     };

@@ -1,11 +1,12 @@
-//! The calls of `statehouse.v1.StatehouseService`, answered from the [`Engine`].
+//! The calls of `statehouse.v1.StatehouseService`, answered from the [`StatehouseEngine`].
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use prost::Message;
 
-use super::engine::{Engine, KeyState, Name};
+use super::engine::StatehouseEngine;
+use super::snapshot::{KeyState, Name};
 use plugpull_driver_statehouse::grpc::{Answer, Call, Service, Status};
 use plugpull_driver_statehouse::messages::{
     Begin, Committed, Empty, Entries, HealthAnswer, Keys, OfAgent, Operation, ReadKey, ReplayEvent,
@@ -17,11 +18,11 @@ const TIMEOUT_MS: u64 = 30_000;
 
 /// The service.
 pub(super) struct StateService {
-    engine: Mutex<Engine>,
+    engine: Mutex<StatehouseEngine>,
 }
 
 impl StateService {
-    pub(super) fn new(engine: Engine) -> Self {
+    pub(super) fn new(engine: StatehouseEngine) -> Self {
         Self {
             engine: Mutex::new(engine),
         }
@@ -46,7 +47,7 @@ fn to_struct(text: &str) -> Struct {
 
 /// The keys of an agent that are there.
 fn of_agent<'a>(
-    engine: &'a Engine,
+    engine: &'a StatehouseEngine,
     question: &'a OfAgent,
 ) -> impl Iterator<Item = (&'a KeyState, &'a str)> {
     let first: Name = (
@@ -63,7 +64,7 @@ fn of_agent<'a>(
         .filter_map(|(_, found)| Some((found, found.value.as_deref()?)))
 }
 
-fn replay(engine: &Engine, question: &OfAgent) -> Vec<ReplayEvent> {
+fn replay(engine: &StatehouseEngine, question: &OfAgent) -> Vec<ReplayEvent> {
     let mut events = Vec::new();
     for record in &engine.events {
         let operations: Vec<Operation> = record

@@ -6,11 +6,23 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::engine::KeyState;
 use super::log;
 
 const FILE: &str = "snapshot";
 const UNFINISHED: &str = "snapshot.tmp";
+
+/// Names a key: namespace, agent, key.
+pub(super) type Name = (String, String, String);
+
+/// A key at its last version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KeyState {
+    pub(super) name: Name,
+    /// None where it is deleted.
+    pub(super) value: Option<String>,
+    pub(super) version: u64,
+    pub(super) ts: u64,
+}
 
 /// The state after a transaction.
 #[derive(Debug, Default, Serialize, Deserialize)]

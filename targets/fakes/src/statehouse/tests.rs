@@ -10,7 +10,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::engine::{Engine, Name, Staged};
+use super::engine::{Staged, StatehouseEngine};
+use super::snapshot::Name;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -22,18 +23,18 @@ fn put(key: &str, value: &str) -> Staged {
     (name(key), Some(value.into()))
 }
 
-fn open(directory: &Path) -> Engine {
-    Engine::open(&directory.join("data"), None).unwrap()
+fn open(directory: &Path) -> StatehouseEngine {
+    StatehouseEngine::open(&directory.join("data"), None).unwrap()
 }
 
 fn refused(directory: &Path) -> String {
-    match Engine::open(&directory.join("data"), None) {
+    match StatehouseEngine::open(&directory.join("data"), None) {
         Ok(_) => panic!("it opened"),
         Err(e) => e.to_string(),
     }
 }
 
-fn commit(engine: &mut Engine, writes: &[Staged]) -> u64 {
+fn commit(engine: &mut StatehouseEngine, writes: &[Staged]) -> u64 {
     let txn = engine.begin(LONG);
     for write in writes {
         engine.stage(&txn, write.clone()).unwrap();
@@ -42,7 +43,7 @@ fn commit(engine: &mut Engine, writes: &[Staged]) -> u64 {
 }
 
 /// The keys that are there, with value and version.
-fn contents(engine: &Engine) -> Vec<(&str, &str, u64)> {
+fn contents(engine: &StatehouseEngine) -> Vec<(&str, &str, u64)> {
     let there = engine.state.values();
     there
         .filter_map(|held| Some((held.name.2.as_str(), held.value.as_deref()?, held.version)))

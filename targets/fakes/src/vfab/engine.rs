@@ -21,7 +21,7 @@ const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS job_statistics(
     id INTEGER PRIMARY KEY, job_id TEXT NOT NULL, event_type TEXT NOT NULL)";
 
 /// The manager of the jobs in a directory.
-pub(super) struct Engine {
+pub(super) struct VfabEngine {
     pub(super) directory: PathBuf,
     workspace: PathBuf,
     mutant: Option<Mutant>,
@@ -46,7 +46,7 @@ fn sql(error: rusqlite::Error) -> io::Error {
     io::Error::new(kind, format!("the statistics: {error}"))
 }
 
-impl Engine {
+impl VfabEngine {
     /// Opens the workspace in `directory`, or makes it, and resumes every interrupted job.
     pub(super) fn open(directory: &Path, mutant: Option<Mutant>) -> io::Result<Self> {
         let workspace = directory.join("workspace");

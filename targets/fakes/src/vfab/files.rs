@@ -1,5 +1,7 @@
 //! Writing files so that they are on the disk.
 
+// tidy: small because engine and plotter share it.
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;

@@ -44,14 +44,14 @@ pub const SYSTEM: System = System {
     about: "plugpull's fake of vfab",
     settings: SETTINGS,
     mutants: MUTANTS,
-    open: |values| Ok(Box::new(Fake(Settings::parse(values)?))),
+    open: |values| Ok(Box::new(VfabFake(Settings::parse(values)?))),
     inspect: None,
 };
 
 /// The fake with its settings.
-struct Fake(Settings);
+struct VfabFake(Settings);
 
-impl Driver for Fake {
+impl Driver for VfabFake {
     fn describe(&self) -> Description {
         Description {
             version: fake::version(NAME, self.0.mutant.map(Mutant::name)),
@@ -62,8 +62,8 @@ impl Driver for Fake {
     }
 
     fn open(&self, place: &Place, _deadline: Instant) -> Result<Box<dyn Store>, String> {
-        let engine =
-            engine::Engine::open(&place.data, self.0.mutant).map_err(|error| error.to_string())?;
+        let engine = engine::VfabEngine::open(&place.data, self.0.mutant)
+            .map_err(|error| error.to_string())?;
         Ok(Box::new(Shared::new(engine)))
     }
 }

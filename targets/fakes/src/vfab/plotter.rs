@@ -1,5 +1,7 @@
 //! The simulated plotter: it logs each stroke before it draws it, so that the paper is known.
 
+// tidy: small because the plotter is outside of the program that is imitated.
+
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};

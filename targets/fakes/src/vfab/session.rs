@@ -1,18 +1,20 @@
 //! The jobs as a store that is served. There is one plotter, so one job at a time.
 
+// tidy: small because it is what a driver asks of this fake, and no more.
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use plugpull_workloads::Txn;
 
-use super::engine::Engine;
+use super::engine::VfabEngine;
 use plugpull_driver::sdk::{Session, StoreError};
 use plugpull_driver_vfab::{INSPECTOR, paper};
 use plugpull_inspect::Request;
 
-impl Session for Engine {
+impl Session for VfabEngine {
     fn apply(&mut self, txn: &Txn) -> Result<(), StoreError> {
-        Engine::commit(self, txn)
+        VfabEngine::commit(self, txn)
     }
 
     fn barrier(&mut self) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use plugpull_workloads::{Op, Txn, Write};
 
-use super::engine::Engine;
+use super::engine::VfabEngine;
 use super::session::complaint;
 
 fn txn(id: u64) -> Txn {
@@ -35,7 +35,7 @@ fn journal_up_to(path: &Path, changes: usize) -> String {
 #[test]
 fn what_was_done_is_there_again_and_sound() {
     let directory = tempfile::tempdir().unwrap();
-    let mut engine = Engine::open(directory.path(), None).unwrap();
+    let mut engine = VfabEngine::open(directory.path(), None).unwrap();
     for id in 0..7 {
         engine.commit(&txn(id)).unwrap();
     }
@@ -43,7 +43,10 @@ fn what_was_done_is_there_again_and_sound() {
     assert_eq!(complaint(directory.path()), None);
     let state = engine.state;
     for _ in 0..2 {
-        assert_eq!(Engine::open(directory.path(), None).unwrap().state, state);
+        assert_eq!(
+            VfabEngine::open(directory.path(), None).unwrap().state,
+            state
+        );
         assert_eq!(complaint(directory.path()), None);
     }
 }
@@ -58,7 +61,7 @@ fn a_job_interrupted_anywhere_is_resumed_and_drawn_once() {
         (3, "ARMED"),
     ] {
         let directory = tempfile::tempdir().unwrap();
-        let mut engine = Engine::open(directory.path(), None).unwrap();
+        let mut engine = VfabEngine::open(directory.path(), None).unwrap();
         engine.commit(&txn(1)).unwrap();
         drop(engine);
         let job = directory.path().join("workspace/jobs/job-000001");
@@ -75,7 +78,7 @@ fn a_job_interrupted_anywhere_is_resumed_and_drawn_once() {
         fs::write(directory.path().join("plotter/strokes.log"), drawn).unwrap();
         fs::remove_file(directory.path().join("workspace/vfab.db")).unwrap();
         assert!(complaint(directory.path()).is_some());
-        let engine = Engine::open(directory.path(), None).unwrap();
+        let engine = VfabEngine::open(directory.path(), None).unwrap();
         assert_eq!(engine.state["head"], "value 1 <metadata>");
         assert_eq!(
             complaint(directory.path()),
@@ -88,13 +91,13 @@ fn a_job_interrupted_anywhere_is_resumed_and_drawn_once() {
 #[test]
 fn a_document_ahead_of_its_journal_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let mut engine = Engine::open(directory.path(), None).unwrap();
+    let mut engine = VfabEngine::open(directory.path(), None).unwrap();
     engine.commit(&txn(1)).unwrap();
     drop(engine);
     let job = directory.path().join("workspace/jobs/job-000001");
     let journal = journal_up_to(&job.join("journal.jsonl"), 2);
     fs::write(job.join("journal.jsonl"), journal).unwrap();
-    let refused = Engine::open(directory.path(), None)
+    let refused = VfabEngine::open(directory.path(), None)
         .err()
         .unwrap()
         .to_string();

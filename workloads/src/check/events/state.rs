@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{summed, trouble};
-use crate::check::{Trouble, words};
+use super::summed;
+use crate::check::{Trouble, labels};
 use crate::{Event, EventLog, EventOp, FindingKind, LoggedKey};
 
 /// What the log comes to, read from the beginning.
@@ -29,14 +29,14 @@ pub(super) fn replayed(log: &EventLog) -> Option<Trouble> {
                 format!(
                     "key {} holds {}, and no event of the event log wrote it",
                     served.key,
-                    words::value(found)
+                    labels::value(found)
                 ),
             ));
             continue;
         };
         let what = match &op.value {
             None => "deleted it".to_owned(),
-            Some(value) if value != found => format!("put {} there", words::value(value)),
+            Some(value) if value != found => format!("put {} there", labels::value(value)),
             Some(_) if served.position != event.position => {
                 format!("put that there at position {}", event.position)
             }
@@ -48,7 +48,7 @@ pub(super) fn replayed(log: &EventLog) -> Option<Trouble> {
                 "key {} holds {} of position {}, and the last event of the event log that wrote \
                  to it, {}, {what}",
                 served.key,
-                words::value(found),
+                labels::value(found),
                 served.position,
                 event.name
             ),
@@ -63,7 +63,7 @@ pub(super) fn replayed(log: &EventLog) -> Option<Trouble> {
                      {}, put {} there",
                     op.key,
                     event.name,
-                    words::value(value)
+                    labels::value(value)
                 ),
             ));
         }
@@ -72,12 +72,13 @@ pub(super) fn replayed(log: &EventLog) -> Option<Trouble> {
     let (key, first) = wrong.into_iter().next()?;
     Some(Trouble {
         key: Some(key.clone()),
-        ..trouble(
+        ..Trouble::new(
             FindingKind::StateNotReplayed,
+            None,
             summed(first, n),
             format!(
                 "{} that the event log does not come to",
-                words::count(n, "key")
+                labels::count(n, "key")
             ),
         )
     })
@@ -123,8 +124,8 @@ pub(super) fn versions(log: &EventLog) -> Option<Trouble> {
         };
         let same = op.value == old.value && (old.value.is_none() || old.position == *position);
         if !same {
-            let told = |value: &Option<String>| match value {
-                Some(value) => words::value(value),
+            let shown = |value: &Option<String>| match value {
+                Some(value) => labels::value(value),
                 None => "nothing".to_owned(),
             };
             wrong.push((
@@ -133,8 +134,8 @@ pub(super) fn versions(log: &EventLog) -> Option<Trouble> {
                     "version {} of key {} reads as {}, and the event log says {}",
                     old.version,
                     old.key,
-                    told(&old.value),
-                    told(&op.value)
+                    shown(&old.value),
+                    shown(&op.value)
                 ),
             ));
         }
@@ -143,10 +144,11 @@ pub(super) fn versions(log: &EventLog) -> Option<Trouble> {
     let (key, first) = wrong.into_iter().next()?;
     Some(Trouble {
         key: Some(key.to_owned()),
-        ..trouble(
+        ..Trouble::new(
             FindingKind::VersionGap,
+            None,
             summed(first, n),
-            format!("{} of keys", words::count(n, "wrong version")),
+            format!("{} of keys", labels::count(n, "wrong version")),
         )
     })
 }

@@ -97,7 +97,7 @@ impl Machine for Testbed<'_> {
         let starting = std::thread::spawn(move || {
             guard(|| {
                 // Whether it comes up is not the question here: it is to be crashed while it tries.
-                let _ = target.start(&*host, deadline);
+                drop(target.start(&*host, deadline));
                 Ok(())
             })
         });

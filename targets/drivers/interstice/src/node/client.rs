@@ -46,12 +46,6 @@ pub(super) struct NodeClient {
     asked: u64,
 }
 
-/// The name of the `number`th connection of a life of the node, as a UUID. The node takes only one
-/// connection of a name at a time, and writes every new name down, so they are the same in every life.
-pub(super) fn id(number: u32) -> String {
-    format!("706c7567-7075-4c6c-8000-{number:012x}")
-}
-
 impl NodeClient {
     /// Shakes hands, and waits until the node knows that the events of `acks` are wanted.
     pub(super) fn open(

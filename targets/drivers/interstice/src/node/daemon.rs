@@ -11,8 +11,8 @@ use plugpull_driver::sdk::Store;
 use plugpull_driver::{Client, ClientError};
 
 use super::Installed;
-use super::client::{NodeClient, PATIENCE, id};
-use super::directory::{KNOWN_CLIENTS, NODE, environment, make};
+use super::client::{NodeClient, PATIENCE};
+use super::directory::{KNOWN_CLIENTS, NODE, client_id, environment, make};
 use super::module::MODULE;
 use crate::NodeSettings;
 
@@ -81,7 +81,7 @@ impl Store for Answering {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))
             .map_err(|error| ClientError::Gone(error.to_string()))?;
         let number = self.connections.fetch_add(1, Ordering::Relaxed);
-        let client = NodeClient::open(stream, self.data.clone(), id(number), deadline)?;
+        let client = NodeClient::open(stream, self.data.clone(), client_id(number), deadline)?;
         Ok(Box::new(client))
     }
 }

@@ -8,7 +8,6 @@ use std::process::{Command, Stdio};
 use plugpull_driver::{ClientError, sync_tree};
 use plugpull_inspect::{InspectError, Request};
 
-use super::client::id;
 use super::module::MODULE;
 use crate::INSPECTOR;
 
@@ -23,6 +22,12 @@ pub(super) const HOME: &str = "node";
 const DATA: &str = "interstice";
 /// It is there once the node is made, and all of it durable.
 const MADE: &str = "node-is-made";
+
+/// The name of the `number`th connection of a life of the node, as a UUID. The node takes only one
+/// connection of a name at a time, and writes every new name down, so they are the same in every life.
+pub(super) fn client_id(number: u32) -> String {
+    format!("706c7567-7075-4c6c-8000-{number:012x}")
+}
 
 /// The variables of the node's command line.
 pub(super) fn environment(data: &Path) -> Vec<(String, String)> {
@@ -87,7 +92,7 @@ fn introduce(tokens: &Path, clients: u32) -> Result<(), String> {
     }
     let failed = |e: &dyn std::fmt::Display| format!("{}: {e}", tokens.display());
     let mut text = fs::read_to_string(tokens).map_err(|e| failed(&e))?;
-    for client in (0..clients).map(id) {
+    for client in (0..clients).map(client_id) {
         text.push_str(&format!("{client} = \"{client}\"\n"));
     }
     // A node that has met nobody ends its file with the head of that table.

@@ -1,5 +1,7 @@
 //! Whether the node and the test module are there, and what to do where they are not.
 
+// tidy: small because what a user must install is a subject of its own.
+
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};

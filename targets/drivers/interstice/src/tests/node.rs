@@ -198,7 +198,7 @@ fn a_directory_is_walked_and_logs_meet_their_snapshots() {
 }
 
 #[test]
-fn a_table_may_begin_with_number_one_and_number_zero_is_told() {
+fn a_table_may_begin_with_number_one_and_number_zero_is_found() {
     let restored = [insert(1, 1), insert(2, 2)].concat();
     assert_eq!(kinds(&restored, None), []);
     assert_eq!(table(Some(&restored), None).never_replayed, None);

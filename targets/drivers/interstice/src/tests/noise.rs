@@ -1,5 +1,7 @@
 //! Any bytes are looked at, and nothing panics; changed bytes of sums are found.
 
+// tidy: small because it tests all file formats alike.
+
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::recovery::replay;
 
 #[derive(Clone, Debug)]
-enum Step {
+enum Action {
     Apply {
         ops: Vec<Op>,
         abort: bool,
@@ -32,13 +32,13 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     })
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         8 => (ops(), proptest::bool::weighted(0.2))
-            .prop_map(|(ops, abort)| Step::Apply { ops, abort }),
-        1 => Just(Step::Barrier),
-        2 => Just(Step::Restart),
-        1 => (ops(), any::<usize>()).prop_map(|(ops, keep)| Step::Torn { ops, keep }),
+            .prop_map(|(ops, abort)| Action::Apply { ops, abort }),
+        1 => Just(Action::Barrier),
+        2 => Just(Action::Restart),
+        1 => (ops(), any::<usize>()).prop_map(|(ops, keep)| Action::Torn { ops, keep }),
     ]
 }
 
@@ -66,7 +66,7 @@ proptest! {
 
     #[test]
     fn it_holds_what_a_map_holds(
-        steps in proptest::collection::vec(step(), 1..40),
+        actions in proptest::collection::vec(action(), 1..40),
         every in 1_u64..12,
     ) {
         let dir = tempfile::tempdir().unwrap();
@@ -74,20 +74,20 @@ proptest! {
         let given = [("snapshot_every", every.as_str())];
         let mut store = open_with(dir.path(), &given).unwrap();
         let mut model = BTreeMap::new();
-        for step in steps {
-            match step {
-                Step::Apply { ops, abort } => {
+        for action in actions {
+            match action {
+                Action::Apply { ops, abort } => {
                     store.apply(&Txn { id: 0, client: 0, ops: ops.clone(), abort }).unwrap();
                     if !abort {
                         replay(&mut model, &ops);
                     }
                 }
-                Step::Barrier => store.barrier().unwrap(),
-                Step::Restart => {
+                Action::Barrier => store.barrier().unwrap(),
+                Action::Restart => {
                     drop(store);
                     store = open_with(dir.path(), &given).unwrap();
                 }
-                Step::Torn { ops, keep } => {
+                Action::Torn { ops, keep } => {
                     let (log, before) = newest_log(dir.path());
                     store.apply(&txn(&ops)).unwrap();
                     drop(store);

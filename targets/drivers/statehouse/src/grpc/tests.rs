@@ -131,7 +131,7 @@ fn a_deadline_ends_a_call() {
 }
 
 #[test]
-fn a_server_that_goes_away_is_told() {
+fn a_server_that_goes_away_is_an_error() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let gone = thread::spawn(move || drop(listener.accept()));

@@ -154,7 +154,7 @@ fn events_of_others_are_no_acks() {
 }
 
 #[test]
-fn an_error_of_the_node_is_told() {
+fn an_error_of_the_node_is_passed_on() {
     let error = || says(Received::Error("no such module".into()));
     let applied = outcome(false, move |_, _, _| error());
     assert_eq!(applied, Err(ClientError::Info("no such module".into())));

@@ -43,7 +43,7 @@ fn the_node_is_made_once() {
 }
 
 #[test]
-fn a_node_that_is_not_made_is_told() {
+fn a_node_that_is_not_made_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let module = directory.path().join("m.wasm");
     fs::write(&module, "\0asm").unwrap();

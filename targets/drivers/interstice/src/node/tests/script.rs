@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::super::client::{NodeClient, id};
+use super::super::client::NodeClient;
+use super::super::directory::client_id;
 use super::super::module::{ACKS, MODULE};
 use super::super::packets::{Cell, Event, Received, Row, Sent, Value};
 use plugpull_driver::ClientError;
@@ -63,7 +64,7 @@ pub(super) fn open(
             }
         }
     });
-    NodeClient::open(stream, ".".into(), id(7), later())
+    NodeClient::open(stream, ".".into(), client_id(7), later())
 }
 
 fn polite(said: &Sent) -> Option<Does> {

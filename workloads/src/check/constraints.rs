@@ -1,4 +1,4 @@
-//! Order: whether a set of constraints "this before that" can be met at all.
+//! Constraints: whether a set of constraints "this before that" can be met at all.
 
 use std::collections::VecDeque;
 
@@ -7,14 +7,14 @@ use crate::Stamp;
 /// Constraints among nodes 0 to `n - 1`, and among helper nodes that stand for moments: instead
 /// of an edge from each transaction to each later one (quadratic), each leads to the moment of
 /// its ack, the moments lead to one another, and the last one before an invocation leads to it.
-pub(super) struct Order {
+pub(super) struct Constraints {
     nodes: usize,
     edges: Vec<(u32, u32)>,
     /// How many nodes there are with the helpers.
     all: usize,
 }
 
-impl Order {
+impl Constraints {
     /// No constraints among `nodes` nodes.
     pub(super) fn new(nodes: usize) -> Self {
         Self {
@@ -158,33 +158,33 @@ mod tests {
 
     #[test]
     fn an_order_that_can_be_met_has_no_cycle() {
-        let mut order = Order::new(3);
-        order.before(2, 1);
-        order.before(1, 0);
-        assert_eq!(order.cycle(), None);
+        let mut constraints = Constraints::new(3);
+        constraints.before(2, 1);
+        constraints.before(1, 0);
+        assert_eq!(constraints.cycle(), None);
     }
 
     #[test]
     fn the_cycle_is_short_and_without_helpers() {
-        let mut order = Order::new(4);
-        order.real_time(&[
+        let mut constraints = Constraints::new(4);
+        constraints.real_time(&[
             (0, at(1), Some(at(2))),
             (1, at(3), Some(at(4))),
             (2, at(5), Some(at(6))),
             (3, at(7), None),
         ]);
-        assert_eq!(order.cycle(), None);
-        order.before(3, 1);
-        let mut cycle = order.cycle().unwrap();
+        assert_eq!(constraints.cycle(), None);
+        constraints.before(3, 1);
+        let mut cycle = constraints.cycle().unwrap();
         cycle.sort_unstable();
         assert_eq!(cycle, [1, 3]);
     }
 
     #[test]
     fn equal_moments_are_concurrent() {
-        let mut order = Order::new(2);
-        order.real_time(&[(0, at(1), Some(at(2))), (1, at(2), Some(at(3)))]);
-        order.before(1, 0);
-        assert_eq!(order.cycle(), None);
+        let mut constraints = Constraints::new(2);
+        constraints.real_time(&[(0, at(1), Some(at(2))), (1, at(2), Some(at(3)))]);
+        constraints.before(1, 0);
+        assert_eq!(constraints.cycle(), None);
     }
 }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Told, summed, trouble};
+use super::{ByTxn, summed};
 use crate::check::facts::{Facts, Fate};
-use crate::check::{Trouble, words};
+use crate::check::{Trouble, labels};
 use crate::{EventLog, FindingKind, Stamp};
 
-/// The order of commits: strictly up within a stream, no position twice, and no transaction that
-/// was begun after another was acknowledged in front of it.
-pub(super) fn order(log: &EventLog, told: &Told<'_>, facts: &Facts<'_>) -> Option<Trouble> {
+/// What breaks the order of commits: strictly up within a stream, no position twice, and no
+/// transaction that was begun after another was acknowledged in front of it.
+pub(super) fn unordered(log: &EventLog, by_txn: &ByTxn<'_>, facts: &Facts<'_>) -> Option<Trouble> {
     let mut wrong = Vec::new();
     for pair in log.streams.iter().flat_map(|stream| stream.windows(2)) {
         let [before, after] = pair else { continue };
@@ -21,7 +21,7 @@ pub(super) fn order(log: &EventLog, told: &Told<'_>, facts: &Facts<'_>) -> Optio
         }
     }
     let mut owners: BTreeMap<u64, &str> = BTreeMap::new();
-    for (name, whole) in &told.events {
+    for (name, whole) in &by_txn.events {
         if let [first, second, ..] = whole.positions[..] {
             wrong.push(format!(
                 "event {name} of the event log has two positions, {first} and {second}"
@@ -35,19 +35,20 @@ pub(super) fn order(log: &EventLog, told: &Told<'_>, facts: &Facts<'_>) -> Optio
             }
         }
     }
-    wrong.extend(overtaken(told, facts));
+    wrong.extend(overtaken(by_txn, facts));
     let n = wrong.len();
     let first = wrong.into_iter().next()?;
-    Some(trouble(
+    Some(Trouble::new(
         FindingKind::EventOrder,
+        None,
         summed(first, n),
-        format!("{} out of order", words::count(n, "event")),
+        format!("{} out of order", labels::count(n, "event")),
     ))
 }
 
 /// A transaction that stands in front of one that was acknowledged before it began.
-fn overtaken(told: &Told<'_>, facts: &Facts<'_>) -> Option<String> {
-    let mut placed: Vec<(u64, usize)> = told
+fn overtaken(by_txn: &ByTxn<'_>, facts: &Facts<'_>) -> Option<String> {
+    let mut placed: Vec<(u64, usize)> = by_txn
         .events
         .values()
         .filter_map(|whole| Some((*whole.positions.first()?, whole.txn?)))
@@ -63,8 +64,8 @@ fn overtaken(told: &Told<'_>, facts: &Facts<'_>) -> Option<String> {
             return Some(format!(
                 "{} was called for after the ack of {}, and has position {position} in the event \
                  log, before the other's {later_position}",
-                words::txn(fact),
-                words::txn(&facts.txns[earlier]),
+                labels::txn(fact),
+                labels::txn(&facts.txns[earlier]),
             ));
         }
         if let (Some(ack), Fate::Acked) = (fact.ack, fact.fate)

@@ -1,5 +1,5 @@
-//! What a target is held to in one trial: the promises for its class of failure, which of them a
-//! kind of finding breaks, and which acknowledged transactions they oblige it to keep.
+//! What a target promises for one trial: the promises for its class of failure, which of them a
+//! kind of finding breaks, and which acknowledged transactions are required.
 
 use std::time::Duration;
 
@@ -10,32 +10,32 @@ use crate::{
 };
 
 /// The promises that cover the class of failure of a trial.
-pub(super) struct Held {
+pub(super) struct Promised {
     pub(super) class: FailureClass,
     /// The target's own come first, so that a demand is only cited where the target kept its own.
     pub(super) promises: Vec<Promise>,
     /// What survives the process's death, which comes before damage at rest can: nothing is safer
     /// from damage than from that. At the ack, where nothing is promised for it.
     before_damage: Durability,
-    /// True for [`Held::everything`].
+    /// True for [`Promised::everything`].
     pub(super) is_everything: bool,
 }
 
-impl Held {
+impl Promised {
     /// The promises that cover `class`, and the bound as one more that the user demands.
     pub(super) fn new(
         promises: &[Promise],
         class: FailureClass,
         recovery_bound: Option<Duration>,
     ) -> Self {
-        let mut held: Vec<Promise> = promises
+        let mut covering: Vec<Promise> = promises
             .iter()
             .filter(|p| p.classes.contains(&class))
             .cloned()
             .collect();
         if let Some(bound) = recovery_bound {
             let ms = bound.as_nanos().div_ceil(1_000_000);
-            held.push(Promise {
+            covering.push(Promise {
                 classes: vec![class],
                 guarantee: Guarantee::RecoversWithinMs(u64::try_from(ms).unwrap_or(u64::MAX)),
                 words: "demanded on the command line".into(),
@@ -43,7 +43,7 @@ impl Held {
                 demanded: true,
             });
         }
-        held.sort_by_key(|p| p.demanded);
+        covering.sort_by_key(|p| p.demanded);
         let before_damage = promises
             .iter()
             .filter(|p| !p.demanded && p.classes.contains(&FailureClass::ProcessCrash))
@@ -53,7 +53,7 @@ impl Held {
             });
         Self {
             class,
-            promises: held,
+            promises: covering,
             before_damage: before_damage.unwrap_or(Durability::AtAck),
             is_everything: false,
         }
@@ -125,9 +125,8 @@ impl Held {
         order.iter().find_map(|wanted| self.first(wanted))
     }
 
-    /// For each transaction the index in `promises` of the one that obliges the target to keep
-    /// it; none where it may be gone.
-    pub(super) fn obliged(
+    /// For each transaction the index in `promises` of the one that requires it; none where it may be gone.
+    pub(super) fn required(
         &self,
         facts: &Facts<'_>,
         history: &History,
@@ -141,7 +140,7 @@ impl Held {
             .any(|p| !p.demanded && durable(p.guarantee));
         let damaged =
             self.class == FailureClass::Corruption || matches!(damage, Damage::SingleCopy { .. });
-        let mut obliged = vec![None; facts.txns.len()];
+        let mut required = vec![None; facts.txns.len()];
         for (index, promise) in self.promises.iter().enumerate() {
             let kept = match promise.guarantee {
                 Guarantee::Durable(durability) => safe(durability, facts, history, crash),
@@ -153,13 +152,13 @@ impl Held {
                 }
                 _ => continue,
             };
-            for (slot, kept) in obliged.iter_mut().zip(kept) {
+            for (slot, kept) in required.iter_mut().zip(kept) {
                 if kept && slot.is_none() {
                     *slot = Some(index);
                 }
             }
         }
-        obliged
+        required
     }
 }
 

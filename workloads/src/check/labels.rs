@@ -1,4 +1,4 @@
-//! Words: how sentences name transactions, acks, values and times.
+//! How sentences name transactions, acks, values and times.
 
 use std::time::Duration;
 
@@ -132,6 +132,14 @@ pub(super) fn time(duration: Duration) -> String {
 /// "1 value", "3 values": regular plurals.
 pub(super) fn count(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// One sentence, or that there are several such and this is the first.
+pub(super) fn first_of(n: usize, one: String, many: &str) -> String {
+    match n {
+        1 => one,
+        _ => format!("{many}; the first: {one}"),
+    }
 }
 
 /// "power loss": a class of failure in a sentence.
