@@ -22,7 +22,7 @@ use nix::unistd::{self, Pid};
 use super::elsewhere::{self, WritablePlace};
 use super::launch::{self, Started, Surroundings};
 use super::protocol::{Answer, Command, During, Failure, FromInit, Ready, SetUp, ToInit};
-use super::{bare, calls, mounts, packet, proctree, sys};
+use super::{bare, calls, mounts, packet, proctree, renew, sys, usage};
 
 /// How often a tree without a PID namespace is walked again until all of it is gone, in ms.
 const WALK_AGAIN_MS: u16 = 2;
@@ -304,6 +304,16 @@ impl Init {
                 self.need_mounts("know what was written outside of the data directory")?;
                 let found = elsewhere::written(&self.places, since);
                 Ok(Some((Answer::Elsewhere(found), None)))
+            }
+            Command::Renew => {
+                let own = self.data.parent().unwrap_or(&self.data);
+                renew::renew(own, &self.places)?;
+                done
+            }
+            // In a namespace of processes they are all below process 1, as they are below a subreaper.
+            Command::Usage => {
+                let pids = proctree::pids(unistd::getpid().as_raw());
+                Ok(Some((Answer::Usage(usage::used_by(pids)), None)))
             }
             Command::UseCgroup => {
                 self.cgroup = fds.into_iter().next();

@@ -49,8 +49,10 @@ pub mod pin;
 mod proctree;
 mod protocol;
 mod readahead;
+mod renew;
 mod supervisor;
 mod sys;
+mod usage;
 
 pub use cgroup::CgroupVersion;
 pub use child::{Child, Limit, Program, SpawnRequest};
@@ -62,6 +64,7 @@ pub use memory::{MemoryLimit, OomEvidence};
 pub use options::{Isolation, IsolationPolicy, SandboxOptions};
 pub use pending::Prepared;
 pub use supervisor::Sandbox;
+pub use usage::{Usage, used_by};
 
 /// The argument that has a program become the sandbox's janitor.
 pub const SANDBOX_ARG: &str = "__sandbox";

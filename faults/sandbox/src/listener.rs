@@ -86,7 +86,7 @@ impl Replies {
                     state.endings.insert(pid, Arc::clone(&ending));
                     Some(ending)
                 }
-                Answer::Done | Answer::Elsewhere(_) => None,
+                Answer::Done | Answer::Elsewhere(_) | Answer::Usage(_) => None,
             },
             answer,
             fd: fds.into_iter().next(),

@@ -203,7 +203,8 @@ fn private_tmp(own: &Path, programs: &[PathBuf], notes: &mut Vec<String>) -> &'s
     }
 }
 
-fn overlay_tmp(own: &Path) -> Result<(), Failure> {
+/// Lays a layer that can be written to, below `own`, over the user's `/tmp`.
+pub(super) fn overlay_tmp(own: &Path) -> Result<(), Failure> {
     let hidden = own.join(".tmp");
     let (upper, work) = (upper(own), hidden.join("work"));
     make_dir(&upper, 0o1777).during("make the upper layer of /tmp")?;

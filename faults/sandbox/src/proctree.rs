@@ -58,6 +58,11 @@ fn descendants(root: i32) -> Vec<Process> {
     found
 }
 
+/// The numbers of all living descendants of `root`.
+pub(super) fn pids(root: i32) -> Vec<i32> {
+    descendants(root).iter().map(|one| one.pid).collect()
+}
+
 /// Sends a signal to every descendant of `root`. Children that are born meanwhile may be missed.
 pub(super) fn signal_descendants(root: i32, signal: Signal) {
     for process in descendants(root) {

@@ -12,6 +12,7 @@ use super::cgroup::CgroupVersion;
 use super::child::{Limit, Program, SpawnRequest};
 use super::elsewhere::WrittenElsewhere;
 use super::error::SandboxError;
+use super::usage::Usage;
 
 /// A call of the kernel that failed, in a form that can cross a socket.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -130,6 +131,10 @@ pub(super) enum Command {
     Socket,
     /// Say which files were written outside of the data directory since this moment.
     Elsewhere { since: u64 },
+    /// Empty what processes can write to outside of the data directory. All of them must be dead.
+    Renew,
+    /// Say what all processes have used so far.
+    Usage,
     /// Use the packet's descriptor, an open `cgroup.procs`, for processes that ask for it.
     UseCgroup,
     /// Start a process in the cgroup that allocates so many bytes and then waits to be killed.
@@ -152,6 +157,8 @@ impl Command {
             Self::Signal { .. } => "sending a signal",
             Self::Socket => "making a socket",
             Self::Elsewhere { .. } => "looking for files outside of the data directory",
+            Self::Renew => "emptying what lies outside of the data directory",
+            Self::Usage => "asking what processes use",
             Self::UseCgroup => "handing over the cgroup",
             Self::Ballast { .. } => "starting the ballast",
             Self::Shutdown => "ending the sandbox",
@@ -235,6 +242,8 @@ pub(super) enum Answer {
     Done,
     /// What was written outside of the data directory.
     Elsewhere(WrittenElsewhere),
+    /// What all processes have used so far.
+    Usage(Usage),
     /// A process started, by its pid in the sandbox.
     Started(i32),
 }

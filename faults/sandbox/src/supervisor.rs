@@ -28,6 +28,7 @@ use super::options::{Isolation, IsolationPolicy, SandboxOptions};
 use super::output::Output;
 use super::pending::{PATIENCE, PendingRequest, Prepared};
 use super::protocol::{Answer, Command, FromInit, ProgramSpec, Ready, SetUp, ToInit, ToJanitor};
+use super::usage::Usage;
 use super::{SANDBOX_ARG, bare, packet, sys};
 
 /// Private namespaces with an init in them. Dropping it kills everything inside and waits until
@@ -208,16 +209,18 @@ impl Sandbox {
         self.ask(Command::MountTmpfs { size }, &[]).map(drop)
     }
 
-    /// Puts empty directories in the places of the data directory, HOME and TMPDIR of a bare sandbox,
-    /// which has no mounts that could hide what was there. Every process must be dead.
+    /// Empties what processes can write to beside a mounted data directory, so that nothing of one
+    /// trial is left for the next: `/tmp` (of the user's own files there it forgets the changes),
+    /// `/dev/shm`, what lies around the data directory, and System V memory, semaphores and queues. In a
+    /// bare sandbox, which has no mounts that could hide what was there, it puts empty directories in the
+    /// places of the data directory, HOME and TMPDIR. Every process must be dead.
     pub fn renew_directories(&self) -> Result<(), SandboxError> {
+        if self.isolation != Isolation::Bare {
+            return self.ask(Command::Renew, &[]).map(drop);
+        }
         let Some(parent) = self.data_dir().parent() else {
             return Err(SandboxError::Gone);
         };
-        if self.isolation != Isolation::Bare {
-            let why = "directories that stand for mounts: this sandbox has mounts";
-            return Err(SandboxError::Unavailable(why.into()));
-        }
         bare::renew(parent)
             .map_err(|error| SandboxError::refused("make the directories empty", error))
     }
@@ -407,7 +410,15 @@ impl Sandbox {
         }
         match self.ask(Command::Elsewhere { since }, &[])?.answer {
             Answer::Elsewhere(found) => Ok(Some(found)),
-            Answer::Done | Answer::Started(_) => Err(SandboxError::Gone),
+            _ => Err(SandboxError::Gone),
+        }
+    }
+
+    /// What its processes have used so far.
+    pub fn usage(&self) -> Result<Usage, SandboxError> {
+        match self.ask(Command::Usage, &[])?.answer {
+            Answer::Usage(used) => Ok(used),
+            _ => Err(SandboxError::Gone),
         }
     }
 

@@ -25,6 +25,7 @@ pub(crate) fn tests() -> Vec<(&'static str, Test)> {
         ("the_machine_is_read_only", read_only),
         ("tmp_is_private", tmp),
         ("shm_is_private", shm),
+        ("nothing_of_a_trial_is_left_for_the_next", renewed),
         ("disks_are_out_of_reach", disks),
         ("the_network_is_private", network),
         ("the_data_directory_is_where_it_always_is", data),
@@ -34,6 +35,11 @@ pub(crate) fn tests() -> Vec<(&'static str, Test)> {
         ("drop_leaves_nothing", drop_leaves_nothing),
         ("many_at_once", many),
     ]
+}
+
+/// These look by the tools of util-linux.
+pub(crate) fn ipc_tests() -> Vec<(&'static str, Test)> {
+    vec![("shared_memory_is_no_next_trials", shared_memory_renewed)]
 }
 
 fn full() -> Result<Sandbox, SandboxError> {
@@ -268,6 +274,61 @@ fn tmp() -> Result<(), Failed> {
         let (code, output) = run(&sandbox, &script)?;
         ensure(code == 0 && output == "realy\n", format!("{code} {output}"))?;
         ensure(std::fs::read(file)? == b"real", "a real file was changed")?;
+    }
+    Ok(())
+}
+
+fn renewed() -> Result<(), Failed> {
+    use std::os::unix::fs::PermissionsExt;
+    let outside = tempfile::Builder::new()
+        .prefix("seen-")
+        .tempdir_in("/tmp")?;
+    std::fs::set_permissions(outside.path(), std::fs::Permissions::from_mode(0o755))?;
+    std::fs::write(outside.path().join("file"), "real")?;
+    std::fs::write(outside.path().join("gone"), "real")?;
+    let sandbox = full()?;
+    let overlay = sandbox.tmp() == "overlay";
+    let seen = outside.path().display();
+    let places = format!("/tmp /dev/shm {}/..", sandbox.data_dir().display());
+    let left = format!(
+        "for one in {places}; do mkdir -p $one/left/shut && echo x >$one/left/shut/db && \
+         chmod 0 $one/left/shut && mkfifo $one/left/ask || echo no; done; \
+         if {overlay}; then echo y >{seen}/file; rm {seen}/gone; fi"
+    );
+    let look = format!(
+        "for one in {places}; do [ ! -e $one/left ] || echo $one; done; \
+         if {overlay}; then cat {seen}/file {seen}/gone; fi"
+    );
+    let untouched = if overlay { "realreal" } else { "" };
+    for _ in 0..2 {
+        let (_, output) = run(&sandbox, &left)?;
+        ensure(output.is_empty(), output)?;
+        // Within a trial it stays.
+        let (_, output) = run(&sandbox, &look)?;
+        ensure(output.lines().count() >= 3, output)?;
+        sandbox.kill_all()?;
+        sandbox.renew_directories()?;
+        let (_, output) = run(&sandbox, &look)?;
+        ensure(output == untouched, output)?;
+    }
+    ensure(
+        std::fs::read(outside.path().join("gone"))? == b"real",
+        "a real file",
+    )
+}
+
+/// A segment outlives the processes that made it.
+fn shared_memory_renewed() -> Result<(), Failed> {
+    let sandbox = full()?;
+    let count = "ipcs -m | grep -c '^0x' || :";
+    for _ in 0..2 {
+        run(&sandbox, "ipcmk -M 4096 -S 2 -Q")?;
+        let (_, output) = run(&sandbox, count)?;
+        ensure(output == "1\n", output)?;
+        sandbox.kill_all()?;
+        sandbox.renew_directories()?;
+        let (_, output) = run(&sandbox, count)?;
+        ensure(output == "0\n", output)?;
     }
     Ok(())
 }

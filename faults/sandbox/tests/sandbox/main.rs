@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     }
     let tests = [
         ("namespaces", full::tests()),
+        ("namespaces ipcs ipcmk", full::ipc_tests()),
         ("namespaces", prepared::tests()),
         ("fuse", prepared::fuse_tests()),
         ("fuse", fuse::tests()),

@@ -26,7 +26,9 @@ pub enum Storage {
 
 impl Storage {
     /// Mounts a crash filesystem. Its server runs on `cpu`, where the target shall run too.
+    /// Nothing is left of what earlier trials wrote elsewhere.
     pub fn crash(sandbox: &Sandbox, fs: Control, cpu: Option<usize>) -> anyhow::Result<Self> {
+        renew(sandbox)?;
         let server = mount(sandbox, &fs, cpu)?;
         Ok(Self::Crash {
             fs,
@@ -37,15 +39,12 @@ impl Storage {
     /// Mounts a tmpfs of this many bytes. Where the sandbox has no mounts of its own, the directories
     /// that stand for them are emptied: nothing of an earlier trial is left to be read.
     pub fn tmpfs(sandbox: &Sandbox, bytes: u64) -> anyhow::Result<Self> {
+        renew(sandbox)?;
         let mounted = sandbox.isolation() == Isolation::Full;
         if mounted {
             sandbox
                 .mount_tmpfs(bytes)
                 .context("mounting a tmpfs in the sandbox")?;
-        } else {
-            sandbox
-                .renew_directories()
-                .context("emptying the directories of the sandbox")?;
         }
         Ok(Self::Plain { mounted })
     }
@@ -108,6 +107,12 @@ impl Storage {
             Self::Crash { server: None, .. } | Self::Plain { .. } => Ok(()),
         }
     }
+}
+
+fn renew(sandbox: &Sandbox) -> anyhow::Result<()> {
+    sandbox
+        .renew_directories()
+        .context("emptying the directories of the sandbox")
 }
 
 fn mount(sandbox: &Sandbox, fs: &Control, cpu: Option<usize>) -> anyhow::Result<Server> {
