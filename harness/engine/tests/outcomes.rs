@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use std::{env, fs, io};
+use std::{env, fs, io, thread};
 
 use libtest_mimic::{Arguments, Trial as Test};
 use nix::sys::signal::{Signal, kill};
@@ -32,9 +32,11 @@ use plugpull_workloads::{
 
 /// How long a start may take; the target claims to have waited as long where it hangs.
 const START_LIMIT: Duration = Duration::from_secs(20);
+/// How long a start takes that is slow by nature.
+const SLOW: Duration = Duration::from_millis(200);
 /// What keeps running as the target, and writes to its data directory all the time.
 /// It says so when it has begun: a target that never touched its data directory is not measured.
-const WRITES: &str = "echo line >> log; echo ready; while :; do echo line >> log; sleep 0.01; done";
+const WRITES: &str = "trap 'exit 0' TERM; echo line >> log; echo ready; while :; do echo line >> log; sleep 0.01; done";
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -45,7 +47,7 @@ fn main() -> ExitCode {
         let code = sandbox::sandbox_main(&args[1..]);
         return ExitCode::from(u8::try_from(code).unwrap_or(3));
     }
-    let all: [(&str, fn()); 8] = [
+    let all: [(&str, fn()); 10] = [
         ("a_sound_target_passes", sound),
         ("a_panic_costs_its_trial_only", panics),
         ("a_client_that_panics_is_not_the_target", client_panics),
@@ -55,6 +57,11 @@ fn main() -> ExitCode {
         ),
         ("a_refusal_is_the_targets", refuses),
         ("a_limit_is_the_targets_where_others_start_quickly", hangs),
+        ("a_recovery_that_is_slow_by_nature_is_not_hung", slow),
+        (
+            "a_second_start_that_hangs_is_held_to_the_same",
+            second_start,
+        ),
         ("a_server_that_panics_is_not_the_target", server_panics),
         ("a_sandbox_that_died_is_not_the_target", sandbox_dies),
     ];
@@ -84,6 +91,12 @@ enum Flaw {
     Hangs,
     /// It hangs, on an empty directory too.
     AlwaysHangs,
+    /// Where it holds anything a start takes long, also after a clean stop, and too long once.
+    Slow,
+    /// The same, at the second start after the crash.
+    SecondSlow,
+    /// It hangs at its second start after the crash.
+    SecondHangs,
     /// Its client has an assertion that does not hold.
     Panics,
 }
@@ -136,11 +149,24 @@ impl Target for Store {
             waited: START_LIMIT,
             output: String::new(),
         };
+        let left = deadline.saturating_duration_since(Instant::now());
         match (self.flaw, self.starts.fetch_add(1, Ordering::Relaxed)) {
             (_, 0) | (Flaw::None | Flaw::Panics, _) | (Flaw::Hangs, 2..) => {}
             (Flaw::Host, _) => return Err(io::Error::from_raw_os_error(libc::EAGAIN).into()),
             (Flaw::Refuses, _) => return Err(StartError::Refused("it is damaged".into())),
             (Flaw::Hangs | Flaw::AlwaysHangs, _) => return Err(hung),
+            (Flaw::Slow, 1) | (Flaw::SecondSlow, 2) => {
+                let waited = SLOW * 5;
+                return Err(StartError::Timeout {
+                    waited,
+                    output: String::new(),
+                });
+            }
+            // After a clean stop it is waited for longer.
+            (Flaw::Slow | Flaw::SecondSlow, 2..) if left > START_LIMIT => thread::sleep(SLOW),
+            (Flaw::Slow | Flaw::SecondSlow, _) => {}
+            (Flaw::SecondHangs, 2) => return Err(hung),
+            (Flaw::SecondHangs, _) => {}
         }
         let mut process = host.spawn(&launch)?;
         let ready = process.stdout_line(deadline)?;
@@ -359,8 +385,27 @@ fn hangs() {
     let trial = make(&setup(Flaw::Hangs), &KILL, 1);
     let kinds: Vec<FindingKind> = trial.findings.iter().map(|f| f.finding.kind).collect();
     assert_eq!(kinds, [FindingKind::Hung], "{}", trial.why);
+    let sentence = &trial.findings[0].finding.sentence;
+    // This one only says that it hangs.
+    assert!(
+        sentence.contains("none of its processes is there"),
+        "{sentence}"
+    );
     let trial = make(&setup(Flaw::AlwaysHangs), &KILL, 1);
     ours(&trial, "the machine is too slow for this limit");
+}
+
+fn slow() {
+    let trial = make(&setup(Flaw::Slow), &KILL, 1);
+    ours(&trial, "on the directory after a clean stop takes");
+}
+
+fn second_start() {
+    let trial = make(&setup(Flaw::SecondHangs), &KILL, 1);
+    let kinds: Vec<FindingKind> = trial.findings.iter().map(|f| f.finding.kind).collect();
+    assert_eq!(kinds, [FindingKind::NotRepeatable], "{}", trial.why);
+    let trial = make(&setup(Flaw::SecondSlow), &KILL, 1);
+    ours(&trial, "on the directory after a clean stop takes");
 }
 
 fn server_panics() {

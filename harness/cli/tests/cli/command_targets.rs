@@ -235,6 +235,73 @@ fn a_daemon_that_hangs_after_a_crash_is_one_finding() {
     assert!(sentence.contains("before operation 2 "), "{sentence}");
 }
 
+/// After a kill both do not come up within the limit. One is slow by nature, which its start after a
+/// clean stop shows; the other is quick then.
+#[test(needs = "fuse")]
+fn a_recovery_that_is_slow_by_nature_does_not_hang() {
+    let daemon = "if [ -s log ]; then if [ -e clean ]; then sleep $CLEAN; else sleep 1000; fi; fi\n\
+                  trap ': >clean; exit 0' TERM; echo ready; while :; do sleep 0.05; done\n";
+    let toml = "[env]\nCLEAN = '0'\n[start]\ncommand = ['./daemon.sh']\nready.line = 'ready'\n\
+                timeout_ms = 1500\n";
+    let scripts = [
+        ("daemon.sh", daemon),
+        ("work.sh", WORK),
+        ("check.sh", CHECK),
+    ];
+    let made = Made::new(&format!("{toml}{}", lines()), &scripts);
+    let options = "--fault kill@ack=3 --budget 1s";
+    let hangs = tested("run", &made.name(), options, None);
+    assert_eq!(found(&hangs), ["hung"], "{}", hangs.ran.stdout);
+    let sentence = text(&hangs.findings()[0], "sentence");
+    assert!(sentence.contains(" s of CPU, read "), "{sentence}");
+    let slow = format!("{options} --set CLEAN=0.4");
+    let slow = tested("run", &made.name(), &slow, None);
+    assert!(found(&slow).is_empty(), "{}", slow.ran.stdout);
+    assert_eq!(slow.ran.code, 3, "{}", slow.ran.stdout);
+    let why = text(&slow.trials()[0], "why");
+    assert!(
+        why.contains("on the directory after a clean stop takes"),
+        "{why}"
+    );
+}
+
+/// A store that answers and takes nothing any more, and one that needs some sessions for that.
+#[test(needs = "fuse")]
+fn only_a_target_that_refuses_new_sessions_stays_down() {
+    let daemon = "[ ! -s log ] || : >recovered; echo ready; exec sleep 1000\n";
+    let work = format!(
+        "if [ -e recovered ]; then echo session >>/tmp/sessions\n\
+         if [ $STAYS = yes ] || [ $(grep -c . /tmp/sessions) -lt 3 ]; then\n\
+         echo read only >&2; exit 1; fi; fi\n{WORK}"
+    );
+    let toml = "[env]\nSTAYS = 'no'\n[start]\ncommand = ['./daemon.sh']\nready.line = 'ready'\n";
+    let scripts = [
+        ("daemon.sh", daemon),
+        ("work.sh", work.as_str()),
+        ("check.sh", CHECK),
+    ];
+    let made = Made::new(&format!("{toml}{}", lines()), &scripts);
+    let options = "--fault kill@ack=3 --budget 1s";
+    let back = tested("run", &made.name(), options, None);
+    back.must_have_no_finding();
+    assert_eq!(
+        back.count("pass"),
+        back.trials().len(),
+        "{}",
+        back.ran.stdout
+    );
+    let down = format!("{options} --set STAYS=yes");
+    let down = tested("run", &made.name(), &down, None);
+    must_all_be("stays-down", &down);
+    let sentence = text(&down.findings()[0], "sentence");
+    for part in [
+        "none of a new session of the workload within 10s",
+        "read only",
+    ] {
+        assert!(sentence.contains(part), "{sentence}");
+    }
+}
+
 /// A daemon that reads requests from a pipe.
 #[test(needs = "fuse")]
 fn a_daemon_is_started_known_ready_and_killed() {
@@ -289,6 +356,36 @@ fn a_daemon_is_started_known_ready_and_killed() {
     assert_eq!(run.count("pass"), 2, "{}", run.ran.stdout);
     for trial in run.trials() {
         assert_eq!(list(trial, "recovery_us").len(), 3, "{trial}");
+    }
+}
+
+/// A lock or a copy of the data in `/tmp` or `/dev/shm` speaks of a process of another trial. The
+/// first process of a state has the same number each time.
+#[test(needs = "fuse")]
+fn what_a_trial_leaves_elsewhere_is_not_there_in_the_next() {
+    let work = format!(
+        "for one in /tmp /dev/shm; do\n\
+         if [ $PLUGPULL_LIFE = 1 ] && [ -e $one/left ]; then echo $one >>found; fi\n\
+         echo x >$one/left; done\n{WORK}"
+    );
+    let recover = "[ ! -e /tmp/lock-$$ ] || [ ! -s log ] || echo lock >>found\n\
+                   : >/tmp/lock-$$\n";
+    let check = format!("[ ! -e found ] || {{ echo corrupt; exit 1; }}\n{CHECK}");
+    let toml = format!("{}[recover]\ncommand = ['./recover.sh']\n", lines());
+    let scripts = [
+        ("work.sh", work.as_str()),
+        ("recover.sh", recover),
+        ("check.sh", &check),
+    ];
+    let made = Made::new(&toml, &scripts);
+    for options in [
+        "run --rounds 3 --fault kill@ack=5",
+        "explore --txns 3 --model kill",
+    ] {
+        let (command, options) = options.split_once(' ').unwrap();
+        let seen = tested(command, &made.name(), options, None);
+        seen.must_have_no_finding();
+        assert!(seen.count("pass") >= 3, "{}", seen.ran.stdout);
     }
 }
 

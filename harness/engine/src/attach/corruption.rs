@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use super::copy;
 use super::damage::{Flipped, flip};
 use super::journal::Journal;
-use super::readiness::{Death, ask};
+use super::readiness::{Death, ask, patience, too_slow};
 use super::session::{Session, unmeasured};
 use super::shell::Left;
 use crate::seed;
@@ -150,7 +150,10 @@ impl Session<'_> {
         ];
         let endpoint = self.endpoint.to_copy(&env, port);
         let mut left = self.supervision.shell.spawn(command, &env)?;
-        let mut observed = Observed::default();
+        let mut observed = Observed {
+            checker: self.endpoint.checker(),
+            ..Observed::default()
+        };
         let started = journal
             .started(left.child.id())
             .and_then(|()| self.await_copy(&endpoint, &mut left, &mut observed));
@@ -178,10 +181,14 @@ impl Session<'_> {
         observed: &mut Observed,
     ) -> anyhow::Result<()> {
         let began = Instant::now();
-        let deadline = began + self.args.start_limit;
+        let limit = self.args.start_limit;
+        let deadline = began + limit * (1 + patience(limit, self.quickest.get()));
         loop {
             self.go_on()?;
             if let Ok((_connection, mut client)) = ask(endpoint, deadline) {
+                if began.elapsed() > limit {
+                    return unmeasured(too_slow(limit, began.elapsed()));
+                }
                 if let Err(failed) = read(&mut client, observed) {
                     failed.note(observed);
                 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use plugpull_driver::DriverTarget;
 use plugpull_driver::host::client_over;
 use plugpull_driver::{Abilities, Client, ClientError, Running, Target};
-use plugpull_workloads::Promise;
+use plugpull_workloads::{Checker, Promise};
 
 use super::local_host::LocalHost;
 use super::options::AttachOptions;
@@ -142,6 +142,14 @@ impl Endpoint {
         match &self.transport {
             Transport::Port(_) => None,
             Transport::Driver(driver) => Some((driver.version(), driver.promises())),
+        }
+    }
+
+    /// Whose the integrity check is: what speaks over a port is the service itself.
+    pub(super) fn checker(&self) -> Checker {
+        match &self.transport {
+            Transport::Port(_) => Checker::Target,
+            Transport::Driver(driver) => driver.checker(),
         }
     }
 

@@ -17,6 +17,12 @@ use crate::trial::PROBE;
 
 /// So many starts without an answer are a crash loop.
 const CRASH_LOOP: u64 = 5;
+/// A service that runs and has not answered within the limit is waited for so many times longer: what is
+/// slow by nature can then be distinguished from what hangs.
+const PATIENCE: u32 = 2;
+/// How many times longer than it took to come back in an earlier round a service must have been waited
+/// for to count as hung without more.
+const HUNG_FACTOR: u32 = 10;
 /// How long one question may take while the service is waited for, before it is asked again.
 const QUESTION: Duration = Duration::from_secs(2);
 
@@ -28,6 +34,8 @@ pub(super) struct ReadinessProbe<'s, 'a> {
     pub(super) data: Option<&'s Path>,
     pub(super) stop: &'a AtomicBool,
     pub(super) limit: Duration,
+    /// How long it took to come back in the quickest round so far.
+    pub(super) quickest: Option<Duration>,
 }
 
 /// Another life of the service answers.
@@ -46,8 +54,10 @@ pub(super) struct ServiceReady<'endpoint> {
 pub(super) enum NotReady {
     /// It ended, again and again; with what is known of it.
     Refused(String),
-    /// It runs and does not answer.
-    Hung(Duration),
+    /// It runs and does not answer; what it had used of CPU and I/O.
+    Hung(Duration, String),
+    /// It answers, but only when the limit was over for long: as slow as the service or the machine is.
+    Slow(String),
     /// Nobody starts it, and that is not its fault.
     NotStarted(String),
     /// The user wants an end.
@@ -70,7 +80,7 @@ impl<'a> ReadinessProbe<'_, 'a> {
     /// Waits for a new process to answer, and until its supervision shows that it is another one.
     pub(super) fn after(&self, death: Death) -> Result<ServiceReady<'a>, NotReady> {
         let since = death.since;
-        let deadline = since + self.limit;
+        let mut deadline = since + self.limit;
         let wait = match death.stopped {
             true => Duration::ZERO,
             false => self.supervision.wait,
@@ -84,6 +94,7 @@ impl<'a> ReadinessProbe<'_, 'a> {
             last: Seen::default(),
             oom: false,
             by_us: false,
+            patient: false,
         };
         let mut answered = None;
         loop {
@@ -99,6 +110,12 @@ impl<'a> ReadinessProbe<'_, 'a> {
             let mut doubt = String::new();
             if let Some(((connection, client), at)) = answered.take() {
                 match self.is_another(&watch) {
+                    Ok(()) if watch.patient => {
+                        return Err(NotReady::Slow(too_slow(
+                            self.limit,
+                            at.saturating_duration_since(since),
+                        )));
+                    }
                     Ok(()) => {
                         let began = watch.first_start().unwrap_or(since);
                         return Ok(ServiceReady {
@@ -121,6 +138,10 @@ impl<'a> ReadinessProbe<'_, 'a> {
                 return Err(down);
             }
             if Instant::now() >= deadline {
+                if self.waits_longer(&mut watch) {
+                    deadline += self.limit * PATIENCE;
+                    continue;
+                }
                 return Err(match doubt.is_empty() {
                     true => watch.too_late(self.supervision),
                     false => {
@@ -130,6 +151,14 @@ impl<'a> ReadinessProbe<'_, 'a> {
             }
             std::thread::sleep(self.supervision.pace());
         }
+    }
+
+    /// Whether a service that reached the limit may still be slow and no more: that is not so where it came
+    /// back in less than a tenth of that time before.
+    fn waits_longer(&self, watch: &mut Watch) -> bool {
+        let longer = watch.another() && !watch.patient && patience(self.limit, self.quickest) > 0;
+        watch.patient |= longer;
+        longer
     }
 
     /// Whether what answers is another life of the service.
@@ -188,6 +217,23 @@ impl<'a> ReadinessProbe<'_, 'a> {
     }
 }
 
+/// How many times the limit a service that reached it is waited for besides, where it came back in
+/// `quickest` before.
+pub(super) fn patience(limit: Duration, quickest: Option<Duration>) -> u32 {
+    match quickest {
+        Some(took) if took * HUNG_FACTOR <= limit => 0,
+        _ => PATIENCE,
+    }
+}
+
+/// What there is to say of a service that answered behind the limit.
+pub(super) fn too_slow(limit: Duration, took: Duration) -> String {
+    format!(
+        "it answered after {took:.1?}, when the limit of {limit:.1?} was over: the service or the machine is \
+         too slow for this limit; --start-limit raises it"
+    )
+}
+
 /// One attempt to get an answer.
 pub(super) fn ask(
     endpoint: &Endpoint,
@@ -216,6 +262,8 @@ struct Watch {
     oom: bool,
     /// plugpull started it.
     by_us: bool,
+    /// It is waited for although the limit was reached.
+    patient: bool,
 }
 
 impl Watch {
@@ -303,7 +351,11 @@ impl Watch {
         }
         let runs = self.another();
         match (runs, self.starts()) {
-            (true, _) => NotReady::Hung(waited),
+            (true, _) => {
+                let pid = self.last.pid.filter(|_| supervision.local());
+                let used = pid.map(|pid| plugpull_sandbox::used_by([pid]).to_string());
+                NotReady::Hung(waited, used.unwrap_or_default())
+            }
             (false, 0) if self.by_us => NotReady::Refused(format!(
                 "{waited:.1?} after it was started it neither runs nor answers"
             )),

@@ -1,5 +1,6 @@
 //! A call of `plugpull attach`, from its refusals to its report.
 
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -107,6 +108,8 @@ pub fn run(
         generators: generators(&workload, seed)?,
         modes,
         last: 0,
+        quickest: Cell::default(),
+        used: RefCell::default(),
     };
     let interrupted = conduct(&mut session, stop, sink);
     let troubles = session.finish();

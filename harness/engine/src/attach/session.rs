@@ -1,5 +1,6 @@
 //! One service under test: what its rounds share, and putting everything back at the end.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -9,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use plugpull_reports::{Evidence, ReportedFinding, Trial};
 use plugpull_workloads::{
-    Clock, ConfigError, FailureClass, Generator, History, Promise, Recorder, Stamp, Start, Verdict,
-    WorkloadConfig, beginning, judge,
+    Clock, ConfigError, FailureClass, FindingKind, Generator, History, Promise, Recorder, Stamp,
+    Start, Verdict, WorkloadConfig, beginning, judge,
 };
 
 use super::endpoint::{Connection, Endpoint};
@@ -76,6 +77,10 @@ pub(super) struct Session<'a> {
     pub(super) modes: Vec<(Mode, String)>,
     /// The number of the last trial.
     pub(super) last: u64,
+    /// How long the service took to come back in the quickest round so far.
+    pub(super) quickest: Cell<Option<Duration>>,
+    /// What its process had used when it was given up, in words.
+    pub(super) used: RefCell<String>,
 }
 
 /// The clock of a service that is not recorded: calls are numbered.
@@ -217,9 +222,14 @@ impl<'a> Session<'a> {
         back: Result<ServiceReady<'_>, NotReady>,
         trial: &mut Trial,
     ) -> anyhow::Result<Observed> {
-        let mut observed = Observed::default();
+        let mut observed = Observed {
+            checker: self.endpoint.checker(),
+            ..Observed::default()
+        };
         match back {
             Ok(mut back) => {
+                let quickest = self.quickest.get().into_iter().chain([back.recovery]).min();
+                self.quickest.set(quickest);
                 trial.recovery_us.push(micros(back.recovery));
                 trial.what = format!("{}; {}", trial.what, back.notes.join(", "));
                 observed.recovery = Some(back.recovery);
@@ -228,7 +238,11 @@ impl<'a> Session<'a> {
                 }
             }
             Err(NotReady::Refused(message)) => observed.start = Start::Refused { message },
-            Err(NotReady::Hung(waited)) => observed.start = Start::Hung { waited },
+            Err(NotReady::Hung(waited, used)) => {
+                observed.start = Start::Hung { waited };
+                self.used.replace(used);
+            }
+            Err(NotReady::Slow(why)) => return unmeasured(why),
             Err(NotReady::NotStarted(why)) => return unmeasured(why),
             Err(NotReady::Interrupted) => return unmeasured("the run was interrupted"),
             Err(NotReady::Failed(why)) => anyhow::bail!(why),
@@ -250,9 +264,16 @@ impl<'a> Session<'a> {
         trial.verdict = judged.verdict;
         trial.why = judged.why;
         trial.observed = judged.observed;
+        let used = self.used.take();
         trial.findings = judged
             .findings
             .into_iter()
+            .map(|mut finding| {
+                if finding.kind == FindingKind::Hung && !used.is_empty() {
+                    finding.sentence = format!("{}; {used}", finding.sentence);
+                }
+                finding
+            })
             .map(|finding| ReportedFinding {
                 finding,
                 trial: trial.number,
@@ -275,6 +296,7 @@ impl<'a> Session<'a> {
             data: self.data.as_deref(),
             stop: self.stop,
             limit: self.args.start_limit,
+            quickest: self.quickest.get(),
         }
     }
 

@@ -282,9 +282,15 @@ fn restarts(
             printed = testbed.observe(&mut observed)?;
             trial.recovery_us.extend(observed.recovery.map(micros));
         } else {
-            match testbed.bring_up(PROBE)? {
-                Ok(up) => trial.recovery_us.extend(up.took.map(micros)),
-                Err(failed) => failed.note(&mut observed),
+            let failed = match testbed.bring_up(PROBE)? {
+                Ok(up) => {
+                    trial.recovery_us.extend(up.took.map(micros));
+                    None
+                }
+                Err(failed) => Some(failed),
+            };
+            if let Some(failed) = failed {
+                testbed.confirmed(failed)?.note(&mut observed);
             }
         }
         testbed.kill()?;

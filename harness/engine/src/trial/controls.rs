@@ -24,7 +24,7 @@ use super::{PROBE, Setup};
 use crate::outcome::{HarnessFailed, TargetFailed, guard};
 
 /// How long a target may take to end when it is asked to.
-const STOP_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// How many IDs a sentence names.
 const NAMED: usize = 5;
 /// So many of the newest files are emptied, one at a time, until that is noticed: the very last one may

@@ -1,12 +1,20 @@
 //! Which sync was missing, where the power went and a finding names an ack.
 
-use plugpull_workloads::{Call, Durability, Finding, Guarantee, History, Outcome, Stamp};
+use plugpull_workloads::{
+    Call, Durability, Finding, FindingKind, Guarantee, History, Outcome, Stamp,
+};
 
 use super::Testbed;
 
-/// Says which sync was missing, where the power went and a finding names an ack. What is required from a
+/// Says which sync was missing, where the power went and a finding names an ack; and where it hung what
+/// its processes had done until then. What is required from a
 /// barrier on was to be synced when the last barrier was acknowledged.
 pub(super) fn explain(testbed: &Testbed<'_>, finding: &mut Finding) {
+    if let (FindingKind::Hung | FindingKind::NotRepeatable, Some(used)) =
+        (finding.kind, &testbed.used)
+    {
+        finding.sentence = format!("{}; {used}", finding.sentence);
+    }
     let Some(ack) = finding.ack else {
         return;
     };

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -33,6 +34,9 @@ pub struct SandboxHost {
     broken: Mutex<Option<HarnessFailed>>,
     /// How long a check may take, where that is less than its own limit.
     check_limit: Mutex<Option<Duration>>,
+    /// A start after a clean stop is nothing to hold one that hung beside: the target cannot be stopped
+    /// so, or does not come up after that either.
+    pub(super) no_clean_start: AtomicBool,
 }
 
 impl SandboxHost {
@@ -47,6 +51,7 @@ impl SandboxHost {
             prefork: Prefork::default(),
             broken: Mutex::new(None),
             check_limit: Mutex::new(None),
+            no_clean_start: AtomicBool::new(false),
         }
     }
 

@@ -301,12 +301,16 @@ impl TrialRunner<'_> {
         self.observe(testbed, &mut observed)?;
         testbed.kill()?;
         if matches!(observed.state, Some(Ok(_))) {
-            observed.second = Some(match testbed.bring_up(PROBE)? {
+            let second = match testbed.bring_up(PROBE)? {
                 Ok(mut up) => {
                     self.trial.recovery_us.extend(up.took.map(micros));
-                    up.read_all()?
+                    Ok(up.read_all()?)
                 }
-                Err(failed) => Err(failed.to_string()),
+                Err(failed) => Err(failed),
+            };
+            observed.second = Some(match second {
+                Ok(state) => state,
+                Err(failed) => Err(testbed.confirmed(failed)?.to_string()),
             });
         }
         let judgement = self.judge(testbed, &observed, injected.lost_power);

@@ -210,14 +210,27 @@ pub fn observe(
 /// The limit is too short for this machine and this target: `took` is how long that start took, none
 /// where it did not end well either.
 pub fn confirm_hung(waited: Duration, took: Option<Duration>) -> Result<(), HarnessFailed> {
+    confirm(waited, took, "an empty directory")
+}
+
+/// The same beside a start on the directory that a clean stop left, with as much in it.
+///
+/// # Errors
+/// The limit is too short for this machine and this target.
+pub fn confirm_hung_beside_clean(waited: Duration, took: Duration) -> Result<(), HarnessFailed> {
+    confirm(waited, Some(took), "the directory after a clean stop")
+}
+
+fn confirm(waited: Duration, took: Option<Duration>, on: &str) -> Result<(), HarnessFailed> {
     let why = match took {
         Some(took) if took * HUNG_FACTOR <= waited => return Ok(()),
         Some(took) => format!("takes {took:.1?}, more than a tenth of it"),
         None => "does not come up in time either".into(),
     };
     Err(HarnessFailed::new(format!(
-        "the target neither answered nor ended within {waited:.1?}, but the same start on an empty \
-         directory {why}: the machine is too slow for this limit; a longer --recovery-bound raises it"
+        "the target neither answered nor ended within {waited:.1?}, but the same start on {on} {why}: \
+         the target or the machine is too slow for this limit; a longer [start] timeout_ms, or \
+         --recovery-bound, raises it"
     )))
 }
 
@@ -242,5 +255,11 @@ mod tests {
             let failed = confirm_hung(limit, took).expect_err("too slow a machine");
             assert!(failed.message.contains("--recovery-bound"), "{failed}");
         }
+        assert!(confirm_hung_beside_clean(limit, Duration::from_secs(1)).is_ok());
+        let failed = confirm_hung_beside_clean(limit, Duration::from_secs(9)).expect_err("slow");
+        assert!(
+            failed.message.contains("after a clean stop takes 9.0s"),
+            "{failed}"
+        );
     }
 }

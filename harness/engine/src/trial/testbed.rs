@@ -3,6 +3,7 @@
 mod afterwards;
 mod machine;
 mod rehearse;
+mod unharmed;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,6 +22,7 @@ use plugpull_faults::control::{Control, Injector, PausedOperation};
 use plugpull_faults::machine::{InjectError, Machine};
 use plugpull_faults::rule::Matcher;
 use plugpull_faults::trigger::When;
+use plugpull_sandbox::Usage;
 use plugpull_workloads::{
     Clock, Entry, Generator, History, Outcome, Recorder, Stamp, Start, TxnId, WorkloadConfig,
 };
@@ -122,7 +124,12 @@ pub struct Testbed<'a> {
     /// How long the first start took, on the empty directory.
     first_start: Option<Duration>,
     rng: ChaCha8Rng,
+    /// What it was made with.
+    workload: WorkloadConfig,
+    seed: u64,
     start_limit: Duration,
+    /// What its processes had used when a start reached its limit.
+    pub(super) used: Option<Usage>,
     /// The crashes so far, where there is a crash filesystem.
     pub(super) crashes: Crashes,
     /// Where the last crash was, on the trace's clock.
@@ -197,7 +204,10 @@ impl<'a> Testbed<'a> {
             starting: None,
             first_start: None,
             rng,
+            workload: workload.clone(),
+            seed,
             start_limit,
+            used: None,
             crashes: Crashes::default(),
             crashed_at: None,
             outputs: Vec::new(),
@@ -268,31 +278,9 @@ impl<'a> Testbed<'a> {
         };
         self.storage.check()?;
         if let Start::Hung { waited } = observed.start {
-            let took = self.unharmed_start()?;
-            restart::confirm_hung(waited, took)?;
+            self.confirmed(TargetFailed::Hung(waited))?;
         }
         Ok(printed)
-    }
-
-    /// How long the target takes now to start on an empty directory and to show what it holds; none
-    /// where it does not come up. Without a crash filesystem, how long its first start took. The disk
-    /// is then as it was, and the target dead.
-    fn unharmed_start(&mut self) -> Result<Option<Duration>, HarnessFailed> {
-        self.kill()?;
-        let Some(disk) = self.snapshot() else {
-            return Ok(self.first_start);
-        };
-        let lives = self.outputs.len();
-        self.restore(Tree::new(geteuid().as_raw(), getegid().as_raw(), 0))?;
-        let began = Instant::now();
-        let mut fresh = Observed::default();
-        let (target, limit) = (&*self.target, self.start_limit);
-        restart::observe(target, self.borrowed, limit, Acked::default(), &mut fresh)?;
-        let took = began.elapsed();
-        self.kill()?;
-        self.outputs.truncate(lives);
-        self.restore(disk)?;
-        Ok((fresh.start == Start::Started).then_some(took))
     }
 
     /// Sets the clients going on the running target.

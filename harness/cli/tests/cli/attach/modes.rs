@@ -69,7 +69,22 @@ fn recovery_is_held_to_the_bound() {
 fn a_service_that_hangs_is_said_to() {
     let service = Service::start(&["defect=hang-on-recovery"]);
     let options = ["--mode", "crash", "--rounds", "1", "--start-limit", "1s"];
-    must_find(&service.attached(&options), "hung", "it hangs");
+    let reported = service.attached(&options);
+    must_find(&reported, "hung", "it hangs");
+    must_find(&reported, "hung", "its one process has used");
+}
+
+/// Its recovery takes longer than the limit, and comes to its end.
+#[test]
+fn a_service_that_is_slow_does_not_hang() {
+    let service = Service::start(&["defect=slow-replay", "slow_replay_ms=1500"]);
+    let options = ["--mode", "crash", "--rounds", "1", "--start-limit", "1s"];
+    let reported = service.attached(&options);
+    reported.must_have_no_finding();
+    assert_eq!(reported.ran.code, 3, "{:?}", reported.ran);
+    let why = text(&reported.trials()[0], "why");
+    assert!(why.contains("too slow for this limit"), "{why}");
+    service.must_be_as_before();
 }
 
 #[test]
@@ -152,6 +167,40 @@ fn snapshots_alone_are_damaged_where_that_is_asked() {
     assert_eq!(reported.ran.code, 3, "{:?}", reported.ran);
     let why = text(&reported.trials()[0], "why");
     assert!(why.contains("no file with `snap`"), "{why}");
+}
+
+/// What plugpull's own check of a store finds is not the word of the store.
+#[test(needs = "python3")]
+fn a_check_of_the_drivers_own_is_not_the_stores() {
+    for (whose, words) in [
+        ("checks", "plugpull's own check of its files"),
+        ("says", "its own integrity check fails"),
+    ] {
+        let service = Service::start(&[]);
+        let driver = format!(
+            "python3 {} {} {whose}",
+            beside("driver.py").display(),
+            service.port
+        );
+        let json = tempfile::NamedTempFile::new().unwrap();
+        let mut command = crate::support::plugpull();
+        command
+            .args(["attach", "-q", "--mode", "crash", "--rounds", "1"])
+            .args([
+                "--i-own-this-target",
+                "staging-db",
+                "--promise",
+                "consistent",
+            ])
+            .arg("--data-dir")
+            .arg(service.data())
+            .arg("--pid-file")
+            .arg(service.folder.path().join("pid"))
+            .args(["--driver", &driver, "--rate", "2000", "--json"])
+            .arg(json.path());
+        let reported = crate::support::reported(&mut command, json.path());
+        must_find(&reported, "unreadable", words);
+    }
 }
 
 #[test(needs = "python3")]
