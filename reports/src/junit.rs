@@ -41,6 +41,9 @@ pub fn junit(report: &Report) -> io::Result<String> {
             suite.add_property(("shard", shard.name().as_str()));
         }
         suite.add_property(("verdict", verdict_words(row.verdict)));
+        for warning in &report.warnings {
+            suite.add_property(("warning", clean(warning).as_str()));
+        }
         if let Some(reach) = reach(report) {
             suite.add_property(("coverage", reach.as_str()));
         }

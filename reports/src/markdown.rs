@@ -35,6 +35,9 @@ pub fn markdown(report: &Report) -> io::Result<String> {
             escape(&seed_and_time(report))
         ),
     );
+    for warning in &report.warnings {
+        line(&mut page, &format!("> Warning: {}\n", escape(warning)));
+    }
     let facts = Facts::of(report)?;
     let lines = promises(report, &facts);
     let neutral = tone(report) == Tone::Neutral;

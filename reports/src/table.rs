@@ -38,6 +38,12 @@ pub fn render(report: &Report, look: Look) -> String {
             page.line(&line, None);
         }
     }
+    if !report.warnings.is_empty() {
+        page.gap();
+    }
+    for warning in &report.warnings {
+        page.paragraph("", 2, &format!("Warning: {}", clean(warning)), None);
+    }
     let notes = notes(report);
     if !notes.is_empty() {
         page.gap();

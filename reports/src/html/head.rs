@@ -74,6 +74,9 @@ fn summary(report: &Report) -> Markup {
                 } }
             }
             div { dt { "Seed" } dd { code { (report.seed) } } }
+            @for warning in &report.warnings {
+                div { dt { "Warning" } dd { (text(warning)) } }
+            }
             @if let Some(shard) = &report.shard {
                 div { dt { "Shard" } dd { (shard.name()) } }
             }

@@ -126,6 +126,39 @@ fn a_bug_that_is_told_under_one_model_fails_the_others_that_showed_it() {
 }
 
 #[test]
+fn a_warning_is_one_line_in_every_form() {
+    let mut report = mixed();
+    let sentence = "calls of sync are not seen here: EPERM\n::error::no";
+    report.warnings = vec![sentence.into(), "its acks are late".into()];
+    let look = Look {
+        width: 200,
+        ..Look::PLAIN
+    };
+    let markdown = markdown(&report).unwrap();
+    let forms = [render(&report, look), markdown, html(&report).unwrap()];
+    for form in forms {
+        let lines: Vec<&str> = form
+            .lines()
+            .filter(|line| line.contains("Warning"))
+            .collect();
+        let both = lines.join(" ");
+        for part in ["calls of sync are not seen here", "its acks are late"] {
+            assert!(both.contains(part), "{part}: {both}");
+        }
+        assert!(
+            form.lines().all(|line| !line.starts_with("::error")),
+            "{form}"
+        );
+    }
+    let junit = quick_junit::Report::deserialize_from_str(&junit(&report).unwrap()).unwrap();
+    for suite in &junit.test_suites {
+        let warnings = suite.properties.iter();
+        let warnings = warnings.filter(|property| property.name.as_str() == "warning");
+        assert_eq!(warnings.count(), 2);
+    }
+}
+
+#[test]
 fn markdown_has_the_verdict_the_tables_and_the_findings() {
     let text = markdown(&mixed()).unwrap();
     for part in [

@@ -30,7 +30,7 @@ use super::controls::{
 };
 use super::interrupt::{Stop, stop_on_signal};
 use super::live_run::{LiveRun, Resumed};
-use super::place::{machine_notes, with_crash_filesystem};
+use super::place::{machine_notes, machine_warnings, with_crash_filesystem};
 use super::run_files::trace_beside;
 use super::wrong;
 use crate::cli::ExploreArgs;
@@ -108,6 +108,7 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
         let trace = record(own.host(), &plan, Some(file)).context("recording the run")?;
         return say_recorded(file, &trace);
     }
+    let machine = machine_notes(&own.host().sandbox);
     let mut header = Header {
         target: asked.info.clone(),
         seed,
@@ -115,7 +116,8 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
         faults: models.iter().map(|one| one.name.to_string()).collect(),
         recovery_bound_us: asked.recovery_bound.map(micros),
         shard: shard(args, digest, &models).map(Box::new),
-        machine: machine_notes(&own.host().sandbox),
+        warnings: machine_warnings(&machine),
+        machine,
         min_coverage: args.min_coverage,
         ..Header::default()
     };
@@ -130,7 +132,7 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
     )
     .resume(resumed);
     match controlled {
-        Controlled::Ready(warnings) => header.warnings = warnings,
+        Controlled::Ready(warnings) => header.warnings.extend(warnings),
         Controlled::NotMeasured(why) => return nothing_measured(live, header, &why),
     }
     live.emit(Record::Header(Box::new(header)));

@@ -1,5 +1,6 @@
 //! `plugpull growth`: how recovery time grows with what was written before the crash.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use super::asked::{Asked, again, baseline, outputs};
 use super::controls::{Controlled, controlled, nothing_measured};
 use super::interrupt::stop_on_signal;
 use super::live_run::{LiveRun, Resumed};
-use super::place::{NO_SANDBOX, mounts_fuse, options_for};
+use super::place::{NO_SANDBOX, machine_notes, machine_warnings, mounts_fuse, options_for};
 use super::reports::Baseline;
 use super::wrong;
 use crate::cli::{CrashArg, GrowthArgs};
@@ -46,6 +47,11 @@ pub(crate) fn run(args: &GrowthArgs, resumed: Option<Resumed>) -> anyhow::Result
     if let Some(keep) = &asking.keep {
         keep.claim()?;
     }
+    let machine = match asking.crash {
+        // Only the disk that loses power asks what is durable.
+        CrashKind::Kill => BTreeMap::new(),
+        CrashKind::PowerLoss => machine_notes(&asking.setup.host.sandbox),
+    };
     let mut header = Header {
         target: asking.asked.info.clone(),
         seed: asking.seed,
@@ -57,6 +63,8 @@ pub(crate) fn run(args: &GrowthArgs, resumed: Option<Resumed>) -> anyhow::Result
             bound_us: bound(&asking).map(micros),
             sizes: asking.sizes.clone(),
         }),
+        warnings: machine_warnings(&machine),
+        machine,
         ..Header::default()
     };
     let done = match &resumed {
@@ -71,7 +79,7 @@ pub(crate) fn run(args: &GrowthArgs, resumed: Option<Resumed>) -> anyhow::Result
     let mut live =
         LiveRun::new(RunCommand::Growth, &args.outputs, baseline, &stop, began).resume(resumed);
     match asking.controlled {
-        Controlled::Ready(warnings) => header.warnings = warnings,
+        Controlled::Ready(warnings) => header.warnings.extend(warnings),
         Controlled::NotMeasured(why) => return nothing_measured(live, header, &why),
     }
     live.emit(Record::Header(Box::new(header)));

@@ -10,6 +10,9 @@ use plugpull_sandbox::{Isolation, IsolationPolicy, Sandbox, SandboxOptions};
 pub(super) const NO_SANDBOX: &str =
     "the sandbox could not be made; `plugpull doctor` says what is missing";
 
+/// The note of the machine that it hears of no call of sync and syncfs.
+const SYNC_CALLS: &str = "sync-calls";
+
 /// What the sandbox of a target must be: what the target is made of stays visible.
 pub(super) fn options_for(target: &dyn Target) -> SandboxOptions {
     SandboxOptions {
@@ -41,13 +44,23 @@ pub(super) fn machine_notes(sandbox: &Sandbox) -> BTreeMap<String, String> {
         .why_deaf()
         .filter(|_| sandbox.isolation() == Isolation::Full)
     {
-        eprintln!(
-            "plugpull: note: calls of sync and syncfs are not seen here ({why}): what a target \
-             makes durable by them alone counts as not durable"
-        );
-        notes.insert("sync-calls".to_owned(), why.to_string());
+        notes.insert(SYNC_CALLS.to_owned(), why.to_string());
+    }
+    for warning in machine_warnings(&notes) {
+        eprintln!("plugpull: note: {warning}");
     }
     notes
+}
+
+/// What these notes mean for what a report says, a sentence each.
+pub(super) fn machine_warnings(notes: &BTreeMap<String, String>) -> Vec<String> {
+    let deaf = notes.get(SYNC_CALLS).map(|why| {
+        format!(
+            "calls of sync and syncfs are not seen here ({why}): what a target makes durable by them \
+             alone counts as not durable"
+        )
+    });
+    deaf.into_iter().collect()
 }
 
 /// True when FUSE can be mounted in it.

@@ -26,7 +26,7 @@ use super::asked::{Asked, again, baseline, outputs};
 use super::controls::{Controlled, controlled, nothing_measured};
 use super::interrupt::stop_on_signal;
 use super::live_run::{LiveRun, Resumed};
-use super::place::{NO_SANDBOX, machine_notes, mounts_fuse, options_for};
+use super::place::{NO_SANDBOX, machine_notes, machine_warnings, mounts_fuse, options_for};
 use super::reports::Baseline;
 use super::{run_files, wrong};
 use crate::cli::RunArgs;
@@ -68,7 +68,7 @@ pub(crate) fn run(args: &RunArgs, resumed: Option<Resumed>) -> anyhow::Result<u8
     let mut live =
         LiveRun::new(RunCommand::Run, &args.outputs, baseline, &stop, began).resume(resumed);
     match controlled {
-        Controlled::Ready(warnings) => header.warnings = warnings,
+        Controlled::Ready(warnings) => header.warnings.extend(warnings),
         Controlled::NotMeasured(why) => return nothing_measured(live, header, &why),
     }
     live.emit(Record::Header(Box::new(header)));
@@ -107,6 +107,10 @@ fn header(args: &RunArgs, resolved: &Resolved, planned: Vec<String>) -> Header {
         })
         .collect()
     };
+    let machine = match args.no_fuse {
+        true => BTreeMap::new(),
+        false => machine_notes(&resolved.plan.setup.host.sandbox),
+    };
     Header {
         target: resolved.info.clone(),
         seed: resolved.plan.seed,
@@ -120,10 +124,8 @@ fn header(args: &RunArgs, resolved: &Resolved, planned: Vec<String>) -> Header {
         allow_not_measured: args.allow_not_measured,
         recovery_bound_us: resolved.plan.setup.recovery_bound.map(micros),
         shard: shard(args, resolved).map(Box::new),
-        machine: match args.no_fuse {
-            true => BTreeMap::new(),
-            false => machine_notes(&resolved.plan.setup.host.sandbox),
-        },
+        warnings: machine_warnings(&machine),
+        machine,
         ..Header::default()
     }
 }

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use plugpull_testing::test;
 use serde_json::Value;
 
-use crate::support::{Reported, plugpull, reported, text};
+use crate::support::{PLUGPULL, Reported, list, plugpull, reported, text};
 
 /// The compiled target. Its folder is left to the system's own care of temporary files: it must
 /// outlive every test.
@@ -123,4 +123,44 @@ fn a_kill_may_end_a_call_of_write_early() {
             && sentence.contains(" of 8190 bytes")
     };
     assert!(sentences.iter().all(explains), "{sentences:?}");
+}
+
+/// Where calls cannot be listened to, a target that relies on sync(2) alone is accused wrongly: the report
+/// itself says so, whoever reads which form of it.
+#[test(needs = "fuse python3")]
+fn a_listener_that_is_refused_is_a_warning_in_each_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let filter = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ci/refuse-namespaces.py");
+    let words = "calls of sync and syncfs are not seen here";
+    let explore = "explore reference --txns 3 --states 3 --recovery-depth 0 --seed 1 --quiet";
+    for deaf in [true, false] {
+        let mut command = match deaf {
+            true => {
+                let mut command = Command::new("python3");
+                command.arg(&filter).args(["listener", PLUGPULL]);
+                command
+            }
+            false => plugpull(),
+        };
+        command.args(explore.split_whitespace());
+        for (option, name) in [
+            ("--html", "r.html"),
+            ("--markdown", "r.md"),
+            ("--junit", "r.xml"),
+        ] {
+            command.args([option, &at(name)]);
+        }
+        let json = at("r.json");
+        let seen = reported(command.args(["--json", &json]), json.as_ref());
+        let warnings = list(&seen.report, "warnings").iter();
+        let said = warnings.filter(|one| one.as_str().is_some_and(|one| one.contains(words)));
+        assert_eq!(said.count(), usize::from(deaf), "{}", seen.ran.stdout);
+        let table = seen.ran.stdout.split_whitespace().collect::<Vec<_>>();
+        assert_eq!(table.join(" ").contains(words), deaf, "{}", seen.ran.stdout);
+        for name in ["r.html", "r.md", "r.xml"] {
+            let form = fs::read_to_string(at(name)).unwrap();
+            assert_eq!(form.contains(words), deaf, "{name}");
+        }
+    }
 }
