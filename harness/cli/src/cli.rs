@@ -243,7 +243,8 @@ pub(crate) struct ExploreArgs {
     pub(crate) shard: Option<Shard>,
 
     /// How much memory plugpull may take, for example 2G or 512M: when little of it is left the
-    /// exploration ends, as at the end of its budget [default: no limit]
+    /// exploration ends, as at the end of its budget [default: no limit]. `run` and `growth` keep what
+    /// one trial wrote, and no more with each further one
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) memory: Option<u64>,
 

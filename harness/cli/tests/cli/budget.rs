@@ -3,7 +3,7 @@
 
 use plugpull_testing::test;
 
-use crate::support::{Ran, plugpull, reported, text};
+use crate::support::{PLUGPULL, Ran, plugpull, reported, text};
 
 #[test]
 fn what_has_no_turn_within_the_budget_is_not_measured() {
@@ -95,4 +95,29 @@ fn a_small_memory_is_the_buffer_of_a_recording() {
     let ran = recorded(&["--memory", "64"]);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stderr.contains("128M"), "{ran:?}");
+}
+
+/// Why `run` has no `--memory`: a trial that has ended is forgotten.
+#[test(needs = "fuse python3")]
+fn a_run_takes_no_more_memory_with_each_trial() {
+    // The most that a child of this process had in memory, in KiB (getrusage(2)).
+    let measure = "import resource, subprocess, sys\n\
+                   code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode\n\
+                   print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n";
+    let most = |rounds: u32| -> u64 {
+        let options = "run reference --no-config --no-run-file --quiet --seed 1 --clients 1 \
+                       --value-size 20000 --fault kill@ack=40 --rounds";
+        let output = std::process::Command::new("python3")
+            .args(["-c", measure, PLUGPULL])
+            .args(options.split_whitespace())
+            .arg(rounds.to_string())
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let kib = text.trim().strip_prefix("0 ");
+        kib.and_then(|kib| kib.parse().ok()).expect(&text)
+    };
+    let (few, many) = (most(3), most(24));
+    // A trial writes a megabyte and more: twenty of them would be seen.
+    assert!(many < few + (12 << 10), "{few} KiB became {many} KiB");
 }
