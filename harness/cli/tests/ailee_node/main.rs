@@ -127,16 +127,13 @@ fn found(flaw: &str) {
     let mut expected = SHOWN.iter().filter(|(name, ..)| *name == flaw).peekable();
     assert!(expected.peek().is_some(), "{flaw} is expected nowhere");
     let node = Node::new(flaw);
-    // A bound shortens the limit of a start, which is waited for several times.
-    let bound = if flaw == "hangs" {
-        "--recovery-bound 2s"
-    } else {
-        ""
+    // A bound shortens the limit of a start, which is waited for three times.
+    let bound = match flaw {
+        "hangs" => "--recovery-bound 2s",
+        _ => "",
     };
-    let run = run(&format!(
-        "{} --rounds 1 --fault kill@ack=2 {bound}",
-        node.options()
-    ));
+    let options = format!("{} --rounds 1 --fault kill@ack=2 {bound}", node.options());
+    let run = run(&support::planted::once(&options));
     assert_eq!(run.ran.code, 1, "{:?}", run.ran);
     let found: Vec<(&str, &str)> = run
         .findings()

@@ -50,7 +50,7 @@ pub(crate) fn found(target: &str, defect: &str, shows: &[&str], options: &str) {
 
 /// Where these options make one trial, those that make it and try nothing again: that a finding is tried
 /// again is what the tests of `run_evidence` show, and those with several rounds.
-fn once(options: &str) -> String {
+pub(crate) fn once(options: &str) -> String {
     match options.matches("--fault ").count() {
         1 => options.replace("--rounds 1 ", "--budget 1ms "),
         _ => options.to_owned(),
