@@ -46,6 +46,7 @@ impl Cgroup {
     /// what was tried.
     pub(super) fn make(supervisor: u32, number: u64) -> Result<(Self, File), String> {
         let hierarchies = hierarchies().map_err(|error| format!("reading /proc/self: {error}"))?;
+        let space = number_space();
         let mut tried = Vec::new();
         for hierarchy in &hierarchies {
             for parent in hierarchy.here.ancestors() {
@@ -59,10 +60,10 @@ impl Cgroup {
                     ));
                     continue;
                 }
-                remove_stale(parent);
+                remove_stale(parent, &space);
                 let cgroup = Self {
                     version: hierarchy.version,
-                    dir: parent.join(format!("plugpull-{supervisor}-{number}")),
+                    dir: parent.join(format!("plugpull-{supervisor}-{number}-{space}")),
                 };
                 match cgroup.create() {
                     Ok(procs) => return Ok((cgroup, procs)),
@@ -174,14 +175,22 @@ fn hands_memory_down(cgroup: &Path) -> bool {
         .is_ok_and(|text| text.split_ascii_whitespace().any(|name| name == "memory"))
 }
 
-/// Removes the empty cgroups of plugpulls that are no more.
-fn remove_stale(parent: &Path) {
+/// The number of this process's PID namespace; empty where it cannot be known.
+fn number_space() -> String {
+    let link = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    let text = link.to_string_lossy();
+    text.chars().filter(char::is_ascii_digit).collect()
+}
+
+/// Removes the empty cgroups of plugpulls that are no more. Those of another PID namespace, as in a
+/// container that shares the hierarchy, have process numbers that mean nothing here.
+fn remove_stale(parent: &Path, space: &str) {
     let Ok(entries) = fs::read_dir(parent) else {
         return;
     };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let Some(pid) = name.to_str().and_then(owner) else {
+        let Some(pid) = name.to_str().and_then(|name| owner(name, space)) else {
             continue;
         };
         if !Path::new(&format!("/proc/{pid}")).exists() {
@@ -194,11 +203,14 @@ fn remove_stale(parent: &Path) {
     }
 }
 
-/// The pid in the name of one of our cgroups.
-fn owner(name: &str) -> Option<u32> {
-    let (pid, number) = name.strip_prefix("plugpull-")?.split_once('-')?;
+/// The pid in the name of one of our cgroups, where it is one of this PID namespace.
+fn owner(name: &str, space: &str) -> Option<u32> {
+    let parts: Vec<&str> = name.strip_prefix("plugpull-")?.split('-').collect();
+    let [pid, number, other] = parts[..] else {
+        return None;
+    };
     number.parse::<u64>().ok()?;
-    pid.parse().ok()
+    (other == space && !space.is_empty()).then(|| pid.parse().ok())?
 }
 
 /// The hierarchies to try, version 2 first.
@@ -307,14 +319,17 @@ mod tests {
 
     #[test]
     fn only_our_own_names_have_an_owner() {
-        assert_eq!(owner("plugpull-17-3"), Some(17));
+        assert_eq!(owner("plugpull-17-3-40", "40"), Some(17));
+        assert_eq!(owner("plugpull-17-3-", ""), None);
         for name in [
             "plugpull-17",
-            "plugpull-x-3",
-            "plugpull-17-3.scope",
-            "user-17-3",
+            "plugpull-17-3",
+            "plugpull-17-3-41",
+            "plugpull-x-3-40",
+            "plugpull-17-3-40.scope",
+            "user-17-3-40",
         ] {
-            assert_eq!(owner(name), None, "{name}");
+            assert_eq!(owner(name, "40"), None, "{name}");
         }
     }
 
