@@ -659,11 +659,11 @@ for id in sys.stdin.read().split():
          ready.port = 7411\n[workload]\ncommand = [\"python3\", \"{folder}/work.py\"]\n\
          [check]\ncommand = [\"python3\", \"{folder}/check.py\"]\n";
     fs::write(&file, text_of).unwrap();
-    let options = "--rounds 2 --fault disk-full --fault bit-flip --fault power-loss --fault kill";
+    let options = "--rounds 1 --fault disk-full --fault bit-flip --fault power-loss --fault kill";
     let ran = tested("run", &file.display().to_string(), options, None);
     ran.must_have_no_finding();
     assert_eq!(ran.ran.code, 0, "{}", ran.ran.stdout);
     for fault in ["disk-full", "bit-flip", "power-loss"] {
-        assert_eq!(ran.row(fault)["bit"], 2, "{}", ran.ran.stdout);
+        assert_eq!(ran.row(fault)["bit"], 1, "{}", ran.ran.stdout);
     }
 }

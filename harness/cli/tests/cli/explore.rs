@@ -60,7 +60,7 @@ fn found_with(more: &str, defect: &str, kinds: &[&str], missing: usize) {
     let folder = tempfile::tempdir().expect("a folder");
     let keep = folder.path().join("kept");
     let options = format!(
-        "reference --set defect={defect} --set snapshot_every=16 --txns 30 --states 250 --budget 90s {more}"
+        "reference --set defect={defect} --set snapshot_every=16 --txns 30 --states 150 --budget 90s {more}"
     );
     let explored = explore(&options, &keep);
     assert_eq!(explored.code, 1, "{}", explored.stdout);
@@ -188,11 +188,11 @@ fn stands_in_the_crash(artifact: &Path) {
 fn sound_stores_have_no_finding() {
     let folder = tempfile::tempdir().expect("a folder");
     for (number, options) in [
-        "reference --set snapshot_every=16 --txns 30 --states 250 --budget 90s",
-        "sqlite --txns 30 --states 250 --budget 90s",
-        "sqlite --set journal_mode=delete --set synchronous=extra --txns 20 --states 250 --budget 90s",
+        "reference --set snapshot_every=16 --txns 30 --states 150 --budget 90s",
+        "sqlite --txns 30 --states 150 --budget 90s",
+        "sqlite --set journal_mode=delete --set synchronous=extra --txns 20 --states 150 --budget 90s",
         // Held to its own promise, which allows the last commit to be rolled back.
-        "sqlite --set journal_mode=delete --txns 20 --states 250 --budget 90s",
+        "sqlite --set journal_mode=delete --txns 20 --states 150 --budget 90s",
     ]
     .into_iter()
     .enumerate()

@@ -79,9 +79,9 @@ fn found(mode: &str, options: &str, kind: &str) -> Vec<String> {
 #[test(needs = "fuse cc")]
 fn what_sync_and_syncfs_make_durable_is_durable() {
     for mode in ["log-syncfs", "log-sync"] {
-        silent(mode, "--budget 40s");
+        silent(mode, "--states 80");
     }
-    found("log-unsynced", "--budget 40s", "lost-ack");
+    found("log-unsynced", "--states 80", "lost-ack");
 }
 
 #[test(needs = "fuse cc")]
@@ -91,8 +91,8 @@ fn an_attribute_that_is_not_synced_is_lost() {
         ("time", "utimens"),
         ("xattr", "setxattr"),
     ] {
-        silent(&format!("{mode}-synced"), "--budget 40s");
-        let sentences = found(&format!("{mode}-unsynced"), "--budget 40s", "lost-ack");
+        silent(&format!("{mode}-synced"), "--states 80");
+        let sentences = found(&format!("{mode}-unsynced"), "--states 80", "lost-ack");
         assert!(
             sentences.iter().any(|sentence| sentence.contains(call)),
             "{mode}: {sentences:?}"

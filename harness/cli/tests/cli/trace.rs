@@ -31,7 +31,7 @@ fn record(path: &Path) {
 fn verdicts(path: &Path, workers: u32) -> Vec<String> {
     let json = path.with_extension(format!("{workers}.json"));
     let options = format!(
-        "--states 240 --budget 3600s --workers {workers} --json {}",
+        "--states 100 --budget 3600s --workers {workers} --json {}",
         json.display()
     );
     let output = explore(&options, "--trace", path);
@@ -53,7 +53,7 @@ fn verdicts(path: &Path, workers: u32) -> Vec<String> {
     assert!(!lines.is_empty());
     let trials = ["fault", "what", "operations", "verdict"];
     lines.extend(fields(&report["trial_log"], trials));
-    assert!(lines.len() > 120);
+    assert!(lines.len() > 50);
     lines
 }
 

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use plugpull_testing::test;
 
+use crate::support::planted::once;
 use crate::support::{Reported, list, run, text};
 
 /// The commands and the API that plugpull uses; its text says more.
@@ -48,9 +49,11 @@ fn program(path: &Path, script: &str) {
 fn tried(flaw: &str, options: &str) -> Reported {
     let venv = environment(flaw);
     let venv = venv.path().display().to_string();
-    run(&format!(
-        "vfab --set venv={venv} --clients 1 --rounds 1 {options}"
-    ))
+    let options = format!("vfab --set venv={venv} --clients 1 --rounds 1 {options}");
+    match flaw {
+        "" => run(&options),
+        _ => run(&once(&options)),
+    }
 }
 
 /// The flaw is found, of this kind and told by these words; without it nothing is.
