@@ -403,7 +403,8 @@ fn what_a_check_says_counts() {
         let work = format!("trap 'rm open; exit 0' TERM; : >open\n{WORK}");
         let check = format!("[ ! -e open ] || {{ {}; }}\n{CHECK}", check.trim());
         let made = Made::new(&toml, &[("work.sh", &work), ("check.sh", &check)]);
-        let run = tested("run", &made.name(), "--fault kill@ack=3 --rounds 1", None);
+        let options = "--fault kill@ack=3 --budget 1ms";
+        let run = tested("run", &made.name(), options, None);
         assert_eq!(found(&run), [kind], "{check}: {}", run.ran.stdout);
     }
 }
@@ -579,8 +580,8 @@ fn a_barrier_line_is_where_durability_begins() {
 
 #[test(needs = "fuse")]
 fn a_stop_may_take_as_long_as_it_is_given() {
-    let deaf = format!("trap '' TERM\n{WORK}");
-    let made = Made::new(&lines(), &[("work.sh", &deaf), ("check.sh", CHECK)]);
+    let slow = format!("trap 'sleep 3; exit 0' TERM\n{WORK}");
+    let made = Made::new(&lines(), &[("work.sh", &slow), ("check.sh", CHECK)]);
     let options = "--rounds 1 --fault term@ack=4,within=60ms";
     let run = tested("run", &made.name(), options, None);
     run.must_have_no_finding();
