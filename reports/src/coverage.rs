@@ -12,6 +12,10 @@ pub struct Coverage {
     /// ended at an ack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_last_ack: Option<u64>,
+    /// Crash states that were judged behind that ack, of those that the models count; left out where
+    /// `after_last_ack` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged_after_last_ack: Option<u64>,
     /// Transactions that were acknowledged in it.
     pub acked: u64,
     /// Crash points: one before each operation, and one behind the last.

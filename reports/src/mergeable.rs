@@ -145,6 +145,10 @@ pub(crate) fn coverage(reports: &[Report]) -> Result<Option<Coverage>, MergeErro
     let mut merged = Coverage {
         operations: first.operations,
         after_last_ack: first.after_last_ack,
+        judged_after_last_ack: all
+            .iter()
+            .filter_map(|one| one.judged_after_last_ack)
+            .reduce(|sum, more| sum + more),
         acked: first.acked,
         points: first.points,
         // Each has tried all of its own part.

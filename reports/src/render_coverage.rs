@@ -14,9 +14,13 @@ pub(crate) fn render_coverage(page: &mut Page, report: &Report) {
     page.gap();
     page.paragraph("", 2, &recorded(coverage), None);
     if let Some(after) = coverage.after_last_ack {
+        let judged = coverage.judged_after_last_ack;
+        let judged =
+            judged.map(|judged| format!("; {} judged there", count_grouped(judged, "state")));
         let line = format!(
-            "{} of them came after the last ack, when the workload had ended.",
-            count_grouped(after, "operation")
+            "{} of them came after the last ack, when the workload had ended{}.",
+            count_grouped(after, "operation"),
+            judged.unwrap_or_default()
         );
         page.paragraph("", 2, &line, None);
     }

@@ -80,6 +80,7 @@ fn coverage(failing: bool) -> Coverage {
     Coverage {
         operations: OPERATIONS,
         after_last_ack: None,
+        judged_after_last_ack: None,
         acked: 100,
         points: OPERATIONS + 1,
         tried: 5_310,

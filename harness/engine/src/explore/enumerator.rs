@@ -12,15 +12,13 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::crash::{Crash, CrashModel, RecoveryTrace};
+use super::phases::{Phases, Place, STAGES};
 use super::trace::Trace;
 use crate::shard::Shard;
 use crate::trial::Acked;
 
 /// Seeded subsets a point.
 const SUBSETS: usize = 6;
-/// All points are visited so often: for the first loss sets of each, up to these numbers, so that
-/// no part of the trace waits for all loss sets of another; and last for pairs.
-const STAGES: [usize; 3] = [4, 14, usize::MAX];
 /// Pairs of missing updates a point and model.
 const PAIRS: usize = 64;
 
@@ -63,15 +61,6 @@ pub struct ModelTally {
     pub at_least: bool,
 }
 
-/// Where states are made: one pass over the points, a point, and a position in
-/// [`StateEnumerator::models`].
-#[derive(Clone, Copy)]
-struct Place {
-    pass: usize,
-    point: usize,
-    model: usize,
-}
-
 /// What crash states are made of.
 #[derive(Clone, Copy)]
 pub struct StateSpace<'a> {
@@ -99,11 +88,10 @@ pub struct StateEnumerator<'a> {
     /// Indices of the models to go by.
     models: Vec<usize>,
     seed: u64,
-    points: Vec<usize>,
+    /// The places that are still to come.
+    phases: Phases,
     /// By point: what a process that dies there leaves.
     kill_points: Vec<KillPoint>,
-    /// Where it stands; `point` is a position in `points`.
-    at: Place,
     /// Points that fail with nothing lost: what else can be left there mostly fails in the same way.
     deferred: HashSet<usize>,
     /// Their places, which come last.
@@ -124,14 +112,12 @@ impl<'a> StateEnumerator<'a> {
     pub fn of_run(trace: &Trace, space: StateSpace<'a>, seed: u64, shard: Option<Shard>) -> Self {
         let models = (0..space.models.len()).collect();
         let all = Self::new(&trace.log, None, space, models, seed);
-        let mut points = points(&trace.log, seed);
-        if let Some(last_ack) = trace.about.last_ack {
-            // The workload had ended there: what the target did afterwards comes last.
-            points.sort_by_key(|point| *point as u64 > last_ack.seq);
-        }
+        let points = points(&trace.log, seed);
+        // The workload had ended there: what the target did afterwards is its close.
+        let last_ack = trace.about.last_ack.map(|last_ack| last_ack.seq);
         Self {
             shard,
-            points,
+            phases: Phases::new(points, last_ack),
             ..all
         }
     }
@@ -161,13 +147,8 @@ impl<'a> StateEnumerator<'a> {
             within,
             models,
             seed,
-            points: points(log, seed),
+            phases: Phases::new(points(log, seed), None),
             kill_points: log.kill_points(),
-            at: Place {
-                pass: 0,
-                point: 0,
-                model: 0,
-            },
             deferred: HashSet::new(),
             late: VecDeque::new(),
             ready: None,
@@ -180,7 +161,7 @@ impl<'a> StateEnumerator<'a> {
 
     /// How many crash points there are.
     pub fn point_count(&self) -> usize {
-        self.points.len()
+        self.phases.point_count()
     }
 
     /// What was enumerated so far, per model.
@@ -212,6 +193,7 @@ impl<'a> StateEnumerator<'a> {
                     None => self.made,
                 };
                 self.made += 1;
+                self.phases.count(candidate.crash.point);
                 let new = seen.insert(candidate.key);
                 let own = self
                     .shard
@@ -240,33 +222,11 @@ impl<'a> StateEnumerator<'a> {
 
     /// Makes the states of the next place; false when there is none.
     fn refill(&mut self) -> bool {
-        let at = self.at;
-        if at.pass > STAGES.len() {
+        let Some(place) = self.phases.next(self.models.len()) else {
             let late = self.late.pop_front();
             return late.is_some_and(|place| self.make(place));
-        }
-        let Some(&point) = self.points.get(at.point) else {
-            self.at = Place {
-                pass: at.pass + 1,
-                point: 0,
-                model: 0,
-            };
-            return true;
         };
-        self.at = if at.model + 1 < self.models.len() {
-            Place {
-                model: at.model + 1,
-                ..at
-            }
-        } else {
-            Place {
-                point: at.point + 1,
-                model: 0,
-                ..at
-            }
-        };
-        let place = Place { point, ..at };
-        if self.deferred.contains(&point) {
+        if self.deferred.contains(&place.point) {
             self.late.push_back(place);
             return true;
         }

@@ -20,6 +20,7 @@ mod minimise;
 mod minimiser;
 mod names;
 mod oracle;
+mod phases;
 mod recording;
 mod recoveries;
 mod report;

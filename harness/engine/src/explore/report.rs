@@ -34,11 +34,17 @@ pub fn coverage(oracle: &Oracle<'_>, summary: &Summary) -> Coverage {
     let recoveries = &summary.recoveries;
     let trace = oracle.trace;
     let records = trace.log.records();
+    let last_ack = trace.about.last_ack;
     let behind =
         |last: Stamp| (records.len() - records.partition_point(|one| one.seq < last.seq)) as u64;
+    let judged_behind = |last: Stamp| {
+        let at = summary.at.iter().filter(|at| at.point > last.seq);
+        at.map(|at| at.tried).sum()
+    };
     Coverage {
         operations: records.len() as u64,
-        after_last_ack: trace.about.last_ack.map(behind),
+        after_last_ack: last_ack.map(behind),
+        judged_after_last_ack: last_ack.map(judged_behind),
         acked: trace.about.history.acked() as u64,
         points: summary.points as u64,
         tried: summary.tried,

@@ -52,6 +52,8 @@ pub(crate) struct Plan {
     pub(crate) depth: u32,
     /// The most states.
     pub(crate) states: Option<u64>,
+    /// True when the workload comes to its end, and the store is closed then.
+    pub(crate) ends: bool,
     /// So many lines of a text log that nobody ever syncs, before the first commit.
     pub(crate) lines: u32,
 }
@@ -76,6 +78,7 @@ impl Plan {
             models: [all[0]].into_iter().chain(power).collect(),
             depth: rng.random_range(0..=1),
             states: Some(rng.random_range(16..=48)),
+            ends: seed.is_multiple_of(3),
             lines: 0,
         }
     }
@@ -91,6 +94,7 @@ impl Plan {
             models: CrashModel::all().into_iter().take(WHOLE_MODELS).collect(),
             depth: 1,
             states: Some(800),
+            ends: false,
             ..Self::of(seed)
         }
     }

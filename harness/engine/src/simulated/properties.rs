@@ -517,3 +517,34 @@ fn every_state_is_said_only_where_none_is_missing() {
     assert!(cut > 0, "no seed shows what a limit cuts off");
     eprintln!("{whole} whole, {cut} cut");
 }
+
+/// Where the workload comes to its end, about one state in eight is of what the store does at its close,
+/// however few were asked for; every state is judged in the end, and shards that are merged count the same.
+#[test]
+fn the_close_of_a_target_is_a_phase_of_its_own() {
+    let judged = |states, shards| {
+        let plan = Plan {
+            ends: true,
+            states,
+            depth: 0,
+            ..Plan::whole(None, 4)
+        };
+        with_oracle(&plan, |oracle| {
+            let report = match shards {
+                1 => explore(&plan, oracle, &SimulatedWorkers::new(None, 2, 4), None).report,
+                more => merged(&plan, oracle, more),
+            };
+            let coverage = report.coverage.expect("what was covered");
+            let close = coverage.judged_after_last_ack.expect("a close");
+            let all: u64 = coverage.models.iter().map(|model| model.made).sum();
+            (close, all)
+        })
+    };
+    let (close, all) = judged(Some(40), 1);
+    // About an eighth: what is made at one place comes together.
+    let share = all / 16..=all / 6;
+    assert!(share.contains(&close), "{close} of {all}");
+    assert_eq!(judged(Some(40), 3), (close, all));
+    let (whole_close, whole) = judged(None, 1);
+    assert!(whole_close > close && whole > all);
+}

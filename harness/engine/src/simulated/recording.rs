@@ -127,6 +127,9 @@ pub(super) fn record(plan: &Plan) -> Trace {
             store.checkpoint();
         }
     }
+    if plan.ends {
+        store.checkpoint();
+    }
     let log = store.into_files().take_log();
     trace(plan, base, &log, calls)
 }
@@ -141,6 +144,7 @@ pub(super) fn on_simulated_clock(base: Tree, log: &Log, marks: Vec<Mark>) -> Log
 }
 
 fn trace(plan: &Plan, base: Tree, log: &Log, calls: Calls) -> Trace {
+    let last_ack = calls.marks.last().filter(|_| plan.ends);
     let about = Recorded {
         plugpull: "simulated".into(),
         target: "simulated".into(),
@@ -153,7 +157,10 @@ fn trace(plan: &Plan, base: Tree, log: &Log, calls: Calls) -> Trace {
         history: calls.history,
         output: String::new(),
         end: None,
-        last_ack: None,
+        last_ack: last_ack.map(|mark| Stamp {
+            seq: mark.seq,
+            nanos: mark.nanos,
+        }),
     };
     Trace::new(on_simulated_clock(base, log, calls.marks), about).expect("a sound recording")
 }
