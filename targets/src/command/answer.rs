@@ -2,14 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::{Checked, Missing};
+use plugpull_workloads::last_words;
 
-/// How many lines of a check's output are quoted when it did not open.
-const QUOTED: usize = 4;
-/// What Rust says below a panic, which says nothing of it.
-const ADVICE: &str = "note: run with `RUST_BACKTRACE";
-/// What comes before the place of a panic.
-const PANIC: &str = "panicked at ";
+use crate::{Checked, Missing};
 
 /// Reads what a check wrote to standard output (`lines`) and how it ended (`code`: its exit code,
 /// or 128 + signal). `output` is all that it wrote, for the words of a refusal.
@@ -65,18 +60,9 @@ fn refusal(code: i32, output: &str) -> String {
         129..=192 => format!("signal {} ended the check", code - 128),
         code => format!("the check ended with exit code {code}"),
     };
-    let said: Vec<&str> = output
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with(ADVICE))
-        .collect();
-    let (before, last) = said.split_at(said.len().saturating_sub(QUOTED));
-    // A long assertion must not push its own place out.
-    let place = before.iter().rev().find(|line| line.contains(PANIC));
-    let quoted: Vec<&str> = place.into_iter().chain(last).copied().collect();
-    match quoted.as_slice() {
-        [] => how,
-        quoted => format!("{how}: {}", quoted.join("; ")),
+    match last_words(output).as_str() {
+        "" => how,
+        words => format!("{how}: {words}"),
     }
 }
 

@@ -630,6 +630,35 @@ fn a_sound_program_ends_with_0_and_says_what_is_not_applicable() {
     );
 }
 
+/// A daemon that prints a banner first is quoted by the line that says why it refuses.
+#[test(needs = "fuse")]
+fn a_banner_is_not_why_a_daemon_does_not_start() {
+    let toml = format!(
+        "[start]\ncommand = ['./daemon.sh']\nready.line = 'ready'\n{}",
+        lines()
+    );
+    let daemon = "for n in 1 2 3 4 5 6 7 8 9; do echo \"oO0OoO0OoO0Oo $n\"; done\n\
+                  echo 'a log is read, which is a matter of some time and words'\n\
+                  [ ! -e log ] || [ -s log ] || { echo 'the log is cut short'; exit 1; }\n\
+                  echo ready; exec sleep 1000\n";
+    let work = "echo 1 >log; sync .; echo ack 1; exec sleep 1000\n";
+    let check = "while read -r id; do grep -qx \"$id\" log || echo lost $id; done\n";
+    let scripts = [
+        ("daemon.sh", daemon),
+        ("work.sh", work),
+        ("check.sh", check),
+    ];
+    let made = Made::new(&toml, &scripts);
+    let options = "--txns 1 --model ext4 --budget 60s";
+    let broken = tested("explore", &made.name(), options, None);
+    must_all_be("will-not-start", &broken);
+    let sentence = text(&broken.findings()[0], "sentence");
+    let why = "it does not start again: exit code 1: ";
+    assert!(sentence.starts_with(why), "{sentence}");
+    assert!(sentence.contains("the log is cut short"), "{sentence}");
+    assert!(!sentence.contains("oO0OoO0OoO0Oo 1"), "{sentence}");
+}
+
 /// A small daemon: its records never fill the page that they are in, and its log is all that is read.
 #[test(needs = "fuse python3")]
 fn a_sound_daemon_meets_a_full_disk_and_damage() {

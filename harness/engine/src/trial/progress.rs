@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 use plugpull_faults::machine::Tally;
-use plugpull_workloads::Outcome;
+use plugpull_workloads::{Outcome, last_words};
 
 /// Counts outcomes of calls that leave something behind, and wakes who waits for them.
 #[derive(Default)]
@@ -69,13 +69,9 @@ impl End {
 
     /// Why this is no way to end; none when it simply had no more to do.
     pub fn trouble(&self) -> Option<String> {
-        let said = match self.output.trim() {
+        let said = match last_words(&self.output).as_str() {
             "" => String::new(),
-            said => {
-                let lines: Vec<&str> = said.lines().collect();
-                let last = &lines[lines.len().saturating_sub(4)..];
-                format!(": {}", last.join("; "))
-            }
+            words => format!(": {words}"),
         };
         match (&self.nonsense, self.code) {
             (Some(nonsense), _) => Some(nonsense.clone()),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use plugpull_driver::{Client, ClientError, StartError, Target};
-use plugpull_workloads::{Checker, ReadBack, Start};
+use plugpull_workloads::{Checker, ReadBack, Start, last_words};
 
 use super::PROBE;
 use super::host::SandboxHost;
@@ -110,15 +110,15 @@ fn in_time<T>(
     }
 }
 
-/// How a target ended before it was ready, in words; `code` is its exit code or 128 + signal.
+/// How a target ended, with what of its output says why; `code` is its exit code or 128 + signal.
 pub(super) fn ended(code: i32, output: &str) -> String {
     let how = match Signal::try_from(code - 128) {
         Ok(signal) => format!("ended by {signal}"),
         Err(_) => format!("exit code {code}"),
     };
-    match output {
+    match last_words(output).as_str() {
         "" => how,
-        said => format!("{how}: {said}"),
+        words => format!("{how}: {words}"),
     }
 }
 
@@ -142,7 +142,7 @@ pub fn bring_up<'t, 'host: 't>(
     let running = match target.start(host, deadline) {
         Ok(running) => running,
         Err(StartError::Exited { code, output }) => {
-            return Ok(Err(TargetFailed::Refused(ended(code, output.trim()))));
+            return Ok(Err(TargetFailed::Refused(ended(code, &output))));
         }
         Err(StartError::Refused(why)) => return Ok(Err(TargetFailed::Refused(why))),
         Err(StartError::WentOn(why)) => return Ok(Err(TargetFailed::WentOn(why))),

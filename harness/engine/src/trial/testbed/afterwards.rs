@@ -51,7 +51,7 @@ impl Testbed<'_> {
             let said = child.output();
             code.map_or_else(
                 || "nobody knows how".into(),
-                |code| restart::ended(code, &last_words(&said)),
+                |code| restart::ended(code, &said),
             )
         });
         how.map(Afterwards::Ended)
@@ -103,12 +103,4 @@ impl Testbed<'_> {
             std::thread::sleep(LOOK);
         }
     }
-}
-
-/// The last lines of what a process wrote, as one.
-fn last_words(said: &str) -> String {
-    const LINES: usize = 4;
-    let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
-    let lines: Vec<&str> = lines.collect();
-    lines[lines.len().saturating_sub(LINES)..].join("; ")
 }
