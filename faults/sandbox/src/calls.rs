@@ -3,14 +3,19 @@
 //!
 //! - `sync` and `syncfs` reach no FUSE server: here they become an operation of the log like an fsync.
 //! - `mmap` of a file, shared and writable: from then on bytes change and nobody hears of it.
+//! - `FICLONE` and files without a name (`O_TMPFILE`) are not available here: where a target cannot go on
+//!   without them, that is known.
 //!
 //! The filter is put over init when the sandbox stands, and whatever init starts inherits it, also
 //! processes that were prepared. A target that has its own listener (a container runtime) cannot
 //! have it below this one: the kernel allows one.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Child;
 use std::sync::Arc;
@@ -43,6 +48,12 @@ const fn argument_at(number: u32) -> u32 {
     16 + 8 * number + half
 }
 
+/// Requests of ioctl(2) that clone a file or a part of it (`linux/fs.h`).
+const FICLONE: u32 = 0x4004_9409;
+const FICLONERANGE: u32 = 0x4020_940D;
+/// What `O_TMPFILE` has and `O_DIRECTORY` has not.
+const TMPFILE: libc::c_int = libc::O_TMPFILE & !libc::O_DIRECTORY;
+
 /// The filter, in the kernel's classic BPF.
 fn filter(arch: u32) -> Vec<libc::sock_filter> {
     let load = |at: u32| instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, at, 0, 0);
@@ -65,17 +76,24 @@ fn filter(arch: u32) -> Vec<libc::sock_filter> {
     let end = |action: u32| instruction(libc::BPF_RET | libc::BPF_K, action, 0, 0);
     vec![
         load(ARCH_AT),
-        is(arch, 0, 9),
+        is(arch, 0, 16),
         load(NR_AT),
-        is(libc::SYS_sync as u32, 8, 0),
-        is(libc::SYS_syncfs as u32, 7, 0),
+        is(libc::SYS_sync as u32, 15, 0),
+        is(libc::SYS_syncfs as u32, 14, 0),
         is(libc::SYS_mmap as u32, 0, 5),
         load(argument_at(2)),
-        has(libc::PROT_WRITE as u32, 0, 3),
+        has(libc::PROT_WRITE as u32, 0, 10),
         load(argument_at(3)),
-        has(libc::MAP_ANONYMOUS as u32, 1, 0),
+        has(libc::MAP_ANONYMOUS as u32, 8, 0),
         // Also in MAP_SHARED_VALIDATE.
-        has(libc::MAP_SHARED as u32, 1, 0),
+        has(libc::MAP_SHARED as u32, 8, 7),
+        is(libc::SYS_ioctl as u32, 0, 3),
+        load(argument_at(1)),
+        is(FICLONE, 5, 0),
+        is(FICLONERANGE, 4, 3),
+        is(libc::SYS_openat as u32, 0, 2),
+        load(argument_at(2)),
+        has(TMPFILE as u32, 1, 0),
         end(libc::SECCOMP_RET_ALLOW),
         end(libc::SECCOMP_RET_USER_NOTIF),
     ]
@@ -92,7 +110,7 @@ fn instruction(code: u32, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
 
 /// Puts the filter over this process. A bare sandbox has no crash filesystem that could hear of them.
 pub(super) fn listen(bare: bool) -> Result<OwnedFd, Failure> {
-    let what = "watch calls of sync, syncfs and mmap (a seccomp listener)";
+    let what = "watch calls of sync, syncfs, mmap, ioctl and openat (a seccomp listener)";
     if bare {
         return Err(Failure::new(what, Errno::ENOTSUP));
     }
@@ -218,9 +236,15 @@ fn answer(
     (holder, reopen): (&Arc<FileHolder>, &impl Fn(u32, i32) -> Option<OwnedFd>),
 ) -> Option<i32> {
     let nr = libc::c_long::from(call.data.nr);
+    if nr == libc::SYS_openat {
+        if opens_here(call).unwrap_or(false) {
+            fs.note_unsupported("O_TMPFILE");
+        }
+        return None;
+    }
     let fd = match nr {
         libc::SYS_mmap => Some(call.data.args[4]),
-        libc::SYS_syncfs => Some(call.data.args[0]),
+        libc::SYS_syncfs | libc::SYS_ioctl => Some(call.data.args[0]),
         _ => None,
     };
     let info = fd.map(|fd| open_file(call.pid, fd as i32));
@@ -235,6 +259,10 @@ fn answer(
             .note(fs, holder, ino, || reopen(pid, fd? as i32));
         return None;
     }
+    if nr == libc::SYS_ioctl {
+        fs.note_unsupported("FICLONE");
+        return None;
+    }
     let machine = nr == libc::SYS_sync;
     // What was stored in a mapping is in the kernel alone.
     fs.mappings().write_back();
@@ -243,6 +271,30 @@ fn answer(
         Err(errno) if !machine => Some(-(errno as i32)),
         _ => Some(0),
     }
+}
+
+/// Whether the path of an openat(2) is on a crash filesystem; none where the caller has died.
+fn opens_here(call: &libc::seccomp_notif) -> Option<bool> {
+    let [directory, path, ..] = call.data.args;
+    let of = |what: &str| format!("/proc/{}/{what}", call.pid);
+    let mut bytes = vec![0; libc::PATH_MAX as usize];
+    let read = fs::File::open(of("mem")).ok()?.read_at(&mut bytes, path);
+    bytes.truncate(read.ok()?);
+    let end = bytes.iter().position(|byte| *byte == 0)?;
+    let directory = match directory as i32 {
+        libc::AT_FDCWD => of("cwd"),
+        fd => of(&format!("fd/{fd}")),
+    };
+    let path = fs::read_link(directory).ok()?;
+    let path = path.join(OsStr::from_bytes(&bytes[..end]));
+    let table = fs::read_to_string(of("mountinfo")).ok()?;
+    let mounts = table.lines().filter_map(|line| {
+        let mut fields = line.split(' ');
+        Some((fields.next()?, Path::new(fields.nth(3)?)))
+    });
+    let holds = mounts.filter(|(_, at)| path.starts_with(at));
+    let (number, _) = holds.max_by_key(|(_, at)| at.as_os_str().len())?;
+    Some(is_crash_fs(&table, number))
 }
 
 /// The number that a process has in its own namespace (proc(5), `NSpid`).

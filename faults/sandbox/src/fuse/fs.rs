@@ -1,6 +1,7 @@
 //! One crash filesystem: a simulated disk, shared between the thread that serves the kernel and the
 //! trial that commands it.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub struct CrashFs {
     admission: Arc<dyn Admission>,
     failures: Failures,
     mappings: Mappings,
+    /// What was called that is not available here.
+    unsupported: Mutex<BTreeSet<&'static str>>,
     /// The directory `/proc` of whoever calls, where that is known.
     callers: Mutex<Option<OwnedFd>>,
 }
@@ -45,6 +48,7 @@ impl CrashFs {
             admission,
             failures: Failures::default(),
             mappings: Mappings::default(),
+            unsupported: Mutex::default(),
             callers: Mutex::new(None),
         }
     }
@@ -77,6 +81,16 @@ impl CrashFs {
     /// with the first mapping.
     pub fn settle_mappings(&self) {
         self.mappings.keep_settled();
+    }
+
+    /// Notes that something was called that is not available here.
+    pub(crate) fn note_unsupported(&self, what: &'static str) {
+        self.unsupported.lock().insert(what);
+    }
+
+    /// What was called that is not available here, as far as that is seen: `FICLONE`, `O_TMPFILE`.
+    pub fn unsupported_calls(&self) -> Vec<&'static str> {
+        self.unsupported.lock().iter().copied().collect()
     }
 
     /// Takes the log away, and begins a new one on what the tree holds now.

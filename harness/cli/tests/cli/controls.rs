@@ -166,6 +166,34 @@ fn a_workload_that_fails_by_itself_is_wrong_use() {
     }
 }
 
+/// A workload that cannot go on without what is not available here is not at fault: the message names the
+/// call. One that has a fallback goes on, and one that fails elsewhere is not reminded of it.
+#[test(needs = "fuse python3")]
+fn a_workload_that_fails_after_an_unsupported_call_is_refused_with_its_name() {
+    let clone = "import fcntl; a, b = open('a', 'w'), open('b', 'w'); fcntl.ioctl(b, 0x40049409, a.fileno())";
+    let unnamed = "import os; os.open('.', os.O_TMPFILE | os.O_RDWR)";
+    let elsewhere = "import os; os.open('/tmp', os.O_TMPFILE | os.O_RDWR)";
+    let work = |call: &str, then: &str| {
+        format!("echo 1 >log; sync log; echo ack 1; python3 -c \"{call}\" {then}\n")
+    };
+    let refused = |call: &str| made(&work(call, "|| exit 5"), CHECK).refused("explore");
+    let said = refused(clone);
+    assert!(
+        said.contains("FICLONE is not supported here, as on ext4"),
+        "{said}"
+    );
+    let said = refused(unnamed);
+    assert!(said.contains("O_TMPFILE is not supported here"), "{said}");
+    let said = made(&work(elsewhere, "; exit 5"), CHECK).refused("explore");
+    assert!(
+        said.contains("exit code 5") && !said.contains("not supported here"),
+        "{said}"
+    );
+    let falls_back = made(&work(clone, "2>/dev/null; sync ."), CHECK);
+    let options = "--budget 60s --model kill";
+    tested("explore", &falls_back.name(), options, None).must_have_no_finding();
+}
+
 #[test(needs = "fuse")]
 fn a_start_that_is_never_ready_is_not_blamed_on_the_check() {
     let start = "[start]\ncommand = 'echo listening on 8; exec sleep 1000'\nready.port = 9\n\

@@ -100,7 +100,7 @@ fn record_on(
         return Err(refused());
     }
     let ended = testbed.workload_end();
-    if let Some(why) = ended.as_ref().and_then(|end| end.trouble()) {
+    if let Some(why) = testbed.workload_trouble() {
         return Err(wrong(format!("before any fault, {why}")));
     }
     testbed.kill()?;

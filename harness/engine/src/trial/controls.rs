@@ -275,8 +275,7 @@ fn failed_by_itself(
     testbed: &Testbed<'_>,
     error: Option<InjectError>,
 ) -> Option<Refusal> {
-    let trouble = testbed.workload_end().and_then(|end| end.trouble());
-    let why = match (trouble, error) {
+    let why = match (testbed.workload_trouble(), error) {
         (Some(why), _) => why,
         (None, Some(InjectError::TargetGone(why))) => {
             format!("it ended while it was written to{}", last_words(&why))

@@ -7,6 +7,7 @@ mod unharmed;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::iter::once;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
@@ -427,6 +428,18 @@ impl<'a> Testbed<'a> {
         self.clients.as_ref()?.script.as_ref()?.end()
     }
 
+    /// Why a workload of the target's own ended that had more to do, with the calls that are not
+    /// available here: a program that needs one cannot be tested, and the cause is not its own.
+    pub fn workload_trouble(&self) -> Option<String> {
+        let trouble = self.workload_end()?.trouble()?;
+        let called = self.fs().map_or(Vec::new(), |fs| fs.unsupported_calls());
+        let named = called.iter().map(|call| match *call {
+            "FICLONE" => "; FICLONE is not supported here, as on ext4".to_owned(),
+            call => format!("; {call} is not supported here, as on many filesystems"),
+        });
+        Some(once(trouble).chain(named).collect())
+    }
+
     /// Takes leave of a life that was ended: waits for all that served it, and keeps its output.
     ///
     /// # Errors
@@ -486,8 +499,8 @@ impl<'a> Testbed<'a> {
     }
 
     fn exit_error(&self) -> InjectError {
-        if let Some(end) = self.workload_end() {
-            return match end.trouble() {
+        if self.workload_end().is_some() {
+            return match self.workload_trouble() {
                 Some(why) => InjectError::TargetGone(why),
                 None => InjectError::NeverReached("the workload had come to its end".into()),
             };

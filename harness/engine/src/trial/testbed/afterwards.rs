@@ -84,8 +84,7 @@ impl Testbed<'_> {
                     if let Some(ended) = self.ended() {
                         return Ok(ended);
                     }
-                    let trouble = self.workload_end().and_then(|end| end.trouble());
-                    words = trouble.unwrap_or(words);
+                    words = self.workload_trouble().unwrap_or(words);
                 }
                 Err(error) => words = error.to_string(),
             }
