@@ -1,6 +1,5 @@
 //! The report as Markdown, for the summary page of a CI job.
 
-use std::fmt::Write as _;
 use std::io;
 
 use crate::conclusion::{Tone, closing, row_verdict, tone};
@@ -156,15 +155,14 @@ fn fault_row(row: &FaultRow, neutral: bool) -> String {
 fn growth_section(growth: &Growth, facts: &Facts) -> String {
     let mut text = String::new();
     for sentence in describe_growth(growth, facts) {
-        let _ = writeln!(text, "{}\n", escape(&sentence));
+        line(&mut text, &format!("{}\n", escape(&sentence)));
     }
     text.push_str(
         "| transactions | log size | data directory | runs | recovery p50 | min | max |\n\
          | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
     for size in &growth.sizes {
-        let _ = writeln!(
-            text,
+        let row = format!(
             "| {} | {} | {} | {} | {} | {} | {} |",
             size.wanted,
             size_words(growth.unit, size.size),
@@ -174,6 +172,7 @@ fn growth_section(growth: &Growth, facts: &Facts) -> String {
             duration_words(size.min_us),
             duration_words(size.max_us)
         );
+        line(&mut text, &row);
     }
     text
 }
@@ -195,7 +194,7 @@ fn finding_section(page: &mut String, number: usize, reported: &ReportedFinding)
     if promise.demanded {
         words.push_str("; demanded by --promise, the target itself does not promise it");
     } else if !promise.source.is_empty() {
-        let _ = write!(words, "; “{}” ({})", promise.words, promise.source);
+        words.push_str(&format!("; “{}” ({})", promise.words, promise.source));
     }
     line(page, &format!("Promise: {}\n", escape(&words)));
     if let Some(evidence) = &reported.evidence

@@ -131,7 +131,10 @@ fn style(budget: Duration, colour: bool) -> ProgressStyle {
     };
     let clock = move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
         let now = state.elapsed().as_secs();
-        // Whatever happens to the line, the run goes on.
+        #[expect(
+            clippy::let_underscore_must_use,
+            reason = "whatever happens to the line, the run goes on"
+        )]
         let _ = match budget.is_zero() {
             true => write!(out, "{now} s"),
             false => write!(out, "{now} of {} s", budget.as_secs()),

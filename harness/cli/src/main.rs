@@ -1,5 +1,7 @@
 //! plugpull: pulls the plug on a storage program and says whether it kept its promises.
 
+#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
+
 /// Writes a line to standard output. Where nobody reads it (`plugpull targets | head`) there is nothing
 /// left to do: the exit code says the rest.
 macro_rules! println {
@@ -59,8 +61,11 @@ fn main() -> ExitCode {
                     let place = place.map(|place| format!(" ({place})"));
                     eprintln!("plugpull: {line}{}", place.unwrap_or_default());
                 }
-                // Help. Nobody may be listening; there is nothing else to say then.
                 None => {
+                    #[expect(
+                        clippy::let_underscore_must_use,
+                        reason = "it is help: where nobody is listening there is nothing else to say"
+                    )]
                     let _ = error.print();
                 }
             }

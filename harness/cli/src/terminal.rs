@@ -31,8 +31,11 @@ pub(crate) fn run(sandbox: &Sandbox, request: &SpawnRequest) -> anyhow::Result<i
     }
     let pty = openpty(None, None)?;
     let follow = |from: BorrowedFd<'_>, to: BorrowedFd<'_>| {
-        // A window without a size is no reason to stop.
         if let Ok(size) = tcgetwinsize(from) {
+            #[expect(
+                clippy::let_underscore_must_use,
+                reason = "a window without a size is no reason to stop"
+            )]
             let _ = tcsetwinsize(to, size);
         }
     };
@@ -56,9 +59,12 @@ pub(crate) fn run(sandbox: &Sandbox, request: &SpawnRequest) -> anyhow::Result<i
     // The one ends with the program; the other may wait for a key for ever, and is left to.
     let show = std::thread::spawn(move || copy(&mut shown, &mut io::stdout()));
     std::thread::spawn(move || copy(&mut io::stdin(), &mut typed));
-    let code = ended(&child, || follow(stdout.as_fd(), pty.master.as_fd()));
-    let _ = show.join();
-    code
+    let code = ended(&child, || follow(stdout.as_fd(), pty.master.as_fd()))?;
+    anyhow::ensure!(
+        show.join().is_ok(),
+        "what the program showed did not reach the terminal"
+    );
+    Ok(code)
 }
 
 fn ended(child: &Child, mut meanwhile: impl FnMut()) -> anyhow::Result<i32> {
@@ -98,17 +104,24 @@ impl Raw {
 }
 
 impl Drop for Raw {
+    #[expect(
+        clippy::let_underscore_must_use,
+        reason = "a terminal that is gone needs nothing back"
+    )]
     fn drop(&mut self) {
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
     }
 }
 
 /// Inside the sandbox: makes standard input the terminal of this session, and becomes the program.
+#[expect(
+    clippy::let_underscore_must_use,
+    reason = "without it the program still works, only without job control; and nobody else hears why it could not start"
+)]
 pub(crate) fn main(args: &[String]) -> i32 {
     let Some((program, rest)) = args.split_first() else {
         return 2;
     };
-    // Without it the program still works, only without job control.
     let _ = rustix::process::ioctl_tiocsctty(io::stdin());
     let error = Command::new(program).args(rest).exec();
     let _ = writeln!(io::stderr(), "plugpull: {program}: {error}");

@@ -1,6 +1,7 @@
 //! Nothing of plugpull outlives it: no mount, process, port, folder or cgroup, whether it ends by
 //! itself, on a signal, or is killed with SIGKILL at any moment.
 
+#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
 #![allow(
     clippy::unwrap_used,
     reason = "a test fails by panicking, in its helpers too"
@@ -127,8 +128,8 @@ impl Run {
 }
 
 impl Drop for Run {
+    #[expect(clippy::let_underscore_must_use, reason = "mostly it is dead already")]
     fn drop(&mut self) {
-        // Mostly it is dead already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

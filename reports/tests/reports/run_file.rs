@@ -171,24 +171,8 @@ fn a_live_run_and_its_file_give_the_same_report() {
     );
 }
 
-/// Every kind of record, with all its fields.
-fn every_kind() -> Vec<Record> {
-    let explored = ExploredTrial {
-        position: 7,
-        depth: 1,
-        signs: vec!["write log-#".into()],
-        counts: vec![0, 0],
-        minimised: vec![Some(0), None],
-    };
-    let small = || {
-        let mut small = finding(FindingKind::LostAck);
-        small.trial = 1;
-        small.evidence = Some(Box::new(Evidence {
-            cause: vec!["write log-#".into()],
-            ..Evidence::default()
-        }));
-        small
-    };
+/// Of a shard, with all its fields.
+fn header_with_all_fields() -> Header {
     let shard = Shard {
         number: 1,
         of: 2,
@@ -208,6 +192,28 @@ fn every_kind() -> Vec<Record> {
         bound_us: Some(5),
         sizes: vec![500],
     });
+    first
+}
+
+/// Every kind of record, with all its fields.
+fn every_kind() -> Vec<Record> {
+    let explored = ExploredTrial {
+        position: 7,
+        depth: 1,
+        signs: vec!["write log-#".into()],
+        counts: vec![0, 0],
+        minimised: vec![Some(0), None],
+    };
+    let small = || {
+        let mut small = finding(FindingKind::LostAck);
+        small.trial = 1;
+        small.evidence = Some(Box::new(Evidence {
+            cause: vec!["write log-#".into()],
+            ..Evidence::default()
+        }));
+        small
+    };
+    let first = header_with_all_fields();
     vec![
         Record::Header(Box::new(first)),
         Record::Recording(Recording {

@@ -52,10 +52,11 @@ pub(crate) fn run(args: &ExecArgs) -> anyhow::Result<u8> {
             break code;
         }
     };
-    print(&child.stdout(), &mut io::stdout());
-    print(&child.stderr(), &mut io::stderr());
+    let printed = print(&child.stdout(), &mut io::stdout())
+        .and_then(|()| print(&child.stderr(), &mut io::stderr()));
     sandbox.kill_all()?;
     storage.unmount(&sandbox)?;
+    printed.context("what the command printed could not be passed on")?;
     if args.log
         && let Some(fs) = storage.fs()
     {
@@ -75,9 +76,12 @@ fn print_log(log: &Log) {
     }
 }
 
-fn print(text: &str, to: &mut dyn Write) {
-    let _ = to.write_all(text.as_bytes());
-    let _ = to.flush();
+/// A reader that has seen enough is no failure.
+fn print(text: &str, to: &mut dyn Write) -> io::Result<()> {
+    match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
 }
 
 fn find(name: &str) -> anyhow::Result<PathBuf> {

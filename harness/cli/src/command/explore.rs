@@ -21,7 +21,7 @@ use plugpull_engine::trial::{Acked, SandboxHost, StorageRules, Untouched, WroteT
 use plugpull_reports::{
     Emit as _, EndReason, Header, Record, Recording, RunCommand, Shard, TargetInfo,
 };
-use plugpull_sandbox::pin;
+use plugpull_sandbox::{Sandbox, pin};
 use plugpull_workloads::{Start, WorkloadConfig};
 
 use super::asked::{Asked, again, baseline, demands, outputs, writable};
@@ -35,13 +35,98 @@ use super::run_files::trace_beside;
 use super::wrong;
 use crate::cli::ExploreArgs;
 
+/// What the command line resolved to, checked before anything is started.
+struct ResolvedExploration {
+    asked: Asked,
+    models: Vec<CrashModel>,
+    memory: Memory,
+    workload: WorkloadConfig,
+    seed: u64,
+    /// Of a trace that was recorded before.
+    digest: Option<u128>,
+    keep: Option<Keep>,
+}
+
+/// Where the trace comes from.
+enum Origin {
+    /// It was recorded before, into this file.
+    Recorded(Box<Trace>, PathBuf),
+    /// It is recorded now, into the user's file where one is named.
+    New(Option<TraceFile>),
+}
+
 /// Records, tries and reports. An exploration that is resumed takes the trace of the one before, and
 /// what is known of its states.
 pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Result<u8> {
     let command_began = Instant::now();
-    let earlier = resumed.as_ref().map(earlier_trace).transpose()?;
-    let trace_path = args.trace.as_ref().or(earlier.as_ref());
-    let kept = trace_path.map(|path| read_trace(path)).transpose()?;
+    let (resolved, origin) = resolve(args, resumed.as_ref())?;
+    let baseline = baseline(&args.outputs, &resolved.asked.info)?;
+    let source = WorkerSource::new(args, &resolved.asked);
+    let own = source.worker(0)?;
+    let stop = stop_on_signal();
+    let mut plan = resolved.recording_plan(args);
+    let controlled = resolved.controlled(&origin, &own, plan.rules)?;
+    if let Some(keep) = &resolved.keep {
+        keep.claim()?;
+    }
+    if let (Controlled::Ready(_), Origin::New(to)) = (&controlled, &origin) {
+        if args.txns.is_none() {
+            let took = one_trial(&own)?;
+            plan.operations = Some(operations_within(args.budget, took, source.leases.len()));
+        }
+        if let (Some(0), Some(file)) = (args.states, to) {
+            let trace = record(own.host(), &plan, Some(file)).context("recording the run")?;
+            return say_recorded(file, &trace);
+        }
+    }
+    let mut header = resolved.header(args, &own.host().sandbox);
+    let known = resumed.as_ref().map(|resumed| known(resumed, &header));
+    let known = known.transpose()?.unwrap_or_default();
+    let command = RunCommand::Explore;
+    let live = LiveRun::new(command, &args.outputs, baseline, &stop, command_began);
+    let mut live = live.resume(resumed);
+    match controlled {
+        Controlled::Ready(warnings) => header.warnings.extend(warnings),
+        Controlled::NotMeasured(why) => return nothing_measured(live, header, &why),
+    }
+    live.emit(Record::Header(Box::new(header)));
+    let (trace, path) = match origin {
+        Origin::Recorded(trace, path) => (*trace, Some(path)),
+        Origin::New(to) => {
+            let beside = (live.run_file(), resolved.memory.buffer);
+            let recorded = recorded(&own, &plan, to, beside);
+            recorded.inspect_err(|error| live.failed(error))?
+        }
+    };
+    let recording = recording(&trace, path.as_deref(), resolved.digest)?;
+    live.emit(Record::Recording(recording));
+    if let Some(untouched) = untouched(&trace, own.host()) {
+        return nothing_to_try(live, &resolved.models, &untouched);
+    }
+    source.learn(&own, &trace, &resolved.asked);
+    let workers = source.pool(own)?;
+    let known = KnownWorkers::new(&workers, known);
+    let (summary, live) = resolved.explore(args, &trace, &known, live, &stop)?;
+    drop(known);
+    let took = live.elapsed();
+    let (reason, why) = ended(&summary, args);
+    let code = live.finish(reason, &why, took);
+    // What they are at after a signal is of no use, and may take long.
+    if !stop.is_raised() {
+        workers.finish();
+    }
+    code
+}
+
+/// Checks what the command line names, and reads a trace that was recorded before; starts nothing.
+fn resolve(
+    args: &ExploreArgs,
+    resumed: Option<&Resumed>,
+) -> anyhow::Result<(ResolvedExploration, Origin)> {
+    let earlier = resumed.map(earlier_trace).transpose()?;
+    let resumes = earlier.is_some();
+    let path = args.trace.clone().or(earlier);
+    let kept = path.as_deref().map(read_trace).transpose()?;
     let asked = match (&kept, &args.trace) {
         (Some(trace), Some(_)) => Asked::of(
             &trace.about.target,
@@ -54,125 +139,35 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
     let memory = Memory::of(args)?;
     let workload = workload(args, &asked)?;
     // Which trace it was, before anybody can put another in its place.
-    let digest = trace_path.map(|path| fingerprint(path).map_err(wrong));
+    let digest = path.as_ref().map(|path| fingerprint(path).map_err(wrong));
     let digest = digest.transpose()?;
     let keep = outputs(&args.outputs)?;
-    let baseline = baseline(&args.outputs, &asked.info)?;
-    let record_to = args.record.as_deref().filter(|_| earlier.is_none());
+    let record_to = args.record.as_deref().filter(|_| !resumes);
     let record_to = record_to
         .map(|path| trace_file(path, memory.buffer))
         .transpose()?;
     if args.states == Some(0) && record_to.is_none() {
         return Err(wrong("--states 0 tries nothing; it wants --record FILE"));
     }
-    let source = WorkerSource::new(args, &asked);
-    let own = source.worker(0)?;
-    let stop = stop_on_signal();
     let seed = match (args.seed, &kept) {
         (Some(seed), _) => seed,
         (None, Some(trace)) => trace.about.seed,
         (None, None) => seed::fresh(),
     };
-    let mut plan = RecordingPlan {
-        target: &asked.target,
-        info: &asked.info,
-        rules: StorageRules {
-            model: models[0].model,
-            device: args.device.device(),
-            fuse: true,
-        },
-        workload: &workload,
-        seed,
-        acks: args.txns.unwrap_or(TXNS),
-        operations: None,
-        time: match args.states {
-            Some(0) => RECORDING_ALONE,
-            _ => (args.budget / RECORDING).max(LEAST_RECORDING),
-        },
-        start_limit: asked.start_limit,
+    let origin = match kept.zip(path) {
+        Some((trace, path)) => Origin::Recorded(Box::new(trace), path),
+        None => Origin::New(record_to),
     };
-    let setup = asked.setup(own.host().clone(), workload.clone(), plan.rules);
-    let name = &asked.info.name;
-    let controlled = match &kept {
-        Some(trace) => controlled_trace(name, &setup, &trace.about.history),
-        None => controlled(name, &setup),
-    }?;
-    if let Some(keep) = &keep {
-        keep.claim()?;
-    }
-    if let (Controlled::Ready(_), None, None) = (&controlled, &kept, args.txns) {
-        let took = one_trial(&own)?;
-        plan.operations = Some(operations_within(args.budget, took, source.leases.len()));
-    }
-    if let (Some(0), Some(file), Controlled::Ready(_)) = (args.states, &record_to, &controlled) {
-        let trace = record(own.host(), &plan, Some(file)).context("recording the run")?;
-        return say_recorded(file, &trace);
-    }
-    let machine = machine_notes(&own.host().sandbox);
-    let mut header = Header {
-        target: asked.info.clone(),
-        seed,
-        budget_us: Some(micros(args.budget)),
-        faults: models.iter().map(|one| one.name.to_string()).collect(),
-        recovery_bound_us: asked.recovery_bound.map(micros),
-        shard: shard(args, digest, &models).map(Box::new),
-        warnings: machine_warnings(&machine),
-        machine,
-        min_coverage: args.min_coverage,
-        ..Header::default()
-    };
-    let known = resumed.as_ref().map(|resumed| known(resumed, &header));
-    let known = known.transpose()?.unwrap_or_default();
-    let mut live = LiveRun::new(
-        RunCommand::Explore,
-        &args.outputs,
-        baseline,
-        &stop,
-        command_began,
-    )
-    .resume(resumed);
-    match controlled {
-        Controlled::Ready(warnings) => header.warnings.extend(warnings),
-        Controlled::NotMeasured(why) => return nothing_measured(live, header, &why),
-    }
-    live.emit(Record::Header(Box::new(header)));
-    let (trace, path) = match kept {
-        Some(trace) => (trace, trace_path.cloned()),
-        None => {
-            let recorded = recorded(&own, &plan, record_to, (live.run_file(), memory.buffer));
-            recorded.inspect_err(|error| live.failed(error))?
-        }
-    };
-    let exploration = Exploration {
-        args,
-        asked: &asked,
-        models: &models,
-        trace: &trace,
-        keep: keep.as_ref(),
-        seed,
+    let resolved = ResolvedExploration {
+        asked,
+        models,
         memory,
-    };
-    live.emit(Record::Recording(recording(
-        &trace,
-        path.as_deref(),
+        workload,
+        seed,
         digest,
-    )?));
-    if let Some(untouched) = untouched(&trace, own.host()) {
-        return nothing_to_try(live, &models, &untouched);
-    }
-    source.learn(&own, &trace, &asked);
-    let workers = source.pool(own)?;
-    let known = KnownWorkers::new(&workers, known);
-    let (summary, live) = exploration.explore(&known, live, &stop)?;
-    drop(known);
-    let took = live.elapsed();
-    let (reason, why) = ended(&summary, args);
-    let code = live.finish(reason, &why, took);
-    // What they are at after a signal is of no use, and may take long.
-    if !stop.is_raised() {
-        workers.finish();
-    }
-    code
+        keep,
+    };
+    Ok((resolved, origin))
 }
 
 /// How many transactions are recorded when nobody says how many, at most.
@@ -276,31 +271,77 @@ fn recorded(
     Ok((trace, None))
 }
 
-/// An exploration of a trace.
-struct Exploration<'a> {
-    args: &'a ExploreArgs,
-    asked: &'a Asked,
-    models: &'a [CrashModel],
-    trace: &'a Trace,
-    keep: Option<&'a Keep>,
-    seed: u64,
-    memory: Memory,
-}
+impl ResolvedExploration {
+    /// How a run is recorded, until it has so many acks or its time is over.
+    fn recording_plan(&self, args: &ExploreArgs) -> RecordingPlan<'_> {
+        RecordingPlan {
+            target: &self.asked.target,
+            info: &self.asked.info,
+            rules: StorageRules {
+                model: self.models[0].model,
+                device: args.device.device(),
+                fuse: true,
+            },
+            workload: &self.workload,
+            seed: self.seed,
+            acks: args.txns.unwrap_or(TXNS),
+            operations: None,
+            time: match args.states {
+                Some(0) => RECORDING_ALONE,
+                _ => (args.budget / RECORDING).max(LEAST_RECORDING),
+            },
+            start_limit: self.asked.start_limit,
+        }
+    }
 
-impl Exploration<'_> {
+    /// Whether the target, or the run that was recorded of it, can show anything.
+    fn controlled(
+        &self,
+        origin: &Origin,
+        own: &SandboxWorker,
+        rules: StorageRules,
+    ) -> anyhow::Result<Controlled> {
+        let workload = self.workload.clone();
+        let setup = self.asked.setup(own.host().clone(), workload, rules);
+        let name = &self.asked.info.name;
+        match origin {
+            Origin::Recorded(trace, _) => controlled_trace(name, &setup, &trace.about.history),
+            Origin::New(_) => controlled(name, &setup),
+        }
+    }
+
+    /// What is known before the first state.
+    fn header(&self, args: &ExploreArgs, sandbox: &Sandbox) -> Header {
+        let machine = machine_notes(sandbox);
+        Header {
+            target: self.asked.info.clone(),
+            seed: self.seed,
+            budget_us: Some(micros(args.budget)),
+            faults: names(&self.models),
+            recovery_bound_us: self.asked.recovery_bound.map(micros),
+            shard: shard(args, self.digest, &self.models).map(Box::new),
+            warnings: machine_warnings(&machine),
+            machine,
+            min_coverage: args.min_coverage,
+            ..Header::default()
+        }
+    }
+
     /// Tries states until there are none left or a limit is reached.
     fn explore<'r>(
         &self,
+        args: &ExploreArgs,
+        trace: &Trace,
         workers: &dyn Workers,
         live: LiveRun<'r>,
         stop: &Stop,
     ) -> anyhow::Result<(Summary, LiveRun<'r>)> {
-        let (args, asked, trace) = (self.args, self.asked, self.trace);
+        let asked = &self.asked;
         let device = args.device.device();
-        let indexes = CrashModel::indexes(self.models, &trace.log, device);
+        let indexes = CrashModel::indexes(&self.models, &trace.log, device);
         let oracle = Oracle::new(
             trace,
-            (self.models, &indexes),
+            (&self.models, &indexes),
             device,
             asked.promises(),
             asked.recovery_bound,
@@ -316,7 +357,7 @@ impl Exploration<'_> {
         let mut sink = RunSink {
             args,
             oracle: &oracle,
-            keep: self.keep,
+            keep: self.keep.as_ref(),
             info: &asked.info,
             seed: self.seed,
             live,
@@ -623,7 +664,7 @@ fn shard(args: &ExploreArgs, digest: Option<u128>, models: &[CrashModel]) -> Opt
             args.recovery_depth,
             args.device.device()
         ),
-        faults: models.iter().map(|one| one.name.to_string()).collect(),
+        faults: names(models),
         ..Shard::default()
     })
 }
@@ -659,8 +700,7 @@ fn nothing_to_try(
 ) -> anyhow::Result<u8> {
     let why = untouched.to_string();
     eprintln!("plugpull: not measured: {why}");
-    let all: Vec<String> = models.iter().map(|one| one.name.to_string()).collect();
-    say_not_measured(&mut live, &all, &why);
+    say_not_measured(&mut live, &names(models), &why);
     let took = live.elapsed();
     live.finish(EndReason::Complete, "", took)
 }
@@ -698,6 +738,11 @@ fn trace_file(path: &Path, buffer: u64) -> anyhow::Result<TraceFile> {
         path: path.to_path_buf(),
         memory: buffer,
     })
+}
+
+/// What reports call them.
+fn names(models: &[CrashModel]) -> Vec<String> {
+    models.iter().map(|one| one.name.to_string()).collect()
 }
 
 fn chosen_models(given: &[String]) -> anyhow::Result<Vec<CrashModel>> {

@@ -11,7 +11,7 @@ use plugpull_reports::StepKind;
 use plugpull_sandbox::pin;
 use plugpull_sandbox::{Program, SpawnRequest};
 use plugpull_targets::{Target, catalog};
-use plugpull_workloads::{Damage, judge};
+use plugpull_workloads::{Damage, Judgement, judge};
 
 use super::asked::start_limit;
 use super::introduce::introduce;
@@ -33,29 +33,13 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         .tree()
         .map_err(|error| wrong(format!("{error:#}")))?;
     if args.timeline {
-        let mut next = None;
-        for step in &artifact.about.timeline {
-            if next.is_some_and(|next| step.seq > next) {
-                println!("     ...");
-            }
-            let counts = !matches!(step.kind, StepKind::Ack | StepKind::Crash);
-            next = Some(step.seq + u64::from(counts));
-            println!(
-                "{:>8} {:>10} us  {:<8}  {:<28} {}",
-                step.seq,
-                step.micros,
-                step.fate.words(),
-                step.what,
-                step.path
-            );
-        }
-        println!("         -- crash under '{}' --", artifact.about.model);
+        show_timeline(&artifact);
     }
     if let Some(dir) = &args.export {
         let keep = Keep::open(dir)?;
         keep.claim()?;
         let at = keep.disk("data", &tree)?;
-        println!("The crashed data folder is in {}.", at.display());
+        println!("The crashed data directory is in {}.", at.display());
     }
     if args.shell {
         return shell(&artifact, &tree);
@@ -63,11 +47,42 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     if args.timeline || args.export.is_some() {
         return Ok(crate::KEPT);
     }
-    let target = open_target(&artifact.about.target, &artifact.about.settings)?;
+    let judgement = judged_here(&artifact, tree)?;
+    compare_with_recorded(&artifact, &judgement);
+    Ok(match judgement.findings.is_empty() {
+        true => crate::KEPT,
+        false => crate::BROKEN,
+    })
+}
+
+/// Prints the steps before the crash, a line each.
+fn show_timeline(artifact: &Artifact) {
+    let mut next = None;
+    for step in &artifact.about.timeline {
+        if next.is_some_and(|next| step.seq > next) {
+            println!("     ...");
+        }
+        let counts = !matches!(step.kind, StepKind::Ack | StepKind::Crash);
+        next = Some(step.seq + u64::from(counts));
+        println!(
+            "{:>8} {:>10} us  {:<8}  {:<28} {}",
+            step.seq,
+            step.micros,
+            step.fate.words(),
+            step.what,
+            step.path
+        );
+    }
+    println!("         -- crash under '{}' --", artifact.about.model);
+}
+
+/// Starts the target on the artifact's disk, and holds what it shows to the history.
+fn judged_here(artifact: &Artifact, tree: Tree) -> anyhow::Result<Judgement> {
+    let about = &artifact.about;
+    let target = open_target(&about.target, &about.settings)?;
     let target: Arc<dyn Target> = Arc::from(target);
-    let bound = artifact.about.recovery_bound_us.map(Duration::from_micros);
-    let limit =
-        start_limit(bound, &artifact.about.promises).max(target.start_limit().unwrap_or_default());
+    let bound = about.recovery_bound_us.map(Duration::from_micros);
+    let limit = start_limit(bound, &about.promises).max(target.start_limit().unwrap_or_default());
     let own = target.clone();
     let sandbox: NewSandbox = Arc::new(move || {
         let sandbox = with_crash_filesystem("replaying", &*own)?;
@@ -80,59 +95,53 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         CpuLease::default(),
     )?;
     introduce(&*target, limit)?;
-    if target.version() != artifact.about.version {
+    if target.version() != about.version {
         println!(
             "Recorded with {}; here it is {}.",
-            artifact.about.version,
+            about.version,
             target.version()
         );
     }
-    let acked = Acked::of(&artifact.about.history, &*target);
+    let acked = Acked::of(&about.history, &*target);
     let disk = CrashDisk {
         key: acked.key(tree.digest()),
         tree,
         acked,
     };
-    let attempt = worker.attempt(&disk, true)?;
-    let mut observed = attempt.observed;
-    if !artifact.about.damaged.is_empty() {
+    let mut observed = worker.attempt(&disk, true)?.observed;
+    if !about.damaged.is_empty() {
         observed.damage = Damage::SingleCopy {
-            description: artifact.about.damaged.clone(),
+            description: about.damaged.clone(),
         };
     }
-    let judgement = judge(
-        &artifact.about.history,
+    Ok(judge(
+        &about.history,
         &observed,
-        &artifact.about.promises,
-        artifact.about.class,
-        Some(artifact.about.crash),
+        &about.promises,
+        about.class,
+        Some(about.crash),
         bound,
-    );
-    if !artifact.about.injected.is_empty() {
-        println!(
-            "Injected: {}.",
-            artifact.about.injected.trim_end_matches('.')
-        );
+    ))
+}
+
+/// Says whether what was found when the artifact was recorded stands here.
+fn compare_with_recorded(artifact: &Artifact, here: &Judgement) {
+    let about = &artifact.about;
+    if !about.injected.is_empty() {
+        println!("Injected: {}.", about.injected.trim_end_matches('.'));
     }
-    println!("Recorded: {}", artifact.about.finding.sentence);
-    let same = judgement
-        .findings
-        .iter()
-        .find(|found| found.kind == artifact.about.finding.kind);
-    match (same, judgement.findings.first()) {
+    println!("Recorded: {}", about.finding.sentence);
+    let kind = about.finding.kind;
+    let same = here.findings.iter().find(|found| found.kind == kind);
+    match (same, here.findings.first()) {
         (Some(found), _) => println!("It still stands: {}", found.sentence),
         (None, Some(other)) => println!("It shows otherwise now: {}", other.sentence),
-        (None, None) if artifact.about.not_on_disk => println!(
+        (None, None) if about.not_on_disk => println!(
             "The disk alone does not show it: it is about what the target met while it lived. The \
              report of the run names the command that makes the trial again."
         ),
         (None, None) => println!("It no longer stands: every promise was kept here."),
     }
-    Ok(if judgement.findings.is_empty() {
-        crate::KEPT
-    } else {
-        1
-    })
 }
 
 /// Opens a shell where the target would find what the crash left.

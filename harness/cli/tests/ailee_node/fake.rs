@@ -89,7 +89,10 @@ fn serve(flaw: &str, port: u16) -> io::Result<ExitCode> {
         let (chain, flaw) = (chain.clone(), flaw.clone());
         thread::spawn(move || {
             if let Ok(stream) = stream {
-                // A client that went away is no concern of the node's.
+                #[expect(
+                    clippy::let_underscore_must_use,
+                    reason = "a client that went away is no concern of the node's"
+                )]
                 let _ = answer(stream, &chain, &flaw);
             }
         });

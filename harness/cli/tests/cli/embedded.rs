@@ -79,6 +79,7 @@ impl Process for PlainProcess {
 }
 
 impl Drop for PlainProcess {
+    #[expect(clippy::let_underscore_must_use, reason = "mostly it is dead already")]
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

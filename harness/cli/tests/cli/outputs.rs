@@ -254,7 +254,9 @@ fn on_a_terminal(arguments: &[&str], columns: u16, no_color: bool) -> String {
     drop((command, pty.slave));
     let mut text = Vec::new();
     // When the last process has closed the terminal, reading ends with EIO.
-    let _ = std::fs::File::from(pty.master).read_to_end(&mut text);
+    if let Err(error) = std::fs::File::from(pty.master).read_to_end(&mut text) {
+        assert_eq!(error.raw_os_error(), Some(libc::EIO), "{error}");
+    }
     child.wait().unwrap();
     String::from_utf8_lossy(&text).replace("\r\n", "\n")
 }

@@ -97,7 +97,9 @@ impl Shards {
 
     fn merge(&self, which: &[usize]) -> (Ran, Option<Value>) {
         let json = self.folder.path().join("merged.json");
-        let _ = std::fs::remove_file(&json);
+        if json.exists() {
+            std::fs::remove_file(&json).unwrap();
+        }
         let mut command = plugpull();
         command.arg("merge").arg("--json").arg(&json);
         command.args(which.iter().map(|at| &self.reports[*at]));

@@ -87,8 +87,8 @@ impl Run {
 }
 
 impl Drop for Run {
+    #[expect(clippy::let_underscore_must_use, reason = "mostly it is dead already")]
     fn drop(&mut self) {
-        // Mostly it is dead already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

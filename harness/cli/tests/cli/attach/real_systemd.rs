@@ -45,8 +45,10 @@ pub(crate) fn tried() -> Result<(), String> {
         came = up(&pid1(folder.path()));
         std::thread::sleep(Duration::from_millis(20));
     }
-    let _ = kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM);
-    let _ = child.wait();
+    if let Ok(None) = child.try_wait() {
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+        child.wait().unwrap();
+    }
     if came {
         return Ok(());
     }

@@ -27,6 +27,7 @@ impl Unrelated {
 }
 
 impl Drop for Unrelated {
+    #[expect(clippy::let_underscore_must_use, reason = "a test may have ended it")]
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();

@@ -181,6 +181,10 @@ pub(crate) fn with_report(mut command: Command) -> Reported {
 }
 
 impl Drop for Service {
+    #[expect(
+        clippy::let_underscore_must_use,
+        reason = "the supervisor may have ended already"
+    )]
     fn drop(&mut self) {
         // It may have a successor.
         let last = fs::read_to_string(self.folder.path().join("supervisor"));

@@ -57,8 +57,9 @@ pub(crate) fn fork(work: impl FnOnce() -> Outcome) -> io::Result<Child> {
                 Err(Trouble::NotMeasured(text)) => (text, NOT_MEASURED),
                 Err(other) => (other.to_string(), 1),
             };
-            let _ = io::Write::write_all(&mut write, text.as_bytes());
-            libc::_exit(code);
+            // Without its text an outcome is no outcome.
+            let written = io::Write::write_all(&mut write, text.as_bytes());
+            libc::_exit(if written.is_ok() { code } else { 1 });
         }
         Ok(Child {
             pid: pid as libc::pid_t,
