@@ -1,4 +1,4 @@
-//! A report of trials that are kept in memory: of several reports merged, and of made-up trials.
+//! A report of trials that are kept in memory: of made-up ones.
 
 use std::time::Duration;
 

@@ -1,11 +1,13 @@
 //! The JSON report as a file: written whole or not at all, and read back. `docs/report.md`
 //! describes the form.
 
+use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use plugpull_workloads::read_file;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::file::replace_file;
@@ -92,7 +94,7 @@ pub fn load_header(path: &Path) -> Result<Option<Header>, ReportError> {
         path: path.to_path_buf(),
         source,
     };
-    let opened = std::fs::File::open(path).map_err(failed)?;
+    let opened = File::open(path).map_err(failed)?;
     // A pipe can be read once only, and holds no run file.
     if !opened.metadata().map_err(failed)?.is_file() {
         return Ok(None);
@@ -129,24 +131,55 @@ fn load_json(path: &Path) -> Result<Report, ReportError> {
     struct Probe {
         schema: Option<String>,
     }
-    let text = read_file(path, LONGEST_REPORT).map_err(|source| ReportError::Read {
+    let failed = |source: io::Error| ReportError::Read {
         path: path.to_path_buf(),
         source,
-    })?;
-    let not_a_report = |reason: String| ReportError::NotAReport {
-        path: path.to_path_buf(),
-        reason,
     };
-    let probe: Probe = serde_json::from_slice(&text).map_err(|e| not_a_report(e.to_string()))?;
+    // What can be read once only, a pipe, is read into memory; trials of a file never are all at once.
+    let meta = std::fs::metadata(path).map_err(failed)?;
+    let text = match meta.is_file() && meta.len() <= LONGEST_REPORT {
+        true => None,
+        false => Some(read_file(path, LONGEST_REPORT).map_err(failed)?),
+    };
+    let probe: Probe = match parsed(path, text.as_deref()).map_err(failed)? {
+        Ok(probe) => probe,
+        Err(error) if error.is_io() => return Err(failed(error.into())),
+        Err(error) => {
+            return Err(ReportError::NotAReport {
+                path: path.to_path_buf(),
+                reason: error.to_string(),
+            });
+        }
+    };
     match probe.schema {
-        None => Err(not_a_report("it names no schema".into())),
+        None => Err(ReportError::NotAReport {
+            path: path.to_path_buf(),
+            reason: "it names no schema".into(),
+        }),
         Some(found) if found != SCHEMA => Err(ReportError::OtherSchema {
             path: path.to_path_buf(),
             found,
         }),
-        Some(_) => serde_json::from_slice(&text).map_err(|e| ReportError::Malformed {
-            path: path.to_path_buf(),
-            reason: e.to_string(),
-        }),
+        Some(_) => {
+            let report = parsed(path, text.as_deref()).map_err(failed)?;
+            report.map_err(|error: serde_json::Error| match error.is_io() {
+                true => failed(error.into()),
+                false => ReportError::Malformed {
+                    path: path.to_path_buf(),
+                    reason: error.to_string(),
+                },
+            })
+        }
     }
+}
+
+/// What this text says, or where there is none what the file does, which is read bit by bit.
+fn parsed<T: DeserializeOwned>(
+    path: &Path,
+    text: Option<&[u8]>,
+) -> io::Result<Result<T, serde_json::Error>> {
+    Ok(match text {
+        Some(text) => serde_json::from_slice(text),
+        None => serde_json::from_reader(BufReader::new(File::open(path)?)),
+    })
 }

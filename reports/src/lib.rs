@@ -41,6 +41,8 @@ mod reporter;
 mod rows;
 mod run_file;
 mod shard;
+mod sorted_trials;
+mod spool;
 mod style;
 mod table;
 mod times;

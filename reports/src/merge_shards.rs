@@ -6,17 +6,17 @@
 //! own. So a shard minimises the first trial of each kind that lacks the same, and not only what
 //! no cause of its own explains: whatever is new to the whole was minimised by its shard.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::io;
 
 use plugpull_workloads::FindingKind;
 
-use crate::builder::ReportBuilder;
 use crate::fold::gravest_first;
 use crate::identity::cause;
-use crate::mergeable::{MergeError, belong, coverage, ended, loaded, plan};
-use crate::report::{Report, ReportedFinding, Trial};
-use crate::shard::{MinimisedFinding, Shard};
+use crate::mergeable::{MergeError, belong, coverage, ended, plan};
+use crate::report::{Report, ReportedFinding};
+use crate::shard::{MinimisedFinding, Shard, ShardTrial};
+use crate::sorted_trials::{SortedTrials, SourcedTrial, TrialSorter};
 
 /// True when a state that lacks this is one more of this cause: when it lacks all of the cause. A
 /// cause that lacks nothing is only itself.
@@ -46,7 +46,7 @@ fn said_mark(kind: FindingKind) -> String {
 }
 
 /// What of the signs of a state the target said about findings of this kind.
-fn said(signs: &BTreeSet<String>, kind: FindingKind) -> Option<&String> {
+fn said_in(signs: &BTreeSet<String>, kind: FindingKind) -> Option<&String> {
     let mark = said_mark(kind);
     signs.iter().find(|sign| sign.starts_with(&mark))
 }
@@ -55,7 +55,7 @@ fn said(signs: &BTreeSet<String>, kind: FindingKind) -> Option<&String> {
 const MOST: u64 = 10_000;
 
 /// A report with what says which shard it is.
-struct Part {
+struct ShardReport {
     report: Report,
     shard: Shard,
 }
@@ -63,7 +63,7 @@ struct Part {
 /// One report of the shards of a run or an exploration. A shard that is missing becomes a row that
 /// was not measured.
 pub(crate) fn merge_shards(reports: Vec<Report>) -> Result<Report, MergeError> {
-    let parts = parts(loaded(reports)?)?;
+    let parts = parts(reports)?;
     let (Some(first), Some(of)) = (parts.first(), parts.first().map(|part| part.shard.of)) else {
         return Err(MergeError::Nothing);
     };
@@ -85,32 +85,28 @@ pub(crate) fn merge_shards(reports: Vec<Report>) -> Result<Report, MergeError> {
     }
     let took = reports.iter().map(|report| report.took_us).sum();
     let interrupted = reports.iter().any(|report| report.interrupted);
-    let ended = ended(&reports);
-    let order = order(&parts);
-    let mut builder = ReportBuilder::new(plan);
-    for (number, place) in &order {
-        builder.trial(&renumbered(place.trial, *number));
-    }
-    let mut merged = builder.finish(Duration::from_micros(took), interrupted);
+    let mut causes = Causes::of(&parts);
+    let sorted = sorted(&parts, coverage.is_some())?;
+    let mut merged = sorted.report(plan, took, interrupted, |one| causes.take(one))?;
     if coverage.is_some() {
-        merged.findings = findings(&parts, &order);
+        merged.findings = causes.findings();
     }
     merged.coverage = coverage;
-    merged.ended = ended;
+    merged.ended = ended(&reports);
     merged.needs_coverage();
     merged.merged = Some(parts.len() as u64);
     Ok(merged)
 }
 
 /// The shards in order, each once.
-fn parts(reports: Vec<Report>) -> Result<Vec<Part>, MergeError> {
+fn parts(reports: Vec<Report>) -> Result<Vec<ShardReport>, MergeError> {
     let mut parts = Vec::new();
     for mut report in reports {
         match report.shard.take() {
             Some(shard) if shard.of > MOST || !(1..=shard.of).contains(&shard.number) => {
                 return Err(MergeError::NoSuchShard(shard.name()));
             }
-            Some(shard) => parts.push(Part {
+            Some(shard) => parts.push(ShardReport {
                 report,
                 shard: *shard,
             }),
@@ -129,7 +125,7 @@ fn parts(reports: Vec<Report>) -> Result<Vec<Part>, MergeError> {
 }
 
 /// An error unless the two are shards of the same work.
-fn same_work(one: &Part, other: &Part) -> Result<(), MergeError> {
+fn same_work(one: &ShardReport, other: &ShardReport) -> Result<(), MergeError> {
     let same = |what, one: String, other: String| match one == other {
         true => Ok(()),
         false => Err(MergeError::Mixed { what, one, other }),
@@ -139,72 +135,46 @@ fn same_work(one: &Part, other: &Part) -> Result<(), MergeError> {
     same("the number of shards", a.of.to_string(), b.of.to_string())?;
     belong(&one.report, &other.report)?;
     same("the trace (its digest)", trace(a), trace(b))?;
-    let seed = |part: &Part| part.report.seed.to_string();
+    let seed = |part: &ShardReport| part.report.seed.to_string();
     same("the seed", seed(one), seed(other))?;
     let faults = |shard: &Shard| shard.faults.join(", ");
     same("what is tried", faults(a), faults(b))?;
     same("what was asked for", a.options.clone(), b.options.clone())
 }
 
-/// Where a trial comes from.
-struct Place<'a> {
-    trial: &'a Trial,
-    part: usize,
-    depth: u32,
-    signs: BTreeSet<String>,
-    minimised: &'a [Option<u64>],
-}
-
-/// All trials in the order of the whole, with the numbers that they have there.
-fn order(parts: &[Part]) -> Vec<(u64, Place<'_>)> {
-    let mut all = Vec::new();
-    for (number, part) in parts.iter().enumerate() {
-        let known: BTreeMap<u64, _> = part
-            .shard
-            .trials
-            .in_memory()
-            .iter()
-            .map(|one| (one.trial, one))
-            .collect();
-        for trial in part.report.trial_log.in_memory() {
-            let explored = known.get(&trial.number);
-            // A run's trials have the numbers of the whole already.
-            let position = explored.map_or(trial.number, |one| one.position);
-            let place = Place {
-                trial,
-                part: number,
-                depth: explored.map_or(0, |one| one.depth),
-                signs: explored.iter().flat_map(|one| one.signs.clone()).collect(),
-                minimised: explored.map_or(&[], |one| &one.minimised),
+/// All trials in the order of the whole. Those of an exploration are numbered in it; a run's have the
+/// numbers of the whole already.
+fn sorted(parts: &[ShardReport], explored: bool) -> Result<SortedTrials, MergeError> {
+    let mut sorter = TrialSorter::new(explored);
+    for (source, part) in (0..).zip(parts) {
+        let mut places = part.shard.trials.iter()?.peekable();
+        for trial in part.report.trial_log.iter()? {
+            let trial = trial?;
+            let own = |place: &io::Result<ShardTrial>| {
+                place
+                    .as_ref()
+                    .is_ok_and(|place| place.trial == trial.number)
             };
-            all.push((position, place));
+            let place = places.next_if(own).transpose()?;
+            if explored && place.is_none() {
+                return Err(MergeError::Misplaced(part.shard.name()));
+            }
+            let (position, depth) = match &place {
+                Some(place) => (place.position, place.depth),
+                None => (trial.number, 0),
+            };
+            let key = [position, depth.into(), source as u64, trial.number];
+            sorter.push(key, source, trial, place)?;
+        }
+        if places.next().transpose()?.is_some() {
+            return Err(MergeError::Misplaced(part.shard.name()));
         }
     }
-    let key = |(position, place): &(u64, Place<'_>)| {
-        (*position, place.depth, place.part, place.trial.number)
-    };
-    all.sort_by_key(key);
-    let explored = parts.iter().any(|part| part.report.coverage.is_some());
-    let numbered = all.into_iter().zip(1..).map(|((_, place), next)| {
-        let number = if explored { next } else { place.trial.number };
-        (number, place)
-    });
-    numbered.collect()
-}
-
-fn renumbered(trial: &Trial, number: u64) -> Trial {
-    let mut trial = Trial {
-        number,
-        ..trial.clone()
-    };
-    for finding in &mut trial.findings {
-        finding.trial = number;
-    }
-    trial
+    Ok(sorter.finish())
 }
 
 /// A cause that was met, and the finding that shows it.
-struct Group {
+struct FoundCause {
     depth: u32,
     cause: BTreeSet<String>,
     /// What the target said.
@@ -215,7 +185,7 @@ struct Group {
     last: u64,
 }
 
-impl Group {
+impl FoundCause {
     fn count(&mut self, trial: u64) {
         if self.last != trial {
             self.finding.count += 1;
@@ -224,74 +194,105 @@ impl Group {
     }
 }
 
-/// The findings, counted in the order of the whole.
-fn findings(parts: &[Part], order: &[(u64, Place<'_>)]) -> Vec<ReportedFinding> {
-    let mut groups: Vec<Group> = Vec::new();
-    for (number, place) in order {
-        for (found, minimised) in place.trial.findings.iter().zip(place.minimised) {
-            let kind = found.finding.kind;
-            let alike = |group: &&mut Group| {
-                shows_as(&group.cause, group.finding.finding.kind, kind)
-                    && group.depth == place.depth
-            };
-            let said = said(&place.signs, kind);
-            let mut known = groups.iter_mut().filter(alike);
-            let explains = |group: &&mut Group| {
-                said.is_none_or(|said| group.said.contains(said))
-                    && counts_to(&place.signs, &group.cause)
-            };
-            if let Some(group) = known.find(explains) {
-                group.count(*number);
-                continue;
-            }
-            // New to all of them, so it was new to its shard too, which minimised it.
-            let part = &parts[place.part];
-            let small = minimised.and_then(|at| part.shard.minimised.get(at as usize));
-            let Some(small) = small.or_else(|| substitute(part, kind, place)) else {
-                continue;
-            };
-            let cause = cause(&small.finding);
-            match groups.iter_mut().filter(alike).find(|g| g.cause == cause) {
-                Some(group) => {
-                    group.count(*number);
-                    group.said.extend(said.cloned());
-                    if small.size < group.size {
-                        let (count, trial) = (group.finding.count, group.finding.trial);
-                        group.size = small.size;
-                        group.finding = entry(part, small, count, trial);
-                    }
-                }
-                None => groups.push(Group {
-                    depth: place.depth,
-                    cause,
-                    said: said.cloned().into_iter().collect(),
-                    last: *number,
-                    size: small.size,
-                    finding: entry(part, small, 1, *number),
-                }),
-            }
+/// The findings, counted in the order of the whole. Its size depends on how many causes there are,
+/// not on how many trials.
+struct Causes<'a> {
+    parts: &'a [ShardReport],
+    found: Vec<FoundCause>,
+}
+
+impl<'a> Causes<'a> {
+    fn of(parts: &'a [ShardReport]) -> Self {
+        Self {
+            parts,
+            found: Vec::new(),
         }
     }
-    let mut findings: Vec<ReportedFinding> = groups.into_iter().map(|one| one.finding).collect();
-    gravest_first(&mut findings);
-    findings
+
+    /// Takes the next trial.
+    fn take(&mut self, one: &SourcedTrial) {
+        let Some(place) = &one.place else { return };
+        let part = &self.parts[one.source];
+        let signs = place.signs.iter().cloned().collect();
+        for (found, minimised) in one.trial.findings.iter().zip(&place.minimised) {
+            let trial = (one.trial.number, place.depth);
+            self.take_finding(part, trial, &signs, found.finding.kind, *minimised);
+        }
+    }
+
+    /// Takes a finding of the trial of this number and depth.
+    fn take_finding(
+        &mut self,
+        part: &ShardReport,
+        (number, depth): (u64, u32),
+        signs: &BTreeSet<String>,
+        kind: FindingKind,
+        minimised: Option<u64>,
+    ) {
+        let alike = |one: &&mut FoundCause| {
+            shows_as(&one.cause, one.finding.finding.kind, kind) && one.depth == depth
+        };
+        let said = said_in(signs, kind);
+        let mut known = self.found.iter_mut().filter(alike);
+        let explains = |one: &&mut FoundCause| {
+            said.is_none_or(|said| one.said.contains(said)) && counts_to(signs, &one.cause)
+        };
+        if let Some(known) = known.find(explains) {
+            known.count(number);
+            return;
+        }
+        // New to all of them, so it was new to its shard too, which minimised it.
+        let small = minimised.and_then(|at| part.shard.minimised.get(at as usize));
+        let Some(small) = small.or_else(|| substitute(part, kind, signs)) else {
+            return;
+        };
+        let cause = cause(&small.finding);
+        let mut known = self.found.iter_mut().filter(alike);
+        match known.find(|one| one.cause == cause) {
+            Some(known) => {
+                known.count(number);
+                known.said.extend(said.cloned());
+                if small.size < known.size {
+                    let (count, trial) = (known.finding.count, known.finding.trial);
+                    known.size = small.size;
+                    known.finding = entry(part, small, count, trial);
+                }
+            }
+            None => self.found.push(FoundCause {
+                depth,
+                cause,
+                said: said.cloned().into_iter().collect(),
+                last: number,
+                size: small.size,
+                finding: entry(part, small, 1, number),
+            }),
+        }
+    }
+
+    /// The findings, worst first.
+    fn findings(self) -> Vec<ReportedFinding> {
+        let mut findings: Vec<_> = self.found.into_iter().map(|one| one.finding).collect();
+        gravest_first(&mut findings);
+        findings
+    }
 }
 
 /// What another trial of the shard was minimised to, for one that was not because the shard's time
 /// was over.
 fn substitute<'a>(
-    part: &'a Part,
+    part: &'a ShardReport,
     kind: FindingKind,
-    place: &Place<'_>,
+    signs: &BTreeSet<String>,
 ) -> Option<&'a MinimisedFinding> {
-    part.shard.minimised.iter().find(|one| {
-        one.finding.finding.kind == kind && counts_to(&place.signs, &cause(&one.finding))
-    })
+    part.shard
+        .minimised
+        .iter()
+        .find(|one| one.finding.finding.kind == kind && counts_to(signs, &cause(&one.finding)))
 }
 
 /// The entry of the merged report. Where the shard kept an artifact of the same cause, that one is
 /// taken, because it can be replayed.
-fn entry(part: &Part, small: &MinimisedFinding, count: u64, trial: u64) -> ReportedFinding {
+fn entry(part: &ShardReport, small: &MinimisedFinding, count: u64, trial: u64) -> ReportedFinding {
     let kept = |finding: &&ReportedFinding| {
         let evidence = finding.evidence.as_ref();
         evidence.is_some_and(|evidence| evidence.artifact.is_some())

@@ -40,8 +40,11 @@ pub enum MergeError {
         "the reports do not belong together: some are shards of one run (--shard), others are not"
     )]
     NoShard,
-    /// The trials of one are in a run file that cannot be read.
-    #[error("the trials of a run file cannot be read: {0}")]
+    /// What a shard says of its trials is not about them.
+    #[error("shard {0} does not say of its trials where they belong, or not in their order")]
+    Misplaced(String),
+    /// The trials of one cannot be read, or there is no room to put them in order.
+    #[error("the trials cannot be put in order: {0}")]
     Unreadable(String),
 }
 
@@ -49,18 +52,6 @@ impl From<io::Error> for MergeError {
     fn from(error: io::Error) -> Self {
         Self::Unreadable(error.to_string())
     }
-}
-
-/// The reports with all that they list in memory.
-pub(crate) fn loaded(reports: Vec<Report>) -> Result<Vec<Report>, MergeError> {
-    let load = |mut report: Report| {
-        report.trial_log = report.trial_log.into_vec()?.into();
-        if let Some(shard) = &mut report.shard {
-            shard.trials = std::mem::take(&mut shard.trials).into_vec()?.into();
-        }
-        Ok(report)
-    };
-    reports.into_iter().map(load).collect()
 }
 
 /// A report or a part of one, written out: for an order that depends on nothing else.

@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::record::{Line, Record};
+use crate::spool::Positioned;
 
 /// The longest line that is read, in bytes. Longer ones count as damaged. Nesting is limited to 128
 /// levels by serde_json.
@@ -161,12 +161,12 @@ pub fn parse(bytes: &[u8]) -> Vec<Parsed> {
 /// could not be written to its end what follows.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
-    parts: Vec<Part>,
+    parts: Vec<Piece>,
 }
 
 /// A part of the records.
 #[derive(Clone, Debug)]
-pub(super) enum Part {
+pub(super) enum Piece {
     /// The first bytes of a file, which may have lost its name.
     File { file: Arc<File>, len: u64 },
     /// Where no file can be written.
@@ -179,10 +179,10 @@ impl Source {
         let file = File::open(path)?;
         let len = file.metadata()?.len();
         let file = Arc::new(file);
-        Ok(Self::of(vec![Part::File { file, len }]))
+        Ok(Self::of(vec![Piece::File { file, len }]))
     }
 
-    pub(super) fn of(parts: Vec<Part>) -> Self {
+    pub(super) fn of(parts: Vec<Piece>) -> Self {
         Self { parts }
     }
 
@@ -191,31 +191,17 @@ impl Source {
         let mut all: Box<dyn Read> = Box::new(io::empty());
         for part in &self.parts {
             all = match part {
-                Part::File { file, len } => {
+                Piece::File { file, len } => {
                     let from = Positioned {
                         file: file.clone(),
                         at: 0,
                     };
                     Box::new(all.chain(from.take(*len)))
                 }
-                Part::Memory(bytes) => Box::new(all.chain(Cursor::new(Bytes(bytes.clone())))),
+                Piece::Memory(bytes) => Box::new(all.chain(Cursor::new(Bytes(bytes.clone())))),
             };
         }
         Ok(Lines::new(BufReader::with_capacity(1 << 16, all)))
-    }
-}
-
-/// Reads a file at a place of its own, so that others may read and write it meanwhile.
-struct Positioned {
-    file: Arc<File>,
-    at: u64,
-}
-
-impl Read for Positioned {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(into, self.at)?;
-        self.at += read as u64;
-        Ok(read)
     }
 }
 

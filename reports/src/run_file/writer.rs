@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::reader::{Part, Source};
+use super::reader::{Piece, Source};
 use super::record::Line;
 
 /// A run file that is written. Where it cannot be written the records go to a file without a name,
@@ -15,7 +15,7 @@ use super::record::Line;
 #[derive(Debug)]
 pub struct RunFile {
     path: Option<PathBuf>,
-    parts: Vec<Part>,
+    parts: Vec<Piece>,
     /// Why the file of this name ends early; given out once.
     warning: Option<String>,
     /// True when a file without a name was taken for what follows.
@@ -68,7 +68,7 @@ impl RunFile {
         let file = Arc::new(file);
         Self {
             path: Some(path.to_path_buf()),
-            parts: vec![Part::File { file, len }],
+            parts: vec![Piece::File { file, len }],
             warning: None,
             spilled: false,
         }
@@ -98,7 +98,7 @@ impl RunFile {
 
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self.parts.last_mut() {
-            Some(Part::File { file, len }) => {
+            Some(Piece::File { file, len }) => {
                 if let Err(error) = file.write_all_at(bytes, *len) {
                     // No half of a line stays where that can be helped; a reader ignores it too.
                     drop(file.set_len(*len));
@@ -106,8 +106,8 @@ impl RunFile {
                 }
                 *len += bytes.len() as u64;
             }
-            Some(Part::Memory(all)) => Arc::make_mut(all).extend_from_slice(bytes),
-            None => self.parts.push(Part::Memory(Arc::new(bytes.to_vec()))),
+            Some(Piece::Memory(all)) => Arc::make_mut(all).extend_from_slice(bytes),
+            None => self.parts.push(Piece::Memory(Arc::new(bytes.to_vec()))),
         }
         Ok(())
     }
@@ -115,11 +115,11 @@ impl RunFile {
     /// What comes from now on goes to a file without a name, or to memory.
     fn spill(&mut self) {
         let part = match tempfile::tempfile() {
-            Ok(file) if !self.spilled => Part::File {
+            Ok(file) if !self.spilled => Piece::File {
                 file: Arc::new(file),
                 len: 0,
             },
-            _ => Part::Memory(Arc::default()),
+            _ => Piece::Memory(Arc::default()),
         };
         self.spilled = true;
         self.parts.push(part);
@@ -150,7 +150,7 @@ impl RunFile {
 
     /// Puts what was written on the disk.
     pub fn sync(&mut self) {
-        if let (Some(_), Some(Part::File { file, .. })) = (&self.path, self.parts.first())
+        if let (Some(_), Some(Piece::File { file, .. })) = (&self.path, self.parts.first())
             && let Err(error) = file.sync_data()
         {
             self.warn(&error);

@@ -10,6 +10,7 @@
 
 mod ailee;
 mod attach;
+mod bounded_memory;
 mod budget;
 mod catalog;
 mod command_targets;
