@@ -9,6 +9,7 @@ pub mod explore;
 pub mod growth;
 pub mod keep;
 pub mod outcome;
+pub mod prepare;
 pub mod run;
 pub mod seed;
 pub mod shard;

@@ -8,10 +8,10 @@ use clap::{Args, ValueEnum};
 use plugpull_engine::attach::{self, AttachOptions, Mode};
 use plugpull_reports::{EndReason, RunCommand, TargetInfo};
 
-use super::asked::{baseline, outputs};
+use super::baseline::Baseline;
 use super::interrupt::{Overdue, stop_on_signal};
 use super::live_run::LiveRun;
-use super::{settings, wrong};
+use super::{outputs, settings, wrong};
 use crate::options::{OutputOptions, duration, key_value};
 
 /// A mode as an argument.
@@ -266,13 +266,13 @@ pub(crate) fn run(args: &AttachArgs) -> anyhow::Result<u8> {
             "--keep is not for attach: the data stays where the service has it",
         ));
     }
-    outputs(&args.outputs)?;
+    outputs::check(&args.outputs)?;
     let options = args.options()?;
     let target = TargetInfo {
         name: attach::target_name(&options).to_owned(),
         ..TargetInfo::default()
     };
-    let baseline = baseline(&args.outputs, &target)?;
+    let baseline = Baseline::named(&args.outputs, &target)?;
     let began = Instant::now();
     let mut live = LiveRun::new(RunCommand::Attach, &args.outputs, baseline, &stop, began);
     let Some(outcome) = attach::run(&options, stop.flag(), &mut live)? else {

@@ -1,8 +1,11 @@
 //! What is looked at before the first trial of `run`, `explore` and `growth`, and what comes of it.
 
+use std::collections::BTreeMap;
+
 use plugpull_engine::trial::Setup;
 use plugpull_engine::trial::controls::{Refusal, before_trials, before_trials_of};
 use plugpull_reports::{Emit as _, EndReason, Header, NotMeasured, Record};
+use plugpull_sandbox::{Isolation, Sandbox};
 use plugpull_workloads::History;
 
 use super::live_run::LiveRun;
@@ -49,6 +52,36 @@ fn resolve(name: &str, looked: Result<Vec<String>, Refusal>) -> anyhow::Result<C
 fn one_line(text: &str) -> String {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.collect::<Vec<_>>().join("; ")
+}
+
+/// The note of the machine that it hears of no call of sync and syncfs.
+const SYNC_CALLS: &str = "sync-calls";
+
+/// Says where the crash filesystem will not hear of all that a target does, and why; also what
+/// the run file says of it.
+pub(super) fn machine_notes(sandbox: &Sandbox) -> BTreeMap<String, String> {
+    let mut notes = BTreeMap::new();
+    if let Some(why) = sandbox
+        .why_deaf()
+        .filter(|_| sandbox.isolation() == Isolation::Full)
+    {
+        notes.insert(SYNC_CALLS.to_owned(), why.to_string());
+    }
+    for warning in machine_warnings(&notes) {
+        eprintln!("plugpull: note: {warning}");
+    }
+    notes
+}
+
+/// What these notes mean for what a report says, a sentence each.
+pub(super) fn machine_warnings(notes: &BTreeMap<String, String>) -> Vec<String> {
+    let deaf = notes.get(SYNC_CALLS).map(|why| {
+        format!(
+            "calls of sync and syncfs are not seen here ({why}): what a target makes durable by them \
+             alone counts as not durable"
+        )
+    });
+    deaf.into_iter().collect()
 }
 
 /// Ends a run in which nothing can be measured: its report says so of everything that was to be tried.

@@ -10,10 +10,9 @@ use plugpull_driver::host::{CommandLine, Commands};
 use plugpull_sandbox::pin;
 use plugpull_sandbox::{Sandbox, SandboxOptions};
 
-use super::introduce::cannot_start;
-use super::place::NO_SANDBOX;
 use super::wrong;
 use crate::cli::DriverCheckArgs;
+use plugpull_engine::prepare::{NO_SANDBOX, cannot_start};
 use plugpull_engine::trial::SandboxHost;
 use plugpull_engine::trial::storage::Storage;
 
@@ -52,7 +51,7 @@ pub(crate) fn run(args: &DriverCheckArgs) -> anyhow::Result<u8> {
     stand.kill()?;
     storage.unmount(&stand.0.sandbox)?;
     let judged = judged.map_err(|error| cannot_start("driver", &error))?;
-    let broken = judged.iter().filter(|one| tell(one)).count();
+    let broken = judged.iter().filter(|one| print(one)).count();
     println!(
         "\n{}",
         match broken {
@@ -65,7 +64,7 @@ pub(crate) fn run(args: &DriverCheckArgs) -> anyhow::Result<u8> {
 }
 
 /// Prints a rule, and returns whether it is broken.
-fn tell(judged: &Judged) -> bool {
+fn print(judged: &Judged) -> bool {
     let Judged {
         rule,
         about,

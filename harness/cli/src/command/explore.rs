@@ -16,6 +16,7 @@ use plugpull_engine::explore::{
     finding_record, record, reported, timeline,
 };
 use plugpull_engine::keep::Keep;
+use plugpull_engine::prepare::with_crash_filesystem;
 use plugpull_engine::seed;
 use plugpull_engine::trial::{Acked, SandboxHost, StorageRules, Untouched, WroteTo, micros};
 use plugpull_reports::{
@@ -24,20 +25,22 @@ use plugpull_reports::{
 use plugpull_sandbox::{Sandbox, pin};
 use plugpull_workloads::{Start, WorkloadConfig};
 
-use super::asked::{Asked, again, baseline, demands, outputs, writable};
+use super::baseline::Baseline;
 use super::controls::{
-    Controlled, controlled, controlled_trace, nothing_measured, say_not_measured,
+    Controlled, controlled, controlled_trace, machine_notes, machine_warnings, nothing_measured,
+    say_not_measured,
 };
 use super::interrupt::{Stop, stop_on_signal};
 use super::live_run::{LiveRun, Resumed};
-use super::place::{machine_notes, machine_warnings, with_crash_filesystem};
+use super::outputs::writable;
+use super::resolved_target::{ResolvedTarget, again, demands};
 use super::run_files::trace_beside;
-use super::wrong;
+use super::{outputs, wrong};
 use crate::cli::ExploreArgs;
 
 /// What the command line resolved to, checked before anything is started.
 struct ResolvedExploration {
-    asked: Asked,
+    tested: ResolvedTarget,
     models: Vec<CrashModel>,
     memory: Memory,
     workload: WorkloadConfig,
@@ -60,8 +63,8 @@ enum Origin {
 pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Result<u8> {
     let command_began = Instant::now();
     let (resolved, origin) = resolve(args, resumed.as_ref())?;
-    let baseline = baseline(&args.outputs, &resolved.asked.info)?;
-    let source = WorkerSource::new(args, &resolved.asked);
+    let baseline = Baseline::named(&args.outputs, &resolved.tested.info)?;
+    let source = WorkerSource::new(args, &resolved.tested);
     let own = source.worker(0)?;
     let stop = stop_on_signal();
     let mut plan = resolved.recording_plan(args);
@@ -103,7 +106,7 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
     if let Some(untouched) = untouched(&trace, own.host()) {
         return nothing_to_try(live, &resolved.models, &untouched);
     }
-    source.learn(&own, &trace, &resolved.asked);
+    source.learn(&own, &trace, &resolved.tested);
     let workers = source.pool(own)?;
     let known = KnownWorkers::new(&workers, known);
     let (summary, live) = resolved.explore(args, &trace, &known, live, &stop)?;
@@ -127,21 +130,21 @@ fn resolve(
     let resumes = earlier.is_some();
     let path = args.trace.clone().or(earlier);
     let kept = path.as_deref().map(read_trace).transpose()?;
-    let asked = match (&kept, &args.trace) {
-        (Some(trace), Some(_)) => Asked::of(
+    let tested = match (&kept, &args.trace) {
+        (Some(trace), Some(_)) => ResolvedTarget::of(
             &trace.about.target,
             trace.about.settings.clone(),
             &args.target,
         )?,
-        _ => Asked::new(&args.target)?,
+        _ => ResolvedTarget::new(&args.target)?,
     };
     let models = chosen_models(&args.models)?;
     let memory = Memory::of(args)?;
-    let workload = workload(args, &asked)?;
+    let workload = workload(args, &tested)?;
     // Which trace it was, before anybody can put another in its place.
     let digest = path.as_ref().map(|path| fingerprint(path).map_err(wrong));
     let digest = digest.transpose()?;
-    let keep = outputs(&args.outputs)?;
+    let keep = outputs::check(&args.outputs)?;
     let record_to = args.record.as_deref().filter(|_| !resumes);
     let record_to = record_to
         .map(|path| trace_file(path, memory.buffer))
@@ -159,7 +162,7 @@ fn resolve(
         None => Origin::New(record_to),
     };
     let resolved = ResolvedExploration {
-        asked,
+        tested,
         models,
         memory,
         workload,
@@ -275,8 +278,8 @@ impl ResolvedExploration {
     /// How a run is recorded, until it has so many acks or its time is over.
     fn recording_plan(&self, args: &ExploreArgs) -> RecordingPlan<'_> {
         RecordingPlan {
-            target: &self.asked.target,
-            info: &self.asked.info,
+            target: &self.tested.target,
+            info: &self.tested.info,
             rules: StorageRules {
                 model: self.models[0].model,
                 device: args.device.device(),
@@ -290,7 +293,7 @@ impl ResolvedExploration {
                 Some(0) => RECORDING_ALONE,
                 _ => (args.budget / RECORDING).max(LEAST_RECORDING),
             },
-            start_limit: self.asked.start_limit,
+            start_limit: self.tested.start_limit,
         }
     }
 
@@ -302,8 +305,8 @@ impl ResolvedExploration {
         rules: StorageRules,
     ) -> anyhow::Result<Controlled> {
         let workload = self.workload.clone();
-        let setup = self.asked.setup(own.host().clone(), workload, rules);
-        let name = &self.asked.info.name;
+        let setup = self.tested.setup(own.host().clone(), workload, rules);
+        let name = &self.tested.info.name;
         match origin {
             Origin::Recorded(trace, _) => controlled_trace(name, &setup, &trace.about.history),
             Origin::New(_) => controlled(name, &setup),
@@ -314,11 +317,11 @@ impl ResolvedExploration {
     fn header(&self, args: &ExploreArgs, sandbox: &Sandbox) -> Header {
         let machine = machine_notes(sandbox);
         Header {
-            target: self.asked.info.clone(),
+            target: self.tested.info.clone(),
             seed: self.seed,
             budget_us: Some(micros(args.budget)),
             faults: names(&self.models),
-            recovery_bound_us: self.asked.recovery_bound.map(micros),
+            recovery_bound_us: self.tested.recovery_bound.map(micros),
             shard: shard(args, self.digest, &self.models).map(Box::new),
             warnings: machine_warnings(&machine),
             machine,
@@ -336,16 +339,16 @@ impl ResolvedExploration {
         live: LiveRun<'r>,
         stop: &Stop,
     ) -> anyhow::Result<(Summary, LiveRun<'r>)> {
-        let asked = &self.asked;
+        let tested = &self.tested;
         let device = args.device.device();
         let indexes = CrashModel::indexes(&self.models, &trace.log, device);
         let oracle = Oracle::new(
             trace,
             (&self.models, &indexes),
             device,
-            asked.promises(),
-            asked.recovery_bound,
-            Acked::of(&trace.about.history, &*asked.target),
+            tested.promises(),
+            tested.recovery_bound,
+            Acked::of(&trace.about.history, &*tested.target),
         );
         // The time before an interruption counts.
         let left = args.budget.saturating_sub(live.elapsed());
@@ -358,7 +361,7 @@ impl ResolvedExploration {
             args,
             oracle: &oracle,
             keep: self.keep.as_ref(),
-            info: &asked.info,
+            info: &tested.info,
             seed: self.seed,
             live,
             failed: None,
@@ -451,8 +454,8 @@ fn recording(
 }
 
 /// The workload that is recorded.
-fn workload(args: &ExploreArgs, asked: &Asked) -> anyhow::Result<WorkloadConfig> {
-    let workload = asked.fit(WorkloadConfig {
+fn workload(args: &ExploreArgs, tested: &ResolvedTarget) -> anyhow::Result<WorkloadConfig> {
+    let workload = tested.fit(WorkloadConfig {
         clients: args.clients,
         value_len: 1..=args.value_size,
         ..WorkloadConfig::default()
@@ -463,20 +466,20 @@ fn workload(args: &ExploreArgs, asked: &Asked) -> anyhow::Result<WorkloadConfig>
 
 /// What workers are made of.
 struct WorkerSource<'a> {
-    asked: &'a Asked,
+    tested: &'a ResolvedTarget,
     limits: Arc<StartLimits>,
     cpus: Vec<usize>,
     leases: Vec<CpuLease>,
 }
 
 impl<'a> WorkerSource<'a> {
-    fn new(args: &ExploreArgs, asked: &'a Asked) -> Self {
+    fn new(args: &ExploreArgs, tested: &'a ResolvedTarget) -> Self {
         let cpus = pin::all();
         let workers = args.workers.map_or(cpus.len().max(1), usize::from);
         let leases = std::iter::repeat_with(CpuLease::default);
         Self {
-            asked,
-            limits: StartLimits::new(asked.start_limit),
+            tested,
+            limits: StartLimits::new(tested.start_limit),
             cpus,
             leases: leases.take(workers).collect(),
         }
@@ -485,7 +488,7 @@ impl<'a> WorkerSource<'a> {
     fn worker(&self, number: usize) -> anyhow::Result<SandboxWorker> {
         let cpus = &self.cpus;
         let cpu = (!cpus.is_empty()).then(|| cpus[number % cpus.len()]);
-        let target = self.asked.target.clone();
+        let target = self.tested.target.clone();
         let sandbox: NewSandbox = Arc::new(move || {
             // What speaks with the target shares its CPU: an idle CPU takes long to wake.
             let sandbox = pin::on(cpu, || with_crash_filesystem("exploring", &*target))?;
@@ -493,18 +496,18 @@ impl<'a> WorkerSource<'a> {
         });
         let lease = self.leases[number % self.leases.len()].clone();
         let limits = self.limits.clone();
-        SandboxWorker::new(sandbox, self.asked.target.clone(), limits, lease)
+        SandboxWorker::new(sandbox, self.tested.target.clone(), limits, lease)
     }
 
     /// Learns from the disk at the end of the recorded run how long starts and checks take. A bound that
     /// the user named stays as it is.
-    fn learn(&self, own: &SandboxWorker, trace: &Trace, asked: &Asked) {
-        if asked.recovery_bound.is_some() {
+    fn learn(&self, own: &SandboxWorker, trace: &Trace, tested: &ResolvedTarget) {
+        if tested.recovery_bound.is_some() {
             return;
         }
         let end = trace.log.records().len();
         let window = Window::new(&trace.log, end, MODELS[0], Device::default());
-        let acked = Acked::of(&trace.about.history, &*asked.target);
+        let acked = Acked::of(&trace.about.history, &*tested.target);
         let disk = CrashDisk {
             key: 0,
             tree: window.state(&LossSet::default()).tree,

@@ -9,25 +9,24 @@ use plugpull_crashsim::persist::{self, Device};
 use plugpull_engine::experiment::conduct;
 use plugpull_engine::growth::{CrashKind, GrowthRun, GrowthSpec, chosen, fitting, pilot, unit};
 use plugpull_engine::keep::Keep;
+use plugpull_engine::prepare::{mounts_fuse, sandbox_for};
 use plugpull_engine::seed;
 use plugpull_engine::trial::{SandboxHost, Setup, StorageRules, micros};
 use plugpull_reports::{Emit as _, EndReason, GrowthPlan, Header, Record, RunCommand};
-use plugpull_sandbox::pin;
-use plugpull_sandbox::{Isolation, Sandbox};
+use plugpull_sandbox::{Isolation, pin};
 use plugpull_workloads::{Guarantee, Promise, WorkloadConfig};
 
-use super::asked::{Asked, again, baseline, outputs};
-use super::controls::{Controlled, controlled, nothing_measured};
+use super::baseline::Baseline;
+use super::controls::{Controlled, controlled, machine_notes, machine_warnings, nothing_measured};
 use super::interrupt::stop_on_signal;
 use super::live_run::{LiveRun, Resumed};
-use super::place::{NO_SANDBOX, machine_notes, machine_warnings, mounts_fuse, options_for};
-use super::reports::Baseline;
-use super::wrong;
+use super::resolved_target::{ResolvedTarget, again};
+use super::{outputs, wrong};
 use crate::cli::{CrashArg, GrowthArgs};
 
-/// What the user asked for, checked, and the sizes that it comes to.
-struct Asking {
-    asked: Asked,
+/// What the command line resolved to, and the sizes that are measured.
+struct ResolvedGrowth {
+    tested: ResolvedTarget,
     setup: Setup,
     crash: CrashKind,
     sizes: Vec<u64>,
@@ -43,25 +42,25 @@ struct Asking {
 /// Measures and reports. What was measured before an interruption is kept.
 pub(crate) fn run(args: &GrowthArgs, resumed: Option<Resumed>) -> anyhow::Result<u8> {
     let stop = stop_on_signal();
-    let asking = check(args)?;
-    if let Some(keep) = &asking.keep {
+    let resolved = check(args)?;
+    if let Some(keep) = &resolved.keep {
         keep.claim()?;
     }
-    let machine = match asking.crash {
+    let machine = match resolved.crash {
         // Only the disk that loses power asks what is durable.
         CrashKind::Kill => BTreeMap::new(),
-        CrashKind::PowerLoss => machine_notes(&asking.setup.host.sandbox),
+        CrashKind::PowerLoss => machine_notes(&resolved.setup.host.sandbox),
     };
     let mut header = Header {
-        target: asking.asked.info.clone(),
-        seed: asking.seed,
+        target: resolved.tested.info.clone(),
+        seed: resolved.seed,
         budget_us: Some(micros(args.budget)),
-        faults: vec![asking.crash.name().to_string()],
-        recovery_bound_us: asking.setup.recovery_bound.map(micros),
+        faults: vec![resolved.crash.name().to_string()],
+        recovery_bound_us: resolved.setup.recovery_bound.map(micros),
         growth: Some(GrowthPlan {
-            unit: unit(&asking.setup),
-            bound_us: bound(&asking).map(micros),
-            sizes: asking.sizes.clone(),
+            unit: unit(&resolved.setup),
+            bound_us: bound(&resolved).map(micros),
+            sizes: resolved.sizes.clone(),
         }),
         warnings: machine_warnings(&machine),
         machine,
@@ -75,24 +74,24 @@ pub(crate) fn run(args: &GrowthArgs, resumed: Option<Resumed>) -> anyhow::Result
         None => 0,
     };
     let began = Instant::now();
-    let baseline = asking.baseline;
+    let baseline = resolved.baseline;
     let mut live =
         LiveRun::new(RunCommand::Growth, &args.outputs, baseline, &stop, began).resume(resumed);
-    match asking.controlled {
+    match resolved.controlled {
         Controlled::Ready(warnings) => header.warnings.extend(warnings),
         Controlled::NotMeasured(why) => return nothing_measured(live, header, &why),
     }
     live.emit(Record::Header(Box::new(header)));
     let mut measurements = GrowthRun::new(
         GrowthSpec {
-            setup: asking.setup,
-            crash: asking.crash,
-            sizes: asking.sizes,
-            seed: asking.seed,
+            setup: resolved.setup,
+            crash: resolved.crash,
+            sizes: resolved.sizes,
+            seed: resolved.seed,
             repeats: args.repeats,
             budget: args.budget,
-            keep: asking.keep,
-            again: asking.again,
+            keep: resolved.keep,
+            again: resolved.again,
             stop: stop.flag(),
         },
         done,
@@ -106,34 +105,34 @@ pub(crate) fn run(args: &GrowthArgs, resumed: Option<Resumed>) -> anyhow::Result
     live.finish(reason, "", took)
 }
 
-fn check(args: &GrowthArgs) -> anyhow::Result<Asking> {
+fn check(args: &GrowthArgs) -> anyhow::Result<ResolvedGrowth> {
     let sizes = (!args.sizes.is_empty()).then(|| chosen(&args.sizes).map_err(wrong));
     let sizes = sizes.transpose()?;
-    let asked = Asked::new(&args.target)?;
-    let recovers = asked
+    let tested = ResolvedTarget::new(&args.target)?;
+    let recovers = tested
         .target
         .scripted()
         .is_none_or(|script| script.recovers());
     if !recovers {
         return Err(wrong(format!(
             "starting {} runs nothing, so there is no recovery to time",
-            asked.info.name
+            tested.info.name
         )));
     }
-    let workload = asked.fit(WorkloadConfig {
+    let workload = tested.fit(WorkloadConfig {
         clients: args.clients,
         value_len: 1..=args.value_size,
         ..WorkloadConfig::default()
     });
     workload.validate().map_err(wrong)?;
-    let keep = outputs(&args.outputs)?;
-    let baseline = baseline(&args.outputs, &asked.info)?;
+    let keep = outputs::check(&args.outputs)?;
+    let baseline = Baseline::named(&args.outputs, &tested.info)?;
     let crash = match args.crash {
         CrashArg::Kill => CrashKind::Kill,
         CrashArg::PowerLoss => CrashKind::PowerLoss,
     };
     let model = persist::model("journaled").context("the usual persistence model is missing")?;
-    let sandbox = Sandbox::open(&options_for(&*asked.target)).context(NO_SANDBOX)?;
+    let sandbox = sandbox_for(&*tested.target)?;
     let fuse = sandbox.isolation() == Isolation::Full && mounts_fuse(&sandbox);
     anyhow::ensure!(
         fuse || crash == CrashKind::Kill,
@@ -146,8 +145,8 @@ fn check(args: &GrowthArgs) -> anyhow::Result<Asking> {
         fuse,
     };
     let host = SandboxHost::new(sandbox, pin::choose(), false);
-    let setup = asked.setup(Arc::new(host), workload, rules);
-    let controlled = controlled(&asked.info.name, &setup)?;
+    let setup = tested.setup(Arc::new(host), workload, rules);
+    let controlled = controlled(&tested.info.name, &setup)?;
     let sizes = match &controlled {
         Controlled::NotMeasured(_) => sizes.unwrap_or_default(),
         Controlled::Ready(_) => {
@@ -155,16 +154,16 @@ fn check(args: &GrowthArgs) -> anyhow::Result<Asking> {
             let fast = pilot(&setup, args.budget).map_err(|why| {
                 wrong(format!(
                     "the growth of '{}' cannot be measured: {why:#}",
-                    asked.info.name
+                    tested.info.name
                 ))
             })?;
             sizes.unwrap_or_else(|| fitting(fast))
         }
     };
     let seed = args.seed.unwrap_or_else(seed::fresh);
-    Ok(Asking {
+    Ok(ResolvedGrowth {
         again: repeat(args, &sizes, seed),
-        asked,
+        tested,
         setup,
         crash,
         sizes,
@@ -177,16 +176,16 @@ fn check(args: &GrowthArgs) -> anyhow::Result<Asking> {
 
 /// The bound that recovery is judged against: the closest of those that are promised and the one
 /// that the user named.
-fn bound(asking: &Asking) -> Option<Duration> {
-    let class = asking.crash.class();
+fn bound(resolved: &ResolvedGrowth) -> Option<Duration> {
+    let class = resolved.crash.class();
     let promised = |promise: &Promise| match promise.guarantee {
         Guarantee::RecoversWithinMs(ms) if promise.classes.contains(&class) => {
             Some(Duration::from_millis(ms))
         }
         _ => None,
     };
-    let promised = asking.setup.promises.iter().filter_map(promised);
-    promised.chain(asking.setup.recovery_bound).min()
+    let promised = resolved.setup.promises.iter().filter_map(promised);
+    promised.chain(resolved.setup.recovery_bound).min()
 }
 
 /// The command that measures the same again.

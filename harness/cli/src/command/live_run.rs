@@ -12,9 +12,9 @@ use plugpull_reports::{
     RunFile, RunLog, Trial, TrialRecord, TrialStarted, exit_code,
 };
 
+use super::baseline::Baseline;
 use super::interrupt::{Overdue, Signal, Stop};
 use super::reporters::Reporters;
-use super::reports::Baseline;
 use super::{run_files, wrong};
 use crate::cli::{OutputOptions, ReportOptions};
 

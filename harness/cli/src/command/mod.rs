@@ -1,7 +1,7 @@
 //! The commands, one a file.
 
-mod asked;
 pub(crate) mod attach;
+mod baseline;
 mod controls;
 pub(crate) mod doctor;
 pub(crate) mod driver_check;
@@ -10,12 +10,12 @@ pub(crate) mod explore;
 pub(crate) mod growth;
 pub(crate) mod inspect;
 mod interrupt;
-mod introduce;
 mod live_run;
-mod place;
+mod outputs;
 pub(crate) mod replay;
 mod reporters;
 pub(crate) mod reports;
+mod resolved_target;
 pub(crate) mod resume;
 pub(crate) mod run;
 mod run_files;

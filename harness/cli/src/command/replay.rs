@@ -13,9 +13,6 @@ use plugpull_sandbox::{Program, SpawnRequest};
 use plugpull_targets::{Target, catalog};
 use plugpull_workloads::{Damage, Judgement, judge};
 
-use super::asked::start_limit;
-use super::introduce::introduce;
-use super::place::with_crash_filesystem;
 use super::{open_target, wrong};
 use crate::cli::ReplayArgs;
 use crate::terminal;
@@ -23,6 +20,7 @@ use plugpull_engine::explore::{
     Artifact, CpuLease, CrashDisk, NewSandbox, SandboxWorker, StartLimits,
 };
 use plugpull_engine::keep::Keep;
+use plugpull_engine::prepare::{handshake, start_limit, with_crash_filesystem};
 use plugpull_engine::trial::storage::Storage;
 use plugpull_engine::trial::{Acked, SandboxHost};
 
@@ -94,7 +92,7 @@ fn judged_here(artifact: &Artifact, tree: Tree) -> anyhow::Result<Judgement> {
         StartLimits::new(limit),
         CpuLease::default(),
     )?;
-    introduce(&*target, limit)?;
+    handshake(&*target, limit)?;
     if target.version() != about.version {
         println!(
             "Recorded with {}; here it is {}.",

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use plugpull_crashsim::persist::{self, Device};
 use plugpull_driver::Target;
 use plugpull_engine::experiment::conduct;
+use plugpull_engine::prepare::{mounts_fuse, sandbox_for};
 use plugpull_engine::run::{
     FaultPlan, FaultRun, Machinery, NotTried, Schedule, Selected, Until, chosen_faults, selected,
     without_skipped,
@@ -18,21 +18,19 @@ use plugpull_faults::current_name;
 use plugpull_reports::{
     Emit as _, EndReason, Header, NotMeasured, Record, RunCommand, Shard, TargetInfo, Trial,
 };
-use plugpull_sandbox::pin;
-use plugpull_sandbox::{Isolation, Sandbox};
+use plugpull_sandbox::{Isolation, pin};
 use plugpull_workloads::{Distribution, WorkloadConfig};
 
-use super::asked::{Asked, again, baseline, outputs};
-use super::controls::{Controlled, controlled, nothing_measured};
+use super::baseline::Baseline;
+use super::controls::{Controlled, controlled, machine_notes, machine_warnings, nothing_measured};
 use super::interrupt::stop_on_signal;
 use super::live_run::{LiveRun, Resumed};
-use super::place::{NO_SANDBOX, machine_notes, machine_warnings, mounts_fuse, options_for};
-use super::reports::Baseline;
-use super::{run_files, wrong};
+use super::resolved_target::{ResolvedTarget, again};
+use super::{outputs, run_files, wrong};
 use crate::cli::RunArgs;
 
 /// What the command line resolved to.
-struct Resolved {
+struct ResolvedRun {
     plan: FaultPlan,
     info: TargetInfo,
     unavailable: Vec<NotTried>,
@@ -98,7 +96,7 @@ pub(crate) fn run(args: &RunArgs, resumed: Option<Resumed>) -> anyhow::Result<u8
 }
 
 /// What is known before the first trial.
-fn header(args: &RunArgs, resolved: &Resolved, planned: Vec<String>) -> Header {
+fn header(args: &RunArgs, resolved: &ResolvedRun, planned: Vec<String>) -> Header {
     let named = |list: &[NotTried]| {
         let all = list.iter();
         all.map(|(what, why)| NotMeasured {
@@ -158,12 +156,12 @@ fn until(args: &RunArgs) -> Until {
     }
 }
 
-fn schedule(args: &RunArgs, resolved: &Resolved) -> Schedule {
+fn schedule(args: &RunArgs, resolved: &ResolvedRun) -> Schedule {
     Schedule::new(resolved.plan.faults.len(), until(args), args.shard)
 }
 
 /// The names of the faults that will be tried: those of this shard.
-fn planned(args: &RunArgs, resolved: &Resolved) -> Vec<String> {
+fn planned(args: &RunArgs, resolved: &ResolvedRun) -> Vec<String> {
     let schedule = schedule(args, resolved);
     let own = resolved.plan.faults.iter().enumerate();
     own.filter(|(index, _)| schedule.plans(*index))
@@ -172,7 +170,7 @@ fn planned(args: &RunArgs, resolved: &Resolved) -> Vec<String> {
 }
 
 /// What the report of a shard has besides, for `plugpull merge`.
-fn shard(args: &RunArgs, resolved: &Resolved) -> Option<Shard> {
+fn shard(args: &RunArgs, resolved: &ResolvedRun) -> Option<Shard> {
     let shard = args.shard?;
     let mut options = options_again(args);
     for fault in &args.faults {
@@ -194,8 +192,8 @@ fn shard(args: &RunArgs, resolved: &Resolved) -> Option<Shard> {
     })
 }
 
-fn check(args: &RunArgs) -> anyhow::Result<Resolved> {
-    let asked = Asked::new(&args.target)?;
+fn check(args: &RunArgs) -> anyhow::Result<ResolvedRun> {
+    let tested = ResolvedTarget::new(&args.target)?;
     let model = persist::model(&args.model).ok_or_else(|| {
         let known: Vec<&str> = persist::MODELS.iter().map(|model| model.name()).collect();
         wrong(format!(
@@ -204,7 +202,7 @@ fn check(args: &RunArgs) -> anyhow::Result<Resolved> {
             known.join(", ")
         ))
     })?;
-    let workload = asked.fit(workload(args));
+    let workload = tested.fit(workload(args));
     workload.validate().map_err(wrong)?;
     note_former_names(&args.faults);
     note_former_names(&args.skip);
@@ -214,9 +212,9 @@ fn check(args: &RunArgs) -> anyhow::Result<Resolved> {
             "--trial-seed repeats one trial, so it wants exactly one --fault",
         ));
     }
-    let keep = outputs(&args.outputs)?;
-    let baseline = baseline(&args.outputs, &asked.info)?;
-    let host = open_host(&*asked.target)?;
+    let keep = outputs::check(&args.outputs)?;
+    let baseline = Baseline::named(&args.outputs, &tested.info)?;
+    let host = open_host(&*tested.target)?;
     let own_mounts = host.sandbox.isolation() == Isolation::Full;
     let machinery = Machinery {
         fuse: !args.no_fuse && own_mounts && mounts_fuse(&host.sandbox),
@@ -225,7 +223,7 @@ fn check(args: &RunArgs) -> anyhow::Result<Resolved> {
         memory_limit: host.cgroup,
     };
     let by_name = !args.faults.is_empty();
-    let target = (asked.info.name.as_str(), &*asked.target);
+    let target = (tested.info.name.as_str(), &*tested.target);
     let Selected {
         tried,
         not_measured,
@@ -236,10 +234,10 @@ fn check(args: &RunArgs) -> anyhow::Result<Resolved> {
         device: args.device.device(),
         fuse: machinery.fuse,
     };
-    let of_target = asked.target.clone();
-    Ok(Resolved {
+    let of_target = tested.target.clone();
+    Ok(ResolvedRun {
         plan: FaultPlan {
-            setup: asked.setup(Arc::new(host), workload, rules),
+            setup: tested.setup(Arc::new(host), workload, rules),
             faults: tried,
             seed: args.seed.unwrap_or_else(seed::fresh),
             trial_seed: args.trial_seed,
@@ -247,9 +245,9 @@ fn check(args: &RunArgs) -> anyhow::Result<Resolved> {
             again: options_again(args),
             new_host: Arc::new(move || open_host(&*of_target)),
             artifacts: None,
-            info: asked.info.clone(),
+            info: tested.info.clone(),
         },
-        info: asked.info,
+        info: tested.info,
         unavailable: not_measured,
         not_applicable,
         baseline,
@@ -258,7 +256,7 @@ fn check(args: &RunArgs) -> anyhow::Result<Resolved> {
 
 /// A sandbox for this target, with a memory limit where there can be one.
 fn open_host(target: &dyn Target) -> anyhow::Result<SandboxHost> {
-    let sandbox = Sandbox::open(&options_for(target)).context(NO_SANDBOX)?;
+    let sandbox = sandbox_for(target)?;
     let cgroup = sandbox.memory().is_ok();
     Ok(SandboxHost::new(sandbox, pin::choose(), cgroup))
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use plugpull_engine::prepare::handshake;
 use plugpull_targets::catalog;
 
-use super::introduce::introduce;
 use super::{settings, wrong};
 use crate::cli::TargetsArgs;
 
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &TargetsArgs) -> anyhow::Result<u8> {
     }
     let settings = settings(&args.settings)?;
     let target = catalog::open(name, &settings).map_err(wrong)?;
-    introduce(&*target, ASK_LIMIT)?;
+    handshake(&*target, ASK_LIMIT)?;
     println!("{}\n", target.version());
     if let Some(why) = target.absent() {
         println!("It cannot be tested here: {why}.\n");

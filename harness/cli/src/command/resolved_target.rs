@@ -1,36 +1,24 @@
-//! What a command was asked to test, checked: the target, what it is held to, how long it may take.
+//! The target that the command line names, checked: what it is held to, and how long it may take.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::unistd::{AccessFlags, access};
 use plugpull_driver::Target;
+use plugpull_engine::prepare::{fitted, handshake, start_limit};
+use plugpull_engine::trial::{SandboxHost, Setup, StorageRules};
 use plugpull_reports::TargetInfo;
 use plugpull_targets::catalog::{self, Catalogued};
-use plugpull_workloads::{Durability, Guarantee, Promise, WorkloadConfig, parse_demand};
+use plugpull_workloads::{Promise, WorkloadConfig, parse_demand};
 
-use super::introduce::introduce;
-use super::reports::Baseline;
-use super::run_files;
 use super::{open_target, settings, wrong};
-use crate::cli::{OutputOptions, ReportOptions, TargetOptions};
-use plugpull_engine::keep::Keep;
-use plugpull_engine::trial::{SandboxHost, Setup, StorageRules};
+use crate::cli::TargetOptions;
 
 /// The target when none is named.
 const DEFAULT: &str = "sqlite";
-/// How long a start may take before it counts as hung, when the user names no bound.
-const START_LIMIT: Duration = Duration::from_secs(20);
-/// The least that it may be, when the user does: a start takes its time on a busy machine.
-const LEAST_START_LIMIT: Duration = Duration::from_secs(2);
 
-/// How often a call is a barrier, where there are any.
-const BARRIER_CHANCE: f64 = 0.03;
-
-/// A target that was asked for.
-pub(super) struct Asked {
+/// A target with all that the command line says of it.
+pub(super) struct ResolvedTarget {
     /// The target, with its settings applied.
     pub(super) target: Arc<dyn Target>,
     /// The same for reports. Its promises are what it is held to: its own, and what was demanded.
@@ -41,7 +29,7 @@ pub(super) struct Asked {
     pub(super) start_limit: Duration,
 }
 
-impl Asked {
+impl ResolvedTarget {
     /// Opens and checks; starts nothing.
     pub(super) fn new(options: &TargetOptions) -> anyhow::Result<Self> {
         let mut settings = settings(&options.settings)?;
@@ -58,7 +46,7 @@ impl Asked {
         options: &TargetOptions,
     ) -> anyhow::Result<Self> {
         let target = open_target(name, &settings)?;
-        introduce(&*target, start_limit(options.recovery_bound, &[]))?;
+        handshake(&*target, start_limit(options.recovery_bound, &[]))?;
         let mut promises = target.promises();
         for word in &options.promises {
             promises.push(parse_demand(word).map_err(wrong)?);
@@ -77,24 +65,9 @@ impl Asked {
         })
     }
 
-    /// The workload as the target wants it, without what it cannot do; with barriers where it promises something
-    /// for them.
+    /// The workload as the target can serve it.
     pub(super) fn fit(&self, config: WorkloadConfig) -> WorkloadConfig {
-        let able = self.target.abilities();
-        let at_barrier =
-            |promise: &Promise| promise.guarantee == Guarantee::Durable(Durability::AtBarrier);
-        let barriers = able.barrier && self.promises().iter().any(at_barrier);
-        WorkloadConfig {
-            abort_chance: if able.abort { config.abort_chance } else { 0.0 },
-            delete_chance: if able.delete {
-                config.delete_chance
-            } else {
-                0.0
-            },
-            barrier_chance: if barriers { BARRIER_CHANCE } else { 0.0 },
-            ops_per_txn: self.target.ops_per_txn(),
-            ..config
-        }
+        fitted(config, &*self.target, self.promises())
     }
 
     /// What all trials of a run have in common.
@@ -178,77 +151,4 @@ pub(super) fn demands(options: &TargetOptions) -> String {
         text.push_str(&format!(" --recovery-bound {}us", bound.as_micros()));
     }
     text
-}
-
-/// How long a start may take before it counts as hung: four times the bound on recovery. One that
-/// the user names also shortens it; one that is only promised does not.
-pub(super) fn start_limit(wanted: Option<Duration>, promises: &[Promise]) -> Duration {
-    match (wanted, promised_bound(promises)) {
-        (Some(bound), _) => bound.saturating_mul(4).max(LEAST_START_LIMIT),
-        (None, Some(bound)) => bound.saturating_mul(4).max(START_LIMIT),
-        (None, None) => START_LIMIT,
-    }
-}
-
-/// The bound on recovery that the target itself promises.
-fn promised_bound(promises: &[Promise]) -> Option<Duration> {
-    let bounds = promises
-        .iter()
-        .filter_map(|promise| match promise.guarantee {
-            Guarantee::RecoversWithinMs(ms) => Some(Duration::from_millis(ms)),
-            _ => None,
-        });
-    bounds.max()
-}
-
-/// Checks that the results can be written. The directory to keep things in, if one is wanted.
-pub(super) fn outputs(options: &OutputOptions) -> anyhow::Result<Option<Keep>> {
-    files(&options.report)?;
-    run_files::check(options)?;
-    options.keep.as_deref().map(Keep::open).transpose()
-}
-
-/// Checks that every file of a report can be written.
-pub(super) fn files(options: &ReportOptions) -> anyhow::Result<()> {
-    let all = [
-        &options.json,
-        &options.junit,
-        &options.markdown,
-        &options.html,
-    ];
-    for path in all.into_iter().flatten() {
-        writable(path, "the report")?;
-    }
-    Ok(())
-}
-
-/// The report that a run is held against, if one is wanted.
-pub(super) fn baseline(
-    options: &OutputOptions,
-    target: &TargetInfo,
-) -> anyhow::Result<Option<Baseline>> {
-    let path = options.baseline.as_deref();
-    path.map(|path| Baseline::open(path, &target.name))
-        .transpose()
-}
-
-/// Wrong use unless a file can be written there.
-pub(super) fn writable(path: &Path, what: &str) -> anyhow::Result<()> {
-    let directory = match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => directory,
-        _ => Path::new("."),
-    };
-    let why = if path.is_dir() {
-        "it is a directory".to_string()
-    } else if !directory.is_dir() {
-        "its directory does not exist".to_string()
-    } else if let Err(error) = access(directory, AccessFlags::W_OK) {
-        format!("its directory: {}", error.desc())
-    } else {
-        return Ok(());
-    };
-    Err(wrong(format!(
-        "{what} cannot be written to {}: {why}",
-        path.display()
-    )))
 }
