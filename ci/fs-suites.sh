@@ -138,7 +138,7 @@ control() { # NAME WORDS COMMAND...
     wanted "$name" || return 0
     run "$@"
     if ((code == 0)); then
-        fail "$name" "the planted damage was not found"
+        fail "$name" "the seeded damage was not found"
     elif grep -q "$words" "$output"; then
         pass "$name"
     else
@@ -220,7 +220,7 @@ control "control: fio finds a flipped byte" "verify" sh -c '
     printf X | dd of=data bs=1 seek=1000000 conv=notrunc || exit 0
     $run --verify_only'
 
-# stress-ng: every stressor that works on files in its temporary folder.
+# stress-ng: every stressor that works on files in its temporary directory.
 
 stressors=(
     access aio aiol chdir chmod chown copy-file dentry dir dirdeep dirmany fallocate fcntl fiemap

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs statehoused, the daemon behind the `statehouse` target, from the registries.
 #
-# usage: ci/install-statehouse.sh [--vendored] FOLDER
+# usage: ci/install-statehouse.sh [--vendored] DIRECTORY
 #
-#   FOLDER      the program becomes FOLDER/bin/statehoused; nothing is done when it is there
+#   DIRECTORY   the program becomes DIRECTORY/bin/statehoused; nothing is done when it is there
 #   --vendored  with the RocksDB that it was released with (12 to 15 minutes on 2 cores), and not
 #               with Debian's (3 to 4 minutes). Debian's 7.8.3 has assertions switched on, so use
 #               this one before you judge what it does on a full disk.
@@ -17,10 +17,10 @@ set -euo pipefail
 
 readonly version=0.1.0
 vendored=
-folder=
+directory=
 
 usage() {
-    echo "usage: ci/install-statehouse.sh [--vendored] FOLDER" >&2
+    echo "usage: ci/install-statehouse.sh [--vendored] DIRECTORY" >&2
     exit 2
 }
 
@@ -28,13 +28,13 @@ for arg in "$@"; do
     case $arg in
         --vendored) vendored=yes ;;
         -*) usage ;;
-        *) [[ -z $folder ]] || usage; folder=$arg ;;
+        *) [[ -z $directory ]] || usage; directory=$arg ;;
     esac
 done
-[[ -n $folder ]] || usage
+[[ -n $directory ]] || usage
 
-if [[ -x $folder/bin/statehoused ]]; then
-    echo "$folder/bin/statehoused is there already"
+if [[ -x $directory/bin/statehoused ]]; then
+    echo "$directory/bin/statehoused is there already"
     exit 0
 fi
 
@@ -51,5 +51,5 @@ sudo=
 [[ $(id -u) == 0 ]] || sudo=sudo
 $sudo apt-get update -q || true
 $sudo apt-get install -qy --no-install-recommends "${packages[@]}" || exit 1
-cargo install statehouse-daemon --version "$version" --locked --root "$folder" || exit 1
-echo "$folder/bin/statehoused is installed"
+cargo install statehouse-daemon --version "$version" --locked --root "$directory" || exit 1
+echo "$directory/bin/statehoused is installed"

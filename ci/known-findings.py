@@ -104,16 +104,16 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--plugpull", default="plugpull", help="the program (default: on PATH)")
-    parser.add_argument("--report", type=pathlib.Path, help="keep the JSON reports in this folder")
+    parser.add_argument("--report", type=pathlib.Path, help="keep the JSON reports in this directory")
     parser.add_argument("list", type=pathlib.Path)
     given = parser.parse_args(args)
     listed = read_list(given.list)
     differences = []
     with tempfile.TemporaryDirectory() as scratch:
-        folder = given.report or pathlib.Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
+        directory = given.report or pathlib.Path(scratch)
+        directory.mkdir(parents=True, exist_ok=True)
         for number, run in enumerate(listed["run"], 1):
-            report = str(folder / f"{listed['target']}-{number}.json")
+            report = str(directory / f"{listed['target']}-{number}.json")
             try:
                 found = found_by(given.plugpull, listed["target"], run, more, report)
             except OSError as error:

@@ -11,22 +11,22 @@ usage: ci/test-recovery.sh --mode MODE --i-own-this-target NAME [OPTION]... [-- 
 What is done (any number of modes, separated by commas; the default is crash):
   --mode crash         SIGKILL in the midst of writes
   --mode restart       SIGTERM in the midst of writes
-  --mode disk-full     the data folder's filesystem is full for a while; wants --fill
-  --mode corruption    a bit of a stored file is flipped, in a copy of the data folder that a second
+  --mode disk-full     the data directory's filesystem is full for a while; wants --fill
+  --mode corruption    a bit of a stored file is flipped, in a copy of the data directory that a second
                        service is started on; wants --start-cmd
   --mode reorg         the chain is reorganised, then SIGKILL; wants --driver and --reorg-depth
   --mode all           each of these that was given what it wants
 
-Which service (NAME is the unit's name or the data folder's own name, as a safeguard):
+Which service (NAME is the unit's name or the data directory's own name, as a safeguard):
   --i-own-this-target NAME
-  --data-dir DIR       its data folder on this machine
+  --data-dir DIR       its data directory on this machine
   --unit NAME          it is supervised by systemd
   --pid-file FILE      the file that holds its process id
-  --service NAME       its name, where it is no unit and has no data folder on this machine
+  --service NAME       its name, where it is no unit and has no data directory on this machine
   --marker-cmd CMD     looks for plugpull.protected there: exit code 0 protected, 1 not
   --pid-cmd CMD        prints its process id, for example over ssh
   --identity-cmd CMD   prints what changes with each of its starts, where there is no process id
-  --start-cmd CMD      starts it; PLUGPULL_DATA_DIR holds the data folder or its copy, and
+  --start-cmd CMD      starts it; PLUGPULL_DATA_DIR holds the data directory or its copy, and
                        PLUGPULL_PORT the port to serve the copy on
   --stop-cmd CMD       stops it
   --kill-cmd CMD       kills it at once
@@ -42,8 +42,8 @@ What is asked for:
   --recovery-bound T   recovery may take so long, for example 30s
   --reorg-depth N      how many blocks are replaced
   --corrupt-snapshot   damage only files with `snap` in their name; alone it means --mode corruption
-  --in-place           damage the data folder itself, and put it back from a copy
-  --fill MOUNT         the mount point of the data folder's filesystem, which may be filled
+  --in-place           damage the data directory itself, and put it back from a copy
+  --fill MOUNT         the mount point of the data directory's filesystem, which may be filled
   --out DIR            report.json, report.xml (JUnit), report.md and report.html are written there
   --dry-run            print every action and do none
   --restore            put back what a call that was killed left, and end

@@ -1,11 +1,14 @@
 //! A report of trials that are kept in memory: of made-up ones.
 
+// tidy: small because made-up trials are a subject of their own
+
 use std::time::Duration;
 
 use crate::fold::{Fold, evidence_once, micros, settled};
-use crate::report::{Ended, Plan, Report, Trial};
+use crate::report::{Ended, Plan, Report};
 use crate::rows::Rows;
 use crate::run_file::record::EndReason;
+use crate::trial::Trial;
 
 /// Collects trials, in any order, and makes the [`Report`] of them.
 #[derive(Clone, Debug)]

@@ -9,8 +9,9 @@ use thiserror::Error;
 use crate::facts::Facts;
 use crate::identity::of_bug;
 use crate::mann_whitney::larger;
-use crate::report::{Report, ReportedFinding};
+use crate::report::Report;
 use crate::times::Times;
+use crate::trial::ReportedFinding;
 
 /// How many times as long the median must be at least to count as grown.
 pub const LEAST_GROWTH: f64 = 1.25;

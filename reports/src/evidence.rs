@@ -26,7 +26,7 @@ pub struct Evidence {
     /// The operations and acks before the crash, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub timeline: Vec<TimelineStep>,
-    /// The files of the crashed data folder, by path. Where there were very many, those that are
+    /// The files of the crashed data directory, by path. Where there were very many, those that are
     /// damaged and some of the others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<CrashedFile>,
@@ -57,19 +57,19 @@ pub struct Tries {
 
 impl Tries {
     /// "repeats in 2 of 3 tries; seen in 3 of 3 restarts on the disk that the crash left".
-    pub fn words(&self) -> String {
-        let mut words = match self.tries {
+    pub fn describe(&self) -> String {
+        let mut text = match self.tries {
             0 => "not tried again: the budget was over".to_string(),
             1 => format!("repeats in {} of 1 try", self.repeated),
             n => format!("repeats in {} of {n} tries", self.repeated),
         };
         if self.replays > 0 {
-            words.push_str(&format!(
+            text.push_str(&format!(
                 "; seen in {} of {} restarts on the disk that the crash left",
                 self.replayed, self.replays
             ));
         }
-        words
+        text
     }
 }
 
@@ -103,7 +103,7 @@ pub struct TimelineStep {
 pub enum StepKind {
     /// Bytes were written.
     Write,
-    /// A file or folder was synced.
+    /// A file or directory was synced.
     Sync,
     /// A name was made, moved or removed.
     Name,
@@ -139,7 +139,7 @@ pub enum Fate {
 
 impl Fate {
     /// As people and the JSON report say it.
-    pub fn words(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             Fate::OnDisk => "on disk",
             Fate::Lost => "lost",
@@ -149,11 +149,11 @@ impl Fate {
     }
 }
 
-/// A file of a crashed data folder.
+/// A file of a crashed data directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CrashedFile {
-    /// Its path in the data folder.
+    /// Its path in the data directory.
     pub path: String,
     /// Its size after the crash, in bytes.
     pub size: u64,

@@ -6,8 +6,9 @@ use std::io;
 use plugpull_workloads::{FailureClass, Verdict};
 
 use crate::fold::measured;
-use crate::report::{Report, ReportedFinding, Trial};
+use crate::report::Report;
 use crate::times::Times;
+use crate::trial::{ReportedFinding, Trial};
 
 /// So many of the slowest restarts are named.
 const SLOWEST: usize = 5;

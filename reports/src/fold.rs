@@ -23,7 +23,7 @@ use plugpull_workloads::{FailureClass, FindingKind, Verdict};
 
 use crate::coverage::Coverage;
 use crate::growth::{Growth, GrowthSample};
-use crate::report::{Ended, FaultRow, NotPromised, Plan, Report, ReportedFinding, SCHEMA, Trial};
+use crate::report::{Ended, FaultRow, NotPromised, Plan, Report, SCHEMA};
 use crate::rows::Rows;
 use crate::run_file::record::{
     End, EndReason, ExploredTrial, FindingRecord, Header, NotMeasured, Record, Recording,
@@ -31,6 +31,7 @@ use crate::run_file::record::{
 };
 use crate::shard::{MinimisedFinding, Shard};
 use crate::times::Times;
+use crate::trial::{ReportedFinding, Trial};
 
 /// Folds records, in any order after the header. Its size depends on how many faults, kinds of
 /// findings and different recovery times there are, not on how many trials.

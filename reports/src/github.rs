@@ -11,8 +11,9 @@ use plugpull_workloads::Verdict;
 use crate::conclusion::{Tone, closing, tone};
 use crate::labels::{capital, clean, count, kind_words, verdict_words};
 use crate::layout::defused;
-use crate::report::{FaultRow, Report, ReportedFinding};
+use crate::report::{FaultRow, Report};
 use crate::table::SHOWN_FINDINGS;
+use crate::trial::ReportedFinding;
 
 /// The annotations, a line each: an error for each finding, a warning for each fault that was not
 /// measured or in which plugpull failed, a notice for a promise that does not exist. A job's page

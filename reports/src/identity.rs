@@ -1,9 +1,11 @@
 //! When two findings of different runs are the same bug.
 
+// tidy: small because when two findings are one bug is a subject of its own
+
 use std::collections::BTreeSet;
 
 use crate::facts::Facts;
-use crate::report::ReportedFinding;
+use crate::trial::ReportedFinding;
 
 /// What a bug is known by, written out: two findings with the same text are the same bug.
 ///

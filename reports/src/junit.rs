@@ -11,7 +11,8 @@ use crate::conclusion::reach;
 use crate::facts::Facts;
 use crate::labels::{clean, guarantee_words, kind_words, verdict_words};
 use crate::promise_results::{Outcome, PromiseResult, promise_results};
-use crate::report::{Report, ReportedFinding};
+use crate::report::Report;
+use crate::trial::ReportedFinding;
 
 /// The report as JUnit XML.
 ///

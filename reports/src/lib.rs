@@ -46,6 +46,7 @@ mod spool;
 mod style;
 mod table;
 mod times;
+mod trial;
 
 pub use builder::ReportBuilder;
 pub use compare::{
@@ -70,10 +71,7 @@ pub use merge_shards::{counts_to, said_sign, shows_as};
 pub use mergeable::MergeError;
 pub use progress::Progress;
 pub use render_diff::render_comparison;
-pub use report::{
-    Ended, FaultRow, NotPromised, Plan, Recovery, Report, ReportedFinding, SCHEMA, TargetInfo,
-    Trial,
-};
+pub use report::{Ended, FaultRow, NotPromised, Plan, Recovery, Report, SCHEMA};
 pub use reporter::{FileReporter, Form, Reporter, StdoutReporter};
 pub use rows::Rows;
 pub use run_file::log::{RecordedRun, RunLog};
@@ -86,3 +84,4 @@ pub use run_file::writer::RunFile;
 pub use shard::{MinimisedFinding, Shard, ShardTrial};
 pub use style::Look;
 pub use table::{SHOWN_FINDINGS, TableReporter, render};
+pub use trial::{ReportedFinding, TargetInfo, Trial};

@@ -11,7 +11,8 @@ use crate::promise_results::{Outcome, PromiseLine, promises};
 use crate::render_coverage::describe_coverage;
 use crate::render_finding::{OBSERVED, describe_observed};
 use crate::render_growth::describe_growth;
-use crate::report::{FaultRow, Report, ReportedFinding};
+use crate::report::{FaultRow, Report};
+use crate::trial::ReportedFinding;
 
 /// So many findings are shown; a job summary may have 1 MiB.
 const SHOWN: usize = 50;

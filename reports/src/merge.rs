@@ -9,10 +9,11 @@ use crate::growth::{Growth, GrowthSample};
 use crate::identity::of_entry;
 use crate::merge_shards::merge_shards;
 use crate::mergeable::{MergeError, belong, coverage, ended, plan, text};
-use crate::report::{Report, ReportedFinding, Trial};
+use crate::report::Report;
 use crate::rows::Rows;
 use crate::sorted_trials::{SortedTrials, SourcedTrial, TrialSorter};
 use crate::spool::{InOrder, Stream};
+use crate::trial::{ReportedFinding, Trial};
 
 /// One report of several. Their order does not matter. Memory does not grow with the number of trials.
 pub fn merge(mut reports: Vec<Report>) -> Result<Report, MergeError> {

@@ -14,9 +14,10 @@ use plugpull_workloads::FindingKind;
 use crate::fold::gravest_first;
 use crate::identity::cause;
 use crate::mergeable::{MergeError, belong, coverage, ended, plan};
-use crate::report::{Report, ReportedFinding};
+use crate::report::Report;
 use crate::shard::{MinimisedFinding, Shard, ShardTrial};
 use crate::sorted_trials::{SortedTrials, SourcedTrial, TrialSorter};
+use crate::trial::ReportedFinding;
 
 /// True when a state that lacks this is one more of this cause: when it lacks all of the cause. A
 /// cause that lacks nothing is only itself.

@@ -157,8 +157,9 @@ mod tests {
 
     use super::*;
     use crate::builder::ReportBuilder;
-    use crate::report::{Plan, ReportedFinding, Trial};
+    use crate::report::Plan;
     use crate::run_file::record::{Header, TrialRecord, TrialStarted};
+    use crate::trial::{ReportedFinding, Trial};
 
     fn on(term: &InMemoryTerm) -> Progress {
         // 255 draws a second: no draw of this test is left out.

@@ -6,7 +6,8 @@ use plugpull_workloads::{FailureClass, Promise, Verdict};
 
 use crate::facts::{Facts, FaultFacts, alike};
 use crate::identity::fault_name;
-use crate::report::{FaultRow, Report, ReportedFinding};
+use crate::report::{FaultRow, Report};
+use crate::trial::ReportedFinding;
 
 /// One promise under one fault.
 pub(crate) struct PromiseResult<'a> {

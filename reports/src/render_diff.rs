@@ -6,8 +6,8 @@ use console::Style;
 use crate::compare::{Comparison, RecoveryChange, Trend};
 use crate::labels::{capital, clean, count, duration_words, kind_words, list};
 use crate::layout::Page;
-use crate::report::ReportedFinding;
 use crate::style::Look;
+use crate::trial::ReportedFinding;
 
 /// The comparison in sentences and a table, with a line end after every line.
 pub fn render_comparison(comparison: &Comparison, look: Look) -> String {

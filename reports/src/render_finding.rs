@@ -4,7 +4,8 @@ use console::Style;
 
 use crate::labels::{capital, clean, count, count_grouped, guarantee_words, kind_words};
 use crate::layout::Page;
-use crate::report::{NotPromised, Report, ReportedFinding};
+use crate::report::{NotPromised, Report};
+use crate::trial::ReportedFinding;
 
 /// What stands over damage that no promise forbids.
 pub(crate) const OBSERVED: &str = "Observed, not promised";
@@ -44,7 +45,7 @@ pub(crate) fn render_finding(
     labelled(page, &margin, "Promise", &promise(reported));
     let evidence = reported.evidence.as_ref();
     if let Some(tries) = evidence.and_then(|evidence| evidence.tries) {
-        labelled(page, &margin, "Tried", &format!("{}.", tries.words()));
+        labelled(page, &margin, "Tried", &format!("{}.", tries.describe()));
     }
     let mut before = findings[..index].iter();
     if let Some(same) = before.position(|one| one.repeat == reported.repeat)

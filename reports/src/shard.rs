@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::ReportedFinding;
 use crate::rows::Rows;
+use crate::trial::ReportedFinding;
 
 /// One part of a run or an exploration that was split by `--shard K/N`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,13 +21,14 @@ pub struct Shard {
     /// together.
     pub options: String,
     /// The faults of all shards together, in the order in which they were planned.
-    #[serde(deserialize_with = "crate::report::current_faults")]
+    #[serde(deserialize_with = "crate::trial::current_faults")]
     pub faults: Vec<String>,
     /// Of an exploration: where each trial belongs.
     #[serde(default, rename = "cases", skip_serializing_if = "Rows::is_empty")]
     pub trials: Rows<ShardTrial>,
     /// Of an exploration: what was minimised, each for a trial.
-    #[serde(default, rename = "told", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "told")] // tidy: word because the JSON of 0.1 has it
     pub minimised: Vec<MinimisedFinding>,
 }
 
@@ -54,7 +55,8 @@ pub struct ShardTrial {
     pub signs: Vec<String>,
     /// For each of its findings what it was minimised to, as an index of [`Shard::minimised`]; null
     /// where it was not, because another trial that lacks the same was.
-    #[serde(default, rename = "told", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "told")] // tidy: word because the JSON of 0.1 has it
     pub minimised: Vec<Option<u64>>,
 }
 

@@ -6,10 +6,11 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use crate::fold::{Fold, evidence_once, settled};
-use crate::report::{Plan, Report, ReportedFinding, Trial};
+use crate::report::{Plan, Report};
 use crate::rows::{Rows, RowsWriter};
 use crate::shard::ShardTrial;
 use crate::spool::{Sorted, Sorter};
+use crate::trial::{ReportedFinding, Trial};
 
 /// What trials are sorted by: the place in the order of the whole, then whatever makes it the same
 /// order each time.

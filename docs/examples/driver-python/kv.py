@@ -33,9 +33,9 @@ class Store:
         self.length = self.recover()
         # The file's own name must survive as well.
         if sync:
-            directory = os.open(directory, os.O_RDONLY)
-            os.fsync(directory)
-            os.close(directory)
+            entries = os.open(directory, os.O_RDONLY)
+            os.fsync(entries)
+            os.close(entries)
 
     def recover(self):
         """Reads the log. Cuts a torn last line; any other damage is refused."""

@@ -1,4 +1,4 @@
-//! Nothing of plugpull outlives it: no mount, process, port, folder or cgroup, whether it ends by
+//! Nothing of plugpull outlives it: no mount, process, port, directory or cgroup, whether it ends by
 //! itself, on a signal, or is killed with SIGKILL at any moment.
 
 #![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
@@ -39,9 +39,9 @@ const LATEST: u64 = 2500;
 /// Two of these tests at once would see each other's doing.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// A run of a copy of plugpull, in folders of its own; killed at the latest when it is dropped.
+/// A run of a copy of plugpull, in directories of its own; killed at the latest when it is dropped.
 struct Run {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     program: PathBuf,
     child: Child,
     before: Traces,
@@ -54,19 +54,19 @@ impl Run {
 
     /// Any command, beside these files.
     fn start_with(command: &str, files: &[(&str, &str)]) -> Self {
-        let (folder, program) = own_copy();
+        let (directory, program) = own_copy();
         for name in ["tmp", "work"] {
-            std::fs::create_dir(folder.path().join(name)).unwrap();
+            std::fs::create_dir(directory.path().join(name)).unwrap();
         }
         for (name, content) in files {
-            std::fs::write(folder.path().join("work").join(name), content).unwrap();
+            std::fs::write(directory.path().join("work").join(name), content).unwrap();
         }
-        let before = look(&program, None, folder.path());
+        let before = look(&program, None, directory.path());
         let child = Command::new(&program)
             .args(command.split_whitespace())
             .args(["-q", "--json", "../report.json"])
-            .env("TMPDIR", folder.path().join("tmp"))
-            .current_dir(folder.path().join("work"))
+            .env("TMPDIR", directory.path().join("tmp"))
+            .current_dir(directory.path().join("work"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -75,7 +75,7 @@ impl Run {
             .spawn()
             .unwrap();
         Self {
-            folder,
+            directory,
             program,
             child,
             before,
@@ -88,7 +88,7 @@ impl Run {
 
     /// What it has of the machine now.
     fn traces(&self) -> Traces {
-        look(&self.program, Some(self.child.id()), self.folder.path()).since(&self.before)
+        look(&self.program, Some(self.child.id()), self.directory.path()).since(&self.before)
     }
 
     /// Waits until the target and all that is around it run.
@@ -119,7 +119,7 @@ impl Run {
             std::thread::sleep(Duration::from_millis(5));
         }
         assert_eq!(left, nothing, "left behind {moment}");
-        let report = std::fs::read(self.folder.path().join("report.json")).ok();
+        let report = std::fs::read(self.directory.path().join("report.json")).ok();
         (
             status.code(),
             report.map(|bytes| serde_json::from_slice(&bytes).unwrap()),
@@ -135,8 +135,12 @@ impl Drop for Run {
     }
 }
 
-fn look(program: &Path, pid: Option<u32>, folder: &Path) -> Traces {
-    Traces::look(program, pid, &[&folder.join("tmp"), &folder.join("work")])
+fn look(program: &Path, pid: Option<u32>, directory: &Path) -> Traces {
+    Traces::look(
+        program,
+        pid,
+        &[&directory.join("tmp"), &directory.join("work")],
+    )
 }
 
 /// What these tests look for is seen when it is there.
@@ -146,7 +150,7 @@ fn what_is_left_is_seen() {
     let mut run = Run::start("reference --rounds 1000 --seed 1");
     run.await_target();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    std::fs::write(run.folder.path().join("tmp/left"), "").unwrap();
+    std::fs::write(run.directory.path().join("tmp/left"), "").unwrap();
     // Between two trials no target runs.
     let mut seen = Traces::default();
     await_that("a target is seen", || {
@@ -157,13 +161,13 @@ fn what_is_left_is_seen() {
     assert!(seen.processes.len() >= ALL, "{seen:?}");
     assert!(seen.processes.contains(&run.child.id()), "{seen:?}");
     assert_eq!(seen.ports.len(), 1, "{seen:?}");
-    assert_eq!(seen.folders.len(), 1, "{seen:?}");
+    assert_eq!(seen.directories.len(), 1, "{seen:?}");
     assert_eq!(
         seen.cgroups.is_empty(),
         !machine::has("cgroup-memory"),
         "{seen:?}"
     );
-    std::fs::remove_file(run.folder.path().join("tmp/left")).unwrap();
+    std::fs::remove_file(run.directory.path().join("tmp/left")).unwrap();
     killpg(run.pid(), Signal::SIGKILL).unwrap();
     run.nothing_is_left("when its whole process group was killed");
 }

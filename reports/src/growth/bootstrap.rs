@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 /// How often is drawn.
 pub(super) const RESAMPLES: usize = 1_000;
 
-/// `RESAMPLES` times as many of each group as it has, drawn with replacement; `number` is told of
+/// `RESAMPLES` times as many of each group as it has, drawn with replacement; `number` gets
 /// each draw. The same groups and seed give the same.
 pub(super) fn resampled<T: Copy, N>(
     groups: &[Vec<T>],

@@ -4,8 +4,8 @@
 //!   smallest or more, the interval of 99 percent of that factor lies above 1, and that of 95 percent
 //!   of the exponent above 0. Otherwise it is constant.
 //! - What grows has the **shape** whose curve is closest to the medians of the sizes. Linear is taken
-//!   unless another shape is closer in [`CERTAIN`] of all resamples: what cannot be told apart is
-//!   told as the simplest.
+//!   unless another shape is closer in [`CERTAIN`] of all resamples: what cannot be distinguished is
+//!   reported as the simplest.
 //! - The **exponent** of a power law comes from all samples, by Theil and Sen, and not from the
 //!   curve.
 
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn without_noise_each_shape_is_told_for_what_it_is() {
+    fn without_noise_each_shape_is_known_for_what_it_is() {
         for shape in GrowthShape::GROWING {
             let fit = found(curve(shape, 2_000_000.0, 10.0), 0.0, false, 1);
             assert_eq!(fit.shape, shape, "{fit:?}");

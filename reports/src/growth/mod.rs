@@ -51,7 +51,7 @@ pub struct GrowthSample {
     pub wanted: u64,
     /// What was written before the crash, in the unit of the whole.
     pub size: u64,
-    /// Bytes of the files in the data folder at the crash.
+    /// Bytes of the files in the data directory at the crash.
     pub disk_bytes: u64,
     /// Microseconds from spawn to the first correct answer: the median over restarts from the same
     /// disk.
@@ -72,7 +72,7 @@ pub struct GrowthSize {
     pub count: u64,
     /// The median of what was written.
     pub size: u64,
-    /// The median of the data folder's bytes at the crash.
+    /// The median of the data directory's bytes at the crash.
     pub disk_bytes: u64,
     /// The smallest recovery time, in microseconds.
     pub min_us: u64,

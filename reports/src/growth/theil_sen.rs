@@ -5,6 +5,8 @@
 //! Statistical Association 63 (1968). The slope is the median of the slopes between any two points
 //! of different x: up to 29 percent of the points may be anywhere without turning it.
 
+// tidy: small because an estimator is a file
+
 /// The slope through the points (x, y); 0 where no two of them have a different x.
 pub(super) fn slope(points: &[(f64, f64)]) -> f64 {
     let mut slopes = Vec::new();

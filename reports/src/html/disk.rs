@@ -59,15 +59,15 @@ fn bar(file: &CrashedFile) -> Markup {
             }
         }
         @if !file.damage.is_empty() {
-            svg .bar role="img" aria-label={ "Damage of " (text(&file.path)) ": " (words(file)) } width="100%" height="28" {
-                title { (words(file)) }
+            svg .bar role="img" aria-label={ "Damage of " (text(&file.path)) ": " (describe(file)) } width="100%" height="28" {
+                title { (describe(file)) }
                 rect .there x="0" y="4" width=(percent(share(file.size))) height="20" {}
                 @if file.size < whole {
                     rect .beyond x=(percent(share(file.size))) y="4" width=(percent(1.0 - share(file.size))) height="20" {}
                 }
                 @for damage in &file.damage { (range(damage, &share)) }
             }
-            p .quiet { (words(file)) }
+            p .quiet { (describe(file)) }
         }
     }
 }
@@ -91,11 +91,11 @@ fn one(damage: &Damage) -> String {
         "{} bytes at {} {}",
         number(damage.len),
         number(damage.offset),
-        damage.fate.words()
+        damage.fate.label()
     )
 }
 
-fn words(file: &CrashedFile) -> String {
+fn describe(file: &CrashedFile) -> String {
     let mut parts: Vec<String> = file.damage.iter().take(NAMED).map(one).collect();
     if file.damage.len() > NAMED {
         parts.push(count((file.damage.len() - NAMED) as u64, "more range"));

@@ -6,7 +6,7 @@ use super::disk::disk;
 use super::text;
 use super::timeline::timeline;
 use crate::labels::{capital, count, guarantee_words, kind_words, list};
-use crate::report::ReportedFinding;
+use crate::trial::ReportedFinding;
 
 /// The finding with this number, from 1; unfolded when `open`.
 pub(super) fn finding(number: usize, reported: &ReportedFinding, open: bool) -> Markup {
@@ -27,7 +27,7 @@ pub(super) fn finding(number: usize, reported: &ReportedFinding, open: bool) -> 
                 }
                 p .sentence { (capital(&text(&finding.sentence))) }
                 @if let Some(tries) = reported.evidence.as_ref().and_then(|one| one.tries) {
-                    p .quiet { "Tried again: " (tries.words()) "." }
+                    p .quiet { "Tried again: " (tries.describe()) "." }
                 }
                 @if !reported.repeat.is_empty() { (command(number, &reported.repeat)) }
                 (facts(reported))

@@ -7,7 +7,8 @@ use super::finding::finding;
 use crate::identity::fault_name;
 use crate::labels::{capital, count, kind_words, list};
 use crate::render_finding::describe_observed;
-use crate::report::{Report, ReportedFinding};
+use crate::report::Report;
+use crate::trial::ReportedFinding;
 
 /// Up to so many findings stand side by side; more are folded away by kind.
 const FEW: usize = 8;
@@ -54,7 +55,7 @@ fn summary(report: &Report) -> String {
 }
 
 /// The kinds with links to them, and where scripts run a field that leaves only what one looks for.
-fn contents(groups: &[Group<'_>]) -> Markup {
+fn contents(groups: &[KindGroup<'_>]) -> Markup {
     html! {
         ul .contents aria-label="Kinds of findings" {
             @for (index, (kind, group)) in groups.iter().enumerate() {
@@ -74,11 +75,11 @@ fn contents(groups: &[Group<'_>]) -> Markup {
     }
 }
 
-type Group<'a> = (FindingKind, Vec<(usize, &'a ReportedFinding)>);
+type KindGroup<'a> = (FindingKind, Vec<(usize, &'a ReportedFinding)>);
 
 /// By kind, in the order of the report, which is that of gravity.
-fn groups<'a>(numbered: &[(usize, &'a ReportedFinding)]) -> Vec<Group<'a>> {
-    let mut groups: Vec<Group<'a>> = Vec::new();
+fn groups<'a>(numbered: &[(usize, &'a ReportedFinding)]) -> Vec<KindGroup<'a>> {
+    let mut groups: Vec<KindGroup<'a>> = Vec::new();
     for (number, one) in numbered {
         match groups.iter_mut().find(|(k, _)| *k == one.finding.kind) {
             Some((_, group)) => group.push((*number, one)),

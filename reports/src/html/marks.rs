@@ -1,5 +1,5 @@
 //! The marks of the drawings: a shape for each kind of operation, a filling and a colour for what
-//! became of it, so that neither is told by colour alone.
+//! became of it, so that neither is shown by colour alone.
 
 use maud::{Markup, html};
 

@@ -259,7 +259,7 @@ fn tip(step: &TimelineStep) -> String {
         true => String::new(),
         false => format!(" {}", text(&step.path)),
     };
-    let fate = match step.fate.words() {
+    let fate = match step.fate.label() {
         "" => String::new(),
         words => format!(" – {words}"),
     };
@@ -286,7 +286,7 @@ fn table(steps: &[TimelineStep]) -> Markup {
                                 td .n { (duration_words(step.micros)) }
                                 td { (text(&step.what)) }
                                 td { (text(&step.path)) }
-                                td .(match step.fate { Fate::Lost => "lost", Fate::Torn => "torn", _ => "fate" }) { (step.fate.words()) }
+                                td .(match step.fate { Fate::Lost => "lost", Fate::Torn => "torn", _ => "fate" }) { (step.fate.label()) }
                             }
                         }
                     }

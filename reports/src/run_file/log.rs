@@ -6,10 +6,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::fold::{Fold, micros, settled};
-use crate::report::{Report, Trial};
+use crate::report::Report;
 use crate::reporter::Reporter;
 use crate::rows::Rows;
 use crate::shard::ShardTrial;
+use crate::trial::Trial;
 
 use super::reader::{Parsed, Source};
 use super::record::{Emit, End, Header, Line, Record};

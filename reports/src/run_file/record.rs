@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::coverage::Coverage;
 use crate::growth::{GrowthSample, SizeUnit};
-use crate::report::{ReportedFinding, TargetInfo, Trial};
 use crate::shard::Shard;
+use crate::trial::{ReportedFinding, TargetInfo, Trial};
 
 /// The version of the format. Within it kinds of records and fields may be added; none changes its
 /// meaning.

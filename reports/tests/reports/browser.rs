@@ -19,8 +19,8 @@ use crate::made_up::report;
 fn chromium() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let found = std::env::split_paths(&path)
-        .flat_map(|folder| {
-            ["chromium", "chromium-browser", "google-chrome"].map(|n| folder.join(n))
+        .flat_map(|directory| {
+            ["chromium", "chromium-browser", "google-chrome"].map(|n| directory.join(n))
         })
         .find(|file| file.is_file());
     if found.is_none() {
@@ -78,8 +78,8 @@ fn answer(document: &str, id: &str) -> Value {
 
 /// What axe-core objects to in a page: rule and place.
 fn violations(chromium: &Path, axe: &str, page: &str, theme: &str) -> Vec<String> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("page.html");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("page.html");
     let run = "for (const d of document.querySelectorAll('details')) d.open = true;\
                axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', \
                'best-practice']}).then(r => { const p = document.createElement('pre'); p.id = 'axe'; \
@@ -149,9 +149,9 @@ fn axe_would_object_to_a_page_that_is_not_accessible() {
 
 /// Shows a page in a frame of a phone's width and measures it; with everything unfolded.
 fn width_on_a_phone(chromium: &Path, page: &str) -> u64 {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("page.html"), page).unwrap();
-    let path = folder.path().join("frame.html");
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("page.html"), page).unwrap();
+    let path = directory.path().join("frame.html");
     let frame = "<!DOCTYPE html><body><iframe id=f width=360 height=800 style='border:0' src=page.html></iframe>\
         <script>f.onload = () => { const d = f.contentDocument; \
         for (const e of d.querySelectorAll('details')) e.open = true; \
@@ -196,8 +196,8 @@ fn a_word_and_a_link_find_one_of_many() {
         const p = document.createElement('pre'); p.id = 'found'; p.textContent = JSON.stringify({one, none, all, \
         open: target.querySelector('details').open, top: Math.round(target.getBoundingClientRect().top), \
         tall: innerHeight}); document.body.append(p); });</script></body>";
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("page.html");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("page.html");
     let page = html(&explored(20)).unwrap();
     std::fs::write(&path, page.replace("</body>", script)).unwrap();
     let found = answer(&document(&chromium, &path, LIGHT), "found");

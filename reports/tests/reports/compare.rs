@@ -1,4 +1,4 @@
-//! Comparing: planted growth and planted findings are seen, noise and known findings are not.
+//! Comparing: seeded growth and seeded findings are seen, noise and known findings are not.
 
 use plugpull_reports::{CompareError, Look, Report, Trend, Trial, compare, render_comparison};
 use plugpull_workloads::FindingKind;
@@ -33,7 +33,7 @@ fn trends(before: &Report, now: &Report) -> Vec<Trend> {
 }
 
 #[test]
-fn planted_growth_is_seen_under_the_fault_that_has_it() {
+fn seeded_growth_is_seen_under_the_fault_that_has_it() {
     let before = timed(1, &[("kill", 3_000), ("power-loss", 5_000)], 40);
     let now = timed(2, &[("kill", 3_000), ("power-loss", 8_000)], 40);
     let comparison = compare(&before, &now).unwrap();
@@ -132,7 +132,7 @@ fn a_report_against_itself_is_no_worse() {
 }
 
 #[test]
-fn a_fault_that_is_no_longer_measured_is_told() {
+fn a_fault_that_is_no_longer_measured_is_named() {
     let before = timed(1, &[("kill", 3_000), ("power-loss", 3_000)], 8);
     let now = timed(2, &[("kill", 3_000)], 8);
     assert_eq!(compare(&before, &now).unwrap().unmeasured, ["power-loss"]);
@@ -150,7 +150,7 @@ fn another_target_is_refused() {
 }
 
 #[test]
-fn a_comparison_is_told_in_a_table_and_plain_sentences() {
+fn a_comparison_is_rendered_in_a_table_and_plain_sentences() {
     let before = timed(1, &[("kill", 3_000), ("power-loss", 5_000)], 40);
     let mut now = timed(2, &[("kill", 3_000), ("power-loss", 9_000)], 40);
     now.findings = report_of(plan(&["kill"]), &[broken(1, "kill", &[FindingKind::Hung])]).findings;

@@ -141,7 +141,7 @@ fn less_than_was_demanded_is_no_pass() {
 }
 
 #[test]
-fn states_that_plugpull_could_not_measure_are_no_pass_and_told_from_early_ones() {
+fn states_that_plugpull_could_not_measure_are_no_pass_and_counted_apart_from_early_ones() {
     let mut early = judged(501, EndReason::Complete, "");
     let model = &mut early.coverage.as_mut().unwrap().models[0];
     (model.not_measured, model.before_first_ack) = (7, 7);

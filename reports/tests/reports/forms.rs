@@ -109,7 +109,7 @@ fn where_every_trial_broke_something_else_a_promise_is_not_kept() {
 
 /// An exploration tells a bug once, under one model; the other model is not clean for that.
 #[test]
-fn a_bug_that_is_told_under_one_model_fails_the_others_that_showed_it() {
+fn a_bug_that_is_reported_under_one_model_fails_the_others_that_showed_it() {
     let all = cases(&explored(1));
     let seen: Vec<(&str, &str)> = all
         .iter()
@@ -398,7 +398,7 @@ fn the_page_tells_of_crashes_before_the_last_and_of_what_nobody_recorded() {
         assert!(page.contains(words), "{words}");
     }
     assert_eq!(page.matches("class=\"before\"").count(), 1);
-    // Exactly one of the acks is the one that was betrayed.
+    // Exactly one of the acks is the one that was lost.
     assert_eq!(
         html(&explored(1))
             .unwrap()

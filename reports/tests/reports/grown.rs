@@ -43,8 +43,8 @@ fn shape(report: &Report) -> Option<GrowthShape> {
 
 #[test]
 fn what_is_saved_is_loaded() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("report.json");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("report.json");
     for report in [grown(12_000, 7, 5), grown(0, 8, 3), grown(40, 9, 2)] {
         save(&report, &path).unwrap();
         assert_eq!(load(&path).unwrap(), report);

@@ -23,20 +23,20 @@ fn parsed(path: &Path) -> Value {
 
 #[test]
 fn what_is_saved_is_loaded() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("report.json");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("report.json");
     for findings in [0, 1, 12] {
         save(&report(findings), &path).unwrap();
         assert_eq!(load(&path).unwrap(), report(findings));
-        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+        let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().collect();
         assert_eq!(left.len(), 1, "no temporary file stays: {left:?}");
     }
 }
 
 #[test]
 fn a_script_finds_what_it_needs_at_the_top() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("report.json");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("report.json");
     save(&report(1), &path).unwrap();
     let json = parsed(&path);
     assert_eq!(json["schema"], SCHEMA);
@@ -49,7 +49,7 @@ fn a_script_finds_what_it_needs_at_the_top() {
     assert!(finding["sentence"].is_string() && finding["promise"]["source"].is_string());
 }
 
-/// The sample was written by the first version of the form and must never be written anew.
+/// The sample was written by the first version of the form and must never be written again.
 #[test]
 fn a_stored_report_of_version_1_still_loads() {
     let report = load(&sample()).unwrap();
@@ -87,8 +87,8 @@ fn a_report_with_former_names_of_faults_has_the_present_ones() {
 
 #[test]
 fn a_field_of_a_later_minor_version_is_no_obstacle() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("report.json");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("report.json");
     let mut json = parsed(&sample());
     json["invented_later"] = Value::Bool(true);
     std::fs::write(&path, json.to_string()).unwrap();
@@ -97,8 +97,8 @@ fn a_field_of_a_later_minor_version_is_no_obstacle() {
 
 #[test]
 fn what_is_no_report_is_refused_with_the_reason() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("report.json");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("report.json");
     assert!(matches!(load(&path), Err(ReportError::Read { .. })));
     let refused = |text: &str| {
         std::fs::write(&path, text).unwrap();
@@ -131,11 +131,11 @@ fn what_is_no_report_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_folder_that_is_missing_or_a_folder_as_file_is_one_clear_error() {
-    let folder = tempfile::tempdir().unwrap();
+fn a_directory_that_is_missing_or_a_directory_as_file_is_one_clear_error() {
+    let directory = tempfile::tempdir().unwrap();
     for path in [
-        folder.path().join("missing/report.json"),
-        folder.path().to_path_buf(),
+        directory.path().join("missing/report.json"),
+        directory.path().to_path_buf(),
     ] {
         let error = save(&report(0), &path).unwrap_err();
         assert!(matches!(error, ReportError::Write { .. }), "{error}");
@@ -145,7 +145,7 @@ fn a_folder_that_is_missing_or_a_folder_as_file_is_one_clear_error() {
         );
     }
     assert_eq!(
-        std::fs::read_dir(folder.path()).unwrap().count(),
+        std::fs::read_dir(directory.path()).unwrap().count(),
         0,
         "nothing was touched"
     );
@@ -153,10 +153,10 @@ fn a_folder_that_is_missing_or_a_folder_as_file_is_one_clear_error() {
 
 #[test]
 fn a_link_stays_a_link_and_a_device_a_device() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let (file, link) = (
-        folder.path().join("real.json"),
-        folder.path().join("link.json"),
+        directory.path().join("real.json"),
+        directory.path().join("link.json"),
     );
     std::fs::write(&file, "old").unwrap();
     std::os::unix::fs::symlink(&file, &link).unwrap();
@@ -175,9 +175,12 @@ fn a_link_stays_a_link_and_a_device_a_device() {
 
 #[test]
 fn others_may_read_it_as_they_may_any_new_file() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    let (ordinary, ours) = (folder.path().join("ordinary"), folder.path().join("ours"));
+    let (ordinary, ours) = (
+        directory.path().join("ordinary"),
+        directory.path().join("ours"),
+    );
     std::fs::write(&ordinary, "").unwrap();
     save(&report(0), &ours).unwrap();
     assert_eq!(mode(&ours), mode(&ordinary));
@@ -185,8 +188,8 @@ fn others_may_read_it_as_they_may_any_new_file() {
 
 #[test]
 fn the_reporter_writes_at_the_end_and_not_before() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("report.json");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("report.json");
     let mut reporter = FileReporter::new(&path, Form::Json);
     let begun = TrialStarted {
         number: 1,
@@ -201,7 +204,7 @@ fn the_reporter_writes_at_the_end_and_not_before() {
     assert!(!path.exists());
     reporter.finish(&report(1)).unwrap();
     assert_eq!(load(&path).unwrap(), report(1));
-    let missing = folder.path().join("missing/report.json");
+    let missing = directory.path().join("missing/report.json");
     let mut nowhere = FileReporter::new(missing, Form::Json);
     let error = nowhere.finish(&report(0)).unwrap_err();
     assert!(error.to_string().contains("missing/report.json"), "{error}");

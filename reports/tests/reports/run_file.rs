@@ -101,8 +101,8 @@ fn text(records: &[Record]) -> Vec<u8> {
 }
 
 fn read(bytes: &[u8]) -> Option<RecordedRun> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("run.jsonl");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.jsonl");
     std::fs::write(&path, bytes).unwrap();
     RecordedRun::read(Source::open(&path).unwrap()).unwrap()
 }
@@ -139,8 +139,8 @@ fn a_run_file_gives_the_report_that_its_trials_give() {
 
 #[test]
 fn a_live_run_and_its_file_give_the_same_report() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("run.jsonl");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.jsonl");
     let file = RunFile::create(&path).unwrap();
     let mut log = RunLog::begin(file, header(RunCommand::Run), Vec::new(), Instant::now());
     for (number, trial) in some_trials().into_iter().enumerate() {
@@ -391,8 +391,8 @@ fn a_line_without_end_is_given_up_within_bounded_memory() {
 
 #[test]
 fn what_is_no_run_file_is_read_as_a_report_or_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("file");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
     std::fs::write(&path, b"{\"at_us\":0,\"record\":\"resumed\"}\n").unwrap();
     assert!(load(&path).is_err());
     let later = text(&[Record::Header(Box::new(Header {
@@ -413,8 +413,8 @@ fn what_is_no_run_file_is_read_as_a_report_or_refused() {
 
 #[test]
 fn a_run_is_resumed_behind_its_last_whole_line() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("run.jsonl");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.jsonl");
     let all = records(&some_trials());
     let bytes = text(&all[..7]);
     for cut in 1..40 {
@@ -620,8 +620,8 @@ proptest! {
 
 #[test]
 fn a_run_file_that_may_not_be_read_is_one_clear_error() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("run.jsonl");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.jsonl");
     std::fs::write(&path, text(&records(&some_trials()))).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
     // Root may read everything.

@@ -9,7 +9,7 @@ fn kept() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/report.schema.json")
 }
 
-/// Set `PLUGPULL_UPDATE_SCHEMA=1` to write the file anew.
+/// Set `PLUGPULL_UPDATE_SCHEMA=1` to write the file again.
 #[test]
 fn the_schema_in_the_docs_is_that_of_the_code() {
     let mut schema = serde_json::to_string_pretty(&schemars::schema_for!(Report)).unwrap();
@@ -20,7 +20,7 @@ fn the_schema_in_the_docs_is_that_of_the_code() {
     let found = std::fs::read_to_string(kept()).unwrap_or_default();
     assert!(
         found == schema,
-        "docs/report.schema.json is out of date; write it anew with PLUGPULL_UPDATE_SCHEMA=1 \
+        "docs/report.schema.json is out of date; write it again with PLUGPULL_UPDATE_SCHEMA=1 \
          cargo test -p plugpull-reports schema"
     );
 }

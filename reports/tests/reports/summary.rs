@@ -314,7 +314,7 @@ fn the_recovery_of_a_run_leaves_stalls_and_failures_of_plugpull_out() {
 }
 
 #[test]
-fn the_first_finding_of_an_entry_is_told_in_full_and_only_there() {
+fn the_first_finding_of_an_entry_is_described_in_full_and_only_there() {
     let with_evidence = |trial: &Trial| -> Vec<bool> {
         let findings = trial.findings.iter();
         findings.map(|one| one.evidence.is_some()).collect()

@@ -1,5 +1,7 @@
 //! What a run writes: whether each file can be written, before anything is started.
 
+// tidy: small because what is checked of outputs is one subject
+
 use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};

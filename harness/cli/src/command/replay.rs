@@ -66,7 +66,7 @@ fn show_timeline(artifact: &Artifact) {
             "{:>8} {:>10} us  {:<8}  {:<28} {}",
             step.seq,
             step.micros,
-            step.fate.words(),
+            step.fate.label(),
             step.what,
             step.path
         );

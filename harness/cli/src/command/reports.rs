@@ -1,5 +1,7 @@
 //! Commands about reports that are there: `compare`, `merge`, `report`.
 
+// tidy: small because a command is a file
+
 use std::io::Write as _;
 
 use plugpull_reports::{Look, Report, compare, exit_code, load, merge, render_comparison};

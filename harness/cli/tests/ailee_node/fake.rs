@@ -1,5 +1,5 @@
 //! A fake `ailee_node`: its HTTP interface and its pace of blocks and anchors, a hundred times as
-//! fast. It keeps what the real one's guide promises: each anchor is durable before it is told of.
+//! fast. It keeps what the real one's guide promises: each anchor is durable before it is announced.
 //! The name of its program says what it gets wrong: `ailee_node-FLAW`.
 
 use std::collections::HashSet;
@@ -168,11 +168,11 @@ fn answer(mut stream: TcpStream, chain: &Mutex<Chain>, flaw: &str) -> io::Result
         ("no-http", "/api/l2/state") => return stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n"),
         _ => {}
     }
-    let (status, body) = said(path, &body, chain, flaw);
+    let (status, body) = reply(path, &body, chain, flaw);
     send(&mut stream, status, &body.to_string())
 }
 
-fn said(path: &str, body: &[u8], chain: &Mutex<Chain>, flaw: &str) -> (u16, Value) {
+fn reply(path: &str, body: &[u8], chain: &Mutex<Chain>, flaw: &str) -> (u16, Value) {
     let Ok(mut chain) = chain.lock() else {
         return (500, json!({ "error": "the chain is broken" }));
     };

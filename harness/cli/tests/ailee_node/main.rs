@@ -39,18 +39,18 @@ fn main() -> ExitCode {
 
 /// A node with this flaw; none for "".
 struct Node {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     program: PathBuf,
 }
 
 impl Node {
     fn new(flaw: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let name = match flaw {
             "" => NAME.to_owned(),
             flaw => format!("{NAME}-{flaw}"),
         };
-        let program = folder.path().join(name);
+        let program = directory.path().join(name);
         // By a process of its own: a fork of another test would keep the copy open for writing, and
         // what is open so cannot be started (ETXTBSY, execve(2)).
         let copied = std::process::Command::new("cp")
@@ -58,11 +58,11 @@ impl Node {
             .arg(&program)
             .status();
         assert!(copied.unwrap().success(), "the copy failed");
-        Self { folder, program }
+        Self { directory, program }
     }
 
     fn options(&self) -> String {
-        assert!(self.folder.path().exists());
+        assert!(self.directory.path().exists());
         format!("ailee --set bin={} --seed 1", self.program.display())
     }
 }
@@ -134,7 +134,7 @@ fn found(flaw: &str) {
         _ => "",
     };
     let options = format!("{} --rounds 1 --fault kill@ack=2 {bound}", node.options());
-    let run = run(&support::planted::once(&options));
+    let run = run(&support::mutants::once(&options));
     assert_eq!(run.ran.code, 1, "{:?}", run.ran);
     let found: Vec<(&str, &str)> = run
         .findings()
@@ -187,8 +187,8 @@ fn nothing_is_required_before_an_anchor() {
 fn crash_states_are_explored() {
     for (flaw, code, kind) in [("", 0, None), ("forgets", 1, Some("lost-ack"))] {
         let node = Node::new(flaw);
-        let folder = tempfile::tempdir().unwrap();
-        let json = folder.path().join("report.json");
+        let directory = tempfile::tempdir().unwrap();
+        let json = directory.path().join("report.json");
         let mut command = plugpull();
         let options = format!("explore {} --txns 4 --budget 60s -q", node.options());
         command.args(options.split_whitespace());

@@ -1,11 +1,11 @@
-//! Every defect planted in the stand-in for the persistence of AILEE's node is found, and the sound
-//! stand-in has no finding under the very same options.
+//! Every mutant of the fake of the persistence of AILEE's node is found, and the sound
+//! fake has no finding under the very same options.
 use plugpull_driver_ailee as ailee;
 use plugpull_testing::test;
 
 use crate::support::{run, text};
 
-crate::support::planted::defects! {
+crate::support::mutants::defects! {
     "ailee --reference", ailee::MUTANTS;
     ack_before_anchor: "ack-before-anchor" is ["lost-ack", "resurrected"],
         by "--seed 1 --rounds 1 --clients 1 --fault kill@op=write,path=*l2_snapshots.dat,n=20";
@@ -36,7 +36,7 @@ crate::support::planted::defects! {
 
 #[test]
 fn a_damaged_snapshot_is_refused_and_one_that_is_accepted_is_found() {
-    crate::support::planted::found(
+    crate::support::mutants::found(
         "ailee --reference",
         "damage-accepted",
         &[
@@ -74,7 +74,7 @@ fn a_reorg_is_as_deep_as_it_is_asked_for() {
 }
 
 #[test(needs = "fuse")]
-fn the_sound_stand_in_keeps_every_promise() {
+fn the_sound_fake_keeps_every_promise() {
     let sound = run("ailee --reference --seed 5 --rounds 1");
     sound.must_have_no_finding();
 }

@@ -7,8 +7,8 @@ use crate::support::{PLUGPULL, Ran, plugpull, reported, text};
 
 #[test]
 fn what_has_no_turn_within_the_budget_is_not_measured() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let json = folder.path().join("report.json");
+    let directory = tempfile::tempdir().expect("a directory");
+    let json = directory.path().join("report.json");
     let mut run = plugpull();
     run.args("run reference --no-config --no-fuse --quiet --seed 1 --budget 1ms".split(' '))
         .args(["--fault", "kill@ack=5", "--fault", "term@ack=5", "--json"])
@@ -30,8 +30,8 @@ fn what_has_no_turn_within_the_budget_is_not_measured() {
 
 #[test(needs = "fuse")]
 fn an_exploration_without_time_for_a_state_has_measured_nothing() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let json = folder.path().join("report.json");
+    let directory = tempfile::tempdir().expect("a directory");
+    let json = directory.path().join("report.json");
     let mut explore = plugpull();
     explore
         .args(
@@ -49,9 +49,9 @@ fn an_exploration_without_time_for_a_state_has_measured_nothing() {
 /// report, and says why. With enough memory the same is explored.
 #[test(needs = "fuse")]
 fn an_exploration_ends_when_its_memory_is_taken() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let explored = |memory: &str| -> (Ran, u64) {
-        let json = folder.path().join("report.json");
+        let json = directory.path().join("report.json");
         let options = "--seed 1 --txns 800 --clients 2 --value-size 65536 --states 8 \
                        --recovery-depth 0 --budget 300s --model kill --quiet --no-run-file";
         let ran: Ran = plugpull()
@@ -77,14 +77,14 @@ fn an_exploration_ends_when_its_memory_is_taken() {
 /// What `--memory` meant in 0.1 it means still where nothing else can be meant.
 #[test(needs = "fuse")]
 fn a_small_memory_is_the_buffer_of_a_recording() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let recorded = |options: &[&str]| -> Ran {
         let mut command = plugpull();
         command
             .args(["explore", "reference", "--txns", "3", "--states", "0"])
             .args(["--quiet", "--no-run-file"])
             .args(options)
-            .current_dir(folder.path());
+            .current_dir(directory.path());
         command.output().unwrap().into()
     };
     let ran = recorded(&["--record", "old.trace", "--memory", "64"]);

@@ -40,7 +40,7 @@ fn everything_listed_opens_with_its_defaults_and_with_each_defect() {
             .collect();
         let same = catalog::open(target.name, &settings(&defaults)).unwrap();
         assert_eq!(same.promises(), opened.promises());
-        // Where the target is real, the defects are its stand-in's.
+        // Where the target is real, the defects are its fake's.
         let real = target.has_setting("reference").unwrap();
         let mut sound = if real {
             settings(&[("reference", "yes")])
@@ -79,7 +79,7 @@ fn an_unknown_setting_gets_the_list_and_a_suggestion() {
 }
 
 #[test]
-fn a_bad_value_is_told_what_is_allowed() {
+fn a_bad_value_is_answered_with_what_is_allowed() {
     for (target, name, value, allowed) in [
         (
             "sqlite",

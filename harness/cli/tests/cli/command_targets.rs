@@ -17,8 +17,8 @@ fn example(path: &str) -> String {
 
 /// `plugpull COMMAND FILE` with these options, separated by spaces, and its report.
 pub(crate) fn tested(command: &str, file: &str, options: &str, keep: Option<&Path>) -> Reported {
-    let folder = tempfile::tempdir().unwrap();
-    let json = folder.path().join("report.json");
+    let directory = tempfile::tempdir().unwrap();
+    let json = directory.path().join("report.json");
     let mut run = plugpull();
     run.args([command, file, "--quiet", "--seed", "7", "--json"])
         .arg(&json)
@@ -42,25 +42,25 @@ pub(crate) fn must_all_be(kind: &str, reported: &Reported) {
     assert!(all, "{kinds:?}: {}", reported.ran.stdout);
 }
 
-/// A target in a folder of its own: its TOML and its scripts.
+/// A target in a directory of its own: its TOML and its scripts.
 pub(crate) struct Made {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Made {
     pub(crate) fn new(toml: &str, scripts: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("made.toml"), toml).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("made.toml"), toml).unwrap();
         for (name, content) in scripts {
-            let path = folder.path().join(name);
+            let path = directory.path().join(name);
             fs::write(&path, format!("#!/bin/sh\n{content}")).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
-        Self { folder }
+        Self { directory }
     }
 
     fn path(&self) -> PathBuf {
-        self.folder.path().join("made.toml")
+        self.directory.path().join("made.toml")
     }
 
     pub(crate) fn name(&self) -> String {
@@ -107,9 +107,9 @@ fn notes_that_are_synced_have_no_finding() {
 }
 
 #[test(needs = "fuse")]
-fn a_note_whose_folder_is_not_synced_is_lost_and_the_artifact_shows_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let keep = folder.path().join("kept");
+fn a_note_whose_directory_is_not_synced_is_lost_and_the_artifact_shows_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let keep = directory.path().join("kept");
     let options = "--set SYNC=file --txns 3 --states 30 --budget 60s";
     let broken = tested(
         "explore",
@@ -171,7 +171,7 @@ fn git_is_sound_when_killed_and_not_when_the_power_goes() {
         cut.ran.stdout
     );
     // Held to durability: with every component synced the branch's file is, but not the rename that
-    // gives it its name, since git syncs no folder. The next commit's syncs make it durable, and on a
+    // gives it its name, since git syncs no directory. The next commit's syncs make it durable, and on a
     // busy machine an ack may be read that late: several are tried.
     let all =
         "--set FSYNC=all --promise durable --model journaled --txns 6 --states 200 --budget 60s";
@@ -214,7 +214,7 @@ fn a_daemon_that_ends_is_quoted_by_its_complaint() {
     assert!(!said.contains("chatter"), "{said}");
 }
 
-/// A daemon that never becomes ready once there is something in its folder hangs, and no longer
+/// A daemon that never becomes ready once there is something in its directory hangs, and no longer
 /// than the file says; wherever it was killed it is one finding, at the first moment that shows it.
 #[test(needs = "fuse")]
 fn a_daemon_that_hangs_after_a_crash_is_one_finding() {
@@ -424,7 +424,7 @@ fn a_recovery_is_timed() {
         "{}",
         run.ran.stdout
     );
-    // Without anything to time no time is told.
+    // Without anything to time no time is shown.
     let made = Made::new(&lines(), &[("work.sh", WORK), ("check.sh", CHECK)]);
     let run = tested("run", &made.name(), "--fault kill --rounds 1", None);
     assert!(
@@ -455,7 +455,11 @@ fn another_script_is_another_version() {
     ] {
         assert!(before.contains(part), "{part} in {before}");
     }
-    fs::write(made.folder.path().join("check.sh"), "#!/bin/sh\nexit 0\n").unwrap();
+    fs::write(
+        made.directory.path().join("check.sh"),
+        "#!/bin/sh\nexit 0\n",
+    )
+    .unwrap();
     assert_ne!(before, shown());
 }
 
@@ -662,9 +666,9 @@ fn a_banner_is_not_why_a_daemon_does_not_start() {
 /// A small daemon: its records never fill the page that they are in, and its log is all that is read.
 #[test(needs = "fuse python3")]
 fn a_sound_daemon_meets_a_full_disk_and_damage() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let daemon = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/support/kvd.py");
-    let file = folder.path().join("kvd.toml");
+    let file = directory.path().join("kvd.toml");
     let work = r#"
 import os, socket
 s = socket.create_connection(("127.0.0.1", 7411)); f = s.makefile("rw")
@@ -682,9 +686,9 @@ for id in sys.stdin.read().split():
     if f.readline().strip() != "yes":
         print("lost", id, "it is not there")
 "#;
-    fs::write(folder.path().join("work.py"), work).unwrap();
-    fs::write(folder.path().join("check.py"), check).unwrap();
-    fs::copy(daemon, folder.path().join("kvd.py")).unwrap();
+    fs::write(directory.path().join("work.py"), work).unwrap();
+    fs::write(directory.path().join("check.py"), check).unwrap();
+    fs::copy(daemon, directory.path().join("kvd.py")).unwrap();
     let text_of = "name = \"kvd\"\n[start]\ncommand = [\"python3\", \"{folder}/kvd.py\"]\n\
          ready.port = 7411\n[workload]\ncommand = [\"python3\", \"{folder}/work.py\"]\n\
          [check]\ncommand = [\"python3\", \"{folder}/check.py\"]\n";

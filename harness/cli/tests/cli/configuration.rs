@@ -8,17 +8,19 @@ use serde_json::Value;
 
 use crate::support::{Ran, list, machine, plugpull, text};
 
-/// A folder with a file in it, and a folder below that.
-fn folder(config: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir_all(folder.path().join("below/far")).unwrap();
-    std::fs::write(folder.path().join("plugpull.toml"), config).unwrap();
-    folder
+/// A directory with a file in it, and a directory below that.
+fn directory(config: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(directory.path().join("below/far")).unwrap();
+    std::fs::write(directory.path().join("plugpull.toml"), config).unwrap();
+    directory
 }
 
-fn ran(folder: &Path, options: &str) -> Ran {
+fn ran(directory: &Path, options: &str) -> Ran {
     let mut command = plugpull();
-    command.current_dir(folder).args(options.split_whitespace());
+    command
+        .current_dir(directory)
+        .args(options.split_whitespace());
     command.output().unwrap().into()
 }
 
@@ -51,12 +53,12 @@ txns = 3
 
 #[test]
 fn what_the_file_holds_counts_as_typed() {
-    let folder = folder(RUN);
-    let ran = ran(&folder.path().join("below/far"), "run");
+    let directory = directory(RUN);
+    let ran = ran(&directory.path().join("below/far"), "run");
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stderr.contains("plugpull.toml"), "{ran:?}");
     // Relative to the file, not to where plugpull was started.
-    let report = report(&folder.path().join("report.json"));
+    let report = report(&directory.path().join("report.json"));
     assert_eq!(trials(&report), ["kill", "term", "kill", "term"]);
     assert_eq!(report["seed"], 9);
     assert_eq!(text(&report["target"], "name"), "reference");
@@ -65,11 +67,11 @@ fn what_the_file_holds_counts_as_typed() {
 
 #[test]
 fn what_is_typed_counts_more() {
-    let folder = folder(RUN);
+    let directory = directory(RUN);
     let typed = "run --fault kill@ack=6 --rounds 1 --seed 4 --json own.json --set snapshot_every=8";
-    let ran = ran(&folder.path().join("below"), typed);
+    let ran = ran(&directory.path().join("below"), typed);
     assert_eq!(ran.code, 0, "{ran:?}");
-    let report = report(&folder.path().join("below/own.json"));
+    let report = report(&directory.path().join("below/own.json"));
     assert_eq!(trials(&report), ["kill"]);
     assert_eq!(report["seed"], 4);
     assert_eq!(report["target"]["settings"]["snapshot_every"], "8");
@@ -78,12 +80,15 @@ fn what_is_typed_counts_more() {
 /// What cannot go together with a typed option is left out, as if the file did not have it.
 #[test]
 fn what_is_typed_drives_out_what_it_conflicts_with() {
-    let folder = folder(RUN);
+    let directory = directory(RUN);
     let typed = "run --trial-seed 3 --fault kill@ack=5";
-    let ran = ran(folder.path(), typed);
+    let ran = ran(directory.path(), typed);
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert_eq!(trials(&report(&folder.path().join("report.json"))).len(), 1);
-    let trace = self::ran(folder.path(), "explore --trace nothing.trace");
+    assert_eq!(
+        trials(&report(&directory.path().join("report.json"))).len(),
+        1
+    );
+    let trace = self::ran(directory.path(), "explore --trace nothing.trace");
     assert_eq!(trace.code, 2, "{trace:?}");
     assert!(
         trace.stderr.contains("nothing.trace: No such file"),
@@ -96,11 +101,11 @@ fn what_is_typed_drives_out_what_it_conflicts_with() {
 fn a_switch_of_the_file_is_typed_off() {
     let config = "[run]\nno-fuse = true\ntarget = \"reference\"\nrounds = 1\n\
                   fault = [\"kill@ack=5\", \"power-loss@ack=5\"]\njson = \"report.json\"\n";
-    let folder = folder(config);
+    let directory = directory(config);
     let tried = |options: &str| -> usize {
-        let ran = ran(folder.path(), options);
+        let ran = ran(directory.path(), options);
         assert!(matches!(ran.code, 0 | 3), "{ran:?}");
-        trials(&report(&folder.path().join("report.json"))).len()
+        trials(&report(&directory.path().join("report.json"))).len()
     };
     assert_eq!(tried("run"), 1);
     assert_eq!(tried("run --no-fuse"), 1);
@@ -108,15 +113,15 @@ fn a_switch_of_the_file_is_typed_off() {
     if machine::has("fuse") {
         assert_eq!(tried("run --no-fuse=false"), 2);
     }
-    let wrong = ran(folder.path(), "run --no-fuse=perhaps");
+    let wrong = ran(directory.path(), "run --no-fuse=perhaps");
     assert_eq!(wrong.code, 2, "{wrong:?}");
     assert!(wrong.stderr.contains("--no-fuse"), "{wrong:?}");
 }
 
 #[test]
 fn a_named_file_is_taken_and_none_where_none_is_wanted() {
-    let folder = folder("[run]\nbudget = \"never\"\n");
-    let other = folder.path().join("other.toml");
+    let directory = directory("[run]\nbudget = \"never\"\n");
+    let other = directory.path().join("other.toml");
     std::fs::write(&other, "[targets]\nname = \"nothing\"\n").unwrap();
     for (options, word) in [
         ("run reference", "plugpull.toml:2"),
@@ -133,14 +138,14 @@ fn a_named_file_is_taken_and_none_where_none_is_wanted() {
             "cannot be used with",
         ),
     ] {
-        let ran = ran(folder.path(), options);
+        let ran = ran(directory.path(), options);
         assert_eq!(ran.code, 2, "{options}: {ran:?}");
         assert!(ran.stderr.contains(word), "{options}: {ran:?}");
         assert_eq!(ran.stderr.lines().count(), 1, "{options}: {ran:?}");
     }
-    assert_eq!(ran(folder.path(), "targets --no-config").code, 0);
+    assert_eq!(ran(directory.path(), "targets --no-config").code, 0);
     // What concerns another command is no matter of this one, as long as there is such an option.
-    assert_eq!(ran(folder.path(), "targets").code, 0);
+    assert_eq!(ran(directory.path(), "targets").code, 0);
 }
 
 #[test]
@@ -191,8 +196,8 @@ fn what_is_wrong_in_it_is_one_clear_line() {
             &["plugpull.toml:3:", "duplicate"],
         ),
     ] {
-        let folder = folder(config);
-        let ran = ran(folder.path(), "run reference");
+        let directory = directory(config);
+        let ran = ran(directory.path(), "run reference");
         assert_eq!(
             (ran.code, ran.stdout.as_str()),
             (2, ""),
@@ -208,21 +213,24 @@ fn what_is_wrong_in_it_is_one_clear_line() {
 /// It could name commands to run.
 #[test(needs = "root")]
 fn a_file_of_somebody_else_is_not_taken_unasked() {
-    let folder = folder("[run]\nrounds = 1\n");
+    let directory = directory("[run]\nrounds = 1\n");
     let nobody = Some(nix::unistd::Uid::from_raw(65534));
-    let file = folder.path().join("plugpull.toml");
+    let file = directory.path().join("plugpull.toml");
     nix::unistd::chown(&file, nobody, None).unwrap();
-    let refused = ran(&folder.path().join("below"), "faults");
+    let refused = ran(&directory.path().join("below"), "faults");
     assert_eq!(refused.code, 2, "{refused:?}");
     assert!(
         refused.stderr.contains("belongs to somebody else"),
         "{refused:?}"
     );
-    assert_eq!(ran(folder.path(), "faults --no-config").code, 0);
-    assert_eq!(ran(folder.path(), "faults --config plugpull.toml").code, 0);
+    assert_eq!(ran(directory.path(), "faults --no-config").code, 0);
+    assert_eq!(
+        ran(directory.path(), "faults --config plugpull.toml").code,
+        0
+    );
     // A checkout that belongs to another user as a whole, as in a container of a CI.
-    nix::unistd::chown(folder.path(), nobody, None).unwrap();
-    assert_eq!(ran(folder.path(), "faults").code, 0);
+    nix::unistd::chown(directory.path(), nobody, None).unwrap();
+    assert_eq!(ran(directory.path(), "faults").code, 0);
 }
 
 const PROFILES: &str = r#"
@@ -249,11 +257,11 @@ fault = ["kill@ack=5", "term@ack=5"]
 
 #[test]
 fn a_profile_counts_more_than_the_rest_of_the_file_and_less_than_what_is_typed() {
-    let folder = folder(PROFILES);
+    let directory = directory(PROFILES);
     let of = |options: &str| {
-        let ran = ran(folder.path(), options);
+        let ran = ran(directory.path(), options);
         assert_eq!(ran.code, 0, "{ran:?}");
-        report(&folder.path().join("report.json"))
+        report(&directory.path().join("report.json"))
     };
     let plain = of("run --seed 9");
     assert_eq!(trials(&plain), ["kill"]);
@@ -268,15 +276,15 @@ fn a_profile_counts_more_than_the_rest_of_the_file_and_less_than_what_is_typed()
 
 #[test]
 fn a_profile_that_is_not_there_is_wrong_use() {
-    let with = folder(PROFILES);
+    let with = directory(PROFILES);
     let other = ran(with.path(), "run --profile cii");
     assert_eq!(other.code, 2, "{other:?}");
     assert!(other.stderr.contains("it has ci, night"), "{other:?}");
-    let odd = folder("[profile.ci.run]\nround = 2\n");
+    let odd = directory("[profile.ci.run]\nround = 2\n");
     let odd = ran(odd.path(), "run");
     assert_eq!(odd.code, 2, "{odd:?}");
     assert!(odd.stderr.contains("did you mean 'rounds'?"), "{odd:?}");
-    let no_table = folder("[profile]\nci = 3\n");
+    let no_table = directory("[profile]\nci = 3\n");
     let no_table = ran(no_table.path(), "run");
     assert_eq!(no_table.code, 2, "{no_table:?}");
     assert!(no_table.stderr.contains("[profile.NAME]"), "{no_table:?}");

@@ -4,7 +4,7 @@
 use plugpull_driver_reference::MUTANTS;
 use plugpull_testing::test;
 
-crate::support::planted::defects! {
+crate::support::mutants::defects! {
     "reference", MUTANTS;
     no_fsync: "no-fsync" is ["lost-ack"],
         by "--seed 1 --rounds 2 --clients 1 --fault power-loss@op=write,path=log-1,n=12";

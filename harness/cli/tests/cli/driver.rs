@@ -18,8 +18,8 @@ fn ran(words: &[&str]) -> Ran {
 
 /// Tests the example with these options of it; the command's own follow.
 fn tested(command: &str, example: &str, options: &str) -> Reported {
-    let folder = tempfile::tempdir().unwrap();
-    let json = folder.path().join("report.json");
+    let directory = tempfile::tempdir().unwrap();
+    let json = directory.path().join("report.json");
     let mut plugpull = plugpull();
     plugpull
         .args([command, "driver", "--set"])
@@ -35,26 +35,27 @@ fn the_python_example_keeps_every_rule_and_says_what_it_promises() {
     let checked = ran(&["driver-check", "python3", EXAMPLE]);
     assert_eq!(checked.code, 0, "{checked:?}");
     assert!(!checked.stdout.contains("\nwrong"), "{}", checked.stdout);
-    let told = ran(&[
+    let shown = ran(&[
         "targets",
         "driver",
         "--set",
         &format!("cmd=python3 {EXAMPLE}"),
     ]);
-    assert_eq!(told.code, 0, "{told:?}");
+    assert_eq!(shown.code, 0, "{shown:?}");
     assert!(
-        told.stdout.starts_with("kv.py 1, driven by"),
+        shown.stdout.starts_with("kv.py 1, driven by"),
         "{}",
-        told.stdout
+        shown.stdout
     );
     assert!(
-        told.stdout
+        shown
+            .stdout
             .contains("a transaction is one line with a checksum")
     );
 }
 
 #[test]
-fn what_a_driver_gets_wrong_is_told_with_both_lines() {
+fn what_a_driver_gets_wrong_is_shown_with_both_lines() {
     let checked = ran(&[
         "driver-check",
         "--timeout",
@@ -110,13 +111,13 @@ fn the_missing_sync_of_the_example_is_found() {
     }
 }
 
-/// A store behind a driver cannot be told while it is down: it is told at its start.
+/// A store behind a driver cannot be informed while it is down: it hears of it at its start.
 #[test(needs = "fuse python3")]
 fn a_reorganisation_is_fed_through_the_driver() {
     let chain = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/support/chain.py");
     let run = |option: &str| {
-        let folder = tempfile::tempdir().unwrap();
-        let json = folder.path().join("report.json");
+        let directory = tempfile::tempdir().unwrap();
+        let json = directory.path().join("report.json");
         let mut command = plugpull();
         command
             .args(["run", "driver", "--set"])

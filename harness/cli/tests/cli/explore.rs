@@ -57,8 +57,8 @@ fn found(defect: &str, kinds: &[&str], missing: usize) {
 
 /// The same with more options.
 fn found_with(more: &str, defect: &str, kinds: &[&str], missing: usize) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let keep = folder.path().join("kept");
+    let directory = tempfile::tempdir().expect("a directory");
+    let keep = directory.path().join("kept");
     let options = format!(
         "reference --set defect={defect} --set snapshot_every=16 --txns 30 --states 150 --budget 90s {more}"
     );
@@ -91,7 +91,7 @@ fn a_missing_fsync_is_found_and_made_small() {
 }
 
 #[test(needs = "fuse")]
-fn a_missing_fsync_of_the_folder_is_found_and_made_small() {
+fn a_missing_fsync_of_the_directory_is_found_and_made_small() {
     found("no-dir-fsync", &["lost-ack", "resurrected"], 3);
 }
 
@@ -112,17 +112,17 @@ fn a_commit_of_several_records_is_found_and_made_small() {
     );
 }
 
-/// A defect that one crash cannot show: the second crash strikes the recovery from the first.
+/// A defect that one crash cannot show: the second crash hits the recovery from the first.
 #[test(needs = "fuse")]
 fn a_recovery_that_is_not_safe_from_crashes_is_found() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let directory = tempfile::tempdir().expect("a directory");
     let options = "reference --set defect=recovery-in-place --txns 10 --states 100 --budget 60s";
     let shallow = explore(
         &format!("{options} --recovery-depth 0"),
-        &folder.path().join("0"),
+        &directory.path().join("0"),
     );
     assert_eq!(shallow.code, 0, "{}", shallow.stdout);
-    let keep = folder.path().join("1");
+    let keep = directory.path().join("1");
     let deep = explore(options, &keep);
     assert_eq!(deep.code, 1, "{}", deep.stdout);
     assert!(
@@ -135,19 +135,19 @@ fn a_recovery_that_is_not_safe_from_crashes_is_found() {
         .arg(keep.join("finding-1.json"))
         .output()
         .expect("plugpull runs");
-    let told = String::from_utf8_lossy(&replay.stdout).into_owned();
-    assert!(told.contains("recovery: truncate to 0"), "{told}");
+    let timeline = String::from_utf8_lossy(&replay.stdout).into_owned();
+    assert!(timeline.contains("recovery: truncate to 0"), "{timeline}");
     stands_in_the_crash(&keep.join("finding-1.json"));
 }
 
 /// The crash before the last one is made small too: here it loses nothing and comes right behind the
-/// ack that is betrayed, so that it is the only one.
+/// ack that is lost, so that it is the only one.
 #[test(needs = "fuse")]
 fn the_crash_before_a_crashed_recovery_is_made_small() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let directory = tempfile::tempdir().expect("a directory");
     let options = "reference --set defect=recovery-in-place --clients 1 --txns 12 --states 150 \
                    --model journaled --budget 60s";
-    let explored = explore(options, &folder.path().join("kept"));
+    let explored = explore(options, &directory.path().join("kept"));
     let cut_short: Vec<&str> = explored
         .findings()
         .iter()
@@ -186,7 +186,7 @@ fn stands_in_the_crash(artifact: &Path) {
 
 #[test(needs = "fuse")]
 fn sound_stores_have_no_finding() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let directory = tempfile::tempdir().expect("a directory");
     for (number, options) in [
         "reference --set snapshot_every=16 --txns 30 --states 150 --budget 90s",
         "sqlite --txns 30 --states 150 --budget 90s",
@@ -197,7 +197,7 @@ fn sound_stores_have_no_finding() {
     .into_iter()
     .enumerate()
     {
-        let explored = explore(options, &folder.path().join(number.to_string()));
+        let explored = explore(options, &directory.path().join(number.to_string()));
         assert!(
             explored.findings().is_empty(),
             "{options}: {}",
@@ -210,22 +210,22 @@ fn sound_stores_have_no_finding() {
 /// The documents say that DELETE with FULL may roll the last commit back.
 #[test(needs = "fuse")]
 fn the_documented_rollback_of_sqlite_is_found_when_more_is_demanded() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let directory = tempfile::tempdir().expect("a directory");
     let options =
         "sqlite --set journal_mode=delete --promise durable --txns 20 --states 250 --budget 90s";
-    let explored = explore(options, &folder.path().join("kept"));
+    let explored = explore(options, &directory.path().join("kept"));
     assert_eq!(explored.code, 1, "{}", explored.stdout);
-    let told = explored.findings().iter().any(|finding| {
+    let described = explored.findings().iter().any(|finding| {
         let sentence = finding["sentence"].as_str().unwrap_or_default();
         finding["kind"] == "lost-ack" && sentence.contains("removal of the name kv.db-journal")
     });
-    assert!(told, "{}", explored.stdout);
+    assert!(described, "{}", explored.stdout);
 }
 
 #[test]
 fn an_artifact_that_was_changed_is_refused() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("finding.json");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("finding.json");
     for (text, word) in [
         ("{}", "no artifact"),
         ("not json", "no artifact"),

@@ -1,4 +1,4 @@
-//! `plugpull growth`: a recovery that grows is told from one that does not, and held to its bound.
+//! `plugpull growth`: a recovery that grows is distinguished from one that does not, and held to its bound.
 
 use plugpull_testing::test;
 use serde_json::Value;
@@ -9,8 +9,8 @@ use crate::support::{Ran, Reported, list, plugpull, reported, text};
 const SIZES: &str = "--sizes 20,50,100,200 --repeats 3 --clients 1 --seed 1";
 
 fn growth(options: &str) -> Reported {
-    let folder = tempfile::tempdir().unwrap();
-    let json = folder.path().join("report.json");
+    let directory = tempfile::tempdir().unwrap();
+    let json = directory.path().join("report.json");
     let mut command = plugpull();
     command
         .arg("growth")
@@ -30,15 +30,15 @@ fn fit(reported: &Reported) -> &Value {
 /// The mutant waits two milliseconds for each transaction: no machine is quick enough for the bound, and
 /// none makes a recovery shorter than that. What a busy one adds is the same at each size.
 #[test]
-fn a_replay_that_grows_is_told_from_one_that_is_only_slow() {
+fn a_replay_that_grows_is_distinguished_from_one_that_is_only_slow() {
     let slow = growth(&format!(
         "reference --set defect=slow-replay --set slow_replay_ms=0 --set slow_replay_each_us=2000 \
          --recovery-bound 150ms {SIZES}"
     ));
-    let told = &slow.ran.stdout;
-    assert_eq!(slow.ran.code, 1, "{told}");
+    let table = &slow.ran.stdout;
+    assert_eq!(slow.ran.code, 1, "{table}");
     let found = fit(&slow);
-    assert_ne!(text(found, "shape"), "constant", "{told}");
+    assert_ne!(text(found, "shape"), "constant", "{table}");
     for sample in list(&slow.report["growth"], "samples") {
         let recovery = sample["recovery_us"].as_u64().unwrap();
         assert!(
@@ -46,7 +46,10 @@ fn a_replay_that_grows_is_told_from_one_that_is_only_slow() {
             "{sample}"
         );
     }
-    assert!(slow.kinds().iter().all(|kind| kind == "too-slow"), "{told}");
+    assert!(
+        slow.kinds().iter().all(|kind| kind == "too-slow"),
+        "{table}"
+    );
     let late: Vec<&str> = slow
         .trials()
         .iter()
@@ -57,10 +60,10 @@ fn a_replay_that_grows_is_told_from_one_that_is_only_slow() {
         late.iter().filter(|spec| **spec == "kill@ack=200").count(),
         3
     );
-    let words: Vec<&str> = told.split_whitespace().collect();
+    let words: Vec<&str> = table.split_whitespace().collect();
     assert!(
         words.join(" ").contains("it is over the bound of 150 ms"),
-        "{told}"
+        "{table}"
     );
     let repeat = text(&slow.findings()[0], "repeat");
     assert!(repeat.starts_with("plugpull growth reference "), "{repeat}");
@@ -71,14 +74,14 @@ fn a_replay_that_grows_is_told_from_one_that_is_only_slow() {
         "reference --set defect=slow-replay --set slow_replay_ms=100 --set slow_replay_each_us=0 \
          {SIZES}"
     ));
-    let told = &steady.ran.stdout;
+    let table = &steady.ran.stdout;
     let exponent = |reported: &Reported| fit(reported)["exponent"].as_f64().unwrap();
-    assert!(exponent(&steady) < exponent(&slow), "{told}");
+    assert!(exponent(&steady) < exponent(&slow), "{table}");
 
     let sound = growth(&format!("reference {SIZES}"));
-    let told = &sound.ran.stdout;
+    let table = &sound.ran.stdout;
     sound.must_have_no_finding();
-    assert_eq!(sound.ran.code, 0, "{told}");
+    assert_eq!(sound.ran.code, 0, "{table}");
     assert_eq!(sound.trials().len(), 12);
     let samples = list(&sound.report["growth"], "samples");
     let wanted = |sample: &Value| sample["wanted"].as_u64().unwrap();

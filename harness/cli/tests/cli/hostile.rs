@@ -95,7 +95,7 @@ impl Outside {
     }
 
     /// The words behind the program's name.
-    fn words(&self) -> Vec<String> {
+    fn arguments(&self) -> Vec<String> {
         let directory = self.directory.path();
         vec![
             self.mark.clone(),
@@ -167,7 +167,7 @@ fn a_hostile_program_changes_nothing_outside() {
     let hostname = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let ran: Ran = Command::new(PLUGPULL)
         .args(["exec", "--", "python3", &program()])
-        .args(outside.words())
+        .args(outside.arguments())
         .output()
         .unwrap()
         .into();
@@ -188,7 +188,7 @@ fn a_hostile_target_changes_nothing_outside() {
     let target = tempfile::tempdir().unwrap();
     let toml = "[workload]\ncommand = ['sh', '{folder}/work.sh']\n\
                 [check]\ncommand = ['sh', '{folder}/check.sh']\n";
-    let attack = format!("python3 {} {}", program(), outside.words().join(" "));
+    let attack = format!("python3 {} {}", program(), outside.arguments().join(" "));
     // The list of attempts is data that is written and required like any other.
     let work = format!(
         "{attack} >attempts 2>&1; n=0; while :; do n=$((n+1)); id=$PLUGPULL_LIFE.$n\n\
@@ -226,8 +226,8 @@ fn a_hostile_program_of_an_ordinary_user_changes_nothing_outside() {
     {
         fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
     }
-    let (folder, plugpull) = machine::own_copy();
-    let program = folder.path().join("hostile.py");
+    let (directory, plugpull) = machine::own_copy();
+    let program = directory.path().join("hostile.py");
     fs::copy(self::program(), &program).unwrap();
     let ran: Ran = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
@@ -235,9 +235,9 @@ fn a_hostile_program_of_an_ordinary_user_changes_nothing_outside() {
         .arg(&plugpull)
         .args(["exec", "--storage", "tmpfs", "--", "python3"])
         .arg(&program)
-        .args(outside.words())
+        .args(outside.arguments())
         .env_remove("TMPDIR")
-        .current_dir(folder.path())
+        .current_dir(directory.path())
         .output()
         .unwrap()
         .into();

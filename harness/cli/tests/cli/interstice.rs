@@ -1,11 +1,11 @@
-//! Every defect planted in the stand-in for the log of Interstice's guide is found, and the sound
-//! stand-in has no finding under the very same options.
+//! Every mutant of the fake of the log of Interstice's guide is found, and the sound
+//! fake has no finding under the very same options.
 use plugpull_driver_interstice as interstice;
 use plugpull_testing::test;
 
 use crate::support::{plugpull, run};
 
-crate::support::planted::defects! {
+crate::support::mutants::defects! {
     "interstice --reference", interstice::MUTANTS;
     ack_before_sync: "ack-before-sync" is ["lost-ack"],
         by "--seed 1 --rounds 2 --clients 1 --fault power-loss@op=sync,path=txn.log,n=12";
@@ -35,7 +35,7 @@ crate::support::planted::defects! {
 }
 
 #[test(needs = "fuse")]
-fn the_sound_stand_in_keeps_every_promise() {
+fn the_sound_fake_keeps_every_promise() {
     let sound = run("interstice --reference --seed 5 --rounds 1 --set rotate_bytes=4096");
     sound.must_have_no_finding();
     let shared = run("interstice --reference --seed 6 --rounds 2 --shared-keys \
@@ -46,8 +46,8 @@ fn the_sound_stand_in_keeps_every_promise() {
 /// Time goes back only in what was written after recovery: the disk of the first crash is sound.
 #[test(needs = "fuse")]
 fn what_shows_only_after_recovery_was_written_to_is_what_is_kept() {
-    let folder = tempfile::tempdir().unwrap();
-    let keep = folder.path().join("kept");
+    let directory = tempfile::tempdir().unwrap();
+    let keep = directory.path().join("kept");
     let options = format!(
         "interstice --reference --set defect=clock-restarts --seed 1 --rounds 1 --clients 1 \
          --fault kill@ack=6 --keep {}",

@@ -79,7 +79,7 @@ fn the_same_seed_makes_the_same_trials() {
 fn the_same_seed_makes_the_same_findings() {
     let options = "reference --set defect=no-fsync --clients 1 --rounds 3 --seed 5 \
                    --fault power-loss-subset@op=write,path=log-1,n=30";
-    let told = |run: Reported| -> Vec<(String, String)> {
+    let outcomes = |run: Reported| -> Vec<(String, String)> {
         let findings = run
             .trials()
             .iter()
@@ -88,7 +88,7 @@ fn the_same_seed_makes_the_same_findings() {
             .map(|finding| (text(finding, "kind").into(), text(finding, "key").into()))
             .collect()
     };
-    let first = told(run(options));
+    let first = outcomes(run(options));
     assert!(!first.is_empty());
-    assert_eq!(told(run(options)), first);
+    assert_eq!(outcomes(run(options)), first);
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::{PLUGPULL, Reported, list, plugpull, reported, text};
 
-/// The compiled target. Its folder is left to the system's own care of temporary files: it must
+/// The compiled target. Its directory is left to the system's own care of temporary files: it must
 /// outlive every test.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<(tempfile::TempDir, std::path::PathBuf)> = OnceLock::new();
@@ -129,8 +129,8 @@ fn a_kill_may_end_a_call_of_write_early() {
 /// itself says so, whoever reads which form of it.
 #[test(needs = "fuse python3")]
 fn a_listener_that_is_refused_is_a_warning_in_each_report() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name).display().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).display().to_string();
     let filter = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ci/refuse-namespaces.py");
     let words = "calls of sync and syncfs are not seen here";
     let explore = "explore reference --txns 3 --states 3 --recovery-depth 0 --seed 1 --quiet";

@@ -12,8 +12,8 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../ci/known-findin
 
 /// What the script says of the reference store without its syncs, by a list with these findings.
 fn compared(findings: &str) -> Ran {
-    let folder = tempfile::tempdir().unwrap();
-    let list = folder.path().join("known.toml");
+    let directory = tempfile::tempdir().unwrap();
+    let list = directory.path().join("known.toml");
     let run = "[[run]]\ncommand = \"run\"\noptions = \"--seed 1 --rounds 1 --clients 1 \
                --set defect=no-fsync --fault power-loss@op=write,path=log-1,n=12\"\n";
     std::fs::write(&list, format!("target = \"reference\"\n{run}{findings}")).unwrap();

@@ -12,8 +12,8 @@ use crate::support::{PLUGPULL, Reported, list, reported};
 
 /// Runs `plugpull` with these words, separated by spaces, under the filter of a container runtime.
 fn contained(words: &str) -> Reported {
-    let folder = tempfile::tempdir().unwrap();
-    let json = folder.path().join("report.json");
+    let directory = tempfile::tempdir().unwrap();
+    let json = directory.path().join("report.json");
     let filter = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ci/refuse-namespaces.py");
     let mut command = Command::new("python3");
     command
@@ -56,7 +56,7 @@ fn what_an_earlier_trial_damaged_stops_nobody() {
 /// cache in HOME or among the temporary files speaks of a process that nobody knows any more.
 #[test(needs = "python3")]
 fn a_trial_begins_with_empty_directories() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let toml = "[workload]\ncommand = ['sh', '{folder}/work.sh']\n\
                 [check]\ncommand = ['sh', '{folder}/check.sh']\n";
     let work = "if [ $PLUGPULL_LIFE = 1 ]; then\n\
@@ -67,9 +67,9 @@ fn a_trial_begins_with_empty_directories() {
     let check = "[ ! -e found ] || { echo corrupt files of an earlier trial; exit 1; }\n\
                  touch log; while read -r id; do grep -qx \"$id\" log || echo \"lost $id\"; done\n";
     for (name, content) in [("fresh.toml", toml), ("work.sh", work), ("check.sh", check)] {
-        fs::write(folder.path().join(name), content).unwrap();
+        fs::write(directory.path().join(name), content).unwrap();
     }
-    let target = folder.path().join("fresh.toml");
+    let target = directory.path().join("fresh.toml");
     let fresh = contained(&format!(
         "run {} --rounds 3 --seed 1 --fault kill@ack=5",
         target.display()

@@ -17,8 +17,8 @@ fn ran(arguments: &[&str]) -> Ran {
 }
 
 /// Runs the sound reference store, or one with a defect that a SIGKILL shows, and keeps the report.
-fn report(folder: &Path, name: &str, defect: Option<&str>, more: &[&str]) -> (PathBuf, Ran) {
-    let path = folder.join(name);
+fn report(directory: &Path, name: &str, defect: Option<&str>, more: &[&str]) -> (PathBuf, Ran) {
+    let path = directory.join(name);
     let mut command = plugpull();
     command.args([
         "run",
@@ -55,8 +55,8 @@ fn json_on_standard_output_is_the_report_and_nothing_else() {
 
 #[test]
 fn every_form_is_written() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name).display().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).display().to_string();
     let files = [at("r.xml"), at("r.md"), at("r.html")];
     let more = [
         "--junit",
@@ -68,7 +68,12 @@ fn every_form_is_written() {
         "--format",
         "github",
     ];
-    let (_, ran) = report(folder.path(), "r.json", Some("stale-lock-refused"), &more);
+    let (_, ran) = report(
+        directory.path(),
+        "r.json",
+        Some("stale-lock-refused"),
+        &more,
+    );
     assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
     assert!(ran.stdout.starts_with("::error title="), "{}", ran.stdout);
     assert!(!ran.stdout.contains('\u{1b}'), "no control codes in a pipe");
@@ -90,16 +95,16 @@ fn a_file_that_cannot_be_written_is_wrong_use_before_anything_starts() {
 
 #[test]
 fn a_baseline_forgives_what_it_has_and_nothing_else() {
-    let folder = tempfile::tempdir().unwrap();
-    let (sound, ran) = report(folder.path(), "sound.json", None, &[]);
+    let directory = tempfile::tempdir().unwrap();
+    let (sound, ran) = report(directory.path(), "sound.json", None, &[]);
     assert_eq!(ran.code, 0, "{}", ran.stdout);
     let defect = Some("stale-lock-refused");
-    let (broken, ran) = report(folder.path(), "broken.json", defect, &["--seed", "1"]);
+    let (broken, ran) = report(directory.path(), "broken.json", defect, &["--seed", "1"]);
     assert_eq!(ran.code, 1, "{}", ran.stdout);
     let against = |baseline: &Path| {
         let baseline = baseline.display().to_string();
         let more = ["--seed", "1", "--baseline", &baseline];
-        report(folder.path(), "now.json", defect, &more).1
+        report(directory.path(), "now.json", defect, &more).1
     };
     let known = against(&broken);
     assert_eq!(known.code, 0, "{}", known.stdout);
@@ -124,10 +129,10 @@ fn ran_compare(before: &str, now: &str) -> Ran {
 
 #[test]
 fn merging_adds_up_and_refuses_what_does_not_belong_together() {
-    let folder = tempfile::tempdir().unwrap();
-    let (one, _) = report(folder.path(), "1.json", None, &["--seed", "1"]);
-    let (two, _) = report(folder.path(), "2.json", None, &["--seed", "2"]);
-    let (other, _) = report(folder.path(), "3.json", Some("stale-lock-refused"), &[]);
+    let directory = tempfile::tempdir().unwrap();
+    let (one, _) = report(directory.path(), "1.json", None, &["--seed", "1"]);
+    let (two, _) = report(directory.path(), "2.json", None, &["--seed", "2"]);
+    let (other, _) = report(directory.path(), "3.json", Some("stale-lock-refused"), &[]);
     let (one, two) = (one.to_str().unwrap(), two.to_str().unwrap());
     let merged = ran(&["merge", one, two, "--format", "json"]);
     assert_eq!(merged.code, 0, "{}", merged.stderr);
@@ -137,8 +142,8 @@ fn merging_adds_up_and_refuses_what_does_not_belong_together() {
         ran(&["merge", two, one, "--format", "json"]).stdout,
         merged.stdout
     );
-    std::fs::write(folder.path().join("bad.json"), "{}").unwrap();
-    let bad = folder.path().join("bad.json").display().to_string();
+    std::fs::write(directory.path().join("bad.json"), "{}").unwrap();
+    let bad = directory.path().join("bad.json").display().to_string();
     for wrong in [other.to_str().unwrap(), &bad, "/nowhere.json", one] {
         let ran = ran(&["merge", one, wrong]);
         assert_eq!(ran.code, 2, "{wrong}: {}", ran.stdout);
@@ -215,8 +220,8 @@ fn completions_and_manual_pages_name_every_command() {
     assert_eq!(ran(&["completions", "tcl"]).code, 2);
     let page = ran(&["man"]);
     assert!(page.stdout.contains(".TH plugpull"), "{}", page.stdout);
-    let folder = tempfile::tempdir().unwrap();
-    let ran = ran(&["man", folder.path().to_str().unwrap()]);
+    let directory = tempfile::tempdir().unwrap();
+    let ran = ran(&["man", directory.path().to_str().unwrap()]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     for page in [
         "plugpull.1",
@@ -224,7 +229,7 @@ fn completions_and_manual_pages_name_every_command() {
         "plugpull-explore.1",
         "plugpull-merge.1",
     ] {
-        assert!(folder.path().join(page).is_file(), "{page}");
+        assert!(directory.path().join(page).is_file(), "{page}");
     }
     assert_eq!(self::ran(&["man", "/nowhere"]).code, 2);
 }
@@ -263,8 +268,8 @@ fn on_a_terminal(arguments: &[&str], columns: u16, no_color: bool) -> String {
 
 #[test]
 fn a_terminal_gets_colour_and_its_width_and_no_color_takes_the_colour() {
-    let folder = tempfile::tempdir().unwrap();
-    let (path, _) = report(folder.path(), "r.json", Some("stale-lock-refused"), &[]);
+    let directory = tempfile::tempdir().unwrap();
+    let (path, _) = report(directory.path(), "r.json", Some("stale-lock-refused"), &[]);
     let arguments = ["merge", path.to_str().unwrap()];
     let colour = "\u{1b}[";
     assert!(on_a_terminal(&arguments, 80, false).contains(colour));

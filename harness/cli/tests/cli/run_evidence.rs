@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{Ran, Reported, list, plugpull, run, text};
 
-/// A run with one planted defect.
+/// A run with one seeded defect.
 fn defective(defect: &str, options: &str) -> Reported {
     let options = format!("reference --seed 1 --clients 1 --set defect={defect} {options}");
     let ran = run(&options);
@@ -26,27 +26,27 @@ fn of_fate<'a>(evidence: &'a Value, fate: &str) -> Vec<&'a Value> {
     steps.filter(|step| text(step, "fate") == fate).collect()
 }
 
-fn words(evidence: &Value) -> Vec<&str> {
+fn sentences(evidence: &Value) -> Vec<&str> {
     let steps = list(evidence, "timeline").iter();
     steps.map(|step| text(step, "what")).collect()
 }
 
 #[test(needs = "fuse")]
-fn a_power_loss_shows_the_betrayed_ack_and_the_writes_that_no_sync_covered() {
+fn a_power_loss_shows_the_lost_ack_and_the_writes_that_no_sync_covered() {
     let options = "--rounds 2 --fault power-loss@op=write,path=log-1,n=12";
     let reported = defective("no-fsync", options);
     let (finding, evidence) = first(&reported);
     assert_eq!(text(finding, "kind"), "lost-ack");
-    let betrayed = &finding["ack"];
+    let lost_ack = &finding["ack"];
     let steps = list(evidence, "timeline");
     let is_it = |step: &&Value| {
-        let micros = betrayed["nanos"].as_u64().unwrap_or_default() / 1000;
-        text(step, "kind") == "ack" && step["seq"] == betrayed["seq"] && step["micros"] == micros
+        let micros = lost_ack["nanos"].as_u64().unwrap_or_default() / 1000;
+        text(step, "kind") == "ack" && step["seq"] == lost_ack["seq"] && step["micros"] == micros
     };
     assert_eq!(steps.iter().filter(is_it).count(), 1, "{steps:#?}");
     let lost = of_fate(evidence, "lost");
     let unsynced = |step: &&&Value| {
-        step["seq"].as_u64() < betrayed["seq"].as_u64()
+        step["seq"].as_u64() < lost_ack["seq"].as_u64()
             && text(step, "kind") == "write"
             && text(step, "path") == "log-1"
     };
@@ -66,15 +66,15 @@ fn a_power_loss_shows_the_betrayed_ack_and_the_writes_that_no_sync_covered() {
 
     // Later trials that show the same are only counted.
     assert_eq!(finding["count"], 2);
-    let told = |trial: &&Value| {
+    let described = |trial: &&Value| {
         let findings = list(trial, "findings").iter();
         findings.filter(|one| one.get("evidence").is_some()).count() > 0
     };
-    assert_eq!(reported.trials().iter().filter(told).count(), 1);
+    assert_eq!(reported.trials().iter().filter(described).count(), 1);
 }
 
 #[test(needs = "fuse")]
-fn a_torn_write_is_told_as_torn() {
+fn a_torn_write_is_shown_as_torn() {
     let options = "--rounds 4 --fault power-loss-torn@op=sync,path=log-1,n=12";
     let reported = defective("tail-not-truncated", options);
     let (_, evidence) = first(&reported);
@@ -123,7 +123,7 @@ fn a_crash_of_the_recovery_shows_the_crash_before_it() {
         panic!("no crash in {steps:#?}");
     };
     assert_eq!(text(&steps[crash], "what"), "killed");
-    let after: Vec<&str> = words(evidence).split_off(crash + 1);
+    let after: Vec<&str> = sentences(evidence).split_off(crash + 1);
     assert!(!after.is_empty());
     assert!(
         after.iter().all(|word| word.starts_with("restart 1: ")),
@@ -137,7 +137,7 @@ fn a_crash_of_the_recovery_shows_the_crash_before_it() {
 }
 
 #[test(needs = "fuse")]
-fn damage_at_rest_is_told_in_words() {
+fn damage_at_rest_is_described_in_words() {
     let options = "--rounds 4 --fault bit-flip@op=write,path=log-1,n=40";
     let reported = defective("no-checksum", options);
     let (_, evidence) = first(&reported);
@@ -207,8 +207,8 @@ fn replayed(keep: &std::path::Path, options: &[&str]) -> Ran {
 
 #[test(needs = "fuse")]
 fn a_finding_is_tried_again_and_its_disk_is_kept_for_replay() {
-    let folder = tempfile::tempdir().unwrap();
-    let keep = folder.path().join("kept");
+    let directory = tempfile::tempdir().unwrap();
+    let keep = directory.path().join("kept");
     let options = format!(
         "--fault power-loss@ack=20 --rounds 1 --keep {}",
         keep.display()
@@ -237,8 +237,8 @@ fn a_finding_is_tried_again_and_its_disk_is_kept_for_replay() {
 /// The bound is in no promise of the target: without that of the run nothing would be late.
 #[test(needs = "fuse")]
 fn replay_has_the_options_of_the_run() {
-    let folder = tempfile::tempdir().unwrap();
-    let keep = folder.path().join("kept");
+    let directory = tempfile::tempdir().unwrap();
+    let keep = directory.path().join("kept");
     let ran = run(&format!(
         "reference --seed 1 --recovery-bound 1us --fault kill --rounds 1 --keep {}",
         keep.display()

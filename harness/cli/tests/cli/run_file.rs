@@ -100,8 +100,8 @@ fn planned(report: &Value) -> Vec<(u64, String, u64)> {
 
 #[test]
 fn a_run_that_is_killed_and_resumed_makes_the_trials_of_an_uninterrupted_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
     let options = "run reference --seed 5 --rounds 3 --fault kill --fault stop -q";
     let whole = ran(
         here,
@@ -141,8 +141,8 @@ fn a_run_that_is_killed_and_resumed_makes_the_trials_of_an_uninterrupted_one() {
 
 #[test]
 fn a_signal_is_the_exit_code_unless_a_promise_was_broken() {
-    let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
     let file = here.join("run.jsonl");
     for (signal, name) in [(Signal::SIGINT, "SIGINT"), (Signal::SIGTERM, "SIGTERM")] {
         let options = "run reference --rounds 1000 --fault kill -q --run-file run.jsonl";
@@ -173,8 +173,8 @@ fn a_signal_is_the_exit_code_unless_a_promise_was_broken() {
 
 #[test]
 fn measurements_of_growth_are_kept_over_an_interruption() {
-    let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
     let file = here.join("run.jsonl");
     let options = "growth reference --sizes 20,50,100,200 --repeats 3 --clients 1 --seed 1 -q \
                    --json run.json --run-file run.jsonl";
@@ -200,8 +200,8 @@ fn measurements_of_growth_are_kept_over_an_interruption() {
 
 #[test]
 fn what_would_be_another_run_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
     let file = here.join("run.jsonl");
     let options = "run reference --seed 1 --rounds 2 --fault kill -q --run-file run.jsonl";
     assert_eq!(ran(here, options).code, 0);
@@ -262,8 +262,8 @@ fn what_would_be_another_run_is_refused() {
 
 #[test]
 fn by_default_it_is_in_the_working_directory_and_no_room_for_it_is_no_failure() {
-    let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
     let options = "run reference --rounds 1 --fault kill -q";
     assert_eq!(ran(here, &format!("{options} --no-run-file")).code, 0);
     assert!(!here.join(".plugpull").exists());
@@ -291,8 +291,8 @@ fn by_default_it_is_in_the_working_directory_and_no_room_for_it_is_no_failure() 
 
 #[test]
 fn compare_merge_and_baseline_take_run_files() {
-    let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
     for seed in [1, 2] {
         let one = format!(
             "run reference --rounds 1 --fault kill --seed {seed} -q --run-file {seed}.jsonl --json {seed}.json"
@@ -320,8 +320,8 @@ fn compare_merge_and_baseline_take_run_files() {
 /// tries no state twice.
 #[test(needs = "fuse")]
 fn an_exploration_that_is_killed_and_resumed_is_as_if_uninterrupted() {
-    let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
     let record = "explore reference --set defect=no-fsync --txns 8 --seed 3 --states 0 \
                   --record run.trace -q";
     assert_eq!(ran(here, record).code, 0);
@@ -373,8 +373,8 @@ fn an_exploration_that_is_killed_and_resumed_is_as_if_uninterrupted() {
 /// Without --trace and --record it is beside the run file.
 #[test(needs = "fuse")]
 fn the_trace_of_an_exploration_is_kept_beside_its_run_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
     let file = here.join("run.jsonl");
     let options =
         "explore reference --txns 8 --seed 3 --states 40 --budget 10m -q --run-file run.jsonl";

@@ -27,13 +27,13 @@ const RECOVERS: &str = "[ ! -e log ] || [ -e clean ] || sleep 3000\n";
 
 /// A run of a target that is made of commands, in a directory of its own.
 struct Run {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     child: Child,
 }
 
 impl Run {
     fn start(command: &str, work: &str, options: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let toml = "[workload]\ncommand = ['sh', '{folder}/work.sh']\n\
                     [recover]\ncommand = ['sh', '{folder}/recover.sh']\n\
                     [check]\ncommand = ['sh', '{folder}/check.sh']\n";
@@ -46,23 +46,23 @@ impl Run {
                 "while read -r id; do grep -qx \"$id\" log || echo \"lost $id\"; done\n",
             ),
         ] {
-            fs::write(folder.path().join(name), content).unwrap();
+            fs::write(directory.path().join(name), content).unwrap();
         }
         let child = plugpull()
             .args([command, "./slow.toml", "--seed", "1", "--quiet"])
             .args(["--run-file", "run.jsonl", "--json", "report.json"])
             .args(options.split_whitespace())
-            .current_dir(folder.path())
+            .current_dir(directory.path())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        Self { folder, child }
+        Self { directory, child }
     }
 
     /// Waits until the run file has a record of this kind.
     fn await_record(&mut self, kind: &str) {
-        let path = self.folder.path().join("run.jsonl");
+        let path = self.directory.path().join("run.jsonl");
         let kind = format!("\"{kind}\"");
         await_that("the record is there", || {
             let over = self.child.try_wait().unwrap();
@@ -80,7 +80,7 @@ impl Run {
         let began = Instant::now();
         let code = self.child.wait().unwrap().code();
         assert!(began.elapsed() < TOO_LONG, "it waited for what hangs");
-        let report = fs::read(self.folder.path().join("report.json")).ok();
+        let report = fs::read(self.directory.path().join("report.json")).ok();
         let report = report.map(|bytes| serde_json::from_slice(&bytes).unwrap());
         (code, report)
     }

@@ -55,8 +55,12 @@ fn sound(settings: &str) {
             "sqlite {settings} --model {model} --rounds 1 --seed 2"
         ));
         all.must_have_no_finding();
-        let told = all.count("pass") + all.count("no-promise");
-        assert!(told >= 10, "too little was measured: {}", all.ran.stdout);
+        let measured = all.count("pass") + all.count("no-promise");
+        assert!(
+            measured >= 10,
+            "too little was measured: {}",
+            all.ran.stdout
+        );
         let lost = run(&format!(
             "sqlite {settings} --model {model} --rounds 4 --seed 3 --fault power-loss \
              --fault power-loss-subset --fault power-loss-recovery@time=2ms,recovery"
@@ -78,7 +82,7 @@ fn delete_with_extra_keeps_its_promises() {
     sound("--set journal_mode=delete --set synchronous=extra");
 }
 
-/// The next transaction's journal is about to be made: that of the last is unlinked, and its folder
+/// The next transaction's journal is about to be made: that of the last is unlinked, and its directory
 /// not yet synced.
 const AFTER_THE_COMMIT: &str = "--clients 1 --fault power-loss@op=create,n=5 --rounds 2 --seed 1";
 

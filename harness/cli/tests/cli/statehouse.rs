@@ -1,11 +1,11 @@
-//! Every defect planted in the stand-in for `statehoused` is found, and the sound stand-in has no
+//! Every mutant of the fake of `statehoused` is found, and the sound fake has no
 //! finding under the very same options.
 use plugpull_driver_statehouse as statehouse;
 use plugpull_testing::test;
 
 use crate::support::{plugpull, run};
 
-crate::support::planted::defects! {
+crate::support::mutants::defects! {
     "statehouse --reference", statehouse::MUTANTS;
     ack_before_sync: "ack-before-sync" is ["lost-ack"],
         by "--seed 1 --rounds 2 --clients 1 --fault power-loss@op=sync,path=*events,n=12";
@@ -38,7 +38,7 @@ crate::support::planted::defects! {
 }
 
 #[test(needs = "fuse")]
-fn the_sound_stand_in_keeps_every_promise() {
+fn the_sound_fake_keeps_every_promise() {
     let sound = run(
         "statehouse --reference --seed 5 --rounds 1 --set versions=on \
                      --set commit_errors=final",
@@ -63,7 +63,7 @@ fn where_the_daemon_is_not_installed_the_run_says_how_to() {
     for word in ["statehoused is not on PATH", "cargo install", "--reference"] {
         assert!(said.contains(word), "{said}");
     }
-    // What cannot be is told first.
+    // What cannot be is named first.
     let output = plugpull()
         .args(["run", "statehouse", "-q", "--set", "defect=abort-logged"])
         .output()

@@ -32,8 +32,8 @@ fn held_to(linter: &[&str], name: &str, from: &str, to: &str) {
     assert_eq!(sound.code, 0, "{sound:?}");
     let source = fs::read_to_string(template(name)).unwrap();
     assert!(source.contains(from), "{name} has no {from}");
-    let folder = tempfile::tempdir().unwrap();
-    let broken = folder.path().join(name);
+    let directory = tempfile::tempdir().unwrap();
+    let broken = directory.path().join(name);
     fs::write(&broken, source.replace(from, to)).unwrap();
     let refused = lint(&broken);
     assert_ne!(refused.code, 0, "{name} with {to}: {refused:?}");
@@ -110,26 +110,26 @@ fn calls(name: &str) -> Vec<String> {
 
 /// A machine of a pipeline: its working directory, with plugpull in it and on the path.
 struct Pipeline {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Pipeline {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("bin")).unwrap();
-        symlink(PLUGPULL, folder.path().join("bin/plugpull")).unwrap();
-        fs::create_dir(folder.path().join("report")).unwrap();
-        Self { folder }
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("bin")).unwrap();
+        symlink(PLUGPULL, directory.path().join("bin/plugpull")).unwrap();
+        fs::create_dir(directory.path().join("report")).unwrap();
+        Self { directory }
     }
 
     fn bash(&self, script: &str, shard: u32, out: &str) -> Ran {
-        fs::create_dir_all(self.folder.path().join(out)).unwrap();
+        fs::create_dir_all(self.directory.path().join(out)).unwrap();
         let path = std::env::var("PATH").unwrap_or_default();
-        let path = format!("{}:{path}", self.folder.path().join("bin").display());
+        let path = format!("{}:{path}", self.directory.path().join("bin").display());
         let mut command = Command::new("bash");
         command
             .args(["-euc", script])
-            .current_dir(self.folder.path())
+            .current_dir(self.directory.path())
             .env("PATH", path)
             .env("TARGET", "reference")
             .env("TXNS", "12")
@@ -141,7 +141,7 @@ impl Pipeline {
     }
 }
 
-/// Runs the calls of a template as its system would, with two shards, whose folders are `out` for
+/// Runs the calls of a template as its system would, with two shards, whose directories are `out` for
 /// each.
 fn runs(name: &str, out: fn(u32) -> String) {
     let calls = calls(name);
@@ -173,7 +173,12 @@ fn runs(name: &str, out: fn(u32) -> String) {
         assert!(matches!(ran.code, 0 | 3), "{call}: {ran:?}");
     }
     for what in ["explore", "run"] {
-        let file = |end: &str| pipeline.folder.path().join(format!("report/{what}.{end}"));
+        let file = |end: &str| {
+            pipeline
+                .directory
+                .path()
+                .join(format!("report/{what}.{end}"))
+        };
         let report: Value = serde_json::from_slice(&fs::read(file("json")).unwrap()).unwrap();
         assert_eq!(report["merged"], 2);
         assert_eq!(text(&report["target"], "name"), "reference");

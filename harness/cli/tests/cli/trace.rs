@@ -59,8 +59,8 @@ fn verdicts(path: &Path, workers: u32) -> Vec<String> {
 
 #[test(needs = "fuse")]
 fn one_trace_gives_one_result_with_any_number_of_workers() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("run.trace");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("run.trace");
     record(&path);
     let alone = verdicts(&path, 1);
     for workers in [2, 3] {
@@ -72,8 +72,8 @@ fn one_trace_gives_one_result_with_any_number_of_workers() {
 
 #[test(needs = "fuse")]
 fn what_is_no_sound_trace_is_refused_in_one_line() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("run.trace");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("run.trace");
     record(&path);
     let sound = std::fs::read(&path).expect("the trace");
     let refused = |options: &str, option: &str, word: &str| {

@@ -14,8 +14,8 @@ const AS_NOBODY: &str = "setpriv --reuid=65534 --regid=65534 --clear-groups --in
 fn as_nobody(script: &str, options: &str) -> Reported {
     use std::os::unix::fs::PermissionsExt;
 
-    let (folder, program) = machine::own_copy();
-    let work = folder.path().join("work");
+    let (directory, program) = machine::own_copy();
+    let work = directory.path().join("work");
     std::fs::create_dir(&work).unwrap();
     std::fs::set_permissions(&work, std::fs::Permissions::from_mode(0o777)).unwrap();
     let json = work.join("report.json");

@@ -1,11 +1,11 @@
-//! Every defect planted in the stand-in for vfab is found, and the sound stand-in has no finding
+//! Every mutant of the fake of vfab is found, and the sound fake has no finding
 //! under the very same options.
 use plugpull_driver_vfab as vfab;
 use plugpull_testing::test;
 
 use crate::support::{plugpull, run};
 
-crate::support::planted::defects! {
+crate::support::mutants::defects! {
     "vfab --reference", vfab::MUTANTS;
     document_in_place: "document-in-place" is ["will-not-start:job.json is damaged"],
         by "--seed 1 --rounds 2 --clients 1 --model strict \
@@ -41,7 +41,7 @@ crate::support::planted::defects! {
 }
 
 #[test(needs = "fuse")]
-fn the_sound_stand_in_keeps_every_promise() {
+fn the_sound_fake_keeps_every_promise() {
     let sound = run("vfab --reference --seed 5 --rounds 1");
     sound.must_have_no_finding();
     let shared = run(

@@ -1,5 +1,5 @@
 //! What is checked of the real vfab, shown on a small vfab of the tests' own: each check finds its
-//! planted flaw, and is silent on the sound one under the same options.
+//! seeded flaw, and is silent on the sound one under the same options.
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use plugpull_testing::test;
 
-use crate::support::planted::once;
+use crate::support::mutants::once;
 use crate::support::{Reported, list, run, text};
 
 /// The commands and the API that plugpull uses; its text says more.
@@ -23,8 +23,8 @@ fn environment(flaw: &str) -> tempfile::TempDir {
         .output()
         .unwrap();
     let python = String::from_utf8(python.stdout).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
     fs::create_dir_all(at("bin")).unwrap();
     fs::create_dir_all(at("lib/vfab")).unwrap();
     fs::write(at("lib/vfab/__init__.py"), VFAB).unwrap();
@@ -38,7 +38,7 @@ fn environment(flaw: &str) -> tempfile::TempDir {
     let vfab = format!("#!/bin/sh\nexec \"${{0%/*}}/python\" -c '{main}' \"$@\"\n");
     program(&at("bin/python"), &interpreter);
     program(&at("bin/vfab"), &vfab);
-    folder
+    directory
 }
 
 fn program(path: &Path, script: &str) {
@@ -56,7 +56,7 @@ fn tried(flaw: &str, options: &str) -> Reported {
     }
 }
 
-/// The flaw is found, of this kind and told by these words; without it nothing is.
+/// The flaw is found, of this kind and described in these words; without it nothing is.
 fn found(flaw: &str, kind: &str, words: &[&str], options: &str) {
     let flawed = tried(flaw, options);
     let sentences: Vec<(String, String)> = flawed
@@ -196,13 +196,13 @@ fn an_export_that_does_not_bring_everything_back_is_found() {
 }
 
 #[test]
-fn an_environment_without_a_python_is_told() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("bin")).unwrap();
-    program(&folder.path().join("bin/vfab"), "no first line\n");
+fn an_environment_without_a_python_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("bin")).unwrap();
+    program(&directory.path().join("bin/vfab"), "no first line\n");
     let ran = crate::support::plugpull()
         .args(["run", "vfab", "-q", "--set", "states=completed", "--set"])
-        .arg(format!("venv={}", folder.path().display()))
+        .arg(format!("venv={}", directory.path().display()))
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&ran.stderr);

@@ -1,4 +1,4 @@
-//! Without FUSE what can still be injected is, and the rest is told as not measured, never green.
+//! Without FUSE what can still be injected is, and the rest is reported as not measured, never green.
 
 use plugpull_faults::FAULTS;
 use plugpull_faults::fault::{Fault, Need};

@@ -9,15 +9,15 @@ use plugpull_testing::test;
 
 use crate::support::{PLUGPULL, Ran, plugpull};
 
-/// A folder with a file of somebody else in it, to work in.
-fn folder() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("theirs")).unwrap();
-    fs::write(folder.path().join("theirs/data"), "precious").unwrap();
-    folder
+/// A directory with a file of somebody else in it, to work in.
+fn directory() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("theirs")).unwrap();
+    fs::write(directory.path().join("theirs/data"), "precious").unwrap();
+    directory
 }
 
-/// Everything below a folder: paths, contents and times of change.
+/// Everything below a directory: paths, contents and times of change.
 fn contents(root: &Path) -> Vec<String> {
     let mut all = Vec::new();
     for entry in fs::read_dir(root).unwrap() {
@@ -38,11 +38,15 @@ fn contents(root: &Path) -> Vec<String> {
     all
 }
 
-/// Runs a command in a folder, which it must refuse in these words.
+/// Runs a command in a directory, which it must refuse in these words.
 fn refused(command: &mut Command, words: &[&str]) {
-    let folder = folder();
-    let before = contents(folder.path());
-    let ran: Ran = command.current_dir(folder.path()).output().unwrap().into();
+    let directory = directory();
+    let before = contents(directory.path());
+    let ran: Ran = command
+        .current_dir(directory.path())
+        .output()
+        .unwrap()
+        .into();
     assert_eq!(ran.code, 2, "{command:?}: {ran:?}");
     assert_eq!(ran.stdout, "", "{command:?}");
     assert_eq!(ran.stderr.lines().count(), 1, "{command:?}: {}", ran.stderr);
@@ -54,7 +58,7 @@ fn refused(command: &mut Command, words: &[&str]) {
             ran.stderr
         );
     }
-    assert_eq!(contents(folder.path()), before, "{command:?}");
+    assert_eq!(contents(directory.path()), before, "{command:?}");
 }
 
 /// `plugpull run` with options separated by spaces is refused in these words.
@@ -145,7 +149,7 @@ fn numbers_and_words() {
 }
 
 #[test]
-fn files_and_folders() {
+fn files_and_directories() {
     run_refused(
         "--json nowhere/report.json",
         &["nowhere/report.json", "does not exist"],

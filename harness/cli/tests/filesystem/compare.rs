@@ -30,7 +30,7 @@ impl Lines {
 }
 
 /// Every line that is not as the list says, or where the table has a row, as the row says. What
-/// this machine could not measure is told on standard error and judged by nobody.
+/// this machine could not measure is printed on standard error and judged by nobody.
 pub(crate) fn differences(seen: &Lines, table: &[Row]) -> Vec<String> {
     behaviours::all()
         .filter_map(|one| difference(one, seen, table))
@@ -60,7 +60,7 @@ fn difference(one: &Behaviour, seen: &Lines, table: &[Row]) -> Option<String> {
     })
 }
 
-/// Planted differences: each must be told, and the sound list must be silent.
+/// Seeded differences: each must be reported, and the sound list must be silent.
 pub(crate) fn finds_every_kind() -> Result<(), Failed> {
     let sound: String = behaviours::all()
         .map(|one| format!("{}: {}\n", one.name, one.ext4))
@@ -80,9 +80,9 @@ pub(crate) fn finds_every_kind() -> Result<(), Failed> {
     let gone = sound.replace(&line, "");
     let unknown = sound.replace(
         &line,
-        &format!("{}: {NOT_MEASURED}planted by the test\n", one.name),
+        &format!("{}: {NOT_MEASURED}seeded by the test\n", one.name),
     );
-    for (text, table, told) in [
+    for (text, table, reported) in [
         (&other, &[][..], Some("where ext4 does")),
         (&other, std::slice::from_ref(&row), None),
         (
@@ -99,8 +99,11 @@ pub(crate) fn finds_every_kind() -> Result<(), Failed> {
         (&unknown, &[][..], None),
     ] {
         let found = differences(&Lines::read(text), table);
-        assert_eq!(found.len(), usize::from(told.is_some()), "{found:?}");
-        assert!(told.is_none_or(|told| found[0].contains(told)), "{found:?}");
+        assert_eq!(found.len(), usize::from(reported.is_some()), "{found:?}");
+        assert!(
+            reported.is_none_or(|reported| found[0].contains(reported)),
+            "{found:?}"
+        );
     }
     Ok(())
 }

@@ -2,11 +2,11 @@
 //!
 //! The list says for each behaviour what ext4 does. On the crash filesystem exactly the lines
 //! named in `docs/filesystem.md` may differ, and those must differ as the table says. Where the
-//! build folder lies on ext4, the list itself is held to it.
+//! build directory lies on ext4, the list itself is held to it.
 //!
 //! The program starts itself again for the list, because it forks and changes its working
 //! directory and so must have one thread: alone on ext4, and inside `plugpull exec` on the crash
-//! filesystem. By hand, in any folder: `filesystem posix-list`.
+//! filesystem. By hand, in any directory: `filesystem posix-list`.
 
 #![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
 
@@ -28,8 +28,8 @@ use plugpull_testing::MadeTest;
 const LIST: &str = "posix-list";
 /// Where the table of differences is.
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/filesystem.md");
-/// A folder of the build, which others do not write to.
-const FOLDER: &str = env!("CARGO_TARGET_TMPDIR");
+/// A directory of the build, which others do not write to.
+const DIRECTORY: &str = env!("CARGO_TARGET_TMPDIR");
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(LIST) {
@@ -68,14 +68,14 @@ fn main() -> ExitCode {
     plugpull_testing::main_with(capability, tests)
 }
 
-/// Shows the list in a new folder of the working directory.
+/// Shows the list in a new directory of the working directory.
 fn show() -> ExitCode {
-    let shown = tempfile::tempdir_in(".").and_then(|folder| {
+    let shown = tempfile::tempdir_in(".").and_then(|directory| {
         let home = std::env::current_dir()?;
         // So that another user may work below it.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(folder.path(), open)?;
-        std::env::set_current_dir(folder.path())?;
+        std::fs::set_permissions(directory.path(), open)?;
+        std::env::set_current_dir(directory.path())?;
         behaviours::show_all(|name, line| println!("{name}: {line}"))?;
         std::env::set_current_dir(home)
     });
@@ -105,12 +105,12 @@ fn can_exec() -> Result<(), String> {
 }
 
 fn is_ext4() -> Result<(), String> {
-    let found = statfs(Path::new(FOLDER)).map_err(|errno| errno.to_string())?;
+    let found = statfs(Path::new(DIRECTORY)).map_err(|errno| errno.to_string())?;
     // ext2 and ext3 have the same number; the list would tell them apart.
     if found.filesystem_type() == EXT4_SUPER_MAGIC {
         return Ok(());
     }
-    Err(format!("{FOLDER} is on another filesystem"))
+    Err(format!("{DIRECTORY} is on another filesystem"))
 }
 
 /// Runs the list by `command`, and returns its lines.
@@ -140,19 +140,19 @@ fn crash_filesystem() -> Result<(), Failed> {
     let lines = listed(&mut plugpull(&[&own_path()?, LIST]))?;
     verdict(&differences(&lines, &table))?;
     // Without the table every row of it is a difference, or the comparison sees nothing.
-    let told = differences(&lines, &[]).len();
+    let seen = differences(&lines, &[]).len();
     let rows = table
         .iter()
         .filter(|row| lines.measured(&row.behaviour))
         .count();
-    if told != rows {
-        return Err(format!("{told} differences without the table, which has {rows}").into());
+    if seen != rows {
+        return Err(format!("{seen} differences without the table, which has {rows}").into());
     }
     Ok(())
 }
 
 fn ext4_itself() -> Result<(), Failed> {
-    let lines = listed(Command::new(own_path()?).arg(LIST).current_dir(FOLDER))?;
+    let lines = listed(Command::new(own_path()?).arg(LIST).current_dir(DIRECTORY))?;
     verdict(&differences(&lines, &[]))
 }
 

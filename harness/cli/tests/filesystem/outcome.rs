@@ -15,7 +15,7 @@ pub(crate) enum Trouble {
     NotMeasured(String),
     /// A step that only prepares went wrong.
     Io(io::Error),
-    /// The same, told in words.
+    /// The same in words.
     Other(String),
 }
 

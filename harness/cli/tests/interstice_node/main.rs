@@ -27,10 +27,10 @@ fn main() -> ExitCode {
     plugpull_testing::main(support::machine::capability)
 }
 
-/// The options that test a node with this flaw, and the folder that must outlive it.
+/// The options that test a node with this flaw, and the directory that must outlive it.
 fn options(flaw: &str) -> (tempfile::TempDir, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let module = folder.path().join("module.wasm");
+    let directory = tempfile::tempdir().unwrap();
+    let module = directory.path().join("module.wasm");
     // The node reads from its module what is wrong with it.
     fs::write(&module, [node::MAGIC, flaw.as_bytes()].concat()).unwrap();
     let me = env::current_exe().unwrap();
@@ -39,11 +39,11 @@ fn options(flaw: &str) -> (tempfile::TempDir, String) {
         me.display(),
         module.display()
     );
-    (folder, options)
+    (directory, options)
 }
 
 fn tested(flaw: &str, more: &str) -> Reported {
-    let (_folder, options) = options(flaw);
+    let (_directory, options) = options(flaw);
     run(&format!("{options} {more}"))
 }
 
@@ -72,7 +72,7 @@ fn a_sound_node_keeps_what_is_promised() {
 /// Under a kill alone: without checksums no node can tell a torn entry from a whole one.
 #[test(needs = "fuse")]
 fn a_crash_state_is_replayed_into_a_node() {
-    let (_folder, options) = options("");
+    let (_directory, options) = options("");
     let output = plugpull()
         .arg("explore")
         .args(options.split_whitespace())

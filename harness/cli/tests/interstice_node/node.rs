@@ -148,12 +148,12 @@ struct Node {
 }
 
 impl Node {
-    fn open(folder: &Path) -> Result<Self, String> {
-        let module = fs::read(folder.join("module.wasm")).unwrap();
+    fn open(directory: &Path) -> Result<Self, String> {
+        let module = fs::read(directory.join("module.wasm")).unwrap();
         let flaw = String::from_utf8(module[MAGIC.len()..].to_vec()).unwrap();
-        let logs = folder.join("logs");
+        let logs = directory.join("logs");
         fs::create_dir_all(&logs).unwrap();
-        File::open(folder).unwrap().sync_all().unwrap();
+        File::open(directory).unwrap().sync_all().unwrap();
         let open = |name: &str| {
             let table = Table::open(&logs.join(format!("{name}.log")));
             (name.to_owned(), table)
@@ -256,7 +256,7 @@ impl Node {
         })
     }
 
-    /// Applies a call; none where nobody is told of it.
+    /// Applies a call; none where nobody hears of it.
     fn apply(&self, state: &mut Tables, input: Vec<Value>) -> Option<TableEventInstance> {
         let Ok(
             [

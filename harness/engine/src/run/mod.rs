@@ -219,7 +219,7 @@ fn take_back(trial: &mut Trial, taken_back: &[(usize, Tries)]) {
             trial.verdict = Verdict::NotMeasured;
             trial.why = format!(
                 "seen once and not again, so it may have been the machine ({}): {}",
-                tries.words(),
+                tries.describe(),
                 gone.finding.sentence
             );
         }

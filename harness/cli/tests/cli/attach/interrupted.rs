@@ -68,7 +68,7 @@ fn killed_it_leaves_nothing_but_keys_which_the_next_call_removes() {
 
 /// Commands that stop the service with its supervisor, and start both.
 fn stop_and_start(service: &Service) -> (String, String) {
-    let place = service.folder.path().display();
+    let place = service.directory.path().display();
     let stop = format!(
         "kill -TERM $(cat {place}/supervisor) 2>/dev/null; \
          while kill -0 $(cat {place}/pid || echo none) 2>/dev/null; do :; done; true"
@@ -106,18 +106,18 @@ fn files_damaged_in_place_are_put_back_after_a_kill() {
     let (stop, start) = stop_and_start(&service);
     let mode = ["--mode", "corruption", "--in-place", "--rounds", "1"];
     // It stays down: plugpull waits for it, with the damaged files in place.
-    let down = format!("touch {}/pid.down", service.folder.path().display());
+    let down = format!("touch {}/pid.down", service.directory.path().display());
     let commands = ["--stop-cmd", &stop, "--start-cmd", &down];
     let mut child = service
         .attach(&[&mode[..], &commands].concat())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let marker = service.folder.path().join("pid.down");
+    let marker = service.directory.path().join("pid.down");
     await_that("it was to be started", || marker.exists());
     signal(&child, Signal::SIGKILL);
     child.wait().unwrap();
-    let work = service.folder.path().join("staging-db.plugpull");
+    let work = service.directory.path().join("staging-db.plugpull");
     assert!(work.join("copy").is_dir() && work.join("put-back.json").is_file());
 
     let commands = ["--restore", "--stop-cmd", &stop, "--start-cmd", &start];

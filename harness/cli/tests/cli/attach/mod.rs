@@ -1,5 +1,5 @@
 //! `plugpull attach` and `ci/test-recovery.sh` against a real daemon: the reference store, kept
-//! alive by a stand-in for a supervisor.
+//! alive by a fake supervisor.
 
 mod interrupted;
 mod modes;

@@ -1,4 +1,4 @@
-//! What each mode does to a sound service and to ones with planted defects.
+//! What each mode does to a sound service and to ones with mutants.
 
 use super::service::{Service, beside};
 use plugpull_testing::test;
@@ -38,7 +38,7 @@ fn a_sound_service_keeps_its_promises_and_is_as_before() {
 }
 
 #[test]
-fn crashes_show_planted_defects() {
+fn crashes_show_mutants() {
     for (defect, kind, words) in [
         ("delete-not-logged", "resurrected", "undone"),
         ("stale-lock-refused", "will-not-start", "a crash loop"),
@@ -91,7 +91,7 @@ fn a_service_that_is_slow_does_not_hang() {
 fn nobody_starts_it_again() {
     let service = Service::start(&[]);
     // Its supervisor is killed with it.
-    let place = service.folder.path().display();
+    let place = service.directory.path().display();
     let command = format!("kill -9 $(cat {place}/supervisor) $PLUGPULL_PID");
     let options = ["--mode", "crash", "--rounds", "1", "--start-limit", "1s"];
     let reported = service.attached(&[&options[..], &["--kill-cmd", &command]].concat());
@@ -107,9 +107,12 @@ fn plugpull_starts_what_has_no_supervisor() {
     let service = Service::start(&[]);
     // What kills and starts is all that is known of it, as behind ssh: the supervisor's pid file is
     // only looked at by a command.
-    let pid_cmd = format!("cat {}", service.folder.path().join("pid").display());
+    let pid_cmd = format!("cat {}", service.directory.path().join("pid").display());
     let mut command = crate::support::plugpull();
-    let marks = service.folder.path().join("staging-db/plugpull.protected");
+    let marks = service
+        .directory
+        .path()
+        .join("staging-db/plugpull.protected");
     let json = tempfile::NamedTempFile::new().unwrap();
     command
         .args(["attach", "-q", "--service", "behind-ssh"])
@@ -195,7 +198,7 @@ fn a_check_of_the_drivers_own_is_not_the_stores() {
             .arg("--data-dir")
             .arg(service.data())
             .arg("--pid-file")
-            .arg(service.folder.path().join("pid"))
+            .arg(service.directory.path().join("pid"))
             .args(["--driver", &driver, "--rate", "2000", "--json"])
             .arg(json.path());
         let reported = crate::support::reported(&mut command, json.path());
@@ -223,7 +226,7 @@ fn a_reorganisation_wants_a_driver_that_knows_it() {
             .arg("--data-dir")
             .arg(service.data())
             .arg("--pid-file")
-            .arg(service.folder.path().join("pid"))
+            .arg(service.directory.path().join("pid"))
             .args(["--driver", driver, "--rate", "2000", "--json"])
             .arg(json.path());
         crate::support::reported(&mut command, json.path())

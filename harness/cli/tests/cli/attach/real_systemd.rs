@@ -20,7 +20,7 @@ const COMES_UP: Duration = Duration::from_secs(20);
 /// A unit `store.service` that keeps the reference store running.
 struct Unit {
     service: Service,
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     pid1: String,
 }
 
@@ -33,16 +33,16 @@ pub(crate) fn tried() -> Result<(), String> {
     if !nix::unistd::geteuid().is_root() {
         return Err("a systemd of its own wants root".into());
     }
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let idle = ["/bin/true".to_string()];
-    let mut child = systemd(folder.path(), &idle)
+    let mut child = systemd(directory.path(), &idle)
         .stdin(Stdio::null())
         .spawn()
         .unwrap();
     let deadline = Instant::now() + COMES_UP;
     let mut came = false;
     while !came && Instant::now() < deadline && matches!(child.try_wait(), Ok(None)) {
-        came = up(&pid1(folder.path()));
+        came = up(&pid1(directory.path()));
         std::thread::sleep(Duration::from_millis(20));
     }
     if let Ok(None) = child.try_wait() {
@@ -52,7 +52,7 @@ pub(crate) fn tried() -> Result<(), String> {
     if came {
         return Ok(());
     }
-    let log = fs::read_to_string(folder.path().join("systemd.log")).unwrap_or_default();
+    let log = fs::read_to_string(directory.path().join("systemd.log")).unwrap_or_default();
     let last = log.lines().last().unwrap_or("it said nothing");
     Err(format!(
         "systemd does not come up in namespaces here: {last}"
@@ -60,8 +60,8 @@ pub(crate) fn tried() -> Result<(), String> {
 }
 
 /// The number of the first process in systemd's namespaces; empty before there is one.
-fn pid1(folder: &Path) -> String {
-    let text = fs::read_to_string(folder.join("pid1")).unwrap_or_default();
+fn pid1(directory: &Path) -> String {
+    let text = fs::read_to_string(directory.join("pid1")).unwrap_or_default();
     text.trim().to_owned()
 }
 
@@ -86,8 +86,8 @@ fn inside(pid1: &str, program: &str) -> Command {
     command
 }
 
-/// The command that starts systemd with these units, which it is told in a folder.
-fn systemd(folder: &Path, store: &[String]) -> Command {
+/// The command that starts systemd with these units, which it finds in a directory.
+fn systemd(directory: &Path, store: &[String]) -> Command {
     let units = [
         (
             "store.service",
@@ -100,28 +100,28 @@ fn systemd(folder: &Path, store: &[String]) -> Command {
         ("default.target", "[Unit]\nWants=store.service\n".into()),
     ];
     let mut systemd = Command::new(beside("systemd.sh"));
-    systemd.arg(folder);
+    systemd.arg(directory);
     for (name, text) in units {
-        fs::write(folder.join(name), text).unwrap();
-        systemd.arg(folder.join(name));
+        fs::write(directory.join(name), text).unwrap();
+        systemd.arg(directory.join(name));
     }
     systemd
 }
 
 impl Unit {
     fn start(settings: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let service = Service::under(settings, |_, command| systemd(folder.path(), command));
-        let pid1 = pid1(folder.path());
+        let directory = tempfile::tempdir().unwrap();
+        let service = Service::under(settings, |_, command| systemd(directory.path(), command));
+        let pid1 = pid1(directory.path());
         Self {
             service,
-            folder,
+            directory,
             pid1,
         }
     }
 
     fn attached(&self, options: &[&str]) -> Reported {
-        let json = self.folder.path().join("report.json");
+        let json = self.directory.path().join("report.json");
         let mut command = inside(&self.pid1, PLUGPULL);
         command
             .args(["attach", "-q", "--unit", "store.service", "--data-dir"])
@@ -163,7 +163,7 @@ fn a_real_start_limit_is_noticed_and_undone() {
 }
 
 #[test(needs = "systemd")]
-fn planted_defects_are_caught_under_a_real_systemd() {
+fn mutants_are_caught_under_a_real_systemd() {
     for (defect, kind) in [
         ("delete-not-logged", "resurrected"),
         ("stale-lock-refused", "will-not-start"),

@@ -66,7 +66,7 @@ fn a_protected_target() {
     let service = Service::start(&[]);
     for marker in [
         service.data().join("plugpull.protected"),
-        service.folder.path().join("plugpull.protected"),
+        service.directory.path().join("plugpull.protected"),
     ] {
         fs::write(&marker, "").unwrap();
         let before = service.pid();
@@ -160,7 +160,7 @@ fn options_that_do_not_fit() {
 #[test]
 fn two_at_once() {
     let service = Service::start(&[]);
-    let work = service.folder.path().join("staging-db.plugpull");
+    let work = service.directory.path().join("staging-db.plugpull");
     fs::create_dir(&work).unwrap();
     let lock = fs::File::create(work.join("lock")).unwrap();
     lock.lock().unwrap();

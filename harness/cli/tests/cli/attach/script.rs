@@ -36,18 +36,18 @@ fn help_tells_every_option_and_others_are_refused() {
         .into();
     assert_eq!(help.code, 0);
     // What stands at the beginning of a line of the help is an option of the script.
-    let told: Vec<&str> = help
+    let listed: Vec<&str> = help
         .stdout
         .lines()
         .filter_map(|line| line.strip_prefix("  --"))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
     let source = fs::read_to_string(script()).unwrap();
-    for option in &told {
+    for option in &listed {
         let taken = [format!("--{option} |"), format!("--{option})")];
         assert!(taken.iter().any(|form| source.contains(form)), "{option}");
     }
-    assert!(told.len() > 25, "{told:?}");
+    assert!(listed.len() > 25, "{listed:?}");
     for options in [&["--no-such"][..], &["--mode"], &["crash"]] {
         let ran: Ran = Command::new(script())
             .args(options)
@@ -69,7 +69,7 @@ fn a_snapshot_to_corrupt_says_what_to_do() {
         .args(["--i-own-this-target", "staging-db", "--data-dir"])
         .arg(service.data())
         .arg("--pid-file")
-        .arg(service.folder.path().join("pid"))
+        .arg(service.directory.path().join("pid"))
         .args(["--connect", &format!("127.0.0.1:{}", service.port)])
         .args(["--start-cmd", &Service::on_copy("snapshot_every=4")])
         .arg("--out")
@@ -83,12 +83,12 @@ fn a_snapshot_to_corrupt_says_what_to_do() {
     service.must_be_as_before();
 }
 
-/// Everything at once: a service whose data folder is a filesystem of its own, so that it can be
+/// Everything at once: a service whose data directory is a filesystem of its own, so that it can be
 /// filled, and a driver that knows reorganisations. In a mount namespace, which is gone with the
 /// last process in it.
 fn all_modes(defect: &str, rounds: u32) -> (Ran, Value) {
-    let folder = tempfile::tempdir().unwrap();
-    let (place, port) = (folder.path().display(), free_port());
+    let directory = tempfile::tempdir().unwrap();
+    let (place, port) = (directory.path().display(), free_port());
     let story = format!(
         "mkdir {place}/staging-db && mount -t tmpfs -o size=4m tmpfs {place}/staging-db || exit 99\n\
          {supervise} {place}/pid env PLUGPULL_DATA_DIR={place}/staging-db {REFERENCE} \
@@ -112,13 +112,13 @@ fn all_modes(defect: &str, rounds: u32) -> (Ran, Value) {
         .unwrap()
         .into();
     for name in ["report.xml", "report.md", "report.html"] {
-        let written = fs::metadata(folder.path().join("out").join(name));
+        let written = fs::metadata(directory.path().join("out").join(name));
         assert!(
             written.is_ok_and(|about| about.len() > 0),
             "{name}: {ran:?}"
         );
     }
-    let report = fs::read(folder.path().join("out/report.json")).unwrap();
+    let report = fs::read(directory.path().join("out/report.json")).unwrap();
     (ran, serde_json::from_slice(&report).unwrap())
 }
 

@@ -85,7 +85,7 @@ fn a_pid_file_that_names_no_service_is_refused() {
 fn an_unrelated_process_is_refused_and_lives() {
     let service = Service::start(&[]);
     let mut unrelated = Unrelated::start();
-    let file = service.folder.path().join("pid.other");
+    let file = service.directory.path().join("pid.other");
     fs::write(&file, unrelated.pid()).unwrap();
     let name = file.display().to_string();
     for more in [&[][..], &["--kill-cmd", "kill -9 $PLUGPULL_PID"]] {
@@ -101,7 +101,7 @@ fn a_process_that_has_the_directory_open_and_does_not_serve_is_refused() {
     let service = Service::start(&[]);
     let other = Service::start(&[]);
     // The process and the directory are of one service, the port is of another.
-    let pid_file = service.folder.path().join("pid").display().to_string();
+    let pid_file = service.directory.path().join("pid").display().to_string();
     let port = format!("127.0.0.1:{}", other.port);
     let data = service.data().display().to_string();
     let mut command = crate::support::plugpull();
@@ -112,7 +112,7 @@ fn a_process_that_has_the_directory_open_and_does_not_serve_is_refused() {
     refused(&service, command, &["does not serve", other.pid().trim()]);
     other.must_be_as_before();
     // The process is the one that serves, and the directory is another's.
-    let pid_file = other.folder.path().join("pid").display().to_string();
+    let pid_file = other.directory.path().join("pid").display().to_string();
     let mut command = crate::support::plugpull();
     command
         .args(["attach", "-q", "--i-own-this-target", "staging-db"])
@@ -126,7 +126,7 @@ fn a_process_that_has_the_directory_open_and_does_not_serve_is_refused() {
 fn a_driver_of_another_service_is_refused() {
     let service = Service::start(&[]);
     let other = Service::start(&[]);
-    let pid_file = service.folder.path().join("pid").display().to_string();
+    let pid_file = service.directory.path().join("pid").display().to_string();
     let data = service.data().display().to_string();
     let driver = format!("python3 {} {}", beside("driver.py").display(), other.port);
     let mut command = crate::support::plugpull();
@@ -170,7 +170,7 @@ fn where_nobody_could_tell_nothing_is_killed() {
 fn a_kill_command_that_kills_nothing_is_not_measured() {
     let service = Service::start(&[]);
     let before = service.pid();
-    let pid_file = service.folder.path().join("pid").display().to_string();
+    let pid_file = service.directory.path().join("pid").display().to_string();
     let pid_cmd = format!("cat {pid_file}");
     for (source, words) in [
         // Nothing but the listening socket shows its process.
@@ -190,9 +190,9 @@ fn a_kill_command_that_kills_nothing_is_not_measured() {
 #[test]
 fn a_kill_that_is_seen_counts_whoever_tells_the_process() {
     let service = Service::start(&[]);
-    let pid_cmd = format!("cat {}/pid", service.folder.path().display());
+    let pid_cmd = format!("cat {}/pid", service.directory.path().display());
     let kill = format!("kill -9 $({pid_cmd})");
-    let starts = format!("wc -l <{}/pid.starts", service.folder.path().display());
+    let starts = format!("wc -l <{}/pid.starts", service.directory.path().display());
     for source in [
         vec!["--kill-cmd", "kill -9 $PLUGPULL_PID"],
         vec!["--pid-cmd", &pid_cmd, "--kill-cmd", &kill],
@@ -209,7 +209,7 @@ fn a_kill_that_is_seen_counts_whoever_tells_the_process() {
 #[test]
 fn an_identity_that_stays_is_not_measured() {
     let service = Service::start(&[]);
-    let kill = format!("kill -9 $(cat {}/pid)", service.folder.path().display());
+    let kill = format!("kill -9 $(cat {}/pid)", service.directory.path().display());
     let source = ["--identity-cmd", "echo always", "--kill-cmd", &kill];
     let reported = with_report(service.attach_by(&source, &QUICK));
     unmeasured(&reported, "the same start of the service as before");
@@ -220,7 +220,7 @@ fn a_pid_file_that_comes_to_name_an_unrelated_process_kills_nobody() {
     let service = Service::start(&[]);
     let mut unrelated = Unrelated::start();
     // The supervisor is right once, and wrong from the first restart on.
-    fs::write(service.folder.path().join("pid.names"), unrelated.pid()).unwrap();
+    fs::write(service.directory.path().join("pid.names"), unrelated.pid()).unwrap();
     let reported = service.attached(&["--rounds", "2", "--start-limit", "2s"]);
     unmeasured(&reported, "(sleep) has nothing open in");
     let why = text(&reported.trials()[1], "why");
@@ -231,21 +231,21 @@ fn a_pid_file_that_comes_to_name_an_unrelated_process_kills_nobody() {
 #[test]
 fn a_child_that_outlives_the_process_of_the_pid_file_is_not_measured() {
     // The number is that of a wrapper, whose child serves and lives on.
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("staging-db");
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("staging-db");
     fs::create_dir(&data).unwrap();
     let port = free_port();
     let script = format!(
         "{} --listen {port} >/dev/null 2>&1 & echo $! >{}/child; wait",
         crate::support::REFERENCE,
-        folder.path().display()
+        directory.path().display()
     );
     let mut wrapper = Command::new("sh")
         .args(["-c", &script])
         .env("PLUGPULL_DATA_DIR", &data)
         .spawn()
         .unwrap();
-    let pid_file = folder.path().join("pid");
+    let pid_file = directory.path().join("pid");
     fs::write(&pid_file, wrapper.id().to_string()).unwrap();
     let mut command = crate::support::plugpull();
     command
@@ -260,7 +260,7 @@ fn a_child_that_outlives_the_process_of_the_pid_file_is_not_measured() {
         std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
     });
     let reported = with_report(command);
-    let child = fs::read_to_string(folder.path().join("child")).unwrap();
+    let child = fs::read_to_string(directory.path().join("child")).unwrap();
     Command::new("kill")
         .args(["-9", child.trim()])
         .status()

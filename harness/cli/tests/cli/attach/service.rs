@@ -31,7 +31,7 @@ pub(crate) fn free_port() -> u16 {
 
 /// A reference store with a supervisor, which keep running until this is dropped.
 pub(crate) struct Service {
-    pub(crate) folder: tempfile::TempDir,
+    pub(crate) directory: tempfile::TempDir,
     pub(crate) port: u16,
     command: Vec<String>,
     supervisor: Child,
@@ -40,23 +40,23 @@ pub(crate) struct Service {
 impl Service {
     /// Starts it with these settings, and waits until it answers. It holds a key of somebody else.
     pub(crate) fn start(settings: &[&str]) -> Self {
-        Self::under(settings, |folder, command| {
+        Self::under(settings, |directory, command| {
             let mut supervise = Command::new(beside("supervise.sh"));
-            supervise.arg(folder.join("pid")).args(command);
+            supervise.arg(directory.join("pid")).args(command);
             supervise
         })
     }
 
-    /// The same under a supervisor of this command line, made from the service's folder and command
+    /// The same under a supervisor of this command line, made from the service's directory and command
     /// line.
     pub(crate) fn under(
         settings: &[&str],
         supervise: impl FnOnce(&Path, &[String]) -> Command,
     ) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let port = free_port();
-        fs::create_dir(folder.path().join("staging-db")).unwrap();
-        let data = folder.path().join("staging-db").display().to_string();
+        fs::create_dir(directory.path().join("staging-db")).unwrap();
+        let data = directory.path().join("staging-db").display().to_string();
         let port_text = port.to_string();
         let variable = format!("PLUGPULL_DATA_DIR={data}");
         let words = ["/usr/bin/env", &variable, REFERENCE, "--listen", &port_text];
@@ -65,16 +65,16 @@ impl Service {
             .chain(settings)
             .map(|word| word.to_string())
             .collect();
-        let supervisor = supervise(folder.path(), &command)
+        let supervisor = supervise(directory.path(), &command)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let pid = supervisor.id().to_string();
-        fs::write(folder.path().join("supervisor"), pid).unwrap();
+        fs::write(directory.path().join("supervisor"), pid).unwrap();
         let service = Self {
-            folder,
+            directory,
             port,
             command,
             supervisor,
@@ -116,7 +116,7 @@ impl Service {
         let all = self.holds();
         let theirs = BTreeMap::from([("theirs".to_string(), "precious".to_string())]);
         assert_eq!(all, theirs);
-        let mut names: Vec<String> = fs::read_dir(self.folder.path())
+        let mut names: Vec<String> = fs::read_dir(self.directory.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().display().to_string())
             .filter(|name| !name.starts_with("pid") && name != "supervisor")
@@ -126,7 +126,7 @@ impl Service {
     }
 
     pub(crate) fn data(&self) -> PathBuf {
-        self.folder.path().join("staging-db")
+        self.directory.path().join("staging-db")
     }
 
     /// The store's command line.
@@ -136,20 +136,20 @@ impl Service {
 
     /// The main process.
     pub(crate) fn pid(&self) -> String {
-        let file = self.folder.path().join("pid");
+        let file = self.directory.path().join("pid");
         // A quick service answers before its supervisor has written the file.
         await_that("its pid file", || file.is_file());
         fs::read_to_string(file).unwrap()
     }
 
-    /// A command that starts the store on whatever folder and port it is told.
+    /// A command that starts the store on whatever directory and port it is given.
     pub(crate) fn on_copy(settings: &str) -> String {
         format!("exec {REFERENCE} --listen \"$PLUGPULL_PORT\" {settings}")
     }
 
     /// `plugpull attach` on this service, as it was named by its owner.
     pub(crate) fn attach(&self, options: &[&str]) -> Command {
-        let pid_file = self.folder.path().join("pid").display().to_string();
+        let pid_file = self.directory.path().join("pid").display().to_string();
         self.attach_by(&["--pid-file", &pid_file], options)
     }
 
@@ -187,7 +187,7 @@ impl Drop for Service {
     )]
     fn drop(&mut self) {
         // It may have a successor.
-        let last = fs::read_to_string(self.folder.path().join("supervisor"));
+        let last = fs::read_to_string(self.directory.path().join("supervisor"));
         if let Some(pid) = last.ok().and_then(|text| text.trim().parse().ok()) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Stands in for systemctl, over supervise.sh: tests only. FAKE is its folder, with the files
+# Stands in for systemctl, over supervise.sh: tests only. FAKE is its directory, with the files
 #
 #   pid.calls       what it was asked, a line each
 #   pid.command     the service's command line, for `start`

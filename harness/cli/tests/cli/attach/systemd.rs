@@ -1,4 +1,4 @@
-//! The way over systemd, with a stand-in for systemctl on PATH.
+//! The way over systemd, with a fake systemctl on PATH.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -23,12 +23,12 @@ impl Unit {
         symlink(beside("systemctl.sh"), bin.path().join("systemctl")).unwrap();
         symlink(beside("supervise.sh"), bin.path().join("supervise.sh")).unwrap();
         let command = service.command_line().join(" ");
-        fs::write(service.folder.path().join("pid.command"), command).unwrap();
+        fs::write(service.directory.path().join("pid.command"), command).unwrap();
         Self { service, bin }
     }
 
     fn place(&self) -> &Path {
-        self.service.folder.path()
+        self.service.directory.path()
     }
 
     fn attach(&self, options: &[&str]) -> Command {

@@ -1,7 +1,7 @@
 #!/bin/sh
-# A systemd of its own, in namespaces of its own: systemd.sh FOLDER UNIT-FILE...
+# A systemd of its own, in namespaces of its own: systemd.sh DIRECTORY UNIT-FILE...
 # It sees no unit but those named, has a cgroup of its own, and ends with this process. Its number,
-# as seen from outside, is written to FOLDER/pid1.
+# as seen from outside, is written to DIRECTORY/pid1.
 set -eu
 if [ "${1-}" = --inside ]; then
     units=$2
@@ -10,9 +10,9 @@ if [ "${1-}" = --inside ]; then
     mkdir -p /run/systemd/system /run/lock
     cp "$units"/* /run/systemd/system/
     # Nothing of the machine's own is to be started.
-    for folder in /etc/systemd/system /usr/lib/systemd/system /usr/lib/systemd/system-generators \
+    for directory in /etc/systemd/system /usr/lib/systemd/system /usr/lib/systemd/system-generators \
         /lib/systemd/system /lib/systemd/system-generators; do
-        if [ -d "$folder" ]; then mount -t tmpfs tmpfs "$folder"; fi
+        if [ -d "$directory" ]; then mount -t tmpfs tmpfs "$directory"; fi
     done
     if [ -d /sys/fs/cgroup/systemd ]; then
         mount -t tmpfs tmpfs /sys/fs/cgroup
@@ -25,13 +25,13 @@ if [ "${1-}" = --inside ]; then
         --system --unit=default.target --show-status=no --log-target=console
 fi
 
-folder=$1
+directory=$1
 shift
 top=/sys/fs/cgroup
 if [ -d "$top/systemd" ]; then top=$top/systemd; fi
 own=$top/plugpull-test-$$
-mkdir "$folder/units" "$own"
-cp "$@" "$folder/units/"
+mkdir "$directory/units" "$own"
+cp "$@" "$directory/units/"
 away() {
     # What was in it is dead, but may not be gone yet.
     for _ in 1 2 3 4 5 6 7 8 9 10; do
@@ -44,7 +44,7 @@ trap away EXIT
 # The child is in the cgroup before it makes it the root of what it sees.
 sh -c 'echo $$ >"$1/cgroup.procs"; shift; exec "$@"' sh "$own" \
     unshare --pid --mount --mount-proc --fork --kill-child --uts --ipc --cgroup \
-    "$0" --inside "$folder/units" >"$folder/systemd.log" 2>&1 &
+    "$0" --inside "$directory/units" >"$directory/systemd.log" 2>&1 &
 unshared=$!
 trap 'trap "" TERM INT; kill -9 $unshared 2>/dev/null || true
     wait $unshared 2>/dev/null || true; away' EXIT
@@ -54,6 +54,6 @@ for _ in $(seq 100); do
     if [ -n "$pid1" ]; then break; fi
     sleep 0.05
 done
-echo $pid1 >"$folder/pid1.new"
-mv "$folder/pid1.new" "$folder/pid1"
+echo $pid1 >"$directory/pid1.new"
+mv "$directory/pid1.new" "$directory/pid1"
 wait $unshared || true

@@ -62,20 +62,20 @@ pub(crate) fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A copy of the binary under test, so that its processes are told from all others, in a folder
+/// A copy of the binary under test, so that its processes are known from all others, in a directory
 /// that every user may enter.
 pub(crate) fn own_copy() -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let program = folder.path().join("plugpull");
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = directory.path().join("plugpull");
     // The driver of the target that these copies test is found beside them. By a process of its own: a
     // fork of another test would keep a copy open for writing, and what is open so cannot be started
     // (ETXTBSY, execve(2)).
     let copied = Command::new("cp")
         .arg(PLUGPULL)
         .arg(Path::new(PLUGPULL).with_file_name("plugpull-driver-reference"))
-        .arg(folder.path())
+        .arg(directory.path())
         .status();
     assert!(copied.unwrap().success(), "the copy failed");
-    (folder, program)
+    (directory, program)
 }

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 pub(crate) mod machine;
 #[allow(unused_imports, reason = "each test program uses its own part")]
-pub(crate) mod planted;
+pub(crate) mod mutants;
 pub(crate) mod traces;
 
 use std::path::Path;
@@ -112,8 +112,8 @@ pub(crate) fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
 
 /// Runs `plugpull run` with these options, which are separated by spaces, and reads its report.
 pub(crate) fn run(options: &str) -> Reported {
-    let folder = tempfile::tempdir().unwrap();
-    let json = folder.path().join("report.json");
+    let directory = tempfile::tempdir().unwrap();
+    let json = directory.path().join("report.json");
     let mut command = plugpull();
     command
         .arg("run")

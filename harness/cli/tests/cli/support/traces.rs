@@ -16,20 +16,20 @@ pub(crate) struct Traces {
     /// Every TCP port of this user that somebody listens on, and the inode of the socket: a port
     /// that is closed and opened again is another one.
     pub(crate) ports: BTreeSet<(String, String)>,
-    pub(crate) folders: BTreeSet<PathBuf>,
+    pub(crate) directories: BTreeSet<PathBuf>,
     pub(crate) cgroups: BTreeSet<PathBuf>,
     pub(crate) processes: BTreeSet<u32>,
 }
 
 impl Traces {
     /// Looks for the processes that run `program`, for the cgroups of the plugpull with this pid,
-    /// for what lies in `folders`, and all over the machine for mounts and ports.
-    pub(crate) fn look(program: &Path, pid: Option<u32>, folders: &[&Path]) -> Self {
-        let places = folders.iter().copied().chain(PLACES.map(Path::new));
+    /// for what lies in `directories`, and all over the machine for mounts and ports.
+    pub(crate) fn look(program: &Path, pid: Option<u32>, directories: &[&Path]) -> Self {
+        let places = directories.iter().copied().chain(PLACES.map(Path::new));
         Self {
             mounts: lines("/proc/mounts").collect(),
             ports: ports(),
-            folders: places
+            directories: places
                 .flat_map(entries)
                 .filter(|path| !is_kept(path))
                 .collect(),
@@ -52,7 +52,7 @@ impl Traces {
         Self {
             mounts: new(&self.mounts, &before.mounts),
             ports,
-            folders: new(&self.folders, &before.folders),
+            directories: new(&self.directories, &before.directories),
             cgroups: new(&self.cgroups, &before.cgroups),
             processes: new(&self.processes, &before.processes),
         }
@@ -72,9 +72,9 @@ fn is_kept(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == ".plugpull")
 }
 
-/// The paths in a folder; none where it cannot be read.
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+/// The paths in a directory; none where it cannot be read.
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).collect()
 }
 
@@ -107,8 +107,8 @@ fn sockets_of_others(ours: &BTreeSet<u32>) -> BTreeSet<String> {
 }
 
 fn cgroups(pid: u32) -> BTreeSet<PathBuf> {
-    fn walk(folder: &Path, name: &str, found: &mut BTreeSet<PathBuf>) {
-        for path in entries(folder)
+    fn walk(directory: &Path, name: &str, found: &mut BTreeSet<PathBuf>) {
+        for path in entries(directory)
             .into_iter()
             .filter(|path| path.is_dir() && !path.is_symlink())
         {

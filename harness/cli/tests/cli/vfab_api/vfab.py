@@ -1,5 +1,5 @@
 """A small vfab for plugpull's tests: the commands and the Python API that plugpull uses, with every
-promise kept. One flaw is planted where FLAW names it. There is no statistics database.
+promise kept. One flaw is seeded where FLAW names it. There is no statistics database.
 """
 
 import json
@@ -53,8 +53,8 @@ class JobFSM:
 
     def __init__(self, job, workspace):
         self.job_id = job
-        self.folder = Path(workspace) / "jobs" / job
-        self.journal = self.folder / "journal.jsonl"
+        self.directory = Path(workspace) / "jobs" / job
+        self.journal = self.directory / "journal.jsonl"
         self.changes = []
         bytes_ = self.journal.read_bytes() if self.journal.exists() else b""
         good = []
@@ -73,8 +73,8 @@ class JobFSM:
         return self.changes[-1] if self.changes else JobState.NEW
 
     def tell(self):
-        told = {"id": self.job_id, "state": self.current_state.value}
-        put(self.folder / "job.json", json.dumps(told).encode())
+        shown = {"id": self.job_id, "state": self.current_state.value}
+        put(self.directory / "job.json", json.dumps(shown).encode())
 
     def force(self, state):
         line = {
@@ -89,7 +89,7 @@ class JobFSM:
             journal.write(json.dumps(line).encode() + b"\n")
             journal.flush()
             os.fsync(journal.fileno())
-        sync(self.folder)
+        sync(self.directory)
         self.changes.append(state)
         self.tell()
         return True
@@ -162,9 +162,9 @@ def add(name, path):
     put(beside / "multipen.plob", Path(path).read_bytes())
     put(beside / "job.json", json.dumps({"id": name, "state": "NEW"}).encode())
     os.rename(beside, jobs() / name)
-    for folder in (jobs(), *jobs().parents):
-        sync(folder)
-        if str(folder) == os.environ["HOME"]:
+    for directory in (jobs(), *jobs().parents):
+        sync(directory)
+        if str(directory) == os.environ["HOME"]:
             break
     fsm = JobFSM(name, jobs().parent)
     if fsm.transition_to(JobState.READY) and fsm.queue_ready_job():
@@ -172,7 +172,7 @@ def add(name, path):
 
 
 def every_job():
-    return [JobFSM(folder.name, jobs().parent) for folder in sorted(jobs().glob("*"))]
+    return [JobFSM(directory.name, jobs().parent) for directory in sorted(jobs().glob("*"))]
 
 
 def resume_all():
@@ -207,12 +207,12 @@ def resume_dry(job):
     print(f"Will resume job '{job}' from state '{state}'")
 
 
-def told(fsm):
-    return {"id": fsm.job_id, **json.loads((fsm.folder / "job.json").read_text())}
+def described(fsm):
+    return {"id": fsm.job_id, **json.loads((fsm.directory / "job.json").read_text())}
 
 
 def info(job):
-    about = told(JobFSM(job, jobs().parent))
+    about = described(JobFSM(job, jobs().parent))
     if FLAW == "info-disagrees":
         about["state"] = "NEW"
     print(json.dumps({"job": about}))
@@ -239,7 +239,7 @@ def main(args):
         case ["add", "job", name, path, "--apply"]:
             add(name, path)
         case ["list", "jobs", *_]:
-            print(json.dumps([told(fsm) for fsm in every_job()]))
+            print(json.dumps([described(fsm) for fsm in every_job()]))
         case ["resume", "--apply"]:
             resume_all()
         case ["resume", job]:

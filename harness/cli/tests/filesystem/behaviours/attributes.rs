@@ -28,7 +28,7 @@ pub(super) const LIST: &[Behaviour] = &[
         file("f", "x")?;
         Ok(word(xattr::remove("f", "user.name")))
     }),
-    behaviour("xattr.of-a-folder", "ok 5", || {
+    behaviour("xattr.of-a-directory", "ok 5", || {
         std::fs::create_dir("d")?;
         line([
             word(xattr::set("d", "user.name", b"value")),

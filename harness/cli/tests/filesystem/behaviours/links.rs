@@ -21,8 +21,8 @@ pub(super) const LIST: &[Behaviour] = &[
             fs::remove_file(name)?;
             counts.push(nlink("c")?);
         }
-        let told: Vec<String> = counts.iter().map(u64::to_string).collect();
-        Ok(told.join(" "))
+        let shown: Vec<String> = counts.iter().map(u64::to_string).collect();
+        Ok(shown.join(" "))
     }),
     behaviour("link.one-file", "true xy", || {
         let mut held = file("a", "x")?;
@@ -48,7 +48,7 @@ pub(super) const LIST: &[Behaviour] = &[
             ])
         },
     ),
-    behaviour("link.across-folders", "2 x", || {
+    behaviour("link.across-directories", "2 x", || {
         fs::create_dir("d")?;
         file("a", "x")?;
         fs::hard_link("a", "d/b")?;

@@ -1,4 +1,4 @@
-//! Listing folders, while they change too.
+//! Listing directories, while they change too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -53,11 +53,11 @@ pub(super) const LIST: &[Behaviour] = &[
                     kinds.insert(name, kind);
                 }
             }
-            let told: Vec<String> = kinds
+            let shown: Vec<String> = kinds
                 .iter()
                 .map(|(name, kind)| format!("{name}={kind}"))
                 .collect();
-            Ok(format!("{} all {right}", told.join(" ")))
+            Ok(format!("{} all {right}", shown.join(" ")))
         },
     ),
     behaviour("list.five-thousand", "5000 5000", || {
@@ -150,8 +150,8 @@ pub(super) const LIST: &[Behaviour] = &[
         counts.push(fs::read_dir(".")?.count());
         fs::remove_file("b")?;
         counts.push(fs::read_dir(".")?.count());
-        let told: Vec<String> = counts.iter().map(usize::to_string).collect();
-        Ok(told.join(" "))
+        let shown: Vec<String> = counts.iter().map(usize::to_string).collect();
+        Ok(shown.join(" "))
     }),
     behaviour("list.while-renaming", "300 once true", || {
         for n in 0..300 {

@@ -14,12 +14,12 @@ use crate::sys::{self, flock, lock, open};
 
 const ALL: (i64, i64) = (0, 0);
 
-/// What another process is told that asks for a flock.
+/// What another process gets that asks for a flock.
 fn other_flock(operation: i32) -> Outcome {
     sys::fork(|| Ok(word(flock(&rw("f")?, operation | LOCK_NB))))?.outcome()
 }
 
-/// What another process is told that asks for a record lock.
+/// What another process gets that asks for a record lock.
 fn other_lock(kind: i32, range: (i64, i64)) -> Outcome {
     sys::fork(|| Ok(word(lock(&rw("f")?, F_SETLK, kind, range))))?.outcome()
 }
@@ -75,7 +75,7 @@ pub(super) const LIST: &[Behaviour] =
             let child = sys::fork(|| Ok(word(flock(&rw("f")?, LOCK_EX))))?.outcome()?;
             line([child, other_flock(LOCK_EX)?])
         }),
-        behaviour("flock.of-a-folder-and-a-reader", "ok ok", || {
+        behaviour("flock.of-a-directory-and-a-reader", "ok ok", || {
             file("f", "x")?;
             line([
                 word(flock(&File::open(".")?, LOCK_EX | LOCK_NB)),
@@ -85,14 +85,14 @@ pub(super) const LIST: &[Behaviour] =
         behaviour("flock.waits", "got it", || {
             let held = file("f", "x")?;
             flock(&held, LOCK_EX)?;
-            let (mut told, mut tell) = pipe()?;
+            let (mut heard, mut tell) = pipe()?;
             let child = sys::fork(|| {
                 let own = rw("f")?;
                 tell.write_all(b"!")?;
                 flock(&own, LOCK_EX)?;
                 Ok("got it".into())
             })?;
-            told.read_exact(&mut [0])?;
+            heard.read_exact(&mut [0])?;
             flock(&held, LOCK_UN)?;
             child.outcome()
         }),
@@ -195,14 +195,14 @@ pub(super) const LIST: &[Behaviour] =
         behaviour("lock.waits", "got it", || {
             let held = file("f", "x")?;
             lock(&held, F_SETLK, F_WRLCK, ALL)?;
-            let (mut told, mut tell) = pipe()?;
+            let (mut heard, mut tell) = pipe()?;
             let child = sys::fork(|| {
                 let own = rw("f")?;
                 tell.write_all(b"!")?;
                 lock(&own, F_SETLKW, F_WRLCK, ALL)?;
                 Ok("got it".into())
             })?;
-            told.read_exact(&mut [0])?;
+            heard.read_exact(&mut [0])?;
             lock(&held, F_SETLK, F_UNLCK, ALL)?;
             child.outcome()
         }),

@@ -2,13 +2,13 @@
 //!
 //! Each behaviour runs with an empty working directory of its own and says what it saw as one
 //! canonical line (`ok`, `EEXIST`, numbers): nothing that differs from run to run or with the
-//! place of the folder.
+//! place of the directory.
 
 mod append;
 mod attributes;
 mod copying;
 mod direct;
-mod folders;
+mod directories;
 mod links;
 mod listing;
 mod locking;
@@ -53,7 +53,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Behaviour> {
         opening::LIST,
         direct::LIST,
         names::LIST,
-        folders::LIST,
+        directories::LIST,
         renaming::LIST,
         links::LIST,
         unlinked::LIST,
@@ -144,11 +144,11 @@ fn runs(name: &str) -> io::Result<String> {
             _ => runs.push((letter, 1)),
         }
     }
-    let told: Vec<String> = runs
+    let shown: Vec<String> = runs
         .iter()
         .map(|(letter, count)| format!("{count}x{letter}"))
         .collect();
-    Ok(told.join(" "))
+    Ok(shown.join(" "))
 }
 
 /// Link count.

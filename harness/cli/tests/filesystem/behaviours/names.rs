@@ -136,16 +136,16 @@ pub(super) const LIST: &[Behaviour] = &[
         },
     ),
     behaviour("symlink.space", "59 0 60 8 4095 8", || {
-        let mut told = Vec::new();
+        let mut shown = Vec::new();
         for len in [59, 60, 4095] {
             let name = format!("s{len}");
             symlink("t".repeat(len), &name)?;
             let meta = fs::symlink_metadata(&name)?;
-            told.push(format!("{} {}", meta.len(), meta.blocks()));
+            shown.push(format!("{} {}", meta.len(), meta.blocks()));
         }
-        Ok(told.join(" "))
+        Ok(shown.join(" "))
     }),
-    behaviour("symlink.to-a-folder", "x ENOTDIR ENOTDIR", || {
+    behaviour("symlink.to-a-directory", "x ENOTDIR ENOTDIR", || {
         fs::create_dir("d")?;
         file("d/f", "x")?;
         symlink("d", "s")?;

@@ -43,10 +43,10 @@ pub(super) const LIST: &[Behaviour] = &[
     behaviour("open.missing", "ENOENT", || {
         Ok(word(open("f", O_RDONLY, 0)))
     }),
-    behaviour("open.create-in-missing-folder", "ENOENT", || {
+    behaviour("open.create-in-missing-directory", "ENOENT", || {
         Ok(word(open("d/f", O_CREAT | O_RDWR, 0o644)))
     }),
-    behaviour("open.file-as-folder", "ENOTDIR", || {
+    behaviour("open.file-as-directory", "ENOTDIR", || {
         file("f", "x")?;
         Ok(word(open("f/g", O_CREAT | O_RDWR, 0o644)))
     }),
@@ -58,7 +58,7 @@ pub(super) const LIST: &[Behaviour] = &[
             word(open("d", O_DIRECTORY, 0)),
         ])
     }),
-    behaviour("open.folder-for-writing", "EISDIR EISDIR ok", || {
+    behaviour("open.directory-for-writing", "EISDIR EISDIR ok", || {
         fs::create_dir("d")?;
         line([
             word(open("d", O_WRONLY, 0)),
@@ -110,11 +110,11 @@ pub(super) const LIST: &[Behaviour] = &[
     behaviour("open.openat", "ok x", || {
         fs::create_dir("d")?;
         file("d/f", "x")?;
-        let folder = File::open("d")?;
+        let directory = File::open("d")?;
         let mut read = String::new();
-        openat(folder.as_raw_fd(), "f", O_RDONLY, 0)?.read_to_string(&mut read)?;
+        openat(directory.as_raw_fd(), "f", O_RDONLY, 0)?.read_to_string(&mut read)?;
         line([
-            word(openat(folder.as_raw_fd(), "g", O_CREAT | O_RDWR, 0o600)),
+            word(openat(directory.as_raw_fd(), "g", O_CREAT | O_RDWR, 0o600)),
             read,
         ])
     }),
@@ -204,7 +204,7 @@ pub(super) const LIST: &[Behaviour] = &[
         let mut writer = open("f", O_WRONLY, 0)?;
         line([word(reader.write(b"y")), word(writer.read(&mut [0; 4]))])
     }),
-    behaviour("open.read-a-folder", "EISDIR", || {
+    behaviour("open.read-a-directory", "EISDIR", || {
         fs::create_dir("d")?;
         Ok(word(File::open("d")?.read(&mut [0; 4])))
     }),

@@ -58,20 +58,20 @@ pub(super) const LIST: &[Behaviour] = &[
         chmod("f", 0o044)?;
         as_stranger(|| Ok(word(open("f", O_RDONLY, 0))))
     }),
-    behaviour("other.folder-without-search", "EACCES EACCES", || {
+    behaviour("other.directory-without-search", "EACCES EACCES", || {
         fs::create_dir("d")?;
         file("d/f", "x")?;
         chmod("d", 0o744)?;
         as_stranger(|| line([word(fs::metadata("d/f")), word(open("d/f", O_RDONLY, 0))]))
     }),
-    behaviour("other.folder-without-listing", "ok EACCES", || {
+    behaviour("other.directory-without-listing", "ok EACCES", || {
         fs::create_dir("d")?;
         file("d/f", "x")?;
         chmod("d", 0o711)?;
         as_stranger(|| line([word(open("d/f", O_RDONLY, 0)), word(fs::read_dir("d"))]))
     }),
     behaviour(
-        "other.folder-not-writable",
+        "other.directory-not-writable",
         "EACCES EACCES EACCES EACCES EACCES",
         || {
             fs::create_dir_all("d/e")?;
@@ -88,7 +88,7 @@ pub(super) const LIST: &[Behaviour] = &[
             })
         },
     ),
-    behaviour("other.sticky-folder", "EPERM EPERM EPERM ok ok", || {
+    behaviour("other.sticky-directory", "EPERM EPERM EPERM ok ok", || {
         fs::create_dir("d")?;
         chmod("d", 0o1777)?;
         file("d/f", "x")?;

@@ -51,7 +51,7 @@ pub(super) const LIST: &[Behaviour] = &[
         open("g", O_CREAT | O_RDWR, 0o666)?;
         line([mode("f")?, mode("d")?, mode("g")?])
     }),
-    behaviour("mode.of-a-new-sticky-folder", "1755", || {
+    behaviour("mode.of-a-new-sticky-directory", "1755", || {
         nix::unistd::mkdir("d", nix::sys::stat::Mode::from_bits_truncate(0o1777))
             .map_err(std::io::Error::from)?;
         mode("d").map_err(Into::into)
@@ -141,7 +141,7 @@ pub(super) const LIST: &[Behaviour] = &[
         mode("f").map_err(Into::into)
     }),
     behaviour(
-        "set-id.folder-gives-its-group",
+        "set-id.directory-gives-its-group",
         "2000 2755 2000 644 2000",
         || {
             fs::create_dir("d")?;
@@ -160,7 +160,7 @@ pub(super) const LIST: &[Behaviour] = &[
             ])
         },
     ),
-    behaviour("set-id.folder-without-the-bit", "0 755", || {
+    behaviour("set-id.directory-without-the-bit", "0 755", || {
         fs::create_dir("d")?;
         give("d", None, Some(2000))?;
         fs::create_dir("d/e")?;

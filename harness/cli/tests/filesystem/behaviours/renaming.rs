@@ -62,7 +62,7 @@ pub(super) const LIST: &[Behaviour] = &[
             text("b")?,
         ])
     }),
-    behaviour("rename.exchange-file-and-folder", "ok x A 2 4 3", || {
+    behaviour("rename.exchange-file-and-directory", "ok x A 2 4 3", || {
         fs::create_dir_all("one/d")?;
         fs::create_dir_all("two/e")?;
         file("one/d/f", "x")?;
@@ -78,7 +78,7 @@ pub(super) const LIST: &[Behaviour] = &[
             (fs::read_dir("two")?.count()).to_string(),
         ])
     }),
-    behaviour("rename.exchange-folders", "ok x ok true", || {
+    behaviour("rename.exchange-directories", "ok x ok true", || {
         fs::create_dir_all("a/deep")?;
         fs::create_dir_all("b")?;
         file("a/f", "x")?;
@@ -125,12 +125,12 @@ pub(super) const LIST: &[Behaviour] = &[
         fs::create_dir_all("a/b")?;
         Ok(word(fs::rename("a/b", "a")))
     }),
-    behaviour("rename.over-full-folder", "ENOTEMPTY", || {
+    behaviour("rename.over-full-directory", "ENOTEMPTY", || {
         fs::create_dir_all("a")?;
         fs::create_dir_all("b/c")?;
         Ok(word(fs::rename("a", "b")))
     }),
-    behaviour("rename.over-empty-folder", "ok x 0", || {
+    behaviour("rename.over-empty-directory", "ok x 0", || {
         fs::create_dir_all("a")?;
         file("a/f", "x")?;
         fs::create_dir("b")?;
@@ -183,28 +183,32 @@ pub(super) const LIST: &[Behaviour] = &[
             word(fs::rename("d/", "e/")),
         ])
     }),
-    behaviour("rename.folder-across-folders", "3 2 2 3 true", || {
-        fs::create_dir_all("a/d")?;
-        fs::create_dir("b")?;
-        let before = (nlink("a")?, nlink("b")?);
-        fs::rename("a/d", "b/d")?;
-        let up = fs::metadata("b/d/..")?.ino() == fs::metadata("b")?.ino();
-        Ok(format!(
-            "{} {} {} {} {up}",
-            before.0,
-            before.1,
-            nlink("a")?,
-            nlink("b")?
-        ))
-    }),
-    behaviour("rename.folder-over-folder-across", "2 3 ok", || {
+    behaviour(
+        "rename.directory-across-directories",
+        "3 2 2 3 true",
+        || {
+            fs::create_dir_all("a/d")?;
+            fs::create_dir("b")?;
+            let before = (nlink("a")?, nlink("b")?);
+            fs::rename("a/d", "b/d")?;
+            let up = fs::metadata("b/d/..")?.ino() == fs::metadata("b")?.ino();
+            Ok(format!(
+                "{} {} {} {} {up}",
+                before.0,
+                before.1,
+                nlink("a")?,
+                nlink("b")?
+            ))
+        },
+    ),
+    behaviour("rename.directory-over-directory-across", "2 3 ok", || {
         fs::create_dir_all("a/d/deep")?;
         fs::create_dir_all("b/d")?;
         fs::rename("a/d", "b/d")?;
         let counts = format!("{} {}", nlink("a")?, nlink("b")?);
         line([counts, word(fs::metadata("b/d/deep"))])
     }),
-    behaviour("rename.open-folder-follows", "x", || {
+    behaviour("rename.open-directory-follows", "x", || {
         fs::create_dir("a")?;
         file("a/f", "x")?;
         let held = File::open("a")?;

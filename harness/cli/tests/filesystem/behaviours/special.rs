@@ -19,13 +19,13 @@ fn events(mut stream: &File) -> std::io::Result<String> {
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => 0,
         other => other?,
     };
-    let mut told = Vec::new();
+    let mut shown = Vec::new();
     let mut rest = &bytes[..len];
     // struct inotify_event: wd, mask, cookie, length of the name; then the name (inotify(7)).
     while let Some((head, tail)) = rest.split_at_checked(16) {
         let number =
             |at: usize| u32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-        told.push(match number(4) {
+        shown.push(match number(4) {
             libc::IN_CREATE => "create",
             libc::IN_MODIFY => "modify",
             libc::IN_CLOSE_WRITE => "close",
@@ -37,7 +37,7 @@ fn events(mut stream: &File) -> std::io::Result<String> {
         });
         rest = &tail[(number(12) as usize).min(tail.len())..];
     }
-    Ok(told.join(" "))
+    Ok(shown.join(" "))
 }
 
 pub(super) const LIST: &[Behaviour] = &[

@@ -168,22 +168,22 @@ pub(super) const LIST: &[Behaviour] = &[
         ))
     }),
     behaviour(
-        "time.folder",
+        "time.directory",
         "mtime ctime / mtime ctime / mtime ctime / mtime ctime / -",
         || {
             fs::create_dir("d")?;
-            let told = [
+            let shown = [
                 moved("d", || fs::write("d/f", "x"))?,
                 moved("d", || fs::rename("d/f", "d/g"))?,
                 moved("d", || fs::hard_link("d/g", "d/h"))?,
                 moved("d", || fs::remove_file("d/g"))?,
                 moved("d", || fs::write("d/h", "y"))?,
             ];
-            Ok(told.join(" / "))
+            Ok(shown.join(" / "))
         },
     ),
     behaviour(
-        "time.folder-of-folders",
+        "time.directory-of-directories",
         "mtime ctime / mtime ctime",
         || {
             fs::create_dir("d")?;
@@ -195,7 +195,7 @@ pub(super) const LIST: &[Behaviour] = &[
         },
     ),
     behaviour(
-        "time.rename-across-folders",
+        "time.rename-across-directories",
         "mtime ctime / mtime ctime",
         || {
             fs::create_dir("a")?;
@@ -214,12 +214,12 @@ pub(super) const LIST: &[Behaviour] = &[
         || {
             let held = file("f", [1; 4096])?;
             let (keep, punch) = (libc::FALLOC_FL_KEEP_SIZE, libc::FALLOC_FL_PUNCH_HOLE);
-            let told = [
+            let shown = [
                 moved("f", || sys::fallocate(&held, 0, 0, 8192))?,
                 moved("f", || sys::fallocate(&held, keep, 0, 65_536))?,
                 moved("f", || sys::fallocate(&held, keep | punch, 0, 4096))?,
             ];
-            Ok(told.join(" / "))
+            Ok(shown.join(" / "))
         },
     ),
     behaviour("time.mapped-store", "mtime ctime", || {
@@ -287,14 +287,14 @@ pub(super) const LIST: &[Behaviour] = &[
         Ok(format!("{} {}", near(atime), near(mtime)))
     }),
     behaviour("time.far", "-1.5 4102444800.0 8000000000.0", || {
-        let mut told = Vec::new();
+        let mut shown = Vec::new();
         file("f", "x")?;
         for time in [(-1, 5), (4_102_444_800, 0), (8_000_000_000, 0)] {
             utimens("f", [time, time], 0)?;
             let [_, mtime, _] = stamps("f")?;
-            told.push(format!("{}.{}", mtime.0, mtime.1));
+            shown.push(format!("{}.{}", mtime.0, mtime.1));
         }
-        Ok(told.join(" "))
+        Ok(shown.join(" "))
     }),
     behaviour("time.of-a-symlink", "5 1000000000", || {
         file("f", "x")?;
@@ -315,10 +315,10 @@ pub(super) const LIST: &[Behaviour] = &[
             meta.mtime() >= meta.atime()
         ))
     }),
-    behaviour("time.birth", "told", || {
+    behaviour("time.birth", "known", || {
         file("f", "x")?;
         Ok(value(sys::born("f").map(|born| {
-            if born.is_some() { "told" } else { "not told" }
+            if born.is_some() { "known" } else { "not known" }
         })))
     }),
 ];

@@ -98,7 +98,7 @@ pub(super) const LIST: &[Behaviour] = &[
         drop(one);
         Ok(value(two.read_at(&mut [0; 4], 0)))
     }),
-    behaviour("unlinked.in-a-folder-that-is-gone", "x", || {
+    behaviour("unlinked.in-a-directory-that-is-gone", "x", || {
         fs::create_dir("d")?;
         let held = file("d/f", "x")?;
         fs::remove_dir_all("d")?;

@@ -21,8 +21,8 @@ pub(super) const LIST: &[Behaviour] = &[
         let file = file("f", "hello!")?;
         let (mut one, mut two) = ([b'.'; 2], [b'.'; 3]);
         let read = value(preadv2(&file, &mut [&mut one, &mut two], 1, 0));
-        let told = [String::from_utf8_lossy(&one), String::from_utf8_lossy(&two)].join("|");
-        Ok(format!("{read} {}|", told.replace('!', ".")))
+        let shown = [String::from_utf8_lossy(&one), String::from_utf8_lossy(&two)].join("|");
+        Ok(format!("{read} {}|", shown.replace('!', ".")))
     }),
     behaviour("vector.read-at-the-end", "2 0", || {
         let file = file("f", "hello")?;

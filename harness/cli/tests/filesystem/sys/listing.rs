@@ -1,4 +1,4 @@
-//! Folders being listed.
+//! Directories being listed.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use libc::c_long;
 
 use super::path;
 
-/// A folder being listed, with the calls that the standard library leaves out.
+/// A directory being listed, with the calls that the standard library leaves out.
 pub(crate) struct Listing(*mut libc::DIR);
 
 impl Listing {

@@ -1,6 +1,6 @@
 //! The calls that the standard library has no safe form of.
 //!
-//! The only folder of this test with `unsafe`: each block passes pointers to memory that lives
+//! The only directory of this test with `unsafe`: each block passes pointers to memory that lives
 //! longer than the call, and lengths that fit it.
 
 #![allow(unsafe_code)]

@@ -16,7 +16,7 @@ pub(crate) fn open(name: impl AsRef<OsStr>, flags: c_int, mode: u32) -> io::Resu
 
 /// openat(2).
 pub(crate) fn openat(
-    folder: c_int,
+    directory: c_int,
     name: impl AsRef<OsStr>,
     flags: c_int,
     mode: u32,
@@ -25,7 +25,7 @@ pub(crate) fn openat(
     // SAFETY: `name` ends in a zero byte; the descriptor that comes back is ours alone.
     unsafe {
         let fd = check(libc::openat(
-            folder,
+            directory,
             name.as_ptr(),
             flags | libc::O_CLOEXEC,
             mode,
@@ -105,8 +105,8 @@ pub(crate) fn born(name: &str) -> io::Result<Option<i64>> {
         ))?;
         found.assume_init()
     };
-    let told = found.stx_mask & libc::STATX_BTIME != 0;
-    Ok(told.then_some(found.stx_btime.tv_sec))
+    let known = found.stx_mask & libc::STATX_BTIME != 0;
+    Ok(known.then_some(found.stx_btime.tv_sec))
 }
 
 /// name_to_handle_at(2); the handle is thrown away.
@@ -171,7 +171,7 @@ pub(crate) fn utimens(name: &str, times: [(i64, i64); 2], flags: c_int) -> io::R
     check(done).map(drop)
 }
 
-/// inotify(7) on a folder: the non-blocking stream of its events.
+/// inotify(7) on a directory: the non-blocking stream of its events.
 pub(crate) fn inotify(name: &str, mask: u32) -> io::Result<File> {
     let name = path(name)?;
     // SAFETY: the name ends in a zero byte; the descriptor that comes back is ours alone.

@@ -9,7 +9,7 @@ use super::{machine, run, text};
 pub(crate) fn found(target: &str, defect: &str, shows: &[&str], options: &str) {
     let options = format!("{target} {options}");
     let defective = run(&format!("{} --set defect={defect}", once(&options)));
-    let told = &defective.ran.stdout;
+    let shown = &defective.ran.stdout;
     assert_eq!(defective.ran.code, 1, "{:?}", defective.ran);
     let shows: Vec<(String, String)> = shows
         .iter()
@@ -27,12 +27,12 @@ pub(crate) fn found(target: &str, defect: &str, shows: &[&str], options: &str) {
     let (kind, word) = &shows[0];
     assert!(
         findings.iter().any(|(k, s)| k == kind && s.contains(word)),
-        "{findings:?}: {told}"
+        "{findings:?}: {shown}"
     );
     for (kind, _) in &findings {
         assert!(
             shows.iter().any(|(known, _)| known == kind),
-            "{kind}: {told}"
+            "{kind}: {shown}"
         );
     }
     let sound = run(&options);
@@ -65,14 +65,14 @@ macro_rules! defects {
         $(
             #[test(needs = "fuse")]
             fn $test() {
-                $crate::support::planted::found($target, $defect, &$shows, $options);
+                $crate::support::mutants::found($target, $defect, &$shows, $options);
             }
         )*
 
         #[test]
-        fn every_planted_defect_has_a_test() {
-            let planted: Vec<&str> = $listed.iter().map(|d| d.name).collect();
-            assert_eq!(planted, [$($defect),*]);
+        fn every_mutant_has_a_test() {
+            let tested: Vec<&str> = $listed.iter().map(|d| d.name).collect();
+            assert_eq!(tested, [$($defect),*]);
         }
     };
 }

@@ -1,4 +1,4 @@
-//! mkdir(2), rmdir(2), unlink(2), and folders that are gone.
+//! mkdir(2), rmdir(2), unlink(2), and directories that are gone.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
@@ -43,11 +43,11 @@ pub(super) const LIST: &[Behaviour] = &[
     }),
     behaviour("mkdir.deep", "300", || {
         for _ in 0..300 {
-            fs::create_dir("some-folder")?;
-            std::env::set_current_dir("some-folder")?;
+            fs::create_dir("some-directory")?;
+            std::env::set_current_dir("some-directory")?;
         }
         let mut depth = 0;
-        while fs::metadata("../some-folder").is_ok() {
+        while fs::metadata("../some-directory").is_ok() {
             std::env::set_current_dir("..")?;
             depth += 1;
         }
@@ -98,7 +98,7 @@ pub(super) const LIST: &[Behaviour] = &[
         ])
     }),
     behaviour(
-        "gone-folder.create-in-it",
+        "gone-directory.create-in-it",
         "ENOENT ENOENT ENOENT ENOENT ENOENT",
         || {
             fs::create_dir("d")?;
@@ -115,7 +115,7 @@ pub(super) const LIST: &[Behaviour] = &[
             ])
         },
     ),
-    behaviour("gone-folder.look-at-it", "ENOENT 0 ok ok ENOENT", || {
+    behaviour("gone-directory.look-at-it", "ENOENT 0 ok ok ENOENT", || {
         fs::create_dir("d")?;
         std::env::set_current_dir("d")?;
         sys::rmdir("../d")?;
@@ -127,7 +127,7 @@ pub(super) const LIST: &[Behaviour] = &[
             word(sys::rmdir("../d")),
         ])
     }),
-    behaviour("gone-folder.listed", "0 0", || {
+    behaviour("gone-directory.listed", "0 0", || {
         fs::create_dir("d")?;
         let mut listing = sys::Listing::open("d")?;
         std::env::set_current_dir("d")?;
@@ -138,7 +138,7 @@ pub(super) const LIST: &[Behaviour] = &[
         }
         Ok(format!("{left} {}", fs::read_dir(".")?.flatten().count()))
     }),
-    behaviour("gone-folder.openat", "ENOENT ENOENT", || {
+    behaviour("gone-directory.openat", "ENOENT ENOENT", || {
         fs::create_dir("d")?;
         let held = File::open("d")?;
         sys::rmdir("d")?;
@@ -148,7 +148,7 @@ pub(super) const LIST: &[Behaviour] = &[
         ])
     }),
     behaviour(
-        "gone-folder.name-taken-by-another",
+        "gone-directory.name-taken-by-another",
         "false ENOENT x",
         || {
             fs::create_dir("d")?;
@@ -163,18 +163,18 @@ pub(super) const LIST: &[Behaviour] = &[
             ])
         },
     ),
-    behaviour("folder.synced", "ok ok", || {
+    behaviour("directory.synced", "ok ok", || {
         fs::create_dir("d")?;
         file("d/f", "x")?;
-        let folder = File::open("d")?;
-        line([word(folder.sync_all()), word(folder.sync_data())])
+        let directory = File::open("d")?;
+        line([word(directory.sync_all()), word(directory.sync_data())])
     }),
-    behaviour("folder.size-and-space", "true true", || {
+    behaviour("directory.size-and-space", "true true", || {
         fs::create_dir("d")?;
         let meta = fs::metadata("d")?;
         Ok(format!("{} {}", meta.len() > 0, meta.blocks() > 0))
     }),
-    behaviour("folder.truncated", "EISDIR EISDIR", || {
+    behaviour("directory.truncated", "EISDIR EISDIR", || {
         fs::create_dir("d")?;
         line([word(sys::truncate("d", 0)), word(fs::write("d", "x"))])
     }),
