@@ -166,11 +166,9 @@ pub fn main_with(
     more: impl IntoIterator<Item = MadeTest>,
 ) -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // Half of the time they wait: for a stall, a limit, a process that is to end.
+    // More than half of the time they wait: for a stall, a limit, a process that is to end.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    arguments
-        .test_threads
-        .get_or_insert(cores + cores.div_ceil(2));
+    arguments.test_threads.get_or_insert(cores * 2);
     let promised = std::env::var(REQUIRE).unwrap_or_default();
     let mut machine = Machine {
         probe: &probe,
