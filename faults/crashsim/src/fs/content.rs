@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use xxhash_rust::xxh3::Xxh3;
 
 pub use super::page::PAGE;
-use super::page::Page;
+use super::page::{Page, ZEROS};
 use super::write_data::WriteData;
 
 const PAGE64: u64 = PAGE as u64;
@@ -291,7 +291,9 @@ impl Content {
                 .iter()
                 .any(|slot| matches!(slot, Slot::Data(_)))
         });
-        !hidden && self.tail().iter().all(|byte| *byte == 0)
+        // Compared by the word.
+        let tail = self.tail();
+        !hidden && *tail == ZEROS[..tail.len()]
     }
 
     /// The bytes of the last page that lie behind the size.

@@ -19,7 +19,7 @@ pub const PAGE_BLOCK: Layout =
         Err(_) => panic!("the size is a multiple of the alignment, a power of two"),
     };
 
-static ZEROS: Bytes = [0; PAGE];
+pub(super) static ZEROS: Bytes = [0; PAGE];
 
 /// One page of data. A clone shares the bytes.
 #[derive(Clone)]

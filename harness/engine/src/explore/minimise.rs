@@ -53,9 +53,16 @@ impl Minimise for DeltaDebugging {
             best,
         };
         search.weaker_model();
-        // The last crash first: it costs one attempt a state, those before it one more each.
-        for level in (0..search.best.crash.sequence().len()).rev() {
-            search.smaller(level);
+        // The last crash first: it costs one attempt a state, those before it one more each. A smaller
+        // one before it has another recovery, in which the last crash may get smaller in turn.
+        loop {
+            let before = search.measures();
+            for level in (0..search.best.crash.sequence().len()).rev() {
+                search.smaller(level);
+            }
+            if before.len() == 1 || before == search.measures() {
+                break;
+            }
         }
         let (model, level) = (search.best.crash.model, search.best.crash.depth() as usize);
         search.weaker_model();
@@ -116,6 +123,13 @@ impl Search<'_, '_, '_> {
     /// The crash at a level of the smallest one.
     fn at(&self, level: usize) -> &Crash {
         self.best.crash.sequence()[level]
+    }
+
+    /// Of each crash how much is missing, and its point.
+    fn measures(&self) -> Vec<(usize, u64)> {
+        let sequence = self.best.crash.sequence();
+        let measure = |crash: &&Crash| (crash.loss.len(), crash.point);
+        sequence.iter().map(measure).collect()
     }
 
     /// Takes the weakest model under which the last crash shows the finding, with nothing missing for

@@ -59,9 +59,13 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The plan that a seed makes: small enough for milliseconds.
+    /// The plan that a seed makes: small enough for milliseconds, and one in ten larger.
     pub(crate) fn of(seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let (commits, states) = match seed.is_multiple_of(10) {
+            true => (2..=5, 16..=48),
+            false => (1..=3, 6..=18),
+        };
         let mutants = Mutant::ALL.map(Some);
         let all = CrashModel::all();
         let power = all[1..].choose(&mut rng).copied();
@@ -72,12 +76,12 @@ impl Plan {
                 false => mutants.choose(&mut rng).copied().flatten(),
             },
             clients: rng.random_range(1..=3),
-            commits: rng.random_range(2..=5),
-            checkpoint_every: rng.random_range(2..=4),
+            commits: rng.random_range(commits),
+            checkpoint_every: rng.random_range(1..=4),
             kill_chance: 0.2,
             models: [all[0]].into_iter().chain(power).collect(),
             depth: rng.random_range(0..=1),
-            states: Some(rng.random_range(16..=48)),
+            states: Some(rng.random_range(states)),
             ends: seed.is_multiple_of(3),
             lines: 0,
         }

@@ -1,8 +1,10 @@
 //! What must hold of every exploration, whatever is explored: from a seed.
 
 use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use parking_lot::Mutex;
 use plugpull_crashsim::persist::LossSet;
 use plugpull_reports::{Report, exit_code, merge};
 use plugpull_workloads::{Call, Finding, FindingKind, Outcome, Verdict};
@@ -16,13 +18,13 @@ use crate::explore::{
 use crate::shard::Shard;
 
 /// Seeds that every run of the tests tries.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 2_000;
 /// Seeds of which a mutant must be found with one.
 const CHANCES: u64 = 6;
 
-/// Runs a check for each of the seeds, or for those that `PLUGPULL_SIMULATE` names (`7` or `0..5000`).
-/// Where one fails, the line that repeats it is printed.
-fn for_seeds(test: &str, default: std::ops::Range<u64>, check: impl Fn(u64)) {
+/// Runs a check for each of the seeds, or for those that `PLUGPULL_SIMULATE` names (`7` or `0..5000`), on
+/// all CPUs. Where one fails, the line that repeats it is printed.
+fn for_seeds(test: &str, default: Range<u64>, check: impl Fn(&Plan) + Sync) {
     let named = std::env::var("PLUGPULL_SIMULATE").ok();
     let seeds = named.map_or(default, |named| {
         let number = |text: &str| text.parse().expect("PLUGPULL_SIMULATE is a seed or A..B");
@@ -31,15 +33,29 @@ fn for_seeds(test: &str, default: std::ops::Range<u64>, check: impl Fn(u64)) {
             None => number(&named)..number(&named) + 1,
         }
     });
-    for seed in seeds {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(seed))) {
-            eprintln!(
-                "repeat it: PLUGPULL_SIMULATE={seed} cargo test -p plugpull-engine {test}\n{:?}",
-                Plan::of(seed)
-            );
-            resume_unwind(panic);
+    let next = Mutex::new(seeds);
+    let work = || {
+        loop {
+            let seed = next.lock().next();
+            let Some(plan) = seed.map(Plan::of) else {
+                return;
+            };
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(&plan))) {
+                eprintln!(
+                    "repeat it: PLUGPULL_SIMULATE={} cargo test -p plugpull-engine {test}\n{plan:?}",
+                    plan.seed
+                );
+                resume_unwind(panic);
+            }
         }
-    }
+    };
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cpus).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            worker.join().unwrap_or_else(|panic| resume_unwind(panic));
+        }
+    });
 }
 
 /// A report without what depends on a clock or on having been merged.
@@ -244,24 +260,24 @@ fn merged(plan: &Plan, oracle: &Oracle<'_>, of: u64) -> Report {
     merge((1..=of).map(shard).collect()).expect("the shards belong together")
 }
 
-fn check(seed: u64) {
-    let plan = Plan::of(seed);
-    with_oracle(&plan, |oracle| {
+fn check(plan: &Plan) {
+    let seed = plan.seed;
+    with_oracle(plan, |oracle| {
         let workers = |count, order| SimulatedWorkers::new(plan.mutant, count, order);
-        let one = explore(&plan, oracle, &workers(1, seed), None);
+        let one = explore(plan, oracle, &workers(1, seed), None);
         if plan.mutant.is_none() {
             assert!(one.report.findings.is_empty(), "{:?}", one.report.findings);
         }
         let many = 2 + seed as usize % 7;
-        let other = explore(&plan, oracle, &workers(many, seed + 1), None);
+        let other = explore(plan, oracle, &workers(many, seed + 1), None);
         assert_same(&one.report, &other.report, "with more workers");
         grouping_adds_up(&one);
-        coverage_adds_up(&plan, &one);
+        coverage_adds_up(plan, &one);
         for group in one.groups.all() {
-            is_minimal(oracle, &plan, &group.minimised);
+            is_minimal(oracle, plan, &group.minimised);
         }
         if plan.depth == 0 && !fails_with_nothing_missing(&one) {
-            let merged = merged(&plan, oracle, 2 + seed % 3);
+            let merged = merged(plan, oracle, 2 + seed % 3);
             assert_same(&one.report, &merged, "merged from shards");
         }
     });
@@ -272,14 +288,35 @@ fn seeds() {
     for_seeds("simulated::properties::seeds", 0..SEEDS, check);
 }
 
+/// A smaller first crash has another recovery, in which the second crash may get smaller too.
+#[test]
+fn the_last_crash_is_minimised_again_after_those_before_it() {
+    let named = |name: &str| {
+        let mut all = CrashModel::all().into_iter();
+        all.find(|model| model.name == name).expect("a model")
+    };
+    check(&Plan {
+        mutant: Some(Mutant::HangsOnEmptyLog),
+        clients: 3,
+        commits: 3,
+        checkpoint_every: 3,
+        models: vec![named("kill"), named("ext4-writeback")],
+        depth: 1,
+        states: Some(18),
+        ends: false,
+        ..Plan::of(2028)
+    });
+}
+
 #[test]
 fn an_exploration_comes_to_what_one_by_one_comes_to() {
-    for_seeds("simulated::properties::an_exploration", 0..12, |seed| {
+    for_seeds("simulated::properties::an_exploration", 0..12, |plan| {
+        let seed = plan.seed;
         let plan = Plan {
             commits: 2,
             depth: 0,
             states: None,
-            ..Plan::of(seed)
+            ..plan.clone()
         };
         with_oracle(&plan, |oracle| {
             let workers = SimulatedWorkers::new(plan.mutant, 3, seed);
@@ -347,13 +384,14 @@ fn what_plugpull_fails_in_costs_that_state() {
     for_seeds(
         "simulated::properties::what_plugpull_fails",
         0..10,
-        |seed| {
+        |plan| {
+            let seed = plan.seed;
             let plan = Plan {
                 depth: 0,
                 states: None,
                 commits: 2,
                 mutant: None,
-                ..Plan::of(seed)
+                ..plan.clone()
             };
             with_oracle(&plan, |oracle| {
                 let sound = SimulatedWorkers::new(None, 2, seed);
