@@ -10,6 +10,7 @@ use anyhow::Context;
 use clap::{Arg, ArgAction, Command, CommandFactory, value_parser};
 
 use crate::cli::{Cli, CompletionsArgs, ManArgs};
+use crate::command::reporters::unless_unread;
 use crate::command::wrong;
 
 /// The name of the program, and of its pages.
@@ -56,7 +57,7 @@ fn switch(arg: Arg) -> Arg {
 pub(crate) fn completions(args: &CompletionsArgs) -> anyhow::Result<u8> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut definition(), NAME, &mut text);
-    std::io::stdout().write_all(&text)?;
+    unless_unread(std::io::stdout().write_all(&text))?;
     Ok(crate::KEPT)
 }
 
@@ -65,7 +66,7 @@ pub(crate) fn man(args: &ManArgs) -> anyhow::Result<u8> {
     let Some(directory) = &args.dir else {
         let mut text = Vec::new();
         clap_mangen::Man::new(definition()).render(&mut text)?;
-        std::io::stdout().write_all(&text)?;
+        unless_unread(std::io::stdout().write_all(&text))?;
         return Ok(crate::KEPT);
     };
     if !directory.is_dir() {

@@ -11,6 +11,14 @@ macro_rules! println {
     }};
 }
 
+/// The same for standard error: a run whose terminal has gone comes to its end and writes its report.
+macro_rules! eprintln {
+    ($($line:tt)*) => {{
+        use std::io::Write;
+        if writeln!(std::io::stderr(), $($line)*).is_err() {}
+    }};
+}
+
 mod cli;
 mod command;
 mod config;

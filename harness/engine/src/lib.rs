@@ -2,6 +2,15 @@
 
 #![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
 
+/// Writes a line to standard error. Where nobody reads it there is nothing left to do: what it says is no
+/// part of a verdict.
+macro_rules! eprintln {
+    ($($line:tt)*) => {{
+        use std::io::Write;
+        if writeln!(std::io::stderr(), $($line)*).is_err() {}
+    }};
+}
+
 pub mod attach;
 pub mod evidence;
 pub mod experiment;

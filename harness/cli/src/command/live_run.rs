@@ -1,5 +1,6 @@
 //! A run under way: its records go to the run file, to the live reporters and into its report.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -251,7 +252,10 @@ impl Ending {
             reason: EndReason::Interrupted,
             why: String::new(),
         };
-        let Some(code) = self.write(end, Some(signal)) else {
+        // Who waits for the code must get one.
+        let written = catch_unwind(AssertUnwindSafe(|| self.write(end, Some(signal))));
+        let failed = |_| Some(Err(anyhow::anyhow!("the report could not be written")));
+        let Some(code) = written.unwrap_or_else(failed) else {
             return;
         };
         if puts_back {

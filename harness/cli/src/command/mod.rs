@@ -13,7 +13,7 @@ mod interrupt;
 mod live_run;
 mod outputs;
 pub(crate) mod replay;
-mod reporters;
+pub(crate) mod reporters;
 pub(crate) mod reports;
 mod resolved_target;
 pub(crate) mod resume;

@@ -62,7 +62,7 @@ impl Reporters {
 
     fn show(&mut self, report: &Report) {
         for reporter in &mut self.all {
-            if let Err(error) = reporter.finish(report) {
+            if let Err(error) = unless_unread(reporter.finish(report)) {
                 let text = error.to_string();
                 if !self.failures.contains(&text) {
                     self.failures.push(text);
@@ -95,7 +95,7 @@ impl Reporters {
                 write!(std::io::stdout(), "\nAgainst the baseline:\n\n{text}")
             }
         };
-        if let Err(error) = written {
+        if let Err(error) = unless_unread(written) {
             self.failures.push(error.to_string());
         }
         self.check()
@@ -109,5 +109,13 @@ impl Reporters {
                 self.failures.join("; ")
             ),
         }
+    }
+}
+
+/// A reader who has gone away (`plugpull run | head`) is no failure: the exit code says the rest.
+pub(crate) fn unless_unread(written: std::io::Result<()>) -> std::io::Result<()> {
+    match written {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }

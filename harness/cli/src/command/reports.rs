@@ -7,7 +7,7 @@ use std::io::Write as _;
 use plugpull_reports::{Look, Report, compare, exit_code, load, merge, render_comparison};
 
 use super::outputs::check_files;
-use super::reporters::Reporters;
+use super::reporters::{Reporters, unless_unread};
 use super::wrong;
 use crate::cli::{CompareArgs, MergeArgs, ReportArgs};
 
@@ -17,7 +17,7 @@ pub(crate) fn run_compare(args: &CompareArgs) -> anyhow::Result<u8> {
     let now = load(&args.now).map_err(wrong)?;
     let comparison = compare(&before, &now).map_err(wrong)?;
     let text = render_comparison(&comparison, Look::of_stdout());
-    std::io::stdout().write_all(text.as_bytes())?;
+    unless_unread(std::io::stdout().write_all(text.as_bytes()))?;
     Ok(u8::from(comparison.worse()))
 }
 

@@ -295,11 +295,12 @@ fn a_terminal_gets_colour_and_its_width_and_no_color_takes_the_colour() {
 
 #[test]
 fn a_reader_who_goes_away_is_no_failure() {
-    for command in ["targets", "faults", "doctor"] {
+    for command in ["targets", "faults", "doctor", "completions bash", "man"] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut plugpull = crate::support::plugpull();
-        let ended = plugpull.arg(command).stdout(writer).output().unwrap();
+        plugpull.args(command.split(' ')).stdout(writer);
+        let ended = plugpull.output().unwrap();
         let errors = String::from_utf8_lossy(&ended.stderr);
         assert!(!errors.contains("panicked"), "{command}: {errors}");
         assert_eq!(ended.status.code(), Some(0), "{command}: {errors}");

@@ -53,7 +53,7 @@ impl Run {
             .args(["--run-file", "run.jsonl", "--json", "report.json"])
             .args(options.split_whitespace())
             .current_dir(directory.path())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -112,6 +112,15 @@ fn a_trial_whose_recovery_hangs_does_not_keep_a_run() {
         run.await_record("trial-started");
         must_be_interrupted(run, signal);
     }
+}
+
+/// As when the terminal of a pipeline is closed, which ends its readers too.
+#[test]
+fn a_run_that_nobody_reads_any_more_ends_with_its_report() {
+    let mut run = Run::start("run", WORKS, "--rounds 3 --fault kill@ack=3 --no-fuse");
+    run.await_record("trial-started");
+    drop((run.child.stdout.take(), run.child.stderr.take()));
+    must_be_interrupted(run, Signal::SIGHUP);
 }
 
 #[test]

@@ -105,7 +105,9 @@ fn an_error_instead_of_rows_is_found() {
 
 #[test(needs = "fuse")]
 fn a_node_that_acknowledges_nothing_is_not_measured() {
-    let reported = tested("mute", "--seed 1 --rounds 1 --fault kill@ack=20");
+    // The bound limits how long the first ack is waited for.
+    let options = "--seed 1 --rounds 1 --recovery-bound 1s --fault kill@ack=20";
+    let reported = tested("mute", options);
     assert_eq!(reported.count("not-measured"), 1, "{}", reported.ran.stdout);
     assert_eq!(reported.ran.code, 3);
 }
