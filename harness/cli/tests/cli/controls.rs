@@ -155,6 +155,16 @@ fn acks_that_waited_in_a_buffer_are_warned_of() {
     assert!(said.contains("all 30 acks came at one moment"), "{said:?}");
 }
 
+/// What comes before it, a schema or a copy, takes longer than a commit.
+#[test(needs = "fuse")]
+fn a_first_ack_may_take_as_long_as_a_start() {
+    let work = "[ $PLUGPULL_LIFE = 1 ] && sleep 6; n=0; while :; do n=$((n+1)); \
+                echo $PLUGPULL_LIFE.$n >>log; sync log; echo ack $PLUGPULL_LIFE.$n; done\n";
+    let options = "--txns 3 --states 3 --model kill --recovery-depth 0 --budget 60s";
+    let seen = tested("explore", &made(work, CHECK).name(), options, None);
+    assert_eq!(seen.ran.code, 0, "{:?}", seen.ran);
+}
+
 #[test(needs = "fuse")]
 fn a_workload_that_fails_by_itself_is_wrong_use() {
     let work = "echo 1 >log; echo ack 1; echo FICLONE: no >&2; exit 5\n";
