@@ -30,7 +30,7 @@ HERE = pathlib.Path(__file__).resolve().parent / "golden"
 ANY = "*"
 IDLE, BUSY = 5, 5
 
-# Fields of a clock, and what only repeats these fields.
+# Fields of a clock, what only repeats these fields, and a file that is named after its moment.
 CLOCK = re.compile(r".*_us$|^recovery$|^took$|^times?$|^at_ms$")
 
 REFERENCE = "run reference --clients 1 --rounds 2"

@@ -1,15 +1,17 @@
 //! The JSON report as a file: written whole or not at all, and read back. `docs/report.md`
 //! describes the form.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use plugpull_workloads::read_file;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use thiserror::Error;
 
+use crate::counts::Counts;
 use crate::file::replace_file;
 use crate::report::{Report, SCHEMA};
 use crate::run_file::log::RecordedRun;
@@ -125,12 +127,37 @@ pub fn load_run(path: &Path) -> Result<Option<RecordedRun>, ReportError> {
     })
 }
 
-fn load_json(path: &Path) -> Result<Report, ReportError> {
-    /// What every version of the form has.
-    #[derive(Deserialize)]
-    struct Probe {
-        schema: Option<String>,
+/// What every version of the form has. All numbers of the file are looked at on the way.
+struct Probe {
+    schema: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Probe {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Probe;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a report")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Probe, A::Error> {
+                let mut probe = Probe { schema: None };
+                while let Some(name) = map.next_key::<String>()? {
+                    match name.as_str() {
+                        "schema" => probe.schema = map.next_value()?,
+                        name => map.next_value_seed(Counts::of(name))?,
+                    }
+                }
+                Ok(probe)
+            }
+        }
+        from.deserialize_map(Fields)
     }
+}
+
+fn load_json(path: &Path) -> Result<Report, ReportError> {
     let failed = |source: io::Error| ReportError::Read {
         path: path.to_path_buf(),
         source,

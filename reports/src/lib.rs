@@ -12,6 +12,7 @@
 mod builder;
 mod compare;
 mod conclusion;
+mod counts;
 mod coverage;
 mod evidence;
 mod facts;

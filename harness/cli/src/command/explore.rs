@@ -622,7 +622,8 @@ impl RunSink<'_, '_> {
         let path = keep.path(&format!("finding-{}.json", id + 1));
         let minimised = &group.minimised;
         let first = minimised.crash.first();
-        let model = oracle.models[first.model];
+        // That of the last crash, whose promises must hold.
+        let model = oracle.models[minimised.crash.model];
         let artifact = Artifact::new(
             About {
                 target: info.name.clone(),

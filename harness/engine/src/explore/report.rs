@@ -71,10 +71,11 @@ pub fn reported(
     again: String,
 ) -> ReportedFinding {
     let minimised = &group.minimised;
-    let first = minimised.crash.first();
     let mut finding = minimised.finding.clone();
     finding.sentence = sentence(minimised, oracle);
-    finding.fault = format!("{}@{}", oracle.models[first.model].name, first.point);
+    // Where a kill comes first and the power is lost during recovery, it takes a power loss.
+    let model = oracle.models[minimised.crash.model];
+    finding.fault = format!("{}@{}", model.name, minimised.crash.first().point);
     let kept = kept.map(|path| path.display().to_string());
     ReportedFinding {
         finding,

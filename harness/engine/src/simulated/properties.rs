@@ -179,6 +179,19 @@ fn grouping_adds_up(explored: &Explored) {
     }
 }
 
+/// A finding is named after a model that allows its state.
+fn models_are_named(report: &Report) {
+    for one in &report.findings {
+        let (model, _) = one.finding.fault.split_once('@').expect("MODEL@POINT");
+        let allowed = one.evidence.as_ref().map(|evidence| &evidence.models);
+        let allowed = allowed.expect("evidence");
+        assert!(
+            allowed.iter().any(|name| name == model),
+            "{model}: {allowed:?}"
+        );
+    }
+}
+
 /// What is covered is covered once.
 fn coverage_adds_up(plan: &Plan, explored: &Explored) {
     let Explored { summary, .. } = explored;
@@ -273,6 +286,7 @@ fn check(plan: &Plan) {
         assert_same(&one.report, &other.report, "with more workers");
         grouping_adds_up(&one);
         coverage_adds_up(plan, &one);
+        models_are_named(&one.report);
         for group in one.groups.all() {
             is_minimal(oracle, plan, &group.minimised);
         }
