@@ -23,3 +23,11 @@ fn each_mutant_is_found_and_each_reader_holds() {
     let _ = std::panic::take_hook();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// Else a failing input could not be made again from its number.
+#[test]
+fn the_sound_inputs_are_the_same_each_time() {
+    for subject in all() {
+        assert!((subject.seeds)() == (subject.seeds)(), "{}", subject.name);
+    }
+}

@@ -1,19 +1,14 @@
 //! Traces and artifacts: what somebody else's machine recorded, and what is made of it here.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use plugpull_crashsim::file::{File, SimDisk, Storage};
-use plugpull_crashsim::fs::{Node, Tree};
+use plugpull_crashsim::fs::{Node, Op, Tree};
 use plugpull_crashsim::persist::{BTRFS, EXT4, Model, STRICT, crash_states};
-use plugpull_engine::explore::{About, Artifact, Recorded, Trace, TraceFile};
+use plugpull_engine::explore::{Artifact, Trace, TraceFile};
 use plugpull_engine::keep::Keep;
-use plugpull_workloads::{
-    Durability, FailureClass, Finding, FindingKind, Guarantee, History, Promise, Stamp,
-};
 
 use crate::subject::{Reading, Shape, Subject, any};
 
@@ -37,69 +32,13 @@ pub(crate) const ARTIFACT: Subject = Subject {
 
 /// The most of a trace that is made into crash states, in operations.
 const OPERATIONS: usize = 32;
+/// The same in bytes written: a frame of a few bytes may stand for a gigabyte of zeros, of which each
+/// state has its own.
+const WRITTEN: u64 = 1 << 20;
 
-/// A store that does a little of everything, on the simulated disk.
-fn worked() -> std::io::Result<SimDisk> {
-    let disk = SimDisk::new();
-    let log = disk.create("log")?;
-    log.write_at(0, b"one.")?;
-    log.sync_all()?;
-    disk.sync_dir("")?;
-    disk.ack(1);
-    disk.create_dir("d")?;
-    disk.create_dir("d/e")?;
-    let table = disk.create("d/e/table")?;
-    table.write_at(100, &[7; 9000])?;
-    table.set_len(5000)?;
-    table.sync_data()?;
-    disk.rename("d/e/table", "d/table")?;
-    disk.sync_dir("d")?;
-    disk.ack(2);
-    log.write_at(4, b"two.")?;
-    disk.remove_file("d/table")?;
-    disk.create("d/table")?.write_at(4096, &[8; 4096])?;
-    disk.ack(3);
-    Ok(disk)
-}
-
-fn about() -> Recorded {
-    Recorded {
-        plugpull: "0.1.0".into(),
-        target: "reference".into(),
-        version: "1".into(),
-        settings: BTreeMap::from([("a".into(), "b".into())]),
-        seed: 1,
-        clients: 1,
-        value_size: 8,
-        owner: (0, 0),
-        history: History::default(),
-        output: "started".into(),
-        end: None,
-        last_ack: None,
-    }
-}
-
+/// What was recorded once: a new recording has other times, and a failing input could not be made again.
 fn traces() -> Vec<Vec<u8>> {
-    let write = || -> anyhow::Result<Vec<u8>> {
-        let place = tempfile::tempdir()?;
-        let file = TraceFile {
-            path: place.path().join("trace"),
-            memory: 1 << 20,
-        };
-        let log = worked()?.take_log();
-        let writer = file.create()?;
-        let mut sink = writer.sink();
-        for record in log.records() {
-            sink.record(record.clone());
-        }
-        for mark in log.marks() {
-            sink.mark(*mark);
-        }
-        drop(sink);
-        file.finish(writer, &about())?;
-        Ok(fs::read(file.path)?)
-    };
-    write().into_iter().collect()
+    vec![include_bytes!("../../seeds/trace").to_vec()]
 }
 
 fn read_trace(input: &[u8], scratch: &Path) -> Result<Reading, String> {
@@ -109,7 +48,12 @@ fn read_trace(input: &[u8], scratch: &Path) -> Result<Reading, String> {
     let Ok(Trace { log, .. }) = file.read() else {
         return Ok(Reading::Refused);
     };
-    if log.records().len() > OPERATIONS {
+    let written = |op: &Op| match op {
+        Op::Write { data, .. } => data.len(),
+        _ => 0,
+    };
+    let all: u64 = log.records().iter().map(|one| written(&one.op)).sum();
+    if log.records().len() > OPERATIONS || all > WRITTEN {
         return Ok(Reading::Read);
     }
     let models: [&dyn Model; 3] = [&EXT4, &STRICT, &BTRFS];
@@ -153,50 +97,7 @@ fn trust_a_length(input: &[u8], _scratch: &Path) -> Result<Reading, String> {
 }
 
 fn artifacts() -> Vec<Vec<u8>> {
-    let write = || -> anyhow::Result<Vec<u8>> {
-        let place = tempfile::tempdir()?;
-        let path = place.path().join("artifact");
-        let log = worked()?.take_log();
-        let (_, state) = crash_states(&log, &EXT4, 1)
-            .last()
-            .ok_or_else(|| anyhow::anyhow!("no state"))?;
-        let promise = Promise {
-            classes: vec![FailureClass::PowerLoss],
-            guarantee: Guarantee::Durable(Durability::AtAck),
-            words: "stays".into(),
-            source: "its manual".into(),
-            demanded: false,
-        };
-        let about = About {
-            target: "reference".into(),
-            version: "1".into(),
-            settings: BTreeMap::new(),
-            model: "ext4".into(),
-            seed: 1,
-            point: 5,
-            crash: Stamp { seq: 5, nanos: 50 },
-            class: FailureClass::PowerLoss,
-            promises: vec![promise.clone()],
-            finding: Finding {
-                kind: FindingKind::LostAck,
-                sentence: "it is gone".into(),
-                promise,
-                fault: "power-loss".into(),
-                txn: Some(1),
-                key: Some("k".into()),
-                ack: Some(Stamp { seq: 4, nanos: 40 }),
-            },
-            timeline: Vec::new(),
-            history: History::default(),
-            recovery_bound_us: None,
-            damaged: String::new(),
-            injected: String::new(),
-            not_on_disk: false,
-        };
-        Artifact::new(about, &state.tree)?.write(&path)?;
-        Ok(fs::read(path)?)
-    };
-    write().into_iter().collect()
+    vec![include_bytes!("../../seeds/artifact").to_vec()]
 }
 
 /// Where the export of an artifact may write, below a directory of which all else must stay as it is.
@@ -266,4 +167,148 @@ fn export_names_as_they_are(input: &[u8], scratch: &Path) -> Result<Reading, Str
         }
     }
     nothing_outside(scratch).map(|()| Reading::Read)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use plugpull_crashsim::file::{File, SimDisk, Storage};
+    use plugpull_engine::explore::{About, Recorded};
+    use plugpull_workloads::{
+        Durability, FailureClass, Finding, FindingKind, Guarantee, History, Promise, Stamp,
+    };
+
+    use super::*;
+
+    /// A store that does a little of everything, on the simulated disk.
+    fn worked() -> std::io::Result<SimDisk> {
+        let disk = SimDisk::new();
+        let log = disk.create("log")?;
+        log.write_at(0, b"one.")?;
+        log.sync_all()?;
+        disk.sync_dir("")?;
+        disk.ack(1);
+        disk.create_dir("d")?;
+        disk.create_dir("d/e")?;
+        let table = disk.create("d/e/table")?;
+        table.write_at(100, &[7; 9000])?;
+        table.set_len(5000)?;
+        table.sync_data()?;
+        disk.rename("d/e/table", "d/table")?;
+        disk.sync_dir("d")?;
+        disk.ack(2);
+        log.write_at(4, b"two.")?;
+        disk.remove_file("d/table")?;
+        disk.create("d/table")?.write_at(4096, &[8; 4096])?;
+        disk.ack(3);
+        Ok(disk)
+    }
+
+    fn about() -> Recorded {
+        Recorded {
+            plugpull: "0.1.0".into(),
+            target: "reference".into(),
+            version: "1".into(),
+            settings: BTreeMap::from([("a".into(), "b".into())]),
+            seed: 1,
+            clients: 1,
+            value_size: 8,
+            owner: (0, 0),
+            history: History::default(),
+            output: "started".into(),
+            end: None,
+            last_ack: None,
+        }
+    }
+
+    fn new_traces() -> Vec<Vec<u8>> {
+        let write = || -> anyhow::Result<Vec<u8>> {
+            let place = tempfile::tempdir()?;
+            let file = TraceFile {
+                path: place.path().join("trace"),
+                memory: 1 << 20,
+            };
+            let log = worked()?.take_log();
+            let writer = file.create()?;
+            let mut sink = writer.sink();
+            for record in log.records() {
+                sink.record(record.clone());
+            }
+            for mark in log.marks() {
+                sink.mark(*mark);
+            }
+            drop(sink);
+            file.finish(writer, &about())?;
+            Ok(fs::read(file.path)?)
+        };
+        write().into_iter().collect()
+    }
+
+    fn new_artifacts() -> Vec<Vec<u8>> {
+        let write = || -> anyhow::Result<Vec<u8>> {
+            let place = tempfile::tempdir()?;
+            let path = place.path().join("artifact");
+            let log = worked()?.take_log();
+            let (_, state) = crash_states(&log, &EXT4, 1)
+                .last()
+                .ok_or_else(|| anyhow::anyhow!("no state"))?;
+            let promise = Promise {
+                classes: vec![FailureClass::PowerLoss],
+                guarantee: Guarantee::Durable(Durability::AtAck),
+                words: "stays".into(),
+                source: "its manual".into(),
+                demanded: false,
+            };
+            let about = About {
+                target: "reference".into(),
+                version: "1".into(),
+                settings: BTreeMap::new(),
+                model: "ext4".into(),
+                seed: 1,
+                point: 5,
+                crash: Stamp { seq: 5, nanos: 50 },
+                class: FailureClass::PowerLoss,
+                promises: vec![promise.clone()],
+                finding: Finding {
+                    kind: FindingKind::LostAck,
+                    sentence: "it is gone".into(),
+                    promise,
+                    fault: "power-loss".into(),
+                    txn: Some(1),
+                    key: Some("k".into()),
+                    ack: Some(Stamp { seq: 4, nanos: 40 }),
+                },
+                timeline: Vec::new(),
+                history: History::default(),
+                recovery_bound_us: None,
+                damaged: String::new(),
+                injected: String::new(),
+                not_on_disk: false,
+            };
+            Artifact::new(about, &state.tree)?.write(&path)?;
+            Ok(fs::read(path)?)
+        };
+        write().into_iter().collect()
+    }
+
+    #[test]
+    fn what_is_recorded_today_is_read_too() {
+        let scratch = tempfile::tempdir().expect("a directory");
+        for (made, property, name) in [
+            (
+                new_traces(),
+                read_trace as crate::subject::Property,
+                "trace",
+            ),
+            (new_artifacts(), read_artifact, "artifact"),
+        ] {
+            assert_eq!(made.len(), 1, "{name}");
+            if let Some(to) = std::env::var_os("PLUGPULL_FUZZ_SEEDS") {
+                fs::write(Path::new(&to).join(name), &made[0]).expect("a seed");
+            }
+            let read = property(&made[0], scratch.path());
+            assert!(matches!(read, Ok(Reading::Read)), "{name}: {read:?}");
+        }
+    }
 }
