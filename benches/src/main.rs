@@ -5,8 +5,6 @@
 //! CPU that serves the filesystem. The rounds are interleaved, so that a slow moment of the
 //! machine meets every filesystem, and a cell's time is the median of its rounds.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 mod cell;
 mod minimal;
 mod place;

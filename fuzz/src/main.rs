@@ -1,8 +1,6 @@
 //! `plugpull-fuzz [SUBJECT]... [--seconds N] [--seed N] [--keep DIR]`: fuzzes each subject for so long.
 //! `--input FILE` tries one input again.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -3,8 +3,6 @@
 //! `--junit`, `--markdown`) to write it down; with `--explored` before the file it is an
 //! exploration.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 use std::time::Duration;
 
 use plugpull_reports::{

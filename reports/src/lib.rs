@@ -7,8 +7,6 @@
 //! [`FileReporter`] writes it in a [`Form`]. [`exit_code`] is the shortest report of all.
 //! [`compare`] holds two reports against each other, [`merge`] makes one of several.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 mod builder;
 mod compare;
 mod conclusion;

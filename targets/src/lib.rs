@@ -2,8 +2,6 @@
 //! with what the catalogue says that they promise; a driver of the user's own; and [`command`] targets,
 //! which a file of the user's describes, and which bring their own workload and check ([`Scripted`]).
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 pub mod catalog;
 pub mod command;
 

@@ -6,8 +6,6 @@
 //! [`Observed`] is what was seen after the failure, and [`judge`] holds it to the promises.
 //! Nothing here knows how storage fails or how a target is driven.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 mod check;
 mod demand;
 mod event_log;

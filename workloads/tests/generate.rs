@@ -250,94 +250,32 @@ fn a_config_is_data_and_impossible_ones_are_refused() {
         }
     );
 
-    let base = WorkloadConfig::default;
     let zipf = |exponent| Distribution::Zipf { exponent };
-    for (name, wrong) in [
-        (
-            "clients",
-            WorkloadConfig {
-                clients: 0,
-                ..base()
-            },
-        ),
-        (
-            "keys_per_client",
-            WorkloadConfig {
-                keys_per_client: 0,
-                ..base()
-            },
-        ),
-        (
-            "ops_per_txn",
-            WorkloadConfig {
-                ops_per_txn: 0..=3,
-                ..base()
-            },
-        ),
+    type Spoil<'a> = &'a dyn Fn(&mut WorkloadConfig);
+    let impossible: &[(&str, Spoil)] = &[
+        ("clients", &|c| c.clients = 0),
+        ("keys_per_client", &|c| c.keys_per_client = 0),
+        ("ops_per_txn", &|c| c.ops_per_txn = 0..=3),
         #[expect(
             clippy::reversed_empty_ranges,
             reason = "that is what is wrong with it"
         )]
-        (
-            "ops_per_txn",
-            WorkloadConfig {
-                ops_per_txn: 4..=3,
-                ..base()
-            },
-        ),
-        (
-            "delete_chance",
-            WorkloadConfig {
-                delete_chance: 1.1,
-                ..base()
-            },
-        ),
-        (
-            "abort_chance",
-            WorkloadConfig {
-                abort_chance: f64::NAN,
-                ..base()
-            },
-        ),
-        (
-            "barrier_chance",
-            WorkloadConfig {
-                barrier_chance: -0.1,
-                ..base()
-            },
-        ),
-        (
-            "exponent",
-            WorkloadConfig {
-                distribution: zipf(-1.0),
-                ..base()
-            },
-        ),
-        (
-            "exponent",
-            WorkloadConfig {
-                distribution: zipf(f64::INFINITY),
-                ..base()
-            },
-        ),
-        (
-            "value_len",
-            WorkloadConfig {
-                value_len: 0..=3,
-                ..base()
-            },
-        ),
-        (
-            "value_len",
-            WorkloadConfig {
-                value_len: 1..=MAX_VALUE_LEN + 1,
-                ..base()
-            },
-        ),
-    ] {
+        ("ops_per_txn", &|c| c.ops_per_txn = 4..=3),
+        ("delete_chance", &|c| c.delete_chance = 1.1),
+        ("abort_chance", &|c| c.abort_chance = f64::NAN),
+        ("barrier_chance", &|c| c.barrier_chance = -0.1),
+        ("exponent", &|c| c.distribution = zipf(-1.0)),
+        ("exponent", &|c| c.distribution = zipf(f64::INFINITY)),
+        ("value_len", &|c| c.value_len = 0..=3),
+        ("value_len", &|c| c.value_len = 1..=MAX_VALUE_LEN + 1),
+    ];
+    for (name, spoil) in impossible {
+        let mut wrong = WorkloadConfig::default();
+        spoil(&mut wrong);
         let error = wrong.validate().unwrap_err().to_string();
         assert!(error.contains(name), "{error}");
         assert!(Generator::new(&wrong, 1, 0).is_err());
     }
-    assert!(Generator::new(&base(), 1, base().clients).is_err());
+    let base = WorkloadConfig::default();
+    assert!(Generator::new(&base, 1, base.clients).is_err());
 }

@@ -1,8 +1,6 @@
 //! How well `plugpull run` and `plugpull explore` keep `--budget`: planned and real time of the whole
 //! command, for quick targets and for one whose check takes two seconds.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 #[path = "../program.rs"]
 mod program;
 

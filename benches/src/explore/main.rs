@@ -4,8 +4,6 @@
 //! a second there are; whether a state costs more when the trace is ten times longer; how memory
 //! grows with the data.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 mod bare;
 mod explored;
 #[path = "../program.rs"]

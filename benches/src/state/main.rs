@@ -1,8 +1,6 @@
 //! What a crash state costs beside how many durable files there are, in one run: side by side for few
 //! and many files, in one directory and in a thousand.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 use std::ffi::OsStr;
 use std::hint::black_box;
 use std::process::ExitCode;

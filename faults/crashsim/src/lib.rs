@@ -39,7 +39,6 @@
 //! | [`persist`] | persistence models, loss sets, crash states |
 //! | [`trace`] | a log as a file |
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
 #![forbid(unsafe_code)]
 
 pub mod file;

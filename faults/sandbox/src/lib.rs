@@ -21,8 +21,6 @@
 //! A program that opens a sandbox must call [`sandbox_main`] when its first argument is
 //! [`SANDBOX_ARG`], before it starts a thread.
 
-#![warn(clippy::let_underscore_must_use, clippy::too_many_lines)]
-
 mod bare;
 mod calls;
 pub mod capability;

@@ -1,7 +1,5 @@
 //! plugpull: pulls the plug on a storage program and says whether it kept its promises.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 /// Writes a line to standard output. Where nobody reads it (`plugpull targets | head`) there is nothing
 /// left to do: the exit code says the rest.
 macro_rules! println {

@@ -1,7 +1,6 @@
 //! Nothing of plugpull outlives it: no mount, process, port, directory or cgroup, whether it ends by
 //! itself, on a signal, or is killed with SIGKILL at any moment.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
 #![allow(
     clippy::unwrap_used,
     reason = "a test fails by panicking, in its helpers too"

@@ -1,7 +1,5 @@
 //! One experiment: prepare a target, crash it, let it recover, observe it and judge what it kept.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 /// Writes a line to standard error. Where nobody reads it there is nothing left to do: what it says is no
 /// part of a verdict.
 macro_rules! eprintln {

@@ -325,7 +325,10 @@ fn kill_children(of: Pid) {
         for child in children.split_whitespace() {
             let child = Pid::from_raw(child.parse().unwrap());
             kill_children(child);
-            // It may have ended with its parent.
+            #[expect(
+                clippy::let_underscore_must_use,
+                reason = "it may have ended with its parent"
+            )]
             let _ = kill(child, Signal::SIGKILL);
         }
     }

@@ -32,8 +32,6 @@
 //! What takes long is named: at its end such a program prints one line on standard error with the
 //! tests that took more than ten seconds, or more than the variable `PLUGPULL_TEST_TIMES` says.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 use std::collections::BTreeMap;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};

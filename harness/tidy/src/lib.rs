@@ -4,8 +4,6 @@
 //! but for the crates that `exempt.txt` lists; the program `plugpull-size` prints the numbers of any
 //! clone.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 pub mod circles;
 pub mod names;
 pub mod source;

@@ -1,8 +1,6 @@
 //! Prints the size of each crate of a workspace, and what `tidy` counts in it; with `--broken` as the
 //! first argument the rules that each crate does not keep, as `exempt.txt` lists them.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 

@@ -1,6 +1,5 @@
 //! The reports as their readers see them.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
 mod browser;

@@ -3,8 +3,6 @@
 //! The tables `[[promise]]` have the same form in a file of the user's own
 //! (`docs/command-targets.md`).
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 mod promise;
 
 use std::collections::BTreeMap;

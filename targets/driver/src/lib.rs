@@ -2,8 +2,6 @@
 //! exchanged ([`protocol`], specified in `docs/driver-protocol.md`), and a driver as a target
 //! ([`host`]).
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 mod client;
 pub mod conformance;
 mod description;

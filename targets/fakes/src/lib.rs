@@ -1,8 +1,6 @@
 //! Imitations of four systems that others wrote, with their mutants, for tests: what each driver drives
 //! where the system itself is not installed.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 pub mod ailee;
 pub mod interstice;
 pub mod statehouse;

@@ -110,6 +110,7 @@ enum Act {
 use Act::{Commit, Do, WriteBack};
 
 /// Histories: what is on disk before, and what is done then.
+#[expect(clippy::too_many_lines, reason = "it is a table of histories")]
 fn histories() -> Vec<(&'static str, Vec<Call>, Vec<Act>)> {
     let base = || {
         vec![
@@ -298,11 +299,15 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        if let Some(top) = &self.disk {
-            let _ = umount2(top, MntFlags::empty());
+        if let Some(top) = &self.disk
+            && let Err(error) = umount2(top, MntFlags::empty())
+        {
+            eprintln!("{}: {error}", top.display());
         }
-        if let Some(device) = &self.device {
-            let _ = run("losetup", &["-d".as_ref(), device.as_ref()]);
+        if let Some(device) = &self.device
+            && let Err(error) = run("losetup", &["-d".as_ref(), device.as_ref()])
+        {
+            eprintln!("{error}");
         }
         // The loop device lets go of the image a moment later.
         let until = Instant::now() + Duration::from_secs(5);
@@ -416,16 +421,13 @@ struct Tried {
     illegal: BTreeSet<String>,
 }
 
-fn try_history(real: &Real, base: &[Call], acts: &[Act], most: usize) -> Tried {
-    let dir = tempfile::tempdir().unwrap();
-    let image = mounted_on(Disk::empty((0, 0)));
-    let mut model = Run::new(base);
-    let mut mounted = Mounted::new(&image, dir.path());
+/// The real filesystem, empty, on an image that is no part of what is lost.
+fn formatted(real: &Real, image: &Control, dir: &Path) -> Mounted {
+    let mut mounted = Mounted::new(image, dir);
     StdFile::create(mounted.fuse.join("disk"))
         .unwrap()
         .set_len(real.bytes)
         .unwrap();
-    // The image itself is no part of what is lost.
     for synced in [mounted.fuse.join("disk"), mounted.fuse.clone()] {
         StdFile::open(synced).unwrap().sync_all().unwrap();
     }
@@ -434,6 +436,39 @@ fn try_history(real: &Real, base: &[Call], acts: &[Act], most: usize) -> Tried {
     let mkfs: Vec<&OsStr> = real.mkfs[1..].iter().map(OsStr::new).collect();
     run(real.mkfs[0], &[&mkfs[..], &[device.as_ref()]].concat()).unwrap();
     mounted.mount(real).unwrap();
+    mounted
+}
+
+fn write_back(path: &Path) {
+    let file = OpenOptions::new().write(true).open(path).unwrap();
+    let flags = libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    // SAFETY: the descriptor is open, and the call takes no pointer.
+    #[allow(unsafe_code)]
+    let done = unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, flags) };
+    assert_eq!(done, 0);
+}
+
+/// Waits for the filesystem's own flush, and goes on where it has nothing to flush.
+fn await_flush(image: &Control) {
+    let from = image.inspect(|_, log| log.records().len());
+    let until = Instant::now() + Duration::from_millis(2500);
+    let flushed = || {
+        image.inspect(|_, log| {
+            log.records()[from..]
+                .iter()
+                .any(|r| matches!(r.op, Op::Sync { .. }))
+        })
+    };
+    while !flushed() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn try_history(real: &Real, base: &[Call], acts: &[Act], most: usize) -> Tried {
+    let dir = tempfile::tempdir().unwrap();
+    let image = mounted_on(Disk::empty((0, 0)));
+    let mut model = Run::new(base);
+    let mounted = formatted(real, &image, dir.path());
     let mut written = 0;
     for call in base {
         really(&mounted.top, call, &mut written).unwrap();
@@ -453,31 +488,8 @@ fn try_history(real: &Real, base: &[Call], acts: &[Act], most: usize) -> Tried {
                 over.push(length());
                 legal_after.push(legal(&model, real.model));
             }
-            WriteBack(path) => {
-                let file = OpenOptions::new()
-                    .write(true)
-                    .open(mounted.top.join(path))
-                    .unwrap();
-                let flags = libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
-                // SAFETY: the descriptor is open, and the call takes no pointer.
-                #[allow(unsafe_code)]
-                let done = unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, flags) };
-                assert_eq!(done, 0);
-            }
-            Commit => {
-                let from = length();
-                let until = Instant::now() + Duration::from_millis(2500);
-                let flushed = || {
-                    image.inspect(|_, log| {
-                        log.records()[from..]
-                            .iter()
-                            .any(|r| matches!(r.op, Op::Sync { .. }))
-                    })
-                };
-                while !flushed() && Instant::now() < until {
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-            }
+            WriteBack(path) => write_back(&mounted.top.join(path)),
+            Commit => await_flush(&image),
         }
     }
     let last = length();

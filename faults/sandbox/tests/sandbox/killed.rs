@@ -37,8 +37,8 @@ pub(crate) fn bare_tests() -> Vec<(&'static str, Test)> {
 struct Victim(Child);
 
 impl Drop for Victim {
+    #[expect(clippy::let_underscore_must_use, reason = "mostly it is dead already")]
     fn drop(&mut self) {
-        // Mostly it is dead already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

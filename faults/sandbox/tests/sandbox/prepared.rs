@@ -157,8 +157,8 @@ impl Filesystem for Counting {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        if offset == 0 {
-            let _ = reply.add(INodeNo(NOTE), 1, FileType::RegularFile, "note");
+        if offset == 0 && reply.add(INodeNo(NOTE), 1, FileType::RegularFile, "note") {
+            return reply.error(fuser::Errno::EINVAL);
         }
         reply.ok();
     }

@@ -1,6 +1,5 @@
 //! The `ailee` target over HTTP, against a fake node that keeps what it should, and against one that
 //! is wrong in one way each. The nodes are this test program, started again under another name.
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
 #![allow(
     clippy::unwrap_used,
     reason = "a test fails by panicking, in its helpers too"

@@ -2,7 +2,6 @@
 //! `#[test(needs = "fuse")]`: it is ignored where that is missing, and fails where
 //! `PLUGPULL_REQUIRE` promises it.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
 #![allow(
     clippy::unwrap_used,
     reason = "a test fails by panicking, in its helpers too"

@@ -8,8 +8,6 @@
 //! directory and so must have one thread: alone on ext4, and inside `plugpull exec` on the crash
 //! filesystem. By hand, in any directory: `filesystem posix-list`.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 mod behaviours;
 mod compare;
 mod outcome;

@@ -2,7 +2,6 @@
 //! it is started, written to, killed, restarted, read and looked at, and what it gets wrong is found.
 //! The node is this test program, started again.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
 #![allow(
     clippy::unwrap_used,
     reason = "a test fails by panicking, in its helpers too"

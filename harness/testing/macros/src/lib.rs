@@ -1,8 +1,6 @@
 //! The attribute `#[test]` of `plugpull-testing`: it registers a function as a test, with what the
 //! test needs of the machine.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 use proc_macro::{Delimiter, TokenStream, TokenTree};
 
 /// Registers a function without arguments as a test of this program.

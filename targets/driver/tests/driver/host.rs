@@ -103,7 +103,9 @@ impl Stand for PlainHost {
 
 impl Drop for PlainHost {
     fn drop(&mut self) {
-        let _ = self.kill();
+        if let Err(error) = self.kill() {
+            eprintln!("a driver may be left: {error}");
+        }
     }
 }
 
@@ -120,15 +122,18 @@ impl Plain {
         let heard = Arc::clone(&said);
         thread::spawn(move || {
             let mut text = String::new();
-            let _ = errors.read_to_string(&mut text);
+            if let Err(error) = errors.read_to_string(&mut text) {
+                text.push_str(&format!("[standard error: {error}]"));
+            }
             heard.lock().unwrap().push_str(&text);
             let status = child.wait().unwrap();
             ended.lock().unwrap().push(child.id());
-            let _ = tell.send(
-                status
-                    .code()
-                    .unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
-            );
+            let signal = || 128 + status.signal().unwrap_or(0);
+            #[expect(
+                clippy::let_underscore_must_use,
+                reason = "the host may be gone, and then nobody asks"
+            )]
+            let _ = tell.send(status.code().unwrap_or_else(signal));
         });
         Self {
             end,

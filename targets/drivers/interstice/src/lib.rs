@@ -12,8 +12,6 @@
 //! A directory is taken for the published node's. So is a file that ends in `.snap` or `.row`, or that
 //! lies in a directory named `logs`. Any other file is the guide's log.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 mod bytes;
 mod driver;
 mod guide_log;

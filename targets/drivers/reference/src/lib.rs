@@ -30,8 +30,6 @@
 //!   written to a new snapshot with a new log, and only when that is durable is the transaction
 //!   reported as failed, and the next one taken.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 mod directory;
 mod error;
 mod lock;

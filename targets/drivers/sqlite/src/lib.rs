@@ -1,8 +1,6 @@
 //! A driver for SQLite, through rusqlite with SQLite's own source bundled, in the driver's own
 //! process.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 mod session;
 mod settings;
 mod store;

@@ -8,8 +8,6 @@
 //! `ScanPrefix`, compared with `ListKeys`, and the `Replay` of each agent goes to the checker as its
 //! event log.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 mod client;
 mod daemon;
 pub mod grpc;

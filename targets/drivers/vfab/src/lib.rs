@@ -5,8 +5,6 @@
 //! then as an event to the statistics database. What must hold between the three was read from
 //! vfab's public sources and its `docs/troubleshooting/recovery-scenarios.md`.
 
-#![warn(clippy::too_many_lines, clippy::let_underscore_must_use)]
-
 mod commands;
 mod document;
 mod driver;
