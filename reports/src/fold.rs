@@ -183,8 +183,10 @@ impl Fold {
         } else {
             &trial.why
         };
+        // The first, but one that showed something before one that did not.
+        let rank = |number: u64, why: &str| (why.ends_with("nothing wrong"), number);
         match row.whys.get_mut(&trial.verdict) {
-            Some(first) if first.0 <= trial.number => {}
+            Some(first) if rank(first.0, &first.1) <= rank(trial.number, why) => {}
             Some(first) => *first = (trial.number, why.clone()),
             None => {
                 let first = (trial.number, why.clone());

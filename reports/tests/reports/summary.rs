@@ -249,6 +249,25 @@ fn detected_and_no_promise_do_not_fail_a_run_but_nothing_judged_is_not_green() {
 }
 
 #[test]
+fn a_row_says_what_was_seen_rather_than_that_nothing_was() {
+    let seen = |number, what: &str| {
+        let why = format!("nothing is promised for corruption at rest; seen: {what}");
+        other(number, "bit-flip", Verdict::NoPromise, &why)
+    };
+    let trials = [
+        seen(1, "nothing wrong"),
+        seen(2, "refused"),
+        seen(3, "a loss"),
+    ];
+    let report = report_of(plan(&["bit-flip"]), &trials);
+    assert!(
+        report.faults[0].why.ends_with("refused"),
+        "{:?}",
+        report.faults[0]
+    );
+}
+
+#[test]
 fn findings_are_grouped_by_kind_fault_and_promise_and_count_trials() {
     use FindingKind::{LostAck, TooSlow, WrongValue};
     let mut demanded = broken(5, "kill", &[LostAck]);
