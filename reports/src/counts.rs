@@ -10,12 +10,12 @@ const LARGEST: u64 = 1 << 53;
 
 /// Reads a value, of whatever form, for its numbers alone. An error where one is no count.
 #[derive(Clone, Copy)]
-pub(crate) struct Counts {
+pub(crate) struct CountLimit {
     /// A seed may be any number.
     seed: bool,
 }
 
-impl Counts {
+impl CountLimit {
     /// For a value with this name.
     pub(crate) fn of(name: &str) -> Self {
         Self {
@@ -33,7 +33,7 @@ impl Counts {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Counts {
+impl<'de> DeserializeSeed<'de> for CountLimit {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
@@ -41,7 +41,7 @@ impl<'de> DeserializeSeed<'de> for Counts {
     }
 }
 
-impl<'de> Visitor<'de> for Counts {
+impl<'de> Visitor<'de> for CountLimit {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<(), serde_json::Error> {
-        Counts::of("").deserialize(&mut serde_json::Deserializer::from_str(text))
+        CountLimit::of("").deserialize(&mut serde_json::Deserializer::from_str(text))
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use thiserror::Error;
 
-use crate::counts::Counts;
+use crate::counts::CountLimit;
 use crate::file::replace_file;
 use crate::report::{Report, SCHEMA};
 use crate::run_file::log::RecordedRun;
@@ -147,7 +147,7 @@ impl<'de> Deserialize<'de> for Probe {
                 while let Some(name) = map.next_key::<String>()? {
                     match name.as_str() {
                         "schema" => probe.schema = map.next_value()?,
-                        name => map.next_value_seed(Counts::of(name))?,
+                        name => map.next_value_seed(CountLimit::of(name))?,
                     }
                 }
                 Ok(probe)
