@@ -11,20 +11,23 @@ const LARGEST: u64 = 1 << 53;
 /// Reads a value, of whatever form, for its numbers alone. An error where one is no count.
 #[derive(Clone, Copy)]
 pub(crate) struct CountLimit {
-    /// A seed may be any number.
-    seed: bool,
+    /// It may be any number.
+    any: bool,
 }
+
+/// What may be any number: a seed, and how many states are possible, which ends at the largest number.
+const ANY: [&str; 3] = ["seed", "trial_seed", "possible"];
 
 impl CountLimit {
     /// For a value with this name.
     pub(crate) fn of(name: &str) -> Self {
         Self {
-            seed: name.ends_with("seed"),
+            any: ANY.contains(&name),
         }
     }
 
     fn look<E: Error>(self, number: u64) -> Result<(), E> {
-        match number <= LARGEST || self.seed {
+        match number <= LARGEST || self.any {
             true => Ok(()),
             false => Err(E::custom(format_args!(
                 "{number} is more than there can be of anything"
@@ -106,8 +109,7 @@ mod tests {
 
     #[test]
     fn seeds_and_all_else_are_left_alone() {
-        let text =
-            r#"{"seed":18446744073709551615,"a":[1,-1,1e300,true,null,"x",9007199254740992]}"#;
+        let text = r#"{"seed":18446744073709551615,"possible":18446744073709551615,"a":[1,-1,1e300,true,null,"x",9007199254740992]}"#;
         read(text).expect(text);
     }
 }
