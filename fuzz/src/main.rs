@@ -1,5 +1,6 @@
-//! `plugpull-fuzz [SUBJECT]... [--seconds N] [--seed N] [--keep DIR]`: fuzzes each subject for so long.
-//! `--input FILE` tries one input again.
+//! `plugpull-fuzz [SUBJECT]... [--seconds N] [--inputs N] [--seed N] [--keep DIR]`: fuzzes each subject
+//! for so long, or with so many inputs. `--number N` tries and keeps the input of that number alone,
+//! `--input FILE` a kept one.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,12 +12,14 @@ use plugpull_fuzz::subject::hold;
 use plugpull_fuzz::supervise::{Until, apart, child, keep};
 use plugpull_fuzz::{Subject, all};
 
+#[derive(Clone)]
 struct Options {
     subjects: Vec<Subject>,
-    limit: Duration,
+    until: Until,
     seed: u64,
     directory: PathBuf,
     input: Option<PathBuf>,
+    number: Option<u64>,
     /// The process of a subject: where it says how far it is.
     progress: Option<PathBuf>,
 }
@@ -32,17 +35,23 @@ fn subject(name: &str) -> anyhow::Result<Subject> {
 fn options() -> anyhow::Result<Options> {
     let mut options = Options {
         subjects: Vec::new(),
-        limit: Duration::from_secs(25),
+        until: Until {
+            inputs: u64::MAX,
+            time: Duration::from_secs(25),
+        },
         seed: 1,
         directory: "fuzz-findings".into(),
         input: None,
+        number: None,
         progress: None,
     };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().with_context(|| format!("{arg} wants a value"));
         match arg.as_str() {
-            "--seconds" => options.limit = Duration::from_secs(value()?.parse()?),
+            "--seconds" => options.until.time = Duration::from_secs(value()?.parse()?),
+            "--inputs" => options.until.inputs = value()?.parse()?,
+            "--number" => options.number = Some(value()?.parse()?),
             "--seed" => options.seed = value()?.parse()?,
             "--keep" => options.directory = value()?.into(),
             "--input" => options.input = Some(value()?.into()),
@@ -50,8 +59,8 @@ fn options() -> anyhow::Result<Options> {
             "--child" => options.subjects = vec![subject(&value()?)?],
             name if !name.starts_with('-') => options.subjects.push(subject(name)?),
             _ => bail!(
-                "there is no option {arg}: plugpull-fuzz [SUBJECT]... [--seconds N] [--seed N] \
-                 [--keep DIR] [--input FILE]"
+                "there is no option {arg}: plugpull-fuzz [SUBJECT]... [--seconds N] [--inputs N] \
+                 [--seed N] [--keep DIR] [--number N] [--input FILE]"
             ),
         }
     }
@@ -74,6 +83,21 @@ fn again(options: &Options, input: &Path) -> anyhow::Result<bool> {
                 println!("{}: {why}", subject.name);
             }
         }
+    }
+    Ok(sound)
+}
+
+/// Keeps the input of this number of each subject, and tries it.
+fn numbered(options: &Options, number: u64) -> anyhow::Result<bool> {
+    let mut sound = true;
+    for subject in &options.subjects {
+        let kept = keep(subject, options.seed, number, &options.directory)?;
+        println!("{}", kept.display());
+        let alone = Options {
+            subjects: vec![*subject],
+            ..options.clone()
+        };
+        sound &= again(&alone, &kept)?;
     }
     Ok(sound)
 }
@@ -102,7 +126,7 @@ fn fuzz(options: &Options) -> anyhow::Result<bool> {
 }
 
 fn fuzz_one(options: &Options, subject: &Subject) -> anyhow::Result<bool> {
-    match apart(subject, options.seed, options.limit)? {
+    match apart(subject, options.seed, options.until)? {
         Ok(held) => println!(
             "{:<12} {:>9} inputs, of which {} were read and all others refused",
             subject.name, held.inputs, held.read
@@ -126,12 +150,13 @@ fn fuzz_one(options: &Options, subject: &Subject) -> anyhow::Result<bool> {
 fn main() -> anyhow::Result<ExitCode> {
     let options = options()?;
     if let (Some(progress), Some(subject)) = (&options.progress, options.subjects.first()) {
-        let code = child(subject, options.seed, Until::Time(options.limit), progress)?;
+        let code = child(subject, options.seed, options.until, progress)?;
         return Ok(ExitCode::from(u8::try_from(code)?));
     }
-    let sound = match &options.input {
-        Some(input) => again(&options, input)?,
-        None => fuzz(&options)?,
+    let sound = match (&options.input, options.number) {
+        (Some(input), _) => again(&options, input)?,
+        (None, Some(number)) => numbered(&options, number)?,
+        (None, None) => fuzz(&options)?,
     };
     Ok(if sound {
         ExitCode::SUCCESS

@@ -100,6 +100,7 @@ fn change(bytes: &mut Vec<u8>, other: &[u8], text: bool, rng: &mut impl Rng) {
         4 => {
             let piece = bytes[range(bytes.len(), rng)].to_vec();
             let times = if rng.random_bool(0.05) { 5000 } else { 2 };
+            let times = times.min(LONGEST / piece.len().max(1));
             bytes.splice(at..at, piece.repeat(times));
         }
         5 => bytes.truncate(at),

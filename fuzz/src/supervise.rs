@@ -45,21 +45,18 @@ pub struct Progress {
     pub read: u64,
 }
 
-/// How long to go on.
+/// How long to go on: what is reached first ends it.
 #[derive(Clone, Copy, Debug)]
-pub enum Until {
+pub struct Until {
     /// So many inputs.
-    Inputs(u64),
+    pub inputs: u64,
     /// So long.
-    Time(Duration),
+    pub time: Duration,
 }
 
 impl Until {
     fn reached(self, inputs: u64, began: Instant) -> bool {
-        match self {
-            Self::Inputs(most) => inputs >= most,
-            Self::Time(limit) => began.elapsed() >= limit,
-        }
+        inputs >= self.inputs || began.elapsed() >= self.time
     }
 }
 
@@ -139,14 +136,15 @@ pub fn child(subject: &Subject, seed: u64, until: Until, progress: &Path) -> any
 pub fn apart(
     subject: &Subject,
     seed: u64,
-    limit: Duration,
+    until: Until,
 ) -> anyhow::Result<Result<Progress, Failure>> {
     let place = tempfile::tempdir()?;
     let [progress, output, errors] = ["at", "output", "errors"].map(|name| place.path().join(name));
     fs::write(&progress, [0; 16])?;
     let mut process = Command::new(std::env::current_exe()?)
         .args(["--child", subject.name, "--seed", &seed.to_string()])
-        .args(["--seconds", &limit.as_secs().to_string(), "--progress"])
+        .args(["--seconds", &until.time.as_secs().to_string()])
+        .args(["--inputs", &until.inputs.to_string(), "--progress"])
         .arg(&progress)
         .stdin(Stdio::null())
         .stdout(File::create(&output)?)

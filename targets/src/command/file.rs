@@ -124,6 +124,11 @@ impl<'de> Deserialize<'de> for CommandLine {
 impl File {
     /// Reads the text of a file. The error is one line and names the key where there is one.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
+        if let Some(line) = nested_too_deeply(text) {
+            return Err(format!(
+                "line {line}: more than {NESTED_MAX} brackets are open at once"
+            ));
+        }
         toml::from_str(text).map_err(|error| {
             let message = error.message().replace('\n', " ");
             match error.span() {
@@ -135,6 +140,30 @@ impl File {
             }
         })
     }
+}
+
+/// The most brackets that are open at once: the parser goes a call deeper for each, whatever it says of
+/// the file, and a stack has room for a thousand or two.
+const NESTED_MAX: usize = 256;
+
+/// The line where too many brackets are open; those in texts and comments count as well.
+fn nested_too_deeply(text: &str) -> Option<usize> {
+    let mut open = 0_usize;
+    let at = text.bytes().position(|byte| {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open > NESTED_MAX
+    })?;
+    Some(
+        text.as_bytes()[..at]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count()
+            + 1,
+    )
 }
 
 #[cfg(test)]
@@ -153,6 +182,20 @@ mod tests {
         assert_eq!(file.check.command, CommandLine::Shell("test -e x".into()));
         let error = File::parse("workload.command = 'x'").expect_err("no check");
         assert!(error.contains("`check`"), "{error}");
+    }
+
+    #[test]
+    fn a_file_cannot_use_up_the_stack() {
+        for open in ["[", "{ A ", "[[x]]\nx = { A "] {
+            let text = format!("{LEAST}x = {}", open.repeat(100_000));
+            let error = File::parse(&text).expect_err("never closed");
+            assert!(error.contains("brackets are open"), "{error}");
+        }
+        let text = format!(
+            "{LEAST}{}",
+            "[[promise]]\nkeeps = 'durable'\nsource = ''\n".repeat(999)
+        );
+        File::parse(&text).expect("brackets that are closed");
     }
 
     #[test]

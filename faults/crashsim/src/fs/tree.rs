@@ -180,6 +180,15 @@ impl Tree {
         self.next_ino
     }
 
+    /// Gives the next new inode this number; false where it was given before.
+    pub(crate) fn number_next(&mut self, ino: Ino) -> bool {
+        let fresh = ino >= self.next_ino;
+        if fresh {
+            self.next_ino = ino;
+        }
+        fresh
+    }
+
     /// Makes a new inode under a name that must not exist (`EEXIST`). In a directory with the
     /// set-group-ID bit it takes the directory's group, and a new directory takes the bit
     /// (inode(7), `inode_init_owner` in fs/inode.c).

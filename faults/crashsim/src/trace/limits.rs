@@ -1,6 +1,7 @@
 //! What a trace of somebody else's may hold: names that stay in their directory, files that a disk
 //! could have, and no more than memory has room for.
 
+use super::names::Names;
 use crate::fs::{FILE_MAX, Ino, NAME_MAX, NewNode, Op, PAGE, ROOT, check_name};
 
 /// The most that all frames of a trace hold when they are unpacked, in bytes: a recording keeps at most
@@ -23,6 +24,7 @@ const LINK_MAX: usize = 4095;
 pub(super) struct Limits {
     unpacked: u64,
     allocated: u64,
+    names: Names,
 }
 
 impl Limits {
@@ -40,6 +42,12 @@ impl Limits {
         if before >= RECORDS_MAX {
             return Err(format!("more than {RECORDS_MAX} records"));
         }
+        self.alone(op)?;
+        self.names.change(op)
+    }
+
+    /// What is wrong with a record whatever was before it.
+    fn alone(&mut self, op: &Op) -> Result<(), String> {
         inode(op.ino())?;
         match op {
             Op::Create {

@@ -19,6 +19,7 @@
 
 mod frame;
 mod limits;
+mod names;
 mod read;
 #[cfg(test)]
 mod trace_test;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use proptest::prelude::*;
 
 use super::{TraceError, TraceWriter, read};
-use crate::fs::{Caller, Content, Log, LogLimit, NewNode, Op, PAGE, ROOT, Tree};
+use crate::fs::{Caller, Content, Log, LogLimit, NewNode, Op, PAGE, ROOT, RenameMode, Tree};
 
 fn disk() -> Tree {
     Tree::new(0, 0, 0)
@@ -25,10 +25,10 @@ fn write(ino: u64, offset: u64, len: usize, number: u8) -> Op {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let name = proptest::collection::vec(any::<u8>(), 1..5)
-        .prop_map(<OsString as std::os::unix::ffi::OsStringExt>::from_vec)
-        .prop_filter("a name", |name| crate::fs::check_name(name).is_ok());
-    let name: BoxedStrategy<OsString> = name.boxed();
+    let names = [&b"a"[..], b"b", b"\xff\n", b"a b", b"..."];
+    let names =
+        names.map(|name| <OsString as std::os::unix::ffi::OsStringExt>::from_vec(name.into()));
+    let name = proptest::sample::select(names.to_vec());
     let offset = prop_oneof![0..3 * PAGE as u64, Just(0), Just(PAGE as u64)];
     let len = prop_oneof![0..3 * PAGE, Just(PAGE), Just(2 * PAGE)];
     prop_oneof![
@@ -43,7 +43,7 @@ fn op() -> impl Strategy<Value = Op> {
         }),
         1 => (2..9u64, name.clone(), name).prop_map(|(ino, from, to)| Op::Rename {
             from: (ROOT, from),
-            to: (ino, to),
+            to: (ROOT, to),
             ino,
             replaced: Some(7),
             exchange: false,
@@ -68,7 +68,45 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         5 => (op(), 0..4u8).prop_map(|(op, path)| Event::Op(op, path)),
         1 => any::<u64>().prop_map(Event::Mark),
     ];
-    proptest::collection::vec(event, 0..60)
+    proptest::collection::vec(event, 0..60).prop_map(|mut events| {
+        let mut tree = disk();
+        events.retain_mut(|event| match event {
+            Event::Op(op, _) => happens(&mut tree, op),
+            Event::Mark(_) => true,
+        });
+        events
+    })
+}
+
+/// Does what a filesystem can do of an operation, with the inodes that it finds; false where it cannot.
+fn happens(tree: &mut Tree, op: &mut Op) -> bool {
+    match op {
+        Op::Create {
+            name,
+            ino,
+            node,
+            mode,
+            owner,
+            ..
+        } => {
+            let made = tree.create(ROOT, name, node, *mode, *owner);
+            made.map(|made| *ino = made).is_ok()
+        }
+        Op::Rename {
+            from,
+            to,
+            ino,
+            replaced,
+            ..
+        } => match tree.rename((ROOT, &from.1), (ROOT, &to.1), RenameMode::Replace, 0) {
+            Ok((moved, other)) if other != Some(moved) => {
+                (*ino, *replaced) = (moved, other);
+                true
+            }
+            _ => false,
+        },
+        _ => true,
+    }
 }
 
 /// Logs the events twice at the same time: in memory, and to a file, which it reads back.
