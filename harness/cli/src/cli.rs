@@ -403,7 +403,7 @@ pub(crate) struct ManArgs {
 pub(crate) struct TargetsArgs {
     /// One target, in detail
     pub(crate) name: Option<String>,
-    /// Set a knob, to see what is promised then
+    /// Set a setting, to see what is promised then
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) settings: Vec<(String, String)>,
     /// Print the catalogue's entry: what the target promises with any settings, in the form of a

@@ -13,7 +13,7 @@ pub(crate) struct TargetOptions {
     #[arg(value_name = "TARGET")]
     pub(crate) name: Option<String>,
 
-    /// Set a knob of the target; `plugpull targets NAME` lists them
+    /// Set a setting of the target; `plugpull targets NAME` lists them
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) settings: Vec<(String, String)>,
 

@@ -1,4 +1,4 @@
-//! Each knob of a device: it removes exactly the states that it should.
+//! Each setting of a device: it removes exactly the states that it should.
 
 use std::collections::BTreeSet;
 
