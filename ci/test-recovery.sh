@@ -14,7 +14,8 @@ What is done (any number of modes, separated by commas; the default is crash):
   --mode disk-full     the data directory's filesystem is full for a while; wants --fill
   --mode corruption    a bit of a stored file is flipped, in a copy of the data directory that a second
                        service is started on; wants --start-cmd
-  --mode reorg         the chain is reorganised, then SIGKILL; wants --driver and --reorg-depth
+  --mode action        an action of the driver is done, then SIGKILL; wants --driver and --action
+  --mode reorg         the same as --mode action --action reorg
   --mode all           each of these that was given what it wants
 
 Which service (NAME is the unit's name or the data directory's own name, as a safeguard):
@@ -40,7 +41,9 @@ What is asked for:
   --rounds N           how often each mode is tried (default 3)
   --rate N             transactions a second (default 100)
   --recovery-bound T   recovery may take so long, for example 30s
-  --reorg-depth N      how many blocks are replaced
+  --action NAME        which action of the driver is done
+  --amount N           the number that it takes
+  --reorg-depth N      the same as --action reorg --amount N
   --corrupt-snapshot   damage only files with `snap` in their name; alone it means --mode corruption
   --in-place           damage the data directory itself, and put it back from a copy
   --fill MOUNT         the mount point of the data directory's filesystem, which may be filled
@@ -80,7 +83,7 @@ while (($#)); do
             ;;
         --i-own-this-target | --data-dir | --unit | --pid-file | --service | --marker-cmd | --pid-cmd | \
             --identity-cmd | --start-cmd | --stop-cmd | --kill-cmd | --connect | --driver | --target | --rounds | --rate | \
-            --recovery-bound | --reorg-depth | --fill)
+            --recovery-bound | --action | --amount | --reorg-depth | --fill)
             (($# > 1)) || fail "$1 wants a value"
             args+=("$1=$2")
             shift

@@ -7,6 +7,5 @@ pub mod command;
 
 pub use plugpull_driver::{
     Abilities, CheckAnswer, Checked, Client, ClientError, Host, Input, Launch, Missing, Part,
-    Pipes, Process, Reorgs, Running, Scripted, Setting, StartError, Target, UsageError,
-    WorkloadLine,
+    Pipes, Process, Running, Scripted, Setting, StartError, Target, UsageError, WorkloadLine,
 };

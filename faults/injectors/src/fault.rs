@@ -17,8 +17,8 @@ pub enum Need {
     MemoryCgroup,
     /// A target whose start runs something.
     Start,
-    /// A target that follows a chain of blocks, which can be reorganised.
-    Chain,
+    /// A driver of the target that offers actions.
+    Action,
     /// A target that keeps snapshots of its state, in files that are known.
     Snapshots,
 }
@@ -31,7 +31,7 @@ impl Need {
             Self::LimitedStorage => "FUSE or mounts of its own",
             Self::MemoryCgroup => "a cgroup with a memory limit",
             Self::Start => "a target whose start runs something",
-            Self::Chain => "a target that follows a chain of blocks",
+            Self::Action => "a driver that offers actions",
             Self::Snapshots => "a target that keeps snapshots in files of their own",
         }
     }
@@ -42,7 +42,7 @@ impl Need {
             Self::CrashFs => Some("fuse"),
             Self::LimitedStorage => Some("mount-namespace"),
             Self::MemoryCgroup => Some("cgroup-memory"),
-            Self::Start | Self::Chain | Self::Snapshots => None,
+            Self::Start | Self::Action | Self::Snapshots => None,
         }
     }
 }
@@ -136,9 +136,13 @@ impl Fault {
     /// Why an option of this trigger means nothing to it; none when it can take them all.
     pub fn cannot_take(&self, trigger: &Trigger) -> Option<String> {
         let name = self.name;
-        if trigger.depth.is_some() && !self.needs.contains(&Need::Chain) {
+        if let Some(amount) = &trigger.amount
+            && !self.needs.contains(&Need::Action)
+        {
+            let known = crate::trigger::KNOWN;
+            let other = &amount.name;
             return Some(format!(
-                "depth is how many blocks of a chain reorg replaces, and {name} replaces none"
+                "{name} takes no {other}; a trigger is a list of {known}"
             ));
         }
         if trigger.within.is_some() && self.class != FailureClass::CleanStop {

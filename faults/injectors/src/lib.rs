@@ -13,6 +13,7 @@ pub mod trigger;
 mod default_triggers;
 mod random_sector;
 
+mod act;
 mod bad_sector;
 mod bit_flip;
 mod corrupt_snapshot;
@@ -23,7 +24,6 @@ mod eio_write;
 mod kill;
 mod oom;
 mod power_loss;
-mod reorg;
 mod stall;
 mod stop;
 mod term;
@@ -54,7 +54,7 @@ pub const FAULTS: &[&Fault] = &[
     &stop::STOP,
     &term::TERM,
     &oom::OOM,
-    &reorg::REORG,
+    &act::ACT,
 ];
 
 /// Names that faults had in version 0.1, with the names that they have now.
@@ -63,8 +63,14 @@ const FORMER_NAMES: [(&str, &str); 2] = [
     ("bad-sector-for-ever", "bad-sector-permanent"),
 ];
 
-/// The fault of this name, or of this former name.
+/// Actions that version 0.1 listed as a fault of every target.
+const FORMER_FAULTS: [&str; 1] = ["reorg"];
+
+/// The fault of this name, or of this former name; [`ACT`](act::ACT) for an action that was one.
 pub fn fault(name: &str) -> Option<&'static Fault> {
+    if FORMER_FAULTS.contains(&name) {
+        return Some(&act::ACT);
+    }
     let name = current_name(name).unwrap_or(name);
     FAULTS.iter().find(|fault| fault.name == name).copied()
 }

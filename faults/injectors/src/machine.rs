@@ -74,6 +74,17 @@ pub struct SpaceTaken {
 }
 
 impl Tally {
+    /// What came after the other, which was taken earlier.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            ok: self.ok - earlier.ok,
+            fail: self.fail - earlier.fail,
+            info: self.info - earlier.info,
+            barriers: self.barriers - earlier.barriers,
+        }
+    }
+
     /// Both together.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
@@ -132,15 +143,12 @@ pub enum Started {
     Hung(Duration),
 }
 
-/// What became of a reorganisation, and when the target learns of it.
+/// What became of an action of the target's driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReorgOutcome {
-    /// The chain is another one now, and the target is still down.
-    WhileDown,
-    /// The target had to be started first and was sent the other chain before anything else: it
-    /// is up.
-    WhenUp,
-    /// The chain is what it was: why.
+pub enum Acted {
+    /// It was done, or the target was killed in its midst: which and how.
+    Done(String),
+    /// It was not, or nobody knows: why.
     Refused(String),
 }
 
@@ -183,8 +191,12 @@ pub trait Machine {
     /// Those of [`Machine::files`] that hold snapshots of the target's state. Every process must be
     /// dead.
     fn snapshots(&mut self) -> Result<Vec<(String, u64)>, InjectError>;
-    /// Replaces the last `depth` blocks of the chain that the target follows, which must be dead.
-    fn reorg(&mut self, depth: u32) -> Result<ReorgOutcome, InjectError>;
+    /// Whether the action of this trial is done while the target is up.
+    fn acts_while_up(&self) -> bool;
+    /// Does the action of this trial, with this amount or a seeded one: while the target is up by a
+    /// client beside the others, or else after a SIGKILL. `killed_at` is the moment of a SIGKILL,
+    /// counted from the beginning of an action that is done while the target is up.
+    fn act(&mut self, amount: Option<u32>, killed_at: Option<&When>) -> Result<Acted, InjectError>;
     /// A signal for every process of the target.
     fn signal(&mut self, signal: i32) -> Result<(), InjectError>;
     /// Waits until the target has ended by itself: its exit code or 128 + signal; none when it

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
     use crate::control::Control;
     use crate::fault::Effect;
-    use crate::machine::{Afterwards, PowerOff, Read, ReorgOutcome, SpaceTaken, Started, Tally};
+    use crate::machine::{Acted, Afterwards, PowerOff, Read, SpaceTaken, Started, Tally};
     use crate::trigger::When;
 
     /// A machine on which each power loss does what the list says, the last entry first.
@@ -193,7 +193,10 @@ mod tests {
         fn snapshots(&mut self) -> Result<Vec<(String, u64)>, InjectError> {
             unreachable!()
         }
-        fn reorg(&mut self, _: u32) -> Result<ReorgOutcome, InjectError> {
+        fn acts_while_up(&self) -> bool {
+            unreachable!()
+        }
+        fn act(&mut self, _: Option<u32>, _: Option<&When>) -> Result<Acted, InjectError> {
             unreachable!()
         }
         fn signal(&mut self, _: i32) -> Result<(), InjectError> {

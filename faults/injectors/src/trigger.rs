@@ -8,6 +8,10 @@ use thiserror::Error;
 
 use crate::rule::Matcher;
 
+/// What a trigger's text is made of. The last is the number that an action takes, by its own name.
+pub const KNOWN: &str = "op=KIND, path=PATTERN, n=COUNT, p=CHANCE, ack=COUNT, time=DURATION, recovery, \
+                         within=DURATION, AMOUNT=NUMBER";
+
 /// The moment at which a fault is injected.
 #[derive(Clone, Debug, PartialEq)]
 pub enum When {
@@ -32,6 +36,15 @@ pub enum When {
     Time(Duration),
 }
 
+/// The number that an action of a target's driver takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Amount {
+    /// What the action calls it.
+    pub name: String,
+    /// At least 1.
+    pub value: u32,
+}
+
 /// When a fault is injected.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trigger {
@@ -40,9 +53,8 @@ pub struct Trigger {
     /// True when the moment is one of the target's recovery: it is killed first, after some
     /// acknowledged transactions, and the fault is injected while it starts again.
     pub recovery: bool,
-    /// How many blocks of a chain are replaced, where a fault replaces some; a seeded number when
-    /// none.
-    pub depth: Option<u32>,
+    /// The number that an action takes; a seeded one when none.
+    pub amount: Option<Amount>,
     /// How long an orderly stop may take, where a fault is one; its own limit when none.
     pub within: Option<Duration>,
 }
@@ -50,7 +62,7 @@ pub struct Trigger {
 /// What is wrong with a trigger's text.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error(
-    "trigger '{text}': {what}. A trigger is a list of: op=KIND, path=PATTERN, n=COUNT, p=CHANCE, ack=COUNT, time=DURATION, recovery, depth=BLOCKS, within=DURATION; for example 'op=write,path=*-wal,n=17'"
+    "trigger '{text}': {what}. A trigger is a list of: {KNOWN}; for example 'op=write,path=*-wal,n=17'"
 )]
 pub struct TriggerError {
     text: String,
@@ -95,7 +107,7 @@ impl Trigger {
         Self {
             when,
             recovery: false,
-            depth: None,
+            amount: None,
             within: None,
         }
     }
@@ -165,7 +177,7 @@ struct Options {
     ack: Option<u64>,
     time: Option<Duration>,
     recovery: bool,
-    depth: Option<u32>,
+    amount: Option<Amount>,
     within: Option<Duration>,
 }
 
@@ -190,10 +202,6 @@ impl Options {
             "path" if !value.is_empty() => self.matcher.path = Some(value.to_string()),
             "n" => self.nth = Some(count()?),
             "ack" => self.ack = Some(count()?),
-            "depth" => {
-                let blocks = u32::try_from(count()?);
-                self.depth = Some(blocks.map_err(|_| format!("'{part}' is too deep"))?);
-            }
             "p" => {
                 let chance = value.parse::<f64>().ok().filter(|p| *p > 0.0 && *p <= 1.0);
                 self.chance =
@@ -202,6 +210,13 @@ impl Options {
             "time" => self.time = Some(duration()?),
             "within" => self.within = Some(duration()?),
             "recovery" if value.is_empty() => self.recovery = true,
+            _ if is_amount(key, value) && self.amount.is_none() => {
+                let value = u32::try_from(count()?);
+                self.amount = Some(Amount {
+                    name: key.to_owned(),
+                    value: value.map_err(|_| format!("'{part}' is too large"))?,
+                });
+            }
             _ => return Err(format!("'{part}' is not known")),
         }
         Ok(())
@@ -238,10 +253,18 @@ impl Options {
         Ok(Trigger {
             when,
             recovery,
-            depth: self.depth,
+            amount: self.amount,
             within: self.within,
         })
     }
+}
+
+/// Whether this is the number of an action, by the name that the action has for it.
+fn is_amount(name: &str, value: &str) -> bool {
+    let named = name
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    named && !name.is_empty() && value.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// The kind of operation of this name.
@@ -283,8 +306,8 @@ impl fmt::Display for Trigger {
         if self.recovery {
             parts.push("recovery".into());
         }
-        if let Some(depth) = self.depth {
-            parts.push(format!("depth={depth}"));
+        if let Some(amount) = &self.amount {
+            parts.push(format!("{}={}", amount.name, amount.value));
         }
         if let Some(within) = self.within {
             parts.push(format!("within={}", duration_text(within)));
@@ -341,7 +364,11 @@ mod tests {
         assert!(parse("recovery").is_err(), "the default moment is an ack");
         assert_eq!(parse("").unwrap().when, When::Ack(7));
         let deep = parse("depth=6").unwrap();
-        assert_eq!((deep.when, deep.depth), (When::Ack(7), Some(6)));
+        let amount = deep.amount.map(|amount| (amount.name, amount.value));
+        assert_eq!(
+            (deep.when, amount),
+            (When::Ack(7), Some(("depth".into(), 6)))
+        );
     }
 
     #[test]
@@ -350,12 +377,14 @@ mod tests {
             ("op=wrote", "wrote"),
             ("n=0", "whole number"),
             ("depth=0", "whole number"),
-            ("depth=9999999999", "too deep"),
+            ("depth=9999999999", "too large"),
             ("p=2", "chance"),
             ("ack=3,n=2", "more than one"),
             ("time=soon", "duration"),
             ("within=soon", "duration"),
             ("frob", "frob"),
+            ("frob=x", "frob=x"),
+            ("depth=1,pages=2", "pages=2"),
             ("n=1,p=0.5", "exclude"),
         ] {
             let message = parse(text).unwrap_err().to_string();

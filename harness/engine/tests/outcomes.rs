@@ -337,8 +337,7 @@ fn kill_children(of: Pid) {
 fn make(setup: &Setup, fault: &'static Fault, number: u64) -> Trial {
     let plan = TrialSpec {
         number,
-        fault,
-        trigger: None,
+        chosen: fault.into(),
         seed: number,
         elsewhere: Elsewhere::Never,
     };

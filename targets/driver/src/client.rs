@@ -40,15 +40,15 @@ pub trait Client: Send {
     fn read_all(&mut self, deadline: Instant) -> Result<BTreeMap<String, String>, ClientError>;
     /// The target's own integrity check: `Ok(None)` sound, `Ok(Some(its complaint))` not.
     fn check(&mut self, deadline: Instant) -> Result<Option<String>, ClientError>;
-    /// Does one of the driver's actions that are done while the target is up, with `depth` where
-    /// the action takes one (a reorganisation does).
+    /// Does one of the driver's actions that are done while the target is up, with the number that
+    /// it takes. What was acknowledged before is required all the same.
     fn act(
         &mut self,
         action: &str,
-        depth: Option<u32>,
+        amount: Option<u32>,
         deadline: Instant,
     ) -> Result<(), ClientError> {
-        let _ = (depth, deadline);
+        let _ = (amount, deadline);
         Err(ClientError::Fail(format!("there is no action {action}")))
     }
     /// What the target knows of its own past; none where it keeps no log of events.

@@ -111,23 +111,54 @@ pub struct CommandDescription {
     pub args: Vec<String>,
 }
 
-/// Something that a driver can do to its target besides transactions.
+/// Something that a driver can do to its target besides transactions: maintenance that people do, or
+/// what happens to the target from outside. Promises hold whatever actions are done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Action {
-    /// Its name. `reorg` replaces the last blocks of the chain that the target follows.
+    /// Its name, of ASCII letters, digits, `-` and `_`; a fault of this name is part of each run.
     pub name: String,
     /// Whether the target is up or down then.
     pub when: ActionTime,
-    /// True when it takes a depth.
+    /// What it does, in one sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub about: String,
+    /// The number that it takes; none where it takes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<Amount>,
+    /// True when it takes a number that is called depth: how drivers said so before there was
+    /// `amount`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub depth: bool,
+}
+
+/// The number that an action takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amount {
+    /// What it is called: `depth`, for `--fault reorg@depth=6`.
+    pub name: String,
+    /// The least that the seed chooses where the user names none; at least 1.
+    pub least: u32,
+    /// The most.
+    pub most: u32,
+}
+
+impl Action {
+    /// The number that it takes, however its driver says so.
+    pub fn takes(&self) -> Option<Amount> {
+        let depth = || Amount {
+            name: "depth".into(),
+            least: 1,
+            most: 8,
+        };
+        self.amount.clone().or_else(|| self.depth.then(depth))
+    }
 }
 
 /// When an action is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ActionTime {
-    /// While the target is up.
+    /// While the target is up, by one client beside the others.
     Up,
     /// While it is down, by the driver alone in the data directory.
     Down,

@@ -17,7 +17,7 @@ mod target;
 
 pub use client::{Client, ClientError};
 pub use description::{
-    Action, ActionTime, Capability, CommandDescription, Description, MutantDescription,
+    Action, ActionTime, Amount, Capability, CommandDescription, Description, MutantDescription,
     SettingDescription, Shape,
 };
 pub use host::DriverTarget;
@@ -25,7 +25,7 @@ pub use scripted::{CheckAnswer, Checked, Missing, Scripted, WorkloadLine};
 pub use settings::{Given, Mutant, Setting, UsageError, closest, resolved};
 pub use sync_tree::sync_tree;
 pub use target::{
-    Abilities, Host, Input, Launch, Part, Pipes, Process, Reorgs, Running, StartError, Target,
+    Abilities, Host, Input, Launch, Part, Pipes, Process, Running, StartError, Target,
 };
 
 /// Names the build that this code belongs to. A driver that comes with plugpull must be of the

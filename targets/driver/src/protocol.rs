@@ -8,6 +8,8 @@ use plugpull_workloads::{Op, Txn};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::Action;
+
 /// The version spoken here. It is a draft: fields may change until a release says otherwise.
 pub const PROTOCOL: u64 = 2;
 
@@ -88,7 +90,10 @@ pub enum Call<'a> {
     Act {
         /// The action's name.
         action: Cow<'a, str>,
-        /// Its depth, where it takes one.
+        /// The number that it takes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        amount: Option<u32>,
+        /// The same, for a driver that calls it depth and knows no amount.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         depth: Option<u32>,
     },
@@ -113,6 +118,15 @@ pub struct Write<'a> {
 }
 
 impl<'a> Call<'a> {
+    /// The call for an action of a driver that speaks version 2.
+    pub(crate) fn act(action: &'a Action, amount: Option<u32>) -> Self {
+        Self::Act {
+            action: Cow::Borrowed(&action.name),
+            amount,
+            depth: amount.filter(|_| action.depth),
+        }
+    }
+
     /// The call for a transaction.
     pub fn apply(txn: &'a Txn) -> Self {
         let writes = txn.ops.iter().map(|op| match &op.write {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use plugpull_workloads::{Checker, Promise, WorkloadConfig};
 use thiserror::Error;
 
-use crate::{Client, ClientError, Scripted};
+use crate::{Action, Client, ClientError, Scripted};
 
 /// How to start a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,18 +165,6 @@ impl Default for Abilities {
     }
 }
 
-/// Whether the chain that a target follows can be reorganised, and when that can be done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reorgs {
-    /// It follows none.
-    #[default]
-    Never,
-    /// While it is down: [`Target::reorg`].
-    WhileDown,
-    /// Once it is up: [`Client::act`].
-    WhenUp,
-}
-
 /// A program under test, with its settings applied.
 pub trait Target: Send + Sync {
     /// Its name on the command line.
@@ -214,14 +202,24 @@ pub trait Target: Send + Sync {
     fn ops_per_txn(&self) -> RangeInclusive<u32> {
         WorkloadConfig::default().ops_per_txn
     }
-    /// Whether the chain that it follows can be reorganised.
-    fn reorgs(&self) -> Reorgs {
-        Reorgs::default()
+    /// What its driver can do to it besides transactions. Those that are done while it is up come
+    /// from a [`Client`].
+    fn actions(&self) -> &[Action] {
+        &[]
     }
-    /// Replaces the last `depth` blocks of its chain on `host`, where it is down and its data directory
-    /// as it left it.
-    fn reorg(&self, host: &dyn Host, depth: u32, deadline: Instant) -> io::Result<()> {
-        let _ = (host, depth, deadline);
+    /// Does one of its actions that are done while it is down, on `host`, where its data directory is
+    /// as it left it; says why where the driver did not do it.
+    ///
+    /// # Errors
+    /// The driver could not be started, or does not end.
+    fn act_down(
+        &self,
+        host: &dyn Host,
+        action: &Action,
+        amount: Option<u32>,
+        deadline: Instant,
+    ) -> io::Result<Result<(), String>> {
+        let _ = (host, action, amount, deadline);
         Err(io::ErrorKind::Unsupported.into())
     }
     /// Whether it keeps snapshots of its state in files of their own.

@@ -14,7 +14,7 @@ use plugpull_driver::host::SETTINGS;
 use plugpull_driver::protocol::{Call, LaunchAnswer, OLDEST, PROTOCOL, Request};
 use plugpull_driver::sdk::{Driver, Place, Store, System, serve};
 use plugpull_driver::{
-    Action, ActionTime, Capability, CommandDescription, Description, Mutant, Shape,
+    Action, ActionTime, Amount, Capability, CommandDescription, Description, Mutant, Shape,
 };
 use plugpull_workloads::{Durability, FailureClass, Guarantee, Op, Promise, Txn, Write};
 use serde_json::{Value, json};
@@ -128,7 +128,8 @@ fn every_line_that_plugpull_writes_fits() {
         Call::EventLog,
         Call::Reorg { depth: 1 },
         Call::Act {
-            action: "reorg".into(),
+            action: "compact".into(),
+            amount: None,
             depth: None,
         },
     ];
@@ -141,6 +142,7 @@ fn every_line_that_plugpull_writes_fits() {
         Call::Work { life: 1 },
         Call::Act {
             action: "reorg".into(),
+            amount: Some(3),
             depth: Some(3),
         },
     ];
@@ -209,7 +211,7 @@ fn what_is_wrong_does_not_fit() {
             other_type[field] = json!([[]]);
             wrongs.push(other_type);
             let may_lack = [
-                "value", "values", "complaint", "log", "args", "env", "acked", "depth",
+                "value", "values", "complaint", "log", "args", "env", "acked", "depth", "amount", "actions",
             ]
             .contains(&field.as_str())
                 // Of a client, or of nobody.
@@ -255,6 +257,12 @@ impl Driver for Full {
             actions: vec![Action {
                 name: "compact".into(),
                 when: ActionTime::Up,
+                about: "drops what is superfluous".into(),
+                amount: Some(Amount {
+                    name: "level".into(),
+                    least: 1,
+                    most: 3,
+                }),
                 depth: false,
             }],
             unavailable: Some("it is not installed".into()),

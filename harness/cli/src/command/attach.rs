@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
-use plugpull_engine::attach::{self, AttachOptions, Mode};
+use plugpull_engine::attach::{self, AttachOptions, Attached, Mode};
 use plugpull_reports::{EndReason, RunCommand, TargetInfo};
 
 use super::baseline::Baseline;
@@ -14,40 +14,57 @@ use super::live_run::LiveRun;
 use super::{outputs, settings, wrong};
 use crate::options::{OutputOptions, duration, key_value};
 
+/// The action that had a mode of its own in version 0.1.
+const REORG: &str = "reorg";
+
 /// A mode as an argument.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ModeArg(Mode);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ModeArg {
+    /// One of the engine's.
+    Mode(Mode),
+    /// `action` with the action `reorg`.
+    Reorg,
+}
 
 impl ValueEnum for ModeArg {
     fn value_variants<'a>() -> &'a [Self] {
-        const ALL: [ModeArg; 6] = {
+        const ALL: [ModeArg; 7] = {
             let [a, b, c, d, e, f] = Mode::ALL;
             [
-                ModeArg(a),
-                ModeArg(b),
-                ModeArg(c),
-                ModeArg(d),
-                ModeArg(e),
-                ModeArg(f),
+                ModeArg::Mode(a),
+                ModeArg::Mode(b),
+                ModeArg::Mode(c),
+                ModeArg::Mode(d),
+                ModeArg::Mode(e),
+                ModeArg::Reorg,
+                ModeArg::Mode(f),
             ]
         };
         &ALL
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
-        let help = match self.0 {
+        let Self::Mode(mode) = self else {
+            let help = "The same as action, with --action reorg";
+            return Some(PossibleValue::new(REORG).help(help));
+        };
+        let help = match mode {
             Mode::Crash => "SIGKILL, in the midst of writes",
             Mode::Restart => "SIGTERM, in the midst of writes",
-            Mode::DiskFull => "The data directory's filesystem is full for a while (wants --fill)",
+            Mode::DiskFull => {
+                "The data directory's filesystem is full for a while (requires --fill)"
+            }
             Mode::Corruption => {
-                "A bit of a stored file is flipped, in a copy of the data directory (wants --start-cmd)"
+                "A bit of a stored file is flipped, in a copy of the data directory (requires \
+                 --start-cmd)"
             }
-            Mode::Reorg => {
-                "The chain that the service follows is reorganised, then SIGKILL (wants --driver)"
+            Mode::Action => {
+                "An action of the driver is done in the midst of writes, then SIGKILL (requires \
+                 --action)"
             }
-            Mode::All => "Each of these that was given what it wants",
+            Mode::All => "Each of these that was given what it requires",
         };
-        Some(PossibleValue::new(self.0.name()).help(help))
+        Some(PossibleValue::new(mode.name()).help(help))
     }
 }
 
@@ -134,7 +151,7 @@ pub(crate) struct AttachArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) target: Option<String>,
 
-    /// Set a knob of the target, where its promises hang on it
+    /// Set a setting of the target, where its promises hang on it
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) settings: Vec<(String, String)>,
 
@@ -196,8 +213,16 @@ pub(crate) struct AttachArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) work_dir: Option<PathBuf>,
 
-    /// For reorg: how many blocks are replaced
+    /// For action: which one of the driver's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) action: Option<String>,
+
+    /// For action: the number that it takes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) amount: Option<u32>,
+
+    /// The same as --action reorg --amount N
+    #[arg(long, value_name = "N", conflicts_with_all = ["action", "amount"], value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) reorg_depth: Option<u32>,
 
     /// Print every action and do none
@@ -215,8 +240,19 @@ pub(crate) struct AttachArgs {
 impl AttachArgs {
     /// These as the engine takes them.
     pub(crate) fn options(&self) -> anyhow::Result<AttachOptions> {
+        let of_engine = |mode: &ModeArg| match mode {
+            ModeArg::Mode(mode) => *mode,
+            ModeArg::Reorg => Mode::Action,
+        };
+        let by_mode = self.modes.contains(&ModeArg::Reorg);
+        if by_mode && self.action.as_deref().is_some_and(|action| action != REORG) {
+            return Err(wrong(
+                "--mode reorg is for the action reorg; --mode action takes any",
+            ));
+        }
+        let reorg = (by_mode || self.reorg_depth.is_some()).then_some(REORG);
         Ok(AttachOptions {
-            modes: self.modes.iter().map(|mode| mode.0).collect(),
+            modes: self.modes.iter().map(of_engine).collect(),
             i_own_this_target: self.i_own_this_target.clone(),
             data_dir: self.data_dir.clone(),
             unit: self.unit.clone(),
@@ -248,7 +284,8 @@ impl AttachArgs {
             corrupt_snapshot: self.corrupt_snapshot,
             in_place: self.in_place,
             work_dir: self.work_dir.clone(),
-            reorg_depth: self.reorg_depth,
+            action: self.action.clone().or_else(|| reorg.map(str::to_owned)),
+            amount: self.amount.or(self.reorg_depth),
             dry_run: self.dry_run,
             restore: self.restore,
         })
@@ -275,16 +312,24 @@ pub(crate) fn run(args: &AttachArgs) -> anyhow::Result<u8> {
     let baseline = Baseline::named(&args.outputs, &target)?;
     let began = Instant::now();
     let mut live = LiveRun::new(RunCommand::Attach, &args.outputs, baseline, &stop, began);
-    let Some(outcome) = attach::run(&options, stop.flag(), &mut live)? else {
-        return Ok(crate::KEPT);
+    let (took, interrupted, all_put_back) = match attach::run(&options, stop.flag(), &mut live)? {
+        Attached::Rounds {
+            took,
+            interrupted,
+            all_put_back,
+        } => (took, interrupted, all_put_back),
+        Attached::Lines(lines) => {
+            lines.iter().for_each(|line| println!("{line}"));
+            return Ok(crate::KEPT);
+        }
     };
-    let reason = match outcome.interrupted {
+    let reason = match interrupted {
         true => EndReason::Interrupted,
         false => EndReason::Complete,
     };
-    let code = live.finish(reason, "", outcome.took)?;
+    let code = live.finish(reason, "", took)?;
     Ok(match code {
-        crate::KEPT if !outcome.all_put_back => crate::FAILED,
+        crate::KEPT if !all_put_back => crate::FAILED,
         code => code,
     })
 }

@@ -54,10 +54,7 @@ pub(crate) fn list() -> anyhow::Result<u8> {
         }
     }
     println!();
-    println!(
-        "Triggers: op=KIND, path=PATTERN, n=COUNT, p=CHANCE, ack=COUNT, time=DURATION, recovery, \
-         depth=BLOCKS, within=DURATION"
-    );
+    println!("Triggers: {}", plugpull_faults::trigger::KNOWN);
     println!("  power-loss@op=sync,path=*-wal,n=17   before the 17th sync of a file named *-wal");
     println!("  kill@ack=25                          after the 25th acknowledged transaction");
     println!("  kill-op@op=write,p=0.01              before a write, each with a chance of 1 %");
@@ -65,9 +62,9 @@ pub(crate) fn list() -> anyhow::Result<u8> {
     println!(
         "  bit-flip@path=*.dat,n=9              before the 9th change of such a file, and in one"
     );
-    println!(
-        "  reorg@ack=40,depth=6                 six blocks, after the 40th acknowledged transaction"
-    );
+    println!("  vacuum@ack=40                        the action, and a SIGKILL when it is done");
+    println!("  vacuum@op=sync,n=2                   SIGKILL before the 2nd sync since it began");
+    println!("  reorg@ack=40,depth=6                 the action with its number");
     println!("  term@ack=40,within=60s               a stop that may take a minute");
     println!();
     println!("Persistence models (--model NAME):");

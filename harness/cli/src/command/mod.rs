@@ -2,6 +2,7 @@
 
 pub(crate) mod attach;
 mod baseline;
+mod chosen_faults;
 mod controls;
 pub(crate) mod doctor;
 pub(crate) mod driver_check;

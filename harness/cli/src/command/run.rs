@@ -9,8 +9,7 @@ use plugpull_driver::Target;
 use plugpull_engine::experiment::conduct;
 use plugpull_engine::prepare::{mounts_fuse, sandbox_for};
 use plugpull_engine::run::{
-    FaultPlan, FaultRun, Machinery, NotTried, Schedule, Selected, Until, chosen_faults, selected,
-    without_skipped,
+    FaultPlan, FaultRun, Machinery, NotTried, Schedule, Selected, Until, selected,
 };
 use plugpull_engine::seed;
 use plugpull_engine::trial::{SandboxHost, StorageRules, micros};
@@ -22,6 +21,7 @@ use plugpull_sandbox::{Isolation, pin};
 use plugpull_workloads::{Distribution, WorkloadConfig};
 
 use super::baseline::Baseline;
+use super::chosen_faults::{chosen_faults, without_skipped};
 use super::controls::{Controlled, controlled, machine_notes, machine_warnings, nothing_measured};
 use super::interrupt::stop_on_signal;
 use super::live_run::{LiveRun, Resumed};
@@ -165,7 +165,7 @@ fn planned(args: &RunArgs, resolved: &ResolvedRun) -> Vec<String> {
     let schedule = schedule(args, resolved);
     let own = resolved.plan.faults.iter().enumerate();
     own.filter(|(index, _)| schedule.plans(*index))
-        .map(|(_, (fault, _))| fault.name.to_string())
+        .map(|(_, chosen)| chosen.name.clone())
         .collect()
 }
 
@@ -187,7 +187,7 @@ fn shard(args: &RunArgs, resolved: &ResolvedRun) -> Option<Shard> {
         number: shard.number,
         of: shard.of,
         options,
-        faults: faults.map(|(fault, _)| fault.name.to_string()).collect(),
+        faults: faults.map(|chosen| chosen.name.clone()).collect(),
         ..Shard::default()
     })
 }
@@ -206,7 +206,8 @@ fn check(args: &RunArgs) -> anyhow::Result<ResolvedRun> {
     workload.validate().map_err(wrong)?;
     note_former_names(&args.faults);
     note_former_names(&args.skip);
-    let faults = without_skipped(chosen_faults(&args.faults)?, &args.skip)?;
+    let faults = chosen_faults(&args.faults, &*tested.target)?;
+    let faults = without_skipped(faults, &args.skip, &*tested.target)?;
     if args.trial_seed.is_some() && args.faults.len() != 1 {
         return Err(wrong(
             "--trial-seed repeats one trial, so it wants exactly one --fault",

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use plugpull_driver::{ActionTime, Target};
 use plugpull_engine::prepare::handshake;
 use plugpull_targets::catalog;
 
@@ -67,6 +68,7 @@ pub(crate) fn run(args: &TargetsArgs) -> anyhow::Result<u8> {
             println!("  {name:<18} {text}");
         }
     }
+    print_actions(&*target);
     println!("\nPromises with these settings:");
     for promise in target.promises() {
         let classes: Vec<&str> = promise
@@ -83,4 +85,22 @@ pub(crate) fn run(args: &TargetsArgs) -> anyhow::Result<u8> {
         );
     }
     Ok(crate::KEPT)
+}
+
+/// Prints what can be done to a target besides transactions.
+fn print_actions(target: &dyn Target) {
+    if !target.actions().is_empty() {
+        println!("\nActions (--fault NAME, and part of every run):");
+    }
+    for action in target.actions() {
+        let when = match action.when {
+            ActionTime::Up => "while it is up",
+            ActionTime::Down => "while it is down",
+        };
+        println!("  {:<18} {} ({when})", action.name, action.about);
+        if let Some(takes) = action.takes() {
+            let (least, most) = (takes.least, takes.most);
+            println!("  {:<18}   {}={least} to {most}, or any", "", takes.name);
+        }
+    }
 }

@@ -70,7 +70,7 @@ fn a_reorg_is_as_deep_as_it_is_asked_for() {
     run.must_have_no_finding();
     let trial = &run.trials()[0];
     assert_eq!(text(trial, "verdict"), "pass", "{}", run.ran.stdout);
-    assert!(text(trial, "what").contains("last 11 blocks"), "{trial}");
+    assert!(text(trial, "what").contains("depth=11"), "{trial}");
 }
 
 #[test(needs = "fuse")]

@@ -46,4 +46,7 @@ crate::support::mutants::defects! {
         by "--seed 1 --rounds 1 --clients 1 --fault kill-recovery@path=log-1,n=1,recovery";
     hang_on_recovery: "hang-on-recovery" is ["hung"],
         by "--seed 1 --rounds 1 --clients 1 --fault kill@ack=5 --recovery-bound 1s";
+    // Killed in the midst of it.
+    compact_removes_first: "compact-removes-first" is ["lost-ack"],
+        by "--seed 1 --rounds 1 --clients 1 --fault compact@op=write,path=snapshot-*,n=1";
 }

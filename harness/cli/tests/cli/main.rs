@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod actions;
 mod ailee;
 mod attach;
 mod bounded_memory;

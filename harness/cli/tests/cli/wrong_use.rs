@@ -109,7 +109,10 @@ fn faults_and_triggers() {
     run_refused("--fault kill@p=1.5", &["p=1.5", "chance"]);
     run_refused("--fault kill@n=1,ack=2", &["more than one moment"]);
     run_refused("--fault kill@ack=2,recovery", &["recovery"]);
-    run_refused("--fault kill@ack=2,depth=3", &["depth", "reorg"]);
+    run_refused(
+        "--fault kill@ack=2,depth=3",
+        &["kill takes no depth", "within="],
+    );
     run_refused("--fault kill@ack=2,within=9s", &["within", "term"]);
     run_refused("--fault reorg@depth=0", &["depth=0", "whole number"]);
     run_refused("--trial-seed 5", &["--trial-seed", "exactly one --fault"]);

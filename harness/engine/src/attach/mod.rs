@@ -29,4 +29,4 @@ mod systemd;
 mod writers;
 
 pub use options::{AttachOptions, Mode};
-pub use run::{AttachOutcome, run, target_name};
+pub use run::{Attached, run, target_name};

@@ -17,8 +17,8 @@ pub enum Mode {
     DiskFull,
     /// A bit of a stored file is flipped, in a copy of the data directory.
     Corruption,
-    /// The chain that the service follows is reorganised, then SIGKILL.
-    Reorg,
+    /// An action of the driver is done, then SIGKILL.
+    Action,
     /// Each of these that was given what it requires.
     All,
 }
@@ -30,15 +30,15 @@ impl Mode {
         Mode::Restart,
         Mode::DiskFull,
         Mode::Corruption,
-        Mode::Reorg,
+        Mode::Action,
         Mode::All,
     ];
 
-    /// The class of failure whose promises it puts to the test. A reorganisation is followed by a
-    /// kill, and what is judged is the recovery from that.
+    /// The class of failure whose promises it puts to the test. An action is followed by a kill, and
+    /// what is judged is the recovery from that.
     pub fn class(self) -> FailureClass {
         match self {
-            Mode::Crash | Mode::Reorg | Mode::All => FailureClass::ProcessCrash,
+            Mode::Crash | Mode::Action | Mode::All => FailureClass::ProcessCrash,
             Mode::Restart => FailureClass::CleanStop,
             Mode::DiskFull => FailureClass::DiskFull,
             Mode::Corruption => FailureClass::Corruption,
@@ -52,9 +52,17 @@ impl Mode {
             Mode::Restart => "restart",
             Mode::DiskFull => "disk-full",
             Mode::Corruption => "corruption",
-            Mode::Reorg => "reorg",
+            Mode::Action => "action",
             Mode::All => "all",
         }
+    }
+}
+
+impl AttachOptions {
+    /// The action with its number, for people.
+    pub(super) fn action_named(&self) -> String {
+        let name = self.action.clone().unwrap_or_default();
+        name + &self.amount.map_or(String::new(), |n| format!(" ({n})"))
     }
 }
 
@@ -98,7 +106,7 @@ pub struct AttachOptions {
     pub driver: Option<String>,
     /// Hold it to the promises of this target [default: the driver's own].
     pub target: Option<String>,
-    /// Set a knob of the target, where its promises hang on it.
+    /// Set a setting of the target, where its promises hang on it.
     pub settings: BTreeMap<String, String>,
     /// Hold it to more than it promises; as for `plugpull run`.
     pub promises: Vec<String>,
@@ -130,8 +138,10 @@ pub struct AttachOptions {
     /// Where the copy of the data directory is made, and what must be put back is written down
     /// [default: the data directory's path with `.plugpull` behind it].
     pub work_dir: Option<PathBuf>,
-    /// For reorg: how many blocks are replaced.
-    pub reorg_depth: Option<u32>,
+    /// For action: its name.
+    pub action: Option<String>,
+    /// For action: the number that it takes.
+    pub amount: Option<u32>,
     /// Print every action and do none.
     pub dry_run: bool,
     /// Put back what an earlier call that was killed left, and end.

@@ -77,10 +77,7 @@ fn round_actions(
                 args.fill_limit
             ));
         }
-        Mode::Reorg => all.push(format!(
-            "ask the driver to replace the last {} blocks",
-            args.reorg_depth.unwrap_or_default()
-        )),
+        Mode::Action => all.push(format!("have the driver do {}", args.action_named())),
         Mode::Crash | Mode::Restart | Mode::All => {}
     }
     if mode == Mode::Corruption {

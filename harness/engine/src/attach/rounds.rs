@@ -22,8 +22,8 @@ const ACKS_LIMIT: Duration = Duration::from_secs(10);
 const DEATH_LIMIT: Duration = Duration::from_secs(10);
 /// How long clients may take to meet a full disk, or the service to work again after it.
 const SPACE_LIMIT: Duration = Duration::from_secs(15);
-/// How many more acknowledgements come between a reorganisation and the kill.
-const AFTER_REORG: u64 = 3;
+/// How many more acknowledgements come between an action and the kill.
+const AFTER_ACTION: u64 = 3;
 
 impl<'a> Session<'a> {
     /// One round of a mode.
@@ -37,7 +37,7 @@ impl<'a> Session<'a> {
         let mut observed = Observed::default();
         let prepared = match mode {
             Mode::DiskFull => self.fill(&work, trial, &mut observed),
-            Mode::Reorg => self.reorganise(&work, trial),
+            Mode::Action => self.act(&work, trial),
             _ => {
                 trial.hit = true;
                 Ok(())
@@ -255,33 +255,30 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Has the driver reorganise the chain, and lets clients go on a little.
-    fn reorganise(&self, work: &Work<'_>, trial: &mut Trial) -> anyhow::Result<()> {
-        let Some(depth) = self.args.reorg_depth else {
-            return unmeasured("reorg wants --reorg-depth");
+    /// Has the driver do an action, and lets clients go on a little.
+    fn act(&self, work: &Work<'_>, trial: &mut Trial) -> anyhow::Result<()> {
+        let Some(action) = &self.args.action else {
+            return unmeasured("the mode action requires --action with a name");
         };
         let deadline = Instant::now() + READ_LIMIT;
-        let answer = work
-            .connection
-            .connect(deadline)
-            .and_then(|mut client| client.act("reorg", Some(depth), deadline));
-        match answer {
+        let connected = work.connection.connect(deadline);
+        let done = connected.and_then(|mut client| client.act(action, self.args.amount, deadline));
+        let named = self.args.action_named();
+        match done {
             Ok(()) => {}
             Err(ClientError::Fail(text)) => {
-                return unmeasured(format!("the chain was not reorganised: {text}"));
+                return unmeasured(format!("{named} was not done: {text}"));
             }
             Err(error) => {
-                return unmeasured(format!(
-                    "nobody knows whether the chain was reorganised: {error}"
-                ));
+                return unmeasured(format!("nobody knows whether {named} was done: {error}"));
             }
         }
         trial.hit = true;
-        trial.what = format!("the last {depth} blocks of the chain were replaced");
+        trial.what = format!("{named} was done");
         let from = work.writers.until(Instant::now(), |_| true).ok;
         let deadline = Instant::now() + ACKS_LIMIT;
         work.writers.until(deadline, |tally| {
-            tally.ok >= from + AFTER_REORG || self.interrupted()
+            tally.ok >= from + AFTER_ACTION || self.interrupted()
         });
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use plugpull_reports::{Emit, Header, Record, TargetInfo};
 use plugpull_targets::catalog;
 use plugpull_workloads::{Durability, Guarantee, WorkloadConfig, parse_demand};
@@ -33,17 +34,22 @@ const KEYS: u32 = 20;
 /// The target whose protocol is spoken over a port, when none is named.
 const DEFAULT: &str = "reference";
 
-/// What became of a call that made rounds.
-pub struct AttachOutcome {
-    /// How long the rounds took.
-    pub took: Duration,
-    /// A signal ended them.
-    pub interrupted: bool,
-    /// Everything is as it was before. What is not was said on standard error.
-    pub all_put_back: bool,
+/// What a call did.
+pub enum Attached {
+    /// It made rounds.
+    Rounds {
+        /// How long they took.
+        took: Duration,
+        /// A signal ended them.
+        interrupted: bool,
+        /// Everything is as it was before. What is not was said on standard error.
+        all_put_back: bool,
+    },
+    /// It made none, and has these lines to print: what it would do, or what it put back.
+    Lines(Vec<String>),
 }
 
-/// Runs the rounds and emits what happens. None when there was nothing to report, as for a dry run.
+/// Runs the rounds and emits what happens.
 ///
 /// # Errors
 /// The service may not be touched, or cannot be reached: nothing was done to it.
@@ -51,12 +57,12 @@ pub fn run(
     args: &AttachOptions,
     stop: &AtomicBool,
     sink: &mut (impl Emit + TrialSink),
-) -> anyhow::Result<Option<AttachOutcome>> {
+) -> anyhow::Result<Attached> {
     let data = args.data_dir.as_deref().map(guard::real).transpose()?;
     let supervision = supervision(args, data.as_deref())?;
     let work_dir = data.as_deref().map(|data| work_dir(args, data));
     if args.restore {
-        return restore(args, &supervision, work_dir.as_deref()).map(|()| None);
+        return restore(args, &supervision, work_dir.as_deref()).map(Attached::Lines);
     }
     let seed = args.seed.unwrap_or_else(seed::fresh);
     let local_host = LocalHost {
@@ -69,10 +75,10 @@ pub fn run(
     let mut info = target(args)?;
     if args.dry_run {
         let all = plan::actions(args, &modes, &endpoint, &supervision, work_dir.as_deref());
-        for (number, action) in (1..).zip(all) {
-            println!("{number:>4}. {action}");
-        }
-        return Ok(None);
+        let numbered = (1..)
+            .zip(all)
+            .map(|(n, action)| format!("{n:>4}. {action}"));
+        return Ok(Attached::Lines(numbered.collect()));
     }
     let journal = begin(
         args,
@@ -116,11 +122,11 @@ pub fn run(
     for trouble in &troubles {
         eprintln!("plugpull: {trouble}");
     }
-    Ok(Some(AttachOutcome {
+    Ok(Attached::Rounds {
         took: began.elapsed(),
         interrupted,
         all_put_back: troubles.is_empty(),
-    }))
+    })
 }
 
 /// Who supervises the service, when nothing speaks against touching it.
@@ -214,21 +220,20 @@ fn restore(
     args: &AttachOptions,
     supervision: &Supervision,
     work_dir: Option<&Path>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<String>> {
     let directory = work_dir.ok_or_else(|| wrong("--restore wants --data-dir"))?;
-    if !directory.exists() {
-        println!("There is nothing to put back.");
-        return Ok(());
-    }
-    let mut journal = Journal::open(directory)?;
-    let done = journal.settle(supervision, args.start_limit)?;
-    for one in &done {
-        println!("{one}");
+    let mut done = Vec::new();
+    if directory.exists() {
+        let mut journal = Journal::open(directory)?;
+        done = journal.settle(supervision, args.start_limit)?;
+        journal
+            .finish()
+            .with_context(|| format!("put back so far: {done:?}"))?;
     }
     if done.is_empty() {
-        println!("There is nothing to put back.");
+        done.push("There is nothing to put back.".into());
     }
-    journal.finish()
+    Ok(done)
 }
 
 /// Modes with their names.
@@ -241,7 +246,11 @@ fn modes(
     supervision: &Supervision,
     data: Option<&Path>,
 ) -> anyhow::Result<(Modes, Vec<(String, String)>)> {
-    let name = |mode: Mode| mode.name().to_owned();
+    // An action is called by its own name.
+    let name = |mode: Mode| match (mode, &args.action) {
+        (Mode::Action, Some(action)) => action.clone(),
+        _ => mode.name().to_owned(),
+    };
     if let (Some(mount), Some(data)) = (&args.fill, data) {
         space::named(mount, data)?;
     }
@@ -265,7 +274,7 @@ fn modes(
                 Some("--unit, or --stop-cmd and --start-cmd")
             }
             Mode::Corruption if !args.in_place && args.start_cmd.is_none() => Some("--start-cmd"),
-            Mode::Reorg if args.reorg_depth.is_none() => Some("--reorg-depth and --driver"),
+            Mode::Action if args.action.is_none() => Some("--action and --driver"),
             _ => None,
         };
         match wants {

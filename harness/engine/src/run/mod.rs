@@ -17,18 +17,13 @@ use plugpull_workloads::{FindingKind, Verdict};
 use control::{Controls, Whose};
 
 pub use schedule::{Schedule, Until};
-pub use selection::{
-    ChosenFault, Machinery, NotTried, Selected, chosen_faults, selected, without_skipped,
-};
+pub use selection::{Machinery, NotTried, Selected, every_fault, selected};
 
 use crate::experiment::{Experiment, Made, NextTrial};
 use crate::explore::{CpuLease, NewSandbox, SandboxWorker, StartLimits};
 use crate::keep::Keep;
 use crate::seed;
-use crate::trial::{self, Crashed, Elsewhere, Setup, TrialResult, TrialSpec};
-
-/// Makes another sandbox, when plugpull failed in one.
-pub type NewHost = NewSandbox;
+use crate::trial::{self, ChosenFault, Crashed, Elsewhere, Setup, TrialResult, TrialSpec};
 
 /// What a run of live faults tries.
 pub struct FaultPlan {
@@ -49,7 +44,7 @@ pub struct FaultPlan {
     /// The command that the trials are repeated by, without the fault and the seed.
     pub again: String,
     /// Makes another sandbox.
-    pub new_host: NewHost,
+    pub new_host: NewSandbox,
 }
 
 /// A run of live faults. Its schedule knows of the trials that were made before the run was resumed.
@@ -97,10 +92,6 @@ impl FaultRun {
         self.schedule.left_out()
     }
 
-    fn trigger(&self, next: &NextTrial) -> Option<Trigger> {
-        self.plan.faults[next.slot].1.clone()
-    }
-
     /// A sandbox in which plugpull failed says nothing of the target any more. Where there can be no
     /// other, the next trial says so.
     fn renew(&mut self) {
@@ -118,15 +109,15 @@ impl Experiment for FaultRun {
     fn next(&mut self, elapsed: Duration) -> Option<NextTrial> {
         self.elapsed = elapsed;
         let (number, slot) = self.schedule.next(elapsed)?;
-        let fault = self.plan.faults[slot].0;
+        let chosen = &self.plan.faults[slot];
         let fresh = || seed::of_trial(self.plan.seed, number);
         Some(NextTrial {
             number,
             slot,
-            fault: fault.name.to_string(),
-            spec: fault.name.to_string(),
+            fault: chosen.name.clone(),
+            spec: chosen.name.clone(),
             seed: self.plan.trial_seed.unwrap_or_else(fresh),
-            class: fault.class,
+            class: chosen.fault.class,
         })
     }
 
@@ -136,8 +127,7 @@ impl Experiment for FaultRun {
         self.renew();
         let spec = TrialSpec {
             number: next.number,
-            fault: self.plan.faults[next.slot].0,
-            trigger: self.trigger(next),
+            chosen: self.plan.faults[next.slot].clone(),
             seed: next.seed,
             elsewhere: self.elsewhere(began),
         };
@@ -241,8 +231,10 @@ impl FaultRun {
             }
             let spec = TrialSpec {
                 number,
-                fault: plugpull_faults::fault("kill")?,
-                trigger: Some(Trigger::at(When::Ack(trial.acked.max(1)))),
+                chosen: ChosenFault {
+                    trigger: Some(Trigger::at(When::Ack(trial.acked.max(1)))),
+                    ..plugpull_faults::fault("kill")?.into()
+                },
                 seed: seeds.next()?,
                 elsewhere: Elsewhere::Never,
             };
@@ -263,10 +255,11 @@ impl FaultRun {
 
     /// What was found when the same trial was made again, each time.
     fn made_again(&self, trial: &Trial, took: Duration) -> Vec<BTreeSet<FindingKind>> {
-        let (Some(fault), Some((_, trigger))) = (
-            plugpull_faults::fault(&trial.fault),
-            trial.spec.split_once('@'),
-        ) else {
+        let mut planned = self.plan.faults.iter();
+        let planned = planned.find(|chosen| chosen.name == trial.fault).cloned();
+        // A control is a kill, which may not be among those that were chosen.
+        let chosen = planned.or_else(|| plugpull_faults::fault(&trial.fault).map(Into::into));
+        let (Some(chosen), Some((_, trigger))) = (chosen, trial.spec.split_once('@')) else {
             return Vec::new();
         };
         let usual = Trigger::at(When::Ack(1));
@@ -281,8 +274,10 @@ impl FaultRun {
             }
             let spec = TrialSpec {
                 number: trial.number,
-                fault,
-                trigger: Some(trigger.clone()),
+                chosen: ChosenFault {
+                    trigger: Some(trigger.clone()),
+                    ..chosen.clone()
+                },
                 seed: trial.seed,
                 elsewhere: Elsewhere::Never,
             };

@@ -1,17 +1,14 @@
 //! Which faults a run tries: those that were asked for, that can be about the target, and that this
 //! machine can inject.
 
-use plugpull_driver::{Reorgs, Target};
+use plugpull_driver::{Action, Target};
+use plugpull_faults::FAULTS;
 use plugpull_faults::fault::{Fault, Need};
-use plugpull_faults::trigger::{Trigger, When};
-use plugpull_faults::{FAULTS, fault};
+use plugpull_faults::trigger::Trigger;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::wrong;
-
-/// A fault, and its moment where the user named one.
-pub type ChosenFault = (&'static Fault, Option<Trigger>);
+use crate::trial::ChosenFault;
 
 /// The name of a fault that is not tried, and why.
 pub type NotTried = (String, String);
@@ -40,77 +37,30 @@ pub struct Machinery {
     pub memory_limit: bool,
 }
 
-/// The faults that these words name, `NAME` or `NAME@TRIGGER`; all of them for no words.
-///
-/// # Errors
-/// Wrong use: no fault of this name, or a trigger that it cannot take.
-pub fn chosen_faults(given: &[String]) -> anyhow::Result<Vec<ChosenFault>> {
-    if given.is_empty() {
-        return Ok(FAULTS.iter().map(|fault| (*fault, None)).collect());
-    }
-    given.iter().map(|text| chosen_fault(text)).collect()
-}
-
-/// Of these faults those that are not skipped.
-///
-/// # Errors
-/// Wrong use: no fault of this name, or nothing is left.
-pub fn without_skipped(
-    mut faults: Vec<ChosenFault>,
-    skipped: &[String],
-) -> anyhow::Result<Vec<ChosenFault>> {
-    for name in skipped {
-        let skipped = named(name)?;
-        faults.retain(|(fault, _)| fault.name != skipped.name);
-    }
-    if faults.is_empty() {
-        return Err(wrong("--skip leaves no fault to try"));
-    }
-    Ok(faults)
-}
-
-/// The fault of this name.
-fn named(name: &str) -> anyhow::Result<&'static Fault> {
-    fault(name).ok_or_else(|| {
-        let known: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
-        wrong(format!(
-            "there is no fault '{name}'; there are {}",
-            known.join(", ")
-        ))
-    })
-}
-
-fn chosen_fault(text: &str) -> anyhow::Result<ChosenFault> {
-    let (name, trigger) = match text.split_once('@') {
-        Some((name, trigger)) => (name, Some(trigger)),
-        None => (text, None),
+/// Every fault that a run can try, in order. Each action of the target is one; where its name is
+/// another fault's, it is called `act:NAME`.
+pub fn every_fault(target: &dyn Target) -> Vec<ChosenFault> {
+    let action = |fault: &'static Fault, action: &Action| ChosenFault {
+        name: match FAULTS.iter().any(|fault| fault.name == action.name) {
+            true => format!("act:{}", action.name),
+            false => action.name.clone(),
+        },
+        action: Some(action.clone()),
+        ..fault.into()
     };
-    let found = named(name)?;
-    let trigger = trigger
-        .map(|text| chosen_trigger(found, text))
-        .transpose()?;
-    Ok((found, trigger))
-}
-
-/// A trigger as the user gave it. Where the text names no moment, the default one of a fixed seed
-/// stands for it.
-fn chosen_trigger(fault: &Fault, text: &str) -> anyhow::Result<Trigger> {
-    let default = (fault.default_trigger)(&mut ChaCha8Rng::seed_from_u64(0));
-    let default = match default.when {
-        When::Ack(_) if text.contains("recovery") => {
-            Trigger::parse("n=1,recovery", &default).map_err(wrong)?
-        }
-        _ => default,
+    let of_fault = |fault: &&'static Fault| match fault.needs.contains(&Need::Action) {
+        true => target
+            .actions()
+            .iter()
+            .map(|one| action(fault, one))
+            .collect(),
+        false => vec![(*fault).into()],
     };
-    let trigger = Trigger::parse(text, &default).map_err(wrong)?;
-    match fault.cannot_take(&trigger) {
-        Some(why) => Err(wrong(format!("--fault {}@{text}: {why}", fault.name))),
-        None => Ok(trigger),
-    }
+    FAULTS.iter().flat_map(of_fault).collect()
 }
 
 /// Of these faults those that can be tried on the target of this name, and the others with why. What is
-/// about something that the target has not got (a chain, snapshots) is left out without a word. Of what
+/// about something that the target has not got (snapshots) is left out without a word. Of what
 /// was asked for `by_name` nothing is left out, and nothing is not applicable: it was to be measured.
 pub fn selected(
     faults: Vec<ChosenFault>,
@@ -119,33 +69,30 @@ pub fn selected(
     by_name: bool,
 ) -> Selected {
     let mut selected = Selected::default();
-    for (fault, trigger) in faults {
-        let of_fault = fault.name.to_string();
-        if let Some(lacks) = target_lacks(fault, target) {
+    for chosen in faults {
+        if let Some(lacks) = target_lacks(&chosen, target) {
             if by_name {
                 let why = format!("{name} {lacks}");
-                selected.not_measured.push((of_fault, why));
+                selected.not_measured.push((chosen.name, why));
             }
             continue;
         }
-        let cannot = never_comes(fault, trigger.as_ref(), target)
+        let cannot = never_comes(&chosen, target)
             .map(|why| (why.to_owned(), true))
-            .or_else(|| machine_lacks(fault, trigger.as_ref(), machinery));
+            .or_else(|| machine_lacks(&chosen, machinery));
         match cannot {
-            None => selected.tried.push((fault, trigger)),
-            Some((why, true)) if !by_name => selected.not_applicable.push((of_fault, why)),
-            Some((why, _)) => selected.not_measured.push((of_fault, why)),
+            None => selected.tried.push(chosen),
+            Some((why, true)) if !by_name => selected.not_applicable.push((chosen.name, why)),
+            Some((why, _)) => selected.not_measured.push((chosen.name, why)),
         }
     }
     selected
 }
 
 /// What a target has not got that a fault is about.
-fn target_lacks(fault: &Fault, target: &dyn Target) -> Option<&'static str> {
-    fault.needs.iter().find_map(|need| match need {
-        Need::Chain if target.reorgs() == Reorgs::Never => {
-            Some("follows no chain that could be reorganised")
-        }
+fn target_lacks(chosen: &ChosenFault, target: &dyn Target) -> Option<&'static str> {
+    chosen.fault.needs.iter().find_map(|need| match need {
+        Need::Action if chosen.action.is_none() => Some("offers no such action"),
         Need::Snapshots if !target.keeps_snapshots() => {
             Some("keeps no snapshots in files of their own that plugpull knows of")
         }
@@ -155,44 +102,36 @@ fn target_lacks(fault: &Fault, target: &dyn Target) -> Option<&'static str> {
 
 /// Why this machine cannot inject a fault, and whether the run is as good without it. One without a
 /// storage that plugpull rules is not: most of what is promised is about that.
-fn machine_lacks(
-    fault: &Fault,
-    trigger: Option<&Trigger>,
-    machinery: Machinery,
-) -> Option<(String, bool)> {
-    let mut needs = fault.needs.to_vec();
-    if trigger.is_some_and(Trigger::at_operation) {
+fn machine_lacks(chosen: &ChosenFault, machinery: Machinery) -> Option<(String, bool)> {
+    let mut needs = chosen.fault.needs.to_vec();
+    if chosen.trigger.as_ref().is_some_and(Trigger::at_operation) {
         needs.push(Need::CrashFs);
     }
-    let lacking = |what: &str| {
+    let lacking = |need: &Need| {
+        let what = need.label();
         format!("needs {what}, which this machine does not give; see `plugpull doctor`")
     };
     needs.iter().find_map(|need| match need {
         Need::CrashFs if machinery.without_fuse => {
             Some(("needs FUSE, which --no-fuse does without".into(), false))
         }
-        Need::CrashFs if !machinery.fuse => Some((lacking("FUSE"), false)),
+        Need::CrashFs if !machinery.fuse => Some((lacking(need), false)),
         Need::LimitedStorage if !machinery.fuse && !machinery.own_mounts => {
-            Some((lacking("FUSE or mounts of its own"), false))
+            Some((lacking(need), false))
         }
-        Need::MemoryCgroup if !machinery.memory_limit => {
-            Some((lacking("a cgroup with a memory limit"), true))
-        }
+        Need::MemoryCgroup if !machinery.memory_limit => Some((lacking(need), true)),
         _ => None,
     })
 }
 
 /// Why a fault has no moment where starting the target runs nothing: it is one of a recovery.
-fn never_comes(
-    fault: &Fault,
-    trigger: Option<&Trigger>,
-    target: &dyn Target,
-) -> Option<&'static str> {
+fn never_comes(chosen: &ChosenFault, target: &dyn Target) -> Option<&'static str> {
     if target.scripted().is_none_or(|script| script.recovers()) {
         return None;
     }
+    let fault = chosen.fault;
     let default = || (fault.default_trigger)(&mut ChaCha8Rng::seed_from_u64(0));
-    if trigger.cloned().unwrap_or_else(default).recovery {
+    if chosen.trigger.clone().unwrap_or_else(default).recovery {
         return Some("its moment is during recovery, and starting this target runs nothing");
     }
     fault
@@ -215,7 +154,7 @@ mod tests {
     };
 
     fn names(of: &[ChosenFault]) -> Vec<&str> {
-        of.iter().map(|(fault, _)| fault.name).collect()
+        of.iter().map(|one| one.name.as_str()).collect()
     }
 
     /// A target that nothing is known of.
@@ -227,9 +166,8 @@ mod tests {
     #[test]
     fn what_the_machine_does_not_give_is_said_for_each_fault_that_needs_it() {
         let target = plain();
-        let all = chosen_faults(&[]).expect("all");
+        let all = every_fault(&plain());
         let whole = selected(all.clone(), ("sqlite", &target), ALL, false);
-        // It follows no chain, which nobody asked about.
         assert!(whole.not_measured.is_empty() && whole.not_applicable.is_empty());
         assert!(names(&whole.tried).contains(&"power-loss"));
         let none = Machinery { fuse: false, ..ALL };
@@ -251,39 +189,22 @@ mod tests {
             memory_limit: false,
             ..ALL
         };
-        let all = chosen_faults(&[]).expect("all");
+        let all = every_fault(&plain());
         let run = selected(all, ("sqlite", &target), machinery, false);
         assert!(run.not_measured.is_empty(), "{:?}", run.not_measured);
         assert_eq!(run.not_applicable[0].0, "oom");
-        let oom = chosen_faults(&["oom".into()]).expect("known");
+        let oom = vec![plugpull_faults::fault("oom").expect("known").into()];
         let run = selected(oom, ("sqlite", &target), machinery, true);
         assert!(run.tried.is_empty() && run.not_applicable.is_empty());
         assert_eq!(run.not_measured[0].0, "oom");
     }
 
     #[test]
-    fn what_is_skipped_is_left_out_and_must_be_known() {
-        let all = chosen_faults(&[]).expect("all");
-        let fewer = without_skipped(all, &["oom".into(), "eio-sync-kept".into()]).expect("known");
-        assert!(!names(&fewer).contains(&"oom"));
-        // By its former name too.
-        assert!(!names(&fewer).contains(&"eio-sync-dirty"));
-        assert_eq!(fewer.len(), FAULTS.len() - 2);
-        let kill = || chosen_faults(&["kill@ack=3".into()]).expect("known");
-        let unknown = without_skipped(kill(), &["oomm".into()]).err();
-        assert!(unknown.is_some_and(|error| error.to_string().contains("'oomm'")));
-        let nothing = without_skipped(kill(), &["kill".into()]).err();
-        assert!(nothing.is_some_and(|error| error.to_string().contains("--skip")));
-    }
-
-    #[test]
     fn a_fault_that_was_named_and_cannot_be_about_the_target_is_not_passed_over() {
         let target = plain();
-        let reorg = chosen_faults(&["reorg".into()]).expect("known");
-        let run = selected(reorg, ("sqlite", &target), ALL, true);
+        let reorg = ChosenFault::from(plugpull_faults::fault("reorg").expect("known"));
+        let run = selected(vec![reorg], ("sqlite", &target), ALL, true);
         assert!(run.tried.is_empty());
-        assert!(run.not_measured[0].1.contains("no chain"));
-        let unknown = chosen_faults(&["no-such".into()]);
-        assert!(unknown.is_err_and(|error| error.to_string().contains("kill")));
+        assert!(run.not_measured[0].1.contains("no such action"));
     }
 }

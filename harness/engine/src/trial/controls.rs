@@ -236,7 +236,7 @@ fn work_and_stop(setup: &Setup, testbed: &mut Testbed<'_>, signal: i32) -> Resul
         return Err(Refusal::NotMeasured(format!(
             "its workload acknowledged nothing{}",
             match testbed.workload_end() {
-                Some(end) => format!(" and came to its end{}", last_words(end.output())),
+                Some(end) => format!(" and came to its end{}", last_words(&end.output)),
                 None => format!(
                     " within {:.1?}; where it prints acks they wait in a buffer ([workload] \
                      unbuffer = true); where it needs longer, [start] timeout_ms or \

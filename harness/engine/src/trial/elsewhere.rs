@@ -56,10 +56,10 @@ pub fn run(setup: &Setup, plan: &TrialSpec) -> TrialResult {
     let began = Instant::now();
     let mut earlier = 1;
     let once = |seed, earlier| {
-        let trigger = plan.trigger.clone();
+        let chosen = plan.chosen.clone();
         let plan = TrialSpec {
             seed,
-            trigger,
+            chosen,
             ..*plan
         };
         attempt(setup, &plan, earlier)
@@ -135,8 +135,7 @@ mod tests {
     fn tried(elsewhere: Elsewhere, comes: &[Came]) -> (Trial, Vec<u64>) {
         let plan = TrialSpec {
             number: 1,
-            fault: fault("power-loss").expect("known"),
-            trigger: None,
+            chosen: fault("power-loss").expect("known").into(),
             seed: 7,
             elsewhere,
         };

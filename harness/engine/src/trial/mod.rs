@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plugpull_crashsim::fs::Tree;
-use plugpull_driver::Target;
+use plugpull_driver::{Action, Target};
 use plugpull_faults::fault::{Effect, Fault, Injected};
 use plugpull_faults::machine::{Afterwards, InjectError, Machine};
 use plugpull_faults::trigger::Trigger;
@@ -78,14 +78,36 @@ pub struct Setup {
     pub start_limit: Duration,
 }
 
+/// What a trial injects.
+#[derive(Clone)]
+pub struct ChosenFault {
+    /// Its name in reports: the fault's, or the action's.
+    pub name: String,
+    /// The fault.
+    pub fault: &'static Fault,
+    /// The action, of a fault that does one.
+    pub action: Option<Action>,
+    /// The user's trigger; a seeded one when none.
+    pub trigger: Option<Trigger>,
+}
+
+impl From<&'static Fault> for ChosenFault {
+    fn from(fault: &'static Fault) -> Self {
+        Self {
+            name: fault.name.to_owned(),
+            fault,
+            action: None,
+            trigger: None,
+        }
+    }
+}
+
 /// One trial to make.
 pub struct TrialSpec {
     /// Its number in the run, from 1.
     pub number: u64,
     /// What is injected.
-    pub fault: &'static Fault,
-    /// The user's trigger; a seeded one when none.
-    pub trigger: Option<Trigger>,
+    pub chosen: ChosenFault,
     /// The seed of everything random in it.
     pub seed: u64,
     /// What becomes of it where the fault does nothing.
@@ -109,19 +131,19 @@ fn attempt(setup: &Setup, plan: &TrialSpec, earlier: u64) -> (TrialResult, Came)
     let began = Instant::now();
     let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
     // In any case, so that the seed and the moment together repeat the trial.
-    let usual = usual(plan.fault, setup.rules.fuse, &mut rng);
-    let trigger = match &plan.trigger {
+    let ChosenFault {
+        name,
+        fault,
+        action,
+        trigger,
+    } = &plan.chosen;
+    let usual = usual(fault, setup.rules.fuse, &mut rng);
+    let trigger = match trigger {
         Some(named) => named.clone(),
         None => usual.earlier(earlier),
     };
-    let spec = format!("{}@{trigger}", plan.fault.name);
-    let mut trial = Trial::begun(
-        plan.number,
-        plan.fault.name,
-        spec,
-        plan.seed,
-        plan.fault.class,
-    );
+    let spec = format!("{name}@{trigger}");
+    let mut trial = Trial::begun(plan.number, name, spec, plan.seed, fault.class);
     let mut crashed = None;
     let mut came = Came::Measured;
     let mut later = false;
@@ -138,6 +160,7 @@ fn attempt(setup: &Setup, plan: &TrialSpec, earlier: u64) -> (TrialResult, Came)
     });
     match testbed {
         Ok(mut testbed) => {
+            testbed.action.clone_from(action);
             let made = guard(|| {
                 let mut runner = TrialRunner {
                     setup,
@@ -205,11 +228,11 @@ impl TrialRunner<'_> {
         testbed.start_empty()?;
         testbed.work()?;
         let warm = testbed.warm_up();
-        let injected = match warm.and_then(|()| (self.plan.fault.inject)(testbed, trigger)) {
+        let injected = match warm.and_then(|()| (self.plan.chosen.fault.inject)(testbed, trigger)) {
             Ok(injected) => injected,
             Err(error @ InjectError::NeverReached(_)) => {
                 let acked = testbed.acked();
-                (*self.came, self.trial.verdict) = match &self.plan.trigger {
+                (*self.came, self.trial.verdict) = match &self.plan.chosen.trigger {
                     // Not one such operation in all that was acknowledged.
                     None if trigger.is_first_of_its_kind() && acked >= ENOUGH_ACKS => {
                         (Came::NotApplicable, Verdict::NotApplicable)

@@ -62,11 +62,6 @@ pub struct End {
 }
 
 impl End {
-    /// All that it wrote.
-    pub(super) fn output(&self) -> &str {
-        &self.output
-    }
-
     /// Why this is no way to end; none when it simply had no more to do.
     pub fn trouble(&self) -> Option<String> {
         let said = match last_words(&self.output).as_str() {

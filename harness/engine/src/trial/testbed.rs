@@ -18,7 +18,7 @@ use nix::unistd::{getegid, geteuid};
 use parking_lot::Mutex;
 use plugpull_crashsim::fs::Tree;
 use plugpull_crashsim::persist::{Device, Model};
-use plugpull_driver::{ClientError, Running, Target};
+use plugpull_driver::{Action, ClientError, Running, Target};
 use plugpull_faults::control::{Control, Injector, PausedOperation};
 use plugpull_faults::machine::{InjectError, Machine};
 use plugpull_faults::rule::Matcher;
@@ -122,6 +122,8 @@ pub struct Testbed<'a> {
     /// Numbers the transactions of such workloads.
     numbers: Arc<AtomicU64>,
     starting: Option<JoinHandle<Result<(), HarnessFailed>>>,
+    /// The action of the target's driver that the trial is about.
+    pub(super) action: Option<Action>,
     /// How long the first start took, on the empty directory.
     first_start: Option<Duration>,
     rng: ChaCha8Rng,
@@ -203,6 +205,7 @@ impl<'a> Testbed<'a> {
             lives: 0,
             numbers: Arc::new(AtomicU64::new(1)),
             starting: None,
+            action: None,
             first_start: None,
             rng,
             workload: workload.clone(),
@@ -513,16 +516,19 @@ impl<'a> Testbed<'a> {
         InjectError::TargetGone(said.trim().to_string())
     }
 
+    /// How many transactions the clients of this life were acknowledged.
+    fn acks_of_clients(&self) -> u64 {
+        let clients = self.clients.as_ref();
+        clients.map_or(0, |clients| clients.progress.tally().ok)
+    }
+
     fn await_watch(
         &mut self,
         paused: &Receiver<PausedOperation>,
         give_up: impl Fn(&Self) -> bool,
     ) -> Result<(), InjectError> {
         let deadline = Instant::now() + self.patient(MOMENT_LIMIT);
-        let acked = self
-            .clients
-            .as_ref()
-            .map_or(0, |clients| clients.progress.tally().ok);
+        let acked = self.acks_of_clients();
         loop {
             match paused.recv_timeout(LOOK) {
                 Ok(_) => return Ok(()),
@@ -532,10 +538,7 @@ impl<'a> Testbed<'a> {
                 }
             }
             let alive = self.poll();
-            let idle = self
-                .clients
-                .as_ref()
-                .is_some_and(|clients| clients.progress.tally().ok >= acked + MOMENT_ACKS);
+            let idle = self.acks_of_clients() >= acked + MOMENT_ACKS;
             let over = idle || Instant::now() >= deadline;
             // A target that is being started may not have been spawned yet; its starter ends when it
             // dies.

@@ -133,22 +133,21 @@ impl Client for DriverClient {
     fn act(
         &mut self,
         action: &str,
-        depth: Option<u32>,
+        amount: Option<u32>,
         deadline: Instant,
     ) -> Result<(), ClientError> {
-        let known = self.description.action(action);
-        if known.is_none_or(|action| action.when != ActionTime::Up) {
+        let description = self.description.clone();
+        let known = description.action(action);
+        let Some(known) = known.filter(|action| action.when == ActionTime::Up) else {
             return Err(ClientError::Fail(format!(
-                "the driver does not have the capability {action}"
+                "the driver does not have the action {action}"
             )));
-        }
-        let call = match depth {
+        };
+        let amount = amount.or_else(|| known.takes().map(|takes| takes.least));
+        let call = match amount {
             // Version 1 knows one action, and calls it by its name.
-            Some(depth) if self.description.protocol == OLDEST => Call::Reorg { depth },
-            _ => Call::Act {
-                action: Cow::Borrowed(action),
-                depth,
-            },
+            Some(depth) if description.protocol == OLDEST => Call::Reorg { depth },
+            _ => Call::act(known, amount),
         };
         self.call(call, deadline).map(drop)
     }

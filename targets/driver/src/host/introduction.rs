@@ -57,6 +57,9 @@ impl Description {
         for promise in &self.promises {
             promise_fits(promise, self.can(Capability::Barrier))?;
         }
+        for (index, action) in self.actions.iter().enumerate() {
+            action_fits(action, &self.actions[..index])?;
+        }
         Ok(self)
     }
 
@@ -109,6 +112,8 @@ impl First {
                 .then(|| Action {
                     name: "reorg".into(),
                     when: ActionTime::Up,
+                    about: String::new(),
+                    amount: None,
                     depth: true,
                 })
                 .into_iter()
@@ -121,6 +126,31 @@ impl First {
             promise_fits(promise, description.can(Capability::Barrier))?;
         }
         Ok(description)
+    }
+}
+
+/// An action can be named on plugpull's command line, and is there once.
+fn action_fits(action: &Action, before: &[Action]) -> Result<(), String> {
+    let fits = |name: &str| {
+        let mut chars = name.chars();
+        chars.all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) && !name.is_empty()
+    };
+    let name = &action.name;
+    if !fits(name) {
+        return Err(format!(
+            "the action {name:?} is not of letters, digits, - and _"
+        ));
+    }
+    if before.iter().any(|other| other.name == *name) {
+        return Err(format!("the action {name:?} is there twice"));
+    }
+    match &action.amount {
+        Some(amount) if !fits(&amount.name) || amount.least == 0 || amount.least > amount.most => {
+            Err(format!(
+                "the amount of the action {name:?} has no name, or is not from 1 up"
+            ))
+        }
+        _ => Ok(()),
     }
 }
 

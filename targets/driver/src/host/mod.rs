@@ -28,14 +28,11 @@ use plugpull_workloads::{Checker, Promise, WorkloadConfig};
 
 use crate::protocol::{Call, Verdict};
 use crate::{
-    Abilities, ActionTime, Capability, Description, Host, Reorgs, Running, Scripted, Shape,
-    StartError, Target, UsageError,
+    Abilities, Action, Capability, Description, Host, Running, Scripted, Shape, StartError, Target,
+    UsageError,
 };
 use opaque::OpaqueDriver;
 use start::with_output;
-
-/// The action that replaces the last blocks of the chain that a target follows.
-const REORG: &str = "reorg";
 
 /// A driver with its settings, as a target.
 pub struct DriverTarget {
@@ -176,34 +173,29 @@ impl Target for DriverTarget {
         self.known().is_some_and(|known| known.is_snapshot(path))
     }
 
-    fn reorgs(&self) -> Reorgs {
-        let action = self.known().and_then(|known| known.action(REORG));
-        match action.map(|action| action.when) {
-            Some(ActionTime::Up) => Reorgs::WhenUp,
-            Some(ActionTime::Down) => Reorgs::WhileDown,
-            None => Reorgs::Never,
-        }
+    fn actions(&self) -> &[Action] {
+        self.known().map_or(&[], |known| &known.actions)
     }
 
-    fn reorg(&self, host: &dyn Host, depth: u32, deadline: Instant) -> io::Result<()> {
+    fn act_down(
+        &self,
+        host: &dyn Host,
+        action: &Action,
+        amount: Option<u32>,
+        deadline: Instant,
+    ) -> io::Result<Result<(), String>> {
         let (mut process, link) = start::beside(&self.commands.driver, host)?;
-        let call = Call::Act {
-            action: REORG.into(),
-            depth: Some(depth),
+        let why = match link.call(None, Call::act(action, amount), deadline) {
+            Ok(reply) if reply.verdict == Verdict::Ok => None,
+            Ok(reply) => Some(reply.text),
+            Err(none) => Some(none.describe()),
         };
-        let why = match link.call(None, call, deadline) {
-            Ok(reply) if reply.verdict == Verdict::Ok => {
-                // It must be gone before the target is started.
-                drop(link);
-                return match process.wait(deadline)? {
-                    Some(_) => Ok(()),
-                    None => Err(io::ErrorKind::TimedOut.into()),
-                };
-            }
-            Ok(reply) => reply.text,
-            Err(none) => none.describe(),
-        };
-        Err(io::Error::other(with_output(&why, &*process)))
+        // It must be gone before the target is started.
+        drop(link);
+        if process.wait(deadline)?.is_none() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(why.map_or(Ok(()), |why| Err(with_output(&why, &*process))))
     }
 
     fn visible(&self) -> Vec<PathBuf> {

@@ -44,6 +44,11 @@ pub trait Session: Send {
     fn read_all(&mut self) -> Result<BTreeMap<String, String>, StoreError>;
     /// The store's own integrity check: none when sound, else its complaint.
     fn check(&mut self) -> Result<Option<String>, StoreError>;
+    /// Does an action that is done while the store is up; see [`OfferedAction`](super::OfferedAction).
+    fn act(&mut self, action: &str, amount: Option<u32>) -> Result<(), StoreError> {
+        let _ = amount;
+        Err(StoreError::Fail(format!("there is no action {action}")))
+    }
 }
 
 /// A session as a client.
@@ -68,6 +73,15 @@ impl<S: Session> Client for Embedded<S> {
 
     fn check(&mut self, _deadline: Instant) -> Result<Option<String>, ClientError> {
         Ok(self.0.check()?)
+    }
+
+    fn act(
+        &mut self,
+        action: &str,
+        amount: Option<u32>,
+        _deadline: Instant,
+    ) -> Result<(), ClientError> {
+        Ok(self.0.act(action, amount)?)
     }
 }
 
@@ -106,5 +120,9 @@ impl<S: Session> Session for Shared<S> {
 
     fn check(&mut self) -> Result<Option<String>, StoreError> {
         self.0.lock().check()
+    }
+
+    fn act(&mut self, action: &str, amount: Option<u32>) -> Result<(), StoreError> {
+        self.0.lock().act(action, amount)
     }
 }

@@ -13,6 +13,7 @@
 //!
 //! Standard output is the protocol's. What is for people goes to standard error.
 
+mod action;
 mod embedded;
 mod serve;
 
@@ -27,6 +28,7 @@ use crate::protocol::{EventKind, LaunchAnswer, OpaqueCheck};
 use crate::{Client, ClientError, Description, Mutant, Setting, UsageError};
 
 pub use crate::program::sibling;
+pub use action::{OfferedAction, act, described};
 pub use embedded::{Embedded, Session, Shared, StoreError};
 pub use serve::{Events, main, note, serve};
 
@@ -73,7 +75,8 @@ pub trait Driver: Send + Sync {
     /// Why the store cannot be opened: a refusal to start.
     fn open(&self, place: &Place, deadline: Instant) -> Result<Box<dyn Store>, String>;
 
-    /// Does an action that is done while the target is down, in the data directory.
+    /// Does an action that is done while the target is down, in the data directory; see
+    /// [`OfferedAction`].
     ///
     /// # Errors
     /// Why it was not done.
@@ -81,10 +84,10 @@ pub trait Driver: Send + Sync {
         &self,
         place: &Place,
         action: &str,
-        depth: Option<u32>,
+        amount: Option<u32>,
         deadline: Instant,
     ) -> Result<(), ClientError> {
-        let _ = (place, depth, deadline);
+        let _ = (place, amount, deadline);
         Err(ClientError::Fail(format!("there is no action {action}")))
     }
 }

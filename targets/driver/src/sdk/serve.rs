@@ -326,8 +326,10 @@ impl Serving<'_> {
                 (answer, _) => answer,
             },
             Call::Act {
-                ref action, depth, ..
-            } if request.client.is_none() => self.act_down(action, depth, deadline),
+                ref action,
+                amount,
+                depth,
+            } if request.client.is_none() => self.act_down(action, amount.or(depth), deadline),
             call => {
                 let job = Job { id, call, deadline };
                 match self.job(request.client, job)? {
@@ -418,11 +420,11 @@ impl Serving<'_> {
     fn act_down(
         &self,
         action: &str,
-        depth: Option<u32>,
+        amount: Option<u32>,
         deadline: Instant,
     ) -> Result<Returned, ClientError> {
         let driver = self.driver()?;
-        let done = driver.act_down(self.place, action, depth, deadline);
+        let done = driver.act_down(self.place, action, amount, deadline);
         done.map(|()| Returned::Nothing {})
     }
 
@@ -556,7 +558,11 @@ impl Serve {
                 let log = client.event_log(deadline)?;
                 Ok(Returned::Log { log })
             }
-            Call::Act { action, depth } => client.act(&action, depth, deadline).map(nothing),
+            Call::Act {
+                action,
+                amount,
+                depth,
+            } => client.act(&action, amount.or(depth), deadline).map(nothing),
             Call::Reorg { depth } => client.act("reorg", Some(depth), deadline).map(nothing),
             Call::Describe { .. } | Call::Launch | Call::Hello { .. } | Call::Work { .. } => {
                 Err(ClientError::Fail("this call has no client".into()))

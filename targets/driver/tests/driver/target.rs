@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use plugpull_driver::DriverTarget;
-use plugpull_driver::{ClientError, Host, Part, Reorgs, StartError, Target};
+use plugpull_driver::{ActionTime, ClientError, Host, Part, StartError, Target};
 use plugpull_workloads::{Durability, Guarantee, Op, Txn, Write};
 
 use super::host::PlainHost;
@@ -96,8 +96,17 @@ pub(crate) fn described() {
     assert!(driver.keeps_snapshots() && driver.is_snapshot("s-7") && !driver.is_snapshot("s-x"));
     assert!(driver.abilities().barrier);
     // An action that is done while the target is down has a driver of its own.
-    assert_eq!(driver.reorgs(), Reorgs::WhileDown);
-    driver.reorg(&host, 6, later()).unwrap();
+    let action = driver.actions()[0].clone();
+    assert_eq!(
+        (action.name.as_str(), action.when),
+        ("reorg", ActionTime::Down)
+    );
+    // It says in the way of before there was `amount` what it takes, and is given it so.
+    assert_eq!(action.takes().unwrap().name, "depth");
+    driver
+        .act_down(&host, &action, Some(6), later())
+        .unwrap()
+        .unwrap();
     let acted = std::fs::read_to_string(host.data_dir().join("acted")).unwrap();
     assert!(
         acted.contains("\"action\":\"reorg\"") && acted.contains("\"depth\":6"),

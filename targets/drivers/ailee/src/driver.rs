@@ -5,14 +5,12 @@ use std::time::Instant;
 
 use plugpull_catalog::promises_of;
 use plugpull_driver::protocol::LaunchAnswer;
-use plugpull_driver::sdk::{Driver, Place, Store};
-use plugpull_driver::{
-    Action, ActionTime, Capability, Description, Shape, UsageError, fake, resolved,
-};
+use plugpull_driver::sdk::{Driver, OfferedAction, Place, Store, described};
+use plugpull_driver::{Capability, Description, Shape, UsageError, fake, resolved};
 
 use super::mutant::Mutant;
 use super::node::Node;
-use super::{NAME, SETTINGS, SNAPSHOTS, Settings};
+use super::{NAME, SETTINGS, SNAPSHOTS, Settings, reorg};
 
 /// How to get the real node.
 const BUILD: &str = "build the target ailee_node of \
@@ -57,14 +55,8 @@ pub fn capabilities() -> Vec<String> {
     able.map(|one| one.word().to_owned()).into()
 }
 
-/// The chain that the fake follows can be reorganised while it is down.
-pub fn reorg() -> Action {
-    Action {
-        name: "reorg".into(),
-        when: ActionTime::Down,
-        depth: true,
-    }
-}
+/// What the fake offers besides transactions.
+pub const ACTIONS: &[OfferedAction<Place>] = &[reorg::REORG];
 
 impl Driver for AileeDriver {
     fn describe(&self) -> Description {
@@ -76,7 +68,7 @@ impl Driver for AileeDriver {
                 driver: Some(fake::driver(NAME, &self.given)),
                 shapes: vec![Shape::KeyValue.word().into()],
                 capabilities: capabilities(),
-                actions: vec![reorg()],
+                actions: described(ACTIONS),
                 // The node's program writes none.
                 snapshots: vec![SNAPSHOTS.into()],
                 promises,

@@ -30,6 +30,7 @@
 //!   written to a new snapshot with a new log, and only when that is durable is the transaction
 //!   reported as failed, and the next one taken.
 
+mod compact;
 mod directory;
 mod error;
 mod lock;
@@ -47,7 +48,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use plugpull_catalog::promises_of;
-use plugpull_driver::sdk::{Driver, Place, Store, System, note};
+use plugpull_driver::sdk::{Driver, OfferedAction, Place, Store, System, described, note};
 use plugpull_driver::{Capability, Description, Shape, UsageError, resolved};
 
 pub use error::RecoveryError;
@@ -67,6 +68,9 @@ pub const SYSTEM: System = System {
     open: |values| Ok(Box::new(ReferenceDriver::new(values)?)),
     inspect: None,
 };
+
+/// What it can do besides transactions, while it is up.
+const ACTIONS: &[OfferedAction<ReferenceStore>] = &[compact::COMPACT];
 
 /// The reference store with its settings.
 struct ReferenceDriver {
@@ -98,6 +102,7 @@ impl Driver for ReferenceDriver {
             ),
             shapes: vec![Shape::KeyValue.word().into()],
             capabilities: able.map(|one| one.word().to_owned()).into(),
+            actions: described(ACTIONS),
             snapshots: vec!["snapshot-#".into()],
             // A mutant changes what the store does, never what it promises.
             promises: promises_of(NAME, &resolved(SETTINGS, &BTreeMap::new())),

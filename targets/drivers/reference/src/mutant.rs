@@ -35,6 +35,8 @@ pub enum Mutation {
     RecoveryInPlace,
     /// A store that holds anything never becomes ready.
     HangOnRecovery,
+    /// A compaction removes what it replaces before the snapshot is there.
+    CompactRemovesFirst,
 }
 
 impl Mutation {
@@ -64,6 +66,7 @@ pub(crate) const NAMED: &[(&str, Mutation)] = &[
     ("non-idempotent-recovery", Mutation::NonIdempotentRecovery),
     ("recovery-in-place", Mutation::RecoveryInPlace),
     ("hang-on-recovery", Mutation::HangOnRecovery),
+    ("compact-removes-first", Mutation::CompactRemovesFirst),
 ];
 
 /// The mutants of the reference store.
@@ -127,6 +130,10 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "hang-on-recovery",
         about: "once anything was stored it never becomes ready again",
+    },
+    Mutant {
+        name: "compact-removes-first",
+        about: "the action compact removes the log before the snapshot that replaces it is there",
     },
 ];
 

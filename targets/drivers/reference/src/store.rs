@@ -18,7 +18,7 @@ use super::record::encode;
 use super::recovery::{read, recover, replay};
 use super::settings::Settings;
 use super::snapshot::{self, NotWritten};
-use plugpull_driver::sdk::{Embedded, Session, Store, StoreError};
+use plugpull_driver::sdk::{Embedded, Session, Store, StoreError, act};
 use plugpull_driver::{Client, ClientError};
 
 /// An open reference store.
@@ -78,6 +78,23 @@ impl ReferenceStore {
     /// What its start has to tell: that a torn tail was dropped, and where.
     pub fn notice(&self) -> Option<&str> {
         self.inner.notice.as_deref()
+    }
+
+    /// Puts a new snapshot in the place of the log, however long that is.
+    pub(super) fn compact(&self) -> Result<(), StoreError> {
+        let mut writer = self.inner.writer.lock();
+        self.inner.mend(&mut writer)?;
+        // DEFECT compact-removes-first.
+        if self.inner.settings.has(Mutation::CompactRemovesFirst) {
+            self.inner.directory.clean(writer.number + 1);
+        }
+        self.inner.rotate(&mut writer).map_err(|not| {
+            let why = format!("the log could not be replaced: {}", not.error);
+            match not.in_doubt {
+                true => StoreError::Info(why),
+                false => StoreError::Fail(why),
+            }
+        })
     }
 
     /// Has the next records written to this file, for tests of what a failing one does.
@@ -319,5 +336,9 @@ impl Session for ReferenceStore {
 
     fn check(&mut self) -> Result<Option<String>, StoreError> {
         self.inner.check()
+    }
+
+    fn act(&mut self, action: &str, amount: Option<u32>) -> Result<(), StoreError> {
+        act(super::ACTIONS, self, action, amount)
     }
 }

@@ -1,6 +1,7 @@
 //! A driver for SQLite, through rusqlite with SQLite's own source bundled, in the driver's own
 //! process.
 
+mod reindex;
 mod session;
 mod settings;
 mod store;
@@ -10,9 +11,10 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use plugpull_catalog::promises_of;
-use plugpull_driver::sdk::{Driver, Place, Store, System};
+use plugpull_driver::sdk::{Driver, OfferedAction, Place, Store, System, described};
 use plugpull_driver::{Capability, Description, Shape, UsageError, resolved};
 use plugpull_workloads::Promise;
+use rusqlite::Connection;
 
 pub use settings::{Journal, SETTINGS, Settings, Synchronous};
 pub use store::SqliteStore;
@@ -29,6 +31,9 @@ pub const SYSTEM: System = System {
     open: |values| Ok(Box::new(SqliteDriver::new(values)?)),
     inspect: None,
 };
+
+/// What people do to a database besides transactions, while it is in use.
+const ACTIONS: &[OfferedAction<Connection>] = &[reindex::REINDEX];
 
 /// SQLite with its settings.
 struct SqliteDriver {
@@ -88,6 +93,7 @@ impl Driver for SqliteDriver {
             version: self.version(),
             shapes: vec![Shape::KeyValue.word().into()],
             capabilities: able.map(|one| one.word().to_owned()).into(),
+            actions: described(ACTIONS),
             promises: self.promises.clone(),
             details: vec![("compile options".into(), version::options().join(" "))],
             ..Description::default()

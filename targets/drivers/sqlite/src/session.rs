@@ -9,7 +9,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
 
 use super::settings::Journal;
-use plugpull_driver::sdk::{Session, StoreError};
+use plugpull_driver::sdk::{Session, StoreError, act};
 
 /// How many of `integrity_check`'s complaints are listed.
 const COMPLAINTS: usize = 5;
@@ -118,6 +118,10 @@ impl Session for SqliteSession {
             },
         }
     }
+
+    fn act(&mut self, action: &str, amount: Option<u32>) -> Result<(), StoreError> {
+        act(super::ACTIONS, &self.connection.lock(), action, amount)
+    }
 }
 
 fn write_all(db: &Connection, txn: &Txn) -> rusqlite::Result<()> {
@@ -164,7 +168,7 @@ fn commit_error(error: &rusqlite::Error, can_roll_back: bool) -> StoreError {
     }
 }
 
-fn failed(what: &str, error: &rusqlite::Error) -> StoreError {
+pub(crate) fn failed(what: &str, error: &rusqlite::Error) -> StoreError {
     StoreError::Fail(format!("{what} failed: {}", with_code(error)))
 }
 

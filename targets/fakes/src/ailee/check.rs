@@ -8,7 +8,6 @@ use std::path::Path;
 
 use super::chain::{INVALIDATED, fields, heard};
 use super::engine::AileeEngine;
-use super::network;
 use super::snapshots::root;
 use plugpull_driver_ailee::{Anchor, INSPECTOR, parse};
 use plugpull_inspect::Request;
@@ -49,7 +48,10 @@ pub(super) fn complaint(engine: &AileeEngine) -> io::Result<Option<String>> {
     }
     let rows = chain.rows()?;
     let directory = file.parent().unwrap_or(Path::new("."));
-    let (happened, heard) = (network::reorgs(directory)?.len(), heard(&rows)?);
+    let (happened, heard) = (
+        plugpull_driver_ailee::reorgs(directory)?.len(),
+        heard(&rows)?,
+    );
     if heard != happened {
         return Ok(Some(format!(
             "reorg-missed: the chain was reorganised {happened} times while the node was down, and \

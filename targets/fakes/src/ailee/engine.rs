@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use plugpull_workloads::{Txn, Write};
 
 use super::chain::Chain;
-use super::network;
 use super::snapshots::{load, snapshot};
 use plugpull_driver::sdk::StoreError;
 use plugpull_driver_ailee::Mutant;
@@ -101,7 +100,9 @@ impl AileeEngine {
         // MUTANT reorg-missed.
         let heard = match has(Mutant::ReorgMissed) {
             true => Ok(()),
-            false => engine.chain.follow(&network::reorgs(directory)?),
+            false => engine
+                .chain
+                .follow(&plugpull_driver_ailee::reorgs(directory)?),
         };
         match heard.and_then(|()| engine.mend()) {
             // Reading needs no space; the next anchor begins with it.

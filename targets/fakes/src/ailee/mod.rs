@@ -27,7 +27,6 @@
 mod chain;
 mod check;
 mod engine;
-mod network;
 mod session;
 mod snapshots;
 #[cfg(test)]
@@ -35,9 +34,9 @@ mod tests;
 
 use std::time::Instant;
 
-use plugpull_driver::sdk::{Driver, Place, Shared, Store, System};
+use plugpull_driver::sdk::{Driver, Place, Shared, Store, System, act, described};
 use plugpull_driver::{ClientError, Description, Shape, fake};
-use plugpull_driver_ailee::{MUTANTS, Mutant, NAME, SETTINGS, Settings, capabilities, reorg};
+use plugpull_driver_ailee::{ACTIONS, MUTANTS, Mutant, NAME, SETTINGS, Settings, capabilities};
 
 /// The fake, as a system that a driver speaks for: the driver is the target.
 pub const SYSTEM: System = System {
@@ -58,7 +57,7 @@ impl Driver for AileeFake {
             version: fake::version(NAME, self.0.mutant.map(Mutant::name)),
             shapes: vec![Shape::KeyValue.word().into()],
             capabilities: capabilities(),
-            actions: vec![reorg()],
+            actions: described(ACTIONS),
             ..Description::default()
         }
     }
@@ -73,17 +72,9 @@ impl Driver for AileeFake {
         &self,
         place: &Place,
         action: &str,
-        depth: Option<u32>,
+        amount: Option<u32>,
         _deadline: Instant,
     ) -> Result<(), ClientError> {
-        match (action == reorg().name, depth) {
-            (true, Some(depth)) => {
-                network::reorganise(&place.data, u64::from(depth)).map_err(|error| {
-                    ClientError::Fail(format!("the chain cannot be reorganised: {error}"))
-                })
-            }
-            (true, None) => Err(ClientError::Fail("a reorg needs a depth".into())),
-            (false, _) => Err(ClientError::Fail(format!("there is no action {action}"))),
-        }
+        Ok(act(ACTIONS, place, action, amount)?)
     }
 }

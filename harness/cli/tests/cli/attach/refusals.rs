@@ -182,6 +182,15 @@ fn a_dry_run_does_nothing() {
         .unwrap()
         .into();
     assert_eq!(ran.code, 0, "{ran:?}");
+    // Where nobody reads what it prints, that is all.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut unread = service.attach(&["--dry-run"]);
+    let unread = unread.stdout(writer).output().unwrap();
+    assert!(
+        unread.status.success() && unread.stderr.is_empty(),
+        "{unread:?}"
+    );
     for words in [
         "crash, round 3: send SIGKILL to the main process",
         "restart, round 1: send SIGTERM to the main process",

@@ -5,18 +5,18 @@ use std::time::{Duration, Instant};
 
 use plugpull_crashsim::fs::PAGE;
 use plugpull_crashsim::persist::{self, CrashState, Loss};
-use plugpull_driver::Reorgs;
+use plugpull_driver::{ActionTime, ClientError};
 use plugpull_faults::control::{Control, Injector};
 use plugpull_faults::machine::{
-    Afterwards, InjectError, Machine, PowerOff, Read, ReorgOutcome, SpaceTaken, Started, Tally,
+    Acted, Afterwards, InjectError, Machine, PowerOff, Read, SpaceTaken, Started, Tally,
 };
-use plugpull_faults::trigger::When;
+use plugpull_faults::trigger::{Trigger, When};
 use plugpull_workloads::Clock;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::{LOOK, MOMENT_LIMIT, Testbed, storage_error, to_io};
-use crate::outcome::guard;
+use crate::outcome::{HarnessFailed, guard};
 use crate::trial::crashes::Cut;
 use crate::trial::{PROBE, ballast, flip};
 
@@ -58,10 +58,7 @@ impl Machine for Testbed<'_> {
                 self.await_watch(&paused, |_| false)
             }
             When::Ack(count) => {
-                let before = self
-                    .clients
-                    .as_ref()
-                    .map_or(0, |clients| clients.progress.tally().ok);
+                let before = self.acks_of_clients();
                 let more = count.saturating_sub(before);
                 let limit = self.patient(MOMENT_LIMIT);
                 let tally = self.work_until(limit, &|tally| tally.ok >= more)?;
@@ -237,27 +234,59 @@ impl Machine for Testbed<'_> {
         Ok(files)
     }
 
-    fn reorg(&mut self, depth: u32) -> Result<ReorgOutcome, InjectError> {
-        let deadline = Instant::now() + self.start_limit;
-        match self.target.reorgs() {
-            Reorgs::Never => Ok(ReorgOutcome::Refused("the target follows no chain".into())),
-            Reorgs::WhileDown => {
-                self.target.reorg(self.borrowed, depth, deadline)?;
-                Ok(ReorgOutcome::WhileDown)
-            }
-            Reorgs::WhenUp => {
-                self.bring_up(PROBE)?
-                    .map_err(|failed| InjectError::TargetGone(failed.to_string()))?;
-                let running = self.running.as_ref().ok_or_else(|| self.exit_error())?;
-                let answer = running
-                    .connect(deadline)
-                    .and_then(|mut client| client.act("reorg", Some(depth), deadline));
-                Ok(match answer {
-                    Ok(()) => ReorgOutcome::WhenUp,
-                    Err(error) => ReorgOutcome::Refused(error.to_string()),
-                })
-            }
+    fn acts_while_up(&self) -> bool {
+        let action = self.action.as_ref();
+        action.is_some_and(|action| action.when == ActionTime::Up)
+    }
+
+    fn act(&mut self, amount: Option<u32>, killed_at: Option<&When>) -> Result<Acted, InjectError> {
+        let Some(action) = self.action.clone() else {
+            return Ok(Acted::Refused("there is no action to do".into()));
+        };
+        let (mut amount, mut name) = (amount, action.name.clone());
+        if let Some(takes) = action.takes() {
+            let seeded = self.rng.random_range(takes.least..=takes.most);
+            let value = *amount.get_or_insert(seeded);
+            name.push_str(&format!(" ({}={value})", takes.name));
         }
+        if action.when == ActionTime::Down {
+            self.kill()?;
+            let deadline = Instant::now() + self.start_limit;
+            let host = self.borrowed;
+            return Ok(
+                match self.target.act_down(host, &action, amount, deadline)? {
+                    Ok(()) => Acted::Done(format!("{name} was done while it was down")),
+                    Err(why) => Acted::Refused(format!("{name} was not done: {why}")),
+                },
+            );
+        }
+        self.go_on();
+        let watch = killed_at.map(|when| self.watch(when)).transpose()?;
+        let deadline = Instant::now() + self.start_limit;
+        let running = self.running.as_ref().ok_or_else(|| self.exit_error())?;
+        let connected = running.connect(deadline);
+        let acting = std::thread::spawn(move || {
+            connected.and_then(|mut client| client.act(&action.name, amount, deadline))
+        });
+        let killed = match (watch, killed_at) {
+            (Some(paused), Some(when)) => {
+                self.await_watch(&paused, |_| false)?;
+                self.kill()?;
+                let moment = Trigger::at(when.clone());
+                format!("; killed at {moment} from its beginning on")
+            }
+            _ => String::new(),
+        };
+        let answer = acting.join();
+        Ok(
+            match answer.map_err(|panic| HarnessFailed::of_thread(&name, &*panic))? {
+                Ok(()) => Acted::Done(format!("{name} was done{killed}")),
+                Err(ClientError::Gone(_)) if !killed.is_empty() => {
+                    Acted::Done(format!("{name} was under way{killed}"))
+                }
+                Err(error) => Acted::Refused(format!("{name} was not done: {error}")),
+            },
+        )
     }
 
     fn signal(&mut self, signal: i32) -> Result<(), InjectError> {
@@ -324,13 +353,7 @@ impl Machine for Testbed<'_> {
         let before = progress.tally();
         let deadline = Instant::now() + limit;
         loop {
-            let now = progress.tally();
-            let since = Tally {
-                ok: now.ok - before.ok,
-                fail: now.fail - before.fail,
-                info: now.info - before.info,
-                barriers: now.barriers - before.barriers,
-            };
+            let since = progress.tally().since(before);
             let alive = self.poll();
             if done(&since) || !alive || Instant::now() >= deadline {
                 return Ok(since);
