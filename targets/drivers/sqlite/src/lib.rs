@@ -5,6 +5,7 @@ mod reindex;
 mod session;
 mod settings;
 mod store;
+mod vacuum;
 mod version;
 
 use std::collections::BTreeMap;
@@ -33,7 +34,7 @@ pub const SYSTEM: System = System {
 };
 
 /// What people do to a database besides transactions, while it is in use.
-const ACTIONS: &[OfferedAction<Connection>] = &[reindex::REINDEX];
+const ACTIONS: &[OfferedAction<Connection>] = &[reindex::REINDEX, vacuum::VACUUM];
 
 /// SQLite with its settings.
 struct SqliteDriver {
