@@ -1,6 +1,7 @@
 //! A simulated disk: a tree, the log of what was done to it, its space and its bad sectors; and the
 //! operations that a process can ask of it, each done to the tree and recorded.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -19,6 +20,9 @@ use super::tree::Tree;
 const DEFAULT_PAGES: u64 = (16 << 30) / PAGE as u64;
 /// Bytes of writes that the log keeps when nothing else is said.
 const DEFAULT_LOG_LIMIT: LogLimit = LogLimit::Fold(1 << 30);
+
+/// The most pages that one record of what was held back has.
+const HELD_MAX: usize = 32;
 
 /// How much space there is, in pages of 4 KiB.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +51,9 @@ pub struct Disk {
     pub full_hits: u64,
     /// What was read: file, and the range in bytes; none while nobody asks.
     pub reads: Option<Vec<(Ino, u64, u64)>>,
+    /// The pages of files that the kernel wrote back and the log has not yet; none where it has each
+    /// when it comes.
+    held: Option<BTreeSet<(Ino, u64)>>,
 }
 
 impl Disk {
@@ -68,6 +75,7 @@ impl Disk {
             flipped: BadSectors::default(),
             full_hits: 0,
             reads: None,
+            held: None,
         }
     }
 
@@ -84,9 +92,64 @@ impl Disk {
 
     /// Takes the log away, and begins a new one on what the tree holds now.
     pub fn take_log(&mut self) -> Log {
+        self.record_held(None);
         let (began, first) = (self.log.began(), self.log.next_seq());
         let fresh = Log::new(self.tree.clone(), began, first, self.log.limit());
         std::mem::replace(&mut self.log, fresh)
+    }
+
+    /// From here on the log has what the kernel writes back of a mapping by itself (page cache
+    /// write-back, of no process) only where the file is synced next, or in the end. When the kernel
+    /// does so follows from no operation; such a log is the same each time, but for a file of which
+    /// msync(2) is asked for a part: the rest may have been written back before.
+    pub fn hold_write_backs(&mut self) {
+        self.held.get_or_insert_default();
+    }
+
+    /// Records what was held back of one file or of all, as it is now. A file without a name is in no
+    /// crash state.
+    fn record_held(&mut self, of: Option<Ino>) {
+        let Some(held) = &mut self.held else { return };
+        let (now, later) = std::mem::take(held)
+            .into_iter()
+            .partition(|(ino, _)| of.is_none_or(|of| of == *ino));
+        *held = later;
+        let pages: Vec<(Ino, u64)> = BTreeSet::into_iter(now).collect();
+        let goes_on = |a: &(Ino, u64), b: &(Ino, u64)| a.0 == b.0 && a.1 + 1 == b.1;
+        for run in pages.chunk_by(goes_on).flat_map(|run| run.chunks(HELD_MAX)) {
+            let [(ino, first), ..] = *run else { continue };
+            if self.tree.get(ino).is_ok_and(|inode| inode.nlink > 0) {
+                self.record_written_back(ino, first * PAGE as u64, run.len() * PAGE);
+            }
+        }
+    }
+
+    fn record_written_back(&mut self, ino: Ino, offset: u64, len: usize) {
+        let Ok(content) = self.tree.content(ino) else {
+            return;
+        };
+        let size = content.size();
+        let mut bytes = Vec::new();
+        content.read(offset, len, &mut bytes);
+        if bytes.is_empty() {
+            // It was cut off since.
+            return;
+        }
+        if let Ok(data) = self
+            .tree
+            .change(ino, |content| content.write(offset, &bytes))
+        {
+            let old_size = size;
+            self.record(
+                0,
+                ino,
+                Op::Write {
+                    ino,
+                    data,
+                    old_size,
+                },
+            );
+        }
     }
 
     /// Flips one bit of a file at rest, and watches whether its sector is read before it is
@@ -132,11 +195,13 @@ impl Disk {
 
     /// Records that a sync of this file failed, after which its pages count as clean.
     pub fn sync_failed(&mut self, ino: Ino) {
+        self.record_held(Some(ino));
         self.record(0, ino, Op::SyncFailed { ino });
     }
 
     /// Records that a sync of everything failed, after which all pages count as clean.
     pub fn sync_all_failed(&mut self) {
+        self.record_held(None);
         self.record(0, ROOT, Op::SyncAllFailed);
     }
 
@@ -147,6 +212,7 @@ impl Disk {
 
     /// Records that the page cache holds nothing that the log has not.
     pub fn cache_settled(&mut self) {
+        self.record_held(None);
         self.record(0, ROOT, Op::CacheSettled);
     }
 
@@ -312,15 +378,21 @@ impl Disk {
         inode.mtime = now;
         inode.ctime = now;
         let path = inode.path.clone();
-        self.log.push(
-            pid,
-            path,
-            Op::Write {
-                ino,
-                data: kept,
-                old_size,
-            },
-        );
+        match &mut self.held {
+            Some(held) if pid == 0 => {
+                let end = offset + data.len() as u64;
+                let pages = offset / PAGE as u64..end.div_ceil(PAGE as u64);
+                held.extend(pages.map(|page| (ino, page)));
+            }
+            _ => {
+                let op = Op::Write {
+                    ino,
+                    data: kept,
+                    old_size,
+                };
+                self.log.push(pid, path, op);
+            }
+        }
         Ok(data.len() as u32)
     }
 
@@ -560,11 +632,13 @@ impl Disk {
 
     /// sync(2) (`machine`) or syncfs(2).
     pub fn sync_all(&mut self, pid: u32, machine: bool) {
+        self.record_held(None);
         self.record(pid, ROOT, Op::SyncAll { machine });
     }
 
     /// fsync(2), fdatasync(2) (`data_only`), of a file or a directory (`dir`).
     pub fn sync(&mut self, pid: u32, ino: Ino, data_only: bool, dir: bool) -> Result<(), Errno> {
+        self.record_held(Some(ino));
         self.record(
             pid,
             ino,

@@ -481,3 +481,60 @@ fn the_log_does_not_keep_files_that_are_gone() {
         "{pages} pages are kept of files that are gone"
     );
 }
+
+/// What the kernel writes back by itself is recorded where it was asked for, as it is then, once.
+#[test]
+fn write_backs_that_are_held_come_with_a_sync_or_in_the_end() {
+    let logged = |early: bool| {
+        let mut disk = Disk::empty((0, 0));
+        disk.hold_write_backs();
+        let owner = Caller {
+            uid: 0,
+            gid: 0,
+            now: 1,
+        };
+        let [one, two] = ["one", "two"].map(|name| {
+            let place = (ROOT, OsStr::new(name));
+            let ino = disk.make(1, owner, place, NewNode::File, 0o600).unwrap();
+            disk.set_size(1, ino, 3 * P).unwrap();
+            ino
+        });
+        let back = |disk: &mut Disk, ino, page: u64, byte: u8| {
+            disk.write_bytes(0, ino, page * P, &[byte; PAGE]).unwrap();
+        };
+        if early {
+            back(&mut disk, one, 0, 1);
+            back(&mut disk, two, 2, 1);
+        }
+        disk.write_bytes(1, one, 4, b"own").unwrap();
+        back(&mut disk, one, 1, 2);
+        let mut page = [1; PAGE];
+        page[4..7].copy_from_slice(b"own");
+        disk.write_bytes(0, one, 0, &page).unwrap();
+        disk.sync(1, one, false, false).unwrap();
+        back(&mut disk, two, 2, 3);
+        disk.remove(1, (ROOT, OsStr::new("one")), false).unwrap();
+        let records = disk.take_log();
+        let described = |record: &crate::fs::Record| match &record.op {
+            Op::Write { ino, data, .. } => format!("{ino} {} {:?}", data.offset(), data.to_vec()),
+            op => format!("{} {}", op.name(), op.ino()),
+        };
+        let all: Vec<String> = records.records().iter().map(described).collect();
+        (all, one, two)
+    };
+    let (log, one, two) = logged(false);
+    assert_eq!(log, logged(true).0);
+    let places: Vec<&str> = log.iter().map(|line| &line[..line.len().min(6)]).collect();
+    let wanted = [
+        "create".to_owned(),
+        "trunca".into(),
+        "create".into(),
+        "trunca".into(),
+        format!("{one} 4 [1"),
+        format!("{one} 0 [1"),
+        "fsync ".into(),
+        "unlink".into(),
+        format!("{two} 8192"),
+    ];
+    assert_eq!(places, wanted);
+}

@@ -16,7 +16,7 @@ use plugpull_crashsim::fs::{
 use super::admission::{Admission, Decision, OpKind, Operation, WaitId};
 use super::caller;
 use super::failure::{Failures, ServerFailure};
-use super::mappings::{CacheLog, Mappings};
+use super::mappings::{CacheLog, Mappings, Moments};
 
 /// The disk, and whether the machine lives.
 pub(super) struct Mounted {
@@ -80,7 +80,20 @@ impl CrashFs {
     /// and at each ack: the kernel is asked to write it back, by a thread of its own that is begun
     /// with the first mapping.
     pub fn settle_mappings(&self) {
-        self.mappings.keep_settled();
+        self.mappings.keep_settled(Moments::Throughout);
+    }
+
+    /// From here on the log notes where the first file is mapped, and [`CrashFs::processes_gone`]: what is
+    /// stored there between is known where the target itself has it written back. Such a log is the
+    /// same each time, as far as the target is.
+    pub fn note_mappings(&self) {
+        self.state.lock().disk.hold_write_backs();
+        self.mappings.keep_settled(Moments::AtTheEnds);
+    }
+
+    /// Notes that no process is left that could have mapped a file.
+    pub fn processes_gone(&self) {
+        self.mappings.all_gone(self);
     }
 
     /// Notes that something was called that is not available here.

@@ -8,6 +8,10 @@
 //! then has all that the page cache has
 //! ([`Op::CacheSettled`](plugpull_crashsim::fs::Op::CacheSettled)): no page was written back during a
 //! round over all files, so what the round before had written was still all there was when it began.
+//!
+//! When such a moment comes depends on how threads are scheduled. A log that has to be the same each
+//! time has only two of them: before the first mapping, and when every process is gone, for the kernel
+//! writes back what a process had mapped before it counts as ended ([`Moments::AtTheEnds`]).
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -54,10 +58,19 @@ struct Shared {
     round: Mutex<()>,
 }
 
+/// When the log notes that it has all that the page cache has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moments {
+    /// Wherever it can be: the kernel is asked after each operation.
+    Throughout,
+    /// Before the first mapping, and when every process is gone.
+    AtTheEnds,
+}
+
 #[derive(Default)]
 struct State {
     /// The log is to have what is stored.
-    wanted: bool,
+    wanted: Option<Moments>,
     /// The inode numbers, where known, of the files that were mapped, shared and writable. The files
     /// themselves are in the holder, in this order.
     files: Vec<Option<u64>>,
@@ -87,8 +100,19 @@ impl State {
 }
 
 impl Mappings {
-    pub(super) fn keep_settled(&self) {
-        self.shared.state.lock().wanted = true;
+    pub(super) fn keep_settled(&self, moments: Moments) {
+        self.shared.state.lock().wanted = Some(moments);
+    }
+
+    /// Notes that every process is gone, and with them all that was mapped.
+    pub(super) fn all_gone(&self, fs: &impl CacheLog) {
+        let mapped = {
+            let state = self.shared.state.lock();
+            state.wanted.is_some() && !state.files.is_empty() && !state.blind
+        };
+        if mapped {
+            quietly(fs);
+        }
     }
 
     /// Notes that a process is about to map the file with this inode number, which is opened once
@@ -115,14 +139,18 @@ impl Mappings {
             true => state.files.push(ino),
             false => state.blind = true,
         }
-        if !state.wanted || state.serving || state.over || state.blind {
+        let Some(moments) = state.wanted else { return };
+        if state.serving || state.over || state.blind {
             return;
         }
-        state.serving = true;
+        state.serving = moments == Moments::Throughout;
         drop(state);
         if first {
             // Nothing is stored yet, whatever else is done meanwhile.
-            let _quiet = (0..100).any(|_| fs.settled_at(fs.next_seq()));
+            quietly(&**fs);
+        }
+        if moments != Moments::Throughout {
+            return;
         }
         let (shared, fs) = (Arc::clone(&self.shared), Arc::downgrade(fs));
         let begun = thread::Builder::new()
@@ -184,6 +212,11 @@ impl Mappings {
             }
         }
     }
+}
+
+/// Notes a settled moment, whatever is recorded meanwhile: where it is busy without a pause, none.
+fn quietly(fs: &impl CacheLog) {
+    let _quiet = (0..100).any(|_| fs.settled_at(fs.next_seq()));
 }
 
 impl Drop for Mappings {

@@ -22,6 +22,10 @@ pub(crate) fn python_tests() -> Vec<(&'static str, Test)> {
     vec![
         ("stores_in_a_mapping_are_there_at_the_ack", mapped),
         ("stores_that_nobody_asks_for_are_not_known", mapped_unasked),
+        (
+            "write_backs_come_where_they_were_asked_for",
+            mapped_the_same_each_time,
+        ),
         ("a_long_write_is_one_call", pieces),
         ("writes_that_adjoin_are_calls_of_their_own", adjoining),
         ("attributes_of_a_user_are_kept", attributes),
@@ -36,15 +40,13 @@ struct Mounted {
 }
 
 impl Mounted {
-    fn new(settled: bool) -> Result<Self, Failed> {
+    fn new(asked: impl FnOnce(&CrashFs)) -> Result<Self, Failed> {
         let sandbox = crate::support::open(Isolation::Full)?;
         if let Some(why) = sandbox.why_deaf() {
             return Err(format!("these calls are not seen: {why}").into());
         }
         let fs = Arc::new(CrashFs::new(Disk::empty(owner()), Arc::new(AdmitAll)));
-        if settled {
-            fs.settle_mappings();
-        }
+        asked(&fs);
         let server = Server::start(Arc::clone(&fs), sandbox.mount_fuse()?, None)?;
         sandbox.watch_calls(Arc::clone(&fs))?;
         Ok(Self {
@@ -91,7 +93,7 @@ fn python(script: &str) -> SpawnRequest {
 const SYNCS: [&str; 3] = ["sync", "syncfs", "fsync"];
 
 fn syncs() -> Result<(), Failed> {
-    let mounted = Mounted::new(false)?;
+    let mounted = Mounted::new(|_| ())?;
     let (code, output) = run(
         &mounted.sandbox,
         "echo a > f && sync -f f && echo b > f && sync",
@@ -103,7 +105,7 @@ fn syncs() -> Result<(), Failed> {
 }
 
 fn prepared() -> Result<(), Failed> {
-    let mounted = Mounted::new(false)?;
+    let mounted = Mounted::new(|_| ())?;
     let ready = mounted
         .sandbox
         .prepare(&shell("echo a > f; sync -f f"), 0)?;
@@ -115,7 +117,7 @@ fn prepared() -> Result<(), Failed> {
 }
 
 fn elsewhere() -> Result<(), Failed> {
-    let mounted = Mounted::new(false)?;
+    let mounted = Mounted::new(|_| ())?;
     let (code, output) = run(&mounted.sandbox, "echo a > f; sync -f /dev/shm")?;
     ensure(code == 0, output)?;
     let seen = mounted.seen(&SYNCS);
@@ -148,7 +150,7 @@ fn stored(mounted: &Mounted) -> Vec<u8> {
 }
 
 fn mapped() -> Result<(), Failed> {
-    let mounted = Mounted::new(true)?;
+    let mounted = Mounted::new(CrashFs::settle_mappings)?;
     let child = mounted.sandbox.spawn(&python(STORES))?;
     expect_line(&child, "stored")?;
     mounted.fs.mark(1);
@@ -176,7 +178,7 @@ fn mapped() -> Result<(), Failed> {
 }
 
 fn mapped_unasked() -> Result<(), Failed> {
-    let mounted = Mounted::new(false)?;
+    let mounted = Mounted::new(|_| ())?;
     let child = mounted.sandbox.spawn(&python(STORES))?;
     expect_line(&child, "stored")?;
     mounted.fs.mark(1);
@@ -186,9 +188,37 @@ fn mapped_unasked() -> Result<(), Failed> {
     mounted.end()
 }
 
+/// What the kernel writes back when it likes is in the log where the target asks for it, and in the end.
+fn mapped_the_same_each_time() -> Result<(), Failed> {
+    let mounted = Mounted::new(CrashFs::note_mappings)?;
+    let script = STORES.replace("print(", "memory.flush()\nmemory[4:8] = b'then'\nprint(");
+    let child = mounted.sandbox.spawn(&python(&script))?;
+    expect_line(&child, "stored")?;
+    mounted.sandbox.kill_all()?;
+    mounted.fs.processes_gone();
+    let seen = mounted.records(|records| {
+        let all = records.iter().map(|record| match &record.op {
+            Op::Write { data, .. } => format!("write {}+{}", data.offset(), data.len()),
+            op => op.name().to_owned(),
+        });
+        all.collect::<Vec<_>>()
+    });
+    let wanted = [
+        "create",
+        "truncate",
+        "(mappings seen)",
+        "write 0+8192",
+        "fsync",
+        "write 0+4096",
+        "(mappings seen)",
+    ];
+    ensure(seen == wanted, format!("{seen:?}"))?;
+    mounted.end()
+}
+
 /// How far calls had come at the pieces that did not end them.
 fn progress(script: &str) -> Result<Vec<(u64, u64)>, Failed> {
-    let mounted = Mounted::new(false)?;
+    let mounted = Mounted::new(|_| ())?;
     let (code, output) = finish(&mounted.sandbox.spawn(&python(script))?)?;
     ensure(code == 0, output)?;
     let found = mounted.records(|records| {
@@ -229,7 +259,7 @@ fn adjoining() -> Result<(), Failed> {
 }
 
 fn attributes() -> Result<(), Failed> {
-    let mounted = Mounted::new(false)?;
+    let mounted = Mounted::new(|_| ())?;
     let script = "
 import os, errno
 open('f', 'w').close()

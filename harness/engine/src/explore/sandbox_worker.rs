@@ -153,7 +153,7 @@ impl SandboxWorker {
         let sandbox = &self.host.sandbox;
         let fs = Injector::new(disk.tree.clone(), began, 0, 0);
         fs.limit_log(LOG_LIMIT);
-        fs.settle_mappings();
+        fs.note_mappings();
         let mut storage = Storage::crash(sandbox, fs.clone(), self.host.cpu)?;
         self.host.begin(FIRST_PID);
         let mut observed = Observed::default();
@@ -161,6 +161,7 @@ impl SandboxWorker {
         let printed = self.look(&disk.acked, limit, &mut observed)?;
         let lease = twice.then_some(lease);
         sandbox.kill_all()?;
+        fs.processes_gone();
         let log = fs.take_log();
         let recovery = Some(log).filter(|log| log.is_complete() && changes_disk(log));
         let last = self.host.take_last();

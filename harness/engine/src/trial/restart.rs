@@ -182,8 +182,8 @@ fn probed(
     Ok(client)
 }
 
-/// Starts the target and notes how that went, and all that it shows. Returns what its own check
-/// printed, where it has one.
+/// Starts the target and notes how that went, and all that it shows, and kills it. Returns what its own
+/// check printed, where it has one.
 ///
 /// # Errors
 /// plugpull failed; nothing is known of the target.
@@ -195,7 +195,13 @@ pub fn observe(
     observed: &mut Observed,
 ) -> Result<String, HarnessFailed> {
     match bring_up(target, host, limit, PROBE, acked)? {
-        Ok((_running, mut up)) => up.note(observed),
+        Ok((running, mut up)) => {
+            let printed = up.note(observed)?;
+            // While somebody still listens to it: else it may begin to end by itself.
+            host.sandbox.kill_all()?;
+            drop((up, running));
+            Ok(printed)
+        }
         Err(failed) => {
             failed.note(observed);
             Ok(String::new())
