@@ -15,8 +15,7 @@ use crate::trigger::{Trigger, When};
 /// Whatever actions there are: each is a fault of a run by its own name.
 pub(crate) const ACT: Fault = Fault {
     name: "act",
-    about: "each action of the target's driver (`plugpull targets NAME`), by its own name: SIGKILL after it \
-            or in its midst, or before it where it is done while the target is down",
+    about: "each action of the target's driver by its own name (`plugpull targets NAME`), and SIGKILL",
     class: FailureClass::ProcessCrash,
     needs: &[Need::Action],
     default_trigger,

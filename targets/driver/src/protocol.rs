@@ -118,8 +118,15 @@ pub struct Write<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// The call for an action of a driver that speaks version 2.
-    pub(crate) fn act(action: &'a Action, amount: Option<u32>) -> Self {
+    /// The call for an action of a driver that speaks this version, with the least number that it
+    /// takes where none is given.
+    pub(crate) fn act(action: &'a Action, amount: Option<u32>, protocol: u64) -> Self {
+        let amount = amount.or_else(|| action.takes().map(|takes| takes.least));
+        if protocol == OLDEST {
+            // Version 1 knows one action, and calls it by its name.
+            let depth = amount.unwrap_or(1);
+            return Self::Reorg { depth };
+        }
         Self::Act {
             action: Cow::Borrowed(&action.name),
             amount,

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::talk::Talk;
 use super::{Fault, Kept, Rule};
-use crate::Capability;
 use crate::protocol::Call;
+use crate::{Action, ActionTime, Capability};
 
 /// The rules, on an empty data directory first.
 pub(super) const RULES: &[Rule] = &[
@@ -63,6 +63,11 @@ pub(super) const RULES: &[Rule] = &[
         name: "check",
         about: "has no complaint where nothing is wrong",
         judge: check,
+    },
+    Rule {
+        name: "actions",
+        about: "answers each action that is done while it is up, and keeps what was written",
+        judge: actions,
     },
 ];
 
@@ -176,4 +181,22 @@ fn check(talk: &mut Talk<'_>) -> Kept {
         Value::Null => Ok(()),
         _ => Err(Fault::Wrong("complaint should be null".into())),
     }
+}
+
+fn actions(talk: &mut Talk<'_>) -> Kept {
+    let known = talk.description.iter().flat_map(|known| &known.actions);
+    let up = known.filter(|action| action.when == ActionTime::Up);
+    let all: Vec<Action> = up.cloned().collect();
+    if all.is_empty() {
+        return Err(Fault::Skip("no action that is done while it is up".into()));
+    }
+    let protocol = talk.protocol();
+    for (client, action) in (3..).zip(&all) {
+        talk.put(0, "kept", "t1.0.abc")?;
+        // Whatever the answer: it may refuse, or close the client's connection.
+        let id = talk.send(Some(client), Call::act(action, None, protocol));
+        talk.answer_to(id)?;
+        talk.has(0, "kept", Some("t1.0.abc"))?;
+    }
+    Ok(())
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::link::{Link, Reply};
-use crate::protocol::{Call, OLDEST, Verdict};
+use crate::protocol::{Call, Verdict};
 use crate::{ActionTime, Capability, Client, ClientError, Description};
 
 /// A client, by number. After an answer that did not come or does not fit it is gone for good.
@@ -137,18 +137,18 @@ impl Client for DriverClient {
         deadline: Instant,
     ) -> Result<(), ClientError> {
         let description = self.description.clone();
-        let known = description.action(action);
-        let Some(known) = known.filter(|action| action.when == ActionTime::Up) else {
-            return Err(ClientError::Fail(format!(
-                "the driver does not have the action {action}"
-            )));
+        let known = match description.action(action) {
+            Some(known) if known.when == ActionTime::Up => known,
+            Some(_) => {
+                let why = format!("the action {action} is done while the target is down");
+                return Err(ClientError::Fail(why));
+            }
+            None => {
+                let why = format!("the driver does not have the action {action}");
+                return Err(ClientError::Fail(why));
+            }
         };
-        let amount = amount.or_else(|| known.takes().map(|takes| takes.least));
-        let call = match amount {
-            // Version 1 knows one action, and calls it by its name.
-            Some(depth) if description.protocol == OLDEST => Call::Reorg { depth },
-            _ => Call::act(known, amount),
-        };
+        let call = Call::act(known, amount, description.protocol);
         self.call(call, deadline).map(drop)
     }
 

@@ -172,3 +172,47 @@ fn promise_fits(promise: &Promise, barrier: bool) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of a driver whose description has these actions; nothing where they fit.
+    fn refused(actions: &str) -> String {
+        let text = format!(
+            r#"{{"protocol":2,"name":"x","version":"1","shapes":["kv"],"capabilities":[],"actions":[{actions}]}}"#
+        );
+        let description: Description = serde_json::from_str(&text).expect("a description");
+        description.checked().err().unwrap_or_default()
+    }
+
+    #[test]
+    fn an_action_that_cannot_be_named_is_refused() {
+        let fits =
+            r#"{"name":"full-vacuum_2","when":"up","amount":{"name":"pages","least":1,"most":1}}"#;
+        assert_eq!(refused(fits), "");
+        for (actions, why) in [
+            (r#"{"name":"","when":"up"}"#, "is not of letters"),
+            (r#"{"name":"a@b","when":"up"}"#, "is not of letters"),
+            (
+                r#"{"name":"a","when":"up"},{"name":"a","when":"down"}"#,
+                "is there twice",
+            ),
+            (
+                r#"{"name":"a","when":"up","amount":{"name":"n,m","least":1,"most":2}}"#,
+                "has no name",
+            ),
+            (
+                r#"{"name":"a","when":"up","amount":{"name":"n","least":0,"most":2}}"#,
+                "not from 1 up",
+            ),
+            (
+                r#"{"name":"a","when":"up","amount":{"name":"n","least":3,"most":2}}"#,
+                "not from 1 up",
+            ),
+        ] {
+            let said = refused(actions);
+            assert!(said.contains(why), "{actions}: {said}");
+        }
+    }
+}

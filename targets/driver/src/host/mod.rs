@@ -26,7 +26,7 @@ use std::time::Instant;
 
 use plugpull_workloads::{Checker, Promise, WorkloadConfig};
 
-use crate::protocol::{Call, Verdict};
+use crate::protocol::{Call, PROTOCOL, Verdict};
 use crate::{
     Abilities, Action, Capability, Description, Host, Running, Scripted, Shape, StartError, Target,
     UsageError,
@@ -185,7 +185,7 @@ impl Target for DriverTarget {
         deadline: Instant,
     ) -> io::Result<Result<(), String>> {
         let (mut process, link) = start::beside(&self.commands.driver, host)?;
-        let why = match link.call(None, Call::act(action, amount), deadline) {
+        let why = match link.call(None, Call::act(action, amount, PROTOCOL), deadline) {
             Ok(reply) if reply.verdict == Verdict::Ok => None,
             Ok(reply) => Some(reply.text),
             Err(none) => Some(none.describe()),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 /// Every flaw, and the rule that it breaks.
-pub(crate) const FLAWS: [(&str, &str); 26] = [
+pub(crate) const FLAWS: [(&str, &str); 27] = [
     ("nameless", "describe"),
     ("no-version", "hello"),
     ("strange-capability", "hello"),
@@ -33,6 +33,7 @@ pub(crate) const FLAWS: [(&str, &str); 26] = [
     ("separate", "clients"),
     ("no-barrier", "barrier"),
     ("complains", "check"),
+    ("act-forgets", "actions"),
     ("drops", "out-of-order"),
     ("strict", "unknown-field"),
     ("dies-of-calls", "unknown-call"),
@@ -122,6 +123,11 @@ impl Driver {
         self.flaw == flaw
     }
 
+    /// It speaks version 2.
+    fn is_second(&self) -> bool {
+        ["second", "daemon-driver", "act-forgets"].contains(&self.flaw.as_str())
+    }
+
     fn answer(&mut self, request: &Value) -> Option<Value> {
         if self.is("strict") && request.get("later").is_some() {
             return Some(json!({"answer": "fail", "text": "later?"}));
@@ -131,17 +137,21 @@ impl Driver {
         match request["call"].as_str().unwrap_or("") {
             _ if self.is("silent") => None,
             "describe" if self.is("nameless") => Some(json!({"answer": "ok", "protocol": 2})),
-            "describe" if self.is("second") || self.is("daemon-driver") => Some(self.describe()),
+            "describe" if self.is_second() => Some(self.describe()),
             "launch" => Some(json!({
                 "answer": "ok",
                 "program": std::env::current_exe().unwrap(),
                 "args": ["--driver=daemon"],
             })),
+            "act" if self.is("act-forgets") => {
+                self.values.clear();
+                Some(json!({"answer": "ok"}))
+            }
             "act" => {
                 fs::write("acted", request.to_string()).unwrap();
                 Some(json!({"answer": "ok"}))
             }
-            "hello" if self.is("second") || self.is("daemon-driver") => Some(json!({
+            "hello" if self.is_second() => Some(json!({
                 "answer": "ok",
                 "protocol": request["protocol"],
                 "name": "test",
@@ -198,7 +208,10 @@ impl Driver {
             "daemon": self.is("daemon-driver"),
             "shapes": ["kv", "unheard-of"],
             "capabilities": ["abort", "barrier", "check", "delete", "teleport"],
-            "actions": [{"name": "reorg", "when": "down", "depth": true}],
+            "actions": [
+                {"name": "reorg", "when": "down", "depth": true},
+                {"name": "compact", "when": "up"},
+            ],
             "ops_per_txn": [2, 9],
             "time_factor": 3,
             "snapshots": ["s-#"],
