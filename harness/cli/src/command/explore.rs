@@ -502,9 +502,6 @@ impl<'a> WorkerSource<'a> {
     /// Learns from the disk at the end of the recorded run how long starts and checks take. A bound that
     /// the user named stays as it is.
     fn learn(&self, own: &SandboxWorker, trace: &Trace, tested: &ResolvedTarget) {
-        if tested.recovery_bound.is_some() {
-            return;
-        }
         let end = trace.log.records().len();
         let window = Window::new(&trace.log, end, MODELS[0], Device::default());
         let acked = Acked::of(&trace.about.history, &*tested.target);
@@ -517,7 +514,10 @@ impl<'a> WorkerSource<'a> {
         if let Ok(attempt) = own.attempt(&disk, false)
             && attempt.observed.start == Start::Started
         {
-            self.limits.learn(attempt.took);
+            if tested.recovery_bound.is_none() {
+                self.limits.learn(attempt.took);
+            }
+            self.limits.comes_up_on(disk);
         }
     }
 

@@ -265,6 +265,46 @@ fn a_recovery_that_is_slow_by_nature_does_not_hang() {
     );
 }
 
+/// The same for crash states, held beside the disk of the recorded run. The empty directory comes up at
+/// once in both.
+#[test(needs = "fuse")]
+fn a_start_that_is_slow_by_nature_does_not_hang_on_a_crash_state() {
+    let daemon = "if [ -e busy ]; then sleep 1000; elif [ -s log ]; then sleep $WHOLE; fi\n\
+                  echo ready; exec sleep 1000\n";
+    let work = "n=0; while :; do n=$((n+1)); id=$PLUGPULL_LIFE.$n; : >busy; echo $id >>log; sync log\n\
+                rm busy; sync .; echo ack $id; sleep 1; done\n";
+    let toml = "[env]\nWHOLE = '0'\n[start]\ncommand = ['./daemon.sh']\nready.line = 'ready'\n\
+                timeout_ms = 1500\n";
+    let scripts = [
+        ("daemon.sh", daemon),
+        ("work.sh", work),
+        ("check.sh", CHECK),
+    ];
+    let made = Made::new(&format!("{toml}{}", lines()), &scripts);
+    let options = "--model kill --txns 1 --recovery-depth 0 --budget 60s";
+    let hangs = tested("explore", &made.name(), options, None);
+    assert_eq!(found(&hangs), ["hung"], "{}", hangs.ran.stdout);
+    let output = list(&hangs.findings()[0], "output");
+    let quoted = output
+        .iter()
+        .any(|line| line.to_string().contains(" s of CPU, read "));
+    assert!(quoted, "{output:?}");
+    let slow = tested(
+        "explore",
+        &made.name(),
+        &format!("{options} --set WHOLE=0.4"),
+        None,
+    );
+    assert!(found(&slow).is_empty(), "{}", slow.ran.stdout);
+    assert_eq!(slow.ran.code, 3, "{}", slow.ran.stdout);
+    let why = "on the directory at the end of the recorded run takes";
+    assert!(
+        slow.ran.stdout.contains(why) || slow.ran.stderr.contains(why),
+        "{:?}",
+        slow.ran
+    );
+}
+
 /// A store that answers and takes nothing any more, and one that needs some sessions for that.
 #[test(needs = "fuse")]
 fn only_a_target_that_refuses_new_sessions_stays_down() {

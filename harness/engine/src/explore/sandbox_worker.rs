@@ -1,6 +1,6 @@
 //! A worker with a sandbox, in which a target is started on one crash state after the other.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use nix::unistd::{getegid, geteuid};
@@ -38,6 +38,8 @@ pub struct StartLimits {
     most: Duration,
     /// What the recorded run calls for, where that is less.
     usual: Mutex<Option<Duration>>,
+    /// The disk of the recorded run, where the target came up on it.
+    whole: OnceLock<CrashDisk>,
 }
 
 impl StartLimits {
@@ -46,7 +48,15 @@ impl StartLimits {
         Arc::new(Self {
             most,
             usual: Mutex::new(None),
+            whole: OnceLock::new(),
         })
+    }
+
+    /// The disk of the recorded run, from which nothing was lost: the target comes up on it. Where a
+    /// start hangs, one on this is held beside it.
+    pub fn comes_up_on(&self, whole: CrashDisk) {
+        // The first one is as good as a second.
+        self.whole.get_or_init(|| whole);
     }
 
     /// From now on a start and a check may take so many times what they took on the disk of the
@@ -124,19 +134,32 @@ impl SandboxWorker {
         let limit = limit.unwrap_or(self.limits.most);
         let attempt = self.attempt_once(disk, twice, limit)?;
         if let Start::Hung { waited } = attempt.observed.start {
-            restart::confirm_hung(waited, self.unharmed_start(limit)?)?;
+            match self.limits.whole.get() {
+                Some(whole) => {
+                    let took = self.unharmed_start(whole, limit)?;
+                    restart::confirm_hung_beside_whole(waited, took)?;
+                }
+                None => {
+                    let empty = CrashDisk {
+                        key: 0,
+                        tree: Tree::new(geteuid().as_raw(), getegid().as_raw(), 0),
+                        acked: Acked::default(),
+                    };
+                    restart::confirm_hung(waited, self.unharmed_start(&empty, limit)?)?;
+                }
+            }
         }
         Ok(attempt)
     }
 
-    /// How long the target takes now to start on an empty directory; none where it does not come up.
-    fn unharmed_start(&self, limit: Duration) -> Result<Option<Duration>, HarnessFailed> {
-        let empty = CrashDisk {
-            key: 0,
-            tree: Tree::new(geteuid().as_raw(), getegid().as_raw(), 0),
-            acked: Acked::default(),
-        };
-        let attempt = self.attempt_once(&empty, false, limit)?;
+    /// How long the target takes now to start on a disk that nothing happened to; none where it does not
+    /// come up.
+    fn unharmed_start(
+        &self,
+        disk: &CrashDisk,
+        limit: Duration,
+    ) -> Result<Option<Duration>, HarnessFailed> {
+        let attempt = self.attempt_once(disk, false, limit)?;
         // Without a recovery that was timed, with the waiting for the CPU.
         let took = attempt.observed.recovery.unwrap_or(attempt.took);
         Ok((attempt.observed.start == Start::Started).then_some(took))

@@ -203,8 +203,15 @@ pub fn observe(
             Ok(printed)
         }
         Err(failed) => {
+            let hung = matches!(failed, TargetFailed::Hung(_));
             failed.note(observed);
-            Ok(String::new())
+            match hung {
+                true => Ok(format!(
+                    "When its time was over, {}.\n",
+                    host.sandbox.usage()?
+                )),
+                false => Ok(String::new()),
+            }
         }
     }
 }
@@ -225,6 +232,17 @@ pub fn confirm_hung(waited: Duration, took: Option<Duration>) -> Result<(), Harn
 /// The limit is too short for this machine and this target.
 pub fn confirm_hung_beside_clean(waited: Duration, took: Duration) -> Result<(), HarnessFailed> {
     confirm(waited, Some(took), "the directory after a clean stop")
+}
+
+/// The same beside a start on the directory at the end of the recorded run, from which nothing was lost.
+///
+/// # Errors
+/// The limit is too short for this machine and this target.
+pub fn confirm_hung_beside_whole(
+    waited: Duration,
+    took: Option<Duration>,
+) -> Result<(), HarnessFailed> {
+    confirm(waited, took, "the directory at the end of the recorded run")
 }
 
 fn confirm(waited: Duration, took: Option<Duration>, on: &str) -> Result<(), HarnessFailed> {
