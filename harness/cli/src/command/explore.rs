@@ -23,7 +23,7 @@ use plugpull_reports::{
     Emit as _, EndReason, Header, Record, Recording, RunCommand, Shard, TargetInfo,
 };
 use plugpull_sandbox::{Sandbox, pin};
-use plugpull_workloads::{Start, WorkloadConfig};
+use plugpull_workloads::{Call, Durability, Guarantee, Promise, Start, WorkloadConfig};
 
 use super::baseline::Baseline;
 use super::controls::{
@@ -103,8 +103,8 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
     };
     let recording = recording(&trace, path.as_deref(), resolved.digest)?;
     live.emit(Record::Recording(recording));
-    if let Some(untouched) = untouched(&trace, own.host()) {
-        return nothing_to_try(live, &resolved.models, &untouched);
+    if let Some(why) = untouched(&trace, own.host(), &resolved.tested.promises()) {
+        return nothing_to_try(live, &resolved.models, &why);
     }
     source.learn(&own, &trace, &resolved.tested);
     let workers = source.pool(own)?;
@@ -686,25 +686,34 @@ fn say_recorded(file: &TraceFile, trace: &Trace) -> anyhow::Result<u8> {
     Ok(crate::KEPT)
 }
 
-/// That what was recorded did nothing in the data directory; none where it did.
-fn untouched(trace: &Trace, host: &SandboxHost) -> Option<Untouched> {
-    let acked = trace.about.history.acked() as u64;
-    (trace.log.records().is_empty() && acked > 0).then(|| Untouched {
+/// Why nothing can be tried of what was recorded: it did nothing in the data directory. None where it did.
+fn untouched(trace: &Trace, host: &SandboxHost, promises: &[Promise]) -> Option<String> {
+    let history = &trace.about.history;
+    let acked = history.acked() as u64;
+    if !trace.log.records().is_empty() || acked == 0 {
+        return None;
+    }
+    let at_barrier = Guarantee::Durable(Durability::AtBarrier);
+    let promised = promises.iter().any(|one| one.guarantee == at_barrier);
+    let mut calls = history.entries.iter().map(|entry| &entry.call);
+    if promised && !calls.any(|call| *call == Call::Barrier) {
+        return Some(format!(
+            "{acked} transactions were acknowledged and no barrier was reached, before which nothing \
+             has to be written: record more of them (--txns N)"
+        ));
+    }
+    let untouched = Untouched {
         directory: host.sandbox.data_dir().to_path_buf(),
         acked,
         elsewhere: WroteTo::NotLooked,
-    })
+    };
+    Some(untouched.to_string())
 }
 
 /// Ends an exploration whose recording leaves nothing to try.
-fn nothing_to_try(
-    mut live: LiveRun<'_>,
-    models: &[CrashModel],
-    untouched: &Untouched,
-) -> anyhow::Result<u8> {
-    let why = untouched.to_string();
+fn nothing_to_try(mut live: LiveRun<'_>, models: &[CrashModel], why: &str) -> anyhow::Result<u8> {
     eprintln!("plugpull: not measured: {why}");
-    say_not_measured(&mut live, &names(models), &why);
+    say_not_measured(&mut live, &names(models), why);
     let took = live.elapsed();
     live.finish(EndReason::Complete, "", took)
 }

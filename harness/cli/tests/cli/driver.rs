@@ -179,3 +179,52 @@ fn what_cannot_be_driven_is_wrong_use() {
         );
     }
 }
+
+/// A store that keeps all in memory until a barrier, and one that does so for ever.
+const AT_BARRIERS: &str = r#"
+import json, os, sys
+keeps, values, path = sys.argv[1] == 'keeps', {}, 'values.json'
+if os.path.exists(path): values = json.load(open(path))
+promise = {'classes': ['process-crash'], 'guarantee': {'durable': 'at-barrier'}, 'words': 'w', 'source': 's'}
+hello = {'protocol': 1, 'name': 'late', 'version': '1', 'capabilities': ['barrier'], 'promises': [promise]}
+for line in sys.stdin:
+    call = json.loads(line)
+    answer = {'id': call['id'], 'answer': 'ok'}
+    kind = call['call']
+    if kind == 'hello' and call['protocol'] == 1: answer.update(hello)
+    elif kind == 'apply': values.update({one['key']: one['put'] for one in call['writes']})
+    elif kind == 'get': answer['value'] = values.get(call['key'])
+    elif kind == 'read_all': answer['values'] = values
+    elif kind == 'barrier' and keeps:
+        with open('new', 'w') as file: json.dump(values, file)
+        os.replace('new', path)
+    elif kind != 'barrier': answer.update({'answer': 'fail', 'text': 'not in version 1'})
+    print(json.dumps(answer), flush=True)
+"#;
+
+/// It touched nothing after some acks, and need not have; after a barrier it must.
+#[test(needs = "fuse python3")]
+fn what_waits_for_a_barrier_is_not_missed_before_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("late.py");
+    std::fs::write(&program, AT_BARRIERS).unwrap();
+    for (argument, code) in [("keeps", 0), ("forgets", 3)] {
+        let json = directory.path().join(argument);
+        let mut run = plugpull();
+        run.args([
+            "explore", "driver", "--quiet", "--txns", "20", "--seed", "1",
+        ]);
+        run.args(["--model", "kill", "--budget", "60s", "--set"]);
+        run.arg(format!("cmd=python3 {} {argument}", program.display()));
+        let seen = reported(run.arg("--json").arg(&json), &json);
+        assert_eq!(seen.ran.code, code, "{argument}: {:?}", seen.ran);
+        let said = seen
+            .ran
+            .stdout
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        assert!(said.contains(why), "{argument}: {said}");
+        assert_eq!(said.contains(untouched), why == untouched, "{said}");
+    }
+}

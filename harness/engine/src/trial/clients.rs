@@ -158,6 +158,9 @@ impl Worker {
             if !matches!(&call, Call::Txn(txn) if txn.abort) {
                 self.progress.note(&counted);
             }
+            if call == Call::Barrier && counted == Outcome::Ok {
+                self.progress.note_barrier();
+            }
             if gone {
                 match self.new_connection() {
                     Some(fresh) => connection = fresh,

@@ -228,7 +228,7 @@ fn work_and_stop(setup: &Setup, testbed: &mut Testbed<'_>, signal: i32) -> Resul
         return Err(down(setup, testbed, &failed));
     }
     testbed.work()?;
-    let warm = testbed.warm_up();
+    let warm = testbed.warm_up().and_then(|()| testbed.reach_barrier());
     if let Some(why) = failed_by_itself(setup, testbed, warm.err()) {
         return Err(why);
     }

@@ -25,7 +25,7 @@ impl Progress {
         self.changed.notify_all();
     }
 
-    /// Notes a barrier that a workload of the target's own said was reached.
+    /// Notes a barrier that was reached, also one that a workload of the target's own said so of.
     pub(super) fn note_barrier(&self) {
         self.tally.lock().barriers += 1;
         self.changed.notify_all();

@@ -25,7 +25,7 @@ use plugpull_faults::rule::Matcher;
 use plugpull_faults::trigger::When;
 use plugpull_sandbox::Usage;
 use plugpull_workloads::{
-    Clock, Entry, Generator, History, Outcome, Recorder, Stamp, Start, TxnId, WorkloadConfig,
+    Call, Clock, Entry, Generator, History, Outcome, Recorder, Stamp, Start, TxnId, WorkloadConfig,
 };
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -371,11 +371,14 @@ impl<'a> Testbed<'a> {
     }
 
     /// That the target wrote nothing to its data directory, whatever it acknowledged; none where it
-    /// did.
+    /// did, and where it need not have: it promises something for barriers, and none was acknowledged.
     ///
     /// # Errors
     /// What lies there cannot be known.
     pub fn untouched(&mut self) -> Result<Option<Untouched>, HarnessFailed> {
+        if self.awaits_barrier() {
+            return Ok(None);
+        }
         let empty = match self.storage.fs() {
             Some(_) => self.operations() == 0,
             None => self.files()?.is_empty(),
@@ -633,6 +636,23 @@ impl Testbed<'_> {
             }
         }
         Ok(limit.is_some())
+    }
+
+    /// Whether what was acknowledged may still wait for a barrier.
+    fn awaits_barrier(&self) -> bool {
+        let history = self.recorder.history();
+        let acked = |entry: &Entry| {
+            entry.call == Call::Barrier && matches!(entry.done, Some((_, Outcome::Ok)))
+        };
+        self.workload.barrier_chance > 0.0 && !history.entries.iter().any(acked)
+    }
+
+    /// Lets clients go on until a barrier is acknowledged, where the target promises something for one.
+    pub fn reach_barrier(&mut self) -> Result<(), InjectError> {
+        if self.awaits_barrier() {
+            self.work_until(self.first_ack_limit(), &|tally| tally.barriers > 0)?;
+        }
+        Ok(())
     }
 
     /// The outcome that counts as an ack.
