@@ -103,7 +103,7 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
     };
     let recording = recording(&trace, path.as_deref(), resolved.digest)?;
     live.emit(Record::Recording(recording));
-    if let Some(why) = untouched(&trace, own.host(), &resolved.tested.promises()) {
+    if let Some(why) = untouched(&trace, own.host(), resolved.tested.promises()) {
         return nothing_to_try(live, &resolved.models, &why);
     }
     source.learn(&own, &trace, &resolved.tested);

@@ -208,12 +208,16 @@ fn what_waits_for_a_barrier_is_not_missed_before_it() {
     let directory = tempfile::tempdir().unwrap();
     let program = directory.path().join("late.py");
     std::fs::write(&program, AT_BARRIERS).unwrap();
-    for (argument, code) in [("keeps", 0), ("forgets", 3)] {
-        let json = directory.path().join(argument);
+    let untouched = "never touched its data";
+    for (argument, txns, code, why) in [
+        ("keeps", "80", 0, ""),
+        ("keeps", "3", 3, "no barrier was reached"),
+        ("forgets", "80", 3, untouched),
+    ] {
+        let json = directory.path().join(format!("{argument}-{txns}"));
         let mut run = plugpull();
-        run.args([
-            "explore", "driver", "--quiet", "--txns", "20", "--seed", "1",
-        ]);
+        run.args(["explore", "driver", "--quiet", "--seed", "1"]);
+        run.args(["--txns", txns]);
         run.args(["--model", "kill", "--budget", "60s", "--set"]);
         run.arg(format!("cmd=python3 {} {argument}", program.display()));
         let seen = reported(run.arg("--json").arg(&json), &json);
