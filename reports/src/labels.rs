@@ -1,6 +1,6 @@
 //! How reports speak: verdicts, kinds of findings, guarantees and times in plain English.
 
-use plugpull_workloads::{Durability, FailureClass, FindingKind, Guarantee, Verdict};
+use plugpull_workloads::{Durability, FindingKind, Guarantee, Verdict};
 
 use crate::coverage::ModelCoverage;
 
@@ -38,21 +38,6 @@ pub fn kind_words(kind: FindingKind) -> &'static str {
         FindingKind::TooSlow => "too slow",
         FindingKind::NotRepeatable => "second restart differs",
         FindingKind::StaysDown => "stays down",
-    }
-}
-
-/// A class of failure, with its article.
-pub fn class_words(class: FailureClass) -> &'static str {
-    match class {
-        FailureClass::ProcessCrash => "a process crash",
-        FailureClass::PowerLoss => "a power loss",
-        FailureClass::CleanStop => "a clean stop",
-        FailureClass::DiskFull => "a full disk",
-        FailureClass::IoError => "an I/O error",
-        FailureClass::SyncFailure => "a failed sync",
-        FailureClass::Corruption => "corruption",
-        FailureClass::Stall => "a stall",
-        FailureClass::OutOfMemory => "an OOM kill",
     }
 }
 

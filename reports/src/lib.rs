@@ -63,7 +63,7 @@ pub use growth::{
 pub use html::html;
 pub use json::{ReportError, json, load, load_header, load_run, save};
 pub use junit::junit;
-pub use labels::{class_words, duration_words, guarantee_words, kind_words, verdict_words};
+pub use labels::{duration_words, guarantee_words, kind_words, verdict_words};
 pub use markdown::markdown;
 pub use merge::merge;
 pub use merge_shards::{counts_to, said_sign, shows_as};

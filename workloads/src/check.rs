@@ -187,10 +187,7 @@ pub fn judge(
         } else {
             allowed
         };
-        let why = format!(
-            "nothing is promised for {}; seen: {allowed}",
-            labels::class(class)
-        );
+        let why = format!("nothing is promised for {}; seen: {allowed}", class.label());
         return without_findings(Verdict::NoPromise, why);
     }
     if !seen.detections.is_empty() {
@@ -213,10 +210,7 @@ pub fn judge(
         ),
         // There was no data to hold to the promises, and none of them is about that.
         _ => {
-            let why = format!(
-                "no promise for {} is about this: {allowed}",
-                labels::class(class)
-            );
+            let why = format!("no promise for {} is about this: {allowed}", class.label());
             without_findings(Verdict::NoPromise, why)
         }
     }

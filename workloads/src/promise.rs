@@ -29,6 +29,24 @@ pub enum FailureClass {
     OutOfMemory,
 }
 
+impl FailureClass {
+    /// With its article, as a sentence has it.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::ProcessCrash => "a process crash",
+            Self::PowerLoss => "a power loss",
+            Self::CleanStop => "a clean stop",
+            Self::DiskFull => "a full disk",
+            Self::IoError => "an I/O error",
+            Self::SyncFailure => "a failed sync",
+            Self::Corruption => "corruption at rest",
+            Self::Stall => "a stall",
+            Self::OutOfMemory => "an OOM kill",
+        }
+    }
+}
+
 /// How far an acknowledged transaction is safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

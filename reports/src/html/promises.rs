@@ -6,7 +6,7 @@ use plugpull_workloads::FailureClass;
 use super::text;
 use crate::conclusion::{Tone, tone};
 use crate::facts::Facts;
-use crate::labels::{capital, class_words, guarantee_words, list};
+use crate::labels::{capital, guarantee_words, list};
 use crate::promise_results::{Outcome, PromiseLine, promises};
 use crate::report::Report;
 
@@ -34,7 +34,7 @@ pub(super) fn section(report: &Report, facts: &Facts) -> Option<Markup> {
 fn row(line: &PromiseLine<'_>, tone: Tone) -> Markup {
     let promise = line.promise;
     let words = |classes: Vec<FailureClass>| -> Vec<&str> {
-        classes.into_iter().map(class_words).collect()
+        classes.into_iter().map(FailureClass::label).collect()
     };
     let (tested, untested) = (words(line.tested()), words(line.untested()));
     html! {

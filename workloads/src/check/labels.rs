@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::facts::{Fact, Fate};
-use crate::{FailureClass, Stamp};
+use crate::Stamp;
 
 /// The longest value that is shown whole, in characters; of longer ones, this much.
 const VALUE_SHOWN: usize = 24;
@@ -139,21 +139,6 @@ pub(super) fn first_of(n: usize, one: String, many: &str) -> String {
     match n {
         1 => one,
         _ => format!("{many}; the first: {one}"),
-    }
-}
-
-/// "power loss": a class of failure in a sentence.
-pub(super) fn class(class: FailureClass) -> &'static str {
-    match class {
-        FailureClass::ProcessCrash => "a process crash",
-        FailureClass::PowerLoss => "a power loss",
-        FailureClass::CleanStop => "a clean stop",
-        FailureClass::DiskFull => "a full disk",
-        FailureClass::IoError => "an I/O error",
-        FailureClass::SyncFailure => "a failed sync",
-        FailureClass::Corruption => "corruption at rest",
-        FailureClass::Stall => "a stall",
-        FailureClass::OutOfMemory => "running out of memory",
     }
 }
 

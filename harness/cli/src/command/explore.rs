@@ -103,8 +103,8 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
     };
     let recording = recording(&trace, path.as_deref(), resolved.digest)?;
     live.emit(Record::Recording(recording));
-    if let Some(why) = untouched(&trace, own.host(), resolved.tested.promises()) {
-        return nothing_to_try(live, &resolved.models, &why);
+    if let Some(untouched) = untouched(&trace, own.host(), resolved.tested.promises()) {
+        return nothing_to_try(live, &resolved.models, &untouched.to_string());
     }
     source.learn(&own, &trace, &resolved.tested);
     let workers = source.pool(own)?;
@@ -686,28 +686,24 @@ fn say_recorded(file: &TraceFile, trace: &Trace) -> anyhow::Result<u8> {
     Ok(crate::KEPT)
 }
 
-/// Why nothing can be tried of what was recorded: it did nothing in the data directory. None where it did.
-fn untouched(trace: &Trace, host: &SandboxHost, promises: &[Promise]) -> Option<String> {
+/// That what was recorded did nothing in the data directory; none where it did.
+fn untouched(trace: &Trace, host: &SandboxHost, promises: &[Promise]) -> Option<Untouched> {
     let history = &trace.about.history;
     let acked = history.acked() as u64;
-    if !trace.log.records().is_empty() || acked == 0 {
-        return None;
-    }
     let at_barrier = Guarantee::Durable(Durability::AtBarrier);
-    let promised = promises.iter().any(|one| one.guarantee == at_barrier);
-    let mut calls = history.entries.iter().map(|entry| &entry.call);
-    if promised && !calls.any(|call| *call == Call::Barrier) {
-        return Some(format!(
-            "{acked} transactions were acknowledged and no barrier was reached, before which nothing \
-             has to be written: record more of them (--txns N)"
-        ));
-    }
-    let untouched = Untouched {
+    let awaits_barrier = promises.iter().any(|one| one.guarantee == at_barrier)
+        && !history
+            .entries
+            .iter()
+            .any(|entry| entry.call == Call::Barrier);
+    (trace.log.records().is_empty() && acked > 0).then(|| Untouched {
         directory: host.sandbox.data_dir().to_path_buf(),
         acked,
-        elsewhere: WroteTo::NotLooked,
-    };
-    Some(untouched.to_string())
+        elsewhere: match awaits_barrier {
+            true => WroteTo::NoBarrier,
+            false => WroteTo::NotLooked,
+        },
+    })
 }
 
 /// Ends an exploration whose recording leaves nothing to try.

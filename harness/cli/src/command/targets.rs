@@ -71,11 +71,7 @@ pub(crate) fn run(args: &TargetsArgs) -> anyhow::Result<u8> {
     print_actions(&*target);
     println!("\nPromises with these settings:");
     for promise in target.promises() {
-        let classes: Vec<&str> = promise
-            .classes
-            .iter()
-            .map(|class| plugpull_reports::class_words(*class))
-            .collect();
+        let classes: Vec<&str> = promise.classes.iter().map(|class| class.label()).collect();
         println!(
             "  {} after {}\n      \"{}\"\n      {}",
             plugpull_reports::guarantee_words(promise.guarantee),

@@ -26,7 +26,7 @@ use plugpull_driver::{Action, Target};
 use plugpull_faults::fault::{Effect, Fault, Injected};
 use plugpull_faults::machine::{Afterwards, InjectError, Machine};
 use plugpull_faults::trigger::Trigger;
-use plugpull_reports::{ReportedFinding, Trial, class_words};
+use plugpull_reports::{ReportedFinding, Trial};
 use plugpull_workloads::{
     Damage, FailureClass, FindingKind, Guarantee, Judgement, Promise, Stamp, Verdict,
     WorkloadConfig, beginning, judge,
@@ -453,7 +453,7 @@ impl TrialRunner<'_> {
             for finding in &mut judgement.findings {
                 finding.sentence = format!(
                     "after recovering from {} it was written to and killed again: {}",
-                    class_words(class),
+                    class.label(),
                     finding.sentence
                 );
             }

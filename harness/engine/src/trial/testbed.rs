@@ -371,14 +371,11 @@ impl<'a> Testbed<'a> {
     }
 
     /// That the target wrote nothing to its data directory, whatever it acknowledged; none where it
-    /// did, and where it need not have: it promises something for barriers, and none was acknowledged.
+    /// did.
     ///
     /// # Errors
     /// What lies there cannot be known.
     pub fn untouched(&mut self) -> Result<Option<Untouched>, HarnessFailed> {
-        if self.awaits_barrier() {
-            return Ok(None);
-        }
         let empty = match self.storage.fs() {
             Some(_) => self.operations() == 0,
             None => self.files()?.is_empty(),
@@ -391,6 +388,7 @@ impl<'a> Testbed<'a> {
             directory: sandbox.data_dir().to_path_buf(),
             acked: self.acked() as u64,
             elsewhere: match sandbox.written_elsewhere(self.since)? {
+                _ if self.awaits_barrier() => WroteTo::NoBarrier,
                 Some(found) => WroteTo::Known(found),
                 None => WroteTo::Unknown,
             },

@@ -14,6 +14,8 @@ pub enum WroteTo {
     Unknown,
     /// It was not looked for: the recording is an old one.
     NotLooked,
+    /// Nowhere, and it need not have: it promises something for barriers, and none was reached.
+    NoBarrier,
 }
 
 /// A target that acknowledged something and did nothing in its data directory. It is an error where
@@ -55,6 +57,12 @@ impl fmt::Display for Untouched {
                  doctor` says what is missing); "
             )?,
             WroteTo::NotLooked => {}
+            WroteTo::NoBarrier => {
+                return f.write_str(
+                    "no barrier was reached, before which nothing has to be written: a later moment, or \
+                     more transactions, would reach one",
+                );
+            }
         }
         write!(
             f,
@@ -91,6 +99,8 @@ mod tests {
         );
         let nothing = sentence(WroteTo::Known(WrittenElsewhere::default()));
         assert!(nothing.contains("in its memory"), "{nothing}");
+        let early = sentence(WroteTo::NoBarrier);
+        assert!(early.ends_with("would reach one"), "{early}");
         let bare = sentence(WroteTo::Unknown);
         assert!(bare.contains("cannot be known"), "{bare}");
     }
