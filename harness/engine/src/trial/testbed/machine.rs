@@ -313,7 +313,14 @@ impl Machine for Testbed<'_> {
         self.crashed_at.get_or_insert(self.clock.now());
         let memory = self.host.sandbox.memory().map_err(to_io)?;
         let deadline = Instant::now() + Duration::from_secs(20);
-        let evidence = memory.oom_kill(&child, deadline).map_err(to_io)?;
+        let killed = memory.oom_kill(&child, deadline);
+        let evidence = killed.map_err(|error| match child.wait(Instant::now()) {
+            // Whom the kernel kills does not end with 0.
+            Ok(Some(0)) => InjectError::NeverReached(
+                "the target had come to its end by itself, with exit code 0".into(),
+            ),
+            _ => to_io(error),
+        })?;
         Ok(format!(
             "{} OOM kill counted at a limit of {} bytes",
             evidence.kills, evidence.limit
