@@ -13,6 +13,7 @@ use nix::sys::stat::{Mode, UtimensatFlags, utimensat};
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::unistd::mkfifo;
 use plugpull_crashsim::fs::{Content, Ino, Inode, Nanos, Node, ROOT, Tree, check_name};
+use rustix::fs::{XattrFlags, lsetxattr};
 
 use crate::WrongUse;
 
@@ -79,6 +80,7 @@ impl Keep {
             known: HashMap::new(),
         };
         export.directory(ROOT, &at)?;
+        attributes(tree.get(ROOT).map_err(io::Error::from)?, &at)?;
         Ok(at)
     }
 }
@@ -92,8 +94,8 @@ struct Export<'a> {
 
 impl Export<'_> {
     /// Writes what is in the directory `ino` into `at`. Hard links stay links and holes stay holes;
-    /// permission bits, times and, where that is allowed, owners are those of the tree. Device nodes and
-    /// sockets are left out.
+    /// permission bits, times, extended attributes and, where that is allowed, owners are those of the
+    /// tree. Device nodes and sockets are left out.
     fn directory(&mut self, ino: Ino, at: &Path) -> io::Result<()> {
         let tree = self.tree;
         for (name, entry) in tree.dir(ino).map_err(io::Error::from)?.iter() {
@@ -141,8 +143,15 @@ fn write_content(content: &Content, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Sets owner, permission bits and times: in this order, for each may change those before it.
+/// Sets extended attributes, owner, permission bits and times: in this order, for each may change or
+/// forbid those before it.
 fn attributes(inode: &Inode, path: &Path) -> io::Result<()> {
+    for (name, value) in &inode.xattrs {
+        lsetxattr(path, name, value, XattrFlags::empty()).map_err(|error| {
+            let what = format!("the attribute {} of {}", name.display(), path.display());
+            io::Error::new(io::Error::from(error).kind(), format!("{what}: {error}"))
+        })?;
+    }
     match lchown(path, Some(inode.uid), Some(inode.gid)) {
         // Only root may give files away.
         Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
@@ -220,6 +229,7 @@ mod tests {
         };
         tree.raw_attrs(file, times, 0);
         tree.raw_attrs(directory, times, 0);
+        tree.raw_xattr(file, OsStr::new("user.kind"), Some(b"log"));
         let keep = Keep::open(&own.path().join("kept")).expect("a new directory");
         let at = keep.disk("data", &tree).expect("written");
         let (one, other) = (at.join("a"), at.join("d/b"));
@@ -236,6 +246,9 @@ mod tests {
             assert_eq!((meta(path).mtime(), meta(path).mtime_nsec()), (5, 9));
             assert_eq!((meta(path).atime(), meta(path).atime_nsec()), (1, 7));
         }
+        let mut value = [0; 8];
+        let length = rustix::fs::lgetxattr(&other, "user.kind", &mut value).expect("an attribute");
+        assert_eq!(&value[..length], b"log");
         assert!(fs::read(&other).expect("read").ends_with(b"\0tail"));
     }
 }
