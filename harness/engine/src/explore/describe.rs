@@ -21,6 +21,9 @@ pub fn sentence(minimised: &Minimised, oracle: &Oracle<'_>) -> String {
     if crash.size() > 0 {
         let models = minimised.models.join(", ");
         text.push_str(&format!("; models that allow it: {models}"));
+        if minimised.other_models {
+            text.push_str(" (there was no time to look at all others)");
+        }
     }
     match minimised.rate {
         Some(rate) if rate.shown < rate.tried => text.push_str(&format!(

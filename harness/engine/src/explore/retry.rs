@@ -50,6 +50,8 @@ pub struct Minimised {
     /// The names of the models, whether they are explored or not, under which a crash can leave this
     /// disk.
     pub models: Vec<&'static str>,
+    /// True when there was no time to look at all of them.
+    pub other_models: bool,
 }
 
 impl Minimised {
@@ -226,6 +228,7 @@ impl<'r, 'a> Retry<'r, 'a> {
             rate: None,
             whole: false,
             models: Vec::new(),
+            other_models: false,
         })
     }
 
@@ -308,6 +311,7 @@ impl<'r, 'a> Retry<'r, 'a> {
             rate: None,
             whole: false,
             models: Vec::new(),
+            other_models: false,
         }
     }
 
@@ -316,15 +320,9 @@ impl<'r, 'a> Retry<'r, 'a> {
         let digest = minimised.tree.digest();
         let own = self.oracle.models[minimised.crash.model];
         let until = self.until;
-        minimised.models = CrashModel::all()
-            .into_iter()
-            .filter(|model| {
-                let looks = !self.over.load(Ordering::Relaxed) && !left(until).is_zero();
-                model.name == own.name
-                    || looks && self.oracle.allows(*model, &minimised.crash, digest)
-            })
-            .map(|model| model.name)
-            .collect();
+        let looks = || !self.over.load(Ordering::Relaxed) && !left(until).is_zero();
+        let allows = |model| self.oracle.allows(model, &minimised.crash, digest);
+        (minimised.models, minimised.other_models) = models_of(own.name, looks, allows);
     }
 
     /// The recovery from a crash; none when it changes nothing, when it breaks a promise by itself
@@ -345,6 +343,24 @@ impl<'r, 'a> Retry<'r, 'a> {
     }
 }
 
+/// The models that allow a state of the model `own`, and whether any of the others was not looked at.
+fn models_of(
+    own: &str,
+    looks: impl Fn() -> bool,
+    allows: impl Fn(CrashModel) -> bool,
+) -> (Vec<&'static str>, bool) {
+    let mut unseen = false;
+    let all = CrashModel::all().into_iter().filter(|model| {
+        if model.name == own {
+            return true;
+        }
+        let looks = looks();
+        unseen |= !looks;
+        looks && allows(*model)
+    });
+    (all.map(|model| model.name).collect(), unseen)
+}
+
 /// A finding of this kind, whatever the target says.
 fn any(kind: FindingKind) -> Wanted {
     Wanted { kind, said: None }
@@ -353,4 +369,17 @@ fn any(kind: FindingKind) -> Wanted {
 /// So long from now.
 pub(super) fn from_now(time: Option<Duration>) -> Option<Instant> {
     time.and_then(|time| Instant::now().checked_add(time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_without_time_to_look_are_not_denied() {
+        let strict = |model: CrashModel| model.name == "strict";
+        assert_eq!(models_of("ext4", || false, |_| true), (vec!["ext4"], true));
+        let seen = models_of("ext4", || true, strict);
+        assert_eq!(seen, (vec!["strict", "ext4"], false));
+    }
 }
