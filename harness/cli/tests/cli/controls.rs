@@ -109,6 +109,31 @@ fn a_target_that_works_elsewhere_is_not_measured() {
     assert!(why.contains("wrote no file elsewhere"), "{why}");
 }
 
+/// What it acknowledges lies behind a link that leads out; a link to a place within says nothing.
+#[test(needs = "fuse")]
+fn a_symbolic_link_that_leads_out_is_warned_of() {
+    let options = "--txns 3 --states 5 --model kill --recovery-depth 0 --budget 60s";
+    let work = |to: &str| {
+        format!(
+            "mkdir -p {to} && ln -sfn {to} d; sync .\nn=0; while :; do n=$((n+1)); \
+             id=$PLUGPULL_LIFE.$n; echo $id >>d/log; sync d/log; sync d; echo ack $id; done\n"
+        )
+    };
+    let check = "while read -r id; do grep -qx \"$id\" d/log || echo lost $id; done\n";
+    let out = tested(
+        "explore",
+        &made(&work("/tmp/out"), check).name(),
+        options,
+        None,
+    );
+    must_all_be("lost-ack", &out);
+    let said = warnings(&out);
+    assert!(said.contains("(d -> /tmp/out)"), "{said:?}");
+    let within = tested("explore", &made(&work("in"), check).name(), options, None);
+    within.must_have_no_finding();
+    assert_eq!(warnings(&within), "");
+}
+
 /// It keeps nothing at all.
 fn made_in_memory() -> Made {
     made(
@@ -202,6 +227,18 @@ fn a_workload_that_fails_after_an_unsupported_call_is_refused_with_its_name() {
     let falls_back = made(&work(clone, "2>/dev/null; sync ."), CHECK);
     let options = "--budget 60s --model kill";
     tested("explore", &falls_back.name(), options, None).must_have_no_finding();
+}
+
+/// Its workload is over before there is anything to kill.
+#[test(needs = "fuse cgroup-memory")]
+fn a_target_that_ends_before_the_oom_killer_comes_is_no_harness_failure() {
+    let work = "for n in $(seq 9); do echo $n >>log; sync log; sync .; echo ack $n; done\n";
+    let options = "--fault oom@ack=9 --rounds 1";
+    let run = tested("run", &made(work, CHECK).name(), options, None);
+    run.must_have_no_finding();
+    let row = &list(&run.report, "faults")[0];
+    assert_eq!(text(row, "verdict"), "not-measured", "{row}");
+    assert!(text(row, "why").contains("come to its end"), "{row}");
 }
 
 #[test(needs = "fuse")]

@@ -8,9 +8,10 @@
 //! newest file emptied (something is gone, as far as anybody looks).
 
 use std::fmt::Display;
+use std::path::{Component, Path};
 use std::time::Duration;
 
-use plugpull_crashsim::fs::{Ino, Tree};
+use plugpull_crashsim::fs::{Ino, Node, Tree};
 use plugpull_faults::machine::{InjectError, Machine};
 use plugpull_workloads::{
     Durability, FailureClass, Guarantee, History, Observed, Promise, Start, Verdict, judge,
@@ -81,6 +82,7 @@ pub fn before_trials(setup: &Setup) -> Result<Vec<String>, Refusal> {
     sees_a_loss(setup, &worked.history)?;
     let mut warnings = Vec::new();
     warnings.extend(worked.unseen);
+    warnings.extend(worked.leads_out);
     warnings.extend(worked.late);
     Ok(warnings)
 }
@@ -219,6 +221,8 @@ struct Worked {
     unseen: Option<String>,
     /// That its acks waited in a buffer.
     late: Option<String>,
+    /// That something in its data directory lies elsewhere.
+    leads_out: Option<String>,
 }
 
 /// Lets the workload acknowledge something, asks the target to end by `signal`, and looks at what it
@@ -260,6 +264,7 @@ fn work_and_stop(setup: &Setup, testbed: &mut Testbed<'_>, signal: i32) -> Resul
         looked,
         unseen: None,
         late,
+        leads_out: disk.as_ref().and_then(leads_out),
     };
     if let Some(disk) = disk
         && worked.trouble(setup).is_none()
@@ -451,6 +456,30 @@ fn newest_emptied(
             paths.join(", ")
         )
     }))
+}
+
+/// That symbolic links lead out of the data directory: what is written through them is on no disk that a
+/// crash leaves.
+fn leads_out(disk: &Tree) -> Option<String> {
+    let links = disk.inodes().filter_map(|(_, inode)| {
+        let Node::Symlink(to) = &inode.node else {
+            return None;
+        };
+        let to = Path::new(to);
+        let up = to.components().filter(|part| *part == Component::ParentDir);
+        let depth = Path::new(&*inode.path).components().count();
+        let leads_out = inode.nlink > 0 && (to.is_absolute() || up.count() >= depth);
+        leads_out.then(|| format!("{} -> {}", inode.path, to.display()))
+    });
+    let mut links: Vec<String> = links.collect();
+    links.sort();
+    (!links.is_empty()).then(|| {
+        format!(
+            "symbolic links lead out of its data directory ({}): what is written through them is on no \
+             disk that a crash leaves, and is lost with each",
+            named(&links)
+        )
+    })
 }
 
 /// The files that were written to last and hold something, the last one first.
