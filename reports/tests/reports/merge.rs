@@ -1,7 +1,7 @@
 //! Merging: nothing is lost or counted twice, the order does not matter, what does not belong
 //! together is refused.
 
-use plugpull_reports::{MergeError, Report, Shard, Trial, html, merge};
+use plugpull_reports::{MergeError, Report, Shard, ShardTrial, Trial, html, merge};
 use plugpull_workloads::{FindingKind, Verdict};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -204,6 +204,42 @@ fn shard(number: u64, of: u64) -> Report {
         ..Shard::default()
     }));
     report
+}
+
+/// Without the places of its trials nobody knows which cause each of them belongs to.
+#[test]
+fn a_shard_of_an_exploration_without_places_is_refused() {
+    let shard = |number, places: Vec<ShardTrial>| {
+        let mut report = explored(1);
+        report.shard = Some(Box::new(Shard {
+            number,
+            of: 2,
+            trials: places.into(),
+            ..Shard::default()
+        }));
+        report
+    };
+    let places = || -> Vec<ShardTrial> {
+        let trials = explored(1);
+        let trials = trials.trial_log.in_memory().iter();
+        trials
+            .map(|one| ShardTrial {
+                trial: one.number,
+                position: one.number,
+                depth: 0,
+                signs: Vec::new(),
+                minimised: vec![None; one.findings.len()],
+            })
+            .collect()
+    };
+    assert!(merge(vec![shard(1, places()), shard(2, places())]).is_ok());
+    let mut fewer = places();
+    fewer.pop();
+    for places_of_two in [Vec::new(), fewer] {
+        let merged = merge(vec![shard(1, places()), shard(2, places_of_two)]);
+        let refused = MergeError::Misplaced("2/2".into());
+        assert_eq!(merged.map(drop), Err(refused));
+    }
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::path::Path;
 use plugpull_testing::test;
 use serde_json::Value;
 
-use crate::support::plugpull;
+use crate::command_targets::tested;
+use crate::support::{plugpull, text};
 
 /// What an exploration printed, its exit code and its report.
 struct Explored {
@@ -88,6 +89,28 @@ fn found_with(more: &str, defect: &str, kinds: &[&str], missing: usize) {
 #[test(needs = "fuse")]
 fn a_missing_fsync_is_found_and_made_small() {
     found("no-fsync", &["lost-ack", "will-not-start"], 3);
+}
+
+/// The command of a finding names all that decides what is tried.
+#[test(needs = "fuse")]
+fn the_command_of_a_finding_names_its_options() {
+    let options = "--set defect=no-fsync --promise durable --recovery-bound 9s --model kill \
+                   --model strict --txns 5 --clients 3 --value-size 90 --recovery-depth 0 --states 30 \
+                   --device sector=4096 --budget 60s";
+    let explored = tested("explore", "reference", options, None);
+    assert_eq!(explored.ran.code, 1, "{:?}", explored.ran);
+    let repeat = text(&explored.findings()[0], "repeat");
+    let expected = format!("plugpull explore reference {options} --seed 7 --keep DIR");
+    let words = |text: &str| {
+        let text = text
+            .replace('\'', "")
+            .replace("9000000us", "9s")
+            .replace(" --", "\n--");
+        let mut words: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+        words.sort();
+        words
+    };
+    assert_eq!(words(repeat), words(&expected));
 }
 
 #[test(needs = "fuse")]

@@ -31,6 +31,10 @@ struct Run {
     child: Child,
 }
 
+/// A workload that acknowledges what it has not written yet.
+const ACKS_EARLY: &str = ": >clean; n=0; while :; do n=$((n+1)); id=$PLUGPULL_LIFE.$n\n\
+                          echo \"ack $id\"; sleep 0.05; echo $id >>log; sync log; done\n";
+
 impl Run {
     fn start(command: &str, work: &str, options: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -142,6 +146,22 @@ fn a_state_whose_recovery_hangs_does_not_keep_an_exploration() {
     let mut run = Run::start("explore", WORKS, "--budget 300s --txns 5");
     run.await_record("recording");
     must_be_interrupted(run, Signal::SIGINT);
+}
+
+/// What was found stays found.
+#[test]
+fn a_run_that_found_something_ends_with_1_after_a_signal() {
+    let mut run = Run::start(
+        "run",
+        ACKS_EARLY,
+        "--rounds 900 --fault kill@ack=3 --no-fuse",
+    );
+    run.await_record("findings");
+    run.signal(Signal::SIGTERM);
+    let (code, report) = run.ended();
+    let report = report.expect("a report");
+    assert_eq!(report["interrupted"], true, "{report}");
+    assert_eq!((&report["verdict"], code), (&"broken".into(), Some(1)));
 }
 
 #[test]
