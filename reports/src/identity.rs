@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::cause::known_by;
 use crate::facts::Facts;
 use crate::trial::ReportedFinding;
 
@@ -22,11 +23,11 @@ fn identity(finding: &ReportedFinding, place: &str) -> String {
             promise.guarantee, promise.classes, promise.demanded
         )
     } else {
-        format!("{kind:?} / {cause:?}")
+        format!("{kind:?} / {:?}", known_by(&cause))
     }
 }
 
-/// What was missing, without numbers; empty where nobody knows.
+/// What was missing and where, without numbers; empty where nobody knows.
 pub(crate) fn cause(finding: &ReportedFinding) -> BTreeSet<String> {
     let evidence = finding.evidence.iter();
     evidence

@@ -8,6 +8,7 @@
 //! [`compare`] holds two reports against each other, [`merge`] makes one of several.
 
 mod builder;
+mod cause;
 mod compare;
 mod conclusion;
 mod counts;
@@ -48,6 +49,7 @@ mod times;
 mod trial;
 
 pub use builder::ReportBuilder;
+pub use cause::{EARLY, FailingState, KnownCause, START, is_of_names, place_sign, said_sign};
 pub use compare::{
     CompareError, Comparison, LEAST_GROWTH, LEAST_TRIALS, RecoveryChange, SIGNIFICANCE, Trend,
     compare,
@@ -66,7 +68,7 @@ pub use junit::junit;
 pub use labels::{duration_words, guarantee_words, kind_words, verdict_words};
 pub use markdown::markdown;
 pub use merge::merge;
-pub use merge_shards::{counts_to, said_sign, shows_as};
+
 pub use mergeable::MergeError;
 pub use progress::Progress;
 pub use render_diff::render_comparison;

@@ -1,16 +1,15 @@
 //! The reports of shards as the report of one machine that did all of it.
 //!
 //! Trials are put in the order of the whole. The findings of an exploration are counted again in that
-//! order, by the rule by which one exploration counts them ([`counts_to`]): which cause a failing
+//! order, by the rules by which one exploration counts them ([`KnownCause`]): which cause a failing
 //! state is counted to depends on the causes that were known before it, and a shard knows only its
 //! own. So a shard minimises the first trial of each kind that lacks the same, and not only what
 //! no cause of its own explains: whatever is new to the whole was minimised by its shard.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use plugpull_workloads::FindingKind;
-
+use crate::cause::{FailingState, KnownCause, said_in};
 use crate::fold::gravest_first;
 use crate::identity::cause;
 use crate::mergeable::{MergeError, belong, coverage, ended, plan};
@@ -18,39 +17,6 @@ use crate::report::Report;
 use crate::shard::{MinimisedFinding, Shard, ShardTrial};
 use crate::sorted_trials::{SortedTrials, SourcedTrial, TrialSorter};
 use crate::trial::ReportedFinding;
-
-/// True when a state that lacks this is one more of this cause: when it lacks all of the cause. A
-/// cause that lacks nothing is only itself.
-pub fn counts_to(signs: &BTreeSet<String>, cause: &BTreeSet<String>) -> bool {
-    cause == signs || !cause.is_empty() && cause.is_subset(signs)
-}
-
-/// True when a finding of this cause shows as one kind here and as another there. What is in a file
-/// that was not written can be wrong in several ways, each of which may be a bug of its own. But a
-/// name that was not made durable is one, whatever the target makes of it.
-pub fn shows_as(cause: &BTreeSet<String>, kind: FindingKind, other: FindingKind) -> bool {
-    let name = |sign: &String| sign.starts_with("name ") || sign.starts_with("removal of ");
-    let of_names = cause.iter().filter(|sign| *sign != EARLY).all(name);
-    kind == other || of_names && cause.iter().any(name)
-}
-
-/// The sign of a crash before the first ack.
-const EARLY: &str = "before the first ack";
-
-/// What the target said when it showed a finding of this kind, as a sign of a failing state.
-pub fn said_sign(kind: FindingKind, wording: &str) -> String {
-    format!("{}{wording}", said_mark(kind))
-}
-
-fn said_mark(kind: FindingKind) -> String {
-    format!("{kind:?} says: ")
-}
-
-/// What of the signs of a state the target said about findings of this kind.
-fn said_in(signs: &BTreeSet<String>, kind: FindingKind) -> Option<&String> {
-    let mark = said_mark(kind);
-    signs.iter().find(|sign| sign.starts_with(&mark))
-}
 
 /// More shards than anybody has: each that is missing gets a row.
 const MOST: u64 = 10_000;
@@ -176,10 +142,9 @@ fn sorted(parts: &[ShardReport], explored: bool) -> Result<SortedTrials, MergeEr
 
 /// A cause that was met, and the finding that shows it.
 struct FoundCause {
-    depth: u32,
-    cause: BTreeSet<String>,
-    /// What the target said.
-    said: BTreeSet<String>,
+    known: KnownCause,
+    /// Whether [`FailingState::is_unclear`] is true of the finding.
+    unclear: bool,
     size: (u64, u64),
     finding: ReportedFinding,
     /// The last trial that was counted to it: a trial counts once, however many findings it has.
@@ -196,10 +161,12 @@ impl FoundCause {
 }
 
 /// The findings, counted in the order of the whole. Its size depends on how many causes there are,
-/// not on how many trials.
+/// and on how many ways to fail, not on how many trials.
 struct Causes<'a> {
     parts: &'a [ShardReport],
     found: Vec<FoundCause>,
+    /// To which of them a state led that was minimised, by its signs.
+    led: BTreeMap<(String, u32, BTreeSet<String>), usize>,
 }
 
 impl<'a> Causes<'a> {
@@ -207,6 +174,7 @@ impl<'a> Causes<'a> {
         Self {
             parts,
             found: Vec::new(),
+            led: BTreeMap::new(),
         }
     }
 
@@ -214,55 +182,70 @@ impl<'a> Causes<'a> {
     fn take(&mut self, one: &SourcedTrial) {
         let Some(place) = &one.place else { return };
         let part = &self.parts[one.source];
-        let signs = place.signs.iter().cloned().collect();
+        let signs: BTreeSet<String> = place.signs.iter().cloned().collect();
         for (found, minimised) in one.trial.findings.iter().zip(&place.minimised) {
-            let trial = (one.trial.number, place.depth);
-            self.take_finding(part, trial, &signs, found.finding.kind, *minimised);
+            let state = FailingState {
+                kind: found.finding.kind,
+                depth: place.depth,
+                signs: signs.clone(),
+            };
+            self.take_finding(part, one.trial.number, &state, *minimised);
         }
     }
 
-    /// Takes a finding of the trial of this number and depth.
+    /// Takes a finding of the trial of this number.
     fn take_finding(
         &mut self,
         part: &ShardReport,
-        (number, depth): (u64, u32),
-        signs: &BTreeSet<String>,
-        kind: FindingKind,
+        number: u64,
+        state: &FailingState,
         minimised: Option<u64>,
     ) {
-        let alike = |one: &&mut FoundCause| {
-            shows_as(&one.cause, one.finding.finding.kind, kind) && one.depth == depth
-        };
-        let said = said_in(signs, kind);
-        let mut known = self.found.iter_mut().filter(alike);
-        let explains = |one: &&mut FoundCause| {
-            said.is_none_or(|said| one.said.contains(said)) && counts_to(signs, &one.cause)
-        };
-        if let Some(known) = known.find(explains) {
-            known.count(number);
+        let said = said_in(&state.signs, state.kind);
+        let alike = (
+            format!("{:?}", state.kind),
+            state.depth,
+            state.signs.clone(),
+        );
+        let known = self.found.iter();
+        let known = known
+            .map(|one| &one.known)
+            .position(|one| one.explains(state, said));
+        if let Some(known) = known.or_else(|| self.led.get(&alike).copied()) {
+            self.found[known].count(number);
             return;
         }
         // New to all of them, so it was new to its shard too, which minimised it.
         let small = minimised.and_then(|at| part.shard.minimised.get(at as usize));
-        let Some(small) = small.or_else(|| substitute(part, kind, signs)) else {
+        let Some(small) = small.or_else(|| substitute(part, state)) else {
             return;
         };
-        let cause = cause(&small.finding);
-        let mut known = self.found.iter_mut().filter(alike);
-        match known.find(|one| one.cause == cause) {
+        let new = FailingState {
+            signs: cause(&small.finding),
+            ..state.clone()
+        };
+        let position =
+            |is: &dyn Fn(&KnownCause) -> bool| self.found.iter().position(|one| is(&one.known));
+        let same = position(&|one| one.is_same(&new, said));
+        let wider = || position(&|one| one.is_wider(&new, said));
+        let known = same.or_else(wider);
+        self.led.insert(alike, known.unwrap_or(self.found.len()));
+        match known.map(|at| &mut self.found[at]) {
             Some(known) => {
                 known.count(number);
-                known.said.extend(said.cloned());
-                if small.size < known.size {
+                // What lacks less takes a cause over.
+                let unclear = new.is_unclear();
+                if same.is_none() || (unclear, small.size) < (known.unclear, known.size) {
+                    known.unclear = unclear;
                     let (count, trial) = (known.finding.count, known.finding.trial);
                     known.size = small.size;
                     known.finding = entry(part, small, count, trial);
                 }
+                known.known.learn(new, said.cloned());
             }
             None => self.found.push(FoundCause {
-                depth,
-                cause,
-                said: said.cloned().into_iter().collect(),
+                unclear: new.is_unclear(),
+                known: KnownCause::new(new, said.cloned()),
                 last: number,
                 size: small.size,
                 finding: entry(part, small, 1, number),
@@ -280,15 +263,15 @@ impl<'a> Causes<'a> {
 
 /// What another trial of the shard was minimised to, for one that was not because the shard's time
 /// was over.
-fn substitute<'a>(
-    part: &'a ShardReport,
-    kind: FindingKind,
-    signs: &BTreeSet<String>,
-) -> Option<&'a MinimisedFinding> {
-    part.shard
-        .minimised
-        .iter()
-        .find(|one| one.finding.finding.kind == kind && counts_to(signs, &cause(&one.finding)))
+fn substitute<'a>(part: &'a ShardReport, state: &FailingState) -> Option<&'a MinimisedFinding> {
+    let explains = |one: &&MinimisedFinding| {
+        let form = FailingState {
+            signs: cause(&one.finding),
+            ..state.clone()
+        };
+        one.finding.finding.kind == state.kind && KnownCause::new(form, None).explains(state, None)
+    };
+    part.shard.minimised.iter().find(explains)
 }
 
 /// The entry of the merged report. Where the shard kept an artifact of the same cause, that one is
@@ -300,7 +283,9 @@ fn entry(part: &ShardReport, small: &MinimisedFinding, count: u64, trial: u64) -
             && finding.finding.kind == small.finding.finding.kind
             && cause(finding) == cause(&small.finding)
     };
-    let finding = part.report.findings.iter().find(kept);
+    let kept = || part.report.findings.iter().filter(kept);
+    let itself = |one: &&ReportedFinding| one.finding.sentence == small.finding.finding.sentence;
+    let finding = kept().find(itself).or_else(|| kept().next());
     ReportedFinding {
         count,
         trial,

@@ -25,7 +25,7 @@ use super::answers::{Answers, Kept};
 use super::attempt::{Answer, CrashDisk, RecoveryNote, Reply, Workers};
 use super::enumerator::{Candidate, Enumerated, StateEnumerator};
 use super::findings::{Failing, Findings, News, Share};
-use super::grouping::{ByMissingUpdates, Grouping as _, Groups};
+use super::grouping::{ByMissingUpdates, Grouping, Groups};
 use super::known::Notes;
 use super::limits::{Limits, Pace, left};
 use super::minimise::DeltaDebugging;
@@ -67,6 +67,7 @@ pub struct Explorer<'a> {
     /// States of the recorded run, of all shards.
     seen: HashSet<u128>,
     recoveries: Recoveries,
+    grouping: Arc<dyn Grouping>,
     /// Where failing trials are confirmed and minimised; none once there will be no more.
     failing: Option<Sender<Failing>>,
     news: Option<Receiver<News>>,
@@ -132,6 +133,7 @@ impl<'a> Explorer<'a> {
             waiting: VecDeque::new(),
             seen: HashSet::new(),
             recoveries: Recoveries::new(limits.depth),
+            grouping: Arc::new(ByMissingUpdates::of(oracle)),
             failing: None,
             news: None,
             over: Arc::default(),
@@ -152,6 +154,12 @@ impl<'a> Explorer<'a> {
         }
     }
 
+    /// The same with another way to know bugs from one another.
+    #[cfg(test)]
+    pub(crate) fn grouped_by(self, grouping: Arc<dyn Grouping>) -> Self {
+        Self { grouping, ..self }
+    }
+
     /// Tries states until there are none left or a limit is reached. What plugpull fails in costs
     /// that state alone.
     pub fn explore(mut self, states: &mut StateEnumerator<'_>) -> (Summary, Groups) {
@@ -160,10 +168,9 @@ impl<'a> Explorer<'a> {
             one: self.limits.one_finding(),
             until: self.limits.until,
         };
-        let grouping = ByMissingUpdates::of(self.oracle);
-        let said = grouping.clone();
+        let said = self.grouping.clone();
         let findings = Findings::new(
-            Box::new(grouping),
+            self.grouping.clone(),
             Box::new(DeltaDebugging),
             self.shares,
             share,

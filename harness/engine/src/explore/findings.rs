@@ -1,14 +1,16 @@
 //! The findings of an exploration: each failing trial is counted to a cause; where its cause is new,
 //! it is confirmed and minimised.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use plugpull_reports::FailingState;
 use plugpull_workloads::{Finding, FindingKind};
 
 use super::answers::Kept;
 use super::crash::Crash;
-use super::grouping::{Cause, Group, Grouping, Groups};
+use super::grouping::{Cause, Group, Grouping, Groups, has_in_common};
 use super::minimise::Minimise;
 use super::retry::{Minimised, Rate, Retry, TRIES, Wanted, from_now};
 use super::trial_log::Counted;
@@ -55,6 +57,14 @@ impl FailedState<'_> {
             said: self.said.clone(),
         }
     }
+
+    fn state(&self) -> FailingState {
+        FailingState {
+            kind: self.finding.kind,
+            depth: self.failing.crash.depth(),
+            signs: self.signs.clone(),
+        }
+    }
 }
 
 /// What is learned of failing trials, in their order.
@@ -97,7 +107,7 @@ enum Confirmed {
 
 /// Counts findings to causes.
 pub(super) struct Findings {
-    grouping: Box<dyn Grouping>,
+    grouping: Arc<dyn Grouping>,
     minimise: Box<dyn Minimise>,
     groups: Groups,
     /// True when there are other shards.
@@ -107,10 +117,8 @@ pub(super) struct Findings {
     spent: Duration,
     /// How many states were minimised for the shards to be merged.
     minimised: u64,
-    /// What failing states lacked of which one was minimised and explains the others.
-    explained: HashSet<(FindingKind, u32, Cause)>,
-    /// To which finding a state led in which nothing was missing: the operation after which it died is
-    /// mostly not the one that opened the gap.
+    /// To which finding a state led that was minimised, by its signs: mostly others with the same lead
+    /// there too. Of a shard it also says what need not be minimised again for the other shards.
     led: HashMap<(FindingKind, u32, Cause), usize>,
     /// Findings whose cause became another since they were last reported.
     changed: BTreeSet<usize>,
@@ -119,7 +127,7 @@ pub(super) struct Findings {
 impl Findings {
     /// None yet. `shares` when there are other shards.
     pub(super) fn new(
-        grouping: Box<dyn Grouping>,
+        grouping: Arc<dyn Grouping>,
         minimise: Box<dyn Minimise>,
         shares: bool,
         share: Share,
@@ -132,7 +140,6 @@ impl Findings {
             share,
             spent: Duration::ZERO,
             minimised: 0,
-            explained: HashSet::new(),
             led: HashMap::new(),
             changed: BTreeSet::new(),
         }
@@ -212,13 +219,11 @@ impl Findings {
         tell: &mut dyn FnMut(News),
     ) -> Result<(usize, Option<u64>), String> {
         let FailedState { failing, signs, .. } = *case;
-        let about = (case.finding.kind, failing.crash.depth());
-        let said = case.said.as_ref();
-        let known = self.groups.find(&*self.grouping, signs, said, about);
-        let alike = (about.0, about.1, signs.clone());
-        let led = || self.led.get(&alike).copied().filter(|_| !self.shares);
-        let known = known.or_else(led);
-        let for_others = self.shares && !self.explained.contains(&alike);
+        let state = case.state();
+        let alike = (state.kind, state.depth, signs.clone());
+        let led = self.led.get(&alike).copied();
+        let known = self.groups.find(&state, case.said.as_ref()).or(led);
+        let for_others = self.shares && led.is_none();
         if let Some(known) = known
             && (!for_others || !self.has_time())
         {
@@ -239,9 +244,6 @@ impl Findings {
         let group = Group::new(minimised, cause, case.said.clone(), failing.number);
         let mut index = None;
         if self.shares {
-            if self.grouping.explains(&group.cause, signs) {
-                self.explained.insert(alike.clone());
-            }
             index = Some(self.minimised);
             self.minimised += 1;
             tell(News::Minimised {
@@ -250,13 +252,11 @@ impl Findings {
                 group: Box::new(group.clone()),
             });
         }
-        if let Some(known) = known {
-            return Ok((known, index));
-        }
-        let (id, new) = self.groups.add(group);
-        if failing.crash.lost.is_empty() {
-            self.led.insert(alike, id);
-        }
+        let (id, new) = match known {
+            Some(known) => (known, false),
+            None => self.groups.add(group),
+        };
+        self.led.insert(alike, id);
         if new {
             self.tell_of(id, tell);
         }
@@ -367,8 +367,7 @@ impl Findings {
             retry.begin(CONFIRMING_TRIES, until);
             better.rate = retry.rate(&better, CONFIRMING);
             retry.name_models(&mut better);
-            group.minimised = better;
-            group.cause = cause;
+            group.shrink(better, cause);
             self.tell_of(known, tell);
         }
     }
@@ -383,12 +382,16 @@ impl Findings {
     ) -> usize {
         let Failing { crash, kept, .. } = case.failing;
         let cause = self.grouping.signs(crash, retry.oracle);
-        let rough = self.groups.find_rough(crash, &cause, case.finding.kind);
+        let state = FailingState {
+            signs: cause.clone(),
+            ..case.state()
+        };
+        let rough = self.groups.find_rough(crash, &state);
         if let Some(id) = rough
             && let Some(group) = self.groups.get_mut(id)
         {
-            if !group.minimised.whole && !group.cause.is_disjoint(&cause) {
-                group.cause.retain(|sign| cause.contains(sign));
+            if !group.minimised.whole && has_in_common(&group.cause, &cause) {
+                group.narrow(&cause);
             }
             self.changed.insert(id);
             return id;

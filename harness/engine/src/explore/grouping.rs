@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use plugpull_crashsim::fs::Op;
 use plugpull_crashsim::persist::LostUpdate;
-use plugpull_reports::{counts_to, said_sign, shows_as};
+use plugpull_reports::{
+    EARLY, FailingState, KnownCause, START, is_of_names, place_sign, said_sign,
+};
 use plugpull_workloads::{FindingKind, Observed, ReadBack, Start};
 
 use super::crash::Crash;
@@ -12,15 +15,12 @@ use super::oracle::Oracle;
 use super::retry::Minimised;
 
 /// What failing states of one cause have in common: "write log-#".
-pub(super) type Cause = BTreeSet<String>;
+pub(crate) type Cause = BTreeSet<String>;
 
 /// A way to know whether two failing states show the same bug.
-pub(super) trait Grouping: Send {
+pub(crate) trait Grouping: Send + Sync {
     /// What of a failing state may be its cause.
     fn signs(&self, crash: &Crash, oracle: &Oracle<'_>) -> Cause;
-
-    /// True when a state with these signs is one more of a bug whose minimised state has this cause.
-    fn explains(&self, cause: &Cause, signs: &Cause) -> bool;
 
     /// What the target said when it showed a finding of this kind, as a sign: without what differs
     /// from state to state. None where it said nothing of its own.
@@ -30,14 +30,13 @@ pub(super) trait Grouping: Send {
 /// Groups by what is missing, without generated names; where nothing is missing, by the operation
 /// after which the process died: the one before it was harmless. A state that lacks all of a cause
 /// is one more of it.
-#[derive(Clone)]
-pub(super) struct ByMissingUpdates {
+pub(crate) struct ByMissingUpdates {
     names: Names,
 }
 
 impl ByMissingUpdates {
     /// Knows the names of the recorded run.
-    pub(super) fn of(oracle: &Oracle<'_>) -> Self {
+    pub(crate) fn of(oracle: &Oracle<'_>) -> Self {
         Self {
             names: Names::of(&oracle.trace.log),
         }
@@ -73,23 +72,24 @@ fn change(what: &str) -> &str {
 
 impl Grouping for ByMissingUpdates {
     fn signs(&self, crash: &Crash, oracle: &Oracle<'_>) -> Cause {
-        if !crash.lost.is_empty() {
-            let mut cause = self.missing(crash.lost.iter());
-            cause.extend(early(crash, oracle));
-            return cause;
+        let mut signs = self.missing(crash.lost.iter());
+        let first = crash.lost.iter().map(|lost| lost.seq).min();
+        let acked = first.is_some_and(|first| oracle.is_acked_since(crash, first));
+        if !is_of_names(&signs) && !acked {
+            let at = first.unwrap_or(crash.point) as usize;
+            let mut before = oracle.log(crash).records().iter().take(at).rev();
+            // What only notes something about a call is no call.
+            let call = before
+                .find(|record| !matches!(record.op, Op::CallGoesOn { .. } | Op::CacheSettled));
+            signs.insert(call.map_or(START.to_owned(), |record| {
+                place_sign(record.op.name(), &self.names.pattern(&record.path))
+            }));
         }
-        let records = oracle.log(crash).records();
-        let before = (crash.point as usize).checked_sub(1);
-        let before = before.and_then(|before| records.get(before));
-        let sign = before.map_or("at the start".to_owned(), |record| {
-            let path = self.names.pattern(&record.path);
-            format!("after {} {path}", record.op.name())
-        });
-        [sign].into()
-    }
-
-    fn explains(&self, cause: &Cause, signs: &Cause) -> bool {
-        counts_to(signs, cause)
+        // What is being made has not been used yet.
+        if crash.first().point < oracle.first_ack() {
+            signs.insert(EARLY.to_owned());
+        }
+        signs
     }
 
     fn output_sign(&self, kind: FindingKind, observed: &Observed) -> Option<String> {
@@ -105,16 +105,16 @@ impl Grouping for ByMissingUpdates {
     }
 }
 
-/// What a crash before the first ack has in common with no other: what is being made has not been
-/// used yet.
-fn early(crash: &Crash, oracle: &Oracle<'_>) -> Option<String> {
-    let first = oracle.first_ack();
-    let early = crash.first().point < first;
-    early.then(|| "before the first ack".to_owned())
-}
-
 /// How much of what a target said counts, in characters.
 const WORDING: usize = 80;
+
+/// What a parser calls its own failures. What it says further depends on where the damage begins.
+const PARSERS: [&str; 4] = [
+    "DecodeError",
+    "ParseError",
+    "SyntaxError",
+    "UnpicklingError",
+];
 
 /// The words of a message, without numbers, generated names and what is quoted.
 fn wording(text: &str) -> String {
@@ -122,6 +122,14 @@ fn wording(text: &str) -> String {
         Some((_, rest)) => rest.split_once(": ").map_or("", |(_, rest)| rest),
         None => text,
     };
+    if let Some(place) = panicked_at(text) {
+        return place;
+    }
+    if let Some((class, _)) = text.split_once(": ")
+        && PARSERS.iter().any(|name| class.ends_with(name))
+    {
+        return class.to_owned();
+    }
     let mut plain = String::new();
     let mut quoted = None;
     for c in text.chars() {
@@ -140,14 +148,29 @@ fn wording(text: &str) -> String {
     pattern(&words.join(" ")).chars().take(WORDING).collect()
 }
 
+/// Where a Rust program panicked: its file and line, and what it said. The line counts.
+fn panicked_at(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("panicked at ")?;
+    let (place, said) = rest.split_once(' ').unwrap_or((rest, ""));
+    let place = place.rsplit('/').next()?;
+    let line = place
+        .splitn(3, ':')
+        .take(2)
+        .collect::<Vec<&str>>()
+        .join(":");
+    let said: String = pattern(said).chars().take(WORDING).collect();
+    Some(format!("{line} {said}"))
+}
+
 /// All failing states of one cause.
 #[derive(Clone)]
 pub struct Group {
-    kind: FindingKind,
-    /// What is missing, or where the process died, without numbers.
+    /// The signs of the smallest state: what is missing, or where the process died, without numbers.
     pub cause: Cause,
-    /// What the target said in these states.
-    said: BTreeSet<String>,
+    /// All that it was minimised to.
+    known: KnownCause,
+    /// What the target said in the first of these states.
+    said: Option<String>,
     /// The smallest state that shows it.
     pub minimised: Minimised,
     /// How many states showed it.
@@ -158,29 +181,63 @@ pub struct Group {
 
 impl Group {
     /// A group of one trial, minimised.
-    pub(super) fn new(
+    pub(crate) fn new(
         minimised: Minimised,
         cause: Cause,
         said: Option<String>,
         trial: u64,
     ) -> Self {
         Self {
-            kind: minimised.finding.kind,
+            known: KnownCause::new(state(&minimised, &cause), said.clone()),
             cause,
-            said: said.into_iter().collect(),
+            said,
             minimised,
             count: 0,
             trial,
         }
     }
 
-    fn is_about(&self, kind: FindingKind, depth: u32) -> bool {
-        shows_as(&self.cause, self.kind, kind) && self.minimised.crash.depth() == depth
+    /// What the target said in the first of its states.
+    #[cfg(test)]
+    pub(crate) fn wording(&self) -> Option<&String> {
+        self.said.as_ref()
     }
 
-    /// True where the target said this before, or says nothing.
-    fn knows(&self, said: Option<&String>) -> bool {
-        said.is_none_or(|said| self.said.contains(said))
+    fn state(&self) -> FailingState {
+        state(&self.minimised, &self.cause)
+    }
+
+    /// True when a minimised state is the same bug.
+    pub(crate) fn is_same(&self, new: &Self) -> bool {
+        self.known.is_same(&new.state(), new.said.as_ref())
+    }
+
+    /// True when the new one takes this group over: less is missing in it, and it is the same finding
+    /// in the same words.
+    pub(crate) fn is_wider_than(&self, new: &Self) -> bool {
+        self.known.is_wider(&new.state(), new.said.as_ref())
+    }
+
+    /// Takes a smaller state of it.
+    pub(super) fn shrink(&mut self, minimised: Minimised, cause: Cause) {
+        self.minimised = minimised;
+        self.cause = cause;
+        self.known.learn(self.state(), None);
+    }
+
+    /// Keeps of a cause what other states of it lack too.
+    pub(super) fn narrow(&mut self, others: &Cause) {
+        self.cause.retain(|sign| others.contains(sign));
+        self.known.replace(self.state());
+    }
+}
+
+/// A minimised state as what it is known by.
+fn state(minimised: &Minimised, signs: &Cause) -> FailingState {
+    FailingState {
+        kind: minimised.finding.kind,
+        depth: minimised.crash.depth(),
+        signs: signs.clone(),
     }
 }
 
@@ -203,61 +260,53 @@ impl Groups {
 
     /// The first group whose cause explains a failing state. None when there is none: it is new, to be
     /// minimised and added.
-    pub(super) fn find(
-        &self,
-        grouping: &dyn Grouping,
-        signs: &Cause,
-        said: Option<&String>,
-        (kind, depth): (FindingKind, u32),
-    ) -> Option<usize> {
-        self.all.iter().position(|group| {
-            group.is_about(kind, depth)
-                && group.knows(said)
-                && grouping.explains(&group.cause, signs)
-        })
+    pub(super) fn find(&self, failing: &FailingState, said: Option<&String>) -> Option<usize> {
+        let mut all = self.all.iter();
+        all.position(|group| group.known.explains(failing, said))
     }
 
     /// A group that was not made as small as it gets and has something in common with a failing state:
     /// something that is missing in both, or that nothing is in either. Tries of what hangs cost so much
     /// that there is seldom time to tell one hang from another: they are one.
-    pub(super) fn find_rough(
-        &self,
-        crash: &Crash,
-        signs: &Cause,
-        kind: FindingKind,
-    ) -> Option<usize> {
+    pub(super) fn find_rough(&self, crash: &Crash, failing: &FailingState) -> Option<usize> {
         let whole = |crash: &Crash| crash.lost.is_empty();
         self.all.iter().position(|group| {
-            let hangs = kind == FindingKind::Hung && group.kind == kind;
-            let about = group.is_about(kind, crash.depth());
-            about && hangs
-                || about
-                    && !group.minimised.whole
-                    && (!group.cause.is_disjoint(signs)
+            let own = group.state();
+            if (own.kind, own.depth) != (failing.kind, failing.depth) {
+                return false;
+            }
+            own.kind == FindingKind::Hung
+                || !group.minimised.whole
+                    && (has_in_common(&own.signs, &failing.signs)
                         || whole(crash) && whole(&group.minimised.crash))
         })
     }
 
     /// Adds what a trial was minimised to: a group of its own, or one of the same cause, which the
-    /// trial is then one more of. Its index, and whether it shows something new.
-    pub(super) fn add(&mut self, new: Group) -> (usize, bool) {
-        let depth = new.minimised.crash.depth();
-        let known = self
-            .all
-            .iter()
-            .position(|group| group.is_about(new.kind, depth) && group.cause == new.cause);
-        let Some(known) = known else {
+    /// trial is then one more of, or one that it takes over. Its index, and whether it shows something
+    /// new.
+    pub(crate) fn add(&mut self, new: Group) -> (usize, bool) {
+        let same = self.all.iter().position(|group| group.is_same(&new));
+        let wider = || self.all.iter().position(|group| group.is_wider_than(&new));
+        let Some(known) = same.or_else(wider) else {
             self.all.push(new);
             return (self.all.len() - 1, true);
         };
         let group = &mut self.all[known];
-        group.said.extend(new.said);
-        let smaller = new.minimised.measure() < group.minimised.measure();
-        if smaller {
+        group.known.learn(new.state(), new.said.clone());
+        let measure = |one: &Group| (one.state().is_unclear(), one.minimised.measure());
+        let better = same.is_none() || measure(&new) < measure(group);
+        if better {
             group.minimised = new.minimised;
+            group.cause = new.cause;
         }
-        (known, smaller)
+        (known, better)
     }
+}
+
+/// True when something is missing in both.
+pub(super) fn has_in_common(one: &Cause, other: &Cause) -> bool {
+    one.intersection(other).any(|sign| sign != EARLY)
 }
 
 #[cfg(test)]
@@ -283,5 +332,13 @@ mod tests {
             assert_eq!(wording(one), wording(other));
         }
         assert_ne!(wording("it can't open"), wording("it can't read"));
+        let panic = |line| format!("thread 'main' (7) panicked at /a/b/device.rs:{line}:37:; no");
+        assert_eq!(wording(&panic(145)), "device.rs:145 no");
+        assert_ne!(wording(&panic(145)), wording(&panic(267)));
+        let parser = |said| format!("exit code 1 and named nothing: json.JSONDecodeError: {said}");
+        assert_eq!(
+            wording(&parser("Extra data")),
+            wording(&parser("Expecting value"))
+        );
     }
 }

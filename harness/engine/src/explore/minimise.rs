@@ -265,24 +265,30 @@ impl Search<'_, '_, '_> {
         false
     }
 
-    /// The earliest point that still fails: right behind the ack that was lost, or behind the last
-    /// missing update; what happened later is then not there to be missing. Where neither fails, as
-    /// far back as it goes without a state that does not.
+    /// The earliest point that still fails: before the last of the missing updates, which is then not there
+    /// to be missing, or before the first one where the target says the same there; right behind the ack
+    /// that was lost; or behind the last missing update. Where none of them fails, as far back as it goes without a state that does not.
     fn earlier(&mut self, level: usize) {
-        let missing = self.at(level).lost.iter();
-        let behind_loss = missing.map(|lost| lost.seq + 1).max().unwrap_or(0);
         let ack = match (level, self.best.finding.ack) {
             (0, Some(ack)) => ack.seq,
             _ => 0,
         };
-        let mut points = vec![ack, behind_loss, behind_loss.max(ack)];
-        points.sort_unstable();
-        points.dedup();
-        for point in points {
-            if self.move_to(level, point) {
-                break;
+        let behind_loss = loop {
+            let missing = || self.at(level).lost.iter().map(|lost| lost.seq);
+            let (first, last) = (missing().min(), missing().max());
+            let behind_loss = last.map_or(0, |last| last + 1);
+            let mut points = vec![ack, behind_loss, behind_loss.max(ack)];
+            points.extend(last);
+            // What was acknowledged is not lost to a kill before it was written.
+            let in_flight = |first: &u64| !self.retry.oracle.is_acked_since(self.at(level), *first);
+            points.extend(first.filter(|first| self.wanted.said.is_some() && in_flight(first)));
+            points.sort_unstable();
+            points.dedup();
+            let moved = points.into_iter().find(|point| self.move_to(level, *point));
+            if moved.is_none_or(|point| point >= behind_loss) {
+                break behind_loss;
             }
-        }
+        };
         // In longer strides as long as it still fails, and in shorter ones where it does not.
         let mut stride = 1;
         while stride > 0 && self.retry.goes_on() {
@@ -303,7 +309,11 @@ impl Search<'_, '_, '_> {
             return false;
         }
         let sooner = self.retry.legalized(&crash, point, &crash.loss);
+        // Where nothing is missing, what is gone tells one bug from another.
+        let killed = crash.lost.is_empty();
+        let gone = |one: &Minimised| one.finding.ack.map(|ack| ack.seq);
         match self.instead(level, sooner) {
+            Some(sooner) if killed && gone(&sooner) != gone(&self.best) => false,
             Some(sooner) if sooner.crash.size() <= self.best.crash.size() => {
                 self.best = sooner;
                 true

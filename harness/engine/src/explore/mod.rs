@@ -37,6 +37,8 @@ pub use crash::{Crash, CrashModel, changes_disk};
 pub use describe::{evidence, sentence, timeline};
 pub use enumerator::{ModelTally, StateEnumerator};
 pub use explorer::Explorer;
+#[cfg(test)]
+pub(crate) use grouping::{ByMissingUpdates, Cause, Grouping};
 pub use grouping::{Group, Groups};
 pub use known::{KnownStates, KnownWorkers};
 pub use limits::Limits;

@@ -133,6 +133,13 @@ impl Oracle<'_> {
         log.marks().first().map_or(end, |mark| mark.seq)
     }
 
+    /// True when something was acknowledged between this record of the log that a crash interrupted and
+    /// the crash.
+    pub(super) fn is_acked_since(&self, crash: &Crash, seq: u64) -> bool {
+        let mut marks = self.log(crash).marks().iter();
+        marks.any(|mark| mark.seq > seq && mark.seq <= crash.point)
+    }
+
     /// True when how long a recovery took can break a promise.
     pub fn bounds_recovery(&self) -> bool {
         let bound = |one: &Promise| matches!(one.guarantee, Guarantee::RecoversWithinMs(_));

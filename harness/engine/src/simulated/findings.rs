@@ -6,12 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use plugpull_workloads::Verdict;
+use plugpull_reports::is_of_names;
+use plugpull_workloads::{FindingKind, Observed, Verdict};
 
 use super::pool::{Moods, SimulatedWorkers};
 use super::store::Mutant;
-use super::{Plan, explore, explore_within, with_oracle};
-use crate::explore::{Attempt, Breaker, CrashDisk, CrashModel, Limits, TryState, WorkerPool};
+use super::{Plan, explore, explore_by, explore_within, with_oracle};
+use crate::explore::{
+    Attempt, Breaker, ByMissingUpdates, Cause, Crash, CrashDisk, CrashModel, Group, Grouping,
+    Groups, Limits, Oracle, TryState, WorkerPool,
+};
 use crate::outcome::HarnessFailed;
 
 fn of_run(mutant: Option<Mutant>, seed: u64) -> Plan {
@@ -96,6 +100,98 @@ fn one_update_is_found_among_thousands() {
         }
         let tries = workers.tried() - explored.summary.tried;
         assert!(tries <= 150 * groups.len() as u64, "{tries} tries");
+    });
+}
+
+/// The findings of a mutant.
+fn found(mutant: Mutant) -> Vec<Group> {
+    let plan = of_run(Some(mutant), 2);
+    with_oracle(&plan, |oracle| {
+        let workers = SimulatedWorkers::new(plan.mutant, 1, 2);
+        explore(&plan, oracle, &workers, None).groups.all().to_vec()
+    })
+}
+
+/// A cause that is a part of a known one takes its finding over. The causes of two mutants that are
+/// no part of each other stay two, as do other findings of the same cause.
+#[test]
+fn a_cause_takes_over_what_lacks_more_and_nothing_else() {
+    let causes = |groups: &[&Group]| {
+        let mut all = Groups::default();
+        for group in groups {
+            all.add(Group::clone(group));
+        }
+        let all = all.all().iter();
+        all.map(|one| (one.cause.clone(), one.count))
+            .collect::<Vec<_>>()
+    };
+    let (torn, named) = (
+        found(Mutant::TornRecordBelieved),
+        found(Mutant::NoDirectorySync),
+    );
+    let (torn, named) = (&torn[0], &named[0]);
+    assert!(!torn.cause.is_subset(&named.cause) && !named.cause.is_subset(&torn.cause));
+    assert_eq!(causes(&[torn, named]).len(), 2);
+    assert_eq!(causes(&[named, torn]).len(), 2);
+    for small in [torn, named] {
+        let wide = |sign: &str, kind: Option<FindingKind>| {
+            let (mut minimised, mut cause) = (small.minimised.clone(), small.cause.clone());
+            cause.insert(sign.into());
+            minimised.finding.kind = kind.unwrap_or(minimised.finding.kind);
+            let mut wide = Group::new(minimised, cause, None, 1);
+            wide.count = 7;
+            wide
+        };
+        let taken = vec![(small.cause.clone(), 7)];
+        assert_eq!(causes(&[&wide("write other.txt", None), small]), taken);
+        // A hang may be another bug.
+        let other = wide("write other.txt", Some(FindingKind::Hung));
+        assert_eq!(causes(&[&other, small]).len(), 2);
+        // So may be what happens before anything was acknowledged, but for a name that is not durable.
+        let early = wide("before the first ack", None);
+        let apart = 1 + usize::from(!is_of_names(&small.cause));
+        assert_eq!(causes(&[&early, small]).len(), apart);
+    }
+}
+
+/// Takes all that is missing for one sign, so that no cause is a part of another.
+struct NoParts(ByMissingUpdates);
+
+impl Grouping for NoParts {
+    fn signs(&self, crash: &Crash, oracle: &Oracle<'_>) -> Cause {
+        let signs = self.0.signs(crash, oracle);
+        [Vec::from_iter(signs).join(", ")].into()
+    }
+
+    fn output_sign(&self, kind: FindingKind, observed: &Observed) -> Option<String> {
+        self.0.output_sign(kind, observed)
+    }
+}
+
+/// In this plan a state shows first that `CURRENT` is lost together with a removal, and a later one that the
+/// removal is no part of it: one finding, which is two where no cause is a part of another.
+#[test]
+fn a_later_state_that_lacks_less_takes_the_finding_over() {
+    let plan = Plan {
+        mutant: Some(Mutant::NoDirectorySync),
+        ..Plan::of(430)
+    };
+    with_oracle(&plan, |oracle| {
+        let causes = |grouping| {
+            let workers = SimulatedWorkers::new(plan.mutants(), 1, 1);
+            let stop = AtomicBool::new(false);
+            let limits = (None, Limits::none(plan.depth, &stop));
+            let explored = explore_by(&plan, oracle, &workers, limits, grouping);
+            let groups = explored.groups.all().iter();
+            groups.map(|one| one.cause.clone()).collect::<Vec<_>>()
+        };
+        let names = [
+            "name CURRENT.tmp -> CURRENT",
+            "removal of CURRENT.tmp -> CURRENT",
+        ];
+        assert_eq!(causes(None), [Cause::from(names.map(str::to_owned))]);
+        let parts = causes(Some(Arc::new(NoParts(ByMissingUpdates::of(oracle)))));
+        assert!(parts.len() > 1, "{parts:?}");
     });
 }
 

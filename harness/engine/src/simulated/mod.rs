@@ -11,7 +11,9 @@ mod pool;
 mod properties;
 mod recording;
 mod store;
+mod two_bugs;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -26,12 +28,12 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::explore::{
-    CrashModel, Explorer, FoundGroup, Groups, Limits, Oracle, Sink, StateEnumerator, Summary,
-    Trace, Workers, coverage, finding_record, reported,
+    CrashModel, Explorer, FoundGroup, Grouping, Groups, Limits, Oracle, Sink, StateEnumerator,
+    Summary, Trace, Workers, coverage, finding_record, reported,
 };
 use crate::shard::Shard;
 use crate::trial::Acked;
-use store::Mutant;
+use store::{Mutant, Mutants};
 
 /// `kill`, `journaled`, `strict` and `ext4`.
 const WHOLE_MODELS: usize = 4;
@@ -41,6 +43,8 @@ const WHOLE_MODELS: usize = 4;
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) mutant: Option<Mutant>,
+    /// A second one beside it.
+    pub(crate) other: Option<Mutant>,
     pub(crate) clients: u32,
     /// How often clients commit together.
     pub(crate) commits: u32,
@@ -75,6 +79,7 @@ impl Plan {
                 true => None,
                 false => mutants.choose(&mut rng).copied().flatten(),
             },
+            other: None,
             clients: rng.random_range(1..=3),
             commits: rng.random_range(commits),
             checkpoint_every: rng.random_range(1..=4),
@@ -84,6 +89,14 @@ impl Plan {
             states: Some(rng.random_range(states)),
             ends: seed.is_multiple_of(3),
             lines: 0,
+        }
+    }
+
+    /// What is wrong with the store.
+    pub(crate) fn mutants(&self) -> Mutants {
+        match (self.mutant, self.other) {
+            (Some(one), Some(other)) => [one, other].into(),
+            (one, other) => one.or(other).into(),
         }
     }
 
@@ -180,6 +193,17 @@ pub(crate) fn explore_within(
     part: Option<Shard>,
     limits: Limits<'_>,
 ) -> Explored {
+    explore_by(plan, oracle, workers, (part, limits), None)
+}
+
+/// The same with another way to know bugs from one another.
+pub(crate) fn explore_by(
+    plan: &Plan,
+    oracle: &Oracle<'_>,
+    workers: &dyn Workers,
+    (part, limits): (Option<Shard>, Limits<'_>),
+    grouping: Option<Arc<dyn Grouping>>,
+) -> Explored {
     let limits = Limits {
         states: plan.states,
         ..limits
@@ -211,7 +235,10 @@ pub(crate) fn explore_within(
         counts: Vec::new(),
     };
     let mut states = StateEnumerator::of_run(oracle.trace, oracle.space(), plan.seed, part);
-    let explorer = Explorer::new(oracle, workers, limits, part.is_some(), &mut sink);
+    let mut explorer = Explorer::new(oracle, workers, limits, part.is_some(), &mut sink);
+    if let Some(grouping) = grouping {
+        explorer = explorer.grouped_by(grouping);
+    }
     let (summary, groups) = explorer.explore(&mut states);
     let reason = match summary.complete {
         true => EndReason::Complete,

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::files::Files;
 use super::recording::on_simulated_clock;
-use super::store::{Mutant, NoStart, Store};
+use super::store::{Mutants, NoStart, Store};
 use crate::explore::{Answer, Attempt, CrashDisk, Reply, Workers, changes_disk};
 use crate::outcome::{HarnessFailed, guard};
 
@@ -31,7 +31,7 @@ pub(crate) enum Moods {
 
 /// Simulated workers.
 pub(crate) struct SimulatedWorkers {
-    mutant: Option<Mutant>,
+    mutants: Mutants,
     count: usize,
     /// States in which plugpull fails: every second of them by a panic.
     failing: FailsAt,
@@ -48,9 +48,9 @@ struct Waiting {
 
 impl SimulatedWorkers {
     /// So many workers; `seed` decides who is first.
-    pub(crate) fn new(mutant: Option<Mutant>, count: usize, seed: u64) -> Self {
+    pub(crate) fn new(mutants: impl Into<Mutants>, count: usize, seed: u64) -> Self {
         Self {
-            mutant,
+            mutants: mutants.into(),
             count,
             failing: |_| false,
             moods: Moods::None,
@@ -89,8 +89,11 @@ impl SimulatedWorkers {
                 assert!(disk.key.is_multiple_of(2), "the simulated worker panics");
                 return Err(HarnessFailed::new("the simulated sandbox fails"));
             }
-            let mutant = self.mutant.filter(|_| self.moods != Moods::Recovery || odd);
-            let mut attempt = attempt(disk, twice, mutant);
+            let mutants = match self.moods == Moods::Recovery && !odd {
+                true => Mutants::default(),
+                false => self.mutants,
+            };
+            let mut attempt = attempt(disk, twice, mutants);
             if self.moods == Moods::Check && odd {
                 attempt.observed.integrity = Some(Err("a mood".into()));
             }
@@ -137,13 +140,13 @@ impl Workers for SimulatedWorkers {
 }
 
 /// Starts the store on what a crash left and reads it; where `twice`, a second time.
-fn attempt(disk: &CrashDisk, twice: bool, mutant: Option<Mutant>) -> Attempt {
-    let (mut observed, mut files) = start(Files::new(disk.tree.clone()), mutant);
+fn attempt(disk: &CrashDisk, twice: bool, mutants: Mutants) -> Attempt {
+    let (mut observed, mut files) = start(Files::new(disk.tree.clone()), mutants);
     let log = files.take_log();
     let recovery =
         changes_disk(&log).then(|| on_simulated_clock(disk.tree.clone(), &log, Vec::new()));
     if twice && matches!(observed.state, Some(Ok(_))) {
-        let (second, _) = start(files, mutant);
+        let (second, _) = start(files, mutants);
         observed.second = Some(match (second.start, second.state) {
             (Start::Started, Some(state)) => state,
             (start, _) => Err(format!("{start:?}")),
@@ -157,8 +160,8 @@ fn attempt(disk: &CrashDisk, twice: bool, mutant: Option<Mutant>) -> Attempt {
     }
 }
 
-fn start(files: Files, mutant: Option<Mutant>) -> (Observed, Files) {
-    match Store::open(files, mutant) {
+fn start(files: Files, mutants: Mutants) -> (Observed, Files) {
+    match Store::open(files, mutants) {
         Ok(store) => {
             let state = store.state().clone();
             (Observed::holding(state), store.into_files())

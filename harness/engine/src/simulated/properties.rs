@@ -10,7 +10,7 @@ use plugpull_reports::{Report, exit_code, merge};
 use plugpull_workloads::{Call, Finding, FindingKind, Outcome, Verdict};
 
 use super::pool::SimulatedWorkers;
-use super::store::Mutant;
+use super::store::{Mutant, Mutants};
 use super::{Explored, Plan, explore, with_oracle};
 use crate::explore::{
     Crash, CrashDisk, CrashModel, Judged, Minimised, Oracle, StateEnumerator, Workers,
@@ -24,7 +24,7 @@ const CHANCES: u64 = 6;
 
 /// Runs a check for each of the seeds, or for those that `PLUGPULL_SIMULATE` names (`7` or `0..5000`), on
 /// all CPUs. Where one fails, the line that repeats it is printed.
-fn for_seeds(test: &str, default: Range<u64>, check: impl Fn(&Plan) + Sync) {
+pub(super) fn for_seeds(test: &str, default: Range<u64>, check: impl Fn(&Plan) + Sync) {
     let named = std::env::var("PLUGPULL_SIMULATE").ok();
     let seeds = named.map_or(default, |named| {
         let number = |text: &str| text.parse().expect("PLUGPULL_SIMULATE is a seed or A..B");
@@ -80,14 +80,19 @@ fn assert_same(one: &Report, other: &Report, what: &str) {
 
 /// True when a crash shows this finding, tried and judged by nothing but store and oracle. A store that
 /// refuses to start must say the same.
-fn shows(oracle: &Oracle<'_>, plan: &Plan, crash: &Crash, finding: &Finding) -> bool {
+pub(super) fn shows(
+    oracle: &Oracle<'_>,
+    mutants: impl Into<Mutants>,
+    crash: &Crash,
+    finding: &Finding,
+) -> bool {
     let state = oracle.window(crash, crash.model).state(&crash.loss);
     let disk = CrashDisk {
         key: state.tree.digest(),
         tree: state.tree,
         acked: oracle.acked.clone(),
     };
-    let workers = SimulatedWorkers::new(plan.mutant, 1, 0);
+    let workers = SimulatedWorkers::new(mutants, 1, 0);
     let twice = disk.read_twice();
     let attempt = workers.try_now(&disk, twice).expect("an attempt");
     let judgement = oracle.judge(crash, &attempt.observed);
@@ -101,7 +106,10 @@ fn shows(oracle: &Oracle<'_>, plan: &Plan, crash: &Crash, finding: &Finding) -> 
 fn is_minimal(oracle: &Oracle<'_>, plan: &Plan, minimised: &Minimised) {
     let (crash, finding) = (&minimised.crash, &minimised.finding);
     let kind = finding.kind;
-    assert!(shows(oracle, plan, crash, finding), "{kind:?} is not there");
+    assert!(
+        shows(oracle, plan.mutants(), crash, finding),
+        "{kind:?} is not there"
+    );
     let window = oracle.window(crash, crash.model);
     assert_eq!(window.legalize(&crash.loss), crash.loss, "not legal");
     let missing: Vec<usize> = crash.loss.lost.iter().copied().collect();
@@ -134,7 +142,7 @@ fn is_minimal(oracle: &Oracle<'_>, plan: &Plan, minimised: &Minimised) {
             ..crash.clone()
         };
         assert!(
-            !shows(oracle, plan, &smaller, finding),
+            !shows(oracle, plan.mutants(), &smaller, finding),
             "{kind:?} at {} needs {:?} of {:?} alone",
             crash.point,
             smaller.loss,
@@ -143,7 +151,8 @@ fn is_minimal(oracle: &Oracle<'_>, plan: &Plan, minimised: &Minimised) {
     }
 }
 
-/// Each failing trial is counted to one cause, and no two findings have the same.
+/// Each failing trial is counted to one cause, and no two findings have the same in the same words; none is left beside
+/// a later one that lacks less.
 fn grouping_adds_up(explored: &Explored) {
     let groups = explored.groups.all();
     let mut causes = HashSet::new();
@@ -153,8 +162,14 @@ fn grouping_adds_up(explored: &Explored) {
             minimised.finding.kind,
             minimised.crash.depth(),
             &group.cause,
+            group.wording(),
         );
         assert!(causes.insert(name), "{name:?} is there twice");
+    }
+    for (at, group) in groups.iter().enumerate() {
+        let narrower = groups[at + 1..].iter().find(|one| group.is_wider_than(one));
+        let narrower = narrower.map(|one| &one.cause);
+        assert_eq!(narrower, None, "beside {:?}", group.cause);
     }
     // A trial counts once to each of its findings, and to one at least.
     let failed = explored
@@ -225,7 +240,7 @@ fn coverage_adds_up(plan: &Plan, explored: &Explored) {
 fn one_by_one(plan: &Plan, oracle: &Oracle<'_>) -> Vec<Judged> {
     let mut outcome = vec![Judged::default(); plan.models.len()];
     let mut states = StateEnumerator::of_run(oracle.trace, oracle.space(), plan.seed, None);
-    let workers = SimulatedWorkers::new(plan.mutant, 1, 0);
+    let workers = SimulatedWorkers::new(plan.mutants(), 1, 0);
     let mut seen = HashSet::new();
     while let Some(next) = states.next(&mut seen) {
         let crash = &next.candidate.crash;
@@ -267,7 +282,7 @@ fn fails_with_nothing_missing(explored: &Explored) -> bool {
 /// The shards of an exploration, merged.
 fn merged(plan: &Plan, oracle: &Oracle<'_>, of: u64) -> Report {
     let shard = |number| {
-        let workers = SimulatedWorkers::new(plan.mutant, 2, plan.seed + number);
+        let workers = SimulatedWorkers::new(plan.mutants(), 2, plan.seed + number);
         explore(plan, oracle, &workers, Some(Shard { number, of })).report
     };
     merge((1..=of).map(shard).collect()).expect("the shards belong together")
@@ -276,7 +291,7 @@ fn merged(plan: &Plan, oracle: &Oracle<'_>, of: u64) -> Report {
 fn check(plan: &Plan) {
     let seed = plan.seed;
     with_oracle(plan, |oracle| {
-        let workers = |count, order| SimulatedWorkers::new(plan.mutant, count, order);
+        let workers = |count, order| SimulatedWorkers::new(plan.mutants(), count, order);
         let one = explore(plan, oracle, &workers(1, seed), None);
         if plan.mutant.is_none() {
             assert!(one.report.findings.is_empty(), "{:?}", one.report.findings);
@@ -333,7 +348,7 @@ fn an_exploration_comes_to_what_one_by_one_comes_to() {
             ..plan.clone()
         };
         with_oracle(&plan, |oracle| {
-            let workers = SimulatedWorkers::new(plan.mutant, 3, seed);
+            let workers = SimulatedWorkers::new(plan.mutants(), 3, seed);
             let explored = explore(&plan, oracle, &workers, None);
             assert!(explored.summary.complete);
             assert_eq!(explored.summary.judged, one_by_one(&plan, oracle));
@@ -362,7 +377,7 @@ fn every_mutant_is_found() {
         let found = (0..CHANCES).any(|seed| {
             let plan = Plan::whole(Some(mutant), seed);
             with_oracle(&plan, |oracle| {
-                let workers = SimulatedWorkers::new(plan.mutant, 2, seed);
+                let workers = SimulatedWorkers::new(plan.mutants(), 2, seed);
                 let explored = explore(&plan, oracle, &workers, None);
                 for group in explored.groups.all() {
                     is_minimal(oracle, &plan, &group.minimised);
@@ -459,7 +474,7 @@ fn any_number_of_workers_gives_the_same_report() {
         };
         with_oracle(&plan, |oracle| {
             let by = |count| {
-                let workers = SimulatedWorkers::new(plan.mutant, count, count as u64);
+                let workers = SimulatedWorkers::new(plan.mutants(), count, count as u64);
                 explore(&plan, oracle, &workers, None).report
             };
             let one = by(1);

@@ -79,8 +79,8 @@ pub(super) fn record(plan: &Plan) -> Trace {
     let mut generators: Vec<Generator> = (0..plan.clients).map(generator).collect();
     let base = Tree::new(0, 0, 0);
     let disk = Files::new(base.clone());
-    let Ok(mut store) = Store::open(disk, plan.mutant) else {
-        panic!("{:?} does not start on an empty disk", plan.mutant);
+    let Ok(mut store) = Store::open(disk, plan.mutants()) else {
+        panic!("{:?} does not start on an empty disk", plan.mutants());
     };
     let mut calls = Calls::default();
     if plan.lines > 0 {
@@ -115,7 +115,7 @@ pub(super) fn record(plan: &Plan) -> Trace {
             }
         }
         if killed {
-            store = match Store::open(store.into_files(), plan.mutant) {
+            store = match Store::open(store.into_files(), plan.mutants()) {
                 Ok(again) => again,
                 // A mutant that does not start again has nothing more to record.
                 Err(failed) => {

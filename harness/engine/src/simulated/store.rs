@@ -89,6 +89,28 @@ impl Mutant {
     ];
 }
 
+/// What is wrong with a store: nothing, one thing or two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mutants([Option<Mutant>; 2]);
+
+impl Mutants {
+    fn has(self, mutant: Mutant) -> bool {
+        self.0.contains(&Some(mutant))
+    }
+}
+
+impl From<Option<Mutant>> for Mutants {
+    fn from(one: Option<Mutant>) -> Self {
+        Self([one, None])
+    }
+}
+
+impl From<[Mutant; 2]> for Mutants {
+    fn from(two: [Mutant; 2]) -> Self {
+        Self(two.map(Some))
+    }
+}
+
 /// Why a start did not come to its end.
 #[derive(Debug)]
 pub(crate) enum NoStart {
@@ -116,7 +138,7 @@ const DELETED: u32 = u32::MAX;
 /// A store that was started.
 pub(crate) struct Store {
     files: Files,
-    mutant: Option<Mutant>,
+    mutants: Mutants,
     state: Contents,
     generation: u64,
     commits: u64,
@@ -126,13 +148,10 @@ pub(crate) struct Store {
 
 impl Store {
     /// Starts it on whatever the disk holds.
-    pub(crate) fn open(
-        files: Files,
-        mutant: Option<Mutant>,
-    ) -> Result<Self, Box<(NoStart, Files)>> {
+    pub(crate) fn open(files: Files, mutants: Mutants) -> Result<Self, Box<(NoStart, Files)>> {
         let mut store = Self {
             files,
-            mutant,
+            mutants,
             state: Contents::new(),
             generation: 0,
             commits: 0,
@@ -160,7 +179,7 @@ impl Store {
     }
 
     fn is(&self, mutant: Mutant) -> bool {
-        self.mutant == Some(mutant)
+        self.mutants.has(mutant)
     }
 
     fn log(&self) -> String {
@@ -179,10 +198,10 @@ impl Store {
         self.generation = named.ok_or_else(|| NoStart::Refused("CURRENT is damaged".into()))?;
         let names = self.files.names();
         let snapshots = names.iter().filter_map(|name| number(name, "snap-"));
-        let other = match self.mutant {
-            Some(Mutant::OrphanBelieved) => snapshots.max(),
-            Some(Mutant::OldestBelieved) => snapshots.min(),
-            _ => None,
+        let other = match self.is(Mutant::OrphanBelieved) {
+            true => snapshots.max(),
+            false if self.is(Mutant::OldestBelieved) => snapshots.min(),
+            false => None,
         };
         self.generation = other.unwrap_or(self.generation);
         let snapshot = self.files.read(&format!("snap-{}", self.generation));
@@ -305,11 +324,11 @@ impl Store {
         if self.is(Mutant::AckBeforeSync) {
             ack.take().into_iter().for_each(|ack| ack(&mut self.files));
         }
-        match self.mutant {
-            Some(Mutant::NoLogSync) => {}
-            Some(Mutant::EverySecondSync) if self.commits % 2 == 1 => {}
-            Some(Mutant::WrongFileSynced) => self.files.sync(&format!("snap-{}", self.generation)),
-            _ => self.files.sync(&log),
+        let left_out = self.is(Mutant::EverySecondSync) && self.commits % 2 == 1;
+        if self.is(Mutant::WrongFileSynced) {
+            self.files.sync(&format!("snap-{}", self.generation));
+        } else if !left_out && !self.is(Mutant::NoLogSync) {
+            self.files.sync(&log);
         }
         ack.take().into_iter().for_each(|ack| ack(&mut self.files));
     }
