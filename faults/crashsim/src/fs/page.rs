@@ -92,13 +92,15 @@ mod tests {
 
     #[test]
     fn threads_share_pages_and_give_them_back() {
+        // Miri is a thousand times slower.
+        let (pages, copies) = if cfg!(miri) { (4, 10) } else { (200, 1000) };
         let common = Page::new(&[9; PAGE]);
         let threads: Vec<_> = (0..4u8)
             .map(|n| {
                 let common = common.clone();
                 std::thread::spawn(move || {
-                    let mine: Vec<Page> = (0..200).map(|_| Page::new(&[n; PAGE])).collect();
-                    for _ in 0..1000 {
+                    let mine: Vec<Page> = (0..pages).map(|_| Page::new(&[n; PAGE])).collect();
+                    for _ in 0..copies {
                         let mut copy = common.clone();
                         drop(copy.clone());
                         copy.make_mut()[0] = n;

@@ -366,10 +366,13 @@ impl Search<'_, '_, '_> {
             let Enumerated {
                 candidate, tree, ..
             } = states.next(&mut seen)?;
-            if tree.is_some()
-                && self.retry.goes_on()
-                && let Some(shown) = self.retry.shows(candidate.crash, self.wanted)
-            {
+            if tree.is_none() || !self.retry.goes_on() {
+                continue;
+            }
+            // What a state lacks besides what was chosen counts as well.
+            let crash = candidate.crash;
+            let crash = self.retry.legalized(&crash, crash.point, &crash.loss);
+            if let Some(shown) = self.retry.shows(crash, self.wanted) {
                 return Some(shown);
             }
         }

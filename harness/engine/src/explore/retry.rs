@@ -303,8 +303,13 @@ impl<'r, 'a> Retry<'r, 'a> {
     /// A crash that was judged already, with this finding, as it is.
     pub(super) fn as_it_is(&mut self, crash: &Crash, finding: &Finding, output: &str) -> Minimised {
         let state = self.state(crash);
+        // What is missing because something else is was not chosen.
+        let crash = Crash {
+            loss: self.with_window(crash, |window| window.legalize(&crash.loss)),
+            ..crash.clone()
+        };
         Minimised {
-            crash: crash.clone(),
+            crash,
             finding: finding.clone(),
             tree: state.tree,
             output: output.to_owned(),

@@ -337,6 +337,13 @@ fn the_last_crash_is_minimised_again_after_those_before_it() {
     });
 }
 
+/// The first state of a recovery that went another way was taken for smaller than it is: what it lacks
+/// besides what was chosen did not count.
+#[test]
+fn a_state_of_another_recovery_is_minimised_with_all_that_it_lacks() {
+    check(&Plan::of(10560));
+}
+
 #[test]
 fn an_exploration_comes_to_what_one_by_one_comes_to() {
     for_seeds("simulated::properties::an_exploration", 0..12, |plan| {
