@@ -9,6 +9,8 @@ use plugpull_crashsim::fs::Log;
 const HEX: usize = 8;
 /// With a digit below ten, of so many.
 const SHORT_HEX: usize = 4;
+/// Or of exactly so many: a directory by the first byte of a digest.
+const BYTE: usize = 2;
 /// Names that differ in a part of this length or more may be random.
 const RANDOM: usize = 5;
 /// So many names that differ in one part alone are generated.
@@ -137,7 +139,8 @@ fn of_part(part: &str) -> String {
     }
     let hex = part.chars().all(|c| c.is_ascii_hexdigit());
     let digit = part.contains(|c: char| c.is_ascii_digit());
-    if hex && (part.len() >= HEX || digit && part.len() >= SHORT_HEX) || is_mixed(part) {
+    let short = part.len() >= SHORT_HEX || part.len() == BYTE;
+    if hex && (part.len() >= HEX || digit && short) || is_mixed(part) {
         return ANY.to_owned();
     }
     let mut out = String::with_capacity(part.len());
@@ -185,7 +188,8 @@ mod tests {
     fn numbers_and_digests_do_not_make_a_name() {
         for (name, shown) in [
             ("snap-12/log-7.tmp", "snap-#/log-#.tmp"),
-            ("objects/3f/9a0c77d2e1", "objects/#f/#"),
+            ("objects/3f/9a0c77d2e1", "objects/#/#"),
+            ("objects/c2/tmp", "objects/#/tmp"),
             ("deadbeefcafe.blob", "#.blob"),
             ("a1b2-4c5d-99.x", "#.x"),
             ("6f1ed002-ab5f-beef-9af2-0123456789ab", "#-beef-#"),
