@@ -161,6 +161,17 @@ impl Child {
         self.output.ignore_lines();
     }
 
+    /// What waits until all lines that it has written are read and whoever reads them asks for the next
+    /// one, a second at most. Where nobody reads lines it does nothing.
+    pub fn catch_up(&self) -> Arc<dyn Fn() + Send + Sync> {
+        let output = Arc::downgrade(&self.output);
+        Arc::new(move || {
+            if let Some(output) = output.upgrade() {
+                output.catch_up();
+            }
+        })
+    }
+
     /// Whether its lines waited in a buffer of its own until that was full: they came late. Only known
     /// while they are read.
     pub fn buffered(&self) -> bool {

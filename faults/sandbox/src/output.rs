@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -22,6 +22,8 @@ const LINE_BYTES: usize = 8 << 20;
 const CHUNK: usize = 16 * 1024;
 /// The least that comes at once out of a full buffer of standard output.
 const BLOCK: usize = 1024;
+/// How long [`Output::catch_up`] waits at most.
+const CATCH_UP: Duration = Duration::from_secs(1);
 /// Of a longer line only so much is kept: the rest is no line of its own.
 const LINE: usize = 64 * 1024;
 /// The first and the last [`KEEP`] bytes of a stream.
@@ -140,6 +142,8 @@ struct Streams {
     err: Stream,
     /// None where nobody reads lines (any more): then no limit holds the process up.
     lines: Option<Lines>,
+    /// Whoever reads lines has done with the last one, and waits for the next.
+    idle: bool,
 }
 
 impl Streams {
@@ -183,6 +187,8 @@ pub(super) struct Output {
     changed: Condvar,
     /// Standard output may be taken again.
     room: Condvar,
+    /// The reader of lines waits for the next.
+    caught_up: Condvar,
 }
 
 impl Output {
@@ -201,8 +207,10 @@ impl Output {
                 out: stream(out),
                 err: stream(err),
                 lines: reads_lines.then(Lines::default),
+                idle: false,
             }),
             changed: Condvar::new(),
+            caught_up: Condvar::new(),
             room: Condvar::new(),
         });
         let thread = || std::thread::Builder::new().name("output".into());
@@ -262,6 +270,29 @@ impl Output {
         self.streams.lock().lines = None;
         self.room.notify_all();
         self.changed.notify_all();
+        self.caught_up.notify_all();
+    }
+
+    /// Waits until the reader of lines has done with all that was written before this call: at most a
+    /// second.
+    pub(super) fn catch_up(&self) {
+        let mut streams = self.streams.lock();
+        streams.drain_out();
+        let until = Instant::now() + CATCH_UP;
+        let mut woken = false;
+        while streams
+            .lines
+            .as_ref()
+            .is_some_and(|lines| !lines.waiting.is_empty() || !streams.idle)
+        {
+            if !woken {
+                self.changed.notify_all();
+                woken = true;
+            }
+            if self.caught_up.wait_until(&mut streams, until).timed_out() {
+                return;
+            }
+        }
     }
 
     /// Whether its lines waited in a buffer of its own until that was full.
@@ -286,8 +317,11 @@ impl Output {
                 if was_full && !lines.full() {
                     self.room.notify_all();
                 }
+                streams.idle = false;
                 return Ok(Some(line));
             }
+            streams.idle = true;
+            self.caught_up.notify_all();
             if streams.out.pipe.is_none() {
                 return Ok(None);
             }

@@ -4,6 +4,7 @@ use std::io::{self, PipeReader, PipeWriter};
 use std::net::TcpStream;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plugpull_workloads::{Checker, Promise, WorkloadConfig};
@@ -36,6 +37,11 @@ pub trait Process: Send {
     /// Whether its lines waited in a buffer of its own until that was full: they came late.
     fn buffered(&self) -> bool {
         false
+    }
+    /// What waits, a limited time, until all lines that it has written so far are read and done with; none
+    /// where that cannot be known.
+    fn catch_up(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
+        None
     }
     /// Nobody reads its lines from here on: it is never held up by those that are unread.
     fn ignore_lines(&mut self) {}

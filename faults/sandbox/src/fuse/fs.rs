@@ -35,6 +35,8 @@ pub struct CrashFs {
     unsupported: Mutex<BTreeSet<&'static str>>,
     /// The directory `/proc` of whoever calls, where that is known.
     callers: Mutex<Option<OwnedFd>>,
+    /// What has to be done before a change is recorded.
+    before: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
 }
 
 impl CrashFs {
@@ -50,6 +52,7 @@ impl CrashFs {
             mappings: Mappings::default(),
             unsupported: Mutex::default(),
             callers: Mutex::new(None),
+            before: Mutex::new(None),
         }
     }
 
@@ -81,6 +84,12 @@ impl CrashFs {
     /// with the first mapping.
     pub fn settle_mappings(&self) {
         self.mappings.keep_settled(Moments::Throughout);
+    }
+
+    /// Does this before each change is admitted, so that an ack that was written before it is marked before
+    /// it. Not where mappings are settled at an ack: that is served by who would wait here.
+    pub fn before_changes(&self, act: Arc<dyn Fn() + Send + Sync>) {
+        *self.before.lock() = Some(act);
     }
 
     /// From here on the log notes where the first file is mapped, and [`CrashFs::processes_gone`]: what is
@@ -276,6 +285,12 @@ impl CrashFs {
         name: Option<&OsStr>,
         operation: impl FnOnce(&mut Disk) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
+        if kind.changes() && !self.mappings.is_served() {
+            let before = self.before.lock().clone();
+            if let Some(act) = before {
+                act();
+            }
+        }
         let mut state = self.admit(kind, ino, name)?;
         let done = operation(&mut state.disk);
         let at = state.disk.log.next_seq();

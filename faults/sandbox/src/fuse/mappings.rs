@@ -195,6 +195,11 @@ impl Mappings {
         }
     }
 
+    /// True while an ack waits for what the kernel writes back.
+    pub(super) fn is_served(&self) -> bool {
+        self.shared.state.lock().serving
+    }
+
     /// Asks the kernel, and waits a limited time until it has been.
     pub(super) fn settle_now(&self) {
         let mut state = self.shared.state.lock();

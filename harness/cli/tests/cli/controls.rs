@@ -315,3 +315,25 @@ fn a_daemon_may_print_a_million_lines() {
     assert_eq!(run.count("pass"), 1, "{}", run.ran.stdout);
     assert!(found(&run).is_empty());
 }
+
+/// Each ack follows its sync at once, and the next write follows the ack: however late plugpull's reader is
+/// scheduled, an ack counts from where it was written.
+#[test(needs = "fuse python3")]
+fn an_ack_counts_from_where_it_was_written() {
+    let work = "exec python3 -c '\n\
+                import os\n\
+                log = os.open(\"log\", os.O_CREAT | os.O_WRONLY | os.O_APPEND)\n\
+                os.fsync(log)\n\
+                os.fsync(os.open(\".\", os.O_RDONLY))\n\
+                for n in range(1, 40):\n    \
+                    os.write(log, b\"%d\\n\" % n)\n    \
+                    os.fsync(log)\n    \
+                    print(\"ack\", n, flush=True)\n'\n";
+    let made = made(work, CHECK);
+    let seen = tested("explore", &made.name(), "--budget 60s --states 30", None);
+    let coverage = &seen.report["coverage"];
+    // Create, sync, sync of the directory, write, sync; and then two for each of the others.
+    assert_eq!(coverage["first_ack"], 5, "{coverage}");
+    assert_eq!(coverage["operations"], 3 + 2 * 39, "{coverage}");
+    assert_eq!(coverage["acked"], 39, "{coverage}");
+}

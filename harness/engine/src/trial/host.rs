@@ -205,6 +205,10 @@ impl Process for Started {
         self.0.buffered()
     }
 
+    fn catch_up(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
+        Some(self.0.catch_up())
+    }
+
     fn ignore_lines(&mut self) {
         self.0.ignore_lines();
     }

@@ -307,6 +307,10 @@ impl<'a> Testbed<'a> {
             self.lives += 1;
             let process = script.work(self.borrowed, self.lives)?;
             self.recorder.restarted();
+            // An ack counts from where it was written, however late its reader is scheduled.
+            if let (Some(fs), Some(catch_up)) = (self.storage.fs(), process.catch_up()) {
+                fs.before_changes(catch_up);
+            }
             self.clients = Some(ClientPool::read(process, &self.recorder, &self.numbers));
             return Ok(Ok(()));
         }
