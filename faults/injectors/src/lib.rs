@@ -66,7 +66,7 @@ const FORMER_NAMES: [(&str, &str); 2] = [
 /// Actions that version 0.1 listed as a fault of every target.
 const FORMER_FAULTS: [&str; 1] = ["reorg"];
 
-/// The fault of this name, or of this former name; [`ACT`](act::ACT) for an action that was one.
+/// The fault of this name, or of this former name; the fault `act` for an action that was one.
 pub fn fault(name: &str) -> Option<&'static Fault> {
     if FORMER_FAULTS.contains(&name) {
         return Some(&act::ACT);
