@@ -17,7 +17,11 @@ explore() { # binary
     from=$(date +%s%N)
     for trace in sqlite-wal sqlite-delete reference; do
         "$1" explore --no-config --trace "$here/golden/$trace.trace" --states 300 --budget 10m -q \
-            >/dev/null || [ $? -eq 1 ]
+            >/dev/null || case $? in
+        # Findings, and a model that was not reached in so few states.
+        1 | 3) ;;
+        *) exit 1 ;;
+        esac
     done
     echo $((($(date +%s%N) - from) / 1000000))
 }
