@@ -84,8 +84,9 @@ fn a_check_that_does_not_read_the_newest_file_is_warned_of() {
 /// Its configuration has the wrong directory.
 #[test(needs = "fuse")]
 fn a_target_that_works_elsewhere_is_not_measured() {
-    let work =
-        "for n in $(seq 30); do echo \"note $n\" >\"$HOME/note-$n\"; echo \"ack $n\"; done\n";
+    // All are there before the first ack, however soon it is looked for them.
+    let work = "for n in $(seq 30); do echo \"note $n\" >\"$HOME/note-$n\"; done\n\
+                for n in $(seq 30); do echo \"ack $n\"; done\n";
     let check = "while read -r id; do [ -e \"$HOME/note-$id\" ] || :; done\n";
     let toml = format!("{}[recover]\ncommand = 'true'\n", lines());
     let made = Made::new(&toml, &[("work.sh", work), ("check.sh", check)]);
