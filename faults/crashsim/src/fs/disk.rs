@@ -110,11 +110,9 @@ impl Disk {
     /// crash state.
     fn record_held(&mut self, of: Option<Ino>) {
         let Some(held) = &mut self.held else { return };
-        let (now, later) = std::mem::take(held)
-            .into_iter()
-            .partition(|(ino, _)| of.is_none_or(|of| of == *ino));
-        *held = later;
-        let pages: Vec<(Ino, u64)> = BTreeSet::into_iter(now).collect();
+        let wanted = |(ino, _): &(Ino, u64)| of.is_none_or(|of| of == *ino);
+        let pages: Vec<(Ino, u64)> = held.iter().copied().filter(wanted).collect();
+        held.retain(|page| !wanted(page));
         let goes_on = |a: &(Ino, u64), b: &(Ino, u64)| a.0 == b.0 && a.1 + 1 == b.1;
         for run in pages.chunk_by(goes_on).flat_map(|run| run.chunks(HELD_MAX)) {
             let [(ino, first), ..] = *run else { continue };
@@ -128,7 +126,7 @@ impl Disk {
         let Ok(content) = self.tree.content(ino) else {
             return;
         };
-        let size = content.size();
+        let old_size = content.size();
         let mut bytes = Vec::new();
         content.read(offset, len, &mut bytes);
         if bytes.is_empty() {
@@ -139,16 +137,12 @@ impl Disk {
             .tree
             .change(ino, |content| content.write(offset, &bytes))
         {
-            let old_size = size;
-            self.record(
-                0,
+            let op = Op::Write {
                 ino,
-                Op::Write {
-                    ino,
-                    data,
-                    old_size,
-                },
-            );
+                data,
+                old_size,
+            };
+            self.record(0, ino, op);
         }
     }
 
