@@ -140,17 +140,17 @@ impl Coverage {
         judged as f64 * 100.0 >= demanded * of as f64
     }
 
-    /// States before the first ack, under all models.
+    /// Loss sets before the first ack, under all models: two of them may give one state.
     pub(crate) fn before_first_ack(&self) -> u64 {
         self.models.iter().map(|one| one.before_first_ack).sum()
     }
 
-    /// States that plugpull could not measure, under all models.
+    /// Loss sets whose state plugpull could not measure, under all models.
     pub(crate) fn could_not_measure(&self) -> u64 {
         self.models.iter().map(|one| one.could_not_measure).sum()
     }
 
-    /// States that were not measured and of which an older report does not say why.
+    /// Loss sets that were not measured and of which an older report does not say why.
     pub(crate) fn unexplained(&self) -> u64 {
         let all: u64 = self.models.iter().map(|one| one.not_measured).sum();
         all.saturating_sub(self.before_first_ack() + self.could_not_measure())

@@ -53,7 +53,7 @@ pub(crate) fn notes(coverage: &Coverage) -> Vec<String> {
     if early > 0 {
         notes.push(format!(
             "Before the first ack, where nothing was promised yet, {} {} tried.",
-            count_grouped(early, "state"),
+            count_grouped(early, "loss set"),
             verb(early)
         ));
     }
@@ -61,7 +61,7 @@ pub(crate) fn notes(coverage: &Coverage) -> Vec<String> {
     if failed > 0 {
         notes.push(format!(
             "plugpull could not measure {}, which {} not judged.",
-            count_grouped(failed, "state"),
+            count_grouped(failed, "loss set"),
             verb(failed)
         ));
     }
@@ -69,7 +69,7 @@ pub(crate) fn notes(coverage: &Coverage) -> Vec<String> {
     if unexplained > 0 {
         notes.push(format!(
             "Not measured: {}.",
-            count_grouped(unexplained, "state")
+            count_grouped(unexplained, "loss set")
         ));
     }
     notes

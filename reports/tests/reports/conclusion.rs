@@ -152,12 +152,12 @@ fn states_that_plugpull_could_not_measure_are_no_pass_and_counted_apart_from_ear
         (
             &mut early,
             0,
-            "nothing was promised yet, 7 states were tried",
+            "nothing was promised yet, 7 loss sets were tried",
         ),
         (
             &mut failed,
             3,
-            "plugpull could not measure 1 state, which was not judged.",
+            "plugpull could not measure 1 loss set, which was not judged.",
         ),
     ] {
         report.needs_coverage();

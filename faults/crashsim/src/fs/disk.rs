@@ -51,6 +51,8 @@ pub struct Disk {
     pub full_hits: u64,
     /// What was read: file, and the range in bytes; none while nobody asks.
     pub reads: Option<Vec<(Ino, u64, u64)>>,
+    /// What the kernel writes back by itself is to be held.
+    hold: bool,
     /// The pages of files that the kernel wrote back and the log has not yet; none where it has each
     /// when it comes.
     held: Option<BTreeSet<(Ino, u64)>>,
@@ -75,6 +77,7 @@ impl Disk {
             flipped: BadSectors::default(),
             full_hits: 0,
             reads: None,
+            hold: false,
             held: None,
         }
     }
@@ -93,17 +96,20 @@ impl Disk {
     /// Takes the log away, and begins a new one on what the tree holds now.
     pub fn take_log(&mut self) -> Log {
         self.record_held(None);
+        self.held = None;
         let (began, first) = (self.log.began(), self.log.next_seq());
         let fresh = Log::new(self.tree.clone(), began, first, self.log.limit());
         std::mem::replace(&mut self.log, fresh)
     }
 
-    /// From here on the log has what the kernel writes back of a mapping by itself (page cache
-    /// write-back, of no process) only where the file is synced next, or in the end. When the kernel
+    /// The log has what the kernel writes back of a mapping by itself (page cache write-back, of no
+    /// process) only where the file is synced next, or in the end; from where it has noted a mapping
+    /// ([`Disk::cache_settled`]) on, since before that such a record alone tells that there is one
+    /// ([`Log::kill_points`]). When the kernel
     /// does so follows from no operation; such a log is the same each time, but for a file of which
     /// msync(2) is asked for a part: the rest may have been written back before.
     pub fn hold_write_backs(&mut self) {
-        self.held.get_or_insert_default();
+        self.hold = true;
     }
 
     /// Records what was held back of one file or of all, as it is now. A file without a name is in no
@@ -208,6 +214,9 @@ impl Disk {
     pub fn cache_settled(&mut self) {
         self.record_held(None);
         self.record(0, ROOT, Op::CacheSettled);
+        if self.hold {
+            self.held.get_or_insert_default();
+        }
     }
 
     /// Appends a record about an inode that exists.
