@@ -37,31 +37,70 @@ fn a_check_that_cannot_fail_is_blind() {
     assert_eq!(tested("explore", &made.name(), options, None).ran.code, 0);
 }
 
-/// Today's "will not start" in every trial.
+/// How a little is explored under a plain kill.
+const KILLS: &str = "--txns 3 --model kill --recovery-depth 0 --budget 60s";
+
+/// Today's "will not start" in every trial. Where there is no clean stop to ask it after, that is said.
 #[test(needs = "fuse")]
 fn a_check_that_always_fails_is_the_checks_fault() {
     let broken = "[ -z \"$(cat)\" ] || { echo 'NameError: idd' >&2; exit 1; }\n";
-    for (work, how) in [
-        (
-            "for n in $(seq 9); do echo $n >>log; echo ack $n; done\n",
-            "a clean stop",
-        ),
-        (WORK, "SIGTERM and after SIGINT"),
-    ] {
-        let said = made(work, broken).refused("explore");
-        assert!(said.contains(how) && said.contains("NameError"), "{said}");
-    }
+    let work = "for n in $(seq 9); do echo $n >>log; echo ack $n; done\n";
+    let said = made(work, broken).refused("explore");
+    assert!(
+        said.contains("a clean stop") && said.contains("NameError"),
+        "{said}"
+    );
+    let seen = tested("explore", &made(WORK, broken).name(), KILLS, None);
+    must_all_be("will-not-start", &seen);
+    let said = warnings(&seen);
+    assert!(
+        said.contains("by SIGTERM nor by SIGINT") && said.contains("NameError"),
+        "{said}"
+    );
 }
 
-/// A lock file that only a kill leaves.
+/// It has no handler for a signal, and is nearly always in the midst of a save: the control must not accuse
+/// its check, whatever the signal left. What was left is a finding of the kill.
+#[test(needs = "fuse")]
+fn a_save_that_a_signal_cut_short_is_not_held_against_the_check() {
+    let check = "[ -s db ] || [ ! -e db ] || { echo cut short >&2; exit 3; }\n\
+                 while read -r id; do grep -qx \"$id\" db || echo lost $id; done\n";
+    let save = |begins: &str, ends: &str| {
+        format!(
+            "n=0; while :; do n=$((n+1)); id=$PLUGPULL_LIFE.$n; all=\"$all$id\n\"\n\
+             {begins}; sleep 0.1; printf \"$all\" >>{ends}; sync .; echo ack $id; done\n"
+        )
+    };
+    let in_place = made(&save(": >db", "db; sync db"), check);
+    let seen = tested("explore", &in_place.name(), KILLS, None);
+    must_all_be("will-not-start", &seen);
+    let said = warnings(&seen);
+    assert!(
+        said.contains("by SIGTERM nor by SIGINT") && said.contains("cut short"),
+        "{said}"
+    );
+    let renamed = made(&save(": >new", "new; sync new; mv new db"), check);
+    let seen = tested("explore", &renamed.name(), KILLS, None);
+    seen.must_have_no_finding();
+    assert_eq!(warnings(&seen), "");
+}
+
+/// A lock file that only a kill leaves, or, where nobody removes it, each end.
 #[test(needs = "fuse")]
 fn what_only_a_kill_leaves_is_a_finding_of_the_kill() {
-    let work = format!("trap 'rm lock; exit 0' TERM; : >lock\n{WORK}");
     let check = format!("[ ! -e lock ] || {{ echo the lock is held; exit 3; }}\n{CHECK}");
-    let made = made(&work, &check);
-    let options = "--txns 3 --model kill --recovery-depth 0 --budget 60s";
-    let explored = tested("explore", &made.name(), options, None);
-    must_all_be("will-not-start", &explored);
+    for (handler, warned) in [("trap 'rm lock; exit 0' TERM; ", false), ("", true)] {
+        let made = made(&format!("{handler}: >lock\n{WORK}"), &check);
+        for (command, options) in [("explore", KILLS), ("run", "--rounds 1 --fault kill")] {
+            let seen = tested(command, &made.name(), options, None);
+            must_all_be("will-not-start", &seen);
+            assert_eq!(seen.findings().len(), 1, "{command}: {}", seen.ran.stdout);
+            let sentence = text(&seen.findings()[0], "sentence");
+            assert!(sentence.contains("the lock is held"), "{sentence}");
+            let said = warnings(&seen);
+            assert_eq!(said.contains("the lock is held"), warned, "{said:?}");
+        }
+    }
 }
 
 #[test(needs = "fuse")]
