@@ -219,6 +219,11 @@ impl Disk {
         }
     }
 
+    /// Records that the page cache may hold from here on what the log has not.
+    pub fn cache_unsettled(&mut self) {
+        self.record(0, ROOT, Op::CacheUnsettled);
+    }
+
     /// Appends a record about an inode that exists.
     fn record(&mut self, pid: u32, ino: Ino, op: Op) {
         let path = self

@@ -169,6 +169,9 @@ pub enum Op {
         /// The size before.
         old_size: u64,
     },
+    /// From here on the page cache may hold what was stored in shared mappings and the log has not: an
+    /// ack was noted, and what was stored before it may not be written back yet.
+    CacheUnsettled,
 }
 
 impl Op {
@@ -189,8 +192,16 @@ impl Op {
             | Op::Touch { ino, .. }
             | Op::Sync { ino, .. }
             | Op::SyncFailed { ino } => *ino,
-            Op::SyncAll { .. } | Op::SyncAllFailed | Op::CacheSettled => ROOT,
+            Op::SyncAll { .. } | Op::SyncAllFailed | Op::CacheSettled | Op::CacheUnsettled => ROOT,
         }
+    }
+
+    /// True for what only notes something about the operations beside it.
+    pub fn is_note(&self) -> bool {
+        matches!(
+            self,
+            Op::CallGoesOn { .. } | Op::CacheSettled | Op::CacheUnsettled
+        )
     }
 
     /// The operation's name, as strace would show the call.
@@ -230,6 +241,7 @@ impl Op {
             Op::SyncAll { .. } => "syncfs",
             Op::SyncAllFailed => "syncfs(failed)",
             Op::CacheSettled => "(mappings seen)",
+            Op::CacheUnsettled => "(mappings unseen)",
             Op::CallGoesOn { .. } => "(write goes on)",
         }
     }
@@ -630,7 +642,8 @@ pub fn apply(tree: &mut Tree, record: &Record) {
         | Op::SyncAll { .. }
         | Op::SyncAllFailed
         | Op::CallGoesOn { .. }
-        | Op::CacheSettled => {}
+        | Op::CacheSettled
+        | Op::CacheUnsettled => {}
     }
 }
 
@@ -708,6 +721,10 @@ mod tests {
         let run = [&own, &settled, &own, &back, &back, &settled, &own].map(Clone::clone);
         let known = [true, true, true, false, false, false, true, false];
         assert_eq!(kill_points(&run), named(&known));
+        // An ack that did not wait for what was stored before it.
+        let noted = (0, Op::CacheUnsettled);
+        let run = [&settled, &noted, &back, &settled].map(Clone::clone);
+        assert_eq!(kill_points(&run), named(&[true, true, false, false, true]));
         // A mapping that nobody heard of.
         let run = [&own, &back, &settled].map(Clone::clone);
         assert_eq!(kill_points(&run), named(&[true, false, false, true]));

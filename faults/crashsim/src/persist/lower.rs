@@ -143,7 +143,8 @@ impl<'a> Lowering<'a> {
             | Op::SyncAll { .. }
             | Op::SyncAllFailed
             | Op::CallGoesOn { .. }
-            | Op::CacheSettled => {}
+            | Op::CacheSettled
+            | Op::CacheUnsettled => {}
         }
     }
 

@@ -117,7 +117,8 @@ impl Limits {
             | Op::SyncFailed { .. }
             | Op::SyncAll { .. }
             | Op::SyncAllFailed
-            | Op::CacheSettled => Ok(()),
+            | Op::CacheSettled
+            | Op::CacheUnsettled => Ok(()),
         }
     }
 }

@@ -73,10 +73,22 @@ impl CrashFs {
         (state.disk.log.next_seq(), state.disk.log.nanos())
     }
 
-    /// Marks a client's ack in the log, behind what was stored in shared mappings before it.
+    /// Marks a client's ack in the log, behind what was stored in shared mappings before it. Where acks
+    /// are noted before a change goes on ([`CrashFs::before_changes`]) that cannot be waited for, since
+    /// the server waits here: then the log says that it has not what was stored.
     pub fn mark(&self, id: u64) -> Mark {
-        self.mappings.settle_now();
-        self.state.lock().disk.log.mark(id)
+        if self.before.lock().is_none() {
+            self.mappings.settle_now();
+            return self.state.lock().disk.log.mark(id);
+        }
+        let mut state = self.state.lock();
+        if !state.dead && self.mappings.is_served() {
+            state.disk.cache_unsettled();
+        }
+        let mark = state.disk.log.mark(id);
+        drop(state);
+        self.mappings.ask();
+        mark
     }
 
     /// From here on the log has what was stored in shared mappings, as it was after each operation
@@ -87,7 +99,7 @@ impl CrashFs {
     }
 
     /// Does this before each change is admitted, so that an ack that was written before it is marked before
-    /// it. Not where mappings are settled at an ack: that is served by who would wait here.
+    /// it.
     pub fn before_changes(&self, act: Arc<dyn Fn() + Send + Sync>) {
         *self.before.lock() = Some(act);
     }
@@ -285,7 +297,7 @@ impl CrashFs {
         name: Option<&OsStr>,
         operation: impl FnOnce(&mut Disk) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
-        if kind.changes() && !self.mappings.is_served() {
+        if kind.changes() {
             let before = self.before.lock().clone();
             if let Some(act) = before {
                 act();

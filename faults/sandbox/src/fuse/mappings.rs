@@ -2,9 +2,9 @@
 //! back, and until then a process that dies leaves it in the page cache all the same.
 //!
 //! So where a process maps a file, shared and writable, the kernel is asked to write back what is
-//! dirty of it: after each operation, and before an ack is stamped. That is a call that waits for the
-//! server (fsync(2), whose own request is not recorded), so it is done by a thread of its own, after
-//! an operation was answered and never in the middle of one. The log notes each moment at which it
+//! dirty of it: after each operation, and before an ack is stamped; after it where the server itself waits
+//! for the stamp. That is a call that waits for the server (fsync(2), whose own request is not recorded),
+//! so it is done by a thread of its own, after an operation was answered and never in the middle of one. The log notes each moment at which it
 //! then has all that the page cache has
 //! ([`Op::CacheSettled`](plugpull_crashsim::fs::Op::CacheSettled)): no page was written back during a
 //! round over all files, so what the round before had written was still all there was when it began.
@@ -195,7 +195,16 @@ impl Mappings {
         }
     }
 
-    /// True while an ack waits for what the kernel writes back.
+    /// Asks the kernel, and waits for nothing.
+    pub(super) fn ask(&self) {
+        let mut state = self.shared.state.lock();
+        if state.serving {
+            state.asked += 1;
+            self.shared.changed.notify_all();
+        }
+    }
+
+    /// True while the kernel is asked for what is stored.
     pub(super) fn is_served(&self) -> bool {
         self.shared.state.lock().serving
     }

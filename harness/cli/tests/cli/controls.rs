@@ -377,3 +377,31 @@ fn an_ack_counts_from_where_it_was_written() {
     assert_eq!(coverage["operations"], 3 + 2 * 39, "{coverage}");
     assert_eq!(coverage["acked"], 39, "{coverage}");
 }
+
+/// The same where it is stored in a shared mapping: what the page cache holds is not waited for, so that a
+/// workload that goes on meanwhile has its acks where they were written.
+#[test(needs = "fuse python3")]
+fn an_ack_of_what_was_stored_in_a_mapping_counts_from_where_it_was_written() {
+    let work = "exec python3 -c '\n\
+                import mmap, os\n\
+                log = os.open(\"log\", os.O_CREAT | os.O_RDWR)\n\
+                os.ftruncate(log, 8192)\n\
+                os.fsync(log)\n\
+                os.fsync(os.open(\".\", os.O_RDONLY))\n\
+                memory = mmap.mmap(log, 8192)\n\
+                for n in range(1, 40):\n    \
+                    line = b\"%d\\n\" % n\n    \
+                    memory[8 * n:8 * n + len(line)] = line\n    \
+                    memory.flush()\n    \
+                    print(\"ack\", n, flush=True)\n'\n";
+    let check = "tr -d '\\000' <log >lines\n\
+                 while read -r n; do grep -qx \"$n\" lines || echo \"lost $n\"; done\n";
+    let made = made(work, check);
+    let seen = tested("explore", &made.name(), "--budget 60s --states 60", None);
+    assert_eq!(found(&seen), [""; 0], "{}", seen.ran.stdout);
+    let coverage = &seen.report["coverage"];
+    let number = |name: &str| coverage[name].as_u64().unwrap_or_default();
+    // A write and a sync for each of the other acks, and what is noted of the mapping.
+    let behind = number("points") - number("first_ack");
+    assert!(behind >= 2 * 38, "{coverage}");
+}

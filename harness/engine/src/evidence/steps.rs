@@ -161,7 +161,8 @@ fn kind(op: &Op) -> StepKind {
         | Op::SetXattr { .. }
         | Op::Touch { .. }
         | Op::CallGoesOn { .. }
-        | Op::CacheSettled => StepKind::Other,
+        | Op::CacheSettled
+        | Op::CacheUnsettled => StepKind::Other,
     }
 }
 

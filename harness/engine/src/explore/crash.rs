@@ -166,13 +166,10 @@ impl RecoveryTrace {
 /// True when a recovery changed its disk in a way that a crash could leave half done.
 pub fn changes_disk(log: &Log) -> bool {
     log.records().iter().any(|record| {
-        !matches!(
+        let unchanged = matches!(
             record.op,
-            Op::Sync { .. }
-                | Op::SyncAll { .. }
-                | Op::Touch { .. }
-                | Op::CallGoesOn { .. }
-                | Op::CacheSettled
-        )
+            Op::Sync { .. } | Op::SyncAll { .. } | Op::Touch { .. }
+        );
+        !unchanged && !record.op.is_note()
     })
 }

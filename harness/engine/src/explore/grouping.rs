@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use plugpull_crashsim::fs::Op;
 use plugpull_crashsim::persist::LostUpdate;
 use plugpull_reports::{
     EARLY, FailingState, KnownCause, START, is_of_names, place_sign, said_sign,
@@ -78,9 +77,7 @@ impl Grouping for ByMissingUpdates {
         if !is_of_names(&signs) && !acked {
             let at = first.unwrap_or(crash.point) as usize;
             let mut before = oracle.log(crash).records().iter().take(at).rev();
-            // What only notes something about a call is no call.
-            let call = before
-                .find(|record| !matches!(record.op, Op::CallGoesOn { .. } | Op::CacheSettled));
+            let call = before.find(|record| !record.op.is_note());
             signs.insert(call.map_or(START.to_owned(), |record| {
                 place_sign(record.op.name(), &self.names.pattern(&record.path))
             }));
