@@ -54,7 +54,7 @@ fn a_check_that_always_fails_is_the_checks_fault() {
     must_all_be("will-not-start", &seen);
     let said = warnings(&seen);
     assert!(
-        said.contains("by SIGTERM nor by SIGINT") && said.contains("NameError"),
+        said.contains("neither SIGTERM nor SIGINT") && said.contains("NameError"),
         "{said}"
     );
 }
@@ -76,7 +76,7 @@ fn a_save_that_a_signal_cut_short_is_not_held_against_the_check() {
     must_all_be("will-not-start", &seen);
     let said = warnings(&seen);
     assert!(
-        said.contains("by SIGTERM nor by SIGINT") && said.contains("cut short"),
+        said.contains("neither SIGTERM nor SIGINT") && said.contains("cut short"),
         "{said}"
     );
     let renamed = made(&save(": >new", "new; sync new; mv new db"), check);
@@ -267,6 +267,25 @@ fn a_workload_that_fails_after_an_unsupported_call_is_refused_with_its_name() {
     let falls_back = made(&work(clone, "2>/dev/null; sync ."), CHECK);
     let options = "--budget 60s --model kill";
     tested("explore", &falls_back.name(), options, None).must_have_no_finding();
+}
+
+/// A moment that cannot come any more is not waited for, wherever the workload runs: what is said is that it
+/// had ended, and not that something had not come in time.
+#[test(needs = "fuse")]
+fn a_workload_that_ends_before_the_moment_of_a_fault_ends_the_trial() {
+    let work = "for n in $(seq 9); do echo $n >>log; sync log; sync .; echo ack $n; done\n";
+    let start = "[start]\ncommand = 'echo ready; exec sleep 1000'\nready.line = 'ready'\n";
+    let scripts = [("work.sh", work), ("check.sh", CHECK)];
+    for toml in [lines(), format!("{start}{}", lines())] {
+        let made = Made::new(&toml, &scripts);
+        let options = "--rounds 1 --fault kill@ack=30 --fault kill-op@op=sync,n=99";
+        let run = tested("run", &made.name(), options, None);
+        for row in list(&run.report, "faults") {
+            assert_eq!(text(row, "verdict"), "not-measured", "{row}");
+            let ended = "the workload had come to its end (9 transactions were acknowledged)";
+            assert!(text(row, "why").contains(ended), "{row}");
+        }
+    }
 }
 
 /// Its workload is over before there is anything to kill.

@@ -26,6 +26,8 @@ use crate::outcome::{HarnessFailed, TargetFailed, guard};
 
 /// How long a target may take to end when it is asked to.
 pub(super) const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// How long a workload may go on to its own end, where no signal stops it cleanly.
+const OWN_END_LIMIT: Duration = Duration::from_secs(2);
 /// How many IDs a sentence names.
 const NAMED: usize = 5;
 /// So many of the newest files are emptied, one at a time, until that is noticed: the very last one may
@@ -223,9 +225,17 @@ struct Worked {
     leads_out: Option<String>,
 }
 
-/// Lets the workload acknowledge something, asks the target to end by `signal`, and looks at what it
-/// left.
-fn work_and_stop(setup: &Setup, testbed: &mut Testbed<'_>, signal: i32) -> Result<Worked, Refusal> {
+/// How a target comes to its end.
+#[derive(Clone, Copy)]
+enum Ending {
+    /// It is asked to by this signal.
+    Signal(i32),
+    /// Its workload has no more to do, if that is soon.
+    Own,
+}
+
+/// Lets the workload acknowledge something, has the target end, and looks at what it left.
+fn work_and_stop(setup: &Setup, testbed: &mut Testbed<'_>, end: Ending) -> Result<Worked, Refusal> {
     if let Err(failed) = testbed.bring_up(PROBE)?.map(drop) {
         return Err(down(setup, testbed, &failed));
     }
@@ -251,6 +261,13 @@ fn work_and_stop(setup: &Setup, testbed: &mut Testbed<'_>, signal: i32) -> Resul
     if let Some(untouched) = testbed.untouched()? {
         return Err(Refusal::NotMeasured(untouched.to_string()));
     }
+    let signal = match end {
+        Ending::Signal(signal) => signal,
+        Ending::Own => {
+            testbed.work_until(OWN_END_LIMIT, &|_| false)?;
+            libc::SIGTERM
+        }
+    };
     let stopped = testbed.stop(signal, STOP_LIMIT)?;
     let (disk, history) = (testbed.snapshot(), testbed.history());
     let acked = Acked::of(&history, &*setup.target);
@@ -362,29 +379,35 @@ fn named<T: Display>(all: &[T]) -> String {
 /// After a clean stop nothing may be wrong. A target that ended otherwise was killed, perhaps in the midst
 /// of a change: there the check may be right, and only a sentence says that it was not asked.
 fn stopped(setup: &Setup) -> Result<(Worked, Option<String>), Refusal> {
-    let ended_by = |signal| on_testbed(setup, |testbed| work_and_stop(setup, testbed, signal));
-    let mut worked = ended_by(libc::SIGTERM)?;
-    let not_clean = |worked: &Worked| worked.stopped != Stopped::Ended(0);
-    if not_clean(&worked) && worked.trouble(setup).is_some() {
-        worked = ended_by(libc::SIGINT)?;
+    let mut last = None;
+    for end in [
+        Ending::Signal(libc::SIGTERM),
+        Ending::Signal(libc::SIGINT),
+        Ending::Own,
+    ] {
+        let worked = on_testbed(setup, |testbed| work_and_stop(setup, testbed, end))?;
+        let Some(why) = worked.trouble(setup) else {
+            return Ok((worked, None));
+        };
+        if worked.stopped == Stopped::Ended(0) {
+            return Err(Refusal::Wrong(with_hint(
+                setup,
+                format!(
+                    "after a clean stop, when nothing was lost, {why}; so it would find fault with every \
+                     crash"
+                ),
+            )));
+        }
+        last = Some((worked, why));
     }
-    let Some(why) = worked.trouble(setup) else {
-        return Ok((worked, None));
+    let Some((worked, why)) = last else {
+        return Err(HarnessFailed::new("the target was not stopped").into());
     };
-    if not_clean(&worked) {
-        let unknown = format!(
-            "it was not stopped cleanly by SIGTERM nor by SIGINT, so what its check says after a clean \
-             stop is not known (let the workload end with exit code 0 on one of them, or by itself); \
-             after the last of the two {why}"
-        );
-        return Ok((worked, Some(unknown)));
-    }
-    Err(Refusal::Wrong(with_hint(
-        setup,
-        format!(
-            "after a clean stop, when nothing was lost, {why}; so it would find fault with every crash"
-        ),
-    )))
+    let unknown = format!(
+        "neither SIGTERM nor SIGINT stops it cleanly, and it goes on by itself, so what its check says \
+         after a clean stop is not known (let the workload end with exit code 0); after it was killed {why}"
+    );
+    Ok((worked, Some(unknown)))
 }
 
 /// On an empty data directory all that was acknowledged is gone, and that must be seen.
