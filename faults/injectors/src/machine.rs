@@ -1,9 +1,10 @@
 //! The machine under a trial, as faults see it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
-use plugpull_crashsim::fs::Ino;
+use plugpull_crashsim::fs::{Ino, Node};
 use plugpull_crashsim::persist::Loss;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -65,12 +66,27 @@ pub struct Read {
 }
 
 /// How much space a workload took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpaceTaken {
     /// Pages.
     pub pages: u64,
     /// Transactions that were acknowledged meanwhile.
     pub acks: u64,
+    /// The size of each file when it began, by its path.
+    pub sizes_before: BTreeMap<String, u64>,
+}
+
+/// The size of each file that has a name, by its path within the data directory, in bytes.
+pub fn sizes(fs: &Control) -> BTreeMap<String, u64> {
+    fs.inspect(|tree, _| {
+        let files = tree.inodes().filter_map(|(_, inode)| match &inode.node {
+            Node::File(content) if inode.nlink > 0 => {
+                Some((inode.path.to_string(), content.size()))
+            }
+            _ => None,
+        });
+        files.collect()
+    })
 }
 
 impl Tally {

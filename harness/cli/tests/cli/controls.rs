@@ -288,6 +288,21 @@ fn a_workload_that_ends_before_the_moment_of_a_fault_ends_the_trial() {
     }
 }
 
+/// So few and short lines that no file asks for a page after its first.
+#[test(needs = "fuse")]
+fn a_full_disk_hits_a_few_short_appends() {
+    let work = "for n in $(seq 12); do echo $PLUGPULL_LIFE.$n >>log && sync log && sync . && \
+                echo ack $PLUGPULL_LIFE.$n; done; true\n";
+    let options = "--rounds 3 --fault disk-full@ack=3";
+    let run = tested("run", &made(work, CHECK).name(), options, None);
+    run.must_have_no_finding();
+    assert_eq!(run.ran.code, 0, "{}", run.ran.stdout);
+    assert_eq!(run.row("disk-full")["bit"], 3, "{}", run.ran.stdout);
+    let ignores = work.replace(" && sync log && sync . &&", "; sync log; sync .;");
+    let run = tested("run", &made(&ignores, CHECK).name(), options, None);
+    must_all_be("lost-ack", &run);
+}
+
 /// Its workload is over before there is anything to kill.
 #[test(needs = "fuse cgroup-memory")]
 fn a_target_that_ends_before_the_oom_killer_comes_is_no_harness_failure() {

@@ -20,7 +20,7 @@ use plugpull_crashsim::fs::Tree;
 use plugpull_crashsim::persist::{Device, Model};
 use plugpull_driver::{Action, ClientError, Running, Target};
 use plugpull_faults::control::{Control, Injector, PausedOperation};
-use plugpull_faults::machine::{InjectError, Machine};
+use plugpull_faults::machine::{InjectError, Machine, sizes};
 use plugpull_faults::rule::Matcher;
 use plugpull_faults::trigger::When;
 use plugpull_sandbox::Usage;
@@ -139,8 +139,8 @@ pub struct Testbed<'a> {
     pub(super) crashed_at: Option<Stamp>,
     /// What each life of the target wrote.
     pub outputs: Vec<String>,
-    /// How many pages the data took when the workload began.
-    pages_at_work: Option<u64>,
+    /// How many pages the data took when the workload began, and the size of each file.
+    space_at_work: Option<(u64, BTreeMap<String, u64>)>,
     /// Storage operations of filesystems that power loss ended.
     past_operations: u64,
     /// When it was made, on the clock of the sandbox's files.
@@ -215,7 +215,7 @@ impl<'a> Testbed<'a> {
             crashes: Crashes::default(),
             crashed_at: None,
             outputs: Vec::new(),
-            pages_at_work: None,
+            space_at_work: None,
             past_operations: 0,
             since: sandbox.moment(),
             buffered: false,
@@ -298,7 +298,8 @@ impl<'a> Testbed<'a> {
 
     /// The same; also says where the target takes no connection.
     fn try_work(&mut self, deadline: Instant) -> Result<Result<(), ClientError>, HarnessFailed> {
-        self.pages_at_work = self.pages();
+        let space = |fs: &Control| Some((self.pages()?, sizes(fs)));
+        self.space_at_work = self.storage.fs().as_ref().and_then(space);
         let running = self
             .running
             .as_ref()

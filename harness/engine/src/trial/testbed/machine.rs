@@ -216,11 +216,12 @@ impl Machine for Testbed<'_> {
     }
 
     fn growth(&mut self) -> Option<SpaceTaken> {
-        let pages = self.pages()?.saturating_sub(self.pages_at_work?);
+        let (pages, sizes_before) = self.space_at_work.clone()?;
         let clients = self.clients.as_ref()?;
         Some(SpaceTaken {
-            pages,
+            pages: self.pages()?.saturating_sub(pages),
             acks: clients.progress.tally().ok,
+            sizes_before,
         })
     }
 
