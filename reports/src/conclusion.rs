@@ -338,6 +338,13 @@ pub(crate) fn left_out_words(coverage: &Coverage) -> Option<String> {
             ),
         ),
         (left.places, format!("other combinations at {places}")),
+        (
+            left.kill_points,
+            format!(
+                "kill at {} where files were mapped and what the page cache held is not known",
+                count_grouped(left.kill_points, "point")
+            ),
+        ),
     ];
     let some = all.iter().filter(|(n, _)| *n > 0);
     let parts: Vec<&str> = some.map(|(_, words)| words.as_str()).collect();

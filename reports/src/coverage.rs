@@ -69,6 +69,10 @@ pub struct LeftOut {
     /// Recoveries that were crashed and of which more states are possible than the 16 that were tried.
     #[serde(default)]
     pub cut_recoveries: u64,
+    /// Crash points, also those of recoveries, at which `kill` was not tried: files were mapped, and what
+    /// the page cache held of them is not known.
+    #[serde(default)]
+    pub kill_points: u64,
 }
 
 impl LeftOut {
@@ -84,6 +88,7 @@ impl LeftOut {
         self.places += more.places;
         self.recoveries += more.recoveries;
         self.cut_recoveries += more.cut_recoveries;
+        self.kill_points += more.kill_points;
     }
 }
 

@@ -208,6 +208,7 @@ fn merge_left_out(sum: &mut LeftOut, more: &LeftOut) {
     sum.places = sum.places.max(more.places);
     sum.recoveries += more.recoveries;
     sum.cut_recoveries += more.cut_recoveries;
+    sum.kill_points = sum.kill_points.max(more.kill_points);
 }
 
 /// Points and possible states of shards that share a point out among them would count twice: the

@@ -50,7 +50,8 @@ fn place(crash: &Crash, oracle: &Oracle<'_>) -> String {
         ),
         None => (String::new(), ""),
     };
-    let at = match records.get(crash.point as usize) {
+    let mut next = records.iter().skip(crash.point as usize);
+    let at = match next.find(|next| !next.op.is_note()) {
         Some(next) => format!(
             "before {whose}operation {} ({} {})",
             next.seq,
@@ -67,7 +68,13 @@ fn place(crash: &Crash, oracle: &Oracle<'_>) -> String {
     if crash.lost.is_empty() {
         return match crash.within {
             Some(_) => format!("{before}recovery itself was cut short {at}"),
-            None => format!("nothing was lost: the process merely died {at}"),
+            None if oracle.kills_at(crash) => {
+                format!("nothing was lost: the process merely died {at}")
+            }
+            None => format!(
+                "at the crash {at} the disk was missing what was stored in shared mappings and not yet \
+                 written back"
+            ),
         };
     }
     let missing: Vec<String> = telling(crash, oracle)

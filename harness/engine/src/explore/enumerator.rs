@@ -278,7 +278,10 @@ impl<'a> StateEnumerator<'a> {
             let seed = self.subset_seed(point);
             note_left_out(&mut self.left_out, &window, seed);
         }
-        if pass == 0 {
+        let unknown = !one.power && self.kill_points[point] == KillPoint::Unknown;
+        if unknown && pass == 0 {
+            self.left_out.kill_points += 1;
+        } else if pass == 0 {
             let possible = if one.power {
                 window.possible()
             } else {
