@@ -23,7 +23,7 @@ fn program() -> &'static Path {
             "/tests/cli/support/programs/calls.c"
         );
         let status = Command::new("cc")
-            .args(["-O1", "-o"])
+            .args(["-O1", "-pthread", "-o"])
             .args([path.as_os_str(), source.as_ref()])
             .status();
         assert!(status.unwrap().success());
@@ -82,6 +82,17 @@ fn what_sync_and_syncfs_make_durable_is_durable() {
         silent(mode, "--states 80");
     }
     found("log-unsynced", "--states 80", "lost-ack");
+}
+
+/// A sync that comes after the ack, or beside it in a thread or a child, is none that the ack may count on.
+#[test(needs = "fuse cc")]
+fn a_sync_that_the_ack_did_not_wait_for_comes_too_late() {
+    for mode in ["log-acked-first", "log-thread", "log-child"] {
+        silent(&format!("{mode}-awaited"), "--states 80");
+        let sentences = found(mode, "--states 80", "lost-ack");
+        let named = |sentence: &String| sentence.contains("of log (operation");
+        assert!(sentences.iter().all(named), "{mode}: {sentences:?}");
+    }
 }
 
 #[test(needs = "fuse cc")]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use plugpull_driver::{Checked, Missing, Process, Target, WorkloadLine};
 use plugpull_workloads::{
     Call, History, Observed, Op, Outcome, Recorder, Start, Txn, TxnId, Value, Write,
@@ -190,6 +191,41 @@ pub(super) struct Reader {
     pub(super) reading: Arc<Reading>,
     /// Numbers the transactions of a trial.
     pub(super) numbers: Arc<AtomicU64>,
+}
+
+/// Waits until what was printed so far is read.
+type CatchUp = Arc<dyn Fn() + Send + Sync>;
+
+/// Holds changes of the disk back until somebody reads what the workload prints: a quick one would have
+/// done all its work by then, and its acks would count from its end.
+#[derive(Default)]
+pub(super) struct Gate {
+    /// None while it is closed.
+    open: Mutex<Option<Option<CatchUp>>>,
+    changed: Condvar,
+}
+
+impl Gate {
+    /// What a change does first.
+    pub(super) fn before_changes(self: Arc<Self>) -> CatchUp {
+        Arc::new(move || {
+            let mut open = self.open.lock();
+            while open.is_none() {
+                self.changed.wait(&mut open);
+            }
+            let catch_up = open.clone().flatten();
+            drop(open);
+            if let Some(catch_up) = catch_up {
+                catch_up();
+            }
+        })
+    }
+
+    /// Lets changes go on; each catches up first, where that is possible.
+    pub(super) fn open(&self, catch_up: Option<CatchUp>) {
+        *self.open.lock() = Some(catch_up);
+        self.changed.notify_all();
+    }
 }
 
 /// Transactions under way: their index in the history and the client that each stands for.

@@ -2,11 +2,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -27,6 +29,13 @@ static void fail(const char *what) {
 
 static void must(int result, const char *what) {
     if (result < 0) fail(what);
+}
+
+// What a thread syncs after a while.
+static void *sync_later(void *file) {
+    usleep(1000);
+    must(fsync(*(int *)file), "fsync");
+    return 0;
 }
 
 static void sync_dir(void) {
@@ -88,6 +97,36 @@ static void work(void) {
             must(lseek(log, 0, SEEK_END), "lseek");
             if (write(log, record, RECORD) != RECORD) fail("write");
             must(fsync(log), "fsync");
+        } else if (begins("log-stdio")) {
+            // Its own buffer, which the kernel knows nothing of.
+            static FILE *stream;
+            if (!stream) stream = fdopen(log, "a");
+            if (fprintf(stream, "%d\n", n) < 0) fail("fprintf");
+            if (is("log-stdio-flushed") && fflush(stream)) fail("fflush");
+        } else if (begins("log-acked-first") || begins("log-thread") || begins("log-child")) {
+            // The sync comes with the ack, in this process or beside it; or it is waited for.
+            int len = snprintf(text, sizeof text, "%d\n", n), waits = !!strstr(mode, "-awaited");
+            must(lseek(log, 0, SEEK_END), "lseek");
+            if (write(log, text, len) != len) fail("write");
+            if (begins("log-acked-first")) {
+                if (waits) must(fsync(log), "fsync");
+                ack(n);
+                if (!waits) must(fsync(log), "fsync");
+                continue;
+            }
+            pthread_t thread;
+            pid_t child = 0;
+            if (begins("log-thread")) {
+                if (pthread_create(&thread, 0, sync_later, &log)) fail("pthread_create");
+            } else if (!(child = fork())) {
+                sync_later(&log);
+                _exit(0);
+            }
+            if (!waits) ack(n);
+            if (begins("log-thread")) pthread_join(thread, 0);
+            else waitpid(child, 0, 0);
+            if (waits) ack(n);
+            continue;
         } else if (begins("log")) {
             int len = snprintf(text, sizeof text, "%d\n", n);
             must(lseek(log, 0, SEEK_END), "lseek");
