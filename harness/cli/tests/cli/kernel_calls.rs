@@ -84,6 +84,23 @@ fn what_sync_and_syncfs_make_durable_is_durable() {
     found("log-unsynced", "--states 80", "lost-ack");
 }
 
+/// What waits in a buffer of its own is no business of the disk: a plain kill takes it, and the sentence says
+/// of nothing that it was not synced.
+#[test(needs = "fuse cc")]
+fn what_a_program_had_not_written_was_not_lost_by_the_disk() {
+    for options in ["--model kill", "--states 80"] {
+        let sentences = found("log-stdio", options, "lost-ack");
+        assert_eq!(sentences.len(), 1, "{sentences:?}");
+        let says = |words| sentences[0].contains(words);
+        assert!(says("in the program's own memory"), "{sentences:?}");
+        assert!(!says("sync covered") && !says("missing"), "{sentences:?}");
+    }
+    silent("log-stdio-flushed", "--model kill");
+    let sentences = found("log-stdio-flushed", "--model journaled", "lost-ack");
+    let synced = |sentence: &String| sentence.contains("no completed sync covered");
+    assert!(sentences.iter().all(synced), "{sentences:?}");
+}
+
 /// A sync that comes after the ack, or beside it in a thread or a child, is none that the ack may count on.
 #[test(needs = "fuse cc")]
 fn a_sync_that_the_ack_did_not_wait_for_comes_too_late() {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use plugpull_crashsim::fs::Op;
 use plugpull_crashsim::persist::LostUpdate;
 use plugpull_reports::{Evidence, TimelineStep};
-use plugpull_workloads::Stamp;
+use plugpull_workloads::{FindingKind, Stamp};
 
 use super::crash::Crash;
 use super::grouping::Group;
@@ -13,11 +13,22 @@ use super::oracle::Oracle;
 use super::retry::Minimised;
 use crate::evidence::{Span, files, steps};
 
+/// What is said of an ack whose data a plain kill takes: the disk has lost nothing, nor does a sync lack.
+const NEVER_WRITTEN: &str = "; the disk has all that was written until then, so what is gone was still in \
+                             the program's own memory (a buffer that was not flushed), or the program took it away itself";
+
 /// The finding's sentence, and why the state is legal.
 pub fn sentence(minimised: &Minimised, oracle: &Oracle<'_>) -> String {
     let finding = minimised.finding.sentence.trim_end_matches('.');
     let crash = &minimised.crash;
     let mut text = format!("{finding}; {}", place(crash, oracle));
+    let merely_died = crash.lost.is_empty()
+        && crash.within.is_none()
+        && oracle.kills_at(crash)
+        && oracle.cut_call(crash).is_none();
+    if merely_died && minimised.finding.kind == FindingKind::LostAck {
+        text.push_str(NEVER_WRITTEN);
+    }
     if crash.size() > 0 {
         let models = minimised.models.join(", ");
         text.push_str(&format!("; models that allow it: {models}"));
