@@ -256,8 +256,9 @@ impl KnownCause {
             let near = known.depth == new.depth || speaks && alike;
             let lacks_same = known.missing() == new.missing();
             if known.is_of_names() {
-                // Both need the names: what else is missing comes with them.
-                return near && known.missing().is_subset(&new.missing());
+                // Both need the names: what else is missing comes with them. A start that makes the same
+                // names again has the same bug, whatever it then says.
+                return lacks_same || near && known.missing().is_subset(&new.missing());
             }
             if known.hangs() != new.hangs() {
                 return false;
@@ -391,6 +392,17 @@ mod tests {
         assert!(either((&lost, None), (&down, Some("empty"))));
         let more = state(DOWN, &[names[0], names[1], "write db"]);
         assert!(same((&lost, None), (&more, Some("empty"))));
+        // A recovery that makes the same name again, and what then comes of it.
+        let again = FailingState {
+            depth: 1,
+            ..down.clone()
+        };
+        assert!(either((&lost, Some("empty")), (&again, Some("no length"))));
+        let other = FailingState {
+            depth: 1,
+            ..state(DOWN, &["name log"])
+        };
+        assert!(!either((&lost, Some("empty")), (&other, Some("no length"))));
         // Not minimised, it may be what else is missing.
         let known = KnownCause::new(lost, None);
         assert!(!known.explains(&more, says(DOWN, "empty").as_ref()));

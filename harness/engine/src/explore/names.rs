@@ -24,12 +24,15 @@ const ANY: &str = "#";
 pub(super) struct Names {
     /// A path without one of its parts, and how long that part is.
     random: HashSet<(String, usize)>,
+    /// The directory in which names of so many hexadecimal digits are generated.
+    digests: HashSet<(String, usize)>,
 }
 
 impl Names {
     /// Learns them from a log.
     pub(super) fn of(log: &Log) -> Self {
         let mut families: HashMap<(String, usize), HashSet<&str>> = HashMap::new();
+        let mut digests: HashMap<(String, usize), HashSet<&str>> = HashMap::new();
         let mut seen: HashSet<&str> = HashSet::new();
         for record in log.records() {
             // The names of a rename are there on their own as well.
@@ -38,6 +41,9 @@ impl Names {
                     continue;
                 }
                 for (at, part) in parts(path) {
+                    if let Some(key) = digest_at(path, at, part) {
+                        digests.entry(key).or_default().insert(part);
+                    }
                     if is_word(part) && part.len() >= RANDOM {
                         let key = (without(path, at, part), part.len());
                         families.entry(key).or_default().insert(part);
@@ -49,10 +55,15 @@ impl Names {
             let odd = family.iter().filter(|part| is_odd(part)).count();
             family.len() >= FAMILY && 2 * odd >= family.len()
         };
-        let all = families.into_iter();
-        let random = all.filter(|(_, family)| generated(family));
+        let of_digests = |family: &HashSet<&str>| {
+            let with_digit = family.iter().filter(|part| has_digit(part)).count();
+            family.len() >= FAMILY && 2 * with_digit >= family.len()
+        };
+        let random = families.into_iter().filter(|(_, all)| generated(all));
+        let digests = digests.into_iter().filter(|(_, all)| of_digests(all));
         Self {
             random: random.map(|(key, _)| key).collect(),
+            digests: digests.map(|(key, _)| key).collect(),
         }
     }
 
@@ -63,7 +74,9 @@ impl Names {
                 let random = part.len() >= RANDOM
                     && is_word(part)
                     && self.random.contains(&(without(one, at, part), part.len()));
-                match random {
+                let digest =
+                    || digest_at(one, at, part).is_some_and(|key| self.digests.contains(&key));
+                match random || digest() {
                     true => ANY.to_owned(),
                     false => of_part(part),
                 }
@@ -126,6 +139,31 @@ fn is_odd(part: &str) -> bool {
             .any(|c| c.is_ascii_digit() || c.is_ascii_lowercase())
 }
 
+/// Where a part is a whole name of hexadecimal digits that may be generated: its directory, whose own such
+/// names are one, and how many digits it has.
+fn digest_at(path: &str, at: usize, part: &str) -> Option<(String, usize)> {
+    let (before, behind) = (&path[..at], &path[at + part.len()..]);
+    let whole = (before.is_empty() || before.ends_with('/'))
+        && (behind.is_empty() || behind.starts_with('/'));
+    if !whole || !is_short_digest(part) {
+        return None;
+    }
+    let names = before.split('/').map(|name| match is_short_digest(name) {
+        true => ANY.to_owned(),
+        false => pattern(name),
+    });
+    Some((names.collect::<Vec<String>>().join("/"), part.len()))
+}
+
+fn is_short_digest(name: &str) -> bool {
+    let length = name.len() >= SHORT_HEX || name.len() == BYTE;
+    length && name.chars().all(|c| c.is_ascii_hexdigit())
+}
+
+fn has_digit(part: &str) -> bool {
+    part.contains(|c: char| c.is_ascii_digit())
+}
+
 /// The path without this part, its other parts as patterns.
 fn without(path: &str, at: usize, part: &str) -> String {
     let (before, behind) = (&path[..at], &path[at + part.len()..]);
@@ -138,9 +176,8 @@ fn of_part(part: &str) -> String {
         return part.to_owned();
     }
     let hex = part.chars().all(|c| c.is_ascii_hexdigit());
-    let digit = part.contains(|c: char| c.is_ascii_digit());
-    let short = part.len() >= SHORT_HEX || part.len() == BYTE;
-    if hex && (part.len() >= HEX || digit && short) || is_mixed(part) {
+    let short = is_short_digest(part) && has_digit(part);
+    if hex && part.len() >= HEX || short || is_mixed(part) {
         return ANY.to_owned();
     }
     let mut out = String::with_capacity(part.len());
@@ -213,6 +250,31 @@ mod tests {
         let names = Names::of(&log);
         assert_eq!(names.pattern(".tmpabCDef -> db.ron"), ".# -> db.ron");
         assert_eq!(names.pattern(".tmpAAbbCC"), ".#");
+    }
+
+    #[test]
+    fn digests_of_letters_alone_are_generated_beside_others() {
+        let log = log_of(&[
+            "objects/c2/tmp_a",
+            "objects/dd/tmp_b",
+            "objects/3f/9a",
+            "objects/pack",
+            "objects/dd/be/x",
+            "objects/3f/17",
+            "objects/c2/0d",
+        ]);
+        let names = Names::of(&log);
+        assert_eq!(names.pattern("objects/dd/tmp_b"), "objects/#/tmp_b");
+        assert_eq!(names.pattern("objects/dd/be/x"), "objects/#/#/x");
+        assert_eq!(
+            names.pattern("objects/dd -> objects/ff"),
+            "objects/# -> objects/#"
+        );
+        assert_eq!(names.pattern("objects/pack"), "objects/pack");
+        // Elsewhere it is a name.
+        assert_eq!(names.pattern("dd/tmp_b"), "dd/tmp_b");
+        let words = Names::of(&log_of(&["ab/x", "db/x", "ad/x", "a1/x"]));
+        assert_eq!(words.pattern("db/x"), "db/x");
     }
 
     #[test]
