@@ -14,6 +14,7 @@ use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::unistd::mkfifo;
 use plugpull_crashsim::fs::{Content, Ino, Inode, Nanos, Node, ROOT, Tree, check_name};
 use rustix::fs::{XattrFlags, lsetxattr};
+use rustix::io::Errno;
 
 use crate::WrongUse;
 
@@ -66,9 +67,9 @@ impl Keep {
         self.dir.join(name)
     }
 
-    /// Writes a crashed data directory as plain files, and returns where. A directory of the same name
-    /// from an earlier run is replaced.
-    pub fn disk(&self, name: &str, tree: &Tree) -> io::Result<PathBuf> {
+    /// Writes a crashed data directory as plain files. A directory of the same name from an earlier run
+    /// is replaced.
+    pub fn disk(&self, name: &str, tree: &Tree) -> io::Result<Exported> {
         let at = self.dir.join(name);
         match fs::remove_dir_all(&at) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -78,10 +79,48 @@ impl Keep {
         let mut export = Export {
             tree,
             known: HashMap::new(),
+            left_out: Vec::new(),
         };
         export.directory(ROOT, &at)?;
-        attributes(tree.get(ROOT).map_err(io::Error::from)?, &at)?;
-        Ok(at)
+        export.attributes(tree.get(ROOT).map_err(io::Error::from)?, &at)?;
+        let left_out = export.left_out;
+        Ok(Exported { at, left_out })
+    }
+}
+
+/// A directory that was written.
+#[derive(Debug)]
+pub struct Exported {
+    /// Where it is.
+    at: PathBuf,
+    /// Extended attributes that its filesystem does not take: `user.kind of log`.
+    left_out: Vec<String>,
+}
+
+impl Exported {
+    /// Says on standard error what is not in there, and where it is.
+    pub fn warned(self) -> PathBuf {
+        if let Some(warning) = self.warning() {
+            eprintln!("plugpull: warning: {warning}");
+        }
+        self.at
+    }
+
+    /// That something of the crashed disk is not in there; none where all is.
+    fn warning(&self) -> Option<String> {
+        const NAMED: usize = 3;
+        let (named, rest) = self.left_out.split_at(self.left_out.len().min(NAMED));
+        let more = match rest.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        (!named.is_empty()).then(|| {
+            format!(
+                "{} lacks extended attributes, which its filesystem does not take: {}{more}",
+                self.at.display(),
+                named.join(", ")
+            )
+        })
     }
 }
 
@@ -90,6 +129,8 @@ struct Export<'a> {
     tree: &'a Tree,
     /// Files that have more than one name, by their number: where the first is.
     known: HashMap<Ino, PathBuf>,
+    /// Attributes that could not be written, and of which file.
+    left_out: Vec<String>,
 }
 
 impl Export<'_> {
@@ -122,9 +163,29 @@ impl Export<'_> {
             if !inode.is_dir() && inode.nlink > 1 {
                 self.known.insert(entry.ino, path.clone());
             }
-            attributes(inode, &path)?;
+            self.attributes(inode, &path)?;
         }
         Ok(())
+    }
+
+    /// Sets extended attributes, owner, permission bits and times: in this order, for each may change or
+    /// forbid those before it.
+    fn attributes(&mut self, inode: &Inode, path: &Path) -> io::Result<()> {
+        for (name, value) in &inode.xattrs {
+            match lsetxattr(path, name, value, XattrFlags::empty()) {
+                Ok(()) => {}
+                Err(Errno::OPNOTSUPP) => {
+                    let which = format!("{} of {}", name.display(), inode.path);
+                    self.left_out.push(which);
+                }
+                Err(error) => {
+                    let what = format!("the attribute {} of {}", name.display(), path.display());
+                    let kind = io::Error::from(error).kind();
+                    return Err(io::Error::new(kind, format!("{what}: {error}")));
+                }
+            }
+        }
+        plain_attributes(inode, path)
     }
 }
 
@@ -143,15 +204,8 @@ fn write_content(content: &Content, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Sets extended attributes, owner, permission bits and times: in this order, for each may change or
-/// forbid those before it.
-fn attributes(inode: &Inode, path: &Path) -> io::Result<()> {
-    for (name, value) in &inode.xattrs {
-        lsetxattr(path, name, value, XattrFlags::empty()).map_err(|error| {
-            let what = format!("the attribute {} of {}", name.display(), path.display());
-            io::Error::new(io::Error::from(error).kind(), format!("{what}: {error}"))
-        })?;
-    }
+/// Sets owner, permission bits and times, in this order.
+fn plain_attributes(inode: &Inode, path: &Path) -> io::Result<()> {
     match lchown(path, Some(inode.uid), Some(inode.gid)) {
         // Only root may give files away.
         Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
@@ -231,7 +285,9 @@ mod tests {
         tree.raw_attrs(directory, times, 0);
         tree.raw_xattr(file, OsStr::new("user.kind"), Some(b"log"));
         let keep = Keep::open(&own.path().join("kept")).expect("a new directory");
-        let at = keep.disk("data", &tree).expect("written");
+        let kept = keep.disk("data", &tree).expect("written");
+        assert_eq!(kept.warning(), None);
+        let at = kept.at;
         let (one, other) = (at.join("a"), at.join("d/b"));
         let meta = |path: &Path| fs::symlink_metadata(path).expect("there");
         assert_eq!(
@@ -250,5 +306,31 @@ mod tests {
         let length = rustix::fs::lgetxattr(&other, "user.kind", &mut value).expect("an attribute");
         assert_eq!(&value[..length], b"log");
         assert!(fs::read(&other).expect("read").ends_with(b"\0tail"));
+    }
+
+    /// No filesystem takes an attribute of a namespace that does not exist.
+    #[test]
+    fn an_attribute_that_a_filesystem_does_not_take_is_a_warning() {
+        let place = tempfile::tempdir().expect("a directory");
+        let owner = fs::metadata(place.path()).expect("its owner");
+        let mut tree = Tree::new(owner.uid(), owner.gid(), 0);
+        let caller = Caller {
+            uid: owner.uid(),
+            gid: owner.gid(),
+            now: 0,
+        };
+        tree.raw_node(20, &NewNode::File, 0o644, caller, "log".into());
+        tree.raw_content(20, |content| {
+            content.set_size_only(4);
+            content.patch(0, b"data");
+        });
+        tree.raw_entry(ROOT, OsStr::new("log"), Some(20));
+        tree.settle();
+        tree.raw_xattr(20, OsStr::new("nowhere.kind"), Some(b"log"));
+        let keep = Keep::open(&place.path().join("kept")).expect("a new directory");
+        let kept = keep.disk("data", &tree).expect("written");
+        assert_eq!(fs::read(kept.at.join("log")).expect("read"), b"data");
+        let warning = kept.warning().expect("a warning");
+        assert!(warning.ends_with("nowhere.kind of log"), "{warning}");
     }
 }

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     if let Some(dir) = &args.export {
         let keep = Keep::open(dir)?;
         keep.claim()?;
-        let at = keep.disk("data", &tree)?;
+        let at = keep.disk("data", &tree)?.warned();
         println!("The crashed data directory is in {}.", at.display());
     }
     if args.shell {

@@ -8,7 +8,7 @@ use plugpull_reports::LEAST_REPEATS;
 use super::sample::{CrashKind, SampleSpec, sample};
 use super::sizes::Round;
 use crate::experiment::{Experiment, Made, NextTrial};
-use crate::keep::Keep;
+use crate::keep::{Exported, Keep};
 use crate::seed;
 use crate::trial::Setup;
 
@@ -114,7 +114,7 @@ impl Experiment for GrowthRun<'_> {
         }
         if let (Some(keep), Some(disk)) = (&self.plan.keep, &sampled.disk) {
             let name = format!("trial-{}-{}", next.number, next.fault);
-            if let Err(error) = keep.disk(&name, disk) {
+            if let Err(error) = keep.disk(&name, disk).map(Exported::warned) {
                 trial.why = format!("the crashed directory could not be kept: {error}");
             }
         }

@@ -21,7 +21,7 @@ pub use selection::{Machinery, NotTried, Selected, every_fault, selected};
 
 use crate::experiment::{Experiment, Made, NextTrial};
 use crate::explore::{CpuLease, NewSandbox, SandboxWorker, StartLimits};
-use crate::keep::Keep;
+use crate::keep::{Exported, Keep};
 use crate::seed;
 use crate::trial::{self, ChosenFault, Crashed, Elsewhere, Setup, TrialResult, TrialSpec};
 
@@ -137,7 +137,7 @@ impl Experiment for FaultRun {
         let mut trial = made.trial;
         if let (Some(keep), Some(crashed)) = (&self.plan.keep, &made.crashed) {
             let name = format!("trial-{}-{}", next.number, trial.fault);
-            if let Err(error) = keep.disk(&name, &crashed.disk) {
+            if let Err(error) = keep.disk(&name, &crashed.disk).map(Exported::warned) {
                 trial.why = format!("the crashed directory could not be kept: {error}");
             }
         }
