@@ -286,9 +286,22 @@ fn entry(part: &ShardReport, small: &MinimisedFinding, count: u64, trial: u64) -
     let kept = || part.report.findings.iter().filter(kept);
     let itself = |one: &&ReportedFinding| one.finding.sentence == small.finding.finding.sentence;
     let finding = kept().find(itself).or_else(|| kept().next());
+    let finding = finding.unwrap_or(&small.finding).clone();
     ReportedFinding {
         count,
         trial,
-        ..finding.unwrap_or(&small.finding).clone()
+        repeat: of_the_whole(&finding.repeat),
+        ..finding
+    }
+}
+
+/// The command without the shard that it was one of: so it is that of the merged report.
+fn of_the_whole(repeat: &str) -> String {
+    match repeat.split_once(" --shard ") {
+        Some((before, behind)) => {
+            let rest = behind.split_once(' ').map_or("", |(_, rest)| rest);
+            format!("{before} {rest}").trim_end().to_owned()
+        }
+        None => repeat.to_owned(),
     }
 }

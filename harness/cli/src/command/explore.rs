@@ -603,6 +603,9 @@ impl RunSink<'_, '_> {
         if let Some(states) = args.states {
             add(format!("--states {states}"));
         }
+        if let Some(shard) = args.shard {
+            add(format!("--shard {shard}"));
+        }
         let device = args.device.device();
         if device != Device::default() {
             add(format!("--device {device}"));

@@ -121,6 +121,18 @@ impl Shards {
         merged
     }
 
+    /// The command of a finding is that of its shard.
+    fn name_themselves(&self) {
+        for (path, number) in self.reports.iter().zip(1..) {
+            let report: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+            for finding in crate::support::list(&report, "findings") {
+                let repeat = crate::support::text(finding, "repeat");
+                let own = format!(" --shard {number}/4 ");
+                assert!(repeat.is_empty() || repeat.contains(&own), "{repeat}");
+            }
+        }
+    }
+
     /// How many states each of them tried.
     fn tried(&self) -> Vec<u64> {
         let report =
@@ -160,6 +172,7 @@ fn the_shards_of_an_exploration_are_the_whole_of_it() {
         let shards = Shards::of(&options, directory, &[0, 1, 3]);
         let merged = shards.must_be(&whole, 1);
         assert!(!crate::support::list(&merged, "findings").is_empty());
+        shards.name_themselves();
         let tried = shards.tried();
         assert_eq!(tried.iter().sum::<u64>(), 60);
         assert!(tried.iter().all(|one| (4..=40).contains(one)), "{tried:?}");
