@@ -286,3 +286,8 @@ fn interrupted_by_ctrl_c() {
 fn interrupted_by_sigterm() {
     interrupted(Signal::SIGTERM);
 }
+
+#[test]
+fn interrupted_by_a_terminal_that_is_closed() {
+    interrupted(Signal::SIGHUP);
+}
