@@ -54,7 +54,7 @@ fn a_check_that_always_fails_is_the_checks_fault() {
     must_all_be("will-not-start", &seen);
     let said = warnings(&seen);
     assert!(
-        said.contains("neither SIGTERM nor SIGINT") && said.contains("NameError"),
+        said.contains("it was not stopped cleanly") && said.contains("NameError"),
         "{said}"
     );
 }
@@ -76,7 +76,7 @@ fn a_save_that_a_signal_cut_short_is_not_held_against_the_check() {
     must_all_be("will-not-start", &seen);
     let said = warnings(&seen);
     assert!(
-        said.contains("neither SIGTERM nor SIGINT") && said.contains("cut short"),
+        said.contains("it was not stopped cleanly") && said.contains("cut short"),
         "{said}"
     );
     let renamed = made(&save(": >new", "new; sync new; mv new db"), check);
