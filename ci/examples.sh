@@ -14,6 +14,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export PATH=${program%/*}:$PATH
 
+# Where a package of the distribution is, if another python3 stands before its own on PATH.
+distribution=/usr/bin:$PATH
 installed() { # program, or python3/MODULE
     case $1 in
     */*) "${1%/*}" -c "import ${1#*/}" 2>/dev/null ;;
@@ -29,9 +31,15 @@ while IFS='|' read -r _ name requires command code _; do
     if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then
         continue
     fi
-    missing=
+    missing="" path=$PATH
     for one in $requires; do
-        installed "$one" || missing=$one
+        if ! installed "$one"; then
+            if PATH=$distribution installed "$one"; then
+                path=$distribution
+            else
+                missing=$one
+            fi
+        fi
     done
     if [ -n "$missing" ]; then
         echo "CI: SKIPPED: the example $name, which needs '$missing': $command"
@@ -45,7 +53,7 @@ while IFS='|' read -r _ name requires command code _; do
     fi
     case $command in plugpull\ explore* | plugpull\ run*) options=" -q --no-run-file" ;; *) options= ;; esac
     began=$SECONDS status=0
-    timeout $((budget + patience)) bash -c "$command$options" </dev/null >"$work/output" 2>&1 || status=$?
+    PATH=$path timeout $((budget + patience)) bash -c "$command$options" </dev/null >"$work/output" 2>&1 || status=$?
     echo "examples: $name: exit code $status after $((SECONDS - began)) s: $command"
     ran=$((ran + 1))
     if [ "$status" != "$code" ]; then
