@@ -52,6 +52,16 @@ impl ByMissingUpdates {
     }
 }
 
+/// Where what is missing begins. A name that was never made durable may have been missing long before the
+/// content that brings the finding: where content is missing, it is that.
+fn begins(lost: &[LostUpdate]) -> Option<u64> {
+    let of_name = |one: &&LostUpdate| ["name", "removal of"].contains(&change(&one.what));
+    let content = lost.iter().filter(|one| !of_name(one)).map(|one| one.seq);
+    content
+        .min()
+        .or_else(|| lost.iter().map(|one| one.seq).min())
+}
+
 /// Which change it is that is missing.
 fn change(what: &str) -> &str {
     if what.starts_with("removal") {
@@ -72,7 +82,7 @@ fn change(what: &str) -> &str {
 impl Grouping for ByMissingUpdates {
     fn signs(&self, crash: &Crash, oracle: &Oracle<'_>) -> Cause {
         let mut signs = self.missing(crash.lost.iter());
-        let first = crash.lost.iter().map(|lost| lost.seq).min();
+        let first = begins(&crash.lost);
         let acked = first.is_some_and(|first| oracle.is_acked_since(crash, first));
         if !is_of_names(&signs) && !acked {
             let at = first.unwrap_or(crash.point) as usize;
@@ -308,7 +318,28 @@ pub(super) fn has_in_common(one: &Cause, other: &Cause) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::wording;
+    use super::{LostUpdate, begins, wording};
+
+    #[test]
+    fn a_name_that_nobody_needs_does_not_say_where_it_begins() {
+        let lost = |seq, what: &str| LostUpdate {
+            seq,
+            path: "f".into(),
+            what: what.into(),
+            torn: false,
+        };
+        let removal = || lost(4, "removal of the name a (rename)");
+        assert_eq!(
+            begins(&[removal(), lost(83, "the write of 40 bytes at 9")]),
+            Some(83)
+        );
+        assert_eq!(
+            begins(&[removal(), lost(9, "the name b (create)")]),
+            Some(4)
+        );
+        assert_eq!(begins(&[lost(7, "the size 8 (write)")]), Some(7));
+        assert_eq!(begins(&[]), None);
+    }
 
     #[test]
     fn what_differs_from_state_to_state_is_no_wording() {
