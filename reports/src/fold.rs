@@ -378,6 +378,9 @@ impl Fold {
             });
             report.needs_growth();
         }
+        if let Some(recording) = &self.recording {
+            report.warnings.extend(recording.warnings.iter().cloned());
+        }
         report.needs_coverage();
         report
     }

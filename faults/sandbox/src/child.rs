@@ -178,6 +178,12 @@ impl Child {
         self.output.buffered()
     }
 
+    /// Whether somebody waited in vain for the reader of its lines ([`Child::catch_up`]). Only known while
+    /// they are read.
+    pub fn read_late(&self) -> bool {
+        self.output.read_late()
+    }
+
     /// What it has written to standard output so far: the first and the last 64 KiB.
     pub fn stdout(&self) -> String {
         self.output.text().0

@@ -96,6 +96,8 @@ struct Lines {
     partial: Vec<u8>,
     /// A block ended within a line.
     cut: bool,
+    /// Whoever waited for their reader gave it up.
+    late: bool,
 }
 
 impl Lines {
@@ -274,7 +276,7 @@ impl Output {
     }
 
     /// Waits until the reader of lines has done with all that was written before this call: at most a
-    /// second.
+    /// second. Where that is not enough [`Output::read_late`] says so.
     pub(super) fn catch_up(&self) {
         let mut streams = self.streams.lock();
         streams.drain_out();
@@ -290,9 +292,22 @@ impl Output {
                 woken = true;
             }
             if self.caught_up.wait_until(&mut streams, until).timed_out() {
+                if let Some(lines) = &mut streams.lines {
+                    lines.late = true;
+                }
                 return;
             }
         }
+    }
+
+    /// Whether lines were read so late that whoever waited for that gave it up: they count from later than
+    /// they were written. Only known while they are read.
+    pub(super) fn read_late(&self) -> bool {
+        self.streams
+            .lock()
+            .lines
+            .as_ref()
+            .is_some_and(|lines| lines.late)
     }
 
     /// Whether its lines waited in a buffer of its own until that was full.
@@ -402,6 +417,25 @@ mod tests {
         drop(file);
         let lines: Vec<_> = std::iter::from_fn(|| output.line(soon()).expect("a line")).collect();
         assert_eq!(lines, ["one", "two", "three"]);
+    }
+
+    /// A reader that comes is waited for; one that does not come is said to be late.
+    #[test]
+    fn a_reader_that_does_not_come_in_time_is_late() {
+        for (reads, late) in [(true, false), (false, true)] {
+            let (output, [out, _err]) = Output::capture(true).expect("pipes");
+            let mut file = std::fs::File::from(out);
+            file.write_all(b"ack 1\n").expect("a write");
+            std::thread::scope(|scope| {
+                if reads {
+                    let next = || output.line(soon()).expect("no error");
+                    scope.spawn(move || while next().is_some() {});
+                }
+                output.catch_up();
+                assert_eq!(output.read_late(), late);
+                drop(file);
+            });
+        }
     }
 
     /// Writes so many lines in a thread of its own.

@@ -219,6 +219,7 @@ mod tests {
             output: "started".into(),
             end: None,
             last_ack: None,
+            read_late: false,
         }
     }
 

@@ -221,6 +221,7 @@ fn every_kind() -> Vec<Record> {
             acked: 100,
             trace: Some("x.trace".into()),
             digest: Some("ff".into()),
+            warnings: vec!["acks were read late".into()],
         }),
         Record::TrialStarted(TrialStarted {
             number: 1,
@@ -283,6 +284,11 @@ fn an_exploration_is_folded_with_its_findings_counted() {
         finding: smaller,
     })));
     let report = read(&text(&all)).unwrap().report();
+    let late = report
+        .warnings
+        .iter()
+        .filter(|one| *one == "acks were read late");
+    assert_eq!(late.count(), 1, "{:?}", report.warnings);
     assert_eq!(report.findings.len(), 1);
     let first = &report.findings[0];
     assert_eq!(

@@ -43,6 +43,10 @@ pub trait Process: Send {
     fn catch_up(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
         None
     }
+    /// Whether that was waited for in vain: a line may count from later than it was written.
+    fn read_late(&self) -> bool {
+        false
+    }
     /// Nobody reads its lines from here on: it is never held up by those that are unread.
     fn ignore_lines(&mut self) {}
     /// Waits until it has ended: its exit code, or 128 + the signal's number; none when

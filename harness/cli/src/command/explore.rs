@@ -435,6 +435,10 @@ fn ended(summary: &Summary, args: &ExploreArgs) -> (EndReason, String) {
     }
 }
 
+/// That a recording obliges to less than was acknowledged in it.
+const READ_LATE: &str = "while this was recorded, plugpull had no time to read acks for over a second: some \
+                         count from later than they were written, where less can be lost; record it again";
+
 /// Which trace is explored.
 fn recording(
     trace: &Trace,
@@ -445,7 +449,12 @@ fn recording(
         (Some(path), None) => Some(fingerprint(path)?),
         (_, digest) => digest,
     };
+    let late = trace.about.read_late.then(|| READ_LATE.to_owned());
+    if let Some(warning) = &late {
+        eprintln!("plugpull: warning: {warning}");
+    }
     Ok(Recording {
+        warnings: late.into_iter().collect(),
         operations: trace.log.records().len() as u64,
         acked: trace.about.history.acked() as u64,
         trace: path.map(|path| path.display().to_string()),

@@ -123,6 +123,7 @@ fn record_on(
         output: testbed.outputs.concat(),
         end: None,
         last_ack: None,
+        read_late: testbed.read_late,
     };
     let cut_short = ended.is_none().then_some(last_ack);
     let end = end_of(&acks, plan.acks).or(cut_short);

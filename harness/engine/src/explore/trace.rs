@@ -50,6 +50,9 @@ pub struct Recorded {
     /// is behind it is a phase of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_ack: Option<Stamp>,
+    /// plugpull had no time to read acks for over a second: some count from later than they were written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_late: bool,
 }
 
 impl Recorded {
@@ -253,6 +256,7 @@ mod tests {
             output: String::new(),
             end: None,
             last_ack: None,
+            read_late: false,
         };
         let log = Log::of(Tree::new(0, 0, 0), records.collect(), marks.collect());
         (log, about)

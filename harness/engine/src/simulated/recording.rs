@@ -161,6 +161,7 @@ fn trace(plan: &Plan, base: Tree, log: &Log, calls: Calls) -> Trace {
             seq: mark.seq,
             nanos: mark.nanos,
         }),
+        read_late: false,
     };
     Trace::new(on_simulated_clock(base, log, calls.marks), about).expect("a sound recording")
 }

@@ -209,6 +209,10 @@ impl Process for Started {
         Some(self.0.catch_up())
     }
 
+    fn read_late(&self) -> bool {
+        self.0.read_late()
+    }
+
     fn ignore_lines(&mut self) {
         self.0.ignore_lines();
     }

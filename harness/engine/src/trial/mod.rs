@@ -254,6 +254,7 @@ impl TrialRunner<'_> {
             return Ok(());
         }
         testbed.kill()?;
+        testbed.must_have_read_in_time()?;
         self.trial.what = injected.what.clone();
         self.trial.acked = testbed.acked() as u64;
         let hits = testbed.storage.fs().map_or(0, |fs| fs.damage_hits().0);

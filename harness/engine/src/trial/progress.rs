@@ -57,6 +57,8 @@ pub struct End {
     pub(super) nonsense: Option<String>,
     /// What it printed had waited in a buffer of its own.
     pub(super) buffered: bool,
+    /// plugpull read it so late that an ack may count from later than it was written.
+    pub(super) read_late: bool,
     /// All that it wrote.
     pub(super) output: String,
 }
@@ -112,6 +114,7 @@ mod tests {
             code,
             nonsense: None,
             buffered: false,
+            read_late: false,
             output: output.into(),
         };
         assert!(end(Some(0), "ack 1").trouble().is_none());

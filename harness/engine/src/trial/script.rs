@@ -283,13 +283,14 @@ impl Reader {
                 Err(_) => break,
             }
         }
-        let buffered = self.process.buffered();
+        let (buffered, read_late) = (self.process.buffered(), self.process.read_late());
         self.process.ignore_lines();
         let code = self.process.wait(Instant::now() + LOOK).ok().flatten();
         self.reading.finish(End {
             code,
             nonsense,
             buffered,
+            read_late,
             output: self.process.output(),
         });
         self.progress.wake();

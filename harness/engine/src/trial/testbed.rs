@@ -147,6 +147,8 @@ pub struct Testbed<'a> {
     since: u64,
     /// What a workload printed had waited in a buffer of its own.
     pub(super) buffered: bool,
+    /// plugpull read it so late that an ack may count from later than it was written.
+    pub(crate) read_late: bool,
 }
 
 /// How a target that was asked to end did so.
@@ -219,6 +221,7 @@ impl<'a> Testbed<'a> {
             past_operations: 0,
             since: sandbox.moment(),
             buffered: false,
+            read_late: false,
         })
     }
 
@@ -441,6 +444,18 @@ impl<'a> Testbed<'a> {
         })
     }
 
+    /// # Errors
+    /// Acks were read so late that they may count from later than they were written.
+    pub(super) fn must_have_read_in_time(&self) -> Result<(), HarnessFailed> {
+        match self.read_late {
+            true => Err(HarnessFailed::new(
+                "plugpull had no time to read acks for over a second: they would count from later than \
+                 they were written",
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// How a workload of the target's own ended, if it has.
     pub fn workload_end(&self) -> Option<End> {
         self.clients.as_ref()?.script.as_ref()?.end()
@@ -467,7 +482,10 @@ impl<'a> Testbed<'a> {
         let reading = clients.as_ref().and_then(|clients| clients.script.clone());
         let stopped = clients.map(ClientPool::stop).transpose();
         let end = reading.and_then(|reading| reading.end());
-        self.buffered |= end.is_some_and(|end| end.buffered);
+        if let Some(end) = &end {
+            self.buffered |= end.buffered;
+            self.read_late |= end.read_late;
+        }
         let started = self.starting.take().map_or(Ok(()), |starting| {
             let panicked = |payload: Box<dyn std::any::Any + Send>| {
                 Err(HarnessFailed::of_thread(
