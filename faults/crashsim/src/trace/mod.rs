@@ -25,5 +25,5 @@ mod read;
 mod trace_test;
 mod write;
 
-pub use read::{TraceError, Traced, fingerprint, read};
-pub use write::TraceWriter;
+pub use read::{TraceError, Traced, fingerprint, read, read_from};
+pub use write::{TraceWriter, to_bytes};

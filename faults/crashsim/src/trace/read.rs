@@ -81,7 +81,23 @@ pub fn read(path: &Path, base: impl FnOnce(&[u8]) -> Tree) -> Result<Traced, Tra
         path: path.to_path_buf(),
         error,
     };
-    let mut file = BufReader::with_capacity(1 << 20, File::open(path).map_err(io)?);
+    let file = BufReader::with_capacity(1 << 20, File::open(path).map_err(io)?);
+    read_from(file, path, base)
+}
+
+/// The same of what is in a file or elsewhere, where `path` is named.
+///
+/// # Errors
+/// See [`TraceError`].
+pub fn read_from(
+    mut file: impl Read,
+    path: &Path,
+    base: impl FnOnce(&[u8]) -> Tree,
+) -> Result<Traced, TraceError> {
+    let io = |error| TraceError::Io {
+        path: path.to_path_buf(),
+        error,
+    };
     first_line(&mut file, path)?;
     let mut reading = Reading::default();
     loop {

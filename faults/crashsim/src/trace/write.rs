@@ -108,7 +108,7 @@ impl TraceWriter {
             less: Condvar::new(),
             limit: memory,
         });
-        let mut book = Book::new(file);
+        let mut book = Book::new(BufWriter::with_capacity(1 << 20, file));
         let exit = gate.clone();
         let thread = std::thread::Builder::new()
             .name("trace".into())
@@ -158,6 +158,24 @@ impl TraceWriter {
     }
 }
 
+/// A trace of these records as it is in a file, without acks and with nothing said of it; none where it
+/// would be longer than `limit` bytes.
+///
+/// # Errors
+/// A record that no trace can hold.
+pub fn to_bytes(records: &[Record], limit: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut book = Book::new(Vec::new());
+    book.file.extend_from_slice(MAGIC);
+    for record in records {
+        book.put(Message::Record(Box::new(record.clone())))?;
+        if book.file.len() > limit {
+            return Ok(None);
+        }
+    }
+    book.put(Message::Finish(Vec::new()))?;
+    Ok(Some(book.file).filter(|bytes| bytes.len() <= limit))
+}
+
 fn cost(message: &Message) -> u64 {
     RECORD_COST
         + match message {
@@ -198,8 +216,8 @@ impl Sink for Stream {
 }
 
 /// The file and what is to be written next.
-struct Book {
-    file: BufWriter<File>,
+struct Book<W> {
+    file: W,
     /// Pages not yet written.
     pages: Vec<u8>,
     /// Items not yet written.
@@ -211,10 +229,10 @@ struct Book {
     written: End,
 }
 
-impl Book {
-    fn new(file: File) -> Self {
+impl<W: Write> Book<W> {
+    fn new(file: W) -> Self {
         Self {
-            file: BufWriter::with_capacity(1 << 20, file),
+            file,
             pages: Vec::with_capacity(PAGES_FRAME),
             items: Vec::with_capacity(RECORDS_FRAME),
             known_pages: HashMap::new(),
