@@ -1,5 +1,6 @@
 //! The readers, by what they read.
 
+pub(crate) mod blocks;
 pub(crate) mod disk;
 pub(crate) mod driver;
 pub(crate) mod report;
@@ -10,10 +11,11 @@ use crate::subject::Subject;
 
 /// Every subject.
 #[must_use]
-pub fn all() -> [Subject; 9] {
+pub fn all() -> [Subject; 10] {
     [
         stored::TRACE,
         stored::ARTIFACT,
+        blocks::LOG_WRITES,
         report::RUN_FILE,
         report::REPORT,
         report::BASELINE,

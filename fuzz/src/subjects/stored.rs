@@ -9,6 +9,7 @@ use plugpull_crashsim::fs::{Node, Op, Tree};
 use plugpull_crashsim::persist::{BTRFS, EXT4, Model, STRICT, crash_states};
 use plugpull_engine::explore::{Artifact, Trace, TraceFile};
 use plugpull_engine::keep::Keep;
+use plugpull_filesystems::tree_of;
 
 use crate::subject::{Reading, Shape, Subject, any};
 
@@ -97,7 +98,10 @@ fn trust_a_length(input: &[u8], _scratch: &Path) -> Result<Reading, String> {
 }
 
 fn artifacts() -> Vec<Vec<u8>> {
-    vec![include_bytes!("../../seeds/artifact").to_vec()]
+    vec![
+        include_bytes!("../../seeds/artifact").to_vec(),
+        include_bytes!("../../seeds/artifact-operations").to_vec(),
+    ]
 }
 
 /// Where the export of an artifact may write, below a directory of which all else must stay as it is.
@@ -135,7 +139,20 @@ fn nothing_outside(scratch: &Path) -> Result<(), String> {
 fn read_artifact(input: &[u8], scratch: &Path) -> Result<Reading, String> {
     let path = scratch.join("artifact");
     fs::write(&path, input).map_err(|error| error.to_string())?;
-    let Ok(tree) = Artifact::read(&path).and_then(|artifact| artifact.tree_as_listed()) else {
+    let Ok(artifact) = Artifact::read(&path) else {
+        return Ok(Reading::Refused);
+    };
+    if let Ok(Some((records, before))) = artifact.operations() {
+        if before > records.len() {
+            return Err(format!("{before} of {} operations", records.len()));
+        }
+        let made = tree_of(&records);
+        if let Some(flaw) = made.flaw() {
+            return Err(flaw);
+        }
+        stays_inside(&made)?;
+    }
+    let Ok(tree) = artifact.tree_as_listed() else {
         return Ok(Reading::Refused);
     };
     if let Some(flaw) = tree.flaw() {
@@ -287,7 +304,10 @@ mod tests {
                 injected: String::new(),
                 not_on_disk: false,
             };
-            Artifact::new(about, &state.tree)?.write(&path)?;
+            let artifact = Artifact::new(about, &state.tree)?;
+            artifact
+                .with_operations(log.records(), 0, 0)?
+                .write(&path)?;
             Ok(fs::read(path)?)
         };
         write().into_iter().collect()
@@ -302,7 +322,7 @@ mod tests {
                 read_trace as crate::subject::Property,
                 "trace",
             ),
-            (new_artifacts(), read_artifact, "artifact"),
+            (new_artifacts(), read_artifact, "artifact-operations"),
         ] {
             assert_eq!(made.len(), 1, "{name}");
             if let Some(to) = std::env::var_os("PLUGPULL_FUZZ_SEEDS") {

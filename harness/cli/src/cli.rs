@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Growth(GrowthArgs),
     /// The crash of an artifact again: says whether the finding still stands
     Replay(ReplayArgs),
+    /// Whether real filesystems can leave what an artifact has: its operations on ext4, XFS and btrfs
+    Confirm(ConfirmArgs),
     /// Crash a service that something else supervises, outside any sandbox, and check it
     Attach(Box<AttachArgs>),
     /// What became better and worse from one report to another
@@ -346,6 +348,46 @@ pub(crate) struct ReplayArgs {
     /// Open a shell in the crashed data directory, in the sandbox, and try nothing
     #[arg(long)]
     pub(crate) shell: bool,
+}
+
+/// Needs root. Exit codes: 1 the finding was seen on a real filesystem, 0 it was not seen on any, and all
+/// that it lost was lost on each; 2 wrong use, 3 not reached on one, or not measured.
+#[derive(Debug, Args)]
+pub(crate) struct ConfirmArgs {
+    /// The artifact of an exploration
+    pub(crate) artifact: PathBuf,
+
+    /// Only this filesystem: ext4, xfs, btrfs or ext4-writeback; may be given several times
+    #[arg(long = "filesystem", value_name = "NAME")]
+    pub(crate) filesystems: Vec<String>,
+
+    /// How long it may take, about
+    #[arg(long, value_name = "DURATION", default_value = "3m", value_parser = duration)]
+    pub(crate) budget: Duration,
+
+    /// The most block states that are mounted of each filesystem
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) states: u32,
+
+    /// The seed of what is written back and committed between the operations, and of the block states
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// The trace that was explored, for an artifact without operations
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+
+    /// Judge the states of this log of block writes (dm-log-writes) instead of playing the operations
+    #[arg(long, value_name = "FILE", conflicts_with = "filesystems")]
+    pub(crate) block_log: Option<PathBuf>,
+
+    /// Write the log of block writes of each filesystem on which the finding was seen into this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+
+    /// Write what was seen here, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
 }
 
 /// Exit codes: 0 nothing became worse, 1 a new finding or a slower recovery, 2 wrong use.

@@ -87,6 +87,7 @@ fn main() -> ExitCode {
         Command::Explore(args) => command::explore::run(&args, None),
         Command::Growth(args) => command::growth::run(&args, None),
         Command::Replay(args) => command::replay::run(&args),
+        Command::Confirm(args) => command::confirm::run(&args),
         Command::Compare(args) => command::reports::run_compare(&args),
         Command::Merge(args) => command::reports::run_merge(&args),
         Command::Report(args) => command::reports::run_report(&args),
@@ -118,8 +119,8 @@ fn shown(error: &anyhow::Error) -> String {
     text.replace(control, "\u{FFFD}")
 }
 
-/// What plugpull does when it starts itself again: the sandbox's janitor, an embedded target, a
-/// fake, a shell's way to its terminal, the ballast of a full disk, damage to a plain directory. None
+/// What plugpull does when it starts itself again: the sandbox's janitor, the machine with a real
+/// filesystem, an embedded target, a fake, a shell's way to its terminal, the ballast of a full disk, damage to a plain directory. None
 /// of them takes options, and none may start
 /// a thread before it is known.
 fn hidden() -> Option<u8> {
@@ -128,6 +129,7 @@ fn hidden() -> Option<u8> {
     let rest = || args.collect::<Vec<String>>();
     let code = match name.as_str() {
         plugpull_sandbox::SANDBOX_ARG => plugpull_sandbox::sandbox_main(&rest()),
+        plugpull_filesystems::MACHINE_ARG => plugpull_filesystems::machine_main(),
         terminal::ARG => terminal::main(&rest()),
         trial::ballast::FILL => trial::ballast::main(&rest()),
         trial::flip::FLIP => trial::flip::main(&rest()),

@@ -3,10 +3,13 @@
 use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 use plugpull_crashsim::persist::MODELS;
 use plugpull_faults::FAULTS;
+use plugpull_filesystems::{FILESYSTEMS, missing_here};
+use plugpull_sandbox::capability::Capability;
 
 /// Probes the machine and prints what it found.
 pub(crate) fn run() -> anyhow::Result<u8> {
-    let found = plugpull_faults::probe_capabilities();
+    let mut found = plugpull_faults::probe_capabilities();
+    found.push(confirm(&found));
     let mut table = Table::new();
     table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
     table.set_content_arrangement(ContentArrangement::Dynamic);
@@ -41,6 +44,41 @@ pub(crate) fn run() -> anyhow::Result<u8> {
         }
     );
     Ok(crate::KEPT)
+}
+
+/// Whether `plugpull confirm` can mount the kernel's own filesystems, and which. No fault needs it.
+fn confirm(found: &[Capability]) -> Capability {
+    let lacks = |name: &&str| {
+        let one = found.iter().find(|one| one.name == *name);
+        one.is_none_or(|one| !one.available)
+    };
+    let mut missing = missing_here();
+    let needed = ["root", "loop", "fuse"];
+    missing.extend(needed.iter().copied().filter(lacks));
+    missing.sort_unstable();
+    missing.dedup();
+    let (here, not_here): (Vec<_>, Vec<_>) =
+        FILESYSTEMS.iter().partition(|one| one.program().is_some());
+    let names = |filesystems: Vec<&plugpull_filesystems::Filesystem>| {
+        let names = filesystems.iter().map(|one| one.name);
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let detail = match (missing.is_empty(), here.is_empty()) {
+        (false, _) => format!("mounting a real filesystem needs {}", missing.join(", ")),
+        (true, true) => "there is no program that makes a filesystem".into(),
+        (true, false) => format!("can be made here: {}", names(here.clone())),
+    };
+    let none_missing = not_here.is_empty();
+    Capability {
+        name: "confirm",
+        available: missing.is_empty() && !here.is_empty(),
+        detail: match none_missing {
+            true => detail,
+            false => format!("{detail}; cannot: {}", names(not_here)),
+        },
+        enables: Vec::new(),
+        fix: (!none_missing).then(|| "apt-get install e2fsprogs xfsprogs btrfs-progs".into()),
+    }
 }
 
 /// Prints every fault and every persistence model.

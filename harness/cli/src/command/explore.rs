@@ -6,19 +6,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use nix::unistd::{getegid, geteuid};
-use plugpull_crashsim::fs::Tree;
+use plugpull_crashsim::fs::{Record as OperationRecord, Tree};
 use plugpull_crashsim::persist::{Device, LossSet, MODELS, Window};
 use plugpull_crashsim::trace::fingerprint;
 use plugpull_engine::explore::{
-    About, Artifact, CpuLease, CrashDisk, CrashModel, Explorer, FoundGroup, Group, KnownStates,
-    KnownWorkers, Limits, NewSandbox, Oracle, RecordingPlan, SandboxWorker, Sink, StartLimits,
-    StateEnumerator, Summary, Trace, TraceFile, TryState, WorkerPool, Workers, coverage,
-    finding_record, record, reported, timeline,
+    About, Artifact, CpuLease, Crash, CrashDisk, CrashModel, Explorer, FoundGroup, Group,
+    KnownStates, KnownWorkers, Limits, NewSandbox, Oracle, RecordingPlan, SandboxWorker, Sink,
+    StartLimits, StateEnumerator, Summary, Trace, TraceFile, TryState, WorkerPool, Workers,
+    coverage, finding_record, record, reported, timeline,
 };
 use plugpull_engine::keep::Keep;
 use plugpull_engine::prepare::with_crash_filesystem;
 use plugpull_engine::seed;
 use plugpull_engine::trial::{Acked, SandboxHost, StorageRules, Untouched, WroteTo, micros};
+use plugpull_filesystems::records_of;
 use plugpull_reports::{
     Emit as _, EndReason, Header, Record, Recording, RunCommand, Shard, TargetInfo,
 };
@@ -657,8 +658,33 @@ impl RunSink<'_, '_> {
             },
             &minimised.tree,
         )?;
+        let artifact = match model.power {
+            true => self.with_operations(artifact, &minimised.crash)?,
+            false => artifact,
+        };
         artifact.write(&path)?;
         Ok(path)
+    }
+}
+
+impl RunSink<'_, '_> {
+    /// The artifact with what was done up to the crash, so that `confirm` can do it elsewhere.
+    fn with_operations(&self, artifact: Artifact, crash: &Crash) -> anyhow::Result<Artifact> {
+        let log = match &crash.within {
+            Some(recovery) => &recovery.log,
+            None => &self.oracle.trace.log,
+        };
+        let mut records = records_of(log.base());
+        let before = records.len();
+        let done = log.records().iter().take(crash.point as usize);
+        records.extend(
+            done.zip(before as u64..)
+                .map(|(record, seq)| OperationRecord {
+                    seq,
+                    ..record.clone()
+                }),
+        );
+        Ok(artifact.with_operations(&records, before, crash.depth())?)
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod attach;
 mod baseline;
 mod chosen_faults;
+pub(crate) mod confirm;
 mod controls;
 pub(crate) mod doctor;
 pub(crate) mod driver_check;

@@ -45,7 +45,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     if args.timeline || args.export.is_some() {
         return Ok(crate::KEPT);
     }
-    let judgement = judged_here(&artifact, tree)?;
+    let judgement = Replay::new(&artifact)?.judge(tree)?;
     compare_with_recorded(&artifact, &judgement);
     Ok(match judgement.findings.is_empty() {
         true => crate::KEPT,
@@ -74,52 +74,73 @@ fn show_timeline(artifact: &Artifact) {
     println!("         -- crash under '{}' --", artifact.about.model);
 }
 
-/// Starts the target on the artifact's disk, and holds what it shows to the history.
-fn judged_here(artifact: &Artifact, tree: Tree) -> anyhow::Result<Judgement> {
-    let about = &artifact.about;
-    let target = open_target(&about.target, &about.settings)?;
-    let target: Arc<dyn Target> = Arc::from(target);
-    let bound = about.recovery_bound_us.map(Duration::from_micros);
-    let limit = start_limit(bound, &about.promises).max(target.start_limit().unwrap_or_default());
-    let own = target.clone();
-    let sandbox: NewSandbox = Arc::new(move || {
-        let sandbox = with_crash_filesystem("replaying", &*own)?;
-        Ok(SandboxHost::new(sandbox, pin::choose(), false))
-    });
-    let worker = SandboxWorker::new(
-        sandbox,
-        target.clone(),
-        StartLimits::new(limit),
-        CpuLease::default(),
-    )?;
-    handshake(&*target, limit)?;
-    if target.version() != about.version {
-        println!(
-            "Recorded with {}; here it is {}.",
-            about.version,
-            target.version()
-        );
+/// The target of an artifact, which is started on one disk after the other.
+pub(super) struct Replay<'a> {
+    artifact: &'a Artifact,
+    worker: SandboxWorker,
+    acked: Acked,
+    bound: Option<Duration>,
+}
+
+impl<'a> Replay<'a> {
+    /// With a sandbox.
+    pub(super) fn new(artifact: &'a Artifact) -> anyhow::Result<Self> {
+        let about = &artifact.about;
+        let target = open_target(&about.target, &about.settings)?;
+        let target: Arc<dyn Target> = Arc::from(target);
+        let bound = about.recovery_bound_us.map(Duration::from_micros);
+        let limit =
+            start_limit(bound, &about.promises).max(target.start_limit().unwrap_or_default());
+        let own = target.clone();
+        let sandbox: NewSandbox = Arc::new(move || {
+            let sandbox = with_crash_filesystem("replaying", &*own)?;
+            Ok(SandboxHost::new(sandbox, pin::choose(), false))
+        });
+        let worker = SandboxWorker::new(
+            sandbox,
+            target.clone(),
+            StartLimits::new(limit),
+            CpuLease::default(),
+        )?;
+        handshake(&*target, limit)?;
+        if target.version() != about.version {
+            println!(
+                "Recorded with {}; here it is {}.",
+                about.version,
+                target.version()
+            );
+        }
+        Ok(Self {
+            artifact,
+            worker,
+            acked: Acked::of(&about.history, &*target),
+            bound,
+        })
     }
-    let acked = Acked::of(&about.history, &*target);
-    let disk = CrashDisk {
-        key: acked.key(tree.digest()),
-        tree,
-        acked,
-    };
-    let mut observed = worker.attempt(&disk, true)?.observed;
-    if !about.damaged.is_empty() {
-        observed.damage = Damage::SingleCopy {
-            description: about.damaged.clone(),
+
+    /// Starts the target on this disk, and holds what it shows to the history.
+    pub(super) fn judge(&self, tree: Tree) -> anyhow::Result<Judgement> {
+        let about = &self.artifact.about;
+        let disk = CrashDisk {
+            key: self.acked.key(tree.digest()),
+            tree,
+            acked: self.acked.clone(),
         };
+        let mut observed = self.worker.attempt(&disk, true)?.observed;
+        if !about.damaged.is_empty() {
+            observed.damage = Damage::SingleCopy {
+                description: about.damaged.clone(),
+            };
+        }
+        Ok(judge(
+            &about.history,
+            &observed,
+            &about.promises,
+            about.class,
+            Some(about.crash),
+            self.bound,
+        ))
     }
-    Ok(judge(
-        &about.history,
-        &observed,
-        &about.promises,
-        about.class,
-        Some(about.crash),
-        bound,
-    ))
 }
 
 /// Says whether what was found when the artifact was recorded stands here.

@@ -15,6 +15,7 @@ mod budget;
 mod catalog;
 mod command_targets;
 mod configuration;
+mod confirm;
 mod controls;
 mod defects;
 mod driver;

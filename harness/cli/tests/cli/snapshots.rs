@@ -6,12 +6,13 @@ use plugpull_testing::test;
 use crate::support::{Ran, plugpull};
 
 /// Every command that has a help of its own.
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "run",
     "explore",
     "growth",
     "attach",
     "replay",
+    "confirm",
     "report",
     "resume",
     "compare",

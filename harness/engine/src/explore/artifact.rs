@@ -11,7 +11,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
-use plugpull_crashsim::fs::{Attrs, Caller, Ino, Nanos, NewNode, Node, ROOT, Tree};
+use plugpull_crashsim::fs::{Attrs, Caller, Ino, Nanos, NewNode, Node, ROOT, Record, Tree};
+use plugpull_crashsim::trace;
 use plugpull_reports::TimelineStep;
 use plugpull_workloads::{FailureClass, Finding, History, Promise, Stamp, read_file};
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,8 @@ use super::artifact_limits::ArtifactLimits;
 const SCHEMA: &str = "plugpull.artifact/1";
 /// The longest artifact that is read, in bytes. Nesting is limited to 128 levels by serde_json.
 const LONGEST: u64 = 512 << 20;
+/// The most that its operations take, in bytes of a trace.
+const OPERATIONS_MAX: usize = 32 << 20;
 
 /// A finding that can be replayed anywhere.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,6 +39,25 @@ pub struct Artifact {
     disk: Vec<Saved>,
     /// The disk's digest: what is rebuilt must have the same.
     digest: String,
+    /// The operations up to the crash. Artifacts of 0.1 have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    operations: Option<SavedOperations>,
+    /// How many recoveries were interrupted before: where it is not 0, the operations are those of the last.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    recoveries: u32,
+}
+
+/// What the target did up to the crash, from an empty disk on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct SavedOperations {
+    /// How many of them make what was on disk before.
+    before: usize,
+    /// The trace, as base64 of its bytes.
+    trace: String,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// One name of the disk. Hard links are saved as names of the same number.
@@ -120,7 +142,58 @@ impl Artifact {
             about,
             disk,
             digest: format!("{:032x}", tree.listing_digest()),
+            operations: None,
+            recoveries: 0,
         })
+    }
+
+    /// The same with the operations up to the crash, numbered from 0, of which so many make what was on disk
+    /// before; without them where they are over 32 MiB. `recoveries` were interrupted before.
+    ///
+    /// # Errors
+    /// They cannot be written as a trace.
+    pub fn with_operations(
+        mut self,
+        records: &[Record],
+        before: usize,
+        recoveries: u32,
+    ) -> io::Result<Self> {
+        let bytes = trace::to_bytes(records, OPERATIONS_MAX)?;
+        self.operations = bytes.map(|bytes| SavedOperations {
+            before,
+            trace: STANDARD.encode(bytes),
+        });
+        self.recoveries = recoveries;
+        Ok(self)
+    }
+
+    /// The operations up to the crash, and how many of them make what was on disk before. None where it has
+    /// none.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn operations(&self) -> anyhow::Result<Option<(Vec<Record>, usize)>> {
+        let Some(saved) = &self.operations else {
+            return Ok(None);
+        };
+        let bytes = STANDARD
+            .decode(&saved.trace)
+            .context("the artifact is damaged: its operations are no base64")?;
+        let place = Path::new("the operations of the artifact");
+        let read = trace::read_from(&bytes[..], place, |_| Tree::new(0, 0, 0))?;
+        let records = read.log.records().to_vec();
+        ensure!(
+            saved.before <= records.len(),
+            "the artifact is damaged: {} of {} operations came before the first",
+            saved.before,
+            records.len()
+        );
+        Ok(Some((records, saved.before)))
+    }
+
+    /// How many recoveries were interrupted before the crash.
+    pub fn recoveries(&self) -> u32 {
+        self.recoveries
     }
 
     /// Writes it, whole or not at all.
@@ -298,10 +371,16 @@ mod tests {
 
     /// An artifact whose disk has a file in a directory, as it is stored.
     fn stored() -> serde_json::Value {
+        serde_json::to_value(artifact().0).unwrap()
+    }
+
+    /// The same, and the operations that made its disk.
+    fn artifact() -> (Artifact, Vec<Record>) {
         let disk = SimDisk::new();
         disk.create_dir("d").unwrap();
         disk.create("d/f").unwrap().write_at(0, b"bytes").unwrap();
         let mut log = disk.take_log();
+        let records = log.records().to_vec();
         log.fold(log.records().len());
         let promise = Promise {
             classes: vec![FailureClass::PowerLoss],
@@ -336,7 +415,33 @@ mod tests {
             injected: String::new(),
             not_on_disk: false,
         };
-        serde_json::to_value(Artifact::new(about, log.base()).unwrap()).unwrap()
+        (Artifact::new(about, log.base()).unwrap(), records)
+    }
+
+    #[test]
+    fn operations_are_read_as_they_were_saved() {
+        let (artifact, records) = artifact();
+        assert!(artifact.operations().unwrap().is_none(), "one of 0.1");
+        let artifact = artifact.with_operations(&records, 1, 2).unwrap();
+        let stored = serde_json::to_value(artifact).unwrap();
+        let read: Artifact = serde_json::from_value(stored.clone()).unwrap();
+        let (again, before) = read.operations().unwrap().unwrap();
+        assert_eq!((before, read.recoveries()), (1, 2));
+        let names = |records: &[Record]| -> Vec<String> {
+            records.iter().map(|one| format!("{:?}", one.op)).collect()
+        };
+        assert_eq!(names(&again), names(&records));
+        for (field, value, why) in [
+            ("before", serde_json::json!(99), "99 of"),
+            ("trace", serde_json::json!("!"), "no base64"),
+            ("trace", serde_json::json!("AAAA"), "no trace"),
+        ] {
+            let mut damaged = stored.clone();
+            damaged["operations"][field] = value;
+            let damaged: Artifact = serde_json::from_value(damaged).unwrap();
+            let error = format!("{:#}", damaged.operations().unwrap_err());
+            assert!(error.contains(why), "{error}");
+        }
     }
 
     fn refusal(artifact: serde_json::Value) -> String {
