@@ -30,11 +30,7 @@ pub fn sentence(minimised: &Minimised, oracle: &Oracle<'_>) -> String {
         text.push_str(NEVER_WRITTEN);
     }
     if crash.size() > 0 {
-        let models = minimised.models.join(", ");
-        text.push_str(&format!("; models that allow it: {models}"));
-        if minimised.other_models {
-            text.push_str(" (there was no time to look at all others)");
-        }
+        text.push_str(&allowed_by(&minimised.models, minimised.other_models));
     }
     match minimised.rate {
         Some(rate) if rate.shown < rate.tried => text.push_str(&format!(
@@ -49,6 +45,15 @@ pub fn sentence(minimised: &Minimised, oracle: &Oracle<'_>) -> String {
         ),
     }
     text
+}
+
+/// Which models allow it, as far as that was looked at.
+fn allowed_by(models: &[&str], others: bool) -> String {
+    let rest = match others {
+        true => " (there was no time to look at all others)",
+        false => "",
+    };
+    format!("; models that allow it: {}{rest}", models.join(", "))
 }
 
 /// Where a crash happened and what it left out.
@@ -189,4 +194,22 @@ fn with_crash_step(
         false => "killed",
     };
     (before, span.crash_step(what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::allowed_by;
+
+    #[test]
+    fn models_that_nobody_looked_at_are_not_denied() {
+        let models = ["strict", "ext4"];
+        assert_eq!(
+            allowed_by(&models, false),
+            "; models that allow it: strict, ext4"
+        );
+        assert!(
+            allowed_by(&models, true)
+                .ends_with("strict, ext4 (there was no time to look at all others)")
+        );
+    }
 }
