@@ -1,5 +1,7 @@
 //! Promises: what a target documents, per class of failure, as data.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// A class of failure, as documents speak of it.
@@ -104,4 +106,14 @@ pub struct Promise {
     /// True when the user demanded it (`--promise`) and the target never promised it.
     #[serde(default)]
     pub demanded: bool,
+}
+
+impl Promise {
+    /// How long a recovery takes at most, where it says so.
+    pub fn recovery_bound(&self) -> Option<Duration> {
+        match self.guarantee {
+            Guarantee::RecoversWithinMs(ms) => Some(Duration::from_millis(ms)),
+            _ => None,
+        }
+    }
 }

@@ -28,8 +28,11 @@ pub(crate) struct Bare {
 
 impl Bare {
     /// Fills a store.
-    pub(crate) fn new(target: &str) -> anyhow::Result<Self> {
-        let target = catalog::open(target, &BTreeMap::new())?;
+    pub(crate) fn new(target: &str, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let settings = settings
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()));
+        let target = catalog::open(target, &settings.collect::<BTreeMap<_, _>>())?;
         let data = tempfile::tempdir_in("/dev/shm").context("a directory in memory")?;
         let host = PlainHost { data };
         let config = WorkloadConfig {
@@ -106,6 +109,7 @@ impl Host for PlainHost {
         let (stdout, its_stdout) = io::pipe()?;
         let child = Command::new(&launch.program)
             .args(&launch.args)
+            .envs(launch.env.iter().cloned())
             .current_dir(self.data.path())
             .stdin(its_stdin)
             .stdout(its_stdout)

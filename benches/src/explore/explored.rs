@@ -47,13 +47,22 @@ impl Plugpull {
     }
 
     /// Records so many transactions with values of at most so many bytes.
-    pub(crate) fn record(&self, target: &str, txns: u64, size: u64) -> anyhow::Result<Trace> {
+    pub(crate) fn record(
+        &self,
+        (target, settings): (&str, &[(&str, &str)]),
+        txns: u64,
+        size: u64,
+    ) -> anyhow::Result<Trace> {
         let path = self
             .directory
             .path()
             .join(format!("{target}-{txns}-{size}"));
+        let settings = settings
+            .iter()
+            .map(|(name, value)| format!("--set={name}={value}"));
         let output = Command::new(&self.program)
             .args(["explore", target, "--quiet", "--seed=1", "--states=1"])
+            .args(settings)
             .arg(format!("--txns={txns}"))
             .arg(format!("--value-size={size}"))
             .arg("--record")

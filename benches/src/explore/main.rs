@@ -33,6 +33,9 @@ struct ExploreCli {
     /// Different states a measurement
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(50..))]
     states: u64,
+    /// A driver in Python, by its path
+    #[arg(long, default_value = "docs/examples/driver-python/kv.py")]
+    python: PathBuf,
     /// Rounds, of which the median counts
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..100))]
     rounds: u32,
@@ -81,8 +84,13 @@ fn run(cli: &ExploreCli) -> anyhow::Result<bool> {
     let program = program::find(cli.plugpull.as_deref())?;
     let plugpull = Plugpull::new(program)?;
     let mut measured = Measured { met: true };
-    for target in ["sqlite", "reference"] {
-        trials(cli, &plugpull, target, &mut measured)?;
+    let python = format!("python3 {}", cli.python.display());
+    for (target, settings) in [
+        ("sqlite", &[][..]),
+        ("reference", &[]),
+        ("driver", &[("cmd", python.as_str())]),
+    ] {
+        trials(cli, &plugpull, (target, settings), &mut measured)?;
     }
     longer(cli, &plugpull, &mut measured)?;
     memory(cli, &plugpull, &mut measured)?;
@@ -93,43 +101,73 @@ fn run(cli: &ExploreCli) -> anyhow::Result<bool> {
 fn trials(
     cli: &ExploreCli,
     plugpull: &Plugpull,
-    target: &str,
+    (target, settings): (&str, &[(&str, &str)]),
     measured: &mut Measured,
 ) -> anyhow::Result<()> {
-    let trace = plugpull.record(target, 100, 200)?;
-    let bare = Bare::new(target)?;
-    let (mut ratios, mut rates, mut mine, mut its) = (vec![], vec![], vec![], vec![]);
+    let trace = plugpull.record((target, settings), 100, 200)?;
+    let bare = Bare::new(target, settings)?;
+    let mut its = Vec::new();
+    let mut rounds = STARTED_AND_FORKED.map(|_| Rounds::default());
     for _ in 0..cli.rounds {
-        let one = plugpull.explore(&trace, cli.states, &["--workers=1", "--recovery-depth=0"])?;
         let own = bare.start_check_stop(cli.states / 4)?;
-        let per_start = one.seconds_a_state() / (1.0 + 1.0 / TWICE);
-        ratios.push(per_start / own);
-        mine.push(per_start * 1e3);
         its.push(own * 1e3);
-        rates.push(1.0 / plugpull.explore(&trace, cli.states, &[])?.seconds_a_state());
+        for (option, rounds) in STARTED_AND_FORKED.into_iter().zip(&mut rounds) {
+            let alone = [&["--workers=1", "--recovery-depth=0"], option].concat();
+            let one = plugpull.explore(&trace, cli.states, &alone)?;
+            let per_start = one.seconds_a_state() / (1.0 + 1.0 / TWICE);
+            rounds.ratios.push(per_start / own);
+            rounds.mine.push(per_start * 1e3);
+            let all = plugpull.explore(&trace, cli.states, option)?;
+            rounds.rates.push(1.0 / all.seconds_a_state());
+        }
     }
-    let wanted = (target == "sqlite").then_some((200.0, false));
-    for (what, values, unit, limit) in [
-        ("one start, check and stop, on tmpfs, bare", its, "ms", None),
-        ("the same as a trial, one worker", mine, "ms", None),
-        (
-            "(a) a trial, relative to bare",
-            ratios,
-            "",
-            Some((1.25, true)),
-        ),
-        ("(b) different states, all CPUs", rates, "a second", wanted),
-    ] {
+    let mut say = |what: &str, values, unit, limit| {
         measured.say(&format!("{target}: {what}"), median(values), unit, limit);
+    };
+    say("one start, check and stop, on tmpfs, bare", its, "ms", None);
+    let sqlite = target == "sqlite";
+    for ((how, most, least), rounds) in [("started", 1.25, 200.0), ("forked", 0.8, 400.0)]
+        .into_iter()
+        .zip(rounds)
+    {
+        say(
+            &format!("the same as a trial, one worker, {how}"),
+            rounds.mine,
+            "ms",
+            None,
+        );
+        let what = format!("(a) a trial, {how}, relative to bare");
+        say(&what, rounds.ratios, "", Some((most, true)));
+        let what = format!("(b) different states, all CPUs, {how}");
+        say(
+            &what,
+            rounds.rates,
+            "a second",
+            sqlite.then_some((least, false)),
+        );
     }
     Ok(())
+}
+
+/// The options by which drivers are started for each state, and forked.
+const STARTED_AND_FORKED: [&[&str]; 2] = [&["--no-fork"], &[]];
+
+/// What the rounds of one of them took.
+#[derive(Default)]
+struct Rounds {
+    /// Relative to bare.
+    ratios: Vec<f64>,
+    /// Milliseconds a start.
+    mine: Vec<f64>,
+    /// States a second.
+    rates: Vec<f64>,
 }
 
 /// What a state costs when the trace is ten times longer.
 fn longer(cli: &ExploreCli, plugpull: &Plugpull, measured: &mut Measured) -> anyhow::Result<()> {
     let (short, long) = (
-        plugpull.record("sqlite", 300, 200)?,
-        plugpull.record("sqlite", 3000, 200)?,
+        plugpull.record(("sqlite", &[]), 300, 200)?,
+        plugpull.record(("sqlite", &[]), 3000, 200)?,
     );
     let mut longer = Vec::new();
     for _ in 0..cli.rounds {
@@ -154,7 +192,7 @@ fn longer(cli: &ExploreCli, plugpull: &Plugpull, measured: &mut Measured) -> any
 /// The most memory that exploring takes, by the length of values.
 fn memory(cli: &ExploreCli, plugpull: &Plugpull, measured: &mut Measured) -> anyhow::Result<()> {
     for size in [200, 2_000, 20_000, 200_000] {
-        let trace = plugpull.record("sqlite", 200, size)?;
+        let trace = plugpull.record(("sqlite", &[]), 200, size)?;
         let Explored { peak_kib, .. } = plugpull.explore(&trace, cli.states.min(200), &[])?;
         let written = std::fs::metadata(trace.path()).context("the trace")?.len();
         let what = format!(

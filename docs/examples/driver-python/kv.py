@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""A driver for plugpull, and the small store that it drives. Standard library only.
+"""A driver for plugpull, and the small store that it drives. Standard library only, and the module
+targets/sdk-python/plugpull.py, by which plugpull forks the driver for each crash state instead of
+starting Python each time.
 
     plugpull driver-check python3 kv.py
     plugpull run driver --set cmd='python3 kv.py'
@@ -18,7 +20,13 @@ import os
 import sys
 import zlib
 
-PROTOCOL = 1
+# A driver of your own has the module beside it, or installed.
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.append(os.path.join(HERE, "..", "..", "..", "targets", "sdk-python"))
+sys.dont_write_bytecode = True
+import plugpull
+
+PROTOCOLS = [1, 2]
 FAILURES = ["process-crash", "power-loss", "clean-stop"]
 
 
@@ -95,12 +103,34 @@ class Store:
 class Driver:
     """Answers requests from a store. It does one after the other, so clients need no care."""
 
-    def __init__(self, store):
-        self.store = store
+    def __init__(self, directory, sync):
+        self.directory = directory
+        self.sync = sync
+        self.store = None
+
+    def describe(self, request):
+        """What it is, of version 2. Nothing is opened."""
+        return ok(protocol=2, shapes=["kv"], fork=["process"], promises=self.promises(), **self.about())
 
     def hello(self, request):
-        if request["protocol"] != PROTOCOL:
-            return fail(f"this driver speaks version {PROTOCOL}")
+        protocol = request["protocol"]
+        if protocol not in PROTOCOLS:
+            return fail(f"this driver speaks the versions {PROTOCOLS}")
+        if self.store is None:
+            self.store = Store(self.directory, self.sync)
+        if protocol == 1:
+            return ok(protocol=1, promises=self.promises(), **self.about())
+        return ok(protocol=2, shapes=["kv"], **self.about())
+
+    def about(self):
+        return {
+            "name": "kv.py",
+            "version": "1" if self.sync else "1 without fsync",
+            "capabilities": ["abort", "delete"],
+        }
+
+    @staticmethod
+    def promises():
         source = "the documentation of kv.py"
         promise = lambda guarantee, words: {
             "classes": FAILURES,
@@ -108,18 +138,11 @@ class Driver:
             "words": words,
             "source": source,
         }
-        return {
-            "answer": "ok",
-            "protocol": PROTOCOL,
-            "name": "kv.py",
-            "version": "1" if self.store.sync else "1 without fsync",
-            "capabilities": ["abort", "delete"],
-            "promises": [
-                promise({"durable": "at-ack"}, "a line is synced before the transaction is acknowledged"),
-                promise("atomic", "a transaction is one line with a checksum"),
-                promise("consistent", "a torn last line is cut off, other damage is refused"),
-            ],
-        }
+        return [
+            promise({"durable": "at-ack"}, "a line is synced before the transaction is acknowledged"),
+            promise("atomic", "a transaction is one line with a checksum"),
+            promise("consistent", "a torn last line is cut off, other damage is refused"),
+        ]
 
     def apply(self, request):
         if not request["abort"]:
@@ -132,7 +155,7 @@ class Driver:
     def read_all(self, request):
         return ok(values=self.store.values)
 
-    CALLS = {"hello": hello, "apply": apply, "get": get, "read_all": read_all}
+    CALLS = {"describe": describe, "hello": hello, "apply": apply, "get": get, "read_all": read_all}
 
     def answer(self, line):
         try:
@@ -159,7 +182,7 @@ def fail(text):
 
 def main():
     directory = os.environ.get("PLUGPULL_DATA_DIR", ".")
-    driver = Driver(Store(directory, sync="--no-fsync" not in sys.argv[1:]))
+    driver = Driver(directory, sync="--no-fsync" not in sys.argv[1:])
     for line in sys.stdin:
         # One line an answer, and out with it at once.
         sys.stdout.write(json.dumps(driver.answer(line)) + "\n")
@@ -167,4 +190,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    plugpull.run(main)

@@ -121,12 +121,17 @@ pub(super) fn listen(bare: bool) -> Result<OwnedFd, Failure> {
 /// The filesystem that hears of calls.
 type Listening = Arc<Mutex<Option<Arc<CrashFs>>>>;
 
-/// The thread that answers watched calls.
+/// Opens once more what a process of the sandbox has open under a number.
+type Reopen = dyn Fn(u32, i32) -> Option<OwnedFd> + Send + Sync;
+
+/// The threads that answer watched calls.
 pub(super) struct CallListener {
     listening: Listening,
-    /// Its end is the thread's.
+    reopen: Arc<Reopen>,
+    /// Its end is that of the threads.
     stop: Option<io::PipeWriter>,
-    thread: Option<JoinHandle<()>>,
+    stopped: io::PipeReader,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     /// The process that holds mapped files, and its socket, whose end is the process's.
     holder: Arc<FileHolder>,
     holding: Child,
@@ -138,21 +143,34 @@ impl CallListener {
     pub(super) fn start(
         calls: OwnedFd,
         helper: &Path,
-        reopen: impl Fn(u32, i32) -> Option<OwnedFd> + Send + 'static,
+        reopen: impl Fn(u32, i32) -> Option<OwnedFd> + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let listening = Listening::default();
         let (stopped, stop) = io::pipe()?;
         let (holder, holding) = FileHolder::start(helper)?;
-        let holder = Arc::new(holder);
-        let with_files = Arc::clone(&holder);
-        let shared = Arc::clone(&listening);
+        let listener = Self {
+            listening,
+            reopen: Arc::new(reopen),
+            stop: Some(stop),
+            stopped,
+            threads: Mutex::default(),
+            holder: Arc::new(holder),
+            holding,
+        };
+        listener.hear(calls)?;
+        Ok(listener)
+    }
+
+    /// Answers the calls of these processes, too.
+    pub(super) fn hear(&self, calls: OwnedFd) -> io::Result<()> {
+        let (shared, reopen) = (Arc::clone(&self.listening), Arc::clone(&self.reopen));
+        let (holder, stopped) = (Arc::clone(&self.holder), self.stopped.try_clone()?);
         let thread = thread::Builder::new().name("calls".into()).spawn(move || {
             while await_call(&calls, &stopped) {
                 // It fails when the caller has died.
                 if let Ok(call) = sys::next_call(&calls) {
                     let fs = shared.lock().clone();
-                    let result =
-                        fs.and_then(|fs| answer(&fs, &calls, &call, (&with_files, &reopen)));
+                    let result = fs.and_then(|fs| answer(&fs, &calls, &call, (&holder, &*reopen)));
                     #[expect(
                         clippy::let_underscore_must_use,
                         reason = "the caller may have died meanwhile"
@@ -161,13 +179,8 @@ impl CallListener {
                 }
             }
         })?;
-        Ok(Self {
-            listening,
-            stop: Some(stop),
-            thread: Some(thread),
-            holder,
-            holding,
-        })
+        self.threads.lock().push(thread);
+        Ok(())
     }
 
     /// Tells this filesystem from now on.
@@ -191,7 +204,7 @@ impl Drop for CallListener {
             fs.mappings().end();
         }
         self.stop = None;
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.get_mut().drain(..) {
             #[expect(
                 clippy::let_underscore_must_use,
                 reason = "whatever it met, nobody calls any more"
@@ -233,7 +246,7 @@ fn answer(
     fs: &Arc<CrashFs>,
     calls: &OwnedFd,
     call: &libc::seccomp_notif,
-    (holder, reopen): (&Arc<FileHolder>, &impl Fn(u32, i32) -> Option<OwnedFd>),
+    (holder, reopen): (&Arc<FileHolder>, &Reopen),
 ) -> Option<i32> {
     let nr = libc::c_long::from(call.data.nr);
     if nr == libc::SYS_openat {

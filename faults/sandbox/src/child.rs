@@ -35,7 +35,7 @@ pub enum Limit {
 }
 
 /// What to start, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpawnRequest {
     /// The program.
     pub program: Program,

@@ -27,6 +27,12 @@ use super::{bare, calls, mounts, packet, proctree, renew, sys, usage};
 /// How often a tree without a PID namespace is walked again until all of it is gone, in ms.
 const WALK_AGAIN_MS: u16 = 2;
 
+/// How often it is looked whether the number of a process is free that has ended.
+const MOST_LOOKS: u32 = 100;
+
+/// The exit code of a process that was forked from outside: only its parent knows it.
+const ADOPTED_CODE: i32 = -1;
+
 /// What the janitor hands to init.
 pub(super) struct Inheritance {
     /// The socket to the supervisor.
@@ -56,8 +62,22 @@ struct Init {
     starting: Vec<(u64, Started)>,
     /// Children whose end the supervisor wants to know.
     children: HashSet<i32>,
+    /// Processes that were forked from outside of the namespace of processes: no children of init's, until
+    /// whose end the others wait.
+    adopted: Vec<Adopted>,
+    /// There was one of them.
+    adopts: bool,
     /// Requests to answer when nobody is left.
     killing: Vec<u64>,
+}
+
+/// A process that was forked from outside.
+struct Adopted {
+    pid: i32,
+    /// Can be read from once it has ended, and hangs up once its number is free (Linux 6.9).
+    end: OwnedFd,
+    /// How often it was looked whether its number is free, since it has ended.
+    looks: u32,
 }
 
 /// Why init ends.
@@ -85,13 +105,15 @@ pub(super) fn run(has: Inheritance, plan: &SetUp) -> i32 {
     let home = has
         .bare
         .as_ref()
-        .map_or_else(|| PathBuf::from("/tmp"), |dir| dir.join(bare::TMP));
+        .map_or_else(|| PathBuf::from(launch::HOME), |dir| dir.join(bare::TMP));
     let mut init = Init {
         data: ready.data.clone(),
         home,
         cgroup: None,
         starting: Vec::new(),
         children: HashSet::new(),
+        adopted: Vec::new(),
+        adopts: false,
         killing: Vec::new(),
         last_pid,
         places,
@@ -173,12 +195,15 @@ fn map_ids(uid: u32, gid: u32) -> Result<(), Failure> {
 impl Init {
     fn serve(&mut self) -> std::io::Result<End> {
         loop {
-            let timeout = if self.has.bare.is_some() && !self.killing.is_empty() {
+            let looks = self.has.bare.is_some() || self.adopts;
+            let timeout = if looks && !self.killing.is_empty()
+                || self.adopted.iter().any(|one| one.looks > 0)
+            {
                 PollTimeout::from(WALK_AGAIN_MS)
             } else {
                 PollTimeout::NONE
             };
-            let (asked, died, alone, reported) = {
+            let (asked, died, alone, reported, ended) = {
                 let input = PollFlags::POLLIN;
                 let mut fds = vec![
                     PollFd::new(self.has.control.as_fd(), input),
@@ -187,6 +212,14 @@ impl Init {
                 ];
                 for (_, started) in &self.starting {
                     fds.push(PollFd::new(started.report.as_fd(), input));
+                }
+                for one in &self.adopted {
+                    let input = if one.looks > 0 {
+                        PollFlags::empty()
+                    } else {
+                        input
+                    };
+                    fds.push(PollFd::new(one.end.as_fd(), input));
                 }
                 match poll(&mut fds, timeout) {
                     Ok(_) => {}
@@ -201,13 +234,21 @@ impl Init {
                     .filter(|(_, fd)| on(fd))
                     .map(|((_, started), _)| started.pid)
                     .collect();
-                (on(&fds[0]), on(&fds[1]), on(&fds[2]), reported)
+                let adopted = self.adopted.iter().zip(&fds[3 + self.starting.len()..]);
+                let ended: Vec<i32> = adopted
+                    .filter(|(one, fd)| one.looks > 0 || on(fd))
+                    .map(|(one, _)| one.pid)
+                    .collect();
+                (on(&fds[0]), on(&fds[1]), on(&fds[2]), reported, ended)
             };
             if alone {
                 return Ok(End::Alone);
             }
             for pid in reported {
                 self.settle(pid)?;
+            }
+            for pid in ended {
+                self.adopted_ended(pid)?;
             }
             if died {
                 while let Ok(Some(_)) = self.has.signals.read_signal() {}
@@ -275,6 +316,7 @@ impl Init {
                 self.children.insert(pid);
                 Ok(Some((Answer::Started(pid), None)))
             }
+            Command::Adopt { pid } => self.adopt(request.id, pid),
             Command::KillAll => {
                 self.killing.push(request.id);
                 self.kill_all();
@@ -406,6 +448,9 @@ impl Init {
                 Ok(WaitStatus::Signaled(pid, signal, _)) => (pid.as_raw(), 128 + signal as i32),
                 Err(Errno::EINTR) => continue,
                 Err(Errno::ECHILD) => {
+                    if !self.adopted.is_empty() || self.strangers() {
+                        return Ok(());
+                    }
                     for id in std::mem::take(&mut self.killing) {
                         self.answer(id, Ok(Answer::Done), None)?;
                     }
@@ -425,6 +470,51 @@ impl Init {
             self.kill_all();
         }
         Ok(())
+    }
+
+    /// Whether processes live that are no children of init's: what was forked from outside. Those that have
+    /// ended may be kept by their parent.
+    fn strangers(&self) -> bool {
+        self.adopts && kill(Pid::from_raw(-1), None).is_ok() && proctree::anybody_lives()
+    }
+
+    /// Watches a process that was forked from outside.
+    fn adopt(&mut self, id: u64, pid: i32) -> Result<Option<(Answer, Option<OwnedFd>)>, Failure> {
+        self.adopts = true;
+        let end = match sys::pidfd_open(Pid::from_raw(pid)) {
+            // It has ended, or never was: whoever asked sees an end either way.
+            Err(Errno::ESRCH) => {
+                self.answer(id, Ok(Answer::Started(pid)), None)
+                    .and_then(|()| self.report_end(pid))
+                    .during("report its end")?;
+                return Ok(None);
+            }
+            end => end.during("find a forked process")?,
+        };
+        self.adopted.push(Adopted { pid, end, looks: 0 });
+        Ok(Some((Answer::Started(pid), None)))
+    }
+
+    /// Tells of the end of a process that was forked from outside, once its number is free: its parent
+    /// ignores that it has ended, so the kernel frees it right after it has reported the end.
+    fn adopted_ended(&mut self, pid: i32) -> std::io::Result<()> {
+        if kill(Pid::from_raw(pid), None).is_ok() {
+            for one in self.adopted.iter_mut().filter(|one| one.pid == pid) {
+                one.looks += 1;
+                // Its parent keeps it.
+                if one.looks < MOST_LOOKS {
+                    return Ok(());
+                }
+            }
+        }
+        self.adopted.retain(|one| one.pid != pid);
+        self.report_end(pid)
+    }
+
+    /// Tells of the end of a process whose exit code only its parent knows.
+    fn report_end(&self, pid: i32) -> std::io::Result<()> {
+        let code = ADOPTED_CODE;
+        packet::send(&self.has.control, &FromInit::Exited { pid, code }, &[])
     }
 
     /// Answers the request to start `pid`, if that is still open: its pipe has ended, or it has.

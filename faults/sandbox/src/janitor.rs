@@ -27,7 +27,7 @@ use super::cgroup::Cgroup;
 use super::file_holder::{self, HOLDER_ARG};
 use super::init::{self, Inheritance};
 use super::protocol::{During, Failure, FromInit, FromJanitor, SetUp, ToJanitor};
-use super::{packet, proctree, sys};
+use super::{launch, packet, proctree, sys};
 
 /// Exit code when this was not called by plugpull.
 const WRONG_USE: i32 = 2;
@@ -91,6 +91,8 @@ fn run() -> io::Result<()> {
 #[derive(Default)]
 struct Leftovers {
     cgroups: Vec<Cgroup>,
+    /// Processes that fork targets.
+    parents: Vec<Pid>,
     directory: Option<PathBuf>,
 }
 
@@ -100,6 +102,10 @@ impl Leftovers {
         reason = "plugpull has ended, so nobody can be informed, and the rest must be tried"
     )]
     fn remove(&self) {
+        for parent in &self.parents {
+            let _ = kill(*parent, Signal::SIGKILL);
+            let _ = waitpid(*parent, None);
+        }
         for cgroup in &self.cgroups {
             let _ = cgroup.remove();
         }
@@ -147,7 +153,7 @@ fn serve(orders: OwnedFd, control: OwnedFd, plan: &SetUp, left: &mut Leftovers) 
         ForkResult::Parent { child } => child,
     };
     drop((control, life, exe));
-    watch(&orders, &signals, init, left)?;
+    watch(&orders, &signals, (init, user_namespace.is_some()), left)?;
     if !plan.full {
         end_tree();
     }
@@ -183,7 +189,12 @@ fn fork_init(plan: &SetUp) -> nix::Result<(ForkResult, Option<(u32, u32)>)> {
 
 /// Serves the supervisor until it or init ends. Init, and with it its PID namespace, is dead and
 /// reaped afterwards.
-fn watch(orders: &OwnedFd, signals: &SignalFd, init: Pid, left: &mut Leftovers) -> io::Result<()> {
+fn watch(
+    orders: &OwnedFd,
+    signals: &SignalFd,
+    (init, user_namespace): (Pid, bool),
+    left: &mut Leftovers,
+) -> io::Result<()> {
     loop {
         let mut fds = [
             PollFd::new(orders.as_fd(), PollFlags::POLLIN),
@@ -197,17 +208,26 @@ fn watch(orders: &OwnedFd, signals: &SignalFd, init: Pid, left: &mut Leftovers) 
         let [asked, died] = fds.map(|fd| fd.any().unwrap_or(true));
         if died {
             while let Ok(Some(_)) = signals.read_signal() {}
-            if reap_until(init) {
+            if reap_until(init, left) {
                 return Ok(());
             }
         }
         if asked {
-            let request = packet::receive::<ToJanitor>(orders);
-            let Ok(Some((ToJanitor::MakeCgroup { supervisor, number }, _))) = request else {
-                end_init(init);
-                return Ok(());
-            };
-            make_cgroup(orders, supervisor, number, left);
+            match packet::receive::<ToJanitor>(orders) {
+                Ok(Some((ToJanitor::MakeCgroup { supervisor, number }, _))) => {
+                    make_cgroup(orders, supervisor, number, left);
+                }
+                Ok(Some((ToJanitor::ForkParent(spec), fds))) => {
+                    if let [control] = &fds[..] {
+                        let forked = launch::launch_parent(&spec, control, init, user_namespace);
+                        left.parents.extend(forked);
+                    }
+                }
+                _ => {
+                    end_init(init);
+                    return Ok(());
+                }
+            }
         }
     }
 }
@@ -243,13 +263,16 @@ fn make_cgroup(orders: &OwnedFd, supervisor: u32, number: u64, left: &mut Leftov
 
 /// Reaps what is dead; true when init is among it. Without a PID namespace, its orphans come here
 /// when it dies.
-fn reap_until(init: Pid) -> bool {
+fn reap_until(init: Pid, left: &mut Leftovers) -> bool {
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _)) if pid == init => {
-                return true;
+            Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _)) => {
+                if pid == init {
+                    return true;
+                }
+                left.parents.retain(|parent| *parent != pid);
             }
-            Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::EINTR) => {}
+            Err(Errno::EINTR) => {}
             _ => return false,
         }
     }

@@ -2,28 +2,32 @@
 
 use std::ffi::CString;
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, setns};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
+use nix::sys::stat::fstat;
 use nix::unistd::{
     self, ForkResult, Gid, Pid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, execve, fexecve,
     getppid, pipe2, setsid,
 };
 
 use super::child::Limit;
-use super::protocol::{During, Failure, ProgramSpec};
-use super::{readahead, sys};
+use super::protocol::{During, Failure, FromParent, ProgramSpec};
+use super::{calls, packet, readahead, sys};
 
 /// What a target's environment holds unless its specification says otherwise.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A target's HOME where there are namespaces.
+pub(super) const HOME: &str = "/tmp";
 
 /// Capabilities that no target gets, by their numbers in `linux/capability.h`: with them root
 /// could undo the sandbox or change the machine. MAC_OVERRIDE, MAC_ADMIN, SYSLOG, BPF, PERFMON,
@@ -116,6 +120,79 @@ pub(super) fn launch_ballast(bytes: u64, around: &Surroundings<'_>) -> Result<i3
     }
 }
 
+/// Forks, from the janitor, a process that becomes a program which forks targets. Its children are in the
+/// sandbox's namespace of processes; itself it is not, so that whatever kills all of them spares it, and
+/// none of them can reach it. All else of the sandbox it shares with them.
+#[expect(unsafe_code, reason = "forking is unsafe by its nature")]
+pub(super) fn launch_parent(
+    spec: &ProgramSpec,
+    control: &OwnedFd,
+    init: Pid,
+    user_namespace: bool,
+) -> nix::Result<Pid> {
+    let janitor = unistd::getpid();
+    // SAFETY: the janitor has one thread, which it has checked.
+    match unsafe { sys::fork() }? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            let Err(failure) = try_become_parent(spec, control, (init, user_namespace), janitor);
+            #[expect(
+                clippy::let_underscore_must_use,
+                reason = "where nobody reads, its end tells"
+            )]
+            let _ = packet::send(control, &FromParent::Failed(failure), &[]);
+            sys::exit_now(127)
+        }
+    }
+}
+
+fn try_become_parent(
+    spec: &ProgramSpec,
+    control: &OwnedFd,
+    (init, user_namespace): (Pid, bool),
+    janitor: Pid,
+) -> Result<std::convert::Infallible, Failure> {
+    let pid = unistd::getpid().as_raw();
+    let socket = fstat(control).during("look at its socket")?.st_ino;
+    // Before it is where `/proc` does not know it.
+    set_oom_score(spec)?;
+    let null = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .during("open /dev/null")?;
+    let mut namespaces = CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWNET
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS;
+    namespaces.set(CloneFlags::CLONE_NEWUSER, user_namespace);
+    let init = sys::pidfd_open(init).during("find init")?;
+    setns(&init, namespaces).during("enter the sandbox")?;
+    clean_process(janitor, None)?;
+    // Nobody waits for what it forks; a child gives the signal its default again.
+    sys::ignore(libc::SIGCHLD);
+    let calls = calls::listen(false).ok();
+    let fds: Vec<_> = calls.iter().map(AsFd::as_fd).collect();
+    packet::send(control, &FromParent::Ready { pid, socket }, &fds).during("say that it stands")?;
+    drop(calls);
+    dup2_stdin(control).during("set standard input")?;
+    dup2_stdout(&null).during("set standard output")?;
+    dup2_stderr(&null).during("set standard error")?;
+    restrict(spec)?;
+    prctl::set_no_new_privs().during("forbid new privileges")?;
+    die_with(janitor)?;
+    unistd::chdir("/").during("enter /")?;
+    sys::close_at_exec_from(3).during("close what is open at exec")?;
+    let program = spec.program.clone().unwrap_or_default();
+    let mut args = vec![c_string(program.into_os_string().into_vec())?];
+    for arg in &spec.args {
+        args.push(c_string(arg.as_bytes().to_vec())?);
+    }
+    let env = environment(spec, Path::new(HOME))?;
+    execve(&args[0], &args, &env).during("run the program")
+}
+
 fn become_program(
     spec: &ProgramSpec,
     streams: &[OwnedFd],
@@ -146,6 +223,7 @@ fn try_become(
     dup2_stdin(stdin).during("set standard input")?;
     dup2_stdout(stdout).during("set standard output")?;
     dup2_stderr(stderr).during("set standard error")?;
+    set_oom_score(spec)?;
     restrict(spec)?;
     prctl::set_no_new_privs().during("forbid new privileges")?;
     // After the change of user, which clears it.
@@ -167,7 +245,7 @@ fn try_become(
     for arg in &spec.args {
         args.push(c_string(arg.as_bytes().to_vec())?);
     }
-    let env = environment(spec, around)?;
+    let env = environment(spec, around.home)?;
     if let Some(gate) = gate {
         readahead::read(around.cwd, spec.readahead);
         // The end of the gate is the end of whoever wanted the program.
@@ -182,11 +260,15 @@ fn try_become(
     }
 }
 
-/// Sets what the specification sets of a process: OOM score, CPU, limits, capabilities, user.
-fn restrict(spec: &ProgramSpec) -> Result<(), Failure> {
+fn set_oom_score(spec: &ProgramSpec) -> Result<(), Failure> {
     if let Some(score) = spec.oom_score_adj {
         fs::write("/proc/self/oom_score_adj", score.to_string()).during("set the OOM score")?;
     }
+    Ok(())
+}
+
+/// Sets what the specification sets of a process: CPU, limits, capabilities, user.
+fn restrict(spec: &ProgramSpec) -> Result<(), Failure> {
     if let Some(cpu) = spec.cpu {
         let mut cpus = CpuSet::new();
         cpus.set(cpu)
@@ -248,8 +330,8 @@ fn resource(limit: Limit) -> Resource {
     }
 }
 
-fn environment(spec: &ProgramSpec, around: &Surroundings<'_>) -> Result<Vec<CString>, Failure> {
-    let home = around.home.display().to_string();
+fn environment(spec: &ProgramSpec, home: &Path) -> Result<Vec<CString>, Failure> {
+    let home = home.display().to_string();
     let mut all: Vec<(String, String)> = [
         ("PATH", PATH),
         ("LANG", "C.UTF-8"),

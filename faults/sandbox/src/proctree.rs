@@ -58,6 +58,19 @@ fn descendants(root: i32) -> Vec<Process> {
     found
 }
 
+/// Whether anybody but process 1 lives in the namespace of processes that `/proc` shows.
+pub(super) fn anybody_lives() -> bool {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    numbers.any(|pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let state = stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.chars().next());
+        pid != 1 && state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+    })
+}
+
 /// The numbers of all living descendants of `root`.
 pub(super) fn pids(root: i32) -> Vec<i32> {
     descendants(root).iter().map(|one| one.pid).collect()

@@ -73,6 +73,8 @@ pub(super) enum ToJanitor {
     SetUp(SetUp),
     /// A cgroup with a memory limit, named for the supervisor's pid and a number of its choice.
     MakeCgroup { supervisor: u32, number: u64 },
+    /// A process that forks targets; the packet carries its standard input, a socket.
+    ForkParent(ProgramSpec),
 }
 
 /// The sandbox to build.
@@ -100,6 +102,16 @@ pub(super) enum FromJanitor {
     NoCgroup(String),
 }
 
+/// What a process that will fork targets says before it becomes its program.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum FromParent {
+    /// Its number outside of the sandbox, and the inode of its socket. The packet carries what tells of
+    /// its calls, where that is to be had.
+    Ready { pid: i32, socket: u64 },
+    /// It could not be started.
+    Failed(Failure),
+}
+
 /// A request to init.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ToInit {
@@ -121,6 +133,8 @@ pub(super) enum Command {
     /// Start a target; the packet carries its standard input, output and error, and where it is to
     /// wait, the gate: it waits for a byte from there.
     Spawn(ProgramSpec),
+    /// Watch a process of this number, which was forked from outside, as one that was started.
+    Adopt { pid: i32 },
     /// Kill all processes and wait until they are reaped.
     KillAll,
     /// Let the next process have this number, if nobody has it.
@@ -152,6 +166,7 @@ impl Command {
             Self::Reopen { .. } => "opening a file of a target",
             Self::Unmount { .. } => "unmounting the data directory",
             Self::Spawn(_) => "starting a process",
+            Self::Adopt { .. } => "watching a forked process",
             Self::KillAll => "killing all processes",
             Self::NumberFrom { .. } => "choosing the next process number",
             Self::Signal { .. } => "sending a signal",

@@ -34,7 +34,7 @@ use super::{SANDBOX_ARG, bare, packet, sys};
 /// Private namespaces with an init in them. Dropping it kills everything inside and waits until
 /// all of it is gone.
 pub struct Sandbox {
-    isolation: Isolation,
+    pub(super) isolation: Isolation,
     ready: Ready,
     why_bare: Option<String>,
     control: OwnedFd,
@@ -47,7 +47,7 @@ pub struct Sandbox {
     /// A socket that is ready for the next connection.
     spare: Mutex<Option<OwnedFd>>,
     /// Answers the calls that the filesystem would not hear of.
-    calls: Option<CallListener>,
+    pub(super) calls: Option<CallListener>,
     /// Its directory `/proc`, where it has one of its own.
     proc: Option<OwnedFd>,
 }

@@ -141,6 +141,16 @@ pub(super) fn connect_loopback(socket: &OwnedFd, port: u16) -> nix::Result<()> {
     Errno::result(done).map(drop)
 }
 
+/// A descriptor of a process, which can be read from once that has ended (pidfd_open(2)). Needs Linux
+/// 5.3.
+pub(super) fn pidfd_open(pid: Pid) -> nix::Result<OwnedFd> {
+    // SAFETY: two integers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
+    let fd = RawFd::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel made this descriptor for us just now.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Gives every signal its default disposition. Ignored signals would otherwise stay ignored
 /// across exec.
 pub(super) fn default_signals() {

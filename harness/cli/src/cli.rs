@@ -258,6 +258,10 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) workers: Option<u16>,
 
+    /// Start the driver for each state, also one that offers to be forked
+    #[arg(long)]
+    pub(crate) no_fork: bool,
+
     /// How many clients write at the same time
     #[arg(long, value_name = "N", default_value_t = Self::CLIENTS, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) clients: u32,

@@ -144,6 +144,7 @@ impl Target for Store {
             env: Vec::new(),
             cwd: None,
             reads_lines: true,
+            forks: false,
         };
         let hung = StartError::Timeout {
             waited: START_LIMIT,

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use plugpull_workloads::Promise;
 use serde::{Deserialize, Serialize};
 
+use crate::sdk::FORK_PROCESS;
+
 /// The answer to `describe`. Everything but the first four fields may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -48,7 +50,7 @@ pub struct Description {
     /// Maintenance operations, and what happens to the target from outside.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<Action>,
-    /// The ways in which a driver that is ready can be copied; none is known yet.
+    /// The ways in which a driver that is ready can be copied: `process`, by forking it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fork: Vec<String>,
     /// The parts that its check can be asked for one by one; none is known yet.
@@ -234,6 +236,11 @@ impl Description {
     /// Whether it speaks a shape of workload.
     pub fn speaks(&self, shape: Shape) -> bool {
         self.shapes.iter().any(|one| one == shape.word())
+    }
+
+    /// Whether it can be forked for each state instead of being started.
+    pub fn forks(&self) -> bool {
+        !self.daemon && self.fork.iter().any(|way| way == FORK_PROCESS)
     }
 
     /// The action of this name.

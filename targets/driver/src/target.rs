@@ -26,6 +26,9 @@ pub struct Launch {
     /// Its lines are read ([`Process::stdout_line`]): none is lost, and it waits while too many are
     /// unread. Otherwise its output is always taken at once, and only its head and tail are kept.
     pub reads_lines: bool,
+    /// It can be forked from one that has loaded what it needs, instead of being started; a host need not
+    /// do so.
+    pub forks: bool,
 }
 
 /// A process that a [`Host`] started.

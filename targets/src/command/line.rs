@@ -99,6 +99,7 @@ impl Line {
             env,
             cwd: None,
             reads_lines: false,
+            forks: false,
         }
     }
 }

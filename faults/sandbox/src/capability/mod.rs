@@ -12,14 +12,17 @@ use std::path::Path;
 use nix::unistd::geteuid;
 
 use crate::pin;
-use crate::{CgroupVersion, Isolation, IsolationPolicy, Sandbox, SandboxError, SandboxOptions};
+use crate::{
+    CgroupVersion, Isolation, IsolationPolicy, Program, Sandbox, SandboxError, SandboxOptions,
+    SpawnRequest,
+};
 use cause::MachineSettings;
 
 /// Something that faults need of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capability {
     /// Its name: `root`, `user-namespaces`, `mount-namespace`, `fuse`, `cgroup-memory`, `loop`,
-    /// `overlay`, `sync-calls` or `pinning`.
+    /// `overlay`, `sync-calls`, `forking` or `pinning`.
     pub name: &'static str,
     /// Whether this machine has it, for this user.
     pub available: bool,
@@ -57,6 +60,7 @@ pub fn probe(enabled_by: fn(&str) -> Vec<&'static str>) -> Vec<Capability> {
         loop_devices(&machine),
         overlay(&full),
         sync_calls(&full),
+        forking(&full),
         pinning(),
     ];
     for capability in &mut found {
@@ -119,6 +123,30 @@ fn sync_calls(sandbox: &Result<Sandbox, SandboxError>) -> Capability {
                 "{why}: what a target makes durable by sync(2) or syncfs(2) alone counts as not \
                  durable, and stores in a shared mapping are seen late"
             ),
+        },
+        enables: Vec::new(),
+        fix: None,
+    }
+}
+
+/// Whether a driver that offers it can be forked for each state instead of being started.
+fn forking(sandbox: &Result<Sandbox, SandboxError>) -> Capability {
+    let program = Program::Path("/bin/true".into());
+    let request = SpawnRequest::new(program, [] as [&str; 0]);
+    let tried = sandbox
+        .as_ref()
+        .map(|sandbox| sandbox.fork_parent(&request));
+    let failed = match tried {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(error) => Some(error.to_string()),
+    };
+    Capability {
+        name: "forking",
+        available: failed.is_none(),
+        detail: match failed {
+            None => "fork drivers that offer it, instead of starting them for each state".into(),
+            Some(why) => format!("{why}: each driver is started for each state"),
         },
         enables: Vec::new(),
         fix: None,

@@ -7,6 +7,7 @@
 mod bare;
 mod calls;
 mod doctor;
+mod forked;
 mod full;
 mod fuse;
 mod killed;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         ("namespaces", full::tests()),
         ("namespaces ipcs ipcmk", full::ipc_tests()),
         ("namespaces", prepared::tests()),
+        ("namespaces python3", forked::tests()),
         ("fuse", prepared::fuse_tests()),
         ("fuse", fuse::tests()),
         ("fuse", calls::tests()),

@@ -18,7 +18,9 @@ use plugpull_engine::explore::{
 use plugpull_engine::keep::Keep;
 use plugpull_engine::prepare::with_crash_filesystem;
 use plugpull_engine::seed;
-use plugpull_engine::trial::{Acked, SandboxHost, StorageRules, Untouched, WroteTo, micros};
+use plugpull_engine::trial::{
+    Acked, Forking, SandboxHost, StorageRules, Untouched, WroteTo, micros,
+};
 use plugpull_filesystems::records_of;
 use plugpull_reports::{
     Emit as _, EndReason, Header, Record, Recording, RunCommand, Shard, TargetInfo,
@@ -66,7 +68,7 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
     let (resolved, origin) = resolve(args, resumed.as_ref())?;
     let baseline = Baseline::named(&args.outputs, &resolved.tested.info)?;
     let source = WorkerSource::new(args, &resolved.tested);
-    let own = source.worker(0)?;
+    let own = source.worker(0, None)?;
     let stop = stop_on_signal();
     let mut plan = resolved.recording_plan(args);
     let controlled = resolved.controlled(&origin, &own, plan.rules)?;
@@ -85,7 +87,10 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
     }
     let mut header = resolved.header(args, &own.host().sandbox);
     let known = resumed.as_ref().map(|resumed| known(resumed, &header));
-    let known = known.transpose()?.unwrap_or_default();
+    let mut known = known.transpose()?.unwrap_or_default();
+    if source.forking.is_none() {
+        known.forget_forked();
+    }
     let command = RunCommand::Explore;
     let live = LiveRun::new(command, &args.outputs, baseline, &stop, command_began);
     let mut live = live.resume(resumed);
@@ -474,12 +479,26 @@ fn workload(args: &ExploreArgs, tested: &ResolvedTarget) -> anyhow::Result<Workl
     Ok(workload)
 }
 
+/// Whether targets may be forked: not where the user wants recoveries to be timed, which only a start can be.
+fn forking(args: &ExploreArgs, tested: &ResolvedTarget) -> Option<Arc<Forking>> {
+    if args.no_fork || tested.recovery_bound.is_some() {
+        return None;
+    }
+    let bounds = tested.promises().iter();
+    let bound = bounds.filter_map(Promise::recovery_bound).min();
+    Some(Forking::new(bound, |why| {
+        eprintln!("plugpull: warning: the driver is started for each state: {why}");
+    }))
+}
+
 /// What workers are made of.
 struct WorkerSource<'a> {
     tested: &'a ResolvedTarget,
     limits: Arc<StartLimits>,
     cpus: Vec<usize>,
     leases: Vec<CpuLease>,
+    /// Whether targets may be forked; none for never.
+    forking: Option<Arc<Forking>>,
 }
 
 impl<'a> WorkerSource<'a> {
@@ -492,17 +511,23 @@ impl<'a> WorkerSource<'a> {
             limits: StartLimits::new(tested.start_limit),
             cpus,
             leases: leases.take(workers).collect(),
+            forking: forking(args, tested),
         }
     }
 
-    fn worker(&self, number: usize) -> anyhow::Result<SandboxWorker> {
+    /// One that starts each target, where `forking` is none.
+    fn worker(
+        &self,
+        number: usize,
+        forking: Option<Arc<Forking>>,
+    ) -> anyhow::Result<SandboxWorker> {
         let cpus = &self.cpus;
         let cpu = (!cpus.is_empty()).then(|| cpus[number % cpus.len()]);
         let target = self.tested.target.clone();
         let sandbox: NewSandbox = Arc::new(move || {
             // What speaks with the target shares its CPU: an idle CPU takes long to wake.
             let sandbox = pin::on(cpu, || with_crash_filesystem("exploring", &*target))?;
-            Ok(SandboxHost::new(sandbox, cpu, false))
+            Ok(SandboxHost::new(sandbox, cpu, false).with_forking(forking.clone()))
         });
         let lease = self.leases[number % self.leases.len()].clone();
         let limits = self.limits.clone();
@@ -527,6 +552,9 @@ impl<'a> WorkerSource<'a> {
             if tested.recovery_bound.is_none() {
                 self.limits.learn(attempt.took);
             }
+            if let Some(forking) = &self.forking {
+                forking.learn(attempt.observed.recovery);
+            }
             self.limits.comes_up_on(disk);
         }
     }
@@ -536,9 +564,13 @@ impl<'a> WorkerSource<'a> {
         // A CPU that has no worker sets up the next state while the target of this one runs.
         let workers = self.leases.len();
         let sandboxes = workers.max(self.cpus.len().min(2 * workers));
-        let worker = |number| Ok(Box::new(self.worker(number)?) as Box<dyn TryState>);
+        let worker = |number| {
+            let worker = self.worker(number, self.forking.clone())?;
+            Ok(Box::new(worker) as Box<dyn TryState>)
+        };
         let workers = (0..sandboxes).map(worker).collect::<anyhow::Result<_>>()?;
-        Ok(WorkerPool::start(Box::new(own), workers))
+        let pool = WorkerPool::start(Box::new(own), workers);
+        Ok(pool.with_forking(self.forking.clone()))
     }
 }
 

@@ -21,6 +21,7 @@ mod defects;
 mod driver;
 mod embedded;
 mod explore;
+mod forking;
 mod growth;
 mod hostile;
 mod inspect;

@@ -12,28 +12,36 @@ use crate::support::plugpull;
 fn explore(options: &str, trace: &str, path: &Path) -> Output {
     plugpull()
         .arg("explore")
-        .args(options.split_whitespace())
+        .args(shlex::split(options).expect("words"))
         .args(["--quiet", trace])
         .arg(path)
         .output()
         .expect("plugpull runs")
 }
 
-/// Records a store with a defect that every loss of power shows.
-fn record(path: &Path) {
-    let options = "reference --set defect=no-fsync --txns 25 --seed 5 --states 0";
-    let output = explore(options, "--record", path);
+/// A store with a defect that every loss of power shows.
+const MUTANT: &str = "reference --set defect=no-fsync";
+
+/// Records a target.
+pub(crate) fn record(target: &str, path: &Path) {
+    let options = format!("{target} --txns 25 --seed 5 --states 0");
+    let output = explore(&options, "--record", path);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{said}");
 }
 
-/// The report without what a clock or a process number says, line by line; it `ends` with this exit
-/// code.
-fn verdicts(path: &Path, states: u32, workers: u32, ends: i32) -> Vec<String> {
+/// The report without what a clock or a process number says, line by line, with more options; it `ends` with
+/// this exit code.
+pub(crate) fn verdicts(
+    path: &Path,
+    states: u32,
+    workers: u32,
+    (ends, more): (i32, &str),
+) -> Vec<String> {
     let directory = tempfile::tempdir().expect("a directory");
     let json = directory.path().join("report.json");
     let options = format!(
-        "--states {states} --budget 3600s --workers {workers} --json {}",
+        "--states {states} --budget 3600s --workers {workers} {more} --json {}",
         json.display()
     );
     let output = explore(&options, "--trace", path);
@@ -63,10 +71,10 @@ fn verdicts(path: &Path, states: u32, workers: u32, ends: i32) -> Vec<String> {
 fn one_trace_gives_one_result_with_any_number_of_workers() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("run.trace");
-    record(&path);
-    let alone = verdicts(&path, 100, 1, 1);
+    record(MUTANT, &path);
+    let alone = verdicts(&path, 100, 1, (1, ""));
     for workers in [2, 3] {
-        let more = verdicts(&path, 100, workers, 1);
+        let more = verdicts(&path, 100, workers, (1, ""));
         for (number, (more, one)) in more.iter().zip(&alone).enumerate() {
             assert_eq!(more, one, "line {number} with {workers} workers");
         }
@@ -79,17 +87,17 @@ fn one_trace_gives_one_result_with_any_number_of_workers() {
 fn recoveries_that_map_files_are_the_same_each_time() {
     let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ci/golden/sqlite-wal.trace");
     // No plain kill is tried in so few states: not measured.
-    let once = verdicts(&stored, 110, 2, 3);
+    let once = verdicts(&stored, 110, 2, (3, ""));
     let recoveries = once.iter().filter(|line| line.contains("during recovery"));
     assert!(recoveries.count() > 10, "recoveries are crashed");
-    assert_eq!(once, verdicts(&stored, 110, 1, 3));
+    assert_eq!(once, verdicts(&stored, 110, 1, (3, "")));
 }
 
 #[test(needs = "fuse")]
 fn what_is_no_sound_trace_is_refused_in_one_line() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("run.trace");
-    record(&path);
+    record(MUTANT, &path);
     let sound = std::fs::read(&path).expect("the trace");
     let refused = |options: &str, option: &str, word: &str| {
         let output = explore(options, option, &path);

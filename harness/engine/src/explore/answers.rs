@@ -114,6 +114,10 @@ pub(super) struct Kept {
     pub output: Arc<str>,
     /// How long the attempt took.
     pub took: Duration,
+    /// The target was forked, and not started.
+    pub forked: bool,
+    /// How a forked target differed from this.
+    pub differs: Option<Arc<str>>,
 }
 
 impl Kept {
@@ -172,9 +176,10 @@ impl Answers {
         self.known.get(&key).cloned()
     }
 
-    /// What is known of an attempt, whoever made it; none where plugpull failed.
+    /// What a started target showed in an attempt, whoever made it; none where plugpull failed.
     pub(super) fn get_any(&self, key: u128) -> Option<Kept> {
         let answered = self.known.get(&key).and_then(|result| result.as_ref().ok());
+        let answered = answered.filter(|kept| !kept.forked);
         answered.or_else(|| self.beside.get(&key)).cloned()
     }
 
@@ -200,6 +205,8 @@ impl Answers {
             mut observed,
             output,
             took,
+            forked,
+            differs,
             ..
         } = attempt;
         let recovery = observed.recovery.take();
@@ -225,6 +232,8 @@ impl Answers {
                 _ => output.into(),
             },
             took,
+            forked,
+            differs: differs.map(Into::into),
         }
     }
 }
@@ -255,6 +264,8 @@ mod tests {
             output: output.into(),
             took: Duration::ZERO,
             recovery: None,
+            forked: false,
+            differs: None,
         }
     }
 

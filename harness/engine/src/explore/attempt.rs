@@ -39,6 +39,10 @@ pub struct Attempt {
     pub took: Duration,
     /// What the first start did to the disk; none where that was more than can be kept.
     pub recovery: Option<Log>,
+    /// True where the target was forked from one that was ready, and not started.
+    pub forked: bool,
+    /// How what a forked target showed differs from this, which a started one showed.
+    pub differs: Option<String>,
 }
 
 /// Ends an attempt under way.
@@ -137,7 +141,8 @@ pub trait Workers: Sync {
     /// The next answer, waited for so long.
     fn reply(&self, wait: Duration) -> Reply;
 
-    /// Tries a state beside all others and waits for what comes of it: for minimising.
+    /// Tries a state beside all others and waits for what comes of it: for minimising. The target is
+    /// always started for it.
     ///
     /// # Errors
     /// plugpull failed; nothing is known of the target.
@@ -160,6 +165,12 @@ pub trait Workers: Sync {
     fn try_patiently(&self, disk: &CrashDisk) -> Result<Option<Attempt>, HarnessFailed> {
         let _ = disk;
         Ok(None)
+    }
+
+    /// From here on targets are started and not forked: a forked one showed something else, in these words,
+    /// or (none) most would be started all the same.
+    fn stop_forking(&self, why: Option<&str>) {
+        let _ = why;
     }
 
     /// Ends what is under way: nothing more is tried, and what was being tried fails. May be called

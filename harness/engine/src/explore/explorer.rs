@@ -23,15 +23,17 @@ use plugpull_workloads::{FailureClass, Judgement, Verdict};
 
 use super::answers::{Answers, Kept};
 use super::attempt::{Answer, CrashDisk, RecoveryNote, Reply, Workers};
+use super::crash::Crash;
 use super::enumerator::{Candidate, Enumerated, StateEnumerator};
 use super::findings::{Failing, Findings, News, Share};
+use super::forked::differs;
 use super::grouping::{ByMissingUpdates, Grouping, Groups};
 use super::known::Notes;
 use super::limits::{Limits, Pace, left};
 use super::minimise::DeltaDebugging;
 use super::minimiser;
 use super::oracle::Oracle;
-use super::recoveries::Recoveries;
+use super::recoveries::{Recoveries, StartedRecovery};
 use super::retry::Retry;
 use super::tally::{Summary, Tally};
 use super::trial_log::{Counted, FoundGroup, Outcome, Sink, TrialLog};
@@ -52,6 +54,9 @@ const FOR_THREE: u64 = 8;
 /// When plugpull failed in so many states one after the other it gives up: the machine is at its
 /// end, and every further state would fail as well.
 const FAILED_IN_A_ROW: u32 = 32;
+
+/// Where forked targets broke promises in so many states, forking costs more than it saves.
+const STARTED_AGAIN: u32 = 64;
 
 /// An exploration under way.
 pub struct Explorer<'a> {
@@ -88,6 +93,10 @@ pub struct Explorer<'a> {
     given: u64,
     /// Those of other shards.
     others: u64,
+    /// True when a forked target showed something else than a started one.
+    fork_differed: bool,
+    /// In how many states a promise was broken in a forked target, and a started one was tried.
+    started_again: u32,
     /// True when plugpull failed in a state.
     harness_failed: bool,
     /// In how many of the states that were judged last.
@@ -147,6 +156,8 @@ impl<'a> Explorer<'a> {
             noted: HashSet::new(),
             given: 0,
             others: 0,
+            fork_differed: false,
+            started_again: 0,
             harness_failed: false,
             failed_in_a_row: 0,
             gave_up: None,
@@ -494,7 +505,7 @@ impl<'a> Explorer<'a> {
             let Some(candidate) = self.waiting.pop_front() else {
                 return;
             };
-            let kept = match answer {
+            let kept = match answer.and_then(|kept| self.of_started(&candidate, kept)) {
                 Ok(kept) => kept,
                 Err(failure) => {
                     self.note_failure(&candidate, &failure);
@@ -505,14 +516,71 @@ impl<'a> Explorer<'a> {
             let (key, depth) = (candidate.key, candidate.crash.depth());
             let recovery = self.answers.lock().take_recovery(key);
             let recovery = match recovery {
-                Some(log) => match self.recoveries.consider(candidate, log, failed) {
-                    true => RecoveryNote::Kept,
-                    false => RecoveryNote::Passed,
-                },
+                Some(log) => {
+                    let (oracle, workers) = (self.oracle, self.workers);
+                    let started = |crash: &Crash| {
+                        let disk = disk_of(oracle, key, crash);
+                        workers.try_now(&disk, disk.read_twice()).ok()?.recovery
+                    };
+                    let started = kept.forked.then_some(&started as StartedRecovery<'_>);
+                    match self.recoveries.consider(candidate, log, failed, started) {
+                        true => RecoveryNote::Kept,
+                        false => RecoveryNote::Passed,
+                    }
+                }
                 None => RecoveryNote::None,
             };
             self.note_answer(key, &kept, (failed, depth), recovery);
         }
+    }
+
+    /// What a started target showed in a state, where what a forked one showed does not do: where it broke a
+    /// promise, or once forked ones were seen to differ.
+    fn of_started(&mut self, candidate: &Candidate, kept: Kept) -> Result<Kept, HarnessFailed> {
+        // What was under way when that was seen has it too, or has not, as the workers were quick.
+        if let Some(how) = kept.differs.as_ref().filter(|_| !self.fork_differed) {
+            return Err(self.fork_differs(how));
+        }
+        let broken = |judgement: Judgement| judgement.verdict == Verdict::Broken;
+        if !kept.forked || !self.fork_differed && !broken(self.judgement(candidate, &kept)) {
+            return Ok(kept);
+        }
+        let disk = disk_of(self.oracle, candidate.key, &candidate.crash);
+        let mut attempt = self.workers.try_now(&disk, disk.read_twice())?;
+        let mut answers = self.answers.lock();
+        // Where the state was judged before, elsewhere, its recovery was considered.
+        attempt.recovery = attempt
+            .recovery
+            .filter(|_| answers.take_recovery(disk.key).is_some());
+        answers.note(candidate.key, Ok(attempt));
+        let started = answers.get(candidate.key);
+        drop(answers);
+        self.started_again += 1;
+        if self.started_again == STARTED_AGAIN {
+            self.workers.stop_forking(None);
+        }
+        let started = started.unwrap_or_else(|| Err(HarnessFailed::new("no answer was kept")))?;
+        if started.observed_id() == kept.observed_id() || self.fork_differed {
+            return Ok(started);
+        }
+        let how = differs(&kept.observed(), &started.observed());
+        Err(self.fork_differs(&how.unwrap_or_default()))
+    }
+
+    /// A forked target showed something else than a started one: nothing is known of what forked ones were
+    /// judged in.
+    fn fork_differs(&mut self, how: &str) -> HarnessFailed {
+        let states = self.tally.forked_not_known();
+        self.fork_differed = true;
+        self.workers.stop_forking(Some(how));
+        if let Some(record) = Notes::fork_differs(how) {
+            self.sink.emit(record);
+        }
+        HarnessFailed::new(format!(
+            "a forked target is not what a started one is: {how}; {states} states that were judged in \
+             forked targets count as not measured, and from here on each is started; --no-fork starts \
+             all of them"
+        ))
     }
 
     /// Notes what a state came to, once, for a run that is resumed.
@@ -606,6 +674,9 @@ impl<'a> Explorer<'a> {
         self.failed_in_a_row = 0;
         let at_stake = self.oracle.at_stake(crash.first().point);
         self.tally.count(crash, verdict, at_stake);
+        if kept.forked {
+            self.tally.note_forked(crash, verdict);
+        }
         if !failed {
             self.answers.lock().shorten_output(candidate.key);
         }
@@ -638,5 +709,14 @@ impl<'a> Explorer<'a> {
         let record = TrialLog::record(number, candidate, outcome, counted, self.oracle);
         self.report(record);
         failed
+    }
+}
+
+/// The disk that a crash left, once more.
+fn disk_of(oracle: &Oracle<'_>, key: u128, crash: &Crash) -> CrashDisk {
+    CrashDisk {
+        key,
+        tree: oracle.window(crash, crash.model).state(&crash.loss).tree,
+        acked: oracle.acked.at(crash.first().point),
     }
 }

@@ -26,6 +26,9 @@ enum Note {
     },
     /// What came of a state.
     State(StateNote),
+    /// A forked target showed something else than a started one: what forked ones showed up to here is
+    /// not known.
+    ForkDiffers { fork_differs: String },
 }
 
 /// What came of a state.
@@ -42,6 +45,9 @@ struct StateNote {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     output: String,
     recovery: RecoveryNote,
+    /// The target was forked, and not started.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    forked: bool,
 }
 
 /// Writes the notes of an exploration.
@@ -78,13 +84,23 @@ impl Notes {
                 false => String::new(),
             },
             recovery,
+            forked: kept.forked,
         }));
-        // What cannot be written is not known when the run is resumed, and is tried again.
-        let record = |note| serde_json::to_value(note).ok();
-        let states = notes.into_iter().filter_map(record);
-        states
-            .map(|state| Record::Progress(ProgressMark { state }))
-            .collect()
+        notes.iter().filter_map(Note::record).collect()
+    }
+
+    /// The record that forked targets show something else.
+    pub(super) fn fork_differs(why: &str) -> Option<Record> {
+        let fork_differs = why.to_owned();
+        Note::ForkDiffers { fork_differs }.record()
+    }
+}
+
+impl Note {
+    /// None for what cannot be written: it is not known when the run is resumed, and is tried again.
+    fn record(&self) -> Option<Record> {
+        let state = serde_json::to_value(self).ok()?;
+        Some(Record::Progress(ProgressMark { state }))
     }
 }
 
@@ -104,6 +120,8 @@ impl KnownState {
             output: self.note.output.clone(),
             took: self.note.took,
             recovery: None,
+            forked: self.note.forked,
+            differs: None,
         }
     }
 }
@@ -131,8 +149,14 @@ impl KnownStates {
                     self.states.insert(key, KnownState { observed, note });
                 }
             }
+            Ok(Note::ForkDiffers { .. }) => self.forget_forked(),
             Err(_) => {}
         }
+    }
+
+    /// Knows no longer what forked targets showed.
+    pub fn forget_forked(&mut self) {
+        self.states.retain(|_, state| !state.note.forked);
     }
 
     /// How many states are known.
@@ -167,9 +191,11 @@ impl<'a> KnownWorkers<'a> {
     fn with_what_is_known(&self, mut answer: Answer) -> Answer {
         if let (Some(known), Ok(attempt)) = (self.known.states.get(&answer.key), &mut answer.result)
         {
-            let recovery = attempt.recovery.take();
-            *attempt = known.attempt();
-            attempt.recovery = recovery;
+            *attempt = Attempt {
+                recovery: attempt.recovery.take(),
+                differs: attempt.differs.take(),
+                ..known.attempt()
+            };
         }
         answer
     }
@@ -212,6 +238,10 @@ impl Workers for KnownWorkers<'_> {
 
     fn try_patiently(&self, disk: &CrashDisk) -> Result<Option<Attempt>, HarnessFailed> {
         self.inner.try_patiently(disk)
+    }
+
+    fn stop_forking(&self, why: Option<&str>) {
+        self.inner.stop_forking(why);
     }
 
     fn abandon(&self) {

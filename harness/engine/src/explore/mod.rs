@@ -13,6 +13,7 @@ mod describe;
 mod enumerator;
 mod explorer;
 mod findings;
+mod forked;
 mod grouping;
 mod known;
 mod limits;
@@ -37,6 +38,8 @@ pub use crash::{Crash, CrashModel, changes_disk};
 pub use describe::{evidence, sentence, timeline};
 pub use enumerator::{ModelTally, StateEnumerator};
 pub use explorer::Explorer;
+#[cfg(test)]
+pub(crate) use forked::what_counts;
 #[cfg(test)]
 pub(crate) use grouping::{ByMissingUpdates, Cause, Grouping};
 pub use grouping::{Group, Groups};

@@ -8,8 +8,7 @@ use parking_lot::Mutex;
 use plugpull_crashsim::fs::{KillPoint, Log, Op, Record, Tree};
 use plugpull_crashsim::persist::{Device, Index, LossSet, Window};
 use plugpull_workloads::{
-    Call, Entry, Guarantee, History, Judgement, Observed, Outcome, Promise, Verdict, judge, recent,
-    settles,
+    Call, Entry, History, Judgement, Observed, Outcome, Promise, Verdict, judge, recent, settles,
 };
 
 use super::crash::{Crash, CrashModel};
@@ -142,7 +141,7 @@ impl Oracle<'_> {
 
     /// True when how long a recovery took can break a promise.
     pub fn bounds_recovery(&self) -> bool {
-        let bound = |one: &Promise| matches!(one.guarantee, Guarantee::RecoversWithinMs(_));
+        let bound = |one: &Promise| one.recovery_bound().is_some();
         self.recovery_bound.is_some() || self.promises.iter().any(bound)
     }
 

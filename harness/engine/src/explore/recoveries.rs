@@ -6,10 +6,13 @@ use std::sync::Arc;
 use plugpull_crashsim::fs::{Log, Tree};
 use plugpull_reports::LeftOut;
 
-use super::crash::{CrashModel, RecoveryTrace};
+use super::crash::{Crash, CrashModel, RecoveryTrace};
 use super::enumerator::{Candidate, Enumerated, StateEnumerator, StateSpace};
 use super::oracle::Oracle;
 use super::tally::RecoveryTally;
+
+/// What a started target's recovery does after a crash; none where that is not known.
+pub(super) type StartedRecovery<'r> = &'r dyn Fn(&Crash) -> Option<Log>;
 
 /// Recoveries of one kind that are crashed.
 const SAME_KIND: u32 = 2;
@@ -55,20 +58,33 @@ impl Recoveries {
     }
 
     /// Keeps what a recovery did, to be crashed, unless it `failed` by itself or enough of its kind
-    /// were. Returns whether it was kept.
-    pub(super) fn consider(&mut self, after: Candidate, log: Log, failed: bool) -> bool {
+    /// were. Returns whether it was kept. What a forked target did is not crashed: `started` says what a
+    /// started one does, or (none) that this is one.
+    pub(super) fn consider(
+        &mut self,
+        after: Candidate,
+        log: Log,
+        failed: bool,
+        started: Option<StartedRecovery<'_>>,
+    ) -> bool {
         self.tally.seen += 1;
         if failed || after.crash.depth() >= self.depth {
             return false;
         }
-        let recovery = RecoveryTrace {
+        let mut recovery = RecoveryTrace {
             after: after.crash,
             position: after.position,
             digest: after.digest,
             log,
         };
         let count = self.kinds.entry(recovery.kind()).or_default();
-        let kept = *count < SAME_KIND;
+        let mut kept = *count < SAME_KIND;
+        if kept && let Some(started) = started {
+            match started(&recovery.after) {
+                Some(log) => recovery.log = log,
+                None => kept = false,
+            }
+        }
         if kept {
             *count += 1;
             self.waiting.push_back(Arc::new(recovery));

@@ -13,6 +13,7 @@ use plugpull_workloads::{Observed, Start};
 
 use super::attempt::{Attempt, Breaker, CrashDisk, TryState};
 use super::crash::changes_disk;
+use super::forked::what_counts;
 use super::recording::LOG_LIMIT;
 use crate::outcome::HarnessFailed;
 use crate::trial::script::look as script_check;
@@ -132,7 +133,7 @@ impl SandboxWorker {
     ) -> Result<Attempt, HarnessFailed> {
         self.host.limit_check(limit);
         let limit = limit.unwrap_or(self.limits.most);
-        let attempt = self.attempt_once(disk, twice, limit)?;
+        let attempt = self.attempt_once(disk, twice, limit, false)?;
         if let Start::Hung { waited } = attempt.observed.start {
             match self.limits.whole.get() {
                 Some(whole) => {
@@ -159,7 +160,7 @@ impl SandboxWorker {
         disk: &CrashDisk,
         limit: Duration,
     ) -> Result<Option<Duration>, HarnessFailed> {
-        let attempt = self.attempt_once(disk, false, limit)?;
+        let attempt = self.attempt_once(disk, false, limit, false)?;
         // Without a recovery that was timed, with the waiting for the CPU.
         let took = attempt.observed.recovery.unwrap_or(attempt.took);
         Ok((attempt.observed.start == Start::Started).then_some(took))
@@ -170,6 +171,7 @@ impl SandboxWorker {
         disk: &CrashDisk,
         twice: bool,
         limit: Duration,
+        forks: bool,
     ) -> Result<Attempt, HarnessFailed> {
         let began = Instant::now();
         self.host.usable()?;
@@ -178,10 +180,14 @@ impl SandboxWorker {
         fs.limit_log(LOG_LIMIT);
         fs.note_mappings();
         let mut storage = Storage::crash(sandbox, fs.clone(), self.host.cpu)?;
-        self.host.begin(FIRST_PID);
+        match forks {
+            true => self.host.begin_forked(FIRST_PID),
+            false => self.host.begin(FIRST_PID),
+        }
         let mut observed = Observed::default();
         let lease = self.lease.lock();
         let printed = self.look(&disk.acked, limit, &mut observed)?;
+        let forked = self.host.has_forked();
         let lease = twice.then_some(lease);
         sandbox.kill_all()?;
         fs.processes_gone();
@@ -212,7 +218,43 @@ impl SandboxWorker {
             output,
             took: began.elapsed(),
             recovery,
+            forked,
+            differs: None,
         })
+    }
+
+    /// What a forked target makes of a state, where one can be forked; a started one where it is the first.
+    fn attempt_forked(
+        &mut self,
+        disk: &CrashDisk,
+        twice: bool,
+    ) -> Result<Option<Attempt>, HarnessFailed> {
+        if self.host.forking().is_none() {
+            return Ok(None);
+        }
+        let limit = self.limits.usual();
+        self.host.limit_check(limit);
+        let attempt = self.attempt_once(disk, twice, limit.unwrap_or(self.limits.most), true);
+        match (attempt, self.host.forking()) {
+            (Err(failure), Some(forking)) => {
+                forking.turn_off(&failure.to_string());
+                self.renew()?;
+                Ok(None)
+            }
+            (Err(failure), None) => Err(failure),
+            // Whether it hangs is seen by starting it.
+            (Ok(attempt), _) if !attempt.forked => {
+                let hung = matches!(attempt.observed.start, Start::Hung { .. });
+                Ok((!hung).then_some(attempt))
+            }
+            (Ok(mut attempt), forking) => {
+                // It is no start that was timed.
+                let took = attempt.observed.recovery.take();
+                let within = forking.is_some_and(|forking| forking.is_within(took));
+                let slow = attempt.observed.start == Start::Started && !within;
+                Ok((!slow).then_some(attempt))
+            }
+        }
     }
 
     /// Returns what the target's own check printed, where it has one.
@@ -234,7 +276,8 @@ impl TryState for SandboxWorker {
     }
 
     fn try_state(&mut self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed> {
-        self.attempt(disk, twice)
+        let forked = self.attempt_forked(disk, twice)?;
+        what_counts(disk, forked, || self.attempt(disk, twice))
     }
 
     fn renew(&mut self) -> Result<(), HarnessFailed> {

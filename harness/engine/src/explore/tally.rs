@@ -45,6 +45,8 @@ pub(super) struct Tally {
     at: BTreeMap<u64, PointCoverage>,
     /// Points that were seen to fail with nothing lost, since they were last taken.
     failing: BTreeSet<usize>,
+    /// States that forked targets were judged in, by model and point.
+    forked: BTreeMap<(usize, u64), u64>,
 }
 
 impl Tally {
@@ -54,6 +56,7 @@ impl Tally {
             models: vec![Judged::default(); models],
             at: BTreeMap::new(),
             failing: BTreeSet::new(),
+            forked: BTreeMap::new(),
         }
     }
 
@@ -82,6 +85,28 @@ impl Tally {
         if failed && crash.lost.is_empty() {
             self.failing.insert(crash.point as usize);
         }
+    }
+
+    /// Notes that a state which was counted and broke no promise was judged in a forked target.
+    pub(super) fn note_forked(&mut self, crash: &Crash, verdict: Verdict) {
+        if crash.depth() == 0 && !matches!(verdict, Verdict::NotMeasured | Verdict::HarnessError) {
+            *self.forked.entry((crash.model, crash.point)).or_default() += 1;
+        }
+    }
+
+    /// Takes back all that was judged in forked targets: they are not what a started one is. How many
+    /// states that were.
+    pub(super) fn forked_not_known(&mut self) -> u64 {
+        let forked = std::mem::take(&mut self.forked);
+        for ((model, point), states) in &forked {
+            let model = &mut self.models[*model];
+            model.judged -= states;
+            model.could_not_measure += states;
+            if let Some(at) = self.at.get_mut(point) {
+                at.tried -= states;
+            }
+        }
+        forked.values().sum()
     }
 
     /// Takes back that a state failed: its check cannot be relied on, so nothing is known of it.

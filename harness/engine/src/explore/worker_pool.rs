@@ -11,6 +11,7 @@ use plugpull_workloads::Observed;
 
 use super::attempt::{Answer, Attempt, Breaker, CrashDisk, Reply, TryState, Workers};
 use crate::outcome::{HarnessFailed, guard};
+use crate::trial::Forking;
 
 /// How often what is under way is ended again, until it has ended: a target may just be starting.
 const AGAIN: Duration = Duration::from_millis(20);
@@ -25,6 +26,8 @@ pub struct WorkerPool {
     breakers: Vec<Breaker>,
     /// True when nothing more is tried.
     abandoned: Arc<AtomicBool>,
+    /// Whether the workers may fork targets.
+    forking: Option<Arc<Forking>>,
 }
 
 impl WorkerPool {
@@ -51,7 +54,14 @@ impl WorkerPool {
             threads,
             breakers,
             abandoned,
+            forking: None,
         }
+    }
+
+    /// The same, whose workers fork targets as long as this is on.
+    #[must_use]
+    pub fn with_forking(self, forking: Option<Arc<Forking>>) -> Self {
+        Self { forking, ..self }
     }
 
     /// Ends the workers. What was handed out and not begun is not tried, and what was begun does not
@@ -155,6 +165,14 @@ impl Workers for WorkerPool {
 
     fn try_patiently(&self, disk: &CrashDisk) -> Result<Option<Attempt>, HarnessFailed> {
         self.beside(|own| own.try_patiently(disk))
+    }
+
+    fn stop_forking(&self, why: Option<&str>) {
+        match (&self.forking, why) {
+            (Some(forking), Some(why)) => forking.turn_off(why),
+            (Some(forking), None) => forking.rest(),
+            (None, _) => {}
+        }
     }
 
     fn abandon(&self) {

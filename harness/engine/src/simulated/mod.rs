@@ -7,6 +7,7 @@
 
 mod files;
 mod findings;
+mod forked;
 mod pool;
 mod properties;
 mod recording;

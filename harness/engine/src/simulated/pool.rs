@@ -2,6 +2,7 @@
 //! answered in an order that a seed decides.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -12,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use super::files::Files;
 use super::recording::on_simulated_clock;
 use super::store::{Mutants, NoStart, Store};
-use crate::explore::{Answer, Attempt, CrashDisk, Reply, Workers, changes_disk};
+use crate::explore::{Answer, Attempt, CrashDisk, Reply, Workers, changes_disk, what_counts};
 use crate::outcome::{HarnessFailed, guard};
 
 /// What becomes of the answers of some states.
@@ -36,6 +37,10 @@ pub(crate) struct SimulatedWorkers {
     /// States in which plugpull fails: every second of them by a panic.
     failing: FailsAt,
     moods: Moods,
+    /// The mutants that a forked store has, where stores are forked.
+    forked: Option<Mutants>,
+    /// Stores are forked no more.
+    started: AtomicBool,
     state: Mutex<Waiting>,
 }
 
@@ -54,6 +59,8 @@ impl SimulatedWorkers {
             count,
             failing: |_| false,
             moods: Moods::None,
+            forked: None,
+            started: AtomicBool::new(false),
             state: Mutex::new(Waiting {
                 disks: VecDeque::new(),
                 rng: ChaCha8Rng::seed_from_u64(seed),
@@ -70,6 +77,14 @@ impl SimulatedWorkers {
     /// The same, where the same disk comes out now this way and now that.
     pub(crate) fn moody(self, moods: Moods) -> Self {
         Self { moods, ..self }
+    }
+
+    /// The same, which fork stores with these mutants where the others are started.
+    pub(crate) fn forking(self, mutants: impl Into<Mutants>) -> Self {
+        Self {
+            forked: Some(mutants.into()),
+            ..self
+        }
     }
 
     /// How many states were tried.
@@ -102,6 +117,20 @@ impl SimulatedWorkers {
     }
 }
 
+impl SimulatedWorkers {
+    /// What a worker answers: of a forked store where it may.
+    fn worked(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed> {
+        let forked = self
+            .forked
+            .filter(|_| !self.started.load(Ordering::Relaxed));
+        let forked = forked.map(|mutants| Attempt {
+            forked: true,
+            ..attempt(disk, twice, mutants)
+        });
+        what_counts(disk, forked, || self.answer(disk, twice))
+    }
+}
+
 impl Workers for SimulatedWorkers {
     fn count(&self) -> usize {
         self.count
@@ -126,8 +155,12 @@ impl Workers for SimulatedWorkers {
         drop(state);
         Reply::Answer(Box::new(Answer {
             key: disk.key,
-            result: self.answer(&disk, disk.read_twice()),
+            result: self.worked(&disk, disk.read_twice()),
         }))
+    }
+
+    fn stop_forking(&self, _why: Option<&str>) {
+        self.started.store(true, Ordering::Relaxed);
     }
 
     fn try_now(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed> {
@@ -157,6 +190,8 @@ fn attempt(disk: &CrashDisk, twice: bool, mutants: Mutants) -> Attempt {
         output: String::new(),
         took: Duration::ZERO,
         recovery,
+        forked: false,
+        differs: None,
     }
 }
 

@@ -68,7 +68,7 @@ fn timeless(report: &Report) -> serde_json::Value {
     json
 }
 
-fn assert_same(one: &Report, other: &Report, what: &str) {
+pub(super) fn assert_same(one: &Report, other: &Report, what: &str) {
     let (one, other) = (timeless(one), timeless(other));
     if one != other {
         let text = |json| serde_json::to_string_pretty(json).expect("JSON");

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use plugpull_driver::{Host, Input, Launch, Part, Pipes, Process};
-use plugpull_sandbox::{Child, Program, Sandbox, SpawnRequest};
+use plugpull_sandbox::{Child, Program, Sandbox, SandboxError, SpawnRequest};
 
-use super::prefork::{self, Launching, Prefork};
+use super::prefork::{self, Forking, Launching, Prefork, ReadyProcess};
 use crate::outcome::HarnessFailed;
 
 /// How long a connection to the target's port may take.
@@ -30,6 +30,8 @@ pub struct SandboxHost {
     last: Mutex<Option<Arc<Child>>>,
     spawned: Condvar,
     prefork: Prefork,
+    /// Whether targets may be forked here; none for never.
+    forking: Option<Arc<Forking>>,
     /// Why no trial can be made here any more.
     broken: Mutex<Option<HarnessFailed>>,
     /// How long a check may take, where that is less than its own limit.
@@ -49,10 +51,27 @@ impl SandboxHost {
             last: Mutex::new(None),
             spawned: Condvar::new(),
             prefork: Prefork::default(),
+            forking: None,
             broken: Mutex::new(None),
             check_limit: Mutex::new(None),
             no_clean_start: AtomicBool::new(false),
         }
+    }
+
+    /// The same, in which a target may be forked as long as this is on.
+    #[must_use]
+    pub fn with_forking(self, forking: Option<Arc<Forking>>) -> Self {
+        Self { forking, ..self }
+    }
+
+    /// Whether targets may be forked here.
+    pub fn forking(&self) -> Option<&Forking> {
+        self.forking.as_deref().filter(|forking| forking.is_on())
+    }
+
+    /// Whether the target that was started first was forked.
+    pub fn has_forked(&self) -> bool {
+        self.prefork.has_forked()
     }
 
     /// Notes that nothing that is seen in this sandbox from now on says anything of a target.
@@ -84,7 +103,12 @@ impl SandboxHost {
     /// Gets ready for the start of a target on the data directory that is mounted now, as far as that
     /// can be known. Its first process will have the number `first`, where numbers can be chosen.
     pub fn begin(&self, first: i32) {
-        self.prefork.begin(&self.sandbox, first);
+        self.prefork.begin(&self.sandbox, first, None);
+    }
+
+    /// The same for a target that is forked where it may be.
+    pub fn begin_forked(&self, first: i32) {
+        self.prefork.begin(&self.sandbox, first, self.forking());
     }
 
     /// The process that was started last.
@@ -120,8 +144,9 @@ impl Host for SandboxHost {
         let launching = Launching {
             request: self.request(launch, Part::Target),
             piped: false,
+            forks: false,
         };
-        let child = match self.prefork.take(&self.sandbox, Some(&launching)) {
+        let child = match self.take(Some(&launching)) {
             Some(ready) => ready?.0,
             None => self.sandbox.spawn(&launching.request)?,
         };
@@ -133,7 +158,7 @@ impl Host for SandboxHost {
         launch: &Launch,
         input: Option<Input<'_>>,
     ) -> io::Result<Box<dyn Process>> {
-        self.prefork.take(&self.sandbox, None);
+        self.take(None);
         let request = self.request(launch, Part::Beside);
         let child = match input {
             Some(input) => super::input::spawn(&self.sandbox, request, input.variable, input.text)?,
@@ -146,8 +171,9 @@ impl Host for SandboxHost {
         let launching = Launching {
             request: self.request(launch, part),
             piped: true,
+            forks: launch.forks,
         };
-        if let Some(ready) = self.prefork.take(&self.sandbox, Some(&launching))
+        if let Some(ready) = self.take(Some(&launching))
             && let (child, Some(pipes)) = ready?
         {
             return Ok((self.started(Arc::new(child), part), pipes));
@@ -171,6 +197,11 @@ impl Host for SandboxHost {
 }
 
 impl SandboxHost {
+    /// The process that is ready, if it is the right one.
+    fn take(&self, launching: Option<&Launching>) -> Option<Result<ReadyProcess, SandboxError>> {
+        self.prefork.take(&self.sandbox, launching, self.forking())
+    }
+
     fn request(&self, launch: &Launch, part: Part) -> SpawnRequest {
         let program = Program::Path(launch.program.clone());
         SpawnRequest {

@@ -41,6 +41,7 @@ use elsewhere::Came;
 pub use elsewhere::{Elsewhere, run};
 use explain::explain;
 pub use host::SandboxHost;
+pub use prefork::Forking;
 pub use script::Acked;
 pub use testbed::{Stopped, StorageRules, Testbed};
 pub use untouched::{Untouched, WroteTo};

@@ -1,22 +1,82 @@
 //! Getting a target's first process ready before it is needed.
 //!
 //! A target is started in the same way trial after trial, so the start of the last one shows how the
-//! next one will be. Where that is wrong once, the process is thrown away and nothing more is guessed.
+//! next one will be. Where that is wrong once, the process is thrown away and nothing more is guessed. A
+//! target that can be forked is, from a parent that has loaded what it needs, as long as [`Forking`] is on.
 
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use plugpull_driver::Pipes;
-use plugpull_sandbox::{Child, Prepared, Sandbox, SandboxError, SpawnRequest};
+use plugpull_sandbox::{Child, ForkParent, Prepared, Sandbox, SandboxError, SpawnRequest};
 
 /// Files of the data directory are read ahead as far as they are no larger than this together, in
 /// bytes: a small store is read as a whole at its start anyway.
 const WARM: u64 = 4 << 20;
 
+/// What all who try states of one target share: forking is on until something speaks against it.
+pub struct Forking {
+    off: AtomicBool,
+    /// How long a recovery may take, where that is promised.
+    bound: Option<Duration>,
+    /// Hears why it was turned off, once.
+    tell: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Forking {
+    /// It is on. `bound` is how long a recovery may take, where that is promised.
+    pub fn new(bound: Option<Duration>, tell: impl Fn(&str) + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            off: AtomicBool::new(false),
+            bound,
+            tell: Box::new(tell),
+        })
+    }
+
+    /// Whether targets may be forked.
+    pub fn is_on(&self) -> bool {
+        !self.off.load(Ordering::Acquire)
+    }
+
+    /// Whether a recovery in a forked target, which took so long, is within its bound in a started one: the
+    /// start itself takes a part of it.
+    pub fn is_within(&self, recovery: Option<Duration>) -> bool {
+        let Some(bound) = self.bound else { return true };
+        recovery.is_some_and(|took| took <= bound / FORKED_PART)
+    }
+
+    /// Learns how long a start and the recovery take. Where that is most of the bound, only a started one
+    /// can show whether it is kept.
+    pub fn learn(&self, recovery: Option<Duration>) {
+        let bound = self.bound.unwrap_or(Duration::MAX);
+        if recovery.is_none_or(|took| took > bound / 2) {
+            self.rest();
+        }
+    }
+
+    /// Targets are started each time from here on: that is nothing to report.
+    pub fn rest(&self) {
+        self.off.store(true, Ordering::Release);
+    }
+
+    /// Targets are started each time from here on.
+    pub fn turn_off(&self, why: &str) {
+        if !self.off.swap(true, Ordering::AcqRel) {
+            (self.tell)(why);
+        }
+    }
+}
+
 /// The next first process.
 #[derive(Default)]
 pub(super) struct Prefork(Mutex<Guess>);
+
+/// A recovery in a forked target must not take more than this part of its bound.
+const FORKED_PART: u32 = 10;
 
 /// How a process is started.
 #[derive(Clone)]
@@ -24,6 +84,8 @@ pub(super) struct Launching {
     pub(super) request: SpawnRequest,
     /// Its standard input and standard output are pipes.
     pub(super) piped: bool,
+    /// It can be forked.
+    pub(super) forks: bool,
 }
 
 /// A process that was ready, with the other ends of its pipes where it has any.
@@ -36,13 +98,36 @@ struct Guess {
     /// How the last trial's was started.
     expected: Option<Launching>,
     /// The one that is ready.
-    prepared: Option<(Prepared, Option<Pipes>)>,
+    prepared: Option<FirstProcess>,
+    /// What forks the first process.
+    parent: Option<ForkParent>,
+    /// The first process of this trial was forked.
+    forked: bool,
     /// No process of this trial was started yet.
     fresh: bool,
     /// The guess was wrong once.
     wrong: bool,
     /// The target is spoken to over TCP.
     connects: bool,
+}
+
+/// A process that waits for its turn.
+enum FirstProcess {
+    /// It was started, and waits to become its program.
+    Prepared(Box<Prepared>, Option<Pipes>),
+    /// It is being forked, and waits for its first request then.
+    Forked(Box<ForkParent>, Pipes),
+}
+
+impl FirstProcess {
+    fn is_for(&self, launching: &Launching) -> bool {
+        match self {
+            Self::Prepared(ready, pipes) => {
+                ready.is_for(&launching.request) && launching.piped == pipes.is_some()
+            }
+            Self::Forked(parent, _) => launching.forks && parent.is_for(&launching.request),
+        }
+    }
 }
 
 /// Two pipes: the ends of the process, and the others.
@@ -53,14 +138,38 @@ pub(super) fn pipes() -> io::Result<(io::PipeReader, io::PipeWriter, Pipes)> {
 }
 
 impl Launching {
-    fn prepare(&self, sandbox: &Sandbox) -> Option<(Prepared, Option<Pipes>)> {
+    fn prepare(&self, sandbox: &Sandbox) -> Option<FirstProcess> {
         if !self.piped {
-            return Some((sandbox.prepare(&self.request, WARM).ok()?, None));
+            let prepared = sandbox.prepare(&self.request, WARM).ok()?;
+            return Some(FirstProcess::Prepared(Box::new(prepared), None));
         }
         let (its_stdin, its_stdout, pipes) = pipes().ok()?;
         let (stdin, stdout) = (its_stdin.as_fd(), its_stdout.as_fd());
         let prepared = sandbox.prepare_piped(&self.request, WARM, stdin, stdout);
-        Some((prepared.ok()?, Some(pipes)))
+        Some(FirstProcess::Prepared(
+            Box::new(prepared.ok()?),
+            Some(pipes),
+        ))
+    }
+}
+
+impl Guess {
+    /// Forks the process that is expected. Where that cannot be, all are started from here on.
+    fn fork(&mut self, sandbox: &Sandbox, forking: &Forking) -> Option<FirstProcess> {
+        let request = &self.expected.as_ref()?.request;
+        let forked = match self.parent.take().filter(|parent| parent.is_for(request)) {
+            Some(parent) => Ok(parent),
+            None => sandbox
+                .fork_parent(request)
+                .map_err(|error| error.to_string()),
+        };
+        let forked = forked.and_then(|mut parent| {
+            let (its_stdin, its_stdout, pipes) = pipes().map_err(|error| error.to_string())?;
+            let (stdin, stdout) = (its_stdin.as_fd(), its_stdout.as_fd());
+            parent.fork(sandbox, self.first, stdin, stdout)?;
+            Ok(FirstProcess::Forked(Box::new(parent), pipes))
+        });
+        forked.map_err(|why| forking.turn_off(&why)).ok()
     }
 }
 
@@ -71,19 +180,36 @@ impl Launching {
 impl Prefork {
     /// Begins a trial: the first process will have the number `first`, where numbers can be chosen.
     /// Its data directory is mounted.
-    pub(super) fn begin(&self, sandbox: &Sandbox, first: i32) {
+    /// Forked where that is on and the target can be.
+    pub(super) fn begin(&self, sandbox: &Sandbox, first: i32, forking: Option<&Forking>) {
         let mut state = self.0.lock();
         state.first = first;
         state.fresh = true;
-        // Where they cannot, states of recoveries may differ from run to run.
-        let _ = sandbox.number_from(first);
-        state.prepared = match &state.expected {
-            Some(launching) if !state.wrong => launching.prepare(sandbox),
-            _ => None,
-        };
+        state.forked = false;
+        state.prepared = None;
+        let expected = state.expected.clone().filter(|_| !state.wrong);
+        if let Some(forking) = forking
+            && expected.as_ref().is_some_and(|launching| launching.forks)
+        {
+            state.prepared = state.fork(sandbox, forking);
+            if state.prepared.is_none() {
+                // Whatever was forked all the same.
+                let _ = sandbox.kill_all();
+            }
+        }
+        if state.prepared.is_none() {
+            // Where they cannot, states of recoveries may differ from run to run.
+            let _ = sandbox.number_from(first);
+            state.prepared = expected.and_then(|launching| launching.prepare(sandbox));
+        }
         if state.connects {
             let _ = sandbox.prepare_socket();
         }
+    }
+
+    /// Whether the first process of this trial was forked.
+    pub(super) fn has_forked(&self) -> bool {
+        self.0.lock().forked
     }
 
     /// The process that is ready, if it is the right one. `launching` is none for one that is
@@ -92,22 +218,33 @@ impl Prefork {
         &self,
         sandbox: &Sandbox,
         launching: Option<&Launching>,
+        forking: Option<&Forking>,
     ) -> Option<Result<ReadyProcess, SandboxError>> {
         let mut state = self.0.lock();
         if !std::mem::take(&mut state.fresh) {
             return None;
         }
-        let prepared = state.prepared.take();
+        let ready = state.prepared.take();
         state.expected = launching.cloned();
-        let (ready, pipes) = prepared?;
-        let right = launching.is_some_and(|launching| {
-            ready.is_for(&launching.request) && launching.piped == pipes.is_some()
-        });
-        if right {
-            return Some(ready.go().map(|child| (child, pipes)));
+        let ready = ready?;
+        let right = launching.is_some_and(|launching| ready.is_for(launching));
+        match ready {
+            FirstProcess::Prepared(ready, pipes) if right => {
+                return Some(ready.go().map(|child| (child, pipes)));
+            }
+            FirstProcess::Forked(mut parent, pipes) if right => match parent.forked(sandbox) {
+                Ok(child) => {
+                    state.parent = Some(*parent);
+                    state.forked = true;
+                    return Some(Ok((child, Some(pipes))));
+                }
+                Err(why) => forking
+                    .into_iter()
+                    .for_each(|forking| forking.turn_off(&why)),
+            },
+            // What was prepared ends when it is dropped.
+            FirstProcess::Prepared(..) | FirstProcess::Forked(..) => state.wrong = true,
         }
-        state.wrong = true;
-        drop(ready);
         // Its number shall be that of the right one.
         let _ = sandbox.kill_all();
         let _ = sandbox.number_from(state.first);

@@ -49,6 +49,7 @@ impl CommandLine {
             ],
             cwd: None,
             reads_lines: false,
+            forks: false,
         }
     }
 }

@@ -185,7 +185,11 @@ fn spawn(
         });
     }
     if known.is_none_or(|known| !known.daemon) {
-        let (process, pipes) = host.spawn_piped(&commands.driver.launch(host), Part::Target)?;
+        let launch = Launch {
+            forks: known.is_some_and(Description::forks),
+            ..commands.driver.launch(host)
+        };
+        let (process, pipes) = host.spawn_piped(&launch, Part::Target)?;
         return Ok(Started {
             process,
             beside: None,
@@ -228,6 +232,7 @@ fn program_of(launch: LaunchAnswer) -> Result<Launch, String> {
         env: launch.env.into_iter().collect(),
         cwd: launch.cwd.map(Into::into),
         reads_lines: false,
+        forks: false,
     })
 }
 

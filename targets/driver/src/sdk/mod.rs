@@ -15,6 +15,7 @@
 
 mod action;
 mod embedded;
+mod fork;
 mod serve;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ use crate::{Client, ClientError, Description, Mutant, Setting, UsageError};
 pub use crate::program::sibling;
 pub use action::{OfferedAction, act, described};
 pub use embedded::{Embedded, Session, Shared, StoreError};
+pub use fork::PROCESS as FORK_PROCESS;
 pub use serve::{Events, main, note, serve};
 
 /// Makes a driver from settings, each of which is checked.
@@ -74,6 +76,13 @@ pub trait Driver: Send + Sync {
     /// # Errors
     /// Why the store cannot be opened: a refusal to start.
     fn open(&self, place: &Place, deadline: Instant) -> Result<Box<dyn Store>, String>;
+
+    /// Called in each child of a driver that is forked ([`FORK_PROCESS`]), before it opens anything: gives a
+    /// fresh seed to every random stream that was drawn from before the fork, and returns what it draws from
+    /// each then. Two children that draw the same have equal streams.
+    fn reseed(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Does an action that is done while the target is down, in the data directory; see
     /// [`OfferedAction`].

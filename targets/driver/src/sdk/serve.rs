@@ -17,7 +17,7 @@ use plugpull_workloads::{EventLog, Promise};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Driver, Place, Store, System};
+use super::{Driver, Place, Store, System, fork};
 use crate::protocol::{
     Call, DATA_VARIABLE, Event, EventKind, LaunchAnswer, MAX_LINE, OLDEST, OpaqueCheck, PROTOCOL,
     Request, Verdict, txn,
@@ -59,8 +59,35 @@ pub fn main(system: &System) -> ExitCode {
             note(&listen(system, &values, &place, port));
             ExitCode::FAILURE
         }
-        None => serve(system, &values, &place, io::stdin(), io::stdout()),
+        None => alone(system, &values, &place),
     }
+}
+
+/// A driver with its settings, or what is wrong with them.
+type Opened = Result<Box<dyn Driver>, UsageError>;
+
+/// Serves plugpull alone, over standard input and standard output; in a child for each life where
+/// plugpull has started this process to be forked.
+fn alone(system: &System, values: &BTreeMap<String, String>, place: &Place) -> ExitCode {
+    let driver = (system.open)(values);
+    if fork::is_parent() {
+        // What is computed once is computed now.
+        let reseed = || driver.as_ref().map(|driver| driver.reseed());
+        drop(driver.as_ref().map(|driver| driver.describe()));
+        match fork::children(&place.data, || reseed().unwrap_or_default()) {
+            Ok(true) => {
+                let (input, output) = (io::stdin(), io::stdout());
+                fork::exit(converse(system, values, driver, place, None, input, output))
+            }
+            Ok(false) => return ExitCode::SUCCESS,
+            Err(error) => {
+                note(&error.to_string());
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    let (input, output) = (io::stdin(), io::stdout());
+    converse(system, values, driver, place, None, input, output)
 }
 
 fn wrong_use(system: &System, why: &str) -> ExitCode {
@@ -100,7 +127,10 @@ fn listen(system: &System, values: &BTreeMap<String, String>, place: &Place, por
                 // An answer is one small packet that somebody waits for.
                 let output = stream.set_nodelay(true).and_then(|()| stream.try_clone());
                 match output {
-                    Ok(output) => converse(system, values, place, Some(store), stream, output),
+                    Ok(output) => {
+                        let driver = (system.open)(values);
+                        converse(system, values, driver, place, Some(store), stream, output)
+                    }
                     Err(_) => ExitCode::FAILURE,
                 }
             });
@@ -134,18 +164,19 @@ pub fn serve(
     input: impl Read,
     output: impl Write + Send + 'static,
 ) -> ExitCode {
-    converse(system, values, place, None, input, output)
+    let driver = (system.open)(values);
+    converse(system, values, driver, place, None, input, output)
 }
 
 fn converse(
     system: &System,
     values: &BTreeMap<String, String>,
+    driver: Opened,
     place: &Place,
     store: Option<Arc<dyn Store>>,
     input: impl Read,
     output: impl Write + Send + 'static,
 ) -> ExitCode {
-    let driver = (system.open)(values);
     let mut serving = Serving {
         system,
         values,
@@ -294,7 +325,7 @@ struct Serve {
 struct Serving<'a> {
     system: &'a System,
     values: &'a BTreeMap<String, String>,
-    driver: Result<Box<dyn Driver>, UsageError>,
+    driver: Opened,
     place: &'a Place,
     output: Output,
     store: Option<Arc<dyn Store>>,
