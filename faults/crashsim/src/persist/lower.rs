@@ -14,7 +14,7 @@ use crate::fs::{Attrs, Ino, NewNode, Op, PAGE, Record, Tree, WriteData};
 /// every model.
 pub(super) const PARTS: usize = 4;
 /// What a record does first: a name, bytes, a cut.
-const FIRST: usize = 0;
+pub(super) const FIRST: usize = 0;
 /// A length as far as the last block has room.
 pub(super) const ROOM: usize = 1;
 /// What follows: a length, a second name.
