@@ -83,10 +83,12 @@ fn every_example_of_the_document_fits_and_every_call_and_answer_has_one() {
             "check",
             "describe",
             "event_log",
+            "fork",
             "get",
             "hello",
             "launch",
             "read_all",
+            "ready",
             "reorg",
             "work"
         ]
