@@ -20,6 +20,7 @@ mod kinds;
 mod log_writes;
 mod loop_device;
 mod machine;
+mod names;
 mod perform;
 mod protocol;
 mod read_back;

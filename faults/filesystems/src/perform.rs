@@ -1,8 +1,8 @@
 //! The machine's side: what it mounts, and the operations that it does on the real filesystem.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
@@ -22,11 +22,12 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, SFlag, UtimensatFlags, mknod, umask, utimensat};
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::unistd::{dup2_stdout, setsid, syncfs};
-use plugpull_crashsim::fs::{Attrs, Ino, NewNode, Op, ROOT, Record, Times, Tree};
+use plugpull_crashsim::fs::{Attrs, Ino, NewNode, Op, Record, Times, Tree};
 use plugpull_crashsim::trace;
 use rustix::fs::{XattrFlags, lremovexattr, lsetxattr};
 
 use crate::loop_device::LoopDevice;
+use crate::names::Names;
 use crate::protocol::{Reply, Request, receive, receive_bytes, send, send_bytes};
 use crate::read_back;
 use crate::sys;
@@ -479,18 +480,8 @@ fn set_attrs(path: &Path, attrs: &Attrs) -> io::Result<()> {
     if let Some(mode) = attrs.mode {
         set_mode(path, mode)?;
     }
-    if attrs.atime.is_some() || attrs.mtime.is_some() {
-        let time = |nanos: Option<i64>| nanos.map_or(TimeSpec::UTIME_OMIT, TimeSpec::nanoseconds);
-        let (atime, mtime) = (time(attrs.atime), time(attrs.mtime));
-        utimensat(
-            AT_FDCWD,
-            path,
-            &atime,
-            &mtime,
-            UtimensatFlags::NoFollowSymlink,
-        )?;
-    }
-    Ok(())
+    let time = |nanos: Option<i64>| nanos.map_or(TimeSpec::UTIME_OMIT, TimeSpec::nanoseconds);
+    set_times(path, time(attrs.atime), time(attrs.mtime))
 }
 
 fn touch(path: &Path, times: &Times) -> io::Result<()> {
@@ -498,17 +489,14 @@ fn touch(path: &Path, times: &Times) -> io::Result<()> {
         true => TimeSpec::UTIME_NOW,
         false => TimeSpec::UTIME_OMIT,
     };
-    let (atime, mtime) = (time(times.atime.is_some()), time(times.mtime.is_some()));
-    if times.atime.is_some() || times.mtime.is_some() {
-        utimensat(
-            AT_FDCWD,
-            path,
-            &atime,
-            &mtime,
-            UtimensatFlags::NoFollowSymlink,
-        )?;
-    }
-    Ok(())
+    let (atime, mtime) = (times.atime.is_some(), times.mtime.is_some());
+    set_times(path, time(atime), time(mtime))
+}
+
+/// Where both are left out the kernel changes nothing.
+fn set_times(path: &Path, atime: TimeSpec, mtime: TimeSpec) -> io::Result<()> {
+    let link = UtimensatFlags::NoFollowSymlink;
+    Ok(utimensat(AT_FDCWD, path, &atime, &mtime, link)?)
 }
 
 /// Makes a filesystem on the device. It ends when the device does.
@@ -536,90 +524,5 @@ fn until_free(act: impl Fn() -> nix::Result<()>) -> io::Result<()> {
             Err(Errno::EBUSY) if Instant::now() < until => thread::sleep(Duration::from_millis(1)),
             done => return Ok(done?),
         }
-    }
-}
-
-/// Which names each inode has, as the operations say.
-#[derive(Default)]
-struct Names {
-    known: BTreeMap<Ino, Vec<(Ino, OsString)>>,
-    directories: std::collections::HashSet<Ino>,
-}
-
-impl Names {
-    fn change(&mut self, op: &Op) {
-        match op {
-            Op::Create {
-                parent,
-                name,
-                ino,
-                node,
-                ..
-            } => {
-                self.known.insert(*ino, vec![(*parent, name.clone())]);
-                if !matches!(node, NewNode::File) {
-                    self.directories.insert(*ino);
-                }
-            }
-            Op::Link { ino, parent, name } => self.add(*ino, (*parent, name.clone())),
-            Op::Unlink {
-                parent, name, ino, ..
-            } => self.take(*ino, &(*parent, name.clone())),
-            Op::Rename {
-                from,
-                to,
-                ino,
-                replaced,
-                exchange,
-            } => {
-                self.take(*ino, from);
-                if let Some(replaced) = replaced {
-                    self.take(*replaced, to);
-                    if *exchange {
-                        self.add(*replaced, from.clone());
-                    }
-                }
-                self.add(*ino, to.clone());
-            }
-            _ => {}
-        }
-    }
-
-    fn add(&mut self, ino: Ino, name: (Ino, OsString)) {
-        self.known.entry(ino).or_default().push(name);
-    }
-
-    fn take(&mut self, ino: Ino, name: &(Ino, OsString)) {
-        if let Some(names) = self.known.get_mut(&ino) {
-            names.retain(|known| known != name);
-        }
-    }
-
-    fn is_last(&self, ino: Ino) -> bool {
-        self.known.get(&ino).is_none_or(|names| names.len() <= 1)
-    }
-
-    /// The files that have a name.
-    fn files(&self) -> Vec<Ino> {
-        let named = self.known.iter().filter(|(_, names)| !names.is_empty());
-        let files = named.map(|(ino, _)| *ino);
-        files
-            .filter(|ino| !self.directories.contains(ino))
-            .collect()
-    }
-
-    /// The path of one of its names, below the data directory.
-    fn path(&self, mut ino: Ino) -> Option<PathBuf> {
-        let mut parts = Vec::new();
-        while ino != ROOT {
-            // No chain of directories is longer than there are of them.
-            if parts.len() > self.known.len() {
-                return None;
-            }
-            let (parent, name) = self.known.get(&ino)?.first()?;
-            parts.push(name.as_os_str());
-            ino = *parent;
-        }
-        Some(parts.into_iter().rev().collect())
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use parking_lot::Mutex;
 use plugpull_workloads::Observed;
 
@@ -142,13 +142,10 @@ impl Workers for WorkerPool {
 
     fn reply(&self, wait: Duration) -> Reply {
         // A wait of no time would spin, and take the CPU from the targets.
-        let answer = match self.answers.try_recv() {
-            Err(TryRecvError::Empty) if !wait.is_zero() => self.answers.recv_timeout(wait),
-            Err(TryRecvError::Empty) => Err(RecvTimeoutError::Timeout),
-            Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
-            Ok(answer) => Ok(answer),
-        };
-        match answer {
+        if wait.is_zero() && self.answers.is_empty() {
+            return Reply::Nothing;
+        }
+        match self.answers.recv_timeout(wait) {
             Ok(answer) => Reply::Answer(Box::new(answer)),
             Err(RecvTimeoutError::Timeout) => Reply::Nothing,
             Err(RecvTimeoutError::Disconnected) => Reply::Gone,
