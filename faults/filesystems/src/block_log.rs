@@ -13,6 +13,8 @@ use crate::machine::{IMAGE, MachineFailed};
 
 /// The unit that a device writes whole, in bytes.
 const SECTOR: u64 = 4096;
+/// How many points there are first at which nothing is lost.
+const WHOLE: usize = 2;
 /// How many seeded loss sets there are at one point.
 const SUBSETS: usize = 4;
 /// The most loss sets at one point.
@@ -58,11 +60,14 @@ impl BlockLog {
         }
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         cuts.shuffle(&mut random);
-        let first = [(self.from, 0), (self.from, 1), (end, 0), (end, 1)];
+        // Where nothing is lost but what had not been written yet, a filesystem keeps most.
+        let whole = cuts.iter().copied().filter(|(_, set)| *set == 0);
+        let whole: Vec<(usize, usize)> = whole.take(WHOLE).collect();
+        let first = [(end, 0), (self.from, 0), (end, 1), (self.from, 1)];
         let mut sets: BTreeMap<usize, Vec<LossSet>> = BTreeMap::new();
         let mut seen = HashSet::new();
         let mut states = Vec::new();
-        for (point, number) in first.into_iter().chain(cuts) {
+        for (point, number) in first.into_iter().chain(whole).chain(cuts) {
             if states.len() >= most {
                 break;
             }

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::hash::Hash;
 use std::path::{Path, PathBuf};
 
 use plugpull_crashsim::fs::{Content, Ino, Inode, Node, ROOT, Tree};
 
 /// The finest unit that is compared, in bytes: a sector.
-const UNIT: u64 = 512;
+pub(crate) const UNIT: u64 = 512;
 
 /// One thing that is not as it would be if nothing had been lost.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Loss {
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Loss {
     /// A name that is missing, that is there still, or leads to another kind of file.
     Name(PathBuf),
     /// The length of a file.
@@ -60,32 +61,9 @@ impl Losses {
         self.all.len()
     }
 
-    /// Whether each of these is lost on this disk too. More may be.
-    pub fn are_lost_in(&self, whole: &Tree, disk: &Tree) -> bool {
-        let (ours, theirs) = (paths(whole), paths(disk));
-        self.all.iter().all(|loss| {
-            let path = loss.path();
-            let (Some(one), Some(other)) = (ours.get(path), theirs.get(path)) else {
-                // What is not there at all has lost its name, and no bytes of it.
-                let missing = ours.contains_key(path) != theirs.contains_key(path);
-                return missing && matches!(loss, Loss::Name(_));
-            };
-            match loss {
-                Loss::Name(_) => kind(one) != kind(other),
-                Loss::Length(_) => one.size() != other.size(),
-                Loss::Attributes(_) => !same_attributes(one, other),
-                Loss::Sector(_, at) => match (file(one), file(other)) {
-                    (Some(one), Some(other)) => sector(one, *at) != sector(other, *at),
-                    _ => false,
-                },
-            }
-        })
-    }
-
-    /// The paths of files of which bytes or the length are lost.
-    pub fn contents(&self) -> BTreeSet<&Path> {
-        let of_content = |loss: &&Loss| matches!(loss, Loss::Length(_) | Loss::Sector(..));
-        self.all.iter().filter(of_content).map(Loss::path).collect()
+    /// Each of them, in the order of their paths.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Loss> {
+        self.all.iter()
     }
 
     /// Every path that something is lost of.
@@ -95,7 +73,21 @@ impl Losses {
 }
 
 impl Loss {
-    fn path(&self) -> &Path {
+    /// Hashes what is to be compared of it. False where the inode has nothing of the kind.
+    pub(crate) fn hash_value(&self, inode: &Inode, into: &mut impl std::hash::Hasher) -> bool {
+        match (self, file(inode)) {
+            (Loss::Name(_), _) => kind(inode).hash(into),
+            (Loss::Attributes(_), _) => {
+                (inode.mode, inode.uid, inode.gid, &inode.xattrs).hash(into);
+            }
+            (Loss::Length(_), Some(content)) => content.size().hash(into),
+            (Loss::Sector(_, at), Some(content)) => sector(content, *at).hash(into),
+            (Loss::Length(_) | Loss::Sector(..), None) => return false,
+        }
+        true
+    }
+
+    pub(crate) fn path(&self) -> &Path {
         match self {
             Loss::Name(path)
             | Loss::Length(path)
@@ -138,7 +130,7 @@ fn compare(path: &Path, one: &Inode, other: &Inode, all: &mut Vec<Loss>) {
 }
 
 /// Every path with what it leads to; the root is "".
-fn paths(tree: &Tree) -> BTreeMap<PathBuf, &Inode> {
+pub(crate) fn paths(tree: &Tree) -> BTreeMap<PathBuf, &Inode> {
     let mut all = BTreeMap::new();
     let mut directories: Vec<(PathBuf, Ino)> = vec![(PathBuf::new(), ROOT)];
     if let Ok(root) = tree.get(ROOT) {
@@ -207,42 +199,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_must_be_lost_and_more_may_be() {
+    fn names_lengths_and_sectors_are_compared() {
         let whole = disk(|_| ());
-        let torn = disk(|disk| {
-            disk.open("log").unwrap().write_at(600, &[0; 10]).unwrap();
-        });
-        let nameless = disk(|disk| disk.remove_file("name").unwrap());
-        let short = disk(|disk| disk.open("log").unwrap().set_len(512).unwrap());
-        let elsewhere = disk(|disk| {
-            disk.open("log").unwrap().write_at(0, &[0; 10]).unwrap();
-        });
-        let tear = Losses::between(&whole, &torn);
-        assert_eq!(tear.all, [Loss::Sector("log".into(), 512)]);
-        assert!(tear.are_lost_in(&whole, &torn));
-        assert!(tear.are_lost_in(&whole, &short), "more is lost");
-        let absent = disk(|disk| disk.remove_file("log").unwrap());
-        for other in [&whole, &nameless, &elsewhere, &absent] {
-            assert!(!tear.are_lost_in(&whole, other));
-        }
-        let name = Losses::between(&whole, &nameless);
-        assert_eq!(name.all, [Loss::Name("name".into())]);
-        assert!(!name.are_lost_in(&whole, &torn));
-        let length = Losses::between(&whole, &short);
-        assert_eq!(length.all[0], Loss::Length("log".into()));
+        let losses = |act: fn(&SimDisk)| Losses::between(&whole, &disk(act)).all;
+        let tear = losses(|disk| disk.open("log").unwrap().write_at(600, &[0; 10]).unwrap());
+        assert_eq!(tear, [Loss::Sector("log".into(), 512)]);
+        let name = losses(|disk| disk.remove_file("name").unwrap());
+        assert_eq!(name, [Loss::Name("name".into())]);
+        let length = losses(|disk| disk.open("log").unwrap().set_len(512).unwrap());
+        assert_eq!(length[0], Loss::Length("log".into()));
         assert_eq!(length.len(), 3);
-        assert!(!length.are_lost_in(&whole, &torn), "the length is whole");
-        assert!(Losses::between(&whole, &disk(|_| ())).is_empty());
-    }
-
-    #[test]
-    fn a_name_that_is_still_there_is_lost_work_too() {
-        let whole = disk(|disk| disk.rename("name", "new").unwrap());
-        let before = disk(|_| ());
-        let losses = Losses::between(&whole, &before);
-        assert_eq!(losses.len(), 2);
-        assert!(losses.are_lost_in(&whole, &before));
-        let half = disk(|disk| disk.remove_file("name").unwrap());
-        assert!(!losses.are_lost_in(&whole, &half));
+        let renamed = losses(|disk| disk.rename("name", "new").unwrap());
+        assert_eq!(renamed.len(), 2);
+        assert_eq!(losses(|_| ()), []);
     }
 }

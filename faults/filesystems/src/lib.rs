@@ -22,9 +22,11 @@ mod loop_device;
 mod machine;
 mod names;
 mod perform;
+mod plays;
 mod protocol;
 mod read_back;
 mod search;
+mod sought;
 mod sys;
 mod trees;
 
@@ -35,6 +37,7 @@ pub use log_writes::{LogWritesError, read_log_writes, write_log_writes};
 pub use machine::{Machine, MachineFailed, empty_image};
 pub use perform::machine_main;
 pub use search::{Judge, Search, Tally, recovered, this_program};
+pub use sought::{Reached, Sought};
 pub use trees::{records_of, tree_of};
 
 /// The argument that has a program become a machine.

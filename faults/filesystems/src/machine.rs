@@ -155,13 +155,13 @@ impl Machine {
         self.ask(&Request::Do { record })
     }
 
-    /// Has the data of every file written back, but for these.
+    /// Has the data of every file written back, but for these, and but for these pages of others.
     ///
     /// # Errors
     /// It could not be.
-    pub fn write_back(&mut self, but: &[Ino]) -> Result<(), MachineFailed> {
-        let but = but.to_vec();
-        self.ask(&Request::WriteBack { but }).map(drop)
+    pub fn write_back(&mut self, but: &[Ino], pages: &[(Ino, u64)]) -> Result<(), MachineFailed> {
+        let (but, pages) = (but.to_vec(), pages.to_vec());
+        self.ask(&Request::WriteBack { but, pages }).map(drop)
     }
 
     /// Has the filesystem commit its metadata, and no data.

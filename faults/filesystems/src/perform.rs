@@ -1,7 +1,7 @@
 //! The machine's side: what it mounts, and the operations that it does on the real filesystem.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -22,7 +22,7 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, SFlag, UtimensatFlags, mknod, umask, utimensat};
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::unistd::{dup2_stdout, setsid, syncfs};
-use plugpull_crashsim::fs::{Attrs, Ino, NewNode, Op, Record, Times, Tree};
+use plugpull_crashsim::fs::{Attrs, Ino, NewNode, Op, PAGE, Record, Times, Tree};
 use plugpull_crashsim::trace;
 use rustix::fs::{XattrFlags, lremovexattr, lsetxattr};
 
@@ -38,6 +38,8 @@ const PLACE: &str = "/tmp";
 pub(crate) const DATA: &str = "data";
 /// The name of the file beside it whose fsync commits the journal.
 const OTHER: &str = "other";
+/// The greatest offset in a file.
+const END: u64 = i64::MAX as u64;
 /// How long an unmount may be refused, by what lets go of it a moment later.
 const BUSY_FOR: Duration = Duration::from_secs(10);
 
@@ -142,7 +144,10 @@ impl Mounted {
                 let what = format!("{} of {:?}", record.op.name(), record.path);
                 return self.record(&record).map_err(during(what));
             }
-            Request::WriteBack { but } => self.write_back(&but).map_err(during("writing back"))?,
+            Request::WriteBack { but, pages } => {
+                self.write_back(&but, &pages)
+                    .map_err(during("writing back"))?;
+            }
             Request::Commit => self.commit().map_err(during("committing"))?,
             Request::Unmount => self.unmount()?,
             Request::Take | Request::Read => {}
@@ -214,14 +219,23 @@ impl Mounted {
     }
 
     /// Files that are named, in the order of their numbers.
-    fn write_back(&mut self, but: &[Ino]) -> io::Result<()> {
+    fn write_back(&mut self, but: &[Ino], pages: &[(Ino, u64)]) -> io::Result<()> {
         for ino in self.names.files() {
             if but.contains(&ino) {
                 continue;
             }
             if let Some(path) = self.path(ino) {
                 let file = OpenOptions::new().write(true).open(path)?;
-                sys::write_back(&file)?;
+                let of_file = pages.iter().filter(|(of, _)| *of == ino);
+                let but: BTreeSet<u64> = of_file.map(|(_, page)| *page).collect();
+                let mut from = 0;
+                for page in but {
+                    if from < page {
+                        sys::write_back(&file, from * PAGE as u64..page * PAGE as u64)?;
+                    }
+                    from = page + 1;
+                }
+                sys::write_back(&file, from * PAGE as u64..END)?;
             }
         }
         Ok(())

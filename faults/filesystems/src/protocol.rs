@@ -25,8 +25,11 @@ pub(crate) enum Request {
     Prepare { before: usize },
     /// To do one.
     Do { record: usize },
-    /// To write back the data of every file, but of these.
-    WriteBack { but: Vec<Ino> },
+    /// To write back the data of every file, but of these, and but for these pages.
+    WriteBack {
+        but: Vec<Ino>,
+        pages: Vec<(Ino, u64)>,
+    },
     /// To commit the journal, and no data.
     Commit,
     /// To send what the data directory holds, as a trace, in the frame after the answer.

@@ -1,26 +1,29 @@
 //! The search for a finding on a real filesystem: its operations are played again and again, with other
 //! write-backs and commits between them, and the block states that each leaves are tried.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::thread;
 use std::time::Instant;
 
-use plugpull_crashsim::fs::{Ino, Op, Record, Tree};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use plugpull_crashsim::fs::{Record, Tree};
 
 use crate::block_log::BlockLog;
 use crate::difference::Losses;
 use crate::kinds::Filesystem;
 use crate::machine::{Machine, MachineFailed, empty_image};
-use crate::trees::tree_of;
+use crate::plays::Plays;
+use crate::sought::{Reached, Sought};
 
-/// The most block states of one play. The next play has others.
-const STATES: usize = 24;
+/// The most block states of one play. What is written back and when decides more than which block writes are
+/// lost, so there are few.
+const STATES: usize = 6;
 /// How many states that show the finding are enough.
 const ENOUGH: usize = 5;
-/// The most operations of what was lost that a commit is aimed at.
-const AIMED_AT: usize = 12;
+/// How many are, where most of them lost more.
+const ENOUGH_LOST_MORE: usize = 15;
 
 /// Tries the target on what a filesystem recovered, and says whether the same kind of finding shows.
 pub type Judge<'a> = dyn FnMut(&Tree) -> Result<bool, MachineFailed> + 'a;
@@ -41,6 +44,8 @@ pub struct Search<'a> {
     pub seed: u64,
     /// The most block states.
     pub states: usize,
+    /// How many plays and mounts go on at a time, each with a filesystem of its own.
+    pub workers: usize,
     /// When it ends.
     pub until: Instant,
 }
@@ -52,12 +57,17 @@ pub struct Tally {
     pub plays: usize,
     /// Different block states that were mounted.
     pub tried: usize,
-    /// Those of them in which all that the finding lost was missing.
+    /// Those of them in which all that the finding lost was missing, and nothing else.
     pub reached: usize,
     /// Those of these whose data directory was that of the finding, but for its times.
     pub same_disk: usize,
     /// Those of `reached` on which the target showed the same kind of finding.
     pub seen: usize,
+    /// Those of `tried` in which all that the finding lost was missing, and more. One that the target survives
+    /// says nothing: it may lack what the finding needs.
+    pub lost_more: usize,
+    /// Those of `lost_more` on which the target showed the same kind of finding.
+    pub seen_lost_more: usize,
     /// Block states that the kernel could not mount or read.
     pub unreadable: usize,
     /// Why not, for the first.
@@ -66,53 +76,58 @@ pub struct Tally {
     pub evidence: Option<BlockLog>,
 }
 
-/// What is provoked while the operations are played. Nothing else would write so early.
-#[derive(Clone, Debug, Default)]
-struct Provoked {
-    /// Before this operation: everything is written back, where `true`, and the metadata is committed.
-    before: Option<(usize, bool)>,
-    /// By this seed, after any operation.
-    random: Option<u64>,
-    /// After the last operation.
-    after: After,
+/// What a worker shows of its play.
+enum Shown {
+    /// What its block writes were: the first of all.
+    Blocks(BlockLog),
+    /// A block state, as the kernel recovered it.
+    Disk(Reached, Tree),
+    /// One that the kernel could not mount or read.
+    Unreadable(String),
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-enum After {
-    #[default]
-    Nothing,
-    /// The metadata is committed.
-    Commit,
-    /// Everything is written back but what was lost, and the metadata is committed.
-    KeepTheRest,
-    /// Everything is written back, and no metadata is committed.
-    WriteBack,
+type Showing = Result<Shown, MachineFailed>;
+
+/// What the workers of a search share.
+#[derive(Default)]
+struct Shared {
+    /// The play that comes next.
+    next: AtomicUsize,
+    /// Nobody looks at what is shown any more.
+    is_over: AtomicBool,
 }
 
 impl Search<'_> {
-    /// Plays, cuts the power and tries, until there is no time, or enough was seen.
+    /// Plays, cuts the power and tries, until there is no time, or enough was seen. What is counted follows
+    /// from the order of plays, however many workers there are.
     ///
     /// # Errors
     /// The real filesystem could not be made or played on, or holds something else after the operations than
     /// they make; or what `judge` says.
     pub fn run(&self, judge: &mut Judge<'_>) -> Result<Tally, MachineFailed> {
-        let whole = tree_of(self.records);
-        let losses = Losses::between(&whole, self.crashed);
+        let sought = Sought::new(self.records, self.crashed);
+        let plays = Plays::new(&sought, self.records, self.before, self.seed);
+        let shared = Shared::default();
         let mut tally = Tally::default();
-        let image = empty_image(self.filesystem.bytes)?;
-        let image = Machine::start(self.program, &self.filesystem, image, true)?.end()?;
-        for provoked in self.provoked(&losses, &whole) {
-            if self.is_over(&tally) {
-                break;
+        thread::scope(|scope| {
+            let (send, played) = channel();
+            let workers: Vec<_> = (0..self.workers.max(1))
+                .map(|_| {
+                    let send = send.clone();
+                    let (sought, plays, shared) = (&sought, &plays, &shared);
+                    scope.spawn(move || self.work(plays, sought, shared, &send))
+                })
+                .collect();
+            drop(send);
+            let done = self.count(&played, &mut tally, judge);
+            shared.is_over.store(true, Ordering::Relaxed);
+            drop(played);
+            let panicked = workers.into_iter().any(|worker| worker.join().is_err());
+            match panicked {
+                true => Err(MachineFailed::Broken("a worker panicked".into())),
+                false => done,
             }
-            let blocks = self.play(image.clone(), &provoked, &losses, &whole)?;
-            tally.plays += 1;
-            let seed = self.seed.wrapping_add(tally.plays as u64);
-            self.try_states(&blocks, seed, (&losses, &whole), &mut tally, judge)?;
-            if tally.seen > 0 && tally.evidence.is_none() {
-                tally.evidence = Some(blocks);
-            }
-        }
+        })?;
         Ok(tally)
     }
 
@@ -121,68 +136,137 @@ impl Search<'_> {
     /// # Errors
     /// What `judge` says, or a machine cannot be started.
     pub fn run_on(&self, blocks: BlockLog, judge: &mut Judge<'_>) -> Result<Tally, MachineFailed> {
-        let whole = tree_of(self.records);
-        let losses = Losses::between(&whole, self.crashed);
+        let sought = Sought::new(self.records, self.crashed);
         let mut tally = Tally::default();
-        let found = (&losses, &whole);
-        self.try_states(&blocks, self.seed, found, &mut tally, judge)?;
-        tally.evidence = Some(blocks).filter(|_| tally.seen > 0);
+        let images = blocks.states(self.seed, self.states)?;
+        let mut blocks = Some(blocks);
+        self.show(images, &sought, |shown| {
+            self.note(shown, &mut blocks, &mut tally, judge)?;
+            Ok(!self.is_over(&tally))
+        })?;
         Ok(tally)
     }
 
     fn is_over(&self, tally: &Tally) -> bool {
-        tally.tried >= self.states || tally.seen >= ENOUGH || Instant::now() >= self.until
+        tally.tried >= self.states
+            || tally.seen >= ENOUGH
+            || tally.seen + tally.seen_lost_more >= ENOUGH_LOST_MORE
+            || Instant::now() >= self.until
     }
 
-    /// What is provoked in one play after the other: aimed at the finding first, then by the seed.
-    fn provoked(&self, losses: &Losses, whole: &Tree) -> impl Iterator<Item = Provoked> + use<> {
-        let after = |after| Provoked {
-            after,
-            ..Provoked::default()
-        };
-        let mut aimed = vec![
-            after(After::KeepTheRest),
-            after(After::Commit),
-            after(After::WriteBack),
-            after(After::Nothing),
-        ];
-        let lost = self.lost_inodes(&losses.paths(), whole);
-        let about = |(at, record): (usize, &Record)| {
-            (at >= self.before && lost.contains(&record.op.ino())).then_some(at)
-        };
-        let numbered = self.records.iter().enumerate().rev();
-        for at in numbered.filter_map(about).take(AIMED_AT) {
-            for (written_back, after) in [
-                (true, After::KeepTheRest),
-                (true, After::Nothing),
-                (false, After::Commit),
-            ] {
-                aimed.push(Provoked {
-                    before: Some((at, written_back)),
-                    after,
-                    ..Provoked::default()
-                });
+    /// Counts what the workers show, in the order of plays.
+    fn count(
+        &self,
+        played: &Receiver<(usize, Receiver<Showing>)>,
+        tally: &mut Tally,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), MachineFailed> {
+        let mut waiting = BTreeMap::new();
+        let mut number = 0;
+        while !self.is_over(tally) {
+            let Some(play) = waiting.remove(&number) else {
+                let Ok((number, play)) = played.recv() else {
+                    return Err(MachineFailed::Broken("the workers have ended".into()));
+                };
+                waiting.insert(number, play);
+                continue;
+            };
+            let mut blocks = None;
+            for shown in play {
+                self.note(shown?, &mut blocks, tally, judge)?;
+                if self.is_over(tally) {
+                    break;
+                }
+            }
+            number += 1;
+        }
+        Ok(())
+    }
+
+    fn note(
+        &self,
+        shown: Shown,
+        blocks: &mut Option<BlockLog>,
+        tally: &mut Tally,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), MachineFailed> {
+        match shown {
+            Shown::Blocks(of_play) => {
+                tally.plays += 1;
+                *blocks = Some(of_play);
+                return Ok(());
+            }
+            Shown::Unreadable(why) => {
+                tally.unreadable += 1;
+                if tally.unreadable_why.is_empty() {
+                    tally.unreadable_why = why;
+                }
+            }
+            Shown::Disk(Reached::No, _) => {}
+            Shown::Disk(Reached::More, disk) => {
+                tally.lost_more += 1;
+                tally.seen_lost_more += usize::from(judge(&disk)?);
+            }
+            Shown::Disk(Reached::Same, disk) => {
+                tally.reached += 1;
+                let same = Losses::between(self.crashed, &disk).is_empty();
+                tally.same_disk += usize::from(same);
+                tally.seen += usize::from(judge(&disk)?);
             }
         }
-        let ends = [After::KeepTheRest, After::Nothing, After::Commit];
-        let seed = self.seed;
-        let seeded = (0..u64::MAX).map(move |number| Provoked {
-            before: None,
-            random: Some(seed.wrapping_add(number)),
-            after: ends[(number % 3) as usize],
-        });
-        aimed.into_iter().chain(seeded)
+        tally.tried += 1;
+        if tally.seen + tally.seen_lost_more > 0 && tally.evidence.is_none() {
+            tally.evidence = blocks.take();
+        }
+        Ok(())
     }
 
-    fn lost_inodes(&self, paths: &BTreeSet<&Path>, whole: &Tree) -> BTreeSet<Ino> {
-        let in_tree = |tree: &Tree, path: &Path| path.to_str().and_then(|at| tree.resolve(at).ok());
-        let both = [whole, self.crashed];
-        let inodes = paths.iter().flat_map(|path| {
-            both.iter()
-                .filter_map(|tree| in_tree(tree, path))
-                .collect::<Vec<_>>()
-        });
-        inodes.collect()
+    /// Tries one play after the other, on a filesystem of this worker's own: two that are mounted at a time
+    /// must not have one UUID.
+    fn work(
+        &self,
+        plays: &Plays<'_>,
+        sought: &Sought,
+        shared: &Shared,
+        send: &Sender<(usize, Receiver<Showing>)>,
+    ) {
+        let mut empty = None;
+        while !shared.is_over.load(Ordering::Relaxed) {
+            let number = shared.next.fetch_add(1, Ordering::Relaxed);
+            let (show, shown) = sync_channel(STATES);
+            if send.send((number, shown)).is_err() {
+                return;
+            }
+            let show = |shown| show.send(shown).is_ok() && !shared.is_over.load(Ordering::Relaxed);
+            let played = self.try_play(&mut empty, (plays, number), sought, &show);
+            if let Err(failed) = played {
+                show(Err(failed));
+            }
+        }
+    }
+
+    /// Plays once, and shows the block states that this left. `show` is false where nobody looks any more.
+    fn try_play(
+        &self,
+        empty: &mut Option<Tree>,
+        (plays, number): (&Plays<'_>, usize),
+        sought: &Sought,
+        show: &dyn Fn(Showing) -> bool,
+    ) -> Result<(), MachineFailed> {
+        let image = match empty {
+            Some(image) => image.clone(),
+            None => {
+                let image = empty_image(self.filesystem.bytes)?;
+                let made = Machine::start(self.program, &self.filesystem, image, true)?.end()?;
+                empty.insert(made).clone()
+            }
+        };
+        let blocks = self.play(image, (plays, number), sought.whole())?;
+        let images = blocks.states(self.seed.wrapping_add(number as u64), STATES)?;
+        if !show(Ok(Shown::Blocks(blocks))) {
+            return Ok(());
+        }
+        self.show(images, sought, |shown| Ok(show(Ok(shown))))
     }
 
     /// Plays the operations once. The log of block writes; it is checked that the filesystem then holds what
@@ -190,94 +274,41 @@ impl Search<'_> {
     fn play(
         &self,
         image: Tree,
-        provoked: &Provoked,
-        losses: &Losses,
+        (plays, number): (&Plays<'_>, usize),
         whole: &Tree,
     ) -> Result<BlockLog, MachineFailed> {
         let mut machine = Machine::start(self.program, &self.filesystem, image, false)?;
-        machine.prepare(self.records, self.before)?;
-        let mut random = provoked.random.map(ChaCha8Rng::seed_from_u64);
-        // Some plays write back much, some little.
-        let often = random
-            .as_mut()
-            .map_or(0.0, |random| random.random_range(0.0..0.5));
-        for at in self.before..self.records.len() {
-            if let Some((aim, written_back)) = provoked.before
-                && aim == at
-            {
-                if written_back {
-                    machine.write_back(&[])?;
-                }
-                machine.commit()?;
-            }
-            machine.perform(at)?;
-            let Some(random) = &mut random else { continue };
-            if random.random_bool(often) {
-                let files = written(&self.records[self.before..=at]);
-                let but: Vec<Ino> = files.into_iter().filter(|_| random.random()).collect();
-                machine.write_back(&but)?;
-            }
-            if random.random_bool(often / 4.0) {
-                machine.commit()?;
-            }
-        }
-        let from = machine.blocks();
-        let lost: Vec<Ino> = self
-            .lost_inodes(&losses.contents(), whole)
-            .into_iter()
-            .collect();
-        match provoked.after {
-            After::Nothing => {}
-            After::Commit => machine.commit()?,
-            After::WriteBack => machine.write_back(&[])?,
-            After::KeepTheRest => {
-                machine.write_back(&lost)?;
-                machine.commit()?;
-            }
-        }
+        let from = plays.perform(&plays.number(number), &mut machine)?;
         let log = machine.take_blocks()?;
         let real = machine.read()?;
         machine.end()?;
         let wrong = Losses::between(whole, &real);
-        match wrong.paths().first() {
+        match wrong.iter().next() {
             None => Ok(BlockLog { log, from }),
-            Some(path) => Err(MachineFailed::Broken(format!(
-                "{} holds something else after the operations than they make, at {path:?}",
-                self.filesystem.name
+            Some(loss) => Err(MachineFailed::Broken(format!(
+                "{} holds something else after the operations than they make, at {:?}",
+                self.filesystem.name,
+                loss.path()
             ))),
         }
     }
 
-    fn try_states(
+    /// Shows what the kernel recovers of each image, until `show` is false.
+    fn show(
         &self,
-        blocks: &BlockLog,
-        seed: u64,
-        (losses, whole): (&Losses, &Tree),
-        tally: &mut Tally,
-        judge: &mut Judge<'_>,
+        images: Vec<Tree>,
+        sought: &Sought,
+        mut show: impl FnMut(Shown) -> Result<bool, MachineFailed>,
     ) -> Result<(), MachineFailed> {
-        for image in blocks.states(seed, STATES)? {
-            if self.is_over(tally) {
+        for image in images {
+            let shown = match recovered(self.program, &self.filesystem, image) {
+                Err(MachineFailed::Unreadable(why)) => Shown::Unreadable(why),
+                Err(failed) => return Err(failed),
+                Ok(disk) => Shown::Disk(sought.reached(&disk), disk),
+            };
+            if !show(shown)? {
                 break;
             }
-            tally.tried += 1;
-            let disk = match recovered(self.program, &self.filesystem, image) {
-                Err(MachineFailed::Unreadable(why)) => {
-                    tally.unreadable += 1;
-                    if tally.unreadable_why.is_empty() {
-                        tally.unreadable_why = why;
-                    }
-                    continue;
-                }
-                disk => disk?,
-            };
-            if !losses.are_lost_in(whole, &disk) {
-                continue;
-            }
-            tally.reached += 1;
-            let same = Losses::between(self.crashed, &disk).is_empty();
-            tally.same_disk += usize::from(same);
-            tally.seen += usize::from(judge(&disk)?);
         }
         Ok(())
     }
@@ -296,15 +327,6 @@ pub fn recovered(
     let disk = machine.read()?;
     machine.end()?;
     Ok(disk)
-}
-
-/// The files that are written to.
-fn written(records: &[Record]) -> BTreeSet<Ino> {
-    let of_write = |record: &Record| match record.op {
-        Op::Write { ino, .. } => Some(ino),
-        _ => None,
-    };
-    records.iter().filter_map(of_write).collect()
 }
 
 /// This program, as it is started again.

@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "this is the wall")]
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::errno::Errno;
@@ -90,13 +91,15 @@ pub(crate) fn configure_loop(device: impl AsFd, file: impl AsFd) -> io::Result<(
     done(unsafe { libc::ioctl(device, LOOP_CONFIGURE as _, &raw const config) }).map(drop)
 }
 
-/// Writes the data of a file back and waits for it: no metadata is committed (sync_file_range(2)).
-pub(crate) fn write_back(file: impl AsFd) -> io::Result<()> {
+/// Writes data of a file back and waits for it: no metadata is committed (sync_file_range(2)).
+pub(crate) fn write_back(file: impl AsFd, range: Range<u64>) -> io::Result<()> {
+    let bytes = |at: u64| i64::try_from(at).map_err(io::Error::other);
+    let (from, length) = (bytes(range.start)?, bytes(range.end - range.start)?);
     let flags = libc::SYNC_FILE_RANGE_WAIT_BEFORE
         | libc::SYNC_FILE_RANGE_WRITE
         | libc::SYNC_FILE_RANGE_WAIT_AFTER;
     // SAFETY: integers only.
-    done(unsafe { libc::sync_file_range(file.as_fd().as_raw_fd(), 0, 0, flags) }).map(drop)
+    done(unsafe { libc::sync_file_range(file.as_fd().as_raw_fd(), from, length, flags) }).map(drop)
 }
 
 /// Commits btrfs' transaction, and waits for it: no data is written back.

@@ -377,6 +377,10 @@ pub(crate) struct ConfirmArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
 
+    /// How many plays and mounts go on at a time [default: as many as there are processors, at most 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) workers: Option<u16>,
+
     /// The trace that was explored, for an artifact without operations
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,

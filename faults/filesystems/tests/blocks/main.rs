@@ -235,7 +235,7 @@ fn played(real: &Real, run: &Run, acts: &[Act], before: usize) -> (Log, Vec<usiz
                 let file = tree.resolve(path).unwrap();
                 let every = tree.inodes().map(|(ino, _)| ino);
                 let but: Vec<_> = every.filter(|ino| *ino != file).collect();
-                machine.write_back(&but).unwrap();
+                machine.write_back(&but, &[]).unwrap();
             }
             Commit => machine.commit().unwrap(),
         }

@@ -20,6 +20,10 @@ const CALLS: [Call; 5] = [
 
 /// Looks on ext4 for a crash that left what these calls leave, where the target is always (or never) broken.
 fn looked_for(crashed: &[Call], broken: bool) -> Tally {
+    looked_for_by(2, crashed, broken)
+}
+
+fn looked_for_by(workers: usize, crashed: &[Call], broken: bool) -> Tally {
     let records: Vec<Record> = Run::new(&CALLS).records();
     let crashed: Tree = tree_of(&Run::new(crashed).records());
     let program = this_program();
@@ -30,7 +34,8 @@ fn looked_for(crashed: &[Call], broken: bool) -> Tally {
         before: 0,
         crashed: &crashed,
         seed: 1,
-        states: 12,
+        states: 36,
+        workers,
         until: Instant::now() + Duration::from_secs(3600),
     };
     let tally = search.run(&mut |_| Ok(broken)).unwrap();
@@ -70,6 +75,37 @@ fn what_the_target_survives_is_reached_and_not_seen() {
 fn what_is_not_reached_is_not_seen_however_broken_the_target_is() {
     let lost = [File("f"), Append("f", 5000)];
     let tally = looked_for(&lost, true);
-    assert_eq!((tally.tried, tally.reached, tally.seen), (12, 0, 0));
+    assert_eq!((tally.tried, tally.reached, tally.seen), (36, 0, 0));
     assert!(tally.evidence.is_none());
+}
+
+/// The first sector of a file is gone, and the rest of its block is there: no block of 4096 bytes tears so. Where
+/// the file is empty, or not there, all that is lost is lost, and more.
+const TORN: [Call; 6] = [
+    File("f"),
+    Append("f", 5000),
+    File("s"),
+    Append("s", 10),
+    Fsync("s"),
+    Write("f", 0, 512),
+];
+
+#[test(needs = "root loop mkfs.ext4")]
+fn what_lost_more_is_counted_apart() {
+    for broken in [true, false] {
+        let tally = looked_for(&TORN, broken);
+        assert_eq!((tally.reached, tally.seen), (0, 0));
+        assert!(tally.lost_more > 0);
+        assert_eq!(tally.seen_lost_more > 0, broken);
+        assert_eq!(tally.evidence.is_some(), broken);
+    }
+}
+
+#[test(needs = "root loop mkfs.ext4")]
+fn one_worker_and_three_reach_it() {
+    for workers in [1, 3] {
+        let tally = looked_for_by(workers, &EMPTY, false);
+        assert_eq!(tally.tried, 36);
+        assert!(tally.reached > 0);
+    }
 }

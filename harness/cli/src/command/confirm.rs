@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
+use std::num::NonZero;
 use std::path::Path;
 use std::time::Instant;
 
@@ -23,6 +24,8 @@ use crate::cli::ConfirmArgs;
 
 /// The filesystems that are tried when nobody names one.
 const USUAL: [&str; 3] = ["ext4", "xfs", "btrfs"];
+/// The most workers when nobody says how many.
+const WORKERS_MAX: usize = 4;
 /// The form of the JSON.
 const SCHEMA: &str = "plugpull.confirm/1";
 
@@ -31,9 +34,9 @@ const SCHEMA: &str = "plugpull.confirm/1";
 enum Answer {
     /// The finding was seen.
     Seen,
-    /// All that it lost was lost, and it was not seen.
+    /// All that it lost was lost and nothing else, and it was not seen.
     NotSeen,
-    /// In no state was all of it lost: nothing is known.
+    /// In no state was all of it lost and nothing else: nothing is known.
     NotReached,
     /// Nothing could be tried.
     NotMeasured,
@@ -95,6 +98,7 @@ pub(crate) fn run(args: &ConfirmArgs) -> anyhow::Result<u8> {
         Ok(judged.findings.iter().any(|found| found.kind == kind))
     };
     let program = this_program();
+    let workers = workers(args.workers);
     let mut lines = Vec::new();
     let mut blocks = blocks;
     for (number, filesystem) in filesystems.iter().enumerate() {
@@ -107,6 +111,7 @@ pub(crate) fn run(args: &ConfirmArgs) -> anyhow::Result<u8> {
             crashed: &crashed,
             seed: args.seed.wrapping_add((number as u64) << 32),
             states: args.states as usize,
+            workers,
             until: Instant::now() + share,
         };
         let tally = match blocks.take() {
@@ -127,6 +132,12 @@ pub(crate) fn run(args: &ConfirmArgs) -> anyhow::Result<u8> {
             .with_context(|| format!("writing {}", path.display()))?;
     }
     Ok(exit_code(&lines))
+}
+
+/// As many as there are processors, where nobody says how many.
+fn workers(wanted: Option<u16>) -> usize {
+    let here = std::thread::available_parallelism().map_or(1, NonZero::get);
+    wanted.map_or(here.min(WORKERS_MAX), usize::from)
 }
 
 /// Seen on one is seen. All others must have an answer, or this is no pass.
@@ -270,27 +281,10 @@ fn line(
             format!("not measured on {name}: {why}"),
             Tally::default(),
         ),
-        Ok(tally) if tally.seen > 0 => (
-            Answer::Seen,
-            format!(
-                "seen on {name} in {} of {} block states that lost the same ({} were mounted)",
-                tally.seen, tally.reached, tally.tried
-            ),
-            tally,
-        ),
-        Ok(tally) if tally.reached > 0 => (
-            Answer::NotSeen,
-            format!(
-                "not seen on {name} in {} block states that lost the same ({} were mounted)",
-                tally.reached, tally.tried
-            ),
-            tally,
-        ),
-        Ok(tally) => (
-            Answer::NotReached,
-            format!("not reached on {name} in {} block states", tally.tried),
-            tally,
-        ),
+        Ok(tally) => {
+            let (answer, sentence) = answer(&name, &tally);
+            (answer, sentence, tally)
+        }
     };
     if tally.unreadable > 0 {
         sentence.push_str(&format!(
@@ -315,6 +309,49 @@ fn line(
     })
 }
 
+/// What was seen, and the sentence that says it. A state that lost more than the finding did, on which the
+/// target showed nothing, is counted and proves nothing.
+fn answer(name: &str, tally: &Tally) -> (Answer, String) {
+    let Tally {
+        tried,
+        reached,
+        seen,
+        lost_more,
+        seen_lost_more,
+        ..
+    } = *tally;
+    let more = match (lost_more, seen_lost_more) {
+        (0, _) => String::new(),
+        (_, 0) => format!("; the target survived {lost_more} that lost more, which says nothing"),
+        _ => format!("; {seen_lost_more} of {lost_more} that lost more showed it too"),
+    };
+    if seen > 0 {
+        let sentence = format!(
+            "seen on {name} in {seen} of {reached} block states that lost the same ({tried} were mounted){more}"
+        );
+        return (Answer::Seen, sentence);
+    }
+    if seen_lost_more > 0 {
+        let same = match reached {
+            0 => "none lost the same".to_owned(),
+            reached => format!("{reached} lost the same, and did not show it"),
+        };
+        let sentence = format!(
+            "seen on {name} in {seen_lost_more} of {lost_more} block states that lost more ({tried} were \
+             mounted; {same})"
+        );
+        return (Answer::Seen, sentence);
+    }
+    if reached > 0 {
+        let sentence = format!(
+            "not seen on {name} in {reached} block states that lost the same ({tried} were mounted){more}"
+        );
+        return (Answer::NotSeen, sentence);
+    }
+    let sentence = format!("not reached on {name} in {tried} block states{more}");
+    (Answer::NotReached, sentence)
+}
+
 fn report(artifact: &Artifact, args: &ConfirmArgs, lines: &[Line]) -> Value {
     let of = |line: &Line| {
         let tally = &line.tally;
@@ -328,6 +365,8 @@ fn report(artifact: &Artifact, args: &ConfirmArgs, lines: &[Line]) -> Value {
             "reached": tally.reached,
             "same_disk": tally.same_disk,
             "seen": tally.seen,
+            "lost_more": tally.lost_more,
+            "seen_lost_more": tally.seen_lost_more,
             "unreadable": tally.unreadable,
             "block_log": line.evidence,
         })
