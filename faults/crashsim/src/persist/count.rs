@@ -125,12 +125,25 @@ fn at_least(rules: &Rules<'_, '_>) -> u128 {
         }
         sector
     };
+    // Of a page that is written whole, a later write brings along all earlier ones.
+    let mut whole: HashMap<(Ino, u64), u64> = HashMap::new();
+    for (update, (ino, data)) in &writes {
+        for sector in sectors(data, rules.device.sector) {
+            let page = rules.page_of(sector);
+            if rules.whole_page(update, page) {
+                whole.entry((*ino, page)).or_insert(sector);
+            }
+        }
+    }
     for (update, (ino, data)) in &writes {
         for unit in rules.units(update, data) {
             let into = root(&first, *ino, unit.start);
             for sector in unit {
-                let from = root(&first, *ino, sector);
-                first.insert((*ino, from.max(into)), from.min(into));
+                let page = whole.get(&(*ino, rules.page_of(sector)));
+                for other in page.into_iter().copied().chain([sector]) {
+                    let (from, into) = (root(&first, *ino, other), root(&first, *ino, into));
+                    first.insert((*ino, from.max(into)), from.min(into));
+                }
             }
         }
     }

@@ -45,8 +45,13 @@ impl<'a> Rules<'_, 'a> {
         self.model.overwrite() == Overwrite::InNewBlocks
     }
 
+    /// The page that a sector lies in.
+    pub(super) fn page_of(&self, sector: u64) -> u64 {
+        sector * self.device.sector / PAGE64
+    }
+
     /// True when the page is written whole or not at all.
-    fn whole_page(&self, update: &Update<'_>, page: u64) -> bool {
+    pub(super) fn whole_page(&self, update: &Update<'_>, page: u64) -> bool {
         self.in_new_blocks() || update.is_fresh(page)
     }
 
@@ -123,7 +128,7 @@ impl<'a> Rules<'_, 'a> {
         let range = sectors(data, self.device.sector);
         let mut kept = kept_of(keep, &range);
         for (kept, sector) in kept.iter_mut().zip(range) {
-            if drops(sector * self.device.sector / PAGE64) {
+            if drops(self.page_of(sector)) {
                 *kept = false;
             }
         }
@@ -154,10 +159,9 @@ impl<'a> Rules<'_, 'a> {
                 continue;
             };
             let range = sectors(data, self.device.sector);
-            let page_of = |sector: u64| sector * self.device.sector / PAGE64;
             if !durable {
                 let forced = |sector: u64| {
-                    let page = (ino, page_of(sector));
+                    let page = (ino, self.page_of(sector));
                     there.contains(&(ino, sector))
                         || (self.whole_page(update, page.1) && pages_there.contains(&page))
                         || (update.durability == Durability::Abandoned && brought.contains(&page))
@@ -167,10 +171,10 @@ impl<'a> Rules<'_, 'a> {
             for (kept, sector) in kept_of(&keeps[at], &range).into_iter().zip(range) {
                 if kept && !durable {
                     there.insert((ino, sector));
-                    pages_there.insert((ino, page_of(sector)));
+                    pages_there.insert((ino, self.page_of(sector)));
                 }
                 if kept && any_abandoned && update.durability != Durability::Abandoned {
-                    brought.insert((ino, page_of(sector)));
+                    brought.insert((ino, self.page_of(sector)));
                 }
             }
         }
@@ -210,9 +214,9 @@ impl<'a> Rules<'_, 'a> {
     /// The sectors of a write in the units that reach the disk whole or not at all.
     pub(super) fn units(&self, update: &Update<'_>, data: &WriteData) -> Vec<std::ops::Range<u64>> {
         let sector = self.device.sector;
-        let page = |at: u64| at * sector / PAGE64;
         let glued = |left: u64| {
-            let one_page = page(left) == page(left + 1) && self.whole_page(update, page(left));
+            let page = self.page_of(left);
+            let one_page = page == self.page_of(left + 1) && self.whole_page(update, page);
             let one_block = match self.device.atomic {
                 Atomic::Sector => false,
                 Atomic::Write => true,
