@@ -199,19 +199,28 @@ type CatchUp = Arc<dyn Fn() + Send + Sync>;
 /// Holds changes of the disk back until somebody reads what the workload prints: a quick one would have
 /// done all its work by then, and its acks would count from its end.
 #[derive(Default)]
-pub(super) struct Gate {
+struct Gate {
     /// None while it is closed.
     open: Mutex<Option<Option<CatchUp>>>,
     changed: Condvar,
 }
 
-impl Gate {
+/// Opens a gate when it goes, also by a panic: a change that is held back holds up whoever unmounts the disk.
+#[derive(Default)]
+pub(super) struct GateOpener {
+    gate: Arc<Gate>,
+    /// What each change does from then on, where it is possible.
+    pub(super) catch_up: Option<CatchUp>,
+}
+
+impl GateOpener {
     /// What a change does first.
-    pub(super) fn before_changes(self: Arc<Self>) -> CatchUp {
+    pub(super) fn before_changes(&self) -> CatchUp {
+        let gate = self.gate.clone();
         Arc::new(move || {
-            let mut open = self.open.lock();
+            let mut open = gate.open.lock();
             while open.is_none() {
-                self.changed.wait(&mut open);
+                gate.changed.wait(&mut open);
             }
             let catch_up = open.clone().flatten();
             drop(open);
@@ -220,11 +229,12 @@ impl Gate {
             }
         })
     }
+}
 
-    /// Lets changes go on; each catches up first, where that is possible.
-    pub(super) fn open(&self, catch_up: Option<CatchUp>) {
-        *self.open.lock() = Some(catch_up);
-        self.changed.notify_all();
+impl Drop for GateOpener {
+    fn drop(&mut self) {
+        *self.gate.open.lock() = Some(self.catch_up.take());
+        self.gate.changed.notify_all();
     }
 }
 
@@ -445,6 +455,21 @@ mod tests {
         assert!(open.acked_twice(&ack("2")).is_none());
         let why = open.acked_twice(&ack("1")).expect("a second ack");
         assert!(why.contains("the ID 1 twice"), "{why}");
+    }
+
+    #[test]
+    fn a_gate_is_open_when_starting_the_workload_panicked() {
+        let opener = GateOpener::default();
+        let gate = opener.gate.clone();
+        let before_changes = opener.before_changes();
+        assert!(gate.open.lock().is_none(), "closed until then");
+        let started = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _opener = opener;
+            panic!("no workload");
+        }));
+        assert!(started.is_err());
+        assert!(gate.open.lock().is_some());
+        before_changes();
     }
 
     #[test]

@@ -36,7 +36,7 @@ use super::crashes::{Crashed, Crashes, JudgedBy};
 use super::host::SandboxHost;
 use super::progress::End;
 use super::restart::{self, Up};
-use super::script::{Acked, Gate};
+use super::script::{Acked, GateOpener};
 use super::storage::Storage;
 use super::untouched::{Untouched, WroteTo};
 use crate::outcome::{HarnessFailed, Observed, TargetFailed, guard};
@@ -311,17 +311,18 @@ impl<'a> Testbed<'a> {
             self.lives += 1;
             // An ack counts from where it was written, however late its reader is scheduled. What serves
             // goes on beside the workload, which may need it before it can be read.
-            let reading = Arc::new(Gate::default());
+            let mut opener = GateOpener::default();
             let fs = self.storage.fs();
             if let (Some(fs), false) = (&fs, script.serves()) {
-                fs.before_changes(reading.clone().before_changes());
+                fs.before_changes(opener.before_changes());
             }
             let process = script.work(self.borrowed, self.lives);
             let catch_up = process.as_ref().ok().and_then(|process| process.catch_up());
             if let (Some(fs), Some(catch_up), true) = (&fs, &catch_up, script.serves()) {
                 fs.before_changes(catch_up.clone());
             }
-            reading.open(catch_up);
+            opener.catch_up = catch_up;
+            drop(opener);
             let process = process?;
             self.recorder.restarted();
             self.clients = Some(ClientPool::read(process, &self.recorder, &self.numbers));
