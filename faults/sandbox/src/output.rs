@@ -94,17 +94,31 @@ struct Lines {
     bytes: usize,
     /// The beginning of the next line.
     partial: Vec<u8>,
-    /// A block ended within a line.
+    /// A block ended within a line, and that line is not over.
+    within: bool,
+    /// A line waited in a buffer, which was written when it was full.
     cut: bool,
+    /// Somebody says when a change of the disk comes.
+    asked: bool,
     /// Whoever waited for their reader gave it up.
     late: bool,
 }
 
 impl Lines {
-    /// Notes that so many bytes came at once. Whoever writes a line at a time never ends within one;
-    /// a buffer that is written when it is full does.
+    /// Notes that so many bytes came at once. A buffer that is written when it is full ends within a line, and
+    /// the rest of that line comes with the next one. So may what somebody has read late of a line that is
+    /// written in pieces (Python without a buffer writes each argument of a print): see [`Self::at_change`].
     fn came(&mut self, length: usize) {
-        self.cut |= (BLOCK..CHUNK).contains(&length) && !self.partial.is_empty();
+        let block = (BLOCK..CHUNK).contains(&length);
+        self.cut |= block && self.within && !self.asked;
+        self.within = !self.partial.is_empty() && (block || self.within);
+    }
+
+    /// Notes that the process changes the disk now. Whoever writes a line in pieces has written all of it by then;
+    /// what a block cut off is still in its buffer.
+    fn at_change(&mut self) {
+        self.asked = true;
+        self.cut |= self.within;
     }
 
     /// True while no more may be taken from the process.
@@ -280,6 +294,9 @@ impl Output {
     pub(super) fn catch_up(&self) {
         let mut streams = self.streams.lock();
         streams.drain_out();
+        if let Some(lines) = &mut streams.lines {
+            lines.at_change();
+        }
         let until = Instant::now() + CATCH_UP;
         let mut woken = false;
         while streams
@@ -496,20 +513,59 @@ mod tests {
         assert!(output.text().0.ends_with("\nack 1000000\n"));
     }
 
+    /// Whether this is taken for output of a buffer, where it is read so; none is a change of the disk.
+    fn from_a_buffer(reads: &[Option<&str>]) -> bool {
+        let mut lines = Lines::default();
+        for read in reads {
+            match read {
+                Some(text) => {
+                    lines.split(text.as_bytes());
+                    lines.came(text.len());
+                }
+                None => lines.at_change(),
+            }
+        }
+        lines.cut
+    }
+
     #[test]
-    fn a_block_that_ends_within_a_line_came_out_of_a_buffer() {
+    fn a_line_that_is_not_over_when_the_disk_changes_came_out_of_a_buffer() {
+        let lines = "ack 12345678\n".repeat(300);
+        let cut = format!("{lines}ack 1");
+        assert!(from_a_buffer(&[Some(&cut), None]));
+        assert!(!from_a_buffer(&[Some(&lines), None]));
+        // A line that is written in two pieces.
+        assert!(!from_a_buffer(&[Some("ack 1\nack "), None]));
+    }
+
+    /// Python without a buffer writes "ack", a blank, a number and the end of the line by themselves.
+    #[test]
+    fn lines_in_pieces_that_were_read_late_came_out_of_no_buffer() {
+        let late = format!("{}ack", "ack 12345678\n".repeat(300));
+        let rest = format!(" 7\n{late}");
+        let pieces = [Some(late.as_str()), Some(" 7"), Some("\n"), None];
+        assert!(!from_a_buffer(&pieces));
+        assert!(!from_a_buffer(&[&[None], &pieces[..]].concat()));
+        let twice = [None, Some(late.as_str()), Some(&rest), Some(" 8\n"), None];
+        assert!(!from_a_buffer(&twice));
+    }
+
+    #[test]
+    fn a_line_in_two_blocks_came_out_of_a_buffer_where_nobody_knows_of_changes() {
         let block = |text: &str| {
             let (output, [out, _err]) = Output::capture(true).expect("pipes");
             let mut file = std::fs::File::from(out);
-            file.write_all(text.as_bytes()).expect("a write");
-            output.line(soon()).expect("a line");
+            for text in [text, "23\n", text] {
+                file.write_all(text.as_bytes()).expect("a write");
+                output.line(soon()).expect("a line");
+            }
             output.buffered()
         };
         let lines = "ack 12345678\n".repeat(300);
         assert!(!block(&lines));
-        assert!(block(&format!("{lines}ack 1")));
-        // A line that is written in two pieces.
         assert!(!block("ack 1\nack "));
+        let (one, other) = (format!("{lines}ack 1"), format!("2\n{lines}"));
+        assert!(from_a_buffer(&[Some(&one), Some(&other)]));
     }
 
     #[test]
