@@ -290,6 +290,83 @@ fn machines(child: &Child) -> Vec<PathBuf> {
         .collect()
 }
 
+/// The threads of a process that the kernel lets have memory while others wait for what they serve: those with
+/// PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE (`PR_SET_IO_FLUSHER`), by the ninth field of proc_pid_stat(5).
+fn io_flushers(process: u32) -> usize {
+    const FLUSHER: u32 = 0x0008_0000 | 0x0010_0000;
+    let threads = fs::read_dir(format!("/proc/{process}/task"));
+    let stats = threads.into_iter().flatten().flatten();
+    let is_flusher = |stat: &String| {
+        // Its name, which may hold anything, ends with the last bracket.
+        let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+        let flags = fields
+            .split(' ')
+            .nth(6)
+            .and_then(|flags| flags.parse().ok());
+        flags.is_some_and(|flags: u32| flags & FLUSHER == FLUSHER)
+    };
+    stats
+        .filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok())
+        .filter(is_flusher)
+        .count()
+}
+
+/// Two filesystems with one UUID could not be mounted at a time.
+#[test(needs = "fuse root loop mkfs.xfs mkfs.btrfs")]
+fn workers_mount_side_by_side_and_leave_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let artifact = no_dir_fsync(directory.path(), "");
+    for filesystem in ["xfs", "btrfs"] {
+        let mounted = format!(" - {filesystem} ");
+        killed_when(
+            &artifact,
+            filesystem,
+            "two machines have it mounted",
+            |child| {
+                let mounts = machines(child).into_iter().filter(|machine| {
+                    let mounts = fs::read_to_string(machine.join("mountinfo")).unwrap_or_default();
+                    mounts.contains(&mounted)
+                });
+                mounts.count() >= 2
+            },
+        );
+    }
+}
+
+#[test(needs = "fuse root loop mkfs.ext4 sys-resource")]
+fn what_serves_an_image_waits_for_no_filesystem() {
+    let directory = tempfile::tempdir().unwrap();
+    let artifact = no_dir_fsync(directory.path(), "");
+    killed_when(&artifact, "ext4", "two threads serve", |child| {
+        io_flushers(child.id()) >= 2
+    });
+}
+
+/// Kills a search by three workers with SIGKILL when this holds. Nothing is left.
+fn killed_when(artifact: &Path, filesystem: &str, what: &str, holds: impl Fn(&Child) -> bool) {
+    let mut child = plugpull()
+        .arg("confirm")
+        .arg(artifact)
+        .args(["--filesystem", filesystem, "--workers", "3"])
+        .args(["--states", "100000", "--budget", "10m"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    await_that(what, || {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended");
+        holds(&child)
+    });
+    let left = machines(&child);
+    let image = format!("plugpull-image-{}", child.id());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    await_that("no machine is left", || {
+        left.iter().all(|process| !process.exists())
+    });
+    await_that("no loop device is left", || loop_devices(&image).is_empty());
+}
+
 #[test(needs = "fuse root loop mkfs.ext4")]
 fn killed_at_any_moment_it_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();

@@ -34,6 +34,7 @@ pub(crate) fn capability(name: &str) -> Result<(), String> {
         // Whoever may open the device has no case without it.
         "fuse-closed" => fs::metadata("/dev/fuse")
             .map_or(true, |about| about.permissions().mode() & 0o006 != 0o006),
+        "sys-resource" => has_sys_resource(),
         "tomllib" => python("import tomllib"),
         "python3.10" => python("import sys; assert sys.version_info >= (3, 10)"),
         program => return plugpull_testing::program(program),
@@ -42,6 +43,14 @@ pub(crate) fn capability(name: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("see `plugpull doctor` about {name}"))
+}
+
+/// CAP_SYS_RESOURCE, which a container may lack.
+fn has_sys_resource() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    effective.is_some_and(|mask| mask & 1 << 24 != 0)
 }
 
 /// Whether Python runs this.
