@@ -537,21 +537,25 @@ impl<'a> Explorer<'a> {
     /// What a started target showed in a state, where what a forked one showed does not do: where it broke a
     /// promise, or once forked ones were seen to differ.
     fn of_started(&mut self, candidate: &Candidate, kept: Kept) -> Result<Kept, HarnessFailed> {
-        // What was under way when that was seen has it too, or has not, as the workers were quick.
-        if let Some(how) = kept.differs.as_ref().filter(|_| !self.fork_differed) {
+        let judged_before = self.noted.contains(&candidate.key);
+        // Of what was handed out before forking was stopped some are forked and some are not, as the workers
+        // were quick: all of them count as started.
+        let stopped = self.started_again >= STARTED_AGAIN && !judged_before;
+        let is_to_start = self.fork_differed || stopped;
+        if let Some(how) = kept.differs.as_ref().filter(|_| !is_to_start) {
             return Err(self.fork_differs(how));
         }
         let broken = |judgement: Judgement| judgement.verdict == Verdict::Broken;
-        if !kept.forked || !self.fork_differed && !broken(self.judgement(candidate, &kept)) {
+        if !kept.forked || !is_to_start && !broken(self.judgement(candidate, &kept)) {
             return Ok(kept);
         }
         let disk = disk_of(self.oracle, candidate.key, &candidate.crash);
         let mut attempt = self.workers.try_now(&disk, disk.read_twice())?;
         let mut answers = self.answers.lock();
-        // Where the state was judged before, elsewhere, its recovery was considered.
-        attempt.recovery = attempt
-            .recovery
-            .filter(|_| answers.take_recovery(disk.key).is_some());
+        // What the forked one's recovery did counts for nothing, also where it did nothing; and where the
+        // state was judged before, elsewhere, its recovery was considered.
+        drop(answers.take_recovery(disk.key));
+        attempt.recovery = attempt.recovery.filter(|_| !judged_before);
         answers.note(candidate.key, Ok(attempt));
         let started = answers.get(candidate.key);
         drop(answers);
@@ -560,7 +564,7 @@ impl<'a> Explorer<'a> {
             self.workers.stop_forking(None);
         }
         let started = started.unwrap_or_else(|| Err(HarnessFailed::new("no answer was kept")))?;
-        if started.observed_id() == kept.observed_id() || self.fork_differed {
+        if is_to_start || started.observed_id() == kept.observed_id() {
             return Ok(started);
         }
         let how = differs(&kept.observed(), &started.observed());
