@@ -1,7 +1,6 @@
 //! A crash: under which model and where it happened, what the disk did not get, and what the
 //! recovery after it wrote.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -151,15 +150,6 @@ impl RecoveryTrace {
             own.op.name() == other.op.name() && pattern(&own.path) == pattern(&other.path)
         };
         own.len() >= point && own.iter().zip(others).take(point).all(alike)
-    }
-
-    /// What kind of recovery it is: which operations on which files, without numbers, counts and
-    /// order. Recoveries of one kind crash alike.
-    pub fn kind(&self) -> BTreeSet<(&'static str, String)> {
-        let records = self.log.records().iter();
-        records
-            .map(|record| (record.op.name(), pattern(&record.path)))
-            .collect()
     }
 }
 

@@ -1,18 +1,16 @@
-//! Which crash states are tried, in which order: the points around acks, syncs, renames and new
-//! files first, and at each point the loss sets first that show most.
+//! Which crash states are tried, in which order: the points around rare operations first, and at each
+//! point the loss sets first that show most.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use plugpull_crashsim::fs::{KillPoint, Log, Op, Tree};
+use plugpull_crashsim::fs::{KillPoint, Log, Tree};
 use plugpull_crashsim::persist::{Index, LossSet, Possible, Window};
 use plugpull_reports::LeftOut;
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 
 use super::crash::{Crash, CrashModel, RecoveryTrace};
 use super::phases::{Phases, Place, STAGES};
+use super::points::in_order;
 use super::trace::Trace;
 use crate::shard::Shard;
 use crate::trial::Acked;
@@ -112,12 +110,19 @@ impl<'a> StateEnumerator<'a> {
     pub fn of_run(trace: &Trace, space: StateSpace<'a>, seed: u64, shard: Option<Shard>) -> Self {
         let models = (0..space.models.len()).collect();
         let all = Self::new(&trace.log, None, space, models, seed);
-        let points = points(&trace.log, seed);
+        let end = trace.log.records().len() + 1;
+        let first_ack = trace
+            .log
+            .marks()
+            .first()
+            .map_or(0, |mark| mark.seq as usize);
         // The workload had ended there: what the target did afterwards is its close.
-        let last_ack = trace.about.last_ack.map(|last_ack| last_ack.seq);
+        let last_ack = trace.about.last_ack;
+        let close = last_ack.map_or(end, |last_ack| end.min(last_ack.seq as usize + 1));
+        let work = first_ack.min(close)..close;
         Self {
             shard,
-            phases: Phases::new(points, last_ack),
+            phases: Phases::new(work, end, |part| in_order(&trace.log, part, seed)),
             ..all
         }
     }
@@ -142,12 +147,13 @@ impl<'a> StateEnumerator<'a> {
         let first = log.records().first().map_or(0, |record| record.seq);
         assert_eq!(first, 0, "a crash point counts the operations from 0");
         assert_eq!(space.indexes.len(), space.models.len());
+        let end = log.records().len() + 1;
         Self {
             space,
             within,
             models,
             seed,
-            phases: Phases::new(points(log, seed), None),
+            phases: Phases::new(0..end, end, |part| in_order(log, part, seed)),
             kill_points: log.kill_points(),
             deferred: HashSet::new(),
             late: VecDeque::new(),
@@ -344,65 +350,5 @@ fn note_left_out(left_out: &mut LeftOut, window: &Window<'_>, seed: u64) {
     // Where nobody counted what is possible there are many combinations.
     if !possible.exact || made() < possible.states {
         left_out.places += 1;
-    }
-}
-
-/// The crash points, most promising first: in turn one at an ack and one at a sync, a rename, a new
-/// file or a removal, so that neither waits for the other where there are many of it; then the rest.
-/// In a seeded order within each: points next to each other show much the same.
-fn points(log: &Log, seed: u64) -> Vec<usize> {
-    let records = log.records();
-    let acks: HashSet<u64> = log.marks().iter().map(|mark| mark.seq).collect();
-    let promising = |op: &Op| {
-        matches!(
-            op,
-            Op::Sync { .. }
-                | Op::SyncAll { .. }
-                | Op::CacheSettled
-                | Op::Rename { .. }
-                | Op::Create { .. }
-                | Op::Unlink { .. }
-        )
-    };
-    let (mut acked, others): (Vec<usize>, Vec<usize>) =
-        (0..=records.len()).partition(|&point| acks.contains(&(point as u64)));
-    let (mut near, mut far): (Vec<usize>, Vec<usize>) = others.into_iter().partition(|&point| {
-        let behind = point.checked_sub(1).and_then(|before| records.get(before));
-        behind.is_some_and(|record| promising(&record.op))
-            || records
-                .get(point)
-                .is_some_and(|record| promising(&record.op))
-    });
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    for class in [&mut acked, &mut near, &mut far] {
-        class.shuffle(&mut rng);
-    }
-    let mut points = alternating(acked, near);
-    points.extend(far);
-    points
-}
-
-/// One of the first and one of the second in turn, and what is left of the longer.
-fn alternating(first: Vec<usize>, second: Vec<usize>) -> Vec<usize> {
-    let (mut first, mut second) = (first.into_iter(), second.into_iter());
-    let mut both = Vec::new();
-    loop {
-        let pair = [first.next(), second.next()];
-        if pair == [None, None] {
-            return both;
-        }
-        both.extend(pair.into_iter().flatten());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::alternating;
-
-    #[test]
-    fn acks_and_others_alternate() {
-        assert_eq!(alternating(vec![1], vec![2, 3, 4]), [1, 2, 3, 4]);
-        assert_eq!(alternating(vec![1, 2, 3], vec![9]), [1, 9, 2, 3]);
-        assert!(alternating(vec![], vec![]).is_empty());
     }
 }

@@ -115,13 +115,18 @@ enum Unreported {
     Failing(u64, Box<Candidate>, Box<Outcome>),
 }
 
-/// What was said of the read-backs at one place: the point and depth. Most models give the same
-/// contents at a point, one after the other, and most contents read the same.
+/// What was said of the read-backs at the last places: each a point and a depth. Most models give the same
+/// contents at a point, and most contents read the same.
 #[derive(Default)]
 struct JudgedHere {
-    place: (u64, u32),
-    known: HashMap<(FailureClass, usize, Option<Duration>), Judgement>,
+    known: HashMap<(u64, u32), JudgedAt>,
 }
+
+/// At one place, by what was read back and how long recovery took.
+type JudgedAt = HashMap<(FailureClass, usize, Option<Duration>), Judgement>;
+
+/// Some points take turns under all models.
+const PLACES: usize = 64;
 
 impl<'a> Explorer<'a> {
     /// Nothing is tried yet. `shares` when there are other shards.
@@ -517,13 +522,19 @@ impl<'a> Explorer<'a> {
             let recovery = self.answers.lock().take_recovery(key);
             let recovery = match recovery {
                 Some(log) => {
+                    let records = self.oracle.log(&candidate.crash).records();
+                    let before = (candidate.crash.point as usize).checked_sub(1);
+                    let behind = before.and_then(|before| records.get(before));
+                    let behind = behind.map(|record| (record.op.name(), record.path.clone()));
+                    let behind = behind.as_ref().map(|(op, path)| (*op, &**path));
                     let (oracle, workers) = (self.oracle, self.workers);
                     let started = |crash: &Crash| {
                         let disk = disk_of(oracle, key, crash);
                         workers.try_now(&disk, disk.read_twice()).ok()?.recovery
                     };
                     let started = kept.forked.then_some(&started as StartedRecovery<'_>);
-                    match self.recoveries.consider(candidate, log, failed, started) {
+                    let recoveries = &mut self.recoveries;
+                    match recoveries.consider(candidate, log, failed, behind, started) {
                         true => RecoveryNote::Kept,
                         false => RecoveryNote::Passed,
                     }
@@ -646,20 +657,15 @@ impl<'a> Explorer<'a> {
     fn judgement(&mut self, candidate: &Candidate, kept: &Kept) -> Judgement {
         let crash = &candidate.crash;
         let place = (crash.first().point, crash.depth());
-        if self.judged.place != place {
-            self.judged = JudgedHere {
-                place,
-                known: HashMap::new(),
-            };
+        let judged = &mut self.judged.known;
+        if judged.len() >= PLACES && !judged.contains_key(&place) {
+            judged.clear();
         }
         let class = self.oracle.models[crash.model].class();
         let bounded = self.oracle.bounds_recovery();
         let recovery = kept.recovery.filter(|_| bounded);
-        let known = self
-            .judged
-            .known
-            .entry((class, kept.observed_id(), recovery));
-        known
+        let here = judged.entry(place).or_default();
+        here.entry((class, kept.observed_id(), recovery))
             .or_insert_with(|| self.oracle.judge(crash, &kept.observed()))
             .clone()
     }

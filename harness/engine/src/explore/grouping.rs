@@ -63,7 +63,7 @@ fn begins(lost: &[LostUpdate]) -> Option<u64> {
 }
 
 /// Which change it is that is missing.
-fn change(what: &str) -> &str {
+pub(super) fn change(what: &str) -> &str {
     if what.starts_with("removal") {
         return "removal of";
     }

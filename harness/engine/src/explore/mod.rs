@@ -22,6 +22,7 @@ mod minimiser;
 mod names;
 mod oracle;
 mod phases;
+mod points;
 mod recording;
 mod recoveries;
 mod report;
@@ -36,7 +37,7 @@ pub use artifact::{About, Artifact};
 pub use attempt::{Answer, Attempt, Breaker, CrashDisk, RecoveryNote, Reply, TryState, Workers};
 pub use crash::{Crash, CrashModel, changes_disk};
 pub use describe::{evidence, sentence, timeline};
-pub use enumerator::{ModelTally, StateEnumerator};
+pub use enumerator::{Candidate, ModelTally, StateEnumerator};
 pub use explorer::Explorer;
 #[cfg(test)]
 pub(crate) use forked::what_counts;

@@ -1,12 +1,14 @@
-//! The order of the places of a log: what the target did while it was worked on, and what it did at its
-//! close, which has a share of its own.
+//! The order of the places of a log: what the target did while it was worked on, and what it did before the
+//! first ack and at its close, which have shares of their own.
+
+use std::ops::Range;
 
 /// All points are visited so often: for the first loss sets of each, up to these numbers, so that
 /// no part of the trace waits for all loss sets of another; and last for pairs.
-pub(super) const STAGES: [usize; 3] = [4, 14, usize::MAX];
-/// Of the states that are made, one in so many is of the close, as long as there are others: a target
-/// may do more when it closes than in all the time before.
-const CLOSE_SHARE: u64 = 8;
+pub(super) const STAGES: [usize; 3] = [5, 16, usize::MAX];
+/// Of the states that are made, one in so many is of the set-up, and one of the close, as long as there are
+/// others: a target may do more then than in all the time between.
+const SHARE: u64 = 8;
 
 /// Where states are made: one pass over the points, a point, and a position among the models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,92 +18,124 @@ pub(super) struct Place {
     pub(super) model: usize,
 }
 
-/// The places of a part of the log: all points in each pass, each under all models.
+/// So many places under the first model come before one under the others.
+const AHEAD: usize = 2;
+/// So many points take turns under each of the other models.
+const TOGETHER: usize = 3;
+
+/// The places of a part of the log: in each pass all points under all models. The first model runs ahead: it
+/// is mostly a kill, which is one state a point. The others go through a few points one after the other.
 struct Phase {
     points: Vec<usize>,
-    /// The next place; its point is a position in `points`.
-    at: Place,
+    made: u64,
+    pass: usize,
+    /// The next place of the first model, and how many came since one of the others.
+    first: usize,
+    ahead: usize,
+    /// The next place of the others: its model, the points that take turns, and which of them.
+    model: usize,
+    from: usize,
+    turn: usize,
 }
 
 impl Phase {
     fn new(points: Vec<usize>) -> Self {
-        let at = Place {
+        Self {
+            points,
+            made: 0,
             pass: 0,
-            point: 0,
-            model: 0,
-        };
-        Self { points, at }
+            first: 0,
+            ahead: 0,
+            model: 1,
+            from: 0,
+            turn: 0,
+        }
     }
 
     fn next(&mut self, models: usize) -> Option<Place> {
-        if self.points.is_empty() || models == 0 {
+        if models == 0 {
             return None;
         }
-        if self.at.point == self.points.len() {
-            self.at.pass += 1;
-            self.at.point = 0;
+        let place = |pass, point, model| Some(Place { pass, point, model });
+        while !self.points.is_empty() && self.pass <= STAGES.len() {
+            let others = models > 1 && self.from < self.points.len();
+            if self.first < self.points.len() && (self.ahead < AHEAD || !others) {
+                self.ahead += 1;
+                self.first += 1;
+                return place(self.pass, self.points[self.first - 1], 0);
+            }
+            self.ahead = 0;
+            if others {
+                let place = place(self.pass, self.points[self.from + self.turn], self.model);
+                self.turn_to_next(models);
+                return place;
+            }
+            self.pass += 1;
+            (self.first, self.model, self.from) = (0, 1, 0);
         }
-        if self.at.pass > STAGES.len() {
-            return None;
+        None
+    }
+
+    fn turn_to_next(&mut self, models: usize) {
+        self.turn += 1;
+        if self.turn < TOGETHER && self.from + self.turn < self.points.len() {
+            return;
         }
-        let place = Place {
-            point: self.points[self.at.point],
-            ..self.at
-        };
-        self.at.model += 1;
-        if self.at.model == models {
-            self.at.model = 0;
-            self.at.point += 1;
+        self.turn = 0;
+        self.model += 1;
+        if self.model == models {
+            self.model = 1;
+            self.from += TOGETHER;
         }
-        Some(place)
     }
 }
 
 /// The places of a log.
 pub(super) struct Phases {
-    work: Phase,
-    close: Phase,
-    /// The close is what comes behind this point; none where there is no close.
-    last_ack: Option<u64>,
-    /// How many states were made, and how many of them of the close.
+    /// The set-up, before the first ack; the work; the close.
+    parts: [Phase; 3],
+    /// The points of the work.
+    work: Range<usize>,
+    /// How many states were made.
     made: u64,
-    of_close: u64,
 }
 
 impl Phases {
-    /// The places at these points, in this order. With a `last_ack`, the workload had come to its end
-    /// there.
-    pub(super) fn new(points: Vec<usize>, last_ack: Option<u64>) -> Self {
-        let behind = |point: &usize| last_ack.is_some_and(|last_ack| *point as u64 > last_ack);
-        let (close, work) = points.into_iter().partition(behind);
+    /// The points between these are the work; in each part those that `in_order` gives.
+    pub(super) fn new(
+        work: Range<usize>,
+        end: usize,
+        in_order: impl Fn(Range<usize>) -> Vec<usize>,
+    ) -> Self {
+        let parts = [0..work.start, work.clone(), work.end..end];
         Self {
-            work: Phase::new(work),
-            close: Phase::new(close),
-            last_ack,
+            parts: parts.map(|part| Phase::new(in_order(part))),
+            work,
             made: 0,
-            of_close: 0,
         }
     }
 
     /// How many points there are.
     pub(super) fn point_count(&self) -> usize {
-        self.work.points.len() + self.close.points.len()
+        self.parts.iter().map(|part| part.points.len()).sum()
     }
 
     /// Counts a state that was made at this point.
     pub(super) fn count(&mut self, point: u64) {
+        let point = point as usize;
         self.made += 1;
-        self.of_close += u64::from(self.last_ack.is_some_and(|last_ack| point > last_ack));
+        let part = usize::from(point >= self.work.start) + usize::from(point >= self.work.end);
+        self.parts[part].made += 1;
     }
 
     /// The next place; none when there are no more.
     pub(super) fn next(&mut self, models: usize) -> Option<Place> {
-        if self.of_close.saturating_mul(CLOSE_SHARE) < self.made
-            && let Some(place) = self.close.next(models)
-        {
-            return Some(place);
-        }
-        self.work.next(models).or_else(|| self.close.next(models))
+        const ASIDE: [usize; 2] = [0, 2];
+        let made = self.made;
+        let had_less = |part: &usize| self.parts[*part].made.saturating_mul(SHARE) < made;
+        let first: Vec<usize> = ASIDE.into_iter().filter(had_less).collect();
+        let mut order = first.into_iter().chain([1]).chain(ASIDE);
+        order.find_map(|part| self.parts[part].next(models))
     }
 }
 
@@ -120,31 +154,42 @@ mod tests {
     }
 
     #[test]
-    fn the_close_has_its_share_and_no_more() {
-        // Ten times as much happens at the close.
-        let mut phases = Phases::new((0..220).collect(), Some(19));
-        let points = visited(&mut phases, 1);
-        let all = 220 * (STAGES.len() + 1);
-        assert_eq!(points.len(), all);
-        let work = 20 * (STAGES.len() + 1);
-        // Until the work has had all of its turns, one in eight is of the close.
-        let last = points.iter().rposition(|point| *point < 20).expect("work");
-        let of_close = points[..last].iter().filter(|point| **point >= 20).count();
-        assert_eq!(last + 1, work + of_close);
-        let share = (last as u64) / CLOSE_SHARE;
-        assert!(
-            (of_close as u64).abs_diff(share) <= 1,
-            "{of_close} of {last}"
-        );
+    fn set_up_and_close_have_their_shares_and_no_more() {
+        // Ten times as much happens before the first ack, and at the close.
+        for (work, end, aside) in [(0..20, 220, 1), (200..220, 420, 2), (200..220, 220, 1)] {
+            let mut phases = Phases::new(work.clone(), end, Iterator::collect);
+            let points = visited(&mut phases, 1);
+            assert_eq!(points.len(), end * (STAGES.len() + 1));
+            let is_work = |point: &usize| work.contains(point);
+            // Until the work has had all of its turns, one in eight is of each of the others.
+            let last = points.iter().rposition(is_work).expect("work");
+            let others = points[..last]
+                .iter()
+                .filter(|point| !is_work(point))
+                .count();
+            assert_eq!(last + 1, 20 * (STAGES.len() + 1) + others);
+            let share = aside * (last as u64) / SHARE;
+            assert!((others as u64).abs_diff(share) <= 2, "{others} of {last}");
+        }
     }
 
     #[test]
-    fn without_an_end_of_the_workload_there_is_no_close() {
-        let mut phases = Phases::new(vec![2, 0, 1], None);
-        assert_eq!(phases.point_count(), 3);
-        let points = visited(&mut phases, 2);
-        assert_eq!(points[..6], [2, 2, 0, 0, 1, 1]);
-        assert_eq!(points.len(), 3 * 2 * (STAGES.len() + 1));
-        assert_eq!(phases.of_close, 0);
+    fn the_first_model_runs_ahead_of_the_others() {
+        let mut phases = Phases::new(0..5, 5, |part| part.rev().collect());
+        assert_eq!(phases.point_count(), 5);
+        let first = std::iter::from_fn(|| phases.next(3)).take(15);
+        let first: Vec<_> = first.map(|one| (one.point, one.model)).collect();
+        let wanted = [
+            [(4, 0), (3, 0), (4, 1)],
+            [(2, 0), (1, 0), (3, 1)],
+            [(0, 0), (2, 1), (4, 2)],
+            [(3, 2), (2, 2), (1, 1)],
+            [(0, 1), (1, 2), (0, 2)],
+        ];
+        assert_eq!(first, wanted.concat());
+        assert_eq!(
+            visited(&mut phases, 3).len() + 15,
+            5 * 3 * (STAGES.len() + 1)
+        );
     }
 }

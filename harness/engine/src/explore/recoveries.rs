@@ -1,31 +1,46 @@
 //! Recoveries that wait to be crashed in turn.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use plugpull_crashsim::fs::{Log, Tree};
+use plugpull_crashsim::fs::{Log, Record, Tree};
 use plugpull_reports::LeftOut;
 
 use super::crash::{Crash, CrashModel, RecoveryTrace};
 use super::enumerator::{Candidate, Enumerated, StateEnumerator, StateSpace};
+use super::grouping::change;
+use super::names::pattern;
 use super::oracle::Oracle;
 use super::tally::RecoveryTally;
 
 /// What a started target's recovery does after a crash; none where that is not known.
 pub(super) type StartedRecovery<'r> = &'r dyn Fn(&Crash) -> Option<Log>;
 
-/// Recoveries of one kind that are crashed.
+/// Recoveries that do the same and are crashed, whatever came before them.
 const SAME_KIND: u32 = 2;
 /// Different states that one recovery gives at most.
 const OF_ONE_RECOVERY: usize = 16;
 
-/// The recoveries of an exploration, in the order in which they were judged.
+/// Changes of files, without numbers, counts and order.
+type Changes = BTreeSet<(String, String)>;
+
+/// Recoveries that do the same: the same operations on the same files.
+#[derive(Default)]
+struct RecoveryKind {
+    kept: u32,
+    crashed: u32,
+    /// What the crash before one of them lost, and behind which operation it was: a recovery that does the
+    /// same may do it to something else.
+    after: HashSet<Changes>,
+}
+
+/// The recoveries of an exploration. Of those that wait one of a kind that was crashed least is next, and of
+/// these the one that was judged first.
 pub(super) struct Recoveries {
     /// How deep crashes go: 0 for the recorded run alone.
     depth: u32,
-    /// How many of each kind were crashed.
-    kinds: HashMap<BTreeSet<(&'static str, String)>, u32>,
-    waiting: VecDeque<Arc<RecoveryTrace>>,
+    kinds: BTreeMap<Changes, RecoveryKind>,
+    waiting: Vec<(Changes, Arc<RecoveryTrace>)>,
     /// States of recoveries that are not among those of the recorded run.
     seen: HashSet<u128>,
     tally: RecoveryTally,
@@ -37,8 +52,8 @@ impl Recoveries {
     pub(super) fn new(depth: u32) -> Self {
         Self {
             depth,
-            kinds: HashMap::new(),
-            waiting: VecDeque::new(),
+            kinds: BTreeMap::new(),
+            waiting: Vec::new(),
             seen: HashSet::new(),
             tally: RecoveryTally::default(),
             left_out: LeftOut::default(),
@@ -57,41 +72,57 @@ impl Recoveries {
         self.left_out
     }
 
-    /// Keeps what a recovery did, to be crashed, unless it `failed` by itself or enough of its kind
-    /// were. Returns whether it was kept. What a forked target did is not crashed: `started` says what a
-    /// started one does, or (none) that this is one.
+    /// Keeps what a recovery did, to be crashed, unless it `failed` by itself or enough of its kind were. The
+    /// crash before it came behind the operation `behind`. Returns whether it was kept. What a forked target
+    /// did is not crashed: `started` says what a started one does, or (none) that this is one.
     pub(super) fn consider(
         &mut self,
         after: Candidate,
         log: Log,
         failed: bool,
+        behind: Option<(&str, &str)>,
         started: Option<StartedRecovery<'_>>,
     ) -> bool {
         self.tally.seen += 1;
         if failed || after.crash.depth() >= self.depth {
             return false;
         }
-        let mut recovery = RecoveryTrace {
-            after: after.crash,
-            position: after.position,
-            digest: after.digest,
-            log,
+        let does = changes(log.records().iter().map(done));
+        let lost = after.crash.lost.iter();
+        let lost = lost.map(|lost| (change(&lost.what), &*lost.path));
+        let before = changes(lost.chain(behind));
+        let kind = self.kinds.entry(does.clone()).or_default();
+        let wanted = !kind.after.contains(&before) || kind.kept < SAME_KIND;
+        // What a started target does instead of a forked one.
+        let log = match started {
+            Some(started) if wanted => started(&after.crash),
+            _ => wanted.then_some(log),
         };
-        let count = self.kinds.entry(recovery.kind()).or_default();
-        let mut kept = *count < SAME_KIND;
-        if kept && let Some(started) = started {
-            match started(&recovery.after) {
-                Some(log) => recovery.log = log,
-                None => kept = false,
-            }
-        }
-        if kept {
-            *count += 1;
-            self.waiting.push_back(Arc::new(recovery));
+        let kept = log.is_some();
+        if let Some(log) = log {
+            kind.after.insert(before);
+            kind.kept += 1;
+            let recovery = RecoveryTrace {
+                after: after.crash,
+                position: after.position,
+                digest: after.digest,
+                log,
+            };
+            self.waiting.push((does, Arc::new(recovery)));
         } else {
             self.left_out.recoveries += 1;
         }
         kept
+    }
+
+    /// The recovery that is crashed next.
+    fn take_next(&mut self) -> Option<Arc<RecoveryTrace>> {
+        let crashed = |does: &Changes| self.kinds.get(does).map_or(0, |kind| kind.crashed);
+        let waiting = self.waiting.iter().enumerate();
+        let (next, _) = waiting.min_by_key(|(_, (does, _))| crashed(does))?;
+        let (does, recovery) = self.waiting.remove(next);
+        self.kinds.entry(does).or_default().crashed += 1;
+        Some(recovery)
     }
 
     /// True when none waits.
@@ -114,7 +145,7 @@ impl Recoveries {
     ) -> Vec<(Candidate, Tree)> {
         let mut all = Vec::new();
         while (all.len() as u64) < about
-            && let Some(recovery) = self.waiting.pop_front()
+            && let Some(recovery) = self.take_next()
         {
             let before = all.len();
             let indexes = CrashModel::indexes(oracle.models, &recovery.log, oracle.device);
@@ -143,5 +174,79 @@ impl Recoveries {
     /// What was covered of them.
     pub(super) fn tally(&self) -> RecoveryTally {
         self.tally
+    }
+}
+
+fn done(record: &Record) -> (&str, &str) {
+    (record.op.name(), &record.path)
+}
+
+/// Each change once: thousands of them are of the same few files.
+fn changes<'c>(all: impl Iterator<Item = (&'c str, &'c str)>) -> Changes {
+    let different: HashSet<(&str, &str)> = all.collect();
+    let different = different.into_iter();
+    different
+        .map(|(change, path)| (change.to_owned(), pattern(path)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use plugpull_crashsim::file::{File as _, SimDisk, Storage as _};
+    use plugpull_crashsim::persist::{LossSet, LostUpdate};
+
+    use super::super::crash::Crash;
+    use super::*;
+
+    /// A recovery that wrote to this file, after a crash that lost something of that one.
+    fn recovery(wrote: &str, lost: &str) -> (Candidate, Log) {
+        let disk = SimDisk::new();
+        let file = disk.create(wrote).expect("a file");
+        file.write_at(0, b"again").expect("a write");
+        let lost = LostUpdate {
+            seq: 0,
+            path: lost.into(),
+            what: "write of 512 bytes at 0".into(),
+            torn: false,
+        };
+        let crash = Crash {
+            model: 0,
+            point: 1,
+            loss: LossSet::default(),
+            lost: vec![lost],
+            within: None,
+        };
+        let candidate = Candidate {
+            crash,
+            digest: 0,
+            key: 0,
+            position: 0,
+        };
+        (candidate, disk.take_log())
+    }
+
+    #[test]
+    fn what_was_lost_before_a_recovery_makes_it_one_of_its_own() {
+        let mut recoveries = Recoveries::new(1);
+        let mut kept = |wrote, lost| {
+            let (after, log) = recovery(wrote, lost);
+            recoveries.consider(after, log, false, None, None)
+        };
+        // Two that do the same are kept, whatever was lost, and then those before which something else was.
+        let first = [("db", "db"), ("db", "db"), ("db", "db"), ("db", "db-7")];
+        assert_eq!(
+            first.map(|(wrote, lost)| kept(wrote, lost)),
+            [true, true, false, true]
+        );
+        let next = [("db", "db-8"), ("log", "db"), ("db", "log")];
+        assert_eq!(
+            next.map(|(wrote, lost)| kept(wrote, lost)),
+            [false, true, true]
+        );
+        // The other kind had no turn yet when the first had one.
+        let order: Vec<String> = std::iter::from_fn(|| recoveries.take_next())
+            .map(|one| one.log.records()[0].path.to_string())
+            .collect();
+        assert_eq!(order, ["db", "log", "db", "db", "db"]);
     }
 }

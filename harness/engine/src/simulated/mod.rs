@@ -7,6 +7,7 @@
 
 mod files;
 mod findings;
+mod first_finding;
 mod forked;
 mod pool;
 mod properties;
