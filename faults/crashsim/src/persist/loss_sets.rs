@@ -4,54 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
 use super::apply::{beside, sectors};
 use super::legalize::Rules;
-use super::update::{Update, UpdateKind, write_of};
+use super::tears::{behind, by_role, tears};
+use super::update::{LossSet, Update, UpdateKind, write_of};
 use crate::fs::{Op, PAGE};
-
-/// What becomes of the pending updates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// All of them reached the disk.
-    Nothing,
-    /// None of them did.
-    Everything,
-    /// A seeded loss set: some whole, some torn, some not.
-    Subset,
-    /// All reached the disk, but for the last write, of which some sectors did not.
-    TornLast,
-}
-
-/// What of the pending updates did not reach the disk. Updates are named by their number in the log,
-/// which is the same on every machine and at every later point.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct LossSet {
-    /// Updates that are missing whole.
-    pub lost: BTreeSet<usize>,
-    /// Writes that are there in part: for each sector from the first one touched, whether it is.
-    pub torn: BTreeMap<usize, Vec<bool>>,
-    /// Writes that are missing and left junk beside them, in the sectors that they would have
-    /// filled in part; only on a device without powersafe overwrite.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub spoiled: BTreeSet<usize>,
-}
-
-impl LossSet {
-    /// How many updates are not there whole.
-    pub fn len(&self) -> usize {
-        self.lost.len() + self.torn.len() + self.spoiled.len()
-    }
-
-    /// True when nothing is missing.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
 
 /// The most pending updates that are left out one by one, and the most prefixes, at one point.
 const SINGLES: usize = 48;
+/// Tears that come before single updates.
+const EARLY_TEARS: usize = 3;
 
 fn without(lost: impl IntoIterator<Item = usize>) -> LossSet {
     LossSet {
@@ -74,20 +37,25 @@ impl Distinct {
     }
 
     fn extend<I: IntoIterator<Item = LossSet>>(&mut self, make: impl FnOnce() -> I) {
-        if self.all.len() < self.limit {
-            let new = make().into_iter();
-            self.all
-                .extend(new.filter(|losses| self.seen.insert(losses.clone())));
-            self.all.truncate(self.limit);
+        if self.all.len() >= self.limit {
+            return;
+        }
+        for losses in make() {
+            if self.seen.insert(losses.clone()) {
+                self.all.push(losses);
+            }
+            if self.all.len() >= self.limit {
+                return;
+            }
         }
     }
 }
 
-/// The first `limit` of the loss sets worth trying here, the most telling first: all there,
-/// nothing there, names without data, lengths without data (zeros), the last write torn (at
-/// sectors and at pages), data without names, data without any metadata, each single update
-/// missing, each prefix, and `subsets` seeded ones. Different loss sets can still give equal
-/// states.
+/// The first `limit` of the loss sets worth trying here, the most telling first: all there, nothing there,
+/// names without data, a write torn with what came later, lengths without data (zeros), data without names,
+/// data without any metadata, some more [`tears`], each single update missing (one of each role before a
+/// second), the other tears, each prefix, and `subsets` seeded ones. Different loss sets can still give
+/// equal states.
 pub(super) fn likely(
     rules: &Rules<'_, '_>,
     subsets: usize,
@@ -109,17 +77,21 @@ pub(super) fn likely(
         seen: HashSet::new(),
         limit,
     };
+    let by_role = by_role(rules, &updates);
+    let mut tears = tears(rules, &updates, &by_role, seed);
     sets.add(LossSet::default);
     sets.add(|| without(pending.iter().copied()));
     sets.add(|| of(|kind| kind.is_content()));
+    sets.extend(|| tears.next());
     sets.add(|| of(|kind| !kind.is_metadata()));
-    sets.extend(|| torn_last(rules, &updates));
     sets.extend(|| spoiled_last(rules, &updates));
     sets.add(|| of(|kind| matches!(kind, UpdateKind::Name { .. })));
     sets.add(|| of(|kind| kind.is_metadata()));
-    for update in pending.iter().rev().take(SINGLES) {
-        sets.add(|| without([*update]));
+    sets.extend(|| tears.by_ref().take(EARLY_TEARS));
+    for update in by_role.iter().take(SINGLES) {
+        sets.add(|| without([update.id]));
     }
+    sets.extend(|| tears);
     let from = pending.len().saturating_sub(SINGLES);
     for prefix in (from..pending.len()).rev() {
         sets.add(|| without(pending[prefix..].iter().copied()));
@@ -169,61 +141,6 @@ fn telling<'r, 'a>(rules: &'r Rules<'_, 'a>) -> Vec<&'r Update<'a>> {
     let telling =
         |update: &&Update<'a>| !matches!(rules.records[update.record].op, Op::Touch { .. });
     rules.pending().filter(telling).collect()
-}
-
-/// What came after a write, but for what its own record brought.
-fn behind(updates: &[&Update<'_>], write: &Update<'_>) -> BTreeSet<usize> {
-    let behind = updates
-        .iter()
-        .filter(|s| s.id > write.id && s.record != write.record);
-    behind.map(|update| update.id).collect()
-}
-
-/// The last pending write of more than one unit, torn in the ways that disks tear: a prefix, a
-/// suffix, every other unit; at sectors and at pages.
-fn torn_last(rules: &Rules<'_, '_>, updates: &[&Update<'_>]) -> Vec<LossSet> {
-    let last = updates.iter().rev().find_map(|update| {
-        let (_, data) = write_of(rules.records, update)?;
-        let units = rules.units(update, data);
-        (units.len() > 1).then_some((*update, data, units))
-    });
-    let Some((update, data, units)) = last else {
-        return Vec::new();
-    };
-    let lost = behind(updates, update);
-    let count = units.len();
-    let sector = rules.device.sector;
-    let first_page = data.offset() / PAGE as u64;
-    let by_unit = |keeps: &dyn Fn(usize) -> bool| -> Vec<bool> {
-        let units = units.iter().enumerate();
-        units
-            .flat_map(|(n, unit)| unit.clone().map(move |_| n).map(keeps))
-            .collect()
-    };
-    let by_page = |keeps: bool| -> Vec<bool> {
-        let range = sectors(data, sector);
-        range
-            .map(|at| (at * sector / PAGE as u64 == first_page) == keeps)
-            .collect()
-    };
-    let mut masks: Vec<Vec<bool>> = vec![
-        by_unit(&|n| n < count.div_ceil(2)),
-        by_unit(&|n| n >= count / 2),
-        by_unit(&|n| n > 0),
-        by_unit(&|n| n + 1 < count),
-        by_unit(&|n| n % 2 == 0),
-        by_page(true),
-        by_page(false),
-    ];
-    masks.retain(|mask| mask.iter().any(|kept| *kept) && mask.iter().any(|kept| !*kept));
-    masks
-        .into_iter()
-        .map(|mask| LossSet {
-            lost: lost.clone(),
-            torn: BTreeMap::from([(update.id, mask)]),
-            ..LossSet::default()
-        })
-        .collect()
 }
 
 /// The write of this record, ended early at a page boundary: after its first page, about the middle

@@ -28,6 +28,7 @@ mod replay;
 mod rules_test;
 #[cfg(test)]
 mod spec_test;
+mod tears;
 #[cfg(test)]
 mod testing_test;
 mod update;
@@ -43,9 +44,8 @@ pub use device::{Atomic, Device};
 pub use explain::{Unsynced, unsynced};
 pub use ext4::{EXT4, EXT4_WRITEBACK};
 pub use generic::{JOURNALED, STRICT};
-pub use loss_sets::{Loss, LossSet};
 pub use model::{Growth, MetadataOrder, Model, Overwrite, Replace};
-pub use update::{DataFirst, Durability, Journal, SyncPoint, Update, UpdateKind};
+pub use update::{DataFirst, Durability, Journal, Loss, LossSet, SyncPoint, Update, UpdateKind};
 pub use window::{CrashState, Index, Window, crash_state, crash_states};
 pub use xfs::XFS;
 

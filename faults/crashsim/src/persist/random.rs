@@ -8,8 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::apply::{Keep, sectors};
 use super::legalize::Rules;
-use super::loss_sets::Loss;
-use super::update::{Durability, Journal, Update, write_of};
+use super::update::{Durability, Journal, Loss, Update, write_of};
 use crate::fs::{Ino, PAGE};
 
 /// A legal loss set: for each open update what is kept of it.

@@ -1,7 +1,10 @@
-//! Updates towards the disk: what a record of the log changes there.
+//! Updates towards the disk: what a record of the log changes there, and which of them did not reach it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
 
 use crate::fs::{Ino, Op, PAGE, Record, WriteData};
 
@@ -163,6 +166,45 @@ pub struct SyncPoint {
     pub reshaped: usize,
     /// Behind the last update that changed its length or space, or created it.
     pub resized: usize,
+}
+
+/// What becomes of the pending updates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// All of them reached the disk.
+    Nothing,
+    /// None of them did.
+    Everything,
+    /// A seeded loss set: some whole, some torn, some not.
+    Subset,
+    /// All reached the disk, but for the last write, of which some sectors did not.
+    TornLast,
+}
+
+/// What of the pending updates did not reach the disk. Updates are named by their number in the log,
+/// which is the same on every machine and at every later point.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LossSet {
+    /// Updates that are missing whole.
+    pub lost: BTreeSet<usize>,
+    /// Writes that are there in part: for each sector from the first one touched, whether it is.
+    pub torn: BTreeMap<usize, Vec<bool>>,
+    /// Writes that are missing and left junk beside them, in the sectors that they would have
+    /// filled in part; only on a device without powersafe overwrite.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub spoiled: BTreeSet<usize>,
+}
+
+impl LossSet {
+    /// How many updates are not there whole.
+    pub fn len(&self) -> usize {
+        self.lost.len() + self.torn.len() + self.spoiled.len()
+    }
+
+    /// True when nothing is missing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// The pages that a write touches.

@@ -6,12 +6,12 @@ use super::apply::{Keep, LostUpdate, apply, lost, sectors};
 use super::count::{self, Possible};
 use super::device::Device;
 use super::legalize::Rules;
-use super::loss_sets::{self, Loss, LossSet};
+use super::loss_sets;
 use super::lower::{FIRST, PARTS, ROOM};
 use super::model::Model;
 use super::random;
 use super::replay::Replay;
-use super::update::{Durability, Update, place, write_of};
+use super::update::{Durability, Loss, LossSet, Update, place, write_of};
 use crate::fs::{Log, Op, Record, Tree};
 
 /// One content of the disk after losing power.
@@ -125,11 +125,11 @@ impl<'a> Window<'a> {
         self.build(&random::keeps(&self.rules(), loss, seed))
     }
 
-    /// The first `limit` of the loss sets worth trying here, the most telling first: all there,
-    /// nothing there, names without data, lengths without data (zeros), the last write torn (at
-    /// sectors and at pages), data without names, data without any metadata, each single update
-    /// missing, each prefix, and `subsets` seeded ones. Different loss sets can still give equal
-    /// states.
+    /// The first `limit` of the loss sets worth trying here, the most telling first: all there, nothing
+    /// there, names without data, a write torn with what came later, lengths without data (zeros), data
+    /// without names, data without any metadata, each single update missing (one of each role before a
+    /// second), more tears, each prefix, and `subsets` seeded ones. Different loss sets can still give
+    /// equal states.
     pub fn loss_sets(&self, subsets: usize, seed: u64, limit: usize) -> Vec<LossSet> {
         loss_sets::likely(&self.rules(), subsets, seed, limit)
     }
