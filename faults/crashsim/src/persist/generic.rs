@@ -50,9 +50,10 @@ impl Model for Journaled {
 /// Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014, for what real filesystems
 /// reorder. Liberties that are not taken, because no filesystem known takes them:
 /// - a change of one name is atomic, and the changes of one name keep their order;
-/// - a rename never loses the file: its old name goes only together with the new one (whose
-///   directory, and the directories above, are then on the disk too), and a directory that is removed or
-///   replaced takes nothing with it that was moved out before;
+/// - a rename never loses the file: its old name is gone only where the new one is there and can be reached
+///   (by directories that are on the disk, but for those above both names, whose loss is not the rename's
+///   doing); a sync of the old directory alone leaves the old name. A directory that is removed or replaced
+///   takes nothing with it that was moved out before;
 /// - what was cut off a file (truncated, punched) does not come back under later writes.
 pub struct Strict;
 

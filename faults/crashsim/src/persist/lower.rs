@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::ops::Range;
 
 use super::device::Device;
-use super::model::{Growth, Model, Overwrite, Replace};
+use super::model::{Growth, MetadataOrder, Model, Overwrite, Replace};
 use super::update::{DataFirst, Durability, Journal, Update, UpdateKind, pages, place, write_of};
 use crate::fs::{Attrs, Ino, NewNode, Op, PAGE, Record, Tree, WriteData};
 
@@ -306,7 +306,15 @@ impl<'a> Lowering<'a> {
             needs.extend(self.flushed_by_rename(ino));
         }
         let mut gone_needs = self.before(from.0, from.1);
-        gone_needs.extend(self.above(to.0));
+        // What is above both names is lost with both, which is not the rename's doing.
+        let unordered = self.model.metadata_order() == MetadataOrder::None;
+        let common = if unordered {
+            self.above(from.0)
+        } else {
+            Vec::new()
+        };
+        let above = self.above(to.0).into_iter();
+        gone_needs.extend(above.filter(|update| !common.contains(update)));
         let there = self.name((index, FIRST), to, Some(ino), ino, needs);
         // No filesystem loses the file itself: the old name goes only when the new one is there,
         // and can be reached.

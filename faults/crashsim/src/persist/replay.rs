@@ -28,6 +28,9 @@ pub(super) struct Replay<'a> {
     /// Writes that were given up, by file, with those of their pages that no later write, itself
     /// synced, has brought to the disk.
     abandoned: HashMap<Ino, Vec<(usize, HashSet<u64>)>>,
+    /// Old names of renames whose directory was synced, but not what the file needs under its new name: they
+    /// are durably gone when that is there.
+    waiting: Vec<usize>,
 }
 
 impl<'a> Replay<'a> {
@@ -45,6 +48,7 @@ impl<'a> Replay<'a> {
             at: 0,
             durable,
             abandoned: HashMap::new(),
+            waiting: Vec::new(),
         }
     }
 
@@ -143,13 +147,45 @@ impl<'a> Replay<'a> {
         if covered.is_empty() {
             return;
         }
+        let (wait, covered): (Vec<usize>, Vec<usize>) =
+            covered.into_iter().partition(|id| self.is_old_name(*id));
         for id in covered {
             self.make_durable(id);
         }
+        let new = wait.into_iter().filter(|id| !self.waiting.contains(id));
+        self.waiting.extend(Vec::from_iter(new));
+        self.end_waiting();
         if let Some(known) = self.lowering.inodes.get_mut(&ino) {
             known.fresh.clear();
         }
         self.fold();
+    }
+
+    /// True for the old name of a rename where names are durable one by one.
+    fn is_old_name(&self, id: usize) -> bool {
+        let update = place(&self.lowering.open, id).map(|at| &self.lowering.open[at]);
+        self.lowering.model.metadata_order() == MetadataOrder::None
+            && update.is_some_and(|update| {
+                let gone = matches!(update.kind, UpdateKind::Name { ino: None, .. });
+                gone && matches!(self.lowering.records[update.record].op, Op::Rename { .. })
+            })
+    }
+
+    /// Makes the old names durably gone whose files are safe under the new ones.
+    fn end_waiting(&mut self) {
+        for id in std::mem::take(&mut self.waiting) {
+            let Some(at) = place(&self.lowering.open, id)
+                .filter(|at| self.lowering.open[*at].durability == Durability::Pending)
+            else {
+                continue;
+            };
+            let mut needs = self.lowering.open[at].needs.iter();
+            if needs.any(|need| self.lowering.is_pending(*need)) {
+                self.waiting.push(id);
+            } else {
+                self.make_durable(id);
+            }
+        }
     }
 
     /// Everything is written back, on every filesystem: sync(2), syncfs(2). But for what was given

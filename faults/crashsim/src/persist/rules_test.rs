@@ -96,18 +96,60 @@ fn a_rename_is_old_or_new_and_never_neither() {
         Rename("a", "e/a", Replace),
         // The old name's directory: its fsync may not leave the file without a name.
         FsyncDir(""),
+        // The new name's, at last.
+        FsyncDir("e"),
     ];
-    for seed in 0..50 {
-        let run = Run::new(&calls[..6]);
-        let names = names(&crash(&run, &STRICT, Loss::Subset, seed).tree);
-        assert!(
-            names.contains_key("a") || names.contains_key("e/a"),
-            "{names:?}"
-        );
+    for calls in [&calls[..6], &calls[..7]] {
+        let run = Run::new(calls);
+        for seed in 0..50 {
+            let names = names(&crash(&run, &STRICT, Loss::Subset, seed).tree);
+            assert!(
+                names.contains_key("a") || names.contains_key("e/a"),
+                "{names:?}"
+            );
+        }
     }
+    // Nobody synced the directory of the new name: it may not be there, and then the old one is.
+    let old = &calls[..7];
+    assert_eq!(after_losing_all(old, &STRICT, "e/a"), None);
+    assert_eq!(after_losing_all(old, &STRICT, "a"), Some(vec![]));
     assert_eq!(after_losing_all(&calls, &STRICT, "e/a"), Some(vec![]));
     assert_eq!(after_losing_all(&calls, &STRICT, "a"), None);
     assert_eq!(described(&calls, &STRICT), [""; 0], "nothing is un-synced");
+}
+
+#[test]
+fn a_rename_makes_no_directory_durable() {
+    let calls = [
+        Dir("d"),
+        File("d/new"),
+        Fsync("d/new"),
+        Rename("d/new", "d/a", Replace),
+        FsyncDir("d"),
+    ];
+    assert_eq!(after_losing_all(&calls, &STRICT, "d/a"), None);
+    assert_eq!(after_losing_all(&calls, &JOURNALED, "d/a"), Some(vec![]));
+    let mut calls = calls.to_vec();
+    calls.push(FsyncDir(""));
+    assert_eq!(after_losing_all(&calls, &STRICT, "d/a"), Some(vec![]));
+    assert_eq!(after_losing_all(&calls, &STRICT, "d/new"), None);
+}
+
+#[test]
+fn what_takes_an_old_name_is_durable_with_its_directory() {
+    let calls = [
+        Dir("old"),
+        File("log"),
+        FsyncDir(""),
+        Rename("log", "old/log", Replace),
+        File("log"),
+        Write("log", 0, 9),
+        Fsync("log"),
+        FsyncDir(""),
+    ];
+    // The new log is promised, so the old one can no longer be under this name, and is under the other.
+    assert_eq!(after_losing_all(&calls, &STRICT, "log"), Some(vec![1; 9]));
+    assert_eq!(after_losing_all(&calls, &STRICT, "old/log"), Some(vec![]));
 }
 
 #[test]

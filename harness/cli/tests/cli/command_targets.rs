@@ -106,6 +106,25 @@ fn notes_that_are_synced_have_no_finding() {
     assert!(sound.count("pass") > 20, "{}", sound.ran.stdout);
 }
 
+/// Each note is moved into another directory. POSIX promises the new name where that directory was synced.
+#[test(needs = "fuse")]
+fn a_note_that_was_moved_is_lost_where_only_the_old_directory_was_synced() {
+    let check = "while read -r id; do [ -s b/$id ] || echo lost $id; done\n";
+    let explored = |synced: &str| {
+        let work = format!(
+            "mkdir -p a b; sync .; n=0; while :; do n=$((n+1)); id=$PLUGPULL_LIFE.$n; \
+             echo $id >a/$id; sync a/$id; sync a; mv a/$id b/$id; sync {synced}; echo ack $id; done\n"
+        );
+        let made = Made::new(&lines(), &[("work.sh", &work), ("check.sh", check)]);
+        let options = "--txns 3 --model strict --recovery-depth 0 --budget 60s";
+        tested("explore", &made.name(), options, None)
+    };
+    let lost = explored("a");
+    must_all_be("lost-ack", &lost);
+    assert_eq!(lost.findings().len(), 1, "{}", lost.ran.stdout);
+    explored("a b").must_have_no_finding();
+}
+
 #[test(needs = "fuse")]
 fn a_note_whose_directory_is_not_synced_is_lost_and_the_artifact_shows_it() {
     let directory = tempfile::tempdir().unwrap();
