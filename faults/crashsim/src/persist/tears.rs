@@ -36,7 +36,8 @@ fn role(rules: &Rules<'_, '_>, update: &Update<'_>) -> Role {
 }
 
 /// The updates, the latest first, but one of each role before a second: the first and the last that do the
-/// same to the same kind of file have roles of their own, since that is where a commit begins and ends.
+/// same to the same kind of file have roles of their own, since that is where a commit begins and ends. Bytes
+/// come before lengths and names, of which all are left out together before.
 pub(super) fn by_role<'u, 'a>(
     rules: &Rules<'_, 'a>,
     updates: &[&'u Update<'a>],
@@ -51,7 +52,8 @@ pub(super) fn by_role<'u, 'a>(
     for (update, role) in updates.iter().zip(&roles).rev() {
         let later = later.entry(*role).or_default();
         let first = *later + 1 == all[role];
-        ranked.push((if first { 0 } else { later.saturating_sub(1) }, *update));
+        let rank = if first { 0 } else { later.saturating_sub(1) };
+        ranked.push(((rank, update.kind.is_metadata()), *update));
         *later += 1;
     }
     ranked.sort_by_key(|(rank, _)| *rank);

@@ -18,23 +18,25 @@ pub(super) struct Place {
     pub(super) model: usize,
 }
 
-/// So many places under the first model come before one under the others.
-const AHEAD: usize = 2;
+/// The first model is so many places ahead of the others.
+const AHEAD: usize = 3;
 /// So many points take turns under each of the other models.
 const TOGETHER: usize = 3;
 
 /// The places of a part of the log: in each pass all points under all models. The first model runs ahead: it
-/// is mostly a kill, which is one state a point. The others go through a few points one after the other.
+/// is mostly a kill, which is one state a point. The others go through a few points one after the other, and
+/// each model through the points that the one before it went through last.
 struct Phase {
     points: Vec<usize>,
     made: u64,
     pass: usize,
-    /// The next place of the first model, and how many came since one of the others.
+    /// The next place of the first model, and how many places of the others there were in this pass.
     first: usize,
-    ahead: usize,
-    /// The next place of the others: its model, the points that take turns, and which of them.
+    others: usize,
+    /// The next place of the others: how far the second model is, which model is next, and at which of the
+    /// points that take turns.
+    front: usize,
     model: usize,
-    from: usize,
     turn: usize,
 }
 
@@ -45,9 +47,9 @@ impl Phase {
             made: 0,
             pass: 0,
             first: 0,
-            ahead: 0,
+            others: 0,
+            front: 0,
             model: 1,
-            from: 0,
             turn: 0,
         }
     }
@@ -56,37 +58,47 @@ impl Phase {
         if models == 0 {
             return None;
         }
-        let place = |pass, point, model| Some(Place { pass, point, model });
         while !self.points.is_empty() && self.pass <= STAGES.len() {
-            let others = models > 1 && self.from < self.points.len();
-            if self.first < self.points.len() && (self.ahead < AHEAD || !others) {
-                self.ahead += 1;
+            let pass = self.pass;
+            let place = |point, model| Place { pass, point, model };
+            let is_ahead = self.first >= self.others + AHEAD;
+            let others = (self.others < self.points.len() * (models - 1)) && is_ahead;
+            if !others && self.first < self.points.len() {
                 self.first += 1;
-                return place(self.pass, self.points[self.first - 1], 0);
+                return Some(place(self.points[self.first - 1], 0));
             }
-            self.ahead = 0;
-            if others {
-                let place = place(self.pass, self.points[self.from + self.turn], self.model);
-                self.turn_to_next(models);
-                return place;
+            if let Some((point, model)) = self.next_of_others(models) {
+                self.others += 1;
+                return Some(place(point, model));
             }
             self.pass += 1;
-            (self.first, self.model, self.from) = (0, 1, 0);
+            (self.first, self.others) = (0, 0);
+            (self.front, self.model, self.turn) = (0, 1, 0);
         }
         None
     }
 
-    fn turn_to_next(&mut self, models: usize) {
-        self.turn += 1;
-        if self.turn < TOGETHER && self.from + self.turn < self.points.len() {
-            return;
+    /// The next point of the models behind the first one.
+    fn next_of_others(&mut self, models: usize) -> Option<(usize, usize)> {
+        while self.others < self.points.len() * (models - 1) {
+            let group = (self.front + 1).checked_sub(self.model);
+            let at = group.map(|group| group * TOGETHER + self.turn);
+            let next = at.and_then(|at| Some((*self.points.get(at)?, self.model)));
+            self.turn += 1;
+            if next.is_some() && self.turn < TOGETHER {
+                return next;
+            }
+            self.turn = 0;
+            self.model -= 1;
+            if self.model == 0 {
+                self.front += 1;
+                self.model = models - 1;
+            }
+            if next.is_some() {
+                return next;
+            }
         }
-        self.turn = 0;
-        self.model += 1;
-        if self.model == models {
-            self.model = 1;
-            self.from += TOGETHER;
-        }
+        None
     }
 }
 
@@ -174,17 +186,17 @@ mod tests {
     }
 
     #[test]
-    fn the_first_model_runs_ahead_of_the_others() {
+    fn each_model_runs_ahead_of_the_next_one() {
         let mut phases = Phases::new(0..5, 5, |part| part.rev().collect());
         assert_eq!(phases.point_count(), 5);
         let first = std::iter::from_fn(|| phases.next(3)).take(15);
         let first: Vec<_> = first.map(|one| (one.point, one.model)).collect();
         let wanted = [
-            [(4, 0), (3, 0), (4, 1)],
-            [(2, 0), (1, 0), (3, 1)],
-            [(0, 0), (2, 1), (4, 2)],
-            [(3, 2), (2, 2), (1, 1)],
-            [(0, 1), (1, 2), (0, 2)],
+            vec![(4, 0), (3, 0), (2, 0), (4, 1)],
+            vec![(1, 0), (3, 1), (0, 0), (2, 1)],
+            // The third model goes through these points, and the second one on.
+            vec![(4, 2), (3, 2), (2, 2), (1, 1), (0, 1)],
+            vec![(1, 2), (0, 2)],
         ];
         assert_eq!(first, wanted.concat());
         assert_eq!(

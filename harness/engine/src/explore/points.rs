@@ -4,11 +4,10 @@
 //! is a few operations among thousands. So the operations take turns, the rarest first, and of one
 //! operation its kinds of files: a rename that happened once has its turn before the second write.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
-use plugpull_crashsim::fs::{Log, Op, Record};
+use plugpull_crashsim::fs::{Log, Op, PAGE, Record, WriteData};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -31,15 +30,26 @@ type Kind = (Name, usize);
 /// tells most behind them, and before a sync, when nothing of it is durable.
 fn rank(op: &Op, behind: bool) -> u8 {
     match op {
-        Op::Sync { .. } | Op::SyncAll { .. } | Op::CacheSettled => match behind {
-            false => 4,
-            true => OTHER_SIDE + 4,
-        },
+        Op::Write { data, .. } if is_over_pages(data) => side(4, behind),
+        Op::Sync { .. } | Op::SyncAll { .. } | Op::CacheSettled => side(4, !behind),
         Op::Rename { .. } => side(0, behind),
         Op::Truncate { .. } | Op::Zero { .. } => side(1, behind),
         Op::Unlink { .. } => side(2, behind),
         Op::Create { .. } | Op::Link { .. } => side(3, behind),
         _ => COMMON,
+    }
+}
+
+/// A write that reaches the disk as more than one page, so that any filesystem may leave a part of it.
+fn is_over_pages(data: &WriteData) -> bool {
+    data.offset() / PAGE as u64 != data.end().saturating_sub(1) / PAGE as u64
+}
+
+/// The name of an operation: a write over pages is another one than a write in a page.
+fn name(op: &Op) -> &'static str {
+    match op {
+        Op::Write { data, .. } if is_over_pages(data) => "write over pages",
+        op => op.name(),
     }
 }
 
@@ -49,10 +59,10 @@ fn side(rank: u8, behind: bool) -> u8 {
 
 /// Those on the other side of an operation have their turn behind all of these.
 const OTHER_SIDE: u8 = 5;
+/// Of renames and cuts two kinds of files have their turn, of other operations one.
+const TWICE: u8 = 2;
 /// The rank of what tells little: one point of each kind comes early, the others last.
 const COMMON: u8 = 2 * OTHER_SIDE;
-/// Of each operation so many kinds of files have their turn before the next operation.
-const KINDS: usize = 2;
 
 /// The kinds of the operations of a part of a log, and how many there are of each.
 struct Census<'a> {
@@ -77,7 +87,7 @@ impl<'a> Census<'a> {
             kinds: HashMap::new(),
         };
         for record in &records[part.start.min(records.len())..part.end.min(records.len())] {
-            let op = record.op.name();
+            let op = name(&record.op);
             let pattern = census.pattern(&record.path);
             *census.ops.entry(op).or_default() += 1;
             *census.kinds.entry((op, pattern)).or_default() += 1;
@@ -98,7 +108,7 @@ impl<'a> Census<'a> {
         let record = &self.records[index];
         let name = Name {
             rank: rank(&record.op, behind),
-            op: record.op.name(),
+            op: name(&record.op),
             behind,
         };
         (name, self.pattern(&record.path))
@@ -135,13 +145,12 @@ impl<'a> Census<'a> {
         rarest
     }
 
-    /// The points of all kinds in turn, the rarest kind first; the same with the commonest first; and those
-    /// that come last.
+    /// The points of all kinds in turn, the rarest kind first; and those that come last.
     fn in_turn(
         &self,
         points: impl IntoIterator<Item = (Option<Kind>, usize)>,
         rng: &mut ChaCha8Rng,
-    ) -> [Vec<usize>; 3] {
+    ) -> [Vec<usize>; 2] {
         let mut late = Vec::new();
         let mut by_op: BTreeMap<_, BTreeMap<_, Vec<usize>>> = BTreeMap::new();
         for (kind, point) in points {
@@ -156,37 +165,52 @@ impl<'a> Census<'a> {
                 .or_default()
                 .push(point);
         }
-        let (mut rare, mut common) = (Vec::new(), Vec::new());
-        for ((side, count, name), mut kinds) in by_op {
+        let mut rare = Vec::new();
+        for ((_, _, name), mut kinds) in by_op {
             kinds.values_mut().for_each(|points| points.shuffle(rng));
             let keep = match name.rank {
                 COMMON.. => kinds.len(),
                 _ => usize::MAX,
             };
-            let mut points = take_turns(kinds.values().cloned(), 1);
+            let mut points = take_turns(kinds.into_values().map(|points| (points, 1)));
             late.extend(points.split_off(keep.min(points.len())));
-            rare.push(points);
-            if name.rank < COMMON {
-                let points = take_turns(kinds.into_values().rev(), 1);
-                common.push(((side, Reverse(count)), points));
-            }
+            rare.push((points, 1 + usize::from(name.rank < TWICE)));
         }
         late.shuffle(rng);
-        common.sort_by_key(|(rarity, _)| *rarity);
-        let rare = take_turns(rare, KINDS);
-        let common = take_turns(common.into_iter().map(|(_, points)| points), 1);
-        [rare, common, late]
+        [take_turns(rare), late]
     }
 }
 
+/// The points near to what tells, those of the commonest kind first: what a target does again and again is
+/// mostly how it commits.
+fn common(points: &[(Option<Kind>, usize)], rng: &mut ChaCha8Rng) -> Vec<usize> {
+    let mut kinds: BTreeMap<Kind, Vec<usize>> = BTreeMap::new();
+    for (kind, point) in points {
+        if let Some(kind) = kind.filter(|(name, _)| name.rank < OTHER_SIDE) {
+            kinds.entry(kind).or_default().push(*point);
+        }
+    }
+    let commonest = kinds.iter().max_by_key(|(_, points)| points.len());
+    let commonest = commonest.map(|(kind, _)| *kind);
+    let mut first = commonest
+        .and_then(|kind| kinds.remove(&kind))
+        .unwrap_or_default();
+    let mut others: Vec<usize> = kinds.into_values().flatten().collect();
+    first.shuffle(rng);
+    others.shuffle(rng);
+    first.extend(others);
+    first
+}
+
 /// So many of each in turn, in their order.
-fn take_turns(lists: impl IntoIterator<Item = Vec<usize>>, together: usize) -> Vec<usize> {
-    let mut lists: Vec<_> = lists.into_iter().map(Vec::into_iter).collect();
+fn take_turns(lists: impl IntoIterator<Item = (Vec<usize>, usize)>) -> Vec<usize> {
+    let lists = lists.into_iter();
+    let mut lists: Vec<_> = lists.map(|(list, many)| (list.into_iter(), many)).collect();
     let mut all = Vec::new();
     loop {
         let before = all.len();
-        for list in &mut lists {
-            all.extend(list.take(together));
+        for (list, many) in &mut lists {
+            all.extend(list.take(*many));
         }
         if all.len() == before {
             return all;
@@ -213,9 +237,10 @@ pub(super) fn in_order(log: &Log, part: Range<usize>, seed: u64) -> Vec<usize> {
             Err(_) => others.push((census.near(point), point)),
         }
     }
-    let [at_acks, _, late_acks] = census.in_turn(at_acks, &mut rng);
-    let [rare, common, late] = census.in_turn(others, &mut rng);
-    let mut all = take_turns([at_acks, rare, common], 1);
+    let [at_acks, late_acks] = census.in_turn(at_acks, &mut rng);
+    let common = common(&others, &mut rng);
+    let [rare, late] = census.in_turn(others, &mut rng);
+    let mut all = take_turns([at_acks, rare, common].map(|points| (points, 1)));
     all.extend(late_acks.into_iter().chain(late));
     let mut seen = HashSet::new();
     all.retain(|point| seen.insert(*point));
@@ -271,9 +296,12 @@ mod tests {
 
     #[test]
     fn lists_take_turns() {
-        assert_eq!(take_turns([vec![1], vec![2, 3, 4]], 1), [1, 2, 3, 4]);
-        assert_eq!(take_turns([vec![1, 2, 3], vec![9]], 1), [1, 9, 2, 3]);
-        assert_eq!(take_turns([vec![1, 2, 3], vec![9]], 2), [1, 2, 9, 3]);
-        assert!(take_turns([vec![], vec![]], 1).is_empty());
+        let taken = |first: &[usize], many, second: &[usize]| {
+            take_turns([(first.to_vec(), many), (second.to_vec(), 1)])
+        };
+        assert_eq!(taken(&[1], 1, &[2, 3, 4]), [1, 2, 3, 4]);
+        assert_eq!(taken(&[1, 2, 3], 1, &[9]), [1, 9, 2, 3]);
+        assert_eq!(taken(&[1, 2, 3], 2, &[9]), [1, 2, 9, 3]);
+        assert!(taken(&[], 1, &[]).is_empty());
     }
 }

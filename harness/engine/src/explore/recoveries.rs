@@ -35,7 +35,7 @@ struct RecoveryKind {
 }
 
 /// The recoveries of an exploration. Of those that wait one of a kind that was crashed least is next, and of
-/// these the one that was judged first.
+/// these the one that was judged first; those of the time before the first ack come last.
 pub(super) struct Recoveries {
     /// How deep crashes go: 0 for the recorded run alone.
     depth: u32,
@@ -115,11 +115,12 @@ impl Recoveries {
         kept
     }
 
-    /// The recovery that is crashed next.
-    fn take_next(&mut self) -> Option<Arc<RecoveryTrace>> {
+    /// The recovery that is crashed next: where something is `at_stake`, of a kind that was crashed least.
+    fn take_next(&mut self, at_stake: impl Fn(&Crash) -> bool) -> Option<Arc<RecoveryTrace>> {
         let crashed = |does: &Changes| self.kinds.get(does).map_or(0, |kind| kind.crashed);
         let waiting = self.waiting.iter().enumerate();
-        let (next, _) = waiting.min_by_key(|(_, (does, _))| crashed(does))?;
+        let (next, _) = waiting
+            .min_by_key(|(_, (does, recovery))| (!at_stake(&recovery.after), crashed(does)))?;
         let (does, recovery) = self.waiting.remove(next);
         self.kinds.entry(does).or_default().crashed += 1;
         Some(recovery)
@@ -145,7 +146,7 @@ impl Recoveries {
     ) -> Vec<(Candidate, Tree)> {
         let mut all = Vec::new();
         while (all.len() as u64) < about
-            && let Some(recovery) = self.take_next()
+            && let Some(recovery) = self.take_next(|after| oracle.at_stake(after.first().point))
         {
             let before = all.len();
             let indexes = CrashModel::indexes(oracle.models, &recovery.log, oracle.device);
@@ -244,7 +245,7 @@ mod tests {
             [false, true, true]
         );
         // The other kind had no turn yet when the first had one.
-        let order: Vec<String> = std::iter::from_fn(|| recoveries.take_next())
+        let order: Vec<String> = std::iter::from_fn(|| recoveries.take_next(|_| true))
             .map(|one| one.log.records()[0].path.to_string())
             .collect();
         assert_eq!(order, ["db", "log", "db", "db", "db"]);
