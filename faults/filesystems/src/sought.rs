@@ -77,7 +77,8 @@ impl Sought {
         let there = paths(disk);
         let mut reached = Reached::Same;
         for (loss, versions) in &self.losses {
-            match versions.reached(value(loss, there.get(loss.path()).copied())) {
+            let here = value(loss, there.get(loss.path()).copied());
+            match versions.reached(here, matches!(loss, Loss::Sector(..))) {
                 Reached::No => return Reached::No,
                 Reached::More => reached = Reached::More,
                 Reached::Same => {}
@@ -121,7 +122,9 @@ impl Versions {
             .rposition(|(_, value)| *value == self.crashed)
     }
 
-    fn reached(&self, here: Value) -> Reached {
+    /// `reads_otherwise`: what this disk has, or the finding's, may be a value that it never had. Then the same is
+    /// lost, and reads as something else. (A length that it never had is that of a torn write.)
+    fn reached(&self, here: Value, reads_otherwise: bool) -> Reached {
         if here == self.crashed {
             return Reached::Same;
         }
@@ -132,8 +135,9 @@ impl Versions {
         match (first, self.found()) {
             (Some(here), Some(found)) if here < found => Reached::More,
             (Some(_), Some(_)) => Reached::No,
-            // One of the two it never had: the same is lost, and read as something else.
-            _ => Reached::Same,
+            _ if reads_otherwise => Reached::Same,
+            (Some(_), None) => Reached::More,
+            (None, _) => Reached::No,
         }
     }
 
@@ -357,6 +361,24 @@ mod tests {
         assert_eq!(sought.reached(&disk(&[LOG, NAME])), Reached::Same);
         assert_eq!(sought.reached(&disk(&[LOG])), Reached::More);
         assert_eq!(sought.reached(&disk(&[LOG, NAME, over])), Reached::No);
+    }
+
+    /// Of a write in two pages the first is there, zeros, and the length goes as far.
+    #[test]
+    fn an_empty_file_lost_more_than_a_torn_one() {
+        let write: Call = |disk| {
+            let bytes = [[0; 4096], [1; 4096]].concat();
+            disk.create("log").unwrap().write_at(0, &bytes).unwrap();
+        };
+        let torn: Call = |disk| disk.create("log").unwrap().write_at(0, &[0; 4096]).unwrap();
+        let empty: Call = |disk| drop(disk.create("log").unwrap());
+        let sought = Sought::new(&records(&[write]), &disk(&[torn]));
+        assert_eq!(sought.reached(&disk(&[torn])), Reached::Same);
+        assert_eq!(sought.reached(&disk(&[empty])), Reached::More);
+        assert_eq!(sought.reached(&disk(&[write])), Reached::No);
+        // The other way round less is lost.
+        let sought = Sought::new(&records(&[write]), &disk(&[empty]));
+        assert_eq!(sought.reached(&disk(&[torn])), Reached::No);
     }
 
     const NEW: Call = |disk| disk.create("new").unwrap().write_at(0, &[7; 900]).unwrap();
