@@ -21,11 +21,11 @@ pub(super) struct Place {
 /// The first model is so many places ahead of the others.
 const AHEAD: usize = 3;
 /// So many points take turns under each of the other models.
-const TOGETHER: usize = 3;
+const TOGETHER: usize = 4;
 
 /// The places of a part of the log: in each pass all points under all models. The first model runs ahead: it
 /// is mostly a kill, which is one state a point. The others go through a few points one after the other, and
-/// each model through the points that the one before it went through last.
+/// the second model is ahead of the third, and that of the others.
 struct Phase {
     points: Vec<usize>,
     made: u64,
@@ -33,10 +33,10 @@ struct Phase {
     /// The next place of the first model, and how many places of the others there were in this pass.
     first: usize,
     others: usize,
-    /// The next place of the others: how far the second model is, which model is next, and at which of the
-    /// points that take turns.
+    /// The next place of the others: how far the second model is, which of the models is next (the furthest
+    /// behind first), and at which of the points that take turns.
     front: usize,
-    model: usize,
+    nth: usize,
     turn: usize,
 }
 
@@ -49,7 +49,7 @@ impl Phase {
             first: 0,
             others: 0,
             front: 0,
-            model: 1,
+            nth: 0,
             turn: 0,
         }
     }
@@ -73,26 +73,34 @@ impl Phase {
             }
             self.pass += 1;
             (self.first, self.others) = (0, 0);
-            (self.front, self.model, self.turn) = (0, 1, 0);
+            (self.front, self.nth, self.turn) = (0, 0, 0);
         }
         None
     }
 
-    /// The next point of the models behind the first one.
+    /// The next point of the models behind the first one. The third model is one group of points behind the
+    /// second, and all further ones two, so that none waits for long.
     fn next_of_others(&mut self, models: usize) -> Option<(usize, usize)> {
-        while self.others < self.points.len() * (models - 1) {
-            let group = (self.front + 1).checked_sub(self.model);
+        let count = models.checked_sub(1)?;
+        while self.others < self.points.len() * count {
+            let last = count.saturating_sub(2);
+            let model = if self.nth < last {
+                self.nth + 3
+            } else {
+                count - self.nth
+            };
+            let group = self.front.checked_sub((model - 1).min(2));
             let at = group.map(|group| group * TOGETHER + self.turn);
-            let next = at.and_then(|at| Some((*self.points.get(at)?, self.model)));
+            let next = at.and_then(|at| Some((*self.points.get(at)?, model)));
             self.turn += 1;
             if next.is_some() && self.turn < TOGETHER {
                 return next;
             }
             self.turn = 0;
-            self.model -= 1;
-            if self.model == 0 {
+            self.nth += 1;
+            if self.nth == count {
                 self.front += 1;
-                self.model = models - 1;
+                self.nth = 0;
             }
             if next.is_some() {
                 return next;
@@ -193,10 +201,10 @@ mod tests {
         let first: Vec<_> = first.map(|one| (one.point, one.model)).collect();
         let wanted = [
             vec![(4, 0), (3, 0), (2, 0), (4, 1)],
-            vec![(1, 0), (3, 1), (0, 0), (2, 1)],
+            vec![(1, 0), (3, 1), (0, 0), (2, 1), (1, 1)],
             // The third model goes through these points, and the second one on.
-            vec![(4, 2), (3, 2), (2, 2), (1, 1), (0, 1)],
-            vec![(1, 2), (0, 2)],
+            vec![(4, 2), (3, 2), (2, 2), (1, 2), (0, 1)],
+            vec![(0, 2)],
         ];
         assert_eq!(first, wanted.concat());
         assert_eq!(

@@ -181,12 +181,12 @@ impl<'a> Census<'a> {
     }
 }
 
-/// The points near to what tells, those of the commonest kind first: what a target does again and again is
-/// mostly how it commits.
-fn common(points: &[(Option<Kind>, usize)], rng: &mut ChaCha8Rng) -> Vec<usize> {
+/// The points near to what ranks before `end`, those of the commonest kind first: what a target does again and
+/// again is mostly how it commits.
+fn common(points: &[(Option<Kind>, usize)], end: u8, rng: &mut ChaCha8Rng) -> Vec<usize> {
     let mut kinds: BTreeMap<Kind, Vec<usize>> = BTreeMap::new();
     for (kind, point) in points {
-        if let Some(kind) = kind.filter(|(name, _)| name.rank < OTHER_SIDE) {
+        if let Some(kind) = kind.filter(|(name, _)| name.rank < end) {
             kinds.entry(kind).or_default().push(*point);
         }
     }
@@ -218,9 +218,9 @@ fn take_turns(lists: impl IntoIterator<Item = (Vec<usize>, usize)>) -> Vec<usize
     }
 }
 
-/// The points of a part of a log, the most telling first. One at an ack, one near to what is rare and one near
-/// to what is common take turns, so that none waits for the others where there are many of them. An ack
-/// counts by the rarest of what was done for it. In a seeded order within each kind: points next to each
+/// The points of a part of a log, the most telling first. One at an ack (a rare and a common one in turn), one
+/// near to what is rare and one near to what is common take turns, so that none waits for the others where there
+/// are many of them. An ack counts by the rarest of what was done for it. In a seeded order within each kind: points next to each
 /// other show much the same.
 pub(super) fn in_order(log: &Log, part: Range<usize>, seed: u64) -> Vec<usize> {
     let mut acks: Vec<usize> = log.marks().iter().map(|mark| mark.seq as usize).collect();
@@ -237,10 +237,15 @@ pub(super) fn in_order(log: &Log, part: Range<usize>, seed: u64) -> Vec<usize> {
             Err(_) => others.push((census.near(point), point)),
         }
     }
-    let [at_acks, late_acks] = census.in_turn(at_acks, &mut rng);
-    let common = common(&others, &mut rng);
+    let common_acks = common(&at_acks, u8::MAX, &mut rng);
+    let [rare_acks, late_acks] = census.in_turn(at_acks, &mut rng);
+    let near_common = common(&others, OTHER_SIDE, &mut rng);
     let [rare, late] = census.in_turn(others, &mut rng);
-    let mut all = take_turns([at_acks, rare, common].map(|points| (points, 1)));
+    let one_each = |lists: Vec<Vec<usize>>| take_turns(lists.into_iter().map(|points| (points, 1)));
+    // What every ack shows is shown by the first point.
+    let mut all: Vec<usize> = common_acks.first().copied().into_iter().collect();
+    let at_acks = one_each(vec![rare_acks, common_acks]);
+    all.extend(one_each(vec![at_acks, rare, near_common]));
     all.extend(late_acks.into_iter().chain(late));
     let mut seen = HashSet::new();
     all.retain(|point| seen.insert(*point));
@@ -283,7 +288,7 @@ mod tests {
                 let points = in_order(&log, 0..end, seed);
                 // The ack that followed it, and the point behind it.
                 assert_eq!(
-                    points[..2],
+                    points[1..3],
                     [switch + 1, switch],
                     "cuts {cuts}, seed {seed}"
                 );

@@ -49,7 +49,7 @@ fn what_is_wrong_with_rare_operations_is_found_first() {
     are_found_by(&[
         (Mutant::RenameWithoutSync, 10),
         (Mutant::TruncateBeforeWrite, 10),
-        (Mutant::CurrentBeforeSnapshot, 20),
+        (Mutant::CurrentBeforeSnapshot, 25),
         (Mutant::UnlinkBeforeSwitch, 25),
         (Mutant::StaleSnapshot, 10),
     ]);
@@ -61,9 +61,9 @@ fn what_is_wrong_with_common_operations_is_found_soon() {
     are_found_by(&[
         (Mutant::AckBeforeSync, 10),
         (Mutant::NoDirectorySync, 20),
-        (Mutant::NoChecksum, 40),
-        (Mutant::RecoveryDeletes, 40),
-        (Mutant::TornRecordBelieved, 125),
+        (Mutant::NoChecksum, 20),
+        (Mutant::RecoveryDeletes, 20),
+        (Mutant::TornRecordBelieved, 210),
     ]);
 }
 
