@@ -157,6 +157,7 @@ pub(crate) fn closing(report: &Report) -> String {
     if let Some(demanded) = below_demand(report) {
         sentences.push(demanded);
     }
+    sentences.extend(report.assumed.iter().cloned());
     clean(&sentences.join(" "))
 }
 

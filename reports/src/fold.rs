@@ -357,6 +357,7 @@ impl Fold {
             faults,
             recovery_bound_us: self.plan.recovery_bound.map(micros),
             warnings: Vec::new(),
+            assumed: self.plan.assumed.clone(),
             took_us,
             allow_not_measured: allowed,
             interrupted,
@@ -508,6 +509,7 @@ impl From<&Header> for Plan {
             unavailable: pairs(&header.unavailable),
             not_applicable: pairs(&header.not_applicable),
             allow_not_measured: header.allow_not_measured,
+            assumed: header.assumed.clone(),
             recovery_bound: header.recovery_bound_us.map(Duration::from_micros),
         }
     }

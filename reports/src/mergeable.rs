@@ -1,6 +1,6 @@
 //! What reports that are merged must have in common, and what is put together alike for all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
@@ -117,6 +117,10 @@ pub(crate) fn plan(reports: &[Report]) -> Plan {
         unavailable,
         not_applicable,
         allow_not_measured: reports.iter().all(|report| report.allow_not_measured),
+        assumed: {
+            let all = reports.iter().flat_map(|report| &report.assumed);
+            all.collect::<BTreeSet<_>>().into_iter().cloned().collect()
+        },
         recovery_bound: first.recovery_bound_us.map(Duration::from_micros),
     }
 }

@@ -118,6 +118,9 @@ pub struct Report {
     /// each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// What the result supposes that no machine is known to do, a sentence each; left out where nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assumed: Vec<String>,
     /// How long the run took, in microseconds.
     pub took_us: u64,
     /// True when a fault that was not measured was allowed (`--allow-not-measured`).
@@ -163,6 +166,8 @@ pub struct Plan {
     pub not_applicable: Vec<(String, String)>,
     /// A fault that was not measured does not keep the run from being a `pass`.
     pub allow_not_measured: bool,
+    /// What is supposed that no machine is known to do, a sentence each.
+    pub assumed: Vec<String>,
     /// The bound that recovery is judged against.
     pub recovery_bound: Option<Duration>,
 }

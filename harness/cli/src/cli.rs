@@ -178,7 +178,8 @@ pub(crate) struct DeviceOptions {
     #[arg(long = "device", value_name = "TEXT")]
     device: Option<Device>,
 
-    /// The bytes that the device writes atomically: short for `--device sector=BYTES`
+    /// The bytes that the device writes atomically: short for `--device sector=BYTES`. Less than 512, down to
+    /// 16, is an assumption, which the verdict says
     #[arg(long, value_name = "BYTES", conflicts_with = "device", value_parser = sector)]
     sector: Option<Device>,
 }
@@ -187,6 +188,11 @@ impl DeviceOptions {
     /// The device that was asked for.
     pub(crate) fn device(self) -> Device {
         self.device.or(self.sector).unwrap_or_default()
+    }
+
+    /// What it does that no device is known to do.
+    pub(crate) fn assumed(self) -> Vec<String> {
+        self.device().assumption().into_iter().collect()
     }
 }
 
@@ -560,5 +566,5 @@ pub(crate) fn about(error: &clap::Error) -> Option<String> {
 
 fn sector(text: &str) -> Result<Device, String> {
     let device = text.parse().ok().and_then(Device::with_sector);
-    device.ok_or_else(|| "it wants 512, 1024, 2048 or 4096".into())
+    device.ok_or_else(|| "it wants a power of two from 16 to 4096".into())
 }

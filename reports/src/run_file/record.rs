@@ -102,6 +102,9 @@ pub struct Header {
     /// each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// What the run supposes that no machine is known to do, a sentence each; left out where nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assumed: Vec<String>,
     /// The bound that recovery is judged against, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_bound_us: Option<u64>,

@@ -134,6 +134,7 @@ pub(crate) fn plan(faults: &[&str]) -> Plan {
         unavailable: vec![],
         not_applicable: vec![],
         allow_not_measured: false,
+        assumed: Vec::new(),
         recovery_bound: Some(Duration::from_secs(2)),
     }
 }

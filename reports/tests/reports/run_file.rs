@@ -34,6 +34,7 @@ fn header(command: RunCommand) -> Header {
         unavailable: Vec::new(),
         not_applicable: Vec::new(),
         allow_not_measured: false,
+        assumed: Vec::new(),
         warnings: match command {
             RunCommand::Explore => vec!["its check noticed nothing".into()],
             _ => Vec::new(),
@@ -183,6 +184,7 @@ fn header_with_all_fields() -> Header {
     };
     let mut first = header(RunCommand::Explore);
     first.shard = Some(Box::new(shard));
+    first.assumed = vec!["Assumed: small sectors.".into()];
     first.unavailable = vec![NotMeasured {
         what: "kill".into(),
         why: "no".into(),

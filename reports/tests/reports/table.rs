@@ -250,6 +250,16 @@ fn the_closing_sentence_says_the_verdict() {
             "All promises kept in 1 trial. Not measured, as allowed: oom.",
         ),
         (
+            report_of(
+                Plan {
+                    assumed: vec!["Assumed: small sectors.".into()],
+                    ..plan(&["kill"])
+                },
+                &[trial(1, "kill")],
+            ),
+            "All promises kept in 1 trial. Assumed: small sectors.",
+        ),
+        (
             kill(&[other(1, "kill", Verdict::NoPromise, "none")]),
             "Not measured: the target promises nothing for what was done to it.",
         ),

@@ -11,8 +11,8 @@ use crate::fs::PAGE;
 /// in [`Device::default`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Device {
-    /// The unit of writing, in bytes: a power of two from 512 to 4096. Of a write that spans several
-    /// sectors any may be on disk.
+    /// The unit of writing, in bytes: a power of two from 16 to 4096. Of a write that spans several
+    /// sectors any may be on disk. Less than 512 is an [`assumption`](Self::assumption).
     pub sector: u64,
     /// What is written whole or not at all beyond a sector.
     pub atomic: Atomic,
@@ -39,11 +39,16 @@ pub enum Atomic {
     Write,
 }
 
+/// The smallest sector, in bytes.
+const SMALLEST: u64 = 16;
+/// The smallest sector that devices have, in bytes.
+const KNOWN: u64 = 512;
+
 impl Default for Device {
     /// Sectors of 512 bytes, and nothing more than that they are whole.
     fn default() -> Self {
         Self {
-            sector: 512,
+            sector: KNOWN,
             atomic: Atomic::Sector,
             safe_append: false,
             sequential: false,
@@ -53,19 +58,30 @@ impl Default for Device {
 }
 
 impl Device {
-    /// A device that is known by its sector alone. `None` unless that is a power of two from 512 to
+    /// A device that is known by its sector alone. `None` unless that is a power of two from 16 to
     /// 4096.
     pub fn with_sector(sector: u64) -> Option<Self> {
-        let known = sector.is_power_of_two() && (512..=PAGE as u64).contains(&sector);
+        let known = sector.is_power_of_two() && (SMALLEST..=PAGE as u64).contains(&sector);
         known.then(|| Self {
             sector,
             ..Self::default()
         })
     }
+
+    /// What it does that no device is known to do, as a sentence: a write that is torn inside a sector.
+    pub fn assumption(&self) -> Option<String> {
+        (self.sector < KNOWN).then(|| {
+            format!(
+                "Assumed: a device that tears a write at every {} bytes, where known ones write sectors of \
+                 {KNOWN} bytes whole (--device {self}).",
+                self.sector
+            )
+        })
+    }
 }
 
 /// The words of the text form, for messages.
-const WORDS: &str = "sector=512..4096, atomic=512..65536 or atomic=any, safe-append, sequential, \
+const WORDS: &str = "sector=16..4096, atomic=512..65536 or atomic=any, safe-append, sequential, \
                      powersafe-overwrite, no-powersafe-overwrite";
 
 impl FromStr for Device {
@@ -75,17 +91,17 @@ impl FromStr for Device {
         let mut device = Self::default();
         for word in text.split(',').map(str::trim) {
             let wrong = |why: &str| Err(format!("the device's {word:?} {why}; known are {WORDS}"));
-            let power = |number: &str, max: u64| {
+            let power = |number: &str, least: u64, max: u64| {
                 let number: Option<u64> = number.parse().ok();
-                number.filter(|n| n.is_power_of_two() && (512..=max).contains(n))
+                number.filter(|n| n.is_power_of_two() && (least..=max).contains(n))
             };
             match word.split_once('=') {
-                Some(("sector", bytes)) => match power(bytes, PAGE as u64) {
+                Some(("sector", bytes)) => match power(bytes, SMALLEST, PAGE as u64) {
                     Some(bytes) => device.sector = bytes,
-                    None => return wrong("must be a power of two from 512 to 4096"),
+                    None => return wrong("must be a power of two from 16 to 4096"),
                 },
                 Some(("atomic", "any")) => device.atomic = Atomic::Write,
-                Some(("atomic", bytes)) => match power(bytes, 65536) {
+                Some(("atomic", bytes)) => match power(bytes, KNOWN, 65536) {
                     Some(bytes) => device.atomic = Atomic::Block(bytes),
                     None => return wrong("must be a power of two from 512 to 65536, or any"),
                 },
@@ -130,6 +146,7 @@ mod tests {
     fn reads_what_it_writes() {
         for text in [
             "sector=512",
+            "sector=16",
             "sector=4096,atomic=4096,safe-append,sequential",
             "sector=1024,atomic=any,no-powersafe-overwrite",
         ] {
@@ -146,10 +163,19 @@ mod tests {
     }
 
     #[test]
+    fn a_sector_that_no_device_has_is_an_assumption() {
+        let assumption = |sector| Device::with_sector(sector).and_then(|one| one.assumption());
+        assert!(assumption(256).is_some_and(|said| said.contains("--device sector=256")));
+        assert_eq!(assumption(512), None);
+        assert_eq!(assumption(4096), None);
+    }
+
+    #[test]
     fn says_what_is_wrong() {
         for text in [
             "",
             "sector=0",
+            "sector=8",
             "sector=8192",
             "sector=1000",
             "atomic=3",

@@ -330,6 +330,7 @@ impl ResolvedExploration {
             recovery_bound_us: self.tested.recovery_bound.map(micros),
             shard: shard(args, self.digest, &self.models).map(Box::new),
             warnings: machine_warnings(&machine),
+            assumed: args.device.assumed(),
             machine,
             min_coverage: args.min_coverage,
             ..Header::default()

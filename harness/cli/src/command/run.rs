@@ -123,6 +123,7 @@ fn header(args: &RunArgs, resolved: &ResolvedRun, planned: Vec<String>) -> Heade
         recovery_bound_us: resolved.plan.setup.recovery_bound.map(micros),
         shard: shard(args, resolved).map(Box::new),
         warnings: machine_warnings(&machine),
+        assumed: args.device.assumed(),
         machine,
         ..Header::default()
     }

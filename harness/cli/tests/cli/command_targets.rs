@@ -125,6 +125,38 @@ fn a_note_that_was_moved_is_lost_where_only_the_old_directory_was_synced() {
     explored("a b").must_have_no_finding();
 }
 
+/// A header of 320 bytes, one number eighty times, written in place or as a new file. Only a device with smaller
+/// sectors than any has tears it, and the verdict says that it is one.
+#[test(needs = "fuse")]
+fn a_header_within_a_sector_is_torn_where_smaller_sectors_are_assumed() {
+    let check = "last=$(fold -w4 head | sort -u)\nwhile read -r id; do \
+                 [ ${#last} = 4 ] && [ ${id#*.} -le $last ] || echo lost $id; done\n";
+    let explored = |write: &str, sector: &str| {
+        let work = format!(
+            "put() {{ yes $1 | head -n 80 | tr -d '\\n'; }}\nput 1000 >head; sync head; sync .; n=1000\n\
+             while :; do n=$((n+1)); put $n | {write}; echo ack $PLUGPULL_LIFE.$n; done\n"
+        );
+        let made = Made::new(&lines(), &[("work.sh", &work), ("check.sh", check)]);
+        let options = format!("--txns 2 --model ext4 --recovery-depth 0 --budget 60s {sector}");
+        tested("explore", &made.name(), &options, None)
+    };
+    let in_place = "dd of=head bs=320 count=1 iflag=fullblock conv=notrunc,fsync 2>/dev/null";
+    let renamed = "cat >new; sync new; mv new head; sync .";
+    explored(in_place, "").must_have_no_finding();
+    let torn = explored(in_place, "--sector 16");
+    must_all_be("lost-ack", &torn);
+    let repeat = text(&torn.findings()[0], "repeat");
+    assert!(repeat.contains("--device sector=16"), "{repeat}");
+    let sound = explored(&format!("{{ {renamed}; }}"), "--sector 16");
+    sound.must_have_no_finding();
+    for said in [torn.ran.stdout, sound.ran.stdout] {
+        assert!(
+            said.contains("Assumed: a device that tears a write at every 16 bytes"),
+            "{said}"
+        );
+    }
+}
+
 #[test(needs = "fuse")]
 fn a_note_whose_directory_is_not_synced_is_lost_and_the_artifact_shows_it() {
     let directory = tempfile::tempdir().unwrap();

@@ -138,7 +138,7 @@ fn numbers_and_words() {
     run_refused("--clients 65", &["65", "--clients", "1..=64"]);
     run_refused("--value-size 1048577", &["1048577", "--value-size"]);
     run_refused("--zipf 11", &["11", "0 to 10"]);
-    run_refused("--sector 100", &["100", "512, 1024, 2048 or 4096"]);
+    run_refused("--sector 100", &["100", "a power of two from 16 to 4096"]);
     run_refused("--device sector=100", &["sector=100", "power of two"]);
     run_refused("--device fast", &["fast", "known are sector="]);
     run_refused("--model loose", &["loose", "journaled", "strict"]);
