@@ -153,6 +153,7 @@ pub(crate) fn closing(report: &Report) -> String {
         Verdict::HarnessError => failed(report, &counts),
         _ => open(report, &counts),
     };
+    sentences.extend(report.coverage.as_ref().and_then(decided_words));
     sentences.extend(faults_of(report, Verdict::NotApplicable, "Not applicable"));
     if let Some(demanded) = below_demand(report) {
         sentences.push(demanded);
@@ -314,6 +315,41 @@ fn short_covered_words(coverage: &Coverage) -> String {
         (judged, of) if judged == of => "all crash points".into(),
         (judged, of) => format!("{} of the crash points", percent_words(judged, of)),
     }
+}
+
+/// What was decided by reads, as a sentence; none where that was not asked for.
+pub(crate) fn decided_words(coverage: &Coverage) -> Option<String> {
+    let decided = coverage.decided.as_ref()?;
+    if let Some(why) = &decided.taken_back {
+        return Some(format!("Nothing counts as decided by reads: {why}."));
+    }
+    let not = [
+        (decided.not_reached, "for lack of time"),
+        (decided.given_up, "because too much differs that is read"),
+        (decided.not_tried, "because a state could not be tried"),
+    ];
+    let not = not.iter().filter(|(n, _)| *n > 0);
+    let not: Vec<String> = not
+        .map(|(n, why)| format!("{} {why}", number(*n)))
+        .collect();
+    let not = match not.is_empty() {
+        true => String::new(),
+        false => format!("; not {}", not.join(", ")),
+    };
+    let checked = match decided.checked {
+        0 => String::new(),
+        1 => ", and 1 decided state was tried all the same".into(),
+        n => format!(", and {} decided states were tried all the same", number(n)),
+    };
+    let at_least = if decided.at_least { "at least " } else { "" };
+    Some(format!(
+        "Decided by reads: all {at_least}{} of whole updates at {} of {} (a crash point under a model), for \
+         start and check, by {}{checked}; torn writes are not included{not}.",
+        count_grouped(decided.states, "loss set"),
+        number(decided.decided),
+        count_grouped(decided.places, "place"),
+        count_grouped(decided.trials, "trial"),
+    ))
 }
 
 /// What the limits of an exploration left out, as a sentence; none where nothing was.

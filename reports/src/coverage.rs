@@ -34,6 +34,9 @@ pub struct Coverage {
     /// What limits cut off at the points that were done with; left out where nothing was.
     #[serde(default, skip_serializing_if = "LeftOut::is_empty")]
     pub left_out: LeftOut,
+    /// What was decided by reads (`--decide`); left out where that was not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<Decided>,
     /// The percentage of the crash points that was demanded (`--min-coverage`); left out where none
     /// was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,6 +50,36 @@ pub struct Coverage {
     /// The crash points that were looked at, in order of the trace.
     #[serde(default)]
     pub at: Vec<PointCoverage>,
+}
+
+/// What was decided by reads. A state is decided when it agrees, byte for byte, with one that was tried on
+/// all that was read in that trial, which then is a possible run of this state too: of the start and the check,
+/// and of a loss of whole updates. A place is a crash point under a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Decided {
+    /// Places where something can be lost that was acknowledged.
+    pub places: u64,
+    /// Those at which every legal loss of whole updates is decided.
+    pub decided: u64,
+    /// Legal losses of whole updates at these.
+    pub states: u64,
+    /// True when there may be more.
+    pub at_least: bool,
+    /// Trials whose reads were noted for it.
+    pub trials: u64,
+    /// Decided states that were tried all the same, and showed what they were said to show.
+    pub checked: u64,
+    /// Places that were given up: their states differ in too much of what is read.
+    pub given_up: u64,
+    /// Places of which a state could not be tried.
+    pub not_tried: u64,
+    /// Places for which there was no time.
+    pub not_reached: u64,
+    /// Why nothing counts as decided, where a decided state showed something else than what it was said to
+    /// show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_back: Option<String>,
 }
 
 /// What limits of the enumeration cut off. Each is counted where the limit applied.

@@ -54,7 +54,7 @@ pub use compare::{
     CompareError, Comparison, LEAST_GROWTH, LEAST_TRIALS, RecoveryChange, SIGNIFICANCE, Trend,
     compare,
 };
-pub use coverage::{Coverage, LeftOut, ModelCoverage, PointCoverage, RecoveryCoverage};
+pub use coverage::{Coverage, Decided, LeftOut, ModelCoverage, PointCoverage, RecoveryCoverage};
 pub use evidence::{CrashedFile, Damage, Evidence, Fate, StepKind, TimelineStep, Tries};
 pub use fold::{Fold, exit_code, gravest_first};
 pub use github::annotations;

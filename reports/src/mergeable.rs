@@ -7,7 +7,7 @@ use std::time::Duration;
 use plugpull_workloads::Verdict;
 use thiserror::Error;
 
-use crate::coverage::{Coverage, LeftOut, ModelCoverage, PointCoverage};
+use crate::coverage::{Coverage, Decided, LeftOut, ModelCoverage, PointCoverage};
 use crate::report::{Ended, Plan, Report};
 
 /// Why reports cannot be merged.
@@ -171,6 +171,9 @@ pub(crate) fn coverage(reports: &[Report]) -> Result<Option<Coverage>, MergeErro
         }
         merged.tried += one.tried;
         merge_left_out(&mut merged.left_out, &one.left_out);
+        if let Some(more) = &one.decided {
+            merge_decided(merged.decided.get_or_insert_default(), more);
+        }
         if let Some(more) = one.recoveries {
             let sum = merged.recoveries.get_or_insert_default();
             sum.seen += more.seen;
@@ -213,6 +216,20 @@ fn merge_left_out(sum: &mut LeftOut, more: &LeftOut) {
     sum.recoveries += more.recoveries;
     sum.cut_recoveries += more.cut_recoveries;
     sum.kill_points = sum.kill_points.max(more.kill_points);
+}
+
+/// Each shard decides places of its own.
+fn merge_decided(sum: &mut Decided, more: &Decided) {
+    sum.places += more.places;
+    sum.decided += more.decided;
+    sum.states = sum.states.saturating_add(more.states);
+    sum.at_least |= more.at_least;
+    sum.trials += more.trials;
+    sum.checked += more.checked;
+    sum.given_up += more.given_up;
+    sum.not_tried += more.not_tried;
+    sum.not_reached += more.not_reached;
+    sum.taken_back = sum.taken_back.take().or_else(|| more.taken_back.clone());
 }
 
 /// Points and possible states of shards that share a point out among them would count twice: the

@@ -118,7 +118,7 @@ impl SimDisk {
     }
 
     fn ino(&self, path: &str) -> Result<Ino, Errno> {
-        self.disk().tree.resolve(path)
+        self.disk().resolve(path)
     }
 
     fn place<'p>(&self, path: &'p str) -> Result<(Ino, &'p OsStr), Errno> {
@@ -144,7 +144,9 @@ impl Storage for SimDisk {
 
     fn open(&self, path: &str) -> io::Result<SimFile> {
         let ino = self.ino(path)?;
-        self.disk().tree.content(ino)?;
+        let mut disk = self.disk();
+        disk.inode(ino)?;
+        disk.tree.content(ino)?;
         Ok(SimFile {
             disk: self.clone(),
             ino,
@@ -178,8 +180,8 @@ impl Storage for SimDisk {
 
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
         let ino = self.ino(path)?;
-        let disk = self.disk();
-        let names = disk.tree.dir(ino)?.iter();
+        let mut disk = self.disk();
+        let names = disk.list(ino)?.iter();
         Ok(names
             .map(|(name, _)| name.to_string_lossy().into_owned())
             .collect())
@@ -214,7 +216,9 @@ impl File for SimFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.disk.disk().tree.content(self.ino)?.size())
+        let mut disk = self.disk.disk();
+        disk.inode(self.ino)?;
+        Ok(disk.tree.content(self.ino)?.size())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

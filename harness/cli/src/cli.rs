@@ -268,6 +268,16 @@ pub(crate) struct ExploreArgs {
     #[arg(long)]
     pub(crate) no_fork: bool,
 
+    /// After the sample of states, or when half of the budget is over: decide crash points by what the target
+    /// reads. Losses that agree on all that a trial read are decided with it, until every loss of whole
+    /// updates is
+    #[arg(long)]
+    pub(crate) decide: bool,
+
+    /// Of N states that were decided so, try one all the same
+    #[arg(long, value_name = "N", requires = "decide", default_value_t = plugpull_engine::explore::Limits::CHECK_ONE_IN, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) check_decided: u64,
+
     /// How many clients write at the same time
     #[arg(long, value_name = "N", default_value_t = Self::CLIENTS, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) clients: u32,

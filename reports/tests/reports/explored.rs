@@ -87,6 +87,7 @@ fn coverage(failing: bool) -> Coverage {
         complete: false,
         first_ack: None,
         left_out: LeftOut::default(),
+        decided: None,
         demanded: None,
         recoveries: Some(RecoveryCoverage {
             seen: 210,

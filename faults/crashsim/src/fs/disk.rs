@@ -11,8 +11,10 @@ use nix::errno::Errno;
 use super::content::{Content, PAGE};
 use super::log::{Log, LogLimit, Op};
 use super::node::{
-    Attrs, Caller, FILE_MAX, Ino, Nanos, NewNode, ROOT, RenameMode, Times, from_system_time,
+    Attrs, Caller, Dir, FILE_MAX, Ino, Inode, Nanos, NewNode, ROOT, RenameMode, Times,
+    from_system_time,
 };
+use super::reads::Reads;
 use super::sectors::BadSectors;
 use super::tree::Tree;
 
@@ -51,6 +53,8 @@ pub struct Disk {
     pub full_hits: u64,
     /// What was read: file, and the range in bytes; none while nobody asks.
     pub reads: Option<Vec<(Ino, u64, u64)>>,
+    /// All by which what it holds could be distinguished from something else, since that is noted.
+    noted: Option<Reads>,
     /// What the kernel writes back by itself is to be held.
     hold: bool,
     /// The pages of files that the kernel wrote back and the log has not yet; none where it has each
@@ -77,6 +81,7 @@ impl Disk {
             flipped: BadSectors::default(),
             full_hits: 0,
             reads: None,
+            noted: None,
             hold: false,
             held: None,
         }
@@ -85,6 +90,87 @@ impl Disk {
     /// An empty disk whose root belongs to user and group `owner`.
     pub fn empty(owner: (u32, u32)) -> Self {
         Self::new(Tree::new(owner.0, owner.1, wall_clock()), Instant::now(), 0)
+    }
+
+    /// Notes from here on all by which a program could tell what it holds from something else. From here
+    /// on the space that a file takes follows from its length.
+    pub fn note_reads(&mut self) {
+        self.noted = Some(Reads::default());
+    }
+
+    /// True where that is noted.
+    pub fn notes_reads(&self) -> bool {
+        self.noted.is_some()
+    }
+
+    /// What was noted, and no more is.
+    pub fn take_noted(&mut self) -> Option<Reads> {
+        let mut reads = self.noted.take()?;
+        if self.full_hits > 0 {
+            // There would have been space where less lies on the disk.
+            reads.all();
+        }
+        Some(reads)
+    }
+
+    fn note(&mut self, note: impl FnOnce(&mut Reads)) {
+        if let Some(reads) = &mut self.noted {
+            note(reads);
+        }
+    }
+
+    /// The inode of a name: see [`Tree::lookup`].
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn look_up(&mut self, parent: Ino, name: &OsStr) -> Result<Ino, Errno> {
+        self.note(|reads| match name.as_encoded_bytes() {
+            b"." | b".." => reads.list(parent),
+            _ => reads.name(parent, name),
+        });
+        self.tree.lookup(parent, name)
+    }
+
+    /// Follows a path from the root, by names only: see [`Tree::resolve`].
+    ///
+    /// # Errors
+    /// There is nothing of this path.
+    pub fn resolve(&mut self, path: &str) -> Result<Ino, Errno> {
+        let mut names = path.split('/').filter(|part| !part.is_empty());
+        names.try_fold(ROOT, |at, name| self.look_up(at, OsStr::new(name)))
+    }
+
+    /// An inode, for all that is said of it but its bytes.
+    ///
+    /// # Errors
+    /// There is none of this number.
+    pub fn inode(&mut self, ino: Ino) -> Result<&Inode, Errno> {
+        self.note(|reads| reads.inode(ino));
+        self.tree.get(ino)
+    }
+
+    /// A directory, for its names.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn list(&mut self, ino: Ino) -> Result<&Dir, Errno> {
+        self.note(|reads| reads.list(ino));
+        self.tree.dir(ino)
+    }
+
+    /// How large it is and what of it is free, in pages.
+    pub fn free_space(&mut self) -> (Space, u64) {
+        self.note(Reads::all);
+        (self.space, self.free_pages())
+    }
+
+    /// Where data or a hole is: see [`Content::seek`].
+    ///
+    /// # Errors
+    /// It is no file.
+    pub fn seek(&mut self, ino: Ino, offset: u64, data: bool) -> Result<Option<u64>, Errno> {
+        self.note(|reads| reads.bytes(ino, 0, u64::MAX));
+        Ok(self.tree.content(ino)?.seek(offset, data))
     }
 
     /// Begins the log again, with this limit.
@@ -242,6 +328,7 @@ impl Disk {
         node: NewNode,
         mode: u32,
     ) -> Result<Ino, Errno> {
+        self.note(|reads| reads.name(parent, name));
         if node.pages() > self.free_pages() {
             self.full_hits += 1;
             return Err(Errno::ENOSPC);
@@ -271,6 +358,10 @@ impl Disk {
 
     /// Gives a file one more name.
     pub fn link(&mut self, pid: u32, ino: Ino, (parent, name): (Ino, &OsStr)) -> Result<(), Errno> {
+        self.note(|reads| {
+            reads.name(parent, name);
+            reads.inode(ino);
+        });
         self.tree.link(ino, parent, name, wall_clock())?;
         let path = self.tree.path_of(parent, name);
         self.log.push(
@@ -292,6 +383,7 @@ impl Disk {
         (parent, name): (Ino, &OsStr),
         dir: bool,
     ) -> Result<(), Errno> {
+        self.note_replaced(parent, name);
         let path = self.tree.path_of(parent, name);
         let now = wall_clock();
         let ino = if dir {
@@ -312,6 +404,19 @@ impl Disk {
         Ok(())
     }
 
+    /// Notes a name that is taken away or given to something else: a directory must be empty for it.
+    fn note_replaced(&mut self, parent: Ino, name: &OsStr) {
+        if self.noted.is_none() {
+            return;
+        }
+        if let Ok(ino) = self.look_up(parent, name) {
+            self.note(|reads| {
+                reads.inode(ino);
+                reads.list(ino);
+            });
+        }
+    }
+
     /// rename(2) and renameat2(2).
     pub fn rename(
         &mut self,
@@ -320,6 +425,8 @@ impl Disk {
         to: (Ino, &OsStr),
         mode: RenameMode,
     ) -> Result<(), Errno> {
+        self.note_replaced(from.0, from.1);
+        self.note_replaced(to.0, to.1);
         let path: Arc<str> = format!(
             "{} -> {}",
             self.tree.path_of(from.0, from.1),
@@ -378,6 +485,8 @@ impl Disk {
             self.bad.rewritten(ino, offset, end);
             self.flipped.rewritten(ino, offset, end);
         }
+        let (from, to) = (offset, offset + data.len() as u64);
+        self.note(|reads| reads.wrote(ino, from, to));
         let now = wall_clock();
         let kept = self
             .tree
@@ -442,7 +551,7 @@ impl Disk {
     /// Takes the set-id bits from a file that is written to, cut or given to somebody else; where it
     /// has none, nothing happens (`setattr_should_drop_suidgid` in fs/attr.c).
     pub fn drop_set_ids(&mut self, pid: u32, ino: Ino) -> Result<(), Errno> {
-        match self.tree.get(ino)?.without_set_ids() {
+        match self.inode(ino)?.without_set_ids() {
             None => Ok(()),
             mode => self.set_attrs(
                 pid,
@@ -470,9 +579,9 @@ impl Disk {
 
     /// The value of an extended attribute. `ENODATA` when there is none, `EOPNOTSUPP` for names
     /// that are not a user's.
-    pub fn xattr(&self, ino: Ino, name: &OsStr) -> Result<Arc<[u8]>, Errno> {
+    pub fn xattr(&mut self, ino: Ino, name: &OsStr) -> Result<Arc<[u8]>, Errno> {
         check_xattr(name)?;
-        let inode = self.tree.get(ino)?;
+        let inode = self.inode(ino)?;
         inode.xattrs.get(name).cloned().ok_or(Errno::ENODATA)
     }
 
@@ -487,7 +596,7 @@ impl Disk {
         flags: i32,
     ) -> Result<(), Errno> {
         check_xattr(name)?;
-        let inode = self.tree.get(ino)?;
+        let inode = self.inode(ino)?;
         let known = inode.xattrs.contains_key(name);
         match known {
             true if flags & libc::XATTR_CREATE != 0 => return Err(Errno::EEXIST),
@@ -555,6 +664,7 @@ impl Disk {
         mode: i32,
     ) -> Result<(), Errno> {
         Self::can_allocate(offset, len, mode)?;
+        self.note(|reads| reads.inode(ino));
         let keep_size = mode & libc::FALLOC_FL_KEEP_SIZE != 0;
         let punch = mode & libc::FALLOC_FL_PUNCH_HOLE != 0;
         let zero = mode & libc::FALLOC_FL_ZERO_RANGE != 0;
@@ -620,8 +730,10 @@ impl Disk {
         len: usize,
         into: &mut Vec<u8>,
     ) -> Result<(), Errno> {
+        let asked = offset.saturating_add(len as u64);
+        self.note(|reads| reads.bytes(ino, offset, asked));
         let content = self.tree.content(ino)?;
-        let end = offset.saturating_add(len as u64).min(content.size());
+        let end = asked.min(content.size());
         if offset < end
             && let Some(reads) = &mut self.reads
         {

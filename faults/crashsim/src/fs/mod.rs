@@ -14,6 +14,7 @@ pub(crate) mod page;
 #[cfg(test)]
 mod plain_model_test;
 mod raw;
+mod reads;
 mod sectors;
 mod tree;
 pub(crate) mod write_data;
@@ -26,6 +27,7 @@ pub use node::{
     RenameMode, Times, check_name, from_system_time, to_system_time,
 };
 pub use page::PAGE_BLOCK;
+pub use reads::Reads;
 pub use sectors::{BadSectors, SECTOR};
 pub use tree::Tree;
 pub use write_data::WriteData;

@@ -17,6 +17,7 @@ mod generic;
 #[cfg(test)]
 mod index_test;
 mod legalize;
+mod loss_class;
 mod loss_sets;
 mod lower;
 mod model;
@@ -32,6 +33,9 @@ mod tears;
 #[cfg(test)]
 mod testing_test;
 mod update;
+mod whole;
+#[cfg(test)]
+mod whole_test;
 mod window;
 #[cfg(test)]
 mod wrong_test;
@@ -44,8 +48,10 @@ pub use device::{Atomic, Device};
 pub use explain::{Unsynced, unsynced};
 pub use ext4::{EXT4, EXT4_WRITEBACK};
 pub use generic::{JOURNALED, STRICT};
+pub use loss_class::LossClass;
 pub use model::{Growth, MetadataOrder, Model, Overwrite, Replace};
 pub use update::{DataFirst, Durability, Journal, Loss, LossSet, SyncPoint, Update, UpdateKind};
+pub use whole::{Outside, WholeLosses};
 pub use window::{CrashState, Index, Window, crash_state, crash_states};
 pub use xfs::XFS;
 

@@ -12,6 +12,7 @@ use super::model::Model;
 use super::random;
 use super::replay::Replay;
 use super::update::{Durability, Loss, LossSet, Update, place, write_of};
+use super::whole::WholeLosses;
 use crate::fs::{Log, Op, Record, Tree};
 
 /// One content of the disk after losing power.
@@ -44,7 +45,7 @@ pub struct Window<'a> {
     pub(super) model: &'a dyn Model,
     pub(super) device: Device,
     /// The log's base with every update applied that no open one stands before.
-    durable: Tree,
+    pub(super) durable: Tree,
     /// The updates to apply for each state, in order.
     pub(super) open: Vec<Update<'a>>,
 }
@@ -172,6 +173,11 @@ impl<'a> Window<'a> {
             .map(|keeps| self.build(&keeps))
     }
 
+    /// The legal losses of whole updates here.
+    pub fn whole_losses(&self) -> WholeLosses {
+        WholeLosses::of(&self.rules())
+    }
+
     /// What is missing in [`crash`](Self::crash) of the same seed.
     pub fn random_loss_set(&self, loss: Loss, seed: u64) -> LossSet {
         self.as_choice(&random::keeps(&self.rules(), loss, seed))
@@ -265,6 +271,12 @@ impl<'a> Window<'a> {
         updates
             .filter_map(|(update, keep)| lost(self.records, update, keep))
             .collect()
+    }
+
+    /// What is kept under a loss set that was made legal.
+    #[cfg(test)]
+    pub(super) fn keeps(&self, losses: &LossSet) -> Vec<Keep> {
+        self.legal(losses)
     }
 
     fn legal(&self, losses: &LossSet) -> Vec<Keep> {

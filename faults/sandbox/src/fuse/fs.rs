@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::errno::Errno;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use plugpull_crashsim::fs::{
-    BadSectors, Disk, Ino, Log, LogLimit, Mark, Nanos, ROOT, Sink, Space, Tree, from_system_time,
+    BadSectors, Disk, Ino, Log, LogLimit, Mark, Nanos, ROOT, Reads, Sink, Space, Tree,
+    from_system_time,
 };
 
 use super::admission::{Admission, Decision, OpKind, Operation, WaitId};
@@ -167,6 +168,17 @@ impl CrashFs {
             .as_mut()
             .map(std::mem::take)
             .unwrap_or_default()
+    }
+
+    /// Notes from here on all by which a program could tell what the disk holds from something else. To
+    /// be called before it is mounted: the kernel asks once.
+    pub fn note_reads(&self) {
+        self.state.lock().disk.note_reads();
+    }
+
+    /// What was noted; none where nothing was to be.
+    pub fn take_noted(&self) -> Option<Reads> {
+        self.state.lock().disk.take_noted()
     }
 
     /// How many reads met a bad sector, and how many operations found no space.

@@ -68,11 +68,17 @@ fn file_type(mode: u32) -> FileType {
     }
 }
 
-fn file_attr(ino: Ino, inode: &Inode) -> FileAttr {
+/// What stat(2) says. Where reads are noted the space follows from the length (`by_length`): what of a
+/// file has blocks is read by nobody who asks for no more than this.
+fn file_attr(ino: Ino, inode: &Inode, by_length: bool) -> FileAttr {
+    let pages = match by_length {
+        true => inode.size().div_ceil(PAGE as u64),
+        false => inode.pages(),
+    };
     FileAttr {
         ino: INodeNo(ino),
         size: inode.size(),
-        blocks: inode.pages() * (PAGE as u64 / 512),
+        blocks: pages * (PAGE as u64 / 512),
         atime: to_system_time(inode.atime),
         mtime: to_system_time(inode.mtime),
         ctime: to_system_time(inode.ctime),
@@ -90,12 +96,20 @@ fn file_attr(ino: Ino, inode: &Inode) -> FileAttr {
 
 /// The answer that there is no such name, for the kernel to remember: inode number 0.
 fn no_entry(reply: ReplyEntry) {
-    reply.entry(&CACHE_TTL, &file_attr(0, &Inode::default()), Generation(0));
+    reply.entry(
+        &CACHE_TTL,
+        &file_attr(0, &Inode::default(), true),
+        Generation(0),
+    );
+}
+
+fn attributes(disk: &mut Disk, ino: Ino) -> Result<FileAttr, Errno> {
+    let by_length = disk.notes_reads();
+    Ok(file_attr(ino, disk.inode(ino)?, by_length))
 }
 
 fn answer_entry(state: &mut Mounted, found: Result<Ino, Errno>, reply: ReplyEntry) {
-    let attr = found.and_then(|ino| state.disk.tree.get(ino).map(|inode| file_attr(ino, inode)));
-    match attr {
+    match found.and_then(|ino| attributes(&mut state.disk, ino)) {
         Ok(attr) => {
             state.disk.tree.count_lookups(attr.ino.0, 1);
             reply.entry(&CACHE_TTL, &attr, Generation(0));
@@ -204,7 +218,7 @@ impl Requests {
             }
             // Whoever gets the file does not get the rights of its owner before.
             let mode = match attrs.mode {
-                None if given => disk.tree.get(ino)?.without_set_ids(),
+                None if given => disk.inode(ino)?.without_set_ids(),
                 mode => mode,
             };
             disk.set_attrs(req.pid(), ino, Attrs { mode, ..attrs })
@@ -239,6 +253,11 @@ impl Filesystem for Requests {
             let refused = |_| io::Error::other("the kernel takes no size of writes");
             config.set_max_write(nearest).map_err(refused)?;
         }
+        if self.fs.lock().disk.notes_reads() {
+            // What is read ahead counts as read. The kernel takes no less than a page.
+            let refused = |_| io::Error::other("the kernel takes no size of reading ahead");
+            config.set_max_readahead(1).map_err(refused)?;
+        }
         for capability in [
             InitFlags::FUSE_MAX_PAGES,
             InitFlags::FUSE_CACHE_SYMLINKS,
@@ -259,7 +278,7 @@ impl Filesystem for Requests {
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         self.answer(|| {
             let mut state = self.fs.lock();
-            match state.disk.tree.lookup(parent.0, name) {
+            match state.disk.look_up(parent.0, name) {
                 Err(Errno::ENOENT) => no_entry(reply),
                 found => answer_entry(&mut state, found, reply),
             }
@@ -274,8 +293,8 @@ impl Filesystem for Requests {
     }
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        self.answer(|| match self.fs.lock().disk.tree.get(ino.0) {
-            Ok(inode) => reply.attr(&CACHE_TTL, &file_attr(ino.0, inode)),
+        self.answer(|| match attributes(&mut self.fs.lock().disk, ino.0) {
+            Ok(attr) => reply.attr(&CACHE_TTL, &attr),
             Err(errno) => reply.error(fail(errno)),
         });
     }
@@ -334,7 +353,7 @@ impl Filesystem for Requests {
 
     fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
         self.answer(
-            || match self.fs.lock().disk.tree.get(ino.0).map(|inode| &inode.node) {
+            || match self.fs.lock().disk.inode(ino.0).map(|inode| &inode.node) {
                 Ok(Node::Symlink(to)) => reply.data(to.as_bytes()),
                 Ok(_) => reply.error(fail(Errno::EINVAL)),
                 Err(errno) => reply.error(fail(errno)),
@@ -571,8 +590,8 @@ impl Filesystem for Requests {
 
     fn listxattr(&self, _req: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
         self.answer(|| {
-            let state = self.fs.lock();
-            let names = state.disk.tree.get(ino.0).map(|inode| {
+            let mut state = self.fs.lock();
+            let names = state.disk.inode(ino.0).map(|inode| {
                 let names = inode.xattrs.keys().map(|name| name.as_encoded_bytes());
                 names.flat_map(|name| [name, b"\0"].concat()).collect()
             });
@@ -630,10 +649,12 @@ impl Filesystem for Requests {
         mut reply: ReplyDirectory,
     ) {
         self.answer(|| {
-            let state = self.fs.lock();
-            let dir = match state.disk.tree.dir(ino.0) {
-                Ok(dir) => dir,
-                Err(errno) => return reply.error(fail(errno)),
+            let mut state = self.fs.lock();
+            if let Err(errno) = state.disk.list(ino.0) {
+                return reply.error(fail(errno));
+            }
+            let Ok(dir) = state.disk.tree.dir(ino.0) else {
+                return reply.error(fail(Errno::ENOTDIR));
             };
             for (cookie, name, to) in [(1, ".", ino.0), (2, "..", dir.parent)] {
                 if offset < cookie && reply.add(INodeNo(to), cookie, FileType::Directory, name) {
@@ -656,8 +677,9 @@ impl Filesystem for Requests {
 
     fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
         self.answer(|| {
-            let state = self.fs.lock();
-            let (total, free) = (state.disk.space.total, state.disk.free_pages());
+            let mut state = self.fs.lock();
+            let (space, free) = state.disk.free_space();
+            let total = space.total;
             let inodes = state.disk.tree.inode_count();
             // One inode for each 16 KiB, mke2fs's usual ratio.
             let files = (total / 4).max(inodes);
@@ -708,11 +730,14 @@ impl Filesystem for Requests {
         reply: ReplyLseek,
     ) {
         self.answer(|| {
-            let state = self.fs.lock();
-            let found = match (state.disk.tree.content(ino.0), u64::try_from(offset)) {
-                (Ok(content), Ok(offset)) => content.seek(offset, whence == libc::SEEK_DATA),
-                (Err(errno), _) => return reply.error(fail(errno)),
-                _ => None,
+            let data = whence == libc::SEEK_DATA;
+            let found = match u64::try_from(offset) {
+                Ok(offset) => self.fs.lock().disk.seek(ino.0, offset, data),
+                Err(_) => Ok(None),
+            };
+            let found = match found {
+                Ok(found) => found,
+                Err(errno) => return reply.error(fail(errno)),
             };
             match found.and_then(|at| i64::try_from(at).ok()) {
                 Some(at) => reply.offset(at),

@@ -13,6 +13,7 @@ mod fuse;
 mod killed;
 mod memory;
 mod prepared;
+mod reads;
 mod support;
 mod target;
 mod unprivileged;
@@ -37,6 +38,8 @@ fn main() -> ExitCode {
         ("namespaces python3", forked::tests()),
         ("fuse", prepared::fuse_tests()),
         ("fuse", fuse::tests()),
+        ("fuse", reads::tests()),
+        ("fuse python3", reads::python_tests()),
         ("fuse", calls::tests()),
         ("fuse python3", calls::python_tests()),
         ("namespaces cgroup-memory", memory::tests()),

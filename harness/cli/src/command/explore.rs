@@ -361,6 +361,8 @@ impl ResolvedExploration {
         let left = args.budget.saturating_sub(live.elapsed());
         let limits = Limits {
             states: args.states,
+            decide: args.decide,
+            check_one_in: args.check_decided,
             memory: self.memory.limit,
             ..Limits::within(left, args.recovery_depth, stop.flag())
         };
@@ -646,6 +648,12 @@ impl RunSink<'_, '_> {
         if let Some(states) = args.states {
             add(format!("--states {states}"));
         }
+        if args.decide {
+            add("--decide".into());
+        }
+        if args.check_decided != Limits::CHECK_ONE_IN {
+            add(format!("--check-decided {}", args.check_decided));
+        }
         if let Some(shard) = args.shard {
             add(format!("--shard {shard}"));
         }
@@ -735,9 +743,10 @@ fn shard(args: &ExploreArgs, digest: Option<u128>, models: &[CrashModel]) -> Opt
         of: args.shard?.of,
         trace: digest.map(|digest| format!("{digest:032x}")),
         options: format!(
-            "--states {states} --recovery-depth {} --device {}",
+            "--states {states} --recovery-depth {} --device {}{}",
             args.recovery_depth,
-            args.device.device()
+            args.device.device(),
+            if args.decide { " --decide" } else { "" }
         ),
         faults: names(models),
         ..Shard::default()

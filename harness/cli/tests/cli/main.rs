@@ -17,6 +17,7 @@ mod command_targets;
 mod configuration;
 mod confirm;
 mod controls;
+mod decide;
 mod defects;
 mod driver;
 mod embedded;

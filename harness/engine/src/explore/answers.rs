@@ -266,6 +266,7 @@ mod tests {
             recovery: None,
             forked: false,
             differs: None,
+            reads: None,
         }
     }
 

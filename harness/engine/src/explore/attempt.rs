@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use plugpull_crashsim::fs::{Log, Tree};
+use plugpull_crashsim::fs::{Log, Reads, Tree};
 use plugpull_workloads::Observed;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,8 @@ pub struct Attempt {
     pub forked: bool,
     /// How what a forked target showed differs from this, which a started one showed.
     pub differs: Option<String>,
+    /// What was read of the disk, where that was noted.
+    pub reads: Option<Reads>,
 }
 
 /// Ends an attempt under way.
@@ -56,6 +58,12 @@ pub trait TryState: Send {
     /// # Errors
     /// plugpull failed; nothing is known of the target.
     fn try_state(&mut self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed>;
+
+    /// The same in a started target, with all noted that is read of the disk. What recovery did is not kept.
+    ///
+    /// # Errors
+    /// plugpull failed; nothing is known of the target.
+    fn try_noting(&mut self, disk: &CrashDisk) -> Result<Attempt, HarnessFailed>;
 
     /// What the target's own check alone shows of a disk; none where it has none. Nothing is recovered
     /// before, where that is not what the check does.
@@ -137,6 +145,9 @@ pub trait Workers: Sync {
 
     /// Hands a state out.
     fn submit(&self, disk: CrashDisk);
+
+    /// Hands a state out that is tried with all noted that is read of its disk.
+    fn submit_noting(&self, disk: CrashDisk);
 
     /// The next answer, waited for so long.
     fn reply(&self, wait: Duration) -> Reply;

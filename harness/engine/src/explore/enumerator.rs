@@ -32,6 +32,8 @@ pub struct Candidate {
     /// Its place among the states of the recorded run, of all shards together; for a state of a
     /// recovery, that of the state which was recovered from.
     pub position: u64,
+    /// True where a state of this content was counted before.
+    pub again: bool,
 }
 
 /// The next state of an enumeration.
@@ -57,6 +59,14 @@ pub struct ModelTally {
     pub possible: u128,
     /// True when there may be more.
     pub at_least: bool,
+}
+
+impl ModelTally {
+    fn count_place(&mut self, possible: Possible) {
+        self.points += 1;
+        self.possible = self.possible.saturating_add(possible.states);
+        self.at_least |= !possible.exact;
+    }
 }
 
 /// What crash states are made of.
@@ -86,6 +96,12 @@ pub struct StateEnumerator<'a> {
     /// Indices of the models to go by.
     models: Vec<usize>,
     seed: u64,
+    /// The places at which states were made, by model and point; and those at which some were made to decide
+    /// them, and none before.
+    sampled: HashSet<(usize, usize)>,
+    decided: HashSet<(usize, usize)>,
+    /// The crash points of the recorded run, in order.
+    order: Vec<usize>,
     /// The places that are still to come.
     phases: Phases,
     /// By point: what a process that dies there leaves.
@@ -122,6 +138,7 @@ impl<'a> StateEnumerator<'a> {
         let work = first_ack.min(close)..close;
         Self {
             shard,
+            order: in_order(&trace.log, first_ack..end, seed),
             phases: Phases::new(work, end, |part| in_order(&trace.log, part, seed)),
             ..all
         }
@@ -153,6 +170,9 @@ impl<'a> StateEnumerator<'a> {
             within,
             models,
             seed,
+            sampled: HashSet::new(),
+            decided: HashSet::new(),
+            order: Vec::new(),
             phases: Phases::new(0..end, end, |part| in_order(log, part, seed)),
             kill_points: log.kill_points(),
             deferred: HashSet::new(),
@@ -163,6 +183,38 @@ impl<'a> StateEnumerator<'a> {
             tally: vec![ModelTally::default(); space.models.len()],
             left_out: LeftOut::default(),
         }
+    }
+
+    /// What decides what is tried.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The shard whose states are handed out; none for all.
+    pub fn shard(&self) -> Option<Shard> {
+        self.shard
+    }
+
+    /// Every crash point, in the order in which they are looked at, and what states are made of there.
+    pub fn all_points(&self) -> (&[usize], StateSpace<'a>) {
+        (&self.order, self.space)
+    }
+
+    /// Counts a state of the recorded run that was made to decide its place, where it is not counted already:
+    /// its content is new, or nothing was made at this place. True where it was counted.
+    pub fn count_decided(&mut self, crash: &Crash, new: bool) -> bool {
+        let place = (crash.model, crash.point as usize);
+        if !new && self.sampled.contains(&place) {
+            return false;
+        }
+        if !self.sampled.contains(&place) && self.decided.insert(place) {
+            let possible = self.space.indexes[place.0].window(place.1).possible();
+            self.tally[place.0].count_place(possible);
+        }
+        let tally = &mut self.tally[place.0];
+        tally.made += 1;
+        tally.distinct += u64::from(new);
+        true
     }
 
     /// How many crash points there are.
@@ -284,6 +336,9 @@ impl<'a> StateEnumerator<'a> {
             let seed = self.subset_seed(point);
             note_left_out(&mut self.left_out, &window, seed);
         }
+        if self.within.is_none() {
+            self.sampled.insert((model, point));
+        }
         let unknown = !one.power && self.kill_points[point] == KillPoint::Unknown;
         if unknown && pass == 0 {
             self.left_out.kill_points += 1;
@@ -293,10 +348,7 @@ impl<'a> StateEnumerator<'a> {
             } else {
                 Possible::ONE
             };
-            let tally = &mut self.tally[model];
-            tally.points += 1;
-            tally.possible = tally.possible.saturating_add(possible.states);
-            tally.at_least |= !possible.exact;
+            self.tally[model].count_place(possible);
         }
         self.ready = Some(Ready {
             model,
@@ -324,6 +376,7 @@ impl<'a> StateEnumerator<'a> {
             digest,
             key: acked.key(digest),
             position: 0,
+            again: false,
             crash: Crash {
                 model,
                 point,

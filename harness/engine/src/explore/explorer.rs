@@ -17,16 +17,17 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use parking_lot::Mutex;
-use plugpull_crashsim::fs::Tree;
-use plugpull_reports::Record;
-use plugpull_workloads::{FailureClass, Judgement, Verdict};
+use plugpull_crashsim::fs::{Reads, Tree};
+use plugpull_reports::{Decided, Record};
+use plugpull_workloads::{FailureClass, Judgement, Observed, Verdict};
 
 use super::answers::{Answers, Kept};
 use super::attempt::{Answer, CrashDisk, RecoveryNote, Reply, Workers};
 use super::crash::Crash;
+use super::deciding::{Deciding, Disagreement, Noted, StateToTry, TriedState};
 use super::enumerator::{Candidate, Enumerated, StateEnumerator};
 use super::findings::{Failing, Findings, News, Share};
-use super::forked::differs;
+use super::forked::{differs, differs_in};
 use super::grouping::{ByMissingUpdates, Grouping, Groups};
 use super::known::Notes;
 use super::limits::{Limits, Pace, left};
@@ -54,6 +55,9 @@ const FOR_THREE: u64 = 8;
 /// When plugpull failed in so many states one after the other it gives up: the machine is at its
 /// end, and every further state would fail as well.
 const FAILED_IN_A_ROW: u32 = 32;
+
+/// How often a state is tried again of which it is to be known whether a target varies.
+const TRIED_AGAIN: u32 = 6;
 
 /// Where forked targets broke promises in so many states, forking costs more than it saves.
 const STARTED_AGAIN: u32 = 64;
@@ -97,6 +101,12 @@ pub struct Explorer<'a> {
     fork_differed: bool,
     /// In how many states a promise was broken in a forked target, and a started one was tried.
     started_again: u32,
+    /// What was decided by reads, once that was begun.
+    decided: Option<Decided>,
+    /// What was read in attempts of this round.
+    reads: HashMap<u128, Arc<Reads>>,
+    /// When the sample ends, so that there is time for deciding.
+    sample_until: Option<Instant>,
     /// True when plugpull failed in a state.
     harness_failed: bool,
     /// In how many of the states that were judged last.
@@ -163,6 +173,9 @@ impl<'a> Explorer<'a> {
             others: 0,
             fork_differed: false,
             started_again: 0,
+            decided: None,
+            reads: HashMap::new(),
+            sample_until: limits.decide.then(|| limits.half_way()).flatten(),
             harness_failed: false,
             failed_in_a_row: 0,
             gave_up: None,
@@ -204,6 +217,9 @@ impl<'a> Explorer<'a> {
                 minimiser::work(findings, retry, &to_count, &tell)
             });
             let complete = self.try_all(states);
+            if self.limits.decide {
+                self.decide(states);
+            }
             self.finish_counting();
             self.failing = None;
             let groups = minimiser.join().unwrap_or_else(|payload| {
@@ -265,6 +281,111 @@ impl<'a> Explorer<'a> {
         complete
     }
 
+    /// Decides crash points by what is read, until all are or the time is over.
+    fn decide(&mut self, states: &mut StateEnumerator<'_>) {
+        self.decided = Some(Decided::default());
+        let (points, space) = states.all_points();
+        let at_stake = |point: &usize| self.oracle.at_stake(*point as u64);
+        let points: Vec<usize> = points.iter().copied().filter(at_stake).collect();
+        let by = (states.seed(), states.shard());
+        let mut deciding = Deciding::new(space, &points, by, self.limits.check_one_in);
+        while !self.is_over() {
+            let Some(round) = deciding.round() else {
+                break;
+            };
+            for wanted in round {
+                if self.is_over() {
+                    break;
+                }
+                self.give_noting(wanted, states);
+            }
+            self.finish_waiting();
+            let reads = std::mem::take(&mut self.reads);
+            let same = |one: u128, other: u128| {
+                let answers = self.answers.lock();
+                let (one, other) = (answers.get_any(one)?, answers.get_any(other)?);
+                Some(differs(&one.observed(), &other.observed()).is_none())
+            };
+            let came = |key| match (reads.get(&key), self.answers.lock().get(key)) {
+                (Some(reads), _) => Noted::Read(reads.clone()),
+                (None, Some(_)) => Noted::ToNothing,
+                (None, None) => Noted::NotYet,
+            };
+            let learned = deciding.learn(&came, &same);
+            self.decided = Some(deciding.tally());
+            if let Err(disagreement) = learned {
+                deciding.take_back(self.why_they_differ(&disagreement));
+                self.decided = Some(deciding.tally());
+                return;
+            }
+        }
+        deciding.finish();
+        self.decided = Some(deciding.tally());
+    }
+
+    /// Hands a state out whose reads are to be noted.
+    fn give_noting(&mut self, wanted: StateToTry, states: &mut StateEnumerator<'_>) {
+        let StateToTry {
+            mut candidate,
+            content,
+            tree,
+        } = wanted;
+        let new = self.seen.insert(content);
+        candidate.again = !states.count_decided(&candidate.crash, new);
+        self.make_room();
+        if let Some(tree) = tree {
+            self.workers.submit_noting(CrashDisk {
+                key: candidate.key,
+                tree,
+                acked: self.oracle.acked.at(candidate.crash.point),
+            });
+            self.pace.given();
+            self.given += 1;
+        }
+        self.waiting.push_back(candidate);
+        self.note_all();
+        self.judge_ready();
+    }
+
+    /// Why a decided state showed something else than what it was said to show: the target is not the same
+    /// each time, or plugpull missed something that it read.
+    fn why_they_differ(&mut self, disagreement: &Disagreement) -> String {
+        let Disagreement { tried, check } = disagreement;
+        let point = check.point;
+        let shown = |explorer: &Self, state: &TriedState| {
+            let kept = explorer.answers.lock().get_any(state.key);
+            kept.map(|kept| kept.observed())
+        };
+        let first = shown(self, tried);
+        // Chance may show the same once more, and mostly not so often.
+        let varies = (0..TRIED_AGAIN).find_map(|_| {
+            let again = self.try_again(tried).ok();
+            how_they_differ(first.as_ref(), again.as_ref())
+        });
+        if let Some(how) = varies {
+            return format!(
+                "the target does not do the same each time: on the same disk {how}; one trial of it says \
+                 nothing of other disks"
+            );
+        }
+        self.harness_failed = true;
+        let how = how_they_differ(first.as_ref(), shown(self, check).as_ref());
+        format!(
+            "plugpull missed something that the target read: two disks at crash point {point} that agree on \
+             all else were distinguished ({}). This is a bug of plugpull; please report it with the trace",
+            how.unwrap_or_default()
+        )
+    }
+
+    fn try_again(&self, state: &TriedState) -> Result<Observed, HarnessFailed> {
+        let disk = CrashDisk {
+            key: state.key,
+            tree: state.tree.clone(),
+            acked: self.oracle.acked.at(state.point),
+        };
+        Ok(self.workers.try_now(&disk, false)?.observed)
+    }
+
     /// What was covered so far.
     fn summary(&self, states: &StateEnumerator<'_>, complete: bool) -> Summary {
         Summary {
@@ -280,6 +401,7 @@ impl<'a> Explorer<'a> {
                 all.add(&self.recoveries.left_out());
                 all
             },
+            decided: self.decided.clone(),
             first_ack: self.oracle.first_at_stake(),
             enough: self.has_enough(),
             interrupted: self.limits.stopped(),
@@ -299,7 +421,7 @@ impl<'a> Explorer<'a> {
             if self.limits.stopped()
                 || self.out_of_memory
                 || self.gave_up.is_some()
-                || self.has_enough()
+                || self.sample_is_over()
                 || left.is_zero()
             {
                 return true;
@@ -317,6 +439,16 @@ impl<'a> Explorer<'a> {
     /// True when as many states were tried, by all shards, as were asked for.
     fn has_enough(&self) -> bool {
         Some(self.given + self.others) == self.limits.states
+    }
+
+    /// True when there is no more to be done in the sample of states: there are as many as were asked for,
+    /// or the rest of the time is for deciding.
+    fn sample_is_over(&self) -> bool {
+        let late = || {
+            self.sample_until
+                .is_some_and(|until| left(Some(until)).is_zero())
+        };
+        self.decided.is_none() && (self.has_enough() || late())
     }
 
     /// Waits for an answer for so long.
@@ -352,14 +484,19 @@ impl<'a> Explorer<'a> {
         }
     }
 
+    /// Waits until a worker has room for one more state. When the time is over those that wait would wait
+    /// in vain.
+    fn make_room(&mut self) {
+        let mut asked = None;
+        while self.pace.is_full() && self.gave_up.is_none() && !self.is_abandoned(&mut asked) {
+            self.wait(LOOK);
+        }
+    }
+
     /// Hands a state out where its content is new, and judges what is ready.
     fn give(&mut self, candidate: Candidate, tree: Option<Tree>) {
         if let Some(tree) = tree {
-            // Those that wait would wait in vain when the time is over.
-            let mut asked = None;
-            while self.pace.is_full() && self.gave_up.is_none() && !self.is_abandoned(&mut asked) {
-                self.wait(LOOK);
-            }
+            self.make_room();
             self.workers.submit(CrashDisk {
                 key: candidate.key,
                 tree,
@@ -441,7 +578,9 @@ impl<'a> Explorer<'a> {
 
     /// Nothing is known of the next failing trial.
     fn take_back_next(&mut self) {
-        if let Some(Unreported::Failing(_, candidate, _)) = self.unreported.front() {
+        if let Some(Unreported::Failing(_, candidate, _)) = self.unreported.front()
+            && !candidate.again
+        {
             self.tally.not_known(&candidate.crash);
         }
     }
@@ -480,9 +619,14 @@ impl<'a> Explorer<'a> {
         }
     }
 
-    fn note(&mut self, answer: Answer) {
-        match &answer.result {
-            Ok(attempt) => self.pace.answered(attempt.took),
+    fn note(&mut self, mut answer: Answer) {
+        match &mut answer.result {
+            Ok(attempt) => {
+                self.pace.answered(attempt.took);
+                let reads = attempt.reads.take().filter(|_| self.decided.is_some());
+                self.reads
+                    .extend(reads.map(|reads| (answer.key, Arc::new(reads))));
+            }
             Err(_) => self.pace.failed(),
         }
         self.answers.lock().note(answer.key, answer.result);
@@ -606,7 +750,7 @@ impl<'a> Explorer<'a> {
         (failed, depth): (bool, u32),
         recovery: RecoveryNote,
     ) {
-        if !self.noted.insert(key) {
+        if self.decided.is_some() || !self.noted.insert(key) {
             return;
         }
         match self.workers.knows(key) {
@@ -626,7 +770,9 @@ impl<'a> Explorer<'a> {
         let verdict = Verdict::HarnessError;
         self.harness_failed = true;
         let at_stake = self.oracle.at_stake(candidate.crash.first().point);
-        self.tally.count(&candidate.crash, verdict, at_stake);
+        if !candidate.again {
+            self.tally.count(&candidate.crash, verdict, at_stake);
+        }
         let Some(number) = self.trials.number(candidate, verdict) else {
             return;
         };
@@ -683,7 +829,9 @@ impl<'a> Explorer<'a> {
         );
         self.failed_in_a_row = 0;
         let at_stake = self.oracle.at_stake(crash.first().point);
-        self.tally.count(crash, verdict, at_stake);
+        if !candidate.again {
+            self.tally.count(crash, verdict, at_stake);
+        }
         if kept.forked {
             self.tally.note_forked(crash, verdict);
         }
@@ -719,6 +867,14 @@ impl<'a> Explorer<'a> {
         let record = TrialLog::record(number, candidate, outcome, counted, self.oracle);
         self.report(record);
         failed
+    }
+}
+
+/// How what was seen of one disk differs; none where it does not.
+fn how_they_differ(first: Option<&Observed>, then: Option<&Observed>) -> Option<String> {
+    match (first, then) {
+        (Some(first), Some(then)) => differs_in(("at first", first), ("then", then)),
+        _ => Some("it could not be tried again".to_owned()),
     }
 }
 

@@ -46,6 +46,15 @@ fn is_well(observed: &Observed) -> bool {
 /// How what a forked target showed differs from what a started one showed, but for times; none where it
 /// does not.
 pub(super) fn differs(forked: &Observed, started: &Observed) -> Option<String> {
+    differs_in(("forked", forked), ("started", started))
+}
+
+/// How what a target showed at one time differs from what it showed at another, but for times; none where it
+/// does not.
+pub(super) fn differs_in(
+    (at_first, forked): (&str, &Observed),
+    (then, started): (&str, &Observed),
+) -> Option<String> {
     let comparable = |observed: &Observed| Observed {
         start: match &observed.start {
             Start::Refused { message } => Start::Refused {
@@ -73,7 +82,7 @@ pub(super) fn differs(forked: &Observed, started: &Observed) -> Option<String> {
         false => "",
     };
     Some(format!(
-        "forked it {forked_is}, started it {started_is}{more}"
+        "{at_first} it {forked_is}, {then} it {started_is}{more}"
     ))
 }
 

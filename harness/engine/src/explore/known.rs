@@ -122,6 +122,7 @@ impl KnownState {
             recovery: None,
             forked: self.note.forked,
             differs: None,
+            reads: None,
         }
     }
 }
@@ -216,6 +217,11 @@ impl Workers for KnownWorkers<'_> {
             }
             _ => self.inner.submit(disk),
         }
+    }
+
+    fn submit_noting(&self, disk: CrashDisk) {
+        // What was read is not kept in a run file.
+        self.inner.submit_noting(disk);
     }
 
     fn reply(&self, wait: Duration) -> Reply {

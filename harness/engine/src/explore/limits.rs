@@ -25,6 +25,10 @@ pub struct Limits<'a> {
     pub minimising: Option<Duration>,
     /// No state is tried after so many different ones; those of other shards count.
     pub states: Option<u64>,
+    /// Crash points are decided by what is read, after the sample of states; that has half of the time.
+    pub decide: bool,
+    /// Of so many states that were decided so one is tried all the same.
+    pub check_one_in: u64,
     /// How many recoveries deep crashes go; 0 for the recorded run alone.
     pub depth: u32,
     /// How many bytes of memory plugpull may take; none for no limit.
@@ -34,6 +38,9 @@ pub struct Limits<'a> {
 }
 
 impl<'a> Limits<'a> {
+    /// One in a hundred.
+    pub const CHECK_ONE_IN: u64 = 100;
+
     /// Limits within a budget that begins now.
     pub fn within(budget: Duration, depth: u32, stop: &'a AtomicBool) -> Self {
         let now = Instant::now();
@@ -43,6 +50,8 @@ impl<'a> Limits<'a> {
             end: beyond.and_then(|beyond| now.checked_add(beyond)),
             minimising: Some(budget / MINIMISING),
             states: None,
+            decide: false,
+            check_one_in: Self::CHECK_ONE_IN,
             depth,
             memory: None,
             stop,
@@ -56,6 +65,8 @@ impl<'a> Limits<'a> {
             end: None,
             minimising: None,
             states: None,
+            decide: false,
+            check_one_in: Self::CHECK_ONE_IN,
             depth,
             memory: None,
             stop,
@@ -65,6 +76,11 @@ impl<'a> Limits<'a> {
     /// How much time is left for trying states.
     pub fn left(&self) -> Duration {
         left(self.until)
+    }
+
+    /// When half of that is over.
+    pub(super) fn half_way(&self) -> Option<Instant> {
+        self.until.map(|until| until - self.left() / 2)
     }
 
     /// True when so much of the memory is taken that one more state might be too much.

@@ -9,6 +9,7 @@ mod artifact;
 mod artifact_limits;
 mod attempt;
 mod crash;
+mod deciding;
 mod describe;
 mod enumerator;
 mod explorer;
@@ -36,6 +37,8 @@ mod worker_pool;
 pub use artifact::{About, Artifact};
 pub use attempt::{Answer, Attempt, Breaker, CrashDisk, RecoveryNote, Reply, TryState, Workers};
 pub use crash::{Crash, CrashModel, changes_disk};
+#[cfg(test)]
+pub(crate) use deciding::{Deciding, Noted};
 pub use describe::{evidence, sentence, timeline};
 pub use enumerator::{Candidate, ModelTally, StateEnumerator};
 pub use explorer::Explorer;

@@ -222,6 +222,7 @@ mod tests {
             digest: 0,
             key: 0,
             position: 0,
+            again: false,
         };
         (candidate, disk.take_log())
     }

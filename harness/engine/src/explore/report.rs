@@ -51,6 +51,7 @@ pub fn coverage(oracle: &Oracle<'_>, summary: &Summary) -> Coverage {
         complete: summary.complete && summary.left_out.is_empty(),
         first_ack: Some(summary.first_ack),
         left_out: summary.left_out,
+        decided: summary.decided.clone(),
         demanded: None,
         recoveries: Some(RecoveryCoverage {
             seen: recoveries.seen,

@@ -72,6 +72,17 @@ impl StartLimits {
     }
 }
 
+/// How a target is started on a state.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// As always.
+    Started,
+    /// Forked from one that is ready, where it can be.
+    Forked,
+    /// With what is read noted, and nothing read ahead for it.
+    Noting,
+}
+
 /// Makes a sandbox.
 pub type NewSandbox = Arc<dyn Fn() -> anyhow::Result<SandboxHost> + Send + Sync>;
 
@@ -133,7 +144,7 @@ impl SandboxWorker {
     ) -> Result<Attempt, HarnessFailed> {
         self.host.limit_check(limit);
         let limit = limit.unwrap_or(self.limits.most);
-        let attempt = self.attempt_once(disk, twice, limit, false)?;
+        let attempt = self.attempt_once(disk, twice, limit, How::Started)?;
         if let Start::Hung { waited } = attempt.observed.start {
             match self.limits.whole.get() {
                 Some(whole) => {
@@ -160,7 +171,7 @@ impl SandboxWorker {
         disk: &CrashDisk,
         limit: Duration,
     ) -> Result<Option<Duration>, HarnessFailed> {
-        let attempt = self.attempt_once(disk, false, limit, false)?;
+        let attempt = self.attempt_once(disk, false, limit, How::Started)?;
         // Without a recovery that was timed, with the waiting for the CPU.
         let took = attempt.observed.recovery.unwrap_or(attempt.took);
         Ok((attempt.observed.start == Start::Started).then_some(took))
@@ -171,7 +182,7 @@ impl SandboxWorker {
         disk: &CrashDisk,
         twice: bool,
         limit: Duration,
-        forks: bool,
+        how: How,
     ) -> Result<Attempt, HarnessFailed> {
         let began = Instant::now();
         self.host.usable()?;
@@ -179,10 +190,14 @@ impl SandboxWorker {
         let fs = Injector::new(disk.tree.clone(), began, 0, 0);
         fs.limit_log(LOG_LIMIT);
         fs.note_mappings();
+        if how == How::Noting {
+            fs.note_reads();
+        }
         let mut storage = Storage::crash(sandbox, fs.clone(), self.host.cpu)?;
-        match forks {
-            true => self.host.begin_forked(FIRST_PID),
-            false => self.host.begin(FIRST_PID),
+        match how {
+            How::Started => self.host.begin(FIRST_PID),
+            How::Forked => self.host.begin_forked(FIRST_PID),
+            How::Noting => self.host.begin_cold(FIRST_PID),
         }
         let mut observed = Observed::default();
         let lease = self.lease.lock();
@@ -220,6 +235,7 @@ impl SandboxWorker {
             recovery,
             forked,
             differs: None,
+            reads: fs.take_noted(),
         })
     }
 
@@ -234,7 +250,8 @@ impl SandboxWorker {
         }
         let limit = self.limits.usual();
         self.host.limit_check(limit);
-        let attempt = self.attempt_once(disk, twice, limit.unwrap_or(self.limits.most), true);
+        let attempt =
+            self.attempt_once(disk, twice, limit.unwrap_or(self.limits.most), How::Forked);
         match (attempt, self.host.forking()) {
             (Err(failure), Some(forking)) => {
                 forking.turn_off(&failure.to_string());
@@ -278,6 +295,23 @@ impl TryState for SandboxWorker {
     fn try_state(&mut self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed> {
         let forked = self.attempt_forked(disk, twice)?;
         what_counts(disk, forked, || self.attempt(disk, twice))
+    }
+
+    fn try_noting(&mut self, disk: &CrashDisk) -> Result<Attempt, HarnessFailed> {
+        let limit = self.limits.usual();
+        self.host.limit_check(limit);
+        let limit = limit.unwrap_or(self.limits.most);
+        let attempt = self.attempt_once(disk, false, limit, How::Noting)?;
+        // Whether it hangs is seen in a start like all others.
+        let hung = matches!(attempt.observed.start, Start::Hung { .. });
+        let started = match hung {
+            true => self.attempt(disk, false)?,
+            false => attempt,
+        };
+        Ok(Attempt {
+            recovery: None,
+            ..started
+        })
     }
 
     fn renew(&mut self) -> Result<(), HarnessFailed> {

@@ -16,11 +16,17 @@ use crate::trial::Forking;
 /// How often what is under way is ended again, until it has ended: a target may just be starting.
 const AGAIN: Duration = Duration::from_millis(20);
 
+/// A state that is to be tried, and whether what is read of it is noted.
+struct Job {
+    disk: CrashDisk,
+    notes: bool,
+}
+
 /// Workers in threads, and one more for what is tried beside them.
 pub struct WorkerPool {
     own: Mutex<Box<dyn TryState>>,
-    jobs: Option<Sender<CrashDisk>>,
-    queue: Receiver<CrashDisk>,
+    jobs: Option<Sender<Job>>,
+    queue: Receiver<Job>,
     answers: Receiver<Answer>,
     threads: Vec<JoinHandle<()>>,
     breakers: Vec<Breaker>,
@@ -33,7 +39,7 @@ pub struct WorkerPool {
 impl WorkerPool {
     /// Sets the workers to work. `own` tries what minimising wants, in the caller's thread.
     pub fn start(own: Box<dyn TryState>, workers: Vec<Box<dyn TryState>>) -> Self {
-        let (jobs, queue) = unbounded::<CrashDisk>();
+        let (jobs, queue) = unbounded::<Job>();
         let (done, answers) = unbounded();
         let abandoned = Arc::new(AtomicBool::new(false));
         let all = std::iter::once(&own).chain(&workers);
@@ -79,6 +85,14 @@ impl WorkerPool {
         }
     }
 
+    fn hand_out(&self, job: Job) {
+        if let Some(jobs) = &self.jobs {
+            // `queue` is kept here, so there is always somebody to take it.
+            let sent = jobs.send(job);
+            debug_assert!(sent.is_ok());
+        }
+    }
+
     /// Has the worker of the caller's thread do something, unless nothing more is tried.
     fn beside<T>(
         &self,
@@ -104,15 +118,18 @@ impl WorkerPool {
 /// Tries states until there are no more, or until the worker cannot go on.
 fn work(
     mut worker: Box<dyn TryState>,
-    queue: &Receiver<CrashDisk>,
+    queue: &Receiver<Job>,
     done: &Sender<Answer>,
     abandoned: &AtomicBool,
 ) {
     if guard(|| worker.begin()).is_err() {
         return;
     }
-    for disk in queue {
-        let result = guard(|| worker.try_state(&disk, disk.read_twice()));
+    for Job { disk, notes } in queue {
+        let result = guard(|| match notes {
+            true => worker.try_noting(&disk),
+            false => worker.try_state(&disk, disk.read_twice()),
+        });
         // What was seen while processes were being killed from outside says nothing.
         if abandoned.load(Ordering::Acquire) {
             return;
@@ -133,11 +150,11 @@ impl Workers for WorkerPool {
     }
 
     fn submit(&self, disk: CrashDisk) {
-        if let Some(jobs) = &self.jobs {
-            // `queue` is kept here, so there is always somebody to take it.
-            let sent = jobs.send(disk);
-            debug_assert!(sent.is_ok());
-        }
+        self.hand_out(Job { disk, notes: false });
+    }
+
+    fn submit_noting(&self, disk: CrashDisk) {
+        self.hand_out(Job { disk, notes: true });
     }
 
     fn reply(&self, wait: Duration) -> Reply {

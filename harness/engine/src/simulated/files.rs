@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::time::Instant;
 
-use plugpull_crashsim::fs::{Caller, Disk, Ino, Log, NewNode, ROOT, RenameMode, Tree};
+use plugpull_crashsim::fs::{Caller, Disk, Ino, Log, NewNode, ROOT, Reads, RenameMode, Tree};
 
 /// The directory of a process that runs on a simulated disk. What it asks for is possible, or the
 /// simulation itself is wrong: then it panics.
@@ -17,6 +17,16 @@ impl Files {
         Self(Disk::new(tree, Instant::now(), 0))
     }
 
+    /// Notes from here on what is read.
+    pub(crate) fn note_reads(&mut self) {
+        self.0.note_reads();
+    }
+
+    /// What was read, where that was noted.
+    pub(crate) fn take_noted(&mut self) -> Option<Reads> {
+        self.0.take_noted()
+    }
+
     /// What was done so far.
     pub(crate) fn take_log(&mut self) -> Log {
         self.0.take_log()
@@ -27,26 +37,27 @@ impl Files {
         self.0.log.next_seq()
     }
 
-    fn find(&self, name: &str) -> Option<Ino> {
-        self.0.tree.lookup(ROOT, OsStr::new(name)).ok()
+    fn find(&mut self, name: &str) -> Option<Ino> {
+        self.0.look_up(ROOT, OsStr::new(name)).ok()
     }
 
-    fn ino(&self, name: &str) -> Ino {
+    fn ino(&mut self, name: &str) -> Ino {
         self.find(name)
             .unwrap_or_else(|| panic!("the store expects a file {name}"))
     }
 
     /// A file's content; none when there is no such file.
-    pub(crate) fn read(&self, name: &str) -> Option<Vec<u8>> {
-        let content = self.0.tree.content(self.find(name)?).ok()?;
+    pub(crate) fn read(&mut self, name: &str) -> Option<Vec<u8>> {
+        let ino = self.find(name)?;
+        let len = self.0.inode(ino).ok()?.size() as usize;
         let mut bytes = Vec::new();
-        content.read(0, content.size() as usize, &mut bytes);
+        self.0.read_bytes(ino, 0, len, &mut bytes).ok()?;
         Some(bytes)
     }
 
     /// The names in the directory.
-    pub(crate) fn names(&self) -> Vec<String> {
-        let names = self.0.tree.dir(ROOT).expect("the root");
+    pub(crate) fn names(&mut self) -> Vec<String> {
+        let names = self.0.list(ROOT).expect("the root");
         let text = |name: &OsStr| name.to_string_lossy().into_owned();
         names.iter().map(|(name, _)| text(name)).collect()
     }
@@ -69,7 +80,7 @@ impl Files {
     /// Writes behind the end of a file.
     pub(crate) fn append(&mut self, name: &str, bytes: &[u8]) {
         let ino = self.ino(name);
-        let end = self.0.tree.content(ino).expect("a file").size();
+        let end = self.0.inode(ino).expect("a file").size();
         let written = self.0.write_bytes(PID, ino, end, bytes);
         assert_eq!(written.expect("a write") as usize, bytes.len());
     }

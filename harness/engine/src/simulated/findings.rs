@@ -206,6 +206,10 @@ struct Stuck {
 }
 
 impl TryState for Stuck {
+    fn try_noting(&mut self, disk: &CrashDisk) -> Result<Attempt, HarnessFailed> {
+        self.try_state(disk, false)
+    }
+
     fn try_state(&mut self, _: &CrashDisk, _: bool) -> Result<Attempt, HarnessFailed> {
         self.tried.store(true, Ordering::Relaxed);
         let (ended, changed) = &*self.ended;

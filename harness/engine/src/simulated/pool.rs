@@ -1,11 +1,12 @@
 //! Workers that are no threads and no processes: states are tried in the explorer's own thread, and
 //! answered in an order that a seed decides.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use plugpull_crashsim::fs::Reads;
 use plugpull_workloads::{Observed, Start};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -37,6 +38,8 @@ pub(crate) struct SimulatedWorkers {
     /// States in which plugpull fails: every second of them by a panic.
     failing: FailsAt,
     moods: Moods,
+    /// What is read of files is not noted.
+    blind: bool,
     /// The mutants that a forked store has, where stores are forked.
     forked: Option<Mutants>,
     /// Stores are forked no more.
@@ -45,10 +48,12 @@ pub(crate) struct SimulatedWorkers {
 }
 
 struct Waiting {
-    disks: VecDeque<CrashDisk>,
+    /// Each with whether what is read of it is noted.
+    disks: VecDeque<(CrashDisk, bool)>,
     rng: ChaCha8Rng,
-    /// How many states were tried.
+    /// How many states were tried, and how often each.
     tried: u64,
+    times: HashMap<u128, u64>,
 }
 
 impl SimulatedWorkers {
@@ -59,12 +64,14 @@ impl SimulatedWorkers {
             count,
             failing: |_| false,
             moods: Moods::None,
+            blind: false,
             forked: None,
             started: AtomicBool::new(false),
             state: Mutex::new(Waiting {
                 disks: VecDeque::new(),
                 rng: ChaCha8Rng::seed_from_u64(seed),
                 tried: 0,
+                times: HashMap::new(),
             }),
         }
     }
@@ -77,6 +84,14 @@ impl SimulatedWorkers {
     /// The same, where the same disk comes out now this way and now that.
     pub(crate) fn moody(self, moods: Moods) -> Self {
         Self { moods, ..self }
+    }
+
+    /// The same, which miss that files are read.
+    pub(crate) fn blind(self) -> Self {
+        Self {
+            blind: true,
+            ..self
+        }
     }
 
     /// The same, which fork stores with these mutants where the others are started.
@@ -93,12 +108,14 @@ impl SimulatedWorkers {
     }
 
     fn answer(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed> {
-        let tried = {
+        let odd = {
             let mut state = self.state.lock();
             state.tried += 1;
-            state.tried
+            // Whoever else is being tried meanwhile: the same disk comes out in turn.
+            let times = state.times.entry(disk.key).or_default();
+            *times += 1;
+            (*times + disk.key as u64) % 2 == 1
         };
-        let odd = tried % 2 == 1;
         guard(|| {
             if (self.failing)(disk.key) {
                 assert!(disk.key.is_multiple_of(2), "the simulated worker panics");
@@ -137,7 +154,11 @@ impl Workers for SimulatedWorkers {
     }
 
     fn submit(&self, disk: CrashDisk) {
-        self.state.lock().disks.push_back(disk);
+        self.state.lock().disks.push_back((disk, false));
+    }
+
+    fn submit_noting(&self, disk: CrashDisk) {
+        self.state.lock().disks.push_back((disk, true));
     }
 
     fn reply(&self, wait: Duration) -> Reply {
@@ -149,13 +170,23 @@ impl Workers for SimulatedWorkers {
         }
         // As many as there are workers are under way; any of them may be the first.
         let first = state.rng.random_range(0..busy);
-        let Some(disk) = state.disks.remove(first) else {
+        let Some((disk, notes)) = state.disks.remove(first) else {
             return Reply::Nothing;
         };
         drop(state);
         Reply::Answer(Box::new(Answer {
             key: disk.key,
-            result: self.worked(&disk, disk.read_twice()),
+            result: match notes {
+                true => self.answer(&disk, false).map(|attempt| Attempt {
+                    recovery: None,
+                    reads: attempt.reads.map(|reads| match self.blind {
+                        true => Reads::default(),
+                        false => reads,
+                    }),
+                    ..attempt
+                }),
+                false => self.worked(&disk, disk.read_twice()),
+            },
         }))
     }
 
@@ -173,8 +204,11 @@ impl Workers for SimulatedWorkers {
 }
 
 /// Starts the store on what a crash left and reads it; where `twice`, a second time.
-fn attempt(disk: &CrashDisk, twice: bool, mutants: Mutants) -> Attempt {
-    let (mut observed, mut files) = start(Files::new(disk.tree.clone()), mutants);
+pub(super) fn attempt(disk: &CrashDisk, twice: bool, mutants: Mutants) -> Attempt {
+    let mut files = Files::new(disk.tree.clone());
+    files.note_reads();
+    let (mut observed, mut files) = start(files, mutants);
+    let reads = files.take_noted();
     let log = files.take_log();
     let recovery =
         changes_disk(&log).then(|| on_simulated_clock(disk.tree.clone(), &log, Vec::new()));
@@ -192,6 +226,7 @@ fn attempt(disk: &CrashDisk, twice: bool, mutants: Mutants) -> Attempt {
         recovery,
         forked: false,
         differs: None,
+        reads,
     }
 }
 

@@ -103,12 +103,19 @@ impl SandboxHost {
     /// Gets ready for the start of a target on the data directory that is mounted now, as far as that
     /// can be known. Its first process will have the number `first`, where numbers can be chosen.
     pub fn begin(&self, first: i32) {
-        self.prefork.begin(&self.sandbox, first, None);
+        self.prefork
+            .begin(&self.sandbox, first, None, prefork::WARM);
+    }
+
+    /// The same, and nothing of the data directory is read for it.
+    pub fn begin_cold(&self, first: i32) {
+        self.prefork.begin(&self.sandbox, first, None, 0);
     }
 
     /// The same for a target that is forked where it may be.
     pub fn begin_forked(&self, first: i32) {
-        self.prefork.begin(&self.sandbox, first, self.forking());
+        self.prefork
+            .begin(&self.sandbox, first, self.forking(), prefork::WARM);
     }
 
     /// The process that was started last.

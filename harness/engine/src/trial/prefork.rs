@@ -16,7 +16,7 @@ use plugpull_sandbox::{Child, ForkParent, Prepared, Sandbox, SandboxError, Spawn
 
 /// Files of the data directory are read ahead as far as they are no larger than this together, in
 /// bytes: a small store is read as a whole at its start anyway.
-const WARM: u64 = 4 << 20;
+pub(super) const WARM: u64 = 4 << 20;
 
 /// What all who try states of one target share: forking is on until something speaks against it.
 pub struct Forking {
@@ -138,14 +138,14 @@ pub(super) fn pipes() -> io::Result<(io::PipeReader, io::PipeWriter, Pipes)> {
 }
 
 impl Launching {
-    fn prepare(&self, sandbox: &Sandbox) -> Option<FirstProcess> {
+    fn prepare(&self, sandbox: &Sandbox, ahead: u64) -> Option<FirstProcess> {
         if !self.piped {
-            let prepared = sandbox.prepare(&self.request, WARM).ok()?;
+            let prepared = sandbox.prepare(&self.request, ahead).ok()?;
             return Some(FirstProcess::Prepared(Box::new(prepared), None));
         }
         let (its_stdin, its_stdout, pipes) = pipes().ok()?;
         let (stdin, stdout) = (its_stdin.as_fd(), its_stdout.as_fd());
-        let prepared = sandbox.prepare_piped(&self.request, WARM, stdin, stdout);
+        let prepared = sandbox.prepare_piped(&self.request, ahead, stdin, stdout);
         Some(FirstProcess::Prepared(
             Box::new(prepared.ok()?),
             Some(pipes),
@@ -181,7 +181,14 @@ impl Prefork {
     /// Begins a trial: the first process will have the number `first`, where numbers can be chosen.
     /// Its data directory is mounted.
     /// Forked where that is on and the target can be.
-    pub(super) fn begin(&self, sandbox: &Sandbox, first: i32, forking: Option<&Forking>) {
+    /// So many bytes of the directory are read ahead.
+    pub(super) fn begin(
+        &self,
+        sandbox: &Sandbox,
+        first: i32,
+        forking: Option<&Forking>,
+        ahead: u64,
+    ) {
         let mut state = self.0.lock();
         state.first = first;
         state.fresh = true;
@@ -200,7 +207,7 @@ impl Prefork {
         if state.prepared.is_none() {
             // Where they cannot, states of recoveries may differ from run to run.
             let _ = sandbox.number_from(first);
-            state.prepared = expected.and_then(|launching| launching.prepare(sandbox));
+            state.prepared = expected.and_then(|launching| launching.prepare(sandbox, ahead));
         }
         if state.connects {
             let _ = sandbox.prepare_socket();

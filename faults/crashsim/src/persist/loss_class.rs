@@ -1,0 +1,180 @@
+//! Loss sets that a program cannot tell from each other: they agree on all that it read.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsStr;
+
+use super::update::LossSet;
+use super::update::{Update, UpdateKind, write_of};
+use super::window::Window;
+use crate::fs::{Ino, Node, Reads, Tree};
+
+/// Loss sets of whole updates that differ in nothing which was read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LossClass {
+    /// The updates on which what was read depends, lost in all of them.
+    pub lost: BTreeSet<usize>,
+    /// Those on which it depends, kept in all of them.
+    pub kept: BTreeSet<usize>,
+}
+
+/// By directory and name, what may have it.
+type Named<'w> = HashMap<(Ino, &'w OsStr), Vec<Ino>>;
+
+impl Window<'_> {
+    /// The loss sets that agree with this one, of whole updates, on all that was read of its state.
+    pub fn class(&self, losses: &LossSet, reads: &Reads) -> LossClass {
+        let rules = self.rules();
+        let named = self.named();
+        // Whether a directory is there says how many links a file has that is read by another name.
+        let any_dir = named
+            .values()
+            .flatten()
+            .any(|ino| is_dir(&self.durable, *ino));
+        let asked_by_links = any_dir && self.linked(&named).any(|ino| reads.asks_inode(ino));
+        let is_read = |update: &&Update<'_>| match update.kind {
+            UpdateKind::Name { dir, name, .. } => {
+                // The links of what it names or named, and which of two names a directory keeps.
+                let named = named.get(&(dir, name)).map_or(&[][..], Vec::as_slice);
+                reads.asks_name(dir, name)
+                    || named.iter().any(|ino| {
+                        let is_dir = is_dir(&self.durable, *ino);
+                        reads.asks_inode(*ino)
+                            || is_dir && (asked_by_links || reads.asks_inode(dir))
+                    })
+            }
+            UpdateKind::Data { ino } => write_of(rules.records, update)
+                .is_none_or(|(_, data)| reads.asks_bytes(ino, data.offset(), data.end())),
+            // With a length or space bytes go, or come, anywhere in the file; and whoever read a byte was
+            // given the length.
+            UpdateKind::Size { ino, .. } | UpdateKind::Space { ino, .. } => reads.asks_inode(ino),
+            UpdateKind::Attrs { ino } => reads.asks_inode(ino),
+        };
+        let read = rules.pending().filter(is_read).map(|update| update.id);
+        let (lost, kept) = read.partition(|id| losses.lost.contains(id));
+        LossClass { lost, kept }
+    }
+
+    /// Files that may have more than one name.
+    fn linked(&self, named: &Named<'_>) -> impl Iterator<Item = Ino> {
+        let mut places: HashMap<Ino, u32> = HashMap::new();
+        for ino in named.values().flatten().copied().collect::<BTreeSet<Ino>>() {
+            let durable = self.durable.get(ino).map_or(0, |inode| inode.nlink);
+            places.insert(ino, durable);
+        }
+        for inos in named.values() {
+            for ino in inos.iter().copied().collect::<BTreeSet<Ino>>() {
+                places.entry(ino).and_modify(|places| *places += 1);
+            }
+        }
+        let durable = self.durable.inodes();
+        let durable = durable.filter(|(ino, inode)| {
+            !matches!(inode.node, Node::Dir(_)) && inode.nlink > 1 && !places.contains_key(ino)
+        });
+        let durable: Vec<Ino> = durable.map(|(ino, _)| ino).collect();
+        let several = places.into_iter().filter(|(_, places)| *places > 1);
+        several.map(|(ino, _)| ino).chain(durable)
+    }
+
+    /// What each name that a pending update changes may name.
+    fn named(&self) -> Named<'_> {
+        let mut named = Named::new();
+        for update in &self.open {
+            if let UpdateKind::Name { dir, name, of, .. } = update.kind {
+                let entry = || self.durable.dir(dir).ok()?.get(name);
+                let known = named.entry((dir, name));
+                let known =
+                    known.or_insert_with(|| entry().map(|entry| entry.ino).into_iter().collect());
+                known.push(of);
+            }
+        }
+        named
+    }
+}
+
+fn is_dir(tree: &Tree, ino: Ino) -> bool {
+    tree.get(ino)
+        .is_ok_and(|inode| matches!(inode.node, Node::Dir(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing_test::{Run, calls};
+    use super::super::{Device, Index, MODELS, Outside};
+    use super::*;
+    use crate::fs::ROOT;
+
+    /// What a program may have read of a disk, by the way of names from the root on; `which` decides.
+    fn reads(tree: &Tree, mut which: u64) -> Reads {
+        let mut reads = Reads::default();
+        let mut wants = |one_in: u64| {
+            which = which.rotate_left(7).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x55;
+            (which >> 32).is_multiple_of(one_in)
+        };
+        reads.inode(ROOT);
+        let mut reached = vec![ROOT];
+        while let Some(ino) = reached.pop() {
+            if wants(6) && tree.dir(ino).is_ok() {
+                reads.list(ino);
+            }
+            for name in ["a", "b", "d", "e", "log"] {
+                if tree.dir(ino).is_ok() && wants(2) {
+                    reads.name(ino, name.as_ref());
+                    if let Ok(found) = tree.lookup(ino, name.as_ref()) {
+                        reads.inode(found);
+                        reached.push(found);
+                    }
+                }
+            }
+            for at in [0, 100, 4000, 8192] {
+                if tree.content(ino).is_ok() && wants(3) {
+                    reads.bytes(ino, at, at + 300);
+                }
+            }
+        }
+        reads
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+        /// What is in a class gives the same answers, whatever was read.
+        #[test]
+        fn what_is_in_a_class_agrees(calls in calls(), which: u64) {
+            let run = Run::new(&calls);
+            let log = &run.disk.log;
+            for model in MODELS {
+                let index = Index::new(log, model, Device::default());
+                for point in (0..=log.records().len()).rev().take(6) {
+                    let window = index.window(point);
+                    let whole = window.whole_losses();
+                    let mut all = Vec::new();
+                    // Each by itself a class, so that all of them come.
+                    while all.len() < 40 {
+                        let each: Vec<LossClass> = all.iter().map(|losses: &LossSet| {
+                            let pending = window.pending().into_iter();
+                            let (lost, kept) = pending.partition(|id| losses.lost.contains(id));
+                            LossClass { lost, kept }
+                        }).collect();
+                        let Outside::Lies(losses) = whole.outside(&each) else { break };
+                        all.push(losses);
+                    }
+                    let trees: Vec<Tree> = all.iter().map(|losses| window.state(losses).tree).collect();
+                    for (one, tree) in all.iter().zip(&trees) {
+                        let reads = reads(tree, which);
+                        let class = window.class(one, &reads);
+                        for (other, its) in all.iter().zip(&trees) {
+                            let within = class.lost.is_subset(&other.lost)
+                                && class.kept.is_disjoint(&other.lost);
+                            prop_assert!(
+                                !within || reads.agree(tree, its),
+                                "{}: {:?} and {:?} of {:?}", model.name(), one, other, reads
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! The legal losses of whole updates at a crash point, as implications.
+//!
+//! Every rule of [`Rules`] says of whole updates: where these are lost, that one is. Such rules (Horn
+//! clauses; A. Horn, "On sentences which are true of direct unions of algebras", 1951) have for each choice
+//! of updates a smallest legal set that contains it, so whether a legal set loses these and keeps those is
+//! found by following the rules, and no search can miss one. A loss set that tears a write is not among
+//! them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bit_set::BitSet;
+
+use super::count::Possible;
+use super::legalize::Rules;
+use super::loss_class::LossClass;
+use super::model::Overwrite;
+use super::update::LossSet;
+use super::update::{DataFirst, Durability, Journal, Update, UpdateKind, pages, write_of};
+use crate::fs::Ino;
+
+/// How many classes a search compares sets with before it gives up.
+const EFFORT: usize = 200_000;
+
+/// The legal losses of whole updates at one crash point.
+pub struct WholeLosses {
+    /// The numbers of the open updates, in order; the rules name them by their places here.
+    ids: Vec<usize>,
+    /// Those that cannot be lost.
+    fixed: BitSet,
+    /// What is lost with each.
+    with: Vec<Vec<usize>>,
+    /// Where all of the first are lost, the second is.
+    with_all: Vec<(Vec<usize>, usize)>,
+}
+
+/// What lies outside of some classes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outside {
+    /// This legal loss set.
+    Lies(LossSet),
+    /// Nothing: each legal loss set is in one of them.
+    Nothing,
+    /// The search was given up.
+    Unknown,
+}
+
+impl WholeLosses {
+    pub(super) fn of(rules: &Rules<'_, '_>) -> Self {
+        let mut made = Making::new(rules);
+        made.needs();
+        made.names();
+        made.in_order();
+        made.blocks();
+        made.sectors();
+        made.lengths();
+        made.whole
+    }
+
+    /// The updates that may be lost.
+    pub fn pending(&self) -> impl Iterator<Item = usize> {
+        let free = |(at, id): (usize, &usize)| (!self.fixed.contains(at)).then_some(*id);
+        self.ids.iter().enumerate().filter_map(free)
+    }
+
+    /// True when exactly these, each whole, can be missing.
+    pub fn is_legal(&self, lost: &BTreeSet<usize>) -> bool {
+        let Some(lost) = self.places(lost) else {
+            return false;
+        };
+        let kept = BitSet::default();
+        self.smallest(&lost, &kept).is_some_and(|all| all == lost)
+    }
+
+    /// The smallest legal loss set in which these are missing and those are not; none where there is
+    /// none at all.
+    pub fn with(&self, lost: &BTreeSet<usize>, kept: &BTreeSet<usize>) -> Option<LossSet> {
+        let lost = self.places(lost)?;
+        // What is durable is kept anyway.
+        let kept = kept.iter().filter_map(|id| self.place(*id)).collect();
+        Some(self.loss_set(&self.smallest(&lost, &kept)?))
+    }
+
+    /// How many there are, of a class or of all: exact up to `limit`, else at least so many.
+    pub fn count(&self, class: Option<&LossClass>, limit: u128) -> Possible {
+        let mut states = 0;
+        let ids = |of: fn(&LossClass) -> &BTreeSet<usize>| {
+            let ids = class.into_iter().flat_map(of);
+            ids.filter_map(|id| self.place(*id)).collect::<BitSet>()
+        };
+        let (lost, kept) = (ids(|class| &class.lost), ids(|class| &class.kept));
+        // Each set is met once: of an update that is decided, one branch loses it and the other keeps it.
+        let first = self.smallest(&lost, &kept);
+        let mut open: Vec<_> = first.map(|lost| (0, lost, kept)).into_iter().collect();
+        while let Some((mut at, lost, mut kept)) = open.pop() {
+            let decided = |at| self.fixed.contains(at) || lost.contains(at) || kept.contains(at);
+            while at < self.ids.len() && decided(at) {
+                at += 1;
+            }
+            if at == self.ids.len() {
+                states += 1;
+                if states >= limit {
+                    let exact = open.is_empty();
+                    return Possible { states, exact };
+                }
+                continue;
+            }
+            let mut with = lost.clone();
+            with.insert(at);
+            if let Some(with) = self.smallest(&with, &kept) {
+                open.push((at + 1, with, kept.clone()));
+            }
+            kept.insert(at);
+            open.push((at + 1, lost, kept));
+        }
+        Possible {
+            states,
+            exact: true,
+        }
+    }
+
+    /// A legal loss set in none of these classes.
+    pub fn outside(&self, classes: &[LossClass]) -> Outside {
+        let classes: Vec<(BitSet, BitSet)> = classes
+            .iter()
+            .filter_map(|class| {
+                let kept = class.kept.iter().filter_map(|id| self.place(*id)).collect();
+                Some((self.places(&class.lost)?, kept))
+            })
+            .collect();
+        let mut effort = EFFORT;
+        match self.search(
+            &classes,
+            &BitSet::default(),
+            &BitSet::default(),
+            &mut effort,
+        ) {
+            Some(lost) => Outside::Lies(self.loss_set(&lost)),
+            None if effort == 0 => Outside::Unknown,
+            None => Outside::Nothing,
+        }
+    }
+
+    /// A legal set in none of these classes that loses these and keeps those. `lost` is the smallest
+    /// legal set with its own, so whatever is outside of a class which has it loses more of what the class
+    /// keeps.
+    fn search(
+        &self,
+        classes: &[(BitSet, BitSet)],
+        lost: &BitSet,
+        kept: &BitSet,
+        effort: &mut usize,
+    ) -> Option<BitSet> {
+        let has = |class: &(BitSet, BitSet)| class.0.is_subset(lost) && class.1.is_disjoint(lost);
+        let found = classes.iter().position(has);
+        *effort = effort.saturating_sub(1 + found.unwrap_or(classes.len()));
+        let Some((_, keeps)) = found.map(|at| &classes[at]) else {
+            return Some(lost.clone());
+        };
+        if *effort == 0 {
+            return None;
+        }
+        let mut kept = kept.clone();
+        for more in keeps {
+            if !kept.contains(more) {
+                let mut with = lost.clone();
+                with.insert(more);
+                if let Some(with) = self.smallest(&with, &kept)
+                    && let Some(found) = self.search(classes, &with, &kept, effort)
+                {
+                    return Some(found);
+                }
+                if *effort == 0 {
+                    return None;
+                }
+                kept.insert(more);
+            }
+        }
+        None
+    }
+
+    /// What is lost where these are; none where that is something which cannot be, or is to be kept.
+    fn smallest(&self, lost: &BitSet, kept: &BitSet) -> Option<BitSet> {
+        let mut all = lost.clone();
+        let mut new: Vec<usize> = lost.iter().collect();
+        loop {
+            while let Some(at) = new.pop() {
+                if self.fixed.contains(at) || kept.contains(at) {
+                    return None;
+                }
+                new.extend(
+                    self.with[at]
+                        .iter()
+                        .copied()
+                        .filter(|with| all.insert(*with)),
+                );
+            }
+            for (of, with) in &self.with_all {
+                if of.iter().all(|at| all.contains(*at)) && all.insert(*with) {
+                    new.push(*with);
+                }
+            }
+            if new.is_empty() {
+                return Some(all);
+            }
+        }
+    }
+
+    fn place(&self, id: usize) -> Option<usize> {
+        self.ids.binary_search(&id).ok()
+    }
+
+    /// None where one of them is durable.
+    fn places(&self, ids: &BTreeSet<usize>) -> Option<BitSet> {
+        ids.iter().map(|id| self.place(*id)).collect()
+    }
+
+    fn loss_set(&self, lost: &BitSet) -> LossSet {
+        LossSet {
+            lost: lost.iter().map(|at| self.ids[at]).collect(),
+            ..LossSet::default()
+        }
+    }
+}
+
+/// Makes the implications, rule by rule as [`Rules::legalize`] has them.
+struct Making<'r, 'w, 'a> {
+    rules: &'r Rules<'w, 'a>,
+    open: &'w [Update<'a>],
+    whole: WholeLosses,
+    /// By place: the last change of metadata before it that the journal takes at once, which takes with it
+    /// what comes later.
+    before: Vec<Option<usize>>,
+}
+
+fn pending(update: &Update<'_>) -> bool {
+    update.durability != Durability::Durable
+}
+
+impl<'r, 'w, 'a> Making<'r, 'w, 'a> {
+    fn new(rules: &'r Rules<'w, 'a>) -> Self {
+        let open = rules.open;
+        let all = open.iter().enumerate();
+        let fixed = all.filter(|(_, update)| !pending(update)).map(|(at, _)| at);
+        let ordered = rules.model.metadata_order().is_ordered();
+        let mut last = None;
+        let before = |(at, update): (usize, &Update<'_>)| {
+            let before = last;
+            let heads = update.kind.is_metadata() && update.journal == Journal::AtOnce;
+            if ordered && pending(update) && heads {
+                last = Some(at);
+            }
+            before
+        };
+        Self {
+            rules,
+            open,
+            whole: WholeLosses {
+                ids: open.iter().map(|update| update.id).collect(),
+                fixed: fixed.collect(),
+                with: vec![Vec::new(); open.len()],
+                with_all: Vec::new(),
+            },
+            before: open.iter().enumerate().map(before).collect(),
+        }
+    }
+
+    fn pending(&self) -> impl Iterator<Item = (usize, &'w Update<'a>)> + use<'w, 'a> {
+        let all = self.open.iter().enumerate();
+        all.filter(|(_, update)| pending(update))
+    }
+
+    /// The second is lost with the first.
+    fn with(&mut self, lost: usize, with: usize) {
+        if !self.whole.fixed.contains(lost) {
+            self.whole.with[lost].push(with);
+        }
+    }
+
+    /// What needs something that is lost is lost.
+    fn needs(&mut self) {
+        for (at, update) in self.pending() {
+            for need in &update.needs {
+                if let Some(need) = self.whole.place(*need) {
+                    self.with(need, at);
+                }
+            }
+        }
+    }
+
+    /// Changes of one group of metadata, and the two names of an exchange.
+    fn names(&mut self) {
+        let mut groups: HashMap<usize, usize> = HashMap::new();
+        for (at, update) in self.pending() {
+            if update.kind.is_metadata()
+                && let Some(earlier) = groups.insert(update.group, at)
+            {
+                self.with(earlier, at);
+            }
+            let name = matches!(update.kind, UpdateKind::Name { .. });
+            let next = self.open.get(at + 1);
+            if name && next.is_some_and(|next| next.group == update.group) {
+                self.with(at + 1, at);
+            }
+        }
+    }
+
+    /// What a journal or a device without a cache of its own keeps in order.
+    fn in_order(&mut self) {
+        let in_new_blocks = self.rules.model.overwrite() == Overwrite::InNewBlocks;
+        let mut content = None;
+        for (at, update) in self.pending() {
+            if let Some(before) = self.before[at]
+                && update.journal != Journal::Never
+                && (update.kind.is_metadata() || in_new_blocks)
+            {
+                self.with(before, at);
+            }
+            if self.rules.device.sequential && update.kind.is_content() {
+                if let Some(before) = content {
+                    self.with(before, at);
+                }
+                if update.durability == Durability::Pending {
+                    content = Some(at);
+                }
+            }
+        }
+    }
+
+    /// A page has no block where the journal lost what came before that was given to it.
+    fn blocks(&mut self) {
+        let mut given: HashMap<(Ino, u64), Vec<usize>> = HashMap::new();
+        for (at, update) in self.pending() {
+            let Some((ino, data)) = write_of(self.rules.records, update) else {
+                continue;
+            };
+            for page in pages(data) {
+                let by = given.entry((ino, page)).or_default();
+                if update.journal != Journal::Never
+                    && update.is_fresh(page)
+                    && let Some(before) = self.before[at]
+                {
+                    by.push(before);
+                }
+                for before in by.iter() {
+                    if !self.whole.fixed.contains(*before) {
+                        self.whole.with[*before].push(at);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A sector or page that is written brings along what had been written to it.
+    fn sectors(&mut self) {
+        let mut in_sector: HashMap<(Ino, u64), usize> = HashMap::new();
+        // Writes that reach the disk in whole pages, and those that were given up.
+        let mut in_page: BTreeMap<(Ino, u64), Vec<usize>> = BTreeMap::new();
+        let mut given_up: BTreeMap<(Ino, u64), Vec<usize>> = BTreeMap::new();
+        for (at, update) in self.open.iter().enumerate() {
+            let Some((ino, data)) = write_of(self.rules.records, update) else {
+                continue;
+            };
+            let durable = update.durability == Durability::Durable;
+            let abandoned = update.durability == Durability::Abandoned;
+            for page in pages(data) {
+                let page = (ino, page);
+                if !durable {
+                    for earlier in in_page.get(&page).into_iter().flatten() {
+                        self.whole.with[*earlier].push(at);
+                    }
+                }
+                if !abandoned {
+                    for earlier in given_up.get(&page).into_iter().flatten() {
+                        // With what is durable it is there itself.
+                        match durable {
+                            true => drop(self.whole.fixed.insert(*earlier)),
+                            false => self.whole.with[*earlier].push(at),
+                        }
+                    }
+                }
+                if !durable && self.rules.whole_page(update, page.1) {
+                    in_page.entry(page).or_default().push(at);
+                }
+                if abandoned {
+                    given_up.entry(page).or_default().push(at);
+                }
+            }
+            if durable {
+                continue;
+            }
+            for sector in super::apply::sectors(data, self.rules.device.sector) {
+                if let Some(earlier) = in_sector.insert((ino, sector), at) {
+                    self.with(earlier, at);
+                }
+            }
+        }
+    }
+
+    /// A length that must not come before its data.
+    fn lengths(&mut self) {
+        let mut data_of: HashMap<Ino, Vec<usize>> = HashMap::new();
+        for (at, update) in self.pending() {
+            if let UpdateKind::Data { ino } = update.kind {
+                data_of.entry(ino).or_default().push(at);
+            }
+        }
+        for (at, update) in self.pending() {
+            let UpdateKind::Size { ino, .. } = update.kind else {
+                continue;
+            };
+            match update.after {
+                DataFirst::Nothing => {}
+                DataFirst::Write(data) => {
+                    if let Some(data) = self.whole.place(data) {
+                        self.with(data, at);
+                    }
+                }
+                DataFirst::AnyData => {
+                    let data = data_of.get(&ino).map_or(&[][..], Vec::as_slice);
+                    for later in data {
+                        if self.open[*later].record >= update.record {
+                            self.with(at, *later);
+                        }
+                    }
+                    if !data.is_empty() {
+                        self.whole.with_all.push((data.to_vec(), at));
+                    }
+                }
+            }
+        }
+    }
+}
