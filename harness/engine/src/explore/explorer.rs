@@ -356,11 +356,12 @@ impl<'a> Explorer<'a> {
             let kept = explorer.answers.lock().get_any(state.key);
             kept.map(|kept| kept.observed())
         };
-        let first = shown(self, tried);
+        let (first, other) = (shown(self, tried), shown(self, check));
         // Chance may show the same once more, and mostly not so often.
         let varies = (0..TRIED_AGAIN).find_map(|_| {
-            let again = self.try_again(tried).ok();
-            how_they_differ(first.as_ref(), again.as_ref())
+            let again = |state| self.try_again(state).ok();
+            how_they_differ(first.as_ref(), again(tried).as_ref())
+                .or_else(|| how_they_differ(other.as_ref(), again(check).as_ref()))
         });
         if let Some(how) = varies {
             return format!(
@@ -369,12 +370,14 @@ impl<'a> Explorer<'a> {
             );
         }
         self.harness_failed = true;
-        let how = how_they_differ(first.as_ref(), shown(self, check).as_ref());
-        format!(
+        let how = how_they_differ(first.as_ref(), other.as_ref());
+        let why = format!(
             "plugpull missed something that the target read: two disks at crash point {point} that agree on \
              all else were distinguished ({}). This is a bug of plugpull; please report it with the trace",
             how.unwrap_or_default()
-        )
+        );
+        self.gave_up.get_or_insert_with(|| why.clone());
+        why
     }
 
     fn try_again(&self, state: &TriedState) -> Result<Observed, HarnessFailed> {

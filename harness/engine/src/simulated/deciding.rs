@@ -191,6 +191,8 @@ fn a_read_that_is_missed_is_a_failure_of_ours() {
         assert!(why.contains("plugpull missed something"), "{why}");
         assert_eq!(decided.decided, 0);
         assert!(!explored.summary.complete);
+        // Which is exit code 3.
+        assert_eq!(explored.summary.gave_up.as_deref(), Some(why));
     });
 }
 
@@ -203,7 +205,10 @@ fn a_target_that_is_not_the_same_each_time_decides_nothing() {
         let explored = explored(&plan, oracle, &workers, (None, 1));
         let decided = explored.summary.decided.as_ref().expect("decided");
         let why = decided.taken_back.as_deref().unwrap_or_default();
-        assert!(why.contains("does not do the same each time"), "{decided:?}");
+        assert!(
+            why.contains("does not do the same each time"),
+            "{decided:?}"
+        );
         assert_eq!(decided.decided, 0);
     });
 }
