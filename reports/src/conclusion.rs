@@ -325,8 +325,8 @@ pub(crate) fn decided_words(coverage: &Coverage) -> Option<String> {
     }
     let not = [
         (decided.not_reached, "for lack of time"),
-        (decided.given_up, "because too much differs that is read"),
-        (decided.not_tried, "because a state could not be tried"),
+        (decided.given_up, "where too much that differs is read"),
+        (decided.not_tried, "where a state could not be tried"),
     ];
     let not = not.iter().filter(|(n, _)| *n > 0);
     let not: Vec<String> = not
@@ -334,7 +334,7 @@ pub(crate) fn decided_words(coverage: &Coverage) -> Option<String> {
         .collect();
     let not = match not.is_empty() {
         true => String::new(),
-        false => format!("; not {}", not.join(", ")),
+        false => format!("; not decided: {}", not.join(", ")),
     };
     let checked = match decided.checked {
         0 => String::new(),

@@ -1,7 +1,7 @@
 //! What a report comes to: coverage is part of it, and nothing reads as a pass that was not earned.
 
 use plugpull_reports::{
-    EndReason, Ended, Look, Report, annotations, exit_code, html, junit, markdown, render,
+    Decided, EndReason, Ended, Look, Report, annotations, exit_code, html, junit, markdown, render,
 };
 use plugpull_workloads::{FailureClass, Verdict};
 
@@ -194,6 +194,46 @@ fn every_state_is_said_only_where_no_limit_cut_anything() {
              states of 1 recovery behind the 16th and other combinations at 1,200 places."
         ),
         "{text}"
+    );
+}
+
+/// What was decided by reads, and why the rest was not, stands in the line of the verdict, in every form.
+#[test]
+fn what_was_decided_is_in_the_line_of_the_verdict() {
+    let mut report = judged(501, EndReason::Complete, "");
+    let said = |report: &Report, words: &str| {
+        for text in [markdown(report).unwrap(), html(report).unwrap()] {
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(text.contains(words), "{words} in {text}");
+        }
+        assert!(terminal(report).contains(&words[..24]), "{words}");
+    };
+    let decided = Decided {
+        places: 1_200,
+        decided: 1_100,
+        states: 40_000,
+        at_least: true,
+        trials: 3_000,
+        checked: 1,
+        given_up: 60,
+        not_reached: 40,
+        ..Decided::default()
+    };
+    report.coverage.as_mut().unwrap().decided = Some(decided.clone());
+    said(
+        &report,
+        "Decided by reads: all at least 40,000 loss sets of whole updates at 1,100 of 1,200 places (a crash \
+         point under a model), for start and check, by 3,000 trials, and 1 decided state was tried all the \
+         same; torn writes are not included; not decided: 40 for lack of time, 60 where too much that differs \
+         is read.",
+    );
+    report.coverage.as_mut().unwrap().decided = Some(Decided {
+        taken_back: Some("the target varies".into()),
+        ..decided
+    });
+    said(
+        &report,
+        "Nothing counts as decided by reads: the target varies.",
     );
 }
 

@@ -1,7 +1,7 @@
 //! Merging: nothing is lost or counted twice, the order does not matter, what does not belong
 //! together is refused.
 
-use plugpull_reports::{MergeError, Report, Shard, ShardTrial, Trial, html, merge};
+use plugpull_reports::{Decided, MergeError, Report, Shard, ShardTrial, Trial, html, merge};
 use plugpull_workloads::{FindingKind, Verdict};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -127,11 +127,22 @@ fn what_was_tried_on_one_machine_is_measured() {
 
 #[test]
 fn explorations_of_one_trace_add_up() {
-    let (one, mut other) = (explored(2), explored(3));
+    let (mut one, mut other) = (explored(2), explored(3));
     other.took_us += 1;
+    for (report, decided) in [(&mut one, 7), (&mut other, 5)] {
+        report.coverage.as_mut().unwrap().decided = Some(Decided {
+            places: 10,
+            decided,
+            at_least: decided == 5,
+            ..Decided::default()
+        });
+    }
     let merged = merge(vec![one.clone(), other.clone()]).unwrap();
     let coverage = merged.coverage.unwrap();
     assert_eq!((coverage.points, coverage.tried), (901, 2 * 5_310));
+    let decided = coverage.decided.unwrap();
+    assert_eq!((decided.places, decided.decided), (20, 12));
+    assert!(decided.at_least);
     assert_eq!(coverage.at.len(), 623);
     assert_eq!(coverage.at[0].tried, 6);
     assert_eq!(coverage.models[1].made, 2 * 9_120);

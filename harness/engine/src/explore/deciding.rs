@@ -336,8 +336,9 @@ impl<'a> Deciding<'a> {
                     continue;
                 }
             };
-            self.known.insert(state.key, reads.clone());
-            self.tally.trials += 1;
+            // What was tried at another place counts there.
+            let new = self.known.insert(state.key, reads.clone()).is_none();
+            self.tally.trials += u64::from(new);
             let class = place.window.class(&state.losses, &reads);
             place.turn += 1;
             self.due += place.whole.count(Some(&class), COUNTED).states - 1;
