@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use plugpull_workloads::Verdict;
 
 use crate::coverage::Coverage;
-use crate::labels::{clean, count, count_grouped, list, number, verdict_words};
+use crate::labels::{clean, count, count_grouped, large, list, number, verdict_words};
 use crate::report::{Ended, Report};
 use crate::run_file::record::EndReason;
 
@@ -341,11 +341,14 @@ pub(crate) fn decided_words(coverage: &Coverage) -> Option<String> {
         1 => ", and 1 decided state was tried all the same".into(),
         n => format!(", and {} decided states were tried all the same", number(n)),
     };
-    let at_least = if decided.at_least { "at least " } else { "" };
+    let at_least = match decided.at_least || decided.states >= 1_000_000_000_000 {
+        true => "at least ",
+        false => "",
+    };
     Some(format!(
-        "Decided by reads: all {at_least}{} of whole updates at {} of {} (a crash point under a model), for \
+        "Decided by reads: all {at_least}{} loss sets of whole updates at {} of {} (a crash point under a model), for \
          start and check, by {}{checked}; torn writes are not included{not}.",
-        count_grouped(decided.states, "loss set"),
+        large(decided.states),
         number(decided.decided),
         count_grouped(decided.places, "place"),
         count_grouped(decided.trials, "trial"),

@@ -133,14 +133,20 @@ pub(crate) fn number(n: u64) -> String {
     out
 }
 
-/// How many states a model allows, as a table shows it. Beyond a million millions the digits say
-/// nothing to a person.
+/// How many states a model allows, as a table shows it.
 pub(crate) fn possible(model: &ModelCoverage) -> String {
     let least = if model.at_least { "≥ " } else { "" };
     match model.possible {
         None => "–".into(),
-        Some(n @ 0..1_000_000_000_000) => format!("{least}{}", number(n)),
-        Some(n) => format!("{least}10^{}", n.ilog10()),
+        Some(n) => format!("{least}{}", large(n)),
+    }
+}
+
+/// A number that may be large: beyond a million millions the digits say nothing to a person.
+pub(crate) fn large(n: u64) -> String {
+    match n {
+        0..1_000_000_000_000 => number(n),
+        n => format!("10^{}", n.ilog10()),
     }
 }
 

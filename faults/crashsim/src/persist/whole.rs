@@ -80,42 +80,82 @@ impl WholeLosses {
         Some(self.loss_set(&self.smallest(&lost, &kept)?))
     }
 
-    /// How many there are, of a class or of all: exact up to `limit`, else at least so many.
+    /// How many there are, of a class or of all. Updates that nothing ties are counted apart and multiplied:
+    /// exact where no tied ones have more than `limit`, else at least so many.
     pub fn count(&self, class: Option<&LossClass>, limit: u128) -> Possible {
-        let mut states = 0;
         let ids = |of: fn(&LossClass) -> &BTreeSet<usize>| {
             let ids = class.into_iter().flat_map(of);
             ids.filter_map(|id| self.place(*id)).collect::<BitSet>()
         };
         let (lost, kept) = (ids(|class| &class.lost), ids(|class| &class.kept));
+        let mut all = Possible::ONE;
+        let Some(lost) = self.smallest(&lost, &kept) else {
+            return Possible { states: 0, ..all };
+        };
+        for tied in self.tied() {
+            let counted = self.count_tied(&tied, &lost, &kept, limit);
+            let product = all.states.checked_mul(counted.states);
+            all = Possible {
+                states: product.unwrap_or(u128::MAX),
+                exact: all.exact && counted.exact && product.is_some(),
+            };
+        }
+        all
+    }
+
+    /// How many ways there are for updates that are tied to no others.
+    fn count_tied(&self, tied: &[usize], lost: &BitSet, kept: &BitSet, limit: u128) -> Possible {
+        let mut states = 0;
         // Each set is met once: of an update that is decided, one branch loses it and the other keeps it.
-        let first = self.smallest(&lost, &kept);
-        let mut open: Vec<_> = first.map(|lost| (0, lost, kept)).into_iter().collect();
-        while let Some((mut at, lost, mut kept)) = open.pop() {
-            let decided = |at| self.fixed.contains(at) || lost.contains(at) || kept.contains(at);
-            while at < self.ids.len() && decided(at) {
-                at += 1;
-            }
-            if at == self.ids.len() {
+        let mut open = vec![(0, lost.clone(), kept.clone())];
+        while let Some((from, lost, mut kept)) = open.pop() {
+            let decided =
+                |at: usize| self.fixed.contains(at) || lost.contains(at) || kept.contains(at);
+            let Some(next) = (from..tied.len()).find(|n| !decided(tied[*n])) else {
                 states += 1;
                 if states >= limit {
                     let exact = open.is_empty();
                     return Possible { states, exact };
                 }
                 continue;
-            }
+            };
             let mut with = lost.clone();
-            with.insert(at);
+            with.insert(tied[next]);
             if let Some(with) = self.smallest(&with, &kept) {
-                open.push((at + 1, with, kept.clone()));
+                open.push((next + 1, with, kept.clone()));
             }
-            kept.insert(at);
-            open.push((at + 1, lost, kept));
+            kept.insert(tied[next]);
+            open.push((next + 1, lost, kept));
         }
         Possible {
             states,
             exact: true,
         }
+    }
+
+    /// The updates in parts that no rule ties to each other.
+    fn tied(&self) -> Vec<Vec<usize>> {
+        // Each with one that it is tied to, at last the first of them all.
+        let mut to: Vec<usize> = (0..self.ids.len()).collect();
+        fn first(to: &[usize], mut at: usize) -> usize {
+            while to[at] != at {
+                at = to[at];
+            }
+            at
+        }
+        let singles = self.with.iter().enumerate();
+        let singles = singles.flat_map(|(at, with)| with.iter().map(move |with| (at, *with)));
+        let together = self.with_all.iter();
+        let together = together.flat_map(|(of, with)| of.iter().map(move |at| (*at, *with)));
+        for (one, other) in singles.chain(together) {
+            let (one, other) = (first(&to, one), first(&to, other));
+            to[one.max(other)] = one.min(other);
+        }
+        let mut parts: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for at in 0..self.ids.len() {
+            parts.entry(first(&to, at)).or_default().push(at);
+        }
+        parts.into_values().collect()
     }
 
     /// A legal loss set in none of these classes.

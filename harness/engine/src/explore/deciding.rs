@@ -33,8 +33,8 @@ const CLASSES: usize = 1024;
 const COUNTED: u128 = 32;
 /// So many classes of a place are found in one round without a trial.
 const AT_ONCE: usize = 32;
-/// Losses of one place are counted so far.
-const LOSSES: u128 = 1 << 16;
+/// Losses of updates that are tied to each other are counted so far.
+const LOSSES: u128 = 1 << 12;
 /// Sets the name of an attempt whose reads are noted apart from that of the same content in the sample.
 const NOTED: u128 = 0x5EAD_5EAD_5EAD_5EAD_5EAD_5EAD_5EAD_5EA8;
 
@@ -243,7 +243,9 @@ impl<'a> Deciding<'a> {
                 Outside::Nothing if !place.checks.is_empty() => return true,
                 Outside::Nothing => {
                     let losses = place.whole.count(None, LOSSES);
-                    let states = u64::try_from(losses.states).unwrap_or(u64::MAX);
+                    let states = u64::try_from(losses.states);
+                    self.tally.at_least |= states.is_err();
+                    let states = states.unwrap_or(u64::MAX);
                     self.tally.decided += 1;
                     self.tally.states = self.tally.states.saturating_add(states);
                     self.tally.at_least |= !losses.exact;
@@ -341,7 +343,8 @@ impl<'a> Deciding<'a> {
             self.tally.trials += u64::from(new);
             let class = place.window.class(&state.losses, &reads);
             place.turn += 1;
-            self.due += place.whole.count(Some(&class), COUNTED).states - 1;
+            let others = place.whole.count(Some(&class), COUNTED).states - 1;
+            self.due += others.min(COUNTED);
             while self.due >= u128::from(self.one_in) {
                 self.due -= u128::from(self.one_in);
                 let check = self.member(&place, &class, &state, place.checks.len());
