@@ -82,6 +82,20 @@ pub struct Decided {
     pub taken_back: Option<String>,
 }
 
+impl Decided {
+    /// Nothing of it counts, for this reason.
+    #[must_use]
+    pub fn taken_back(self, why: String) -> Self {
+        Self {
+            places: self.places,
+            trials: self.trials,
+            checked: self.checked,
+            taken_back: Some(why),
+            ..Self::default()
+        }
+    }
+}
+
 /// What limits of the enumeration cut off. Each is counted where the limit applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

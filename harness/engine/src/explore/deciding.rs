@@ -14,7 +14,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use plugpull_crashsim::fs::{Reads, Tree};
-use plugpull_crashsim::persist::{LossClass, LossSet, Outside, WholeLosses, Window};
+use plugpull_crashsim::persist::{
+    CrashState, LossClass, LossSet, LostUpdate, Outside, WholeLosses, Window,
+};
 use plugpull_reports::Decided;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -61,12 +63,15 @@ pub(crate) struct Disagreement {
 pub(crate) struct TriedState {
     /// The name of the attempt.
     pub(crate) key: u128,
+    /// The name of the same content in the sample.
+    content: u128,
     /// Its content.
     pub(crate) tree: Tree,
     /// The crash point.
     pub(crate) point: u64,
-    /// What is missing.
+    /// What is missing, and the same for people.
     pub(crate) losses: LossSet,
+    lost: Vec<LostUpdate>,
 }
 
 /// A crash point under one model.
@@ -161,13 +166,7 @@ impl<'a> Deciding<'a> {
 
     /// Takes back all that was decided.
     pub(crate) fn take_back(&mut self, why: String) {
-        self.tally = Decided {
-            places: self.tally.places,
-            trials: self.tally.trials,
-            checked: self.tally.checked,
-            taken_back: Some(why),
-            ..Decided::default()
-        };
+        self.tally = self.tally().taken_back(why);
     }
 
     /// What is not decided is not.
@@ -267,21 +266,22 @@ impl<'a> Deciding<'a> {
     }
 
     fn state(&self, place: &UndecidedPlace<'a>, losses: LossSet) -> TriedState {
-        let tree = place.window.state(&losses).tree;
-        let acked = self.space.acked.at(place.point as u64);
+        let CrashState { tree, lost, .. } = place.window.state(&losses);
+        let content = self.space.acked.at(place.point as u64).key(tree.digest());
         TriedState {
             // Content that is equal, but for numbers, times and the order of listings, is another state here.
-            key: acked.key(tree.digest()) ^ NOTED ^ tree.identity(),
+            key: content ^ NOTED ^ tree.identity(),
+            content,
             tree,
+            lost,
             point: place.point as u64,
             losses,
         }
     }
 
     fn to_try(&self, place: &UndecidedPlace<'a>, state: &TriedState) -> StateToTry {
-        let crash = place.window.state(&state.losses);
         let candidate = Candidate {
-            digest: crash.tree.digest(),
+            digest: state.tree.digest(),
             key: state.key,
             position: 0,
             again: false,
@@ -289,15 +289,15 @@ impl<'a> Deciding<'a> {
                 model: place.model,
                 point: place.point as u64,
                 loss: state.losses.clone(),
-                lost: crash.lost,
+                lost: state.lost.clone(),
                 within: None,
             },
         };
-        let acked = self.space.acked.at(place.point as u64);
+        let known = self.known.contains_key(&state.key);
         StateToTry {
-            content: acked.key(candidate.digest),
             candidate,
-            tree: (!self.known.contains_key(&state.key)).then_some(crash.tree),
+            content: state.content,
+            tree: (!known).then(|| state.tree.clone()),
         }
     }
 

@@ -103,6 +103,8 @@ pub struct Explorer<'a> {
     started_again: u32,
     /// What was decided by reads, once that was begun.
     decided: Option<Decided>,
+    /// Why a state was seen to come out now this way and now that.
+    varies: Option<String>,
     /// What was read in attempts of this round.
     reads: HashMap<u128, Arc<Reads>>,
     /// When the sample ends, so that there is time for deciding.
@@ -174,6 +176,7 @@ impl<'a> Explorer<'a> {
             fork_differed: false,
             started_again: 0,
             decided: None,
+            varies: None,
             reads: HashMap::new(),
             sample_until: limits.decide.then(|| limits.half_way()).flatten(),
             harness_failed: false,
@@ -323,6 +326,15 @@ impl<'a> Explorer<'a> {
         self.decided = Some(deciding.tally());
     }
 
+    /// What counts as decided: nothing of a target that varies, since each state was tried but once.
+    fn what_is_decided(&self) -> Option<Decided> {
+        let decided = self.decided.clone()?;
+        Some(match &self.varies {
+            Some(why) if decided.taken_back.is_none() => decided.taken_back(why.clone()),
+            _ => decided,
+        })
+    }
+
     /// Hands a state out whose reads are to be noted.
     fn give_noting(&mut self, wanted: StateToTry, states: &mut StateEnumerator<'_>) {
         let StateToTry {
@@ -404,7 +416,7 @@ impl<'a> Explorer<'a> {
                 all.add(&self.recoveries.left_out());
                 all
             },
-            decided: self.decided.clone(),
+            decided: self.what_is_decided(),
             first_ack: self.oracle.first_at_stake(),
             enough: self.has_enough(),
             interrupted: self.limits.stopped(),
@@ -559,6 +571,7 @@ impl<'a> Explorer<'a> {
             News::Counted(counted) => self.report_failing(|_| counted),
             News::Flaky(why) => {
                 self.take_back_next();
+                self.varies.get_or_insert_with(|| why.clone());
                 self.report_failing(|outcome| {
                     outcome.judgement = Judgement {
                         verdict: Verdict::NotMeasured,

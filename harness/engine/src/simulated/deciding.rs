@@ -212,3 +212,17 @@ fn a_target_that_is_not_the_same_each_time_decides_nothing() {
         assert_eq!(decided.decided, 0);
     });
 }
+
+/// The same where no decided state is tried again: a check that was seen to be flaky is enough.
+#[test]
+fn a_flaky_check_decides_nothing() {
+    let plan = plan(None, 6);
+    with_oracle(&plan, |oracle| {
+        let workers = SimulatedWorkers::new(None, 1, 1).moody(Moods::Check);
+        let explored = explored(&plan, oracle, &workers, (None, u64::MAX));
+        let decided = explored.summary.decided.as_ref().expect("decided");
+        let why = decided.taken_back.as_deref().unwrap_or_default();
+        assert!(why.contains("the check is flaky"), "{decided:?}");
+        assert_eq!(decided.decided, 0);
+    });
+}
