@@ -21,6 +21,7 @@ use nix::unistd::{
 
 use super::child::Limit;
 use super::protocol::{During, Failure, FromParent, ProgramSpec};
+use super::stacks::await_tracer;
 use super::{calls, packet, readahead, sys};
 
 /// What a target's environment holds unless its specification says otherwise.
@@ -52,8 +53,8 @@ pub(super) struct Started {
     pub(super) report: OwnedFd,
 }
 
-/// Forks a child that becomes the specified program, with three streams and where it is to wait a
-/// gate. Does not wait for it to get there, because a path on a filesystem that hangs must not hang
+/// Forks a child that becomes the specified program, with three streams, where it is to wait a gate, and
+/// where it is traced the socket to its tracer. Does not wait for it to get there, because a path on a filesystem that hangs must not hang
 /// init.
 #[expect(unsafe_code, reason = "forking is unsafe by its nature")]
 pub(super) fn launch(
@@ -214,6 +215,10 @@ fn try_become(
     if spec.cgroup && around.cgroup.is_none() {
         return Err(Failure::new("enter a cgroup", Errno::ENODEV));
     }
+    let (tracer, streams) = match streams.split_last() {
+        Some((tracer, streams)) if spec.traced => (Some(tracer), streams),
+        _ => (None, streams),
+    };
     let (stdin, stdout, stderr, gate) = match streams {
         [stdin, stdout, stderr] => (stdin, stdout, stderr, None),
         [stdin, stdout, stderr, gate] => (stdin, stdout, stderr, Some(gate)),
@@ -246,6 +251,9 @@ fn try_become(
         args.push(c_string(arg.as_bytes().to_vec())?);
     }
     let env = environment(spec, around.home)?;
+    if let Some(tracer) = tracer {
+        await_tracer(tracer)?;
+    }
     if let Some(gate) = gate {
         readahead::read(around.cwd, spec.readahead);
         // The end of the gate is the end of whoever wanted the program.

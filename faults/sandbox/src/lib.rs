@@ -49,6 +49,7 @@ mod proctree;
 mod protocol;
 mod readahead;
 mod renew;
+mod stacks;
 mod supervisor;
 mod sys;
 mod usage;
@@ -63,6 +64,7 @@ pub use janitor::sandbox_main;
 pub use memory::{MemoryLimit, OomEvidence};
 pub use options::{Isolation, IsolationPolicy, SandboxOptions};
 pub use pending::Prepared;
+pub use stacks::{MadeHow, SourceCall, Stack, StackFrame, StackModule, StackRecorder, Stacks};
 pub use supervisor::Sandbox;
 pub use usage::{Usage, used_by};
 

@@ -15,7 +15,7 @@ use super::sys;
 /// The largest packet, in bytes. The kernel's default send buffer holds about 200 KiB.
 const LARGEST: usize = 192 * 1024;
 /// The most descriptors in one packet.
-const MOST_FDS: usize = 4;
+const MOST_FDS: usize = 5;
 
 /// A pair of connected sockets, closed at exec.
 pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {

@@ -196,6 +196,8 @@ pub(super) struct ProgramSpec {
     pub(super) user: Option<(u32, u32)>,
     /// So many bytes of the data directory's files are read ahead of a wait at the gate.
     pub(super) readahead: u64,
+    /// The last of its streams is a socket to what will trace it.
+    pub(super) traced: bool,
 }
 
 impl From<&SpawnRequest> for ProgramSpec {
@@ -214,6 +216,7 @@ impl From<&SpawnRequest> for ProgramSpec {
             cgroup: request.cgroup,
             user: request.user,
             readahead: 0,
+            traced: false,
         }
     }
 }

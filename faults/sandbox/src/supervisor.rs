@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 
 use super::calls::CallListener;
 use super::cgroup::Cgroup;
-use super::child::{Child, Ending, SpawnRequest};
+use super::child::{Child, Ending, Program, SpawnRequest};
 use super::elsewhere::{self, WrittenElsewhere};
 use super::error::SandboxError;
 use super::fuse::CrashFs;
@@ -28,6 +28,7 @@ use super::options::{Isolation, IsolationPolicy, SandboxOptions};
 use super::output::Output;
 use super::pending::{PATIENCE, PendingRequest, Prepared};
 use super::protocol::{Answer, Command, FromInit, ProgramSpec, Ready, SetUp, ToInit, ToJanitor};
+use super::stacks::StackRecorder;
 use super::usage::Usage;
 use super::{SANDBOX_ARG, bare, packet, sys};
 
@@ -50,6 +51,8 @@ pub struct Sandbox {
     pub(super) calls: Option<CallListener>,
     /// Its directory `/proc`, where it has one of its own.
     proc: Option<OwnedFd>,
+    /// Takes the stacks of what is started.
+    stacks: Mutex<Option<Arc<StackRecorder>>>,
 }
 
 impl Sandbox {
@@ -134,6 +137,7 @@ impl Sandbox {
                 spare: Mutex::new(None),
                 calls,
                 proc,
+                stacks: Mutex::new(None),
             }),
             Err(error) => {
                 drop(control);
@@ -285,12 +289,56 @@ impl Sandbox {
         streams: &[BorrowedFd<'_>; 3],
         output: Arc<Output>,
     ) -> Result<Child, SandboxError> {
-        let (pid, ending) = self.started(Command::Spawn(ProgramSpec::from(request)), streams)?;
+        let pending = self.spawn_spec(ProgramSpec::from(request), streams)?;
+        let (pid, ending) = pending.started()?;
         Ok(Child {
             pid,
             ending,
             output,
         })
+    }
+
+    /// Has init start a process, traced where stacks are recorded.
+    fn spawn_spec(
+        &self,
+        spec: ProgramSpec,
+        streams: &[BorrowedFd<'_>],
+    ) -> Result<PendingRequest, SandboxError> {
+        let Some(recorder) = self.stacks.lock().clone() else {
+            return self.send(Command::Spawn(spec), streams);
+        };
+        let socket = recorder.trace();
+        let socket = socket.map_err(|error| SandboxError::refused("trace a process", error))?;
+        let streams: Vec<_> = streams.iter().copied().chain([socket.as_fd()]).collect();
+        let traced = true;
+        self.send(Command::Spawn(ProgramSpec { traced, ..spec }), &streams)
+    }
+
+    /// From here on, what is started is traced, and the stacks of its calls are taken; none for nothing
+    /// any more. Where that cannot be, nothing can be started: see [`Sandbox::try_stacks`].
+    pub fn record_stacks(&self, recorder: Option<Arc<StackRecorder>>) {
+        *self.stacks.lock() = recorder;
+    }
+
+    /// Whether stacks can be recorded here: a process is traced, in which nothing else may run just now.
+    pub fn try_stacks(&self) -> Result<(), SandboxError> {
+        let recorder = Arc::new(StackRecorder::default());
+        self.record_stacks(Some(Arc::clone(&recorder)));
+        let child = self.spawn(&SpawnRequest::new(
+            Program::Path("/bin/true".into()),
+            [] as [&str; 0],
+        ));
+        self.record_stacks(None);
+        child?
+            .wait(Instant::now() + PATIENCE)
+            .map_err(|error| SandboxError::refused("trace a process", error))?;
+        recorder.finish()?;
+        match recorder.stops() {
+            0 => Err(SandboxError::Unavailable(
+                "no call of a traced process was seen".into(),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Makes a process ready to become the program, with `/dev/null` as its standard input, and has
@@ -344,7 +392,7 @@ impl Sandbox {
         };
         let [stdin, stdout, stderr] = *streams;
         let streams = [stdin, stdout, stderr, its_gate.as_fd()];
-        let pending = self.send(Command::Spawn(spec), &streams)?;
+        let pending = self.spawn_spec(spec, &streams)?;
         Ok(Prepared {
             program,
             reads_lines: request.reads_lines,

@@ -292,6 +292,55 @@ pub(super) fn answer_call(listener: &OwnedFd, id: u64, result: Option<i32>) -> n
     Errno::result(done).map(drop)
 }
 
+/// Puts a filter over the caller and all that it forks from now on, whose calls a tracer hears of.
+pub(super) fn filter_calls(filter: &mut [libc::sock_filter]) -> nix::Result<()> {
+    let program = libc::sock_fprog {
+        len: libc::c_ushort::try_from(filter.len()).map_err(|_| Errno::EINVAL)?,
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: as for `listen_to_calls`.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+            &raw const program,
+        )
+    };
+    Errno::result(done).map(drop)
+}
+
+/// Waits for the next change of a thread that this thread traces: its number, and what wait(2) says of it.
+/// `ECHILD` when there is none. (`nix` knows no real-time signals.)
+pub(super) fn next_traced() -> nix::Result<(i32, libc::c_int)> {
+    let mut status = 0;
+    // Children of other threads of plugpull are not waited for.
+    let which = libc::__WALL | libc::__WNOTHREAD;
+    // SAFETY: it writes one int.
+    let tid = unsafe { libc::waitpid(-1, &raw mut status, which) };
+    Ok((Errno::result(tid)?, status))
+}
+
+/// How a traced thread that has stopped goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GoOn {
+    /// It runs, and receives this signal; 0 for none.
+    With(libc::c_int),
+    /// It stays stopped, as its process is, until that is continued.
+    Stopped,
+}
+
+/// Lets a traced thread go on. `ESRCH` when it was killed meanwhile.
+pub(super) fn go_on(tid: i32, how: GoOn) -> nix::Result<()> {
+    let (request, signal) = match how {
+        GoOn::With(signal) => (libc::PTRACE_CONT, signal),
+        GoOn::Stopped => (libc::PTRACE_LISTEN, 0),
+    };
+    // SAFETY: neither request reads or writes memory of this process.
+    let done = unsafe { libc::ptrace(request, tid, 0, i64::from(signal)) };
+    Errno::result(done).map(drop)
+}
+
 /// Takes a capability (`linux/capability.h`) from all that this process will exec.
 pub(super) fn drop_from_bounding_set(capability: libc::c_ulong) -> nix::Result<()> {
     // SAFETY: integers only.

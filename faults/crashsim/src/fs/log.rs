@@ -300,6 +300,12 @@ pub trait Sink: Send + Sync {
     fn mark(&mut self, mark: Mark);
 }
 
+/// Hears of each record before anything else is done, while whoever asked for it waits.
+pub trait Witness: Send + Sync {
+    /// It happened just now.
+    fn recorded(&self, record: &Record);
+}
+
 /// What becomes of a log that has grown to its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLimit {
@@ -333,6 +339,7 @@ pub struct Log {
     dropped: u64,
     /// Where records and marks go instead of being kept.
     sink: Option<Box<dyn Sink>>,
+    witness: Option<Arc<dyn Witness>>,
 }
 
 impl Log {
@@ -353,6 +360,7 @@ impl Log {
             limit,
             dropped: 0,
             sink: None,
+            witness: None,
         }
     }
 
@@ -380,6 +388,11 @@ impl Log {
         self.sink = Some(sink);
     }
 
+    /// From here on `witness` hears of every record first.
+    pub fn witness(&mut self, witness: Arc<dyn Witness>) {
+        self.witness = Some(witness);
+    }
+
     /// Appends what just happened.
     pub fn push(&mut self, pid: u32, path: Arc<str>, op: Op) {
         let record = Record {
@@ -389,6 +402,9 @@ impl Log {
             path,
             op,
         };
+        if let Some(witness) = &self.witness {
+            witness.recorded(&record);
+        }
         if let Some(sink) = &mut self.sink {
             sink.record(record);
             self.first += 1;

@@ -21,7 +21,7 @@ pub(crate) mod write_data;
 
 pub use content::{Content, PAGE};
 pub use disk::{Disk, Space};
-pub use log::{KillPoint, Log, LogLimit, Mark, Op, Record, Sink, apply};
+pub use log::{KillPoint, Log, LogLimit, Mark, Op, Record, Sink, Witness, apply};
 pub use node::{
     Attrs, Caller, Dir, DirEntry, FILE_MAX, Ino, Inode, NAME_MAX, Nanos, NewNode, Node, ROOT,
     RenameMode, Times, check_name, from_system_time, to_system_time,

@@ -22,7 +22,7 @@ use cause::MachineSettings;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capability {
     /// Its name: `root`, `user-namespaces`, `mount-namespace`, `fuse`, `cgroup-memory`, `loop`,
-    /// `overlay`, `sync-calls`, `forking` or `pinning`.
+    /// `overlay`, `sync-calls`, `forking`, `stacks` or `pinning`.
     pub name: &'static str,
     /// Whether this machine has it, for this user.
     pub available: bool,
@@ -61,6 +61,7 @@ pub fn probe(enabled_by: fn(&str) -> Vec<&'static str>) -> Vec<Capability> {
         overlay(&full),
         sync_calls(&full),
         forking(&full),
+        stacks(&full),
         pinning(),
     ];
     for capability in &mut found {
@@ -151,6 +152,31 @@ fn forking(sandbox: &Result<Sandbox, SandboxError>) -> Capability {
         enables: Vec::new(),
         fix: None,
     }
+}
+
+/// Whether `--stacks` can say who made an operation.
+fn stacks(sandbox: &Result<Sandbox, SandboxError>) -> Capability {
+    let failed = match sandbox.as_ref().map(Sandbox::try_stacks) {
+        Ok(tried) => tried.err().map(|error| error.to_string()),
+        Err(error) => Some(error.to_string()),
+    };
+    Capability {
+        name: "stacks",
+        available: failed.is_none(),
+        detail: match &failed {
+            None => "trace a process, and stop it at its calls (ptrace, seccomp)".into(),
+            Some(why) => format!("{why}: --stacks cannot say which line made an operation"),
+        },
+        enables: Vec::new(),
+        fix: failed.and_then(|_| ptrace_fix()),
+    }
+}
+
+/// What allows tracing where Yama forbids it (Documentation/admin-guide/LSM/Yama.rst): at 2 only root may,
+/// at 3 nobody until the machine is started again.
+fn ptrace_fix() -> Option<String> {
+    let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").ok()?;
+    (scope.trim() == "2").then(|| "sudo sysctl -w kernel.yama.ptrace_scope=1".into())
 }
 
 fn mount_namespace(

@@ -18,6 +18,7 @@ use super::admission::{Admission, Decision, OpKind, Operation, WaitId};
 use super::caller;
 use super::failure::{Failures, ServerFailure};
 use super::mappings::{CacheLog, Mappings, Moments};
+use crate::stacks::StackRecorder;
 
 /// The disk, and whether the machine lives.
 pub(super) struct Mounted {
@@ -65,6 +66,13 @@ impl CrashFs {
     /// From here on every record and mark goes to `sink`, and the log keeps nothing.
     pub fn stream_to(&self, sink: Box<dyn Sink>) {
         self.state.lock().disk.log.stream_to(sink);
+    }
+
+    /// From here on `recorder` joins each record with the call that made it.
+    pub fn record_stacks(&self, recorder: &Arc<StackRecorder>) {
+        recorder.own_write_backs(self.mappings.asks());
+        let witness = Arc::clone(recorder);
+        self.state.lock().disk.log.witness(witness);
     }
 
     /// The position on the trace's clock: the number that the next operation will get, and the

@@ -184,6 +184,15 @@ impl Mappings {
         self.shared.own_sync.swap(false, Ordering::SeqCst)
     }
 
+    /// What says whether the kernel is being asked just now.
+    pub(super) fn asks(&self) -> impl Fn() -> bool + Send + Sync + 'static {
+        let shared = Arc::downgrade(&self.shared);
+        move || {
+            let shared = shared.upgrade();
+            shared.is_some_and(|shared| shared.own_sync.load(Ordering::SeqCst))
+        }
+    }
+
     /// Asks the kernel after an operation that was answered; `at` is the next record's number.
     pub(super) fn operation_done(&self, kind: OpKind, at: u64) {
         let mut state = self.shared.state.lock();

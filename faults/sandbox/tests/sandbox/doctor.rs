@@ -40,6 +40,7 @@ fn agrees() -> Result<(), Failed> {
         "loop",
         "overlay",
         "sync-calls",
+        "stacks",
         "pinning",
     ] {
         let one = find(&found, name)?;

@@ -5,10 +5,11 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use libtest_mimic::Failed;
-use plugpull_sandbox::Isolation;
+use plugpull_sandbox::{Isolation, StackRecorder};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -76,7 +77,12 @@ fn build_up(isolation: Isolation, fuse: bool) -> Result<(), Failed> {
     let child = sandbox.spawn(&marked(shell(script), limited))?;
     expect_line(&child, "up")?;
     println!("tree");
+    // One that is traced, where that can be.
+    let recorder = Arc::new(StackRecorder::default());
+    let traces = isolation == Isolation::Full && sandbox.try_stacks().is_ok();
+    sandbox.record_stacks(traces.then_some(recorder));
     let listener = sandbox.spawn(&marked(own(&["listen", "0"]), false))?;
+    sandbox.record_stacks(None);
     println!("{}", listener.stdout_line(soon())?.ok_or("no line")?);
     let _served = match fuse.then(|| sandbox.mount_fuse()) {
         Some(Ok(device)) => {

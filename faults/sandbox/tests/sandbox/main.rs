@@ -14,6 +14,7 @@ mod killed;
 mod memory;
 mod prepared;
 mod reads;
+mod stacks;
 mod support;
 mod target;
 mod unprivileged;
@@ -42,6 +43,8 @@ fn main() -> ExitCode {
         ("fuse python3", reads::python_tests()),
         ("fuse", calls::tests()),
         ("fuse python3", calls::python_tests()),
+        ("fuse stacks", stacks::tests()),
+        ("fuse stacks python3", stacks::python_tests()),
         ("namespaces cgroup-memory", memory::tests()),
         ("", bare::tests()),
         ("namespaces", killed::full_tests()),
@@ -62,6 +65,7 @@ fn capability(name: &str) -> Result<(), String> {
     let opened: Result<(), SandboxError> = match name {
         "namespaces" => support::open(Isolation::Full).map(drop),
         "fuse" => support::open(Isolation::Full).and_then(|sandbox| sandbox.mount_fuse().map(drop)),
+        "stacks" => support::open(Isolation::Full).and_then(|sandbox| sandbox.try_stacks()),
         "cgroup-memory" => {
             support::open(Isolation::Bare).and_then(|sandbox| sandbox.memory().map(drop))
         }

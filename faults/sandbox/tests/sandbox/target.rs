@@ -1,5 +1,6 @@
 //! The targets of the tests.
 
+use std::fs::File;
 use std::io::Write;
 use std::net::TcpListener;
 use std::process::ExitCode;
@@ -13,6 +14,9 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
         ["listen", port] => listen(port.parse().unwrap_or(0)),
         ["hold", mib] => hold(mib.parse().unwrap_or(0)),
         ["fds"] => fds(),
+        ["write", name] => ExitCode::from(u8::from(write_and_sync(name).is_err())),
+        ["write-often", name] => write_often(name),
+        ["threads"] => write_in_threads(),
         _ => ExitCode::from(99),
     }
 }
@@ -64,4 +68,85 @@ fn fds() -> ExitCode {
     fds.sort_unstable();
     say(&format!("{fds:?}"));
     ExitCode::SUCCESS
+}
+
+/// A file is made, written, synced, cut, linked, moved and removed, each in a function of its own.
+#[inline(never)]
+fn write_and_sync(name: &str) -> std::io::Result<()> {
+    let mut file = makes_the_file(name)?;
+    writes_the_line(&mut file)?;
+    syncs_it(&file)?;
+    cuts_it(&file)?;
+    links_it(name)?;
+    moves_it(name)?;
+    removes_it("moved")?;
+    makes_a_directory("d")
+}
+
+#[inline(never)]
+fn makes_the_file(name: &str) -> std::io::Result<File> {
+    std::hint::black_box(File::create(name))
+}
+
+#[inline(never)]
+fn writes_the_line(file: &mut File) -> std::io::Result<()> {
+    std::hint::black_box(file.write_all(b"a line"))
+}
+
+#[inline(never)]
+fn syncs_it(file: &File) -> std::io::Result<()> {
+    std::hint::black_box(file.sync_data())
+}
+
+#[inline(never)]
+fn cuts_it(file: &File) -> std::io::Result<()> {
+    std::hint::black_box(file.set_len(1))
+}
+
+#[inline(never)]
+fn links_it(name: &str) -> std::io::Result<()> {
+    std::hint::black_box(std::fs::hard_link(name, "linked"))
+}
+
+#[inline(never)]
+fn moves_it(name: &str) -> std::io::Result<()> {
+    std::hint::black_box(std::fs::rename(name, "moved"))
+}
+
+#[inline(never)]
+fn removes_it(name: &str) -> std::io::Result<()> {
+    std::hint::black_box(std::fs::remove_file(name))
+}
+
+#[inline(never)]
+fn makes_a_directory(name: &str) -> std::io::Result<()> {
+    std::hint::black_box(std::fs::create_dir(name))
+}
+
+fn write_often(name: &str) -> ExitCode {
+    let done = || {
+        let mut file = makes_the_file(name)?;
+        for _ in 0..50 {
+            writes_the_line(&mut file)?;
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    ExitCode::from(u8::from(done().is_err()))
+}
+
+/// Two threads write at the same time, each its own file in a function of its own.
+fn write_in_threads() -> ExitCode {
+    let one = std::thread::spawn(|| (0..50).all(|_| writes_one().is_ok()));
+    let two = (0..50).all(|_| writes_two().is_ok());
+    ExitCode::from(u8::from(!two || !one.join().unwrap_or(false)))
+}
+
+#[inline(never)]
+fn writes_one() -> std::io::Result<()> {
+    std::hint::black_box(std::fs::write("one", b"1"))
+}
+
+#[inline(never)]
+fn writes_two() -> std::io::Result<()> {
+    std::hint::black_box(std::fs::write("two", b"22"))
 }
