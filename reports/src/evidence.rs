@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::made_by::MadeBy;
+
 /// The crash that showed a finding.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -92,6 +94,10 @@ pub struct TimelineStep {
     /// What became of it.
     #[serde(default)]
     pub fate: Fate,
+    /// Who made it, where stacks were recorded (`--stacks`): of an update that was lost, and of the last
+    /// sync of its file before the crash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<Box<MadeBy>>,
 }
 
 /// What kind of thing happened.

@@ -25,6 +25,7 @@ mod json;
 mod junit;
 mod labels;
 mod layout;
+mod made_by;
 mod mann_whitney;
 mod markdown;
 mod merge;
@@ -66,6 +67,7 @@ pub use html::html;
 pub use json::{ReportError, json, load, load_header, load_run, save};
 pub use junit::junit;
 pub use labels::{duration_words, guarantee_words, kind_words, verdict_words};
+pub use made_by::{CodePlace, MadeBy};
 pub use markdown::markdown;
 pub use merge::merge;
 

@@ -204,6 +204,9 @@ fn finding_section(page: &mut String, number: usize, reported: &ReportedFinding)
         let models: Vec<&str> = evidence.models.iter().map(String::as_str).collect();
         line(page, &format!("Allowed by: {}\n", escape(&list(&models))));
     }
+    for (label, words) in reported.evidence.iter().flat_map(|one| one.makers()) {
+        line(page, &format!("{label}: {}\n", escape(&words)));
+    }
     if !reported.repeat.is_empty() {
         line(page, &fenced(&clean(&reported.repeat)));
     }

@@ -47,6 +47,9 @@ pub(crate) fn render_finding(
     if let Some(tries) = evidence.and_then(|evidence| evidence.tries) {
         labelled(page, &margin, "Tried", &format!("{}.", tries.describe()));
     }
+    for (name, line) in evidence.iter().flat_map(|evidence| evidence.makers()) {
+        labelled(page, &margin, name, &clean(&line));
+    }
     let mut before = findings[..index].iter();
     if let Some(same) = before.position(|one| one.repeat == reported.repeat)
         && !reported.repeat.is_empty()

@@ -307,7 +307,7 @@ impl Sandbox {
         let Some(recorder) = self.stacks.lock().clone() else {
             return self.send(Command::Spawn(spec), streams);
         };
-        let socket = recorder.trace();
+        let socket = recorder.trace(spec.cpu);
         let socket = socket.map_err(|error| SandboxError::refused("trace a process", error))?;
         let streams: Vec<_> = streams.iter().copied().chain([socket.as_fd()]).collect();
         let traced = true;

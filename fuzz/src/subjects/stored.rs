@@ -237,6 +237,16 @@ mod tests {
             end: None,
             last_ack: None,
             read_late: false,
+            stacks: serde_json::from_value(serde_json::json!({
+                "modules": [{"path": "/bin/a", "build_id": "ab"}],
+                "frames": [{"module": 0, "offset": 16, "calls": [{"function": "f", "line": 7}]}],
+                "stacks": [{"call": "write", "frames": [0]}],
+                "operations": [
+                    {"seq": 1, "how": "called", "stack": 0},
+                    {"seq": 2, "how": "own-write-back"},
+                ],
+            }))
+            .ok(),
         }
     }
 

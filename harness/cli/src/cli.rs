@@ -236,6 +236,10 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
 
+    /// Record which line of the program made each operation: its calls are stopped by ptrace(2) for that
+    #[arg(long, conflicts_with = "trace")]
+    pub(crate) stacks: bool,
+
     /// Explore what was recorded into this file, and record nothing; it names the target and its
     /// settings
     #[arg(

@@ -85,6 +85,9 @@ fn facts(reported: &ReportedFinding) -> Markup {
             @if !models.is_empty() {
                 div { dt { "Models that allow it" } dd { (text(&list(&models))) } }
             }
+            @for (label, line) in reported.evidence.iter().flat_map(|evidence| evidence.makers()) {
+                div { dt { (label) } dd { (text(&line)) } }
+            }
             @if let Some(artifact) = reported.evidence.as_ref().and_then(|e| e.artifact.as_ref()) {
                 div { dt { "Artifact" } dd { code { (text(artifact)) } } }
             }

@@ -125,6 +125,7 @@ fn evidence(index: usize) -> Evidence {
         what: what.into(),
         path: path.into(),
         fate,
+        made_by: Option::None,
     };
     use Fate::{Lost, None, OnDisk, Torn};
     use StepKind::{Ack, Name, Other, Sync, Write};

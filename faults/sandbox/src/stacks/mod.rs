@@ -40,6 +40,7 @@ pub(super) use tracer::await_tracer;
 
 use super::error::SandboxError;
 use super::pending::PATIENCE;
+use super::pin;
 
 /// Takes the stacks of traced processes, and joins them to the operations of a log.
 #[derive(Default)]
@@ -84,14 +85,17 @@ struct WrittenBack {
 const WRITTEN_BACK_MAX: usize = 1 << 16;
 
 impl StackRecorder {
-    /// Begins to trace the process that will hold the socket.
-    pub(super) fn trace(self: &Arc<Self>) -> io::Result<OwnedFd> {
+    /// Begins to trace the process that will hold the socket, on the CPU of this number where it runs on one
+    /// alone: each waits for the other, and an idle CPU takes long to wake.
+    pub(super) fn trace(self: &Arc<Self>, cpu: Option<usize>) -> io::Result<OwnedFd> {
         let (its, ours) = tracer::sockets()?;
         let recorder = Arc::clone(self);
         self.tracers.lock().alive += 1;
         let begun = thread::Builder::new().name("stacks".into()).spawn(move || {
             // Also where it panics: then all that it traces is killed, and the recording has failed.
             let _end = TracerEnd(&recorder);
+            // Where pinning is refused it is slower, not wrong.
+            let _pinned = cpu.map(pin::this_thread);
             tracer::follow(ours, &recorder);
         });
         if begun.is_err() {

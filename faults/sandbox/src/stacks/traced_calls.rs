@@ -66,7 +66,7 @@ const WRITTEN: u8 = WRITE | SYNC;
 #[cfg(target_arch = "x86_64")]
 pub(super) const CALLS: [TracedCall; 36] = [
     call(libc::SYS_write, "write", WRITTEN),
-    call(libc::SYS_pwrite64, "pwrite", WRITTEN),
+    call(libc::SYS_pwrite64, "pwrite64", WRITTEN),
     call(libc::SYS_writev, "writev", WRITTEN),
     call(libc::SYS_pwritev, "pwritev", WRITTEN),
     call(libc::SYS_pwritev2, "pwritev2", WRITTEN),
@@ -287,7 +287,7 @@ mod tests {
             old_size: 1,
             size: 0,
         };
-        assert!(by_name("pwrite").can_make(&sync) && !by_name("pwrite").can_make(&cut));
+        assert!(by_name("pwrite64").can_make(&sync) && !by_name("pwrite64").can_make(&cut));
         assert!(by_name("openat").can_make(&cut) && !by_name("rename").can_make(&cut));
         assert!(!by_name("fsync").can_make(&Op::CacheSettled));
         assert!(by_name("io_uring_enter").is_ring() && !by_name("write").is_ring());

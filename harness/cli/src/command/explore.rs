@@ -70,6 +70,9 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
     let source = WorkerSource::new(args, &resolved.tested);
     let own = source.worker(0, None)?;
     let stop = stop_on_signal();
+    if args.stacks && matches!(origin, Origin::New(_)) {
+        can_record_stacks(&own.host().sandbox)?;
+    }
     let mut plan = resolved.recording_plan(args);
     let controlled = resolved.controlled(&origin, &own, plan.rules)?;
     if let Some(keep) = &resolved.keep {
@@ -202,6 +205,15 @@ fn operations_within(budget: Duration, one_trial: Duration, side_by_side: usize)
         .max(FEWEST_OPERATIONS)
 }
 
+/// Refuses `--stacks` where nothing can be traced.
+fn can_record_stacks(sandbox: &Sandbox) -> anyhow::Result<()> {
+    sandbox.try_stacks().map_err(|why| {
+        wrong(format!(
+            "--stacks cannot be had here: {why}; `plugpull doctor` says what is missing (stacks)"
+        ))
+    })
+}
+
 /// The trace that an exploration explored before it was interrupted.
 fn earlier_trace(resumed: &Resumed) -> anyhow::Result<PathBuf> {
     let refused = |why: String| wrong(format!("the run cannot be resumed: {why}"));
@@ -300,6 +312,7 @@ impl ResolvedExploration {
                 _ => (args.budget / RECORDING).max(LEAST_RECORDING),
             },
             start_limit: self.tested.start_limit,
+            stacks: args.stacks,
         }
     }
 
@@ -640,6 +653,9 @@ impl RunSink<'_, '_> {
             }
             if args.value_size != ExploreArgs::VALUE_SIZE {
                 add(format!("--value-size {}", args.value_size));
+            }
+            if args.stacks {
+                add("--stacks".into());
             }
         }
         if args.recovery_depth != ExploreArgs::RECOVERY_DEPTH {

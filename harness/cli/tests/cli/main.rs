@@ -38,6 +38,7 @@ mod shards;
 mod signals;
 mod snapshots;
 mod sqlite;
+mod stacks;
 mod statehouse;
 mod support;
 mod templates;

@@ -2,6 +2,7 @@
 //! and the files that it left with what is missing in them. Explorations and live trials share it.
 
 mod files;
+mod made_by;
 mod steps;
 
 pub use files::files;

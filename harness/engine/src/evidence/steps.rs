@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use plugpull_crashsim::fs::{Log, Mark, Op, Record};
+use plugpull_crashsim::fs::{Ino, Log, Mark, Op, Record};
 use plugpull_crashsim::persist::LostUpdate;
 use plugpull_reports::{Fate, StepKind, TimelineStep};
+use plugpull_sandbox::Stacks;
 use plugpull_workloads::Stamp;
+
+use super::made_by::made_by;
 
 /// How many operations before the crash are shown.
 const SHOWN: usize = 60;
@@ -31,6 +34,8 @@ pub struct Span<'a> {
     pub life: &'a str,
     /// The trace's clock where the log's own says 0: operations and microseconds.
     pub clock: (u64, u64),
+    /// Who made the operations of the log, where that was recorded.
+    pub stacks: Option<&'a Stacks>,
 }
 
 impl<'a> Span<'a> {
@@ -74,8 +79,25 @@ impl<'a> Span<'a> {
             let before = self.lost.iter().rev().filter(|lost| lost.seq < ack.seq);
             shown.extend(before.take(FAR).map(|lost| index(lost.seq)));
         }
+        shown.extend(self.last_syncs(records));
         shown.retain(|at| *at < end);
         shown
+    }
+
+    /// Where stacks were recorded: the indices of the last syncs of what was lost, which did not cover it.
+    fn last_syncs(&self, records: &[Record]) -> BTreeSet<usize> {
+        if self.stacks.is_none() {
+            return BTreeSet::new();
+        }
+        let lost: BTreeSet<u64> = self.lost.iter().map(|one| one.seq).collect();
+        let lost = records.iter().filter(|record| lost.contains(&record.seq));
+        let synced: BTreeSet<Ino> = lost.flat_map(|record| synced_by(&record.op)).collect();
+        let last = |ino: Ino| {
+            let is_sync =
+                |record: &Record| matches!(record.op, Op::Sync { ino: of, .. } if of == ino);
+            records.iter().rposition(is_sync)
+        };
+        synced.into_iter().filter_map(last).collect()
     }
 
     fn ack_step(&self, mark: &Mark) -> TimelineStep {
@@ -86,6 +108,7 @@ impl<'a> Span<'a> {
             what: format!("ack of transaction {}", mark.id),
             path: String::new(),
             fate: Fate::None,
+            made_by: None,
         }
     }
 
@@ -98,6 +121,7 @@ impl<'a> Span<'a> {
             what: what.into(),
             path: String::new(),
             fate: Fate::None,
+            made_by: None,
         }
     }
 }
@@ -113,8 +137,12 @@ pub fn steps(span: &Span<'_>) -> Vec<TimelineStep> {
         let marks = acks.remove(&seq).into_iter().flatten();
         into.extend(marks.map(|mark| span.ack_step(mark)));
     };
+    let syncs = span.last_syncs(records);
     for at in span.shown(records) {
         let record = &records[at];
+        let named = syncs.contains(&at) || fates.contains_key(&record.seq);
+        let stack = span.stacks.filter(|_| named);
+        let stack = stack.and_then(|stacks| stacks.stack_of(record.seq));
         ack(record.seq, &mut steps);
         steps.push(TimelineStep {
             seq: span.clock.0 + record.seq,
@@ -128,10 +156,22 @@ pub fn steps(span: &Span<'_>) -> Vec<TimelineStep> {
                 None if kind(&record.op) == StepKind::Sync => Fate::None,
                 None => Fate::OnDisk,
             },
+            made_by: stack.map(|stack| Box::new(made_by(&stack))),
         });
     }
     ack(span.to.seq, &mut steps);
     steps
+}
+
+/// What a sync has to be of to make an operation durable: the file, or the directories of its names.
+fn synced_by(op: &Op) -> Vec<Ino> {
+    match op {
+        Op::Create { parent, .. } | Op::Link { parent, .. } | Op::Unlink { parent, .. } => {
+            vec![*parent]
+        }
+        Op::Rename { from, to, .. } => vec![from.0, to.0],
+        other => vec![other.ino()],
+    }
 }
 
 fn describe(record: &Record) -> String {
@@ -213,6 +253,7 @@ mod tests {
             ack: Some(at(3, 2_500)),
             life: "restart 1: ",
             clock: (1000, 5),
+            stacks: None,
         };
         let steps = steps(&span);
         let seqs: Vec<u64> = steps.iter().map(|step| step.seq).collect();
@@ -231,6 +272,56 @@ mod tests {
     }
 
     #[test]
+    fn who_made_what_was_lost_and_its_last_sync_is_known() {
+        let mut records = log(4).records().to_vec();
+        let mut content = plugpull_crashsim::fs::Content::default();
+        for seq in [1, 3] {
+            records[seq].op = Op::Write {
+                ino: 2,
+                data: content.write(0, b"x"),
+                old_size: 0,
+            };
+        }
+        let log = Log::of(Tree::new(0, 0, 0), records, Vec::new());
+        let made = |seq: u64| serde_json::json!({"seq": seq, "how": "called", "stack": 0});
+        let stacks: Stacks = serde_json::from_value(serde_json::json!({
+            "modules": [{"path": "/bin/a", "build_id": "ab"}],
+            "frames": [{"module": 0, "offset": 16, "calls": [{"function": "f", "file": "a.c", "line": 7}]}],
+            "stacks": [{"call": "write", "frames": [0]}],
+            "operations": [made(0), made(1), made(2), made(3)],
+        }))
+        .expect("stacks");
+        let lost = LostUpdate {
+            seq: 3,
+            path: "log-1".into(),
+            what: String::new(),
+            torn: false,
+        };
+        let span = |stacks| Span {
+            log: &log,
+            from: Stamp::default(),
+            to: at(4, 4_000),
+            lost: std::slice::from_ref(&lost),
+            ack: None,
+            life: "",
+            clock: (0, 0),
+            stacks,
+        };
+        let made_by = |stacks| {
+            let steps = steps(&span(stacks)).into_iter();
+            let named = steps.filter_map(|step| Some((step.seq, step.made_by?)));
+            named.collect::<Vec<_>>()
+        };
+        let found = made_by(Some(&stacks));
+        let seqs: Vec<u64> = found.iter().map(|(seq, _)| *seq).collect();
+        // The write that was lost and the sync before it, not the one before that.
+        assert_eq!(seqs, [2, 3]);
+        let frame = &found[1].1.frames[0];
+        assert_eq!((frame.function.as_str(), frame.line), ("f", Some(7)));
+        assert!(made_by(None).is_empty());
+    }
+
+    #[test]
     fn what_was_before_the_last_crash_is_no_part_of_a_span() {
         let log = log(20);
         let span = Span {
@@ -241,6 +332,7 @@ mod tests {
             ack: Some(at(3, 2_500)),
             life: "",
             clock: (0, 0),
+            stacks: None,
         };
         let seqs: Vec<u64> = steps(&span).iter().map(|step| step.seq).collect();
         assert_eq!(seqs, [10, 11]);

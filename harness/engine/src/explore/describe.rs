@@ -187,6 +187,11 @@ fn with_crash_step(
         ack,
         life,
         clock,
+        stacks: match crash.within {
+            // Recoveries are recorded without.
+            Some(_) => None,
+            None => oracle.trace.about.stacks.as_deref(),
+        },
     };
     before.extend(steps(&span));
     let what = match oracle.models[crash.model].power {

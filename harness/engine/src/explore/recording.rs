@@ -7,6 +7,7 @@ use plugpull_crashsim::fs::{LogLimit, ROOT};
 use plugpull_driver::Target;
 use plugpull_faults::machine::Machine;
 use plugpull_reports::TargetInfo;
+use plugpull_sandbox::StackRecorder;
 use plugpull_workloads::{Call, History, Outcome, Stamp, WorkloadConfig};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -41,6 +42,8 @@ pub struct RecordingPlan<'a> {
     pub time: Duration,
     /// How long the target may take to start.
     pub start_limit: Duration,
+    /// Record who made each operation.
+    pub stacks: bool,
 }
 
 /// Runs the workload until so many transactions are acknowledged, and kills the target then. The
@@ -53,6 +56,18 @@ pub fn record(
     host: &Arc<SandboxHost>,
     plan: &RecordingPlan<'_>,
     to: Option<&TraceFile>,
+) -> anyhow::Result<Trace> {
+    let recorder = plan.stacks.then(Arc::<StackRecorder>::default);
+    host.sandbox.record_stacks(recorder.clone());
+    let recorded = record_in(host, plan, (to, recorder));
+    host.sandbox.record_stacks(None);
+    recorded
+}
+
+fn record_in(
+    host: &Arc<SandboxHost>,
+    plan: &RecordingPlan<'_>,
+    to: (Option<&TraceFile>, Option<Arc<StackRecorder>>),
 ) -> anyhow::Result<Trace> {
     let rng = ChaCha8Rng::seed_from_u64(plan.seed);
     let mut testbed = Testbed::new(
@@ -72,7 +87,7 @@ pub fn record(
 fn record_on(
     testbed: &mut Testbed<'_>,
     plan: &RecordingPlan<'_>,
-    to: Option<&TraceFile>,
+    (to, recorder): (Option<&TraceFile>, Option<Arc<StackRecorder>>),
 ) -> anyhow::Result<Trace> {
     let fs = testbed
         .fs()
@@ -83,6 +98,9 @@ fn record_on(
         None => fs.limit_log(LOG_LIMIT),
     }
     fs.settle_mappings();
+    if let Some(recorder) = &recorder {
+        fs.record_stacks(recorder);
+    }
     testbed.start_empty()?;
     testbed.work()?;
     testbed.first_barrier()?;
@@ -104,6 +122,8 @@ fn record_on(
         return Err(wrong(format!("before any fault, {why}")));
     }
     testbed.kill()?;
+    // As long as the files of the programs can be seen.
+    let stacks = recorder.map(|recorder| recorder.finish());
     let owner = fs.inspect(|tree, _| tree.get(ROOT).map(|root| (root.uid, root.gid)))?;
     let history = testbed.recorder.history();
     let acks = acks(&history, scripted);
@@ -124,6 +144,7 @@ fn record_on(
         end: None,
         last_ack: None,
         read_late: testbed.read_late,
+        stacks: stacks.transpose()?.map(Arc::new),
     };
     let cut_short = ended.is_none().then_some(last_ack);
     let end = end_of(&acks, plan.acks).or(cut_short);

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
 use plugpull_crashsim::fs::{Log, Tree};
 use plugpull_crashsim::trace::{self, TraceError, TraceWriter};
+use plugpull_sandbox::{Stack, Stacks};
 use plugpull_workloads::{Entry, History, Stamp};
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +55,10 @@ pub struct Recorded {
     /// plugpull had no time to read acks for over a second: some count from later than they were written.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_late: bool,
+    /// Who made the operations, where that was recorded. It stands here and not in a frame of its own: a
+    /// plugpull that does not know it reads the trace all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stacks: Option<Arc<Stacks>>,
 }
 
 impl Recorded {
@@ -82,11 +88,14 @@ impl Trace {
     ///
     /// # Errors
     /// The two do not belong together, or are not in order.
-    pub fn new(log: Log, about: Recorded) -> Result<Self, String> {
+    pub fn new(log: Log, mut about: Recorded) -> Result<Self, String> {
         let log = match about.end {
             Some(end) => cut(log, end),
             None => log,
         };
+        if let (Some(stacks), Some(end)) = (&mut about.stacks, about.end) {
+            Arc::make_mut(stacks).cut(end.seq);
+        }
         let trace = Self { log, about };
         trace.is_sound()?;
         Ok(trace)
@@ -115,10 +124,17 @@ impl Trace {
         let early = |call: &Entry| {
             (call.done.as_ref()).is_some_and(|(answered, _)| *answered < call.invoked)
         };
-        match calls.iter().any(early) {
-            true => Err("it has an answer that came before its call".into()),
-            false => Ok(()),
+        if calls.iter().any(early) {
+            return Err("it has an answer that came before its call".into());
         }
+        let stacks = self.about.stacks.as_ref();
+        let checked = stacks.map_or(Ok(()), |stacks| stacks.check(operations));
+        checked.map_err(|why| format!("it has {why}"))
+    }
+
+    /// Who made the operation of this number; none where that was not recorded, or is not known.
+    pub fn stack_of(&self, seq: u64) -> Option<Stack<'_>> {
+        self.about.stacks.as_ref()?.stack_of(seq)
     }
 
     /// The history as it was when the first `point` operations had happened: what was answered
@@ -257,6 +273,7 @@ mod tests {
             end: None,
             last_ack: None,
             read_late: false,
+            stacks: None,
         };
         let log = Log::of(Tree::new(0, 0, 0), records.collect(), marks.collect());
         (log, about)
@@ -274,6 +291,30 @@ mod tests {
         let calls = &trace.about.history.entries;
         assert_eq!(calls.len(), 3);
         assert!(calls[2].done.is_none());
+    }
+
+    #[test]
+    fn stacks_end_with_the_recording_and_are_checked() {
+        let made = |seq: u64| serde_json::json!({"seq": seq, "how": "called", "stack": 0});
+        let stacks = |last: u64| {
+            let stacks = serde_json::json!({
+                "modules": [],
+                "frames": [],
+                "stacks": [{"call": "fsync"}],
+                "operations": [made(2), made(last)],
+            });
+            serde_json::from_value(stacks).ok()
+        };
+        let (log, mut about) = recorded();
+        about.stacks = stacks(8);
+        about.end_at(at(5, 50));
+        let trace = Trace::new(log, about).expect("sound");
+        let call = |seq| trace.stack_of(seq).and_then(|stack| stack.call());
+        assert_eq!((call(2), call(3), call(8)), (Some("fsync"), None, None));
+        let (log, mut about) = recorded();
+        about.stacks = stacks(10);
+        let refused = Trace::new(log, about).err().expect("no such operation");
+        assert!(refused.contains("stacks"), "{refused}");
     }
 
     #[test]

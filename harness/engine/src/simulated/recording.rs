@@ -162,6 +162,7 @@ fn trace(plan: &Plan, base: Tree, log: &Log, calls: Calls) -> Trace {
             nanos: mark.nanos,
         }),
         read_late: false,
+        stacks: None,
     };
     Trace::new(on_simulated_clock(base, log, calls.marks), about).expect("a sound recording")
 }

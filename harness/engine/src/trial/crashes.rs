@@ -177,6 +177,7 @@ impl Crashed {
                     ack,
                     life: &life,
                     clock: (0, 0),
+                    stacks: None,
                 };
                 evidence.timeline.extend(steps(&span));
                 before = Some(span.crash_step(match crash.cut {

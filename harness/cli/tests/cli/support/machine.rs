@@ -30,7 +30,7 @@ pub(crate) fn has(capability: &str) -> bool {
 pub(crate) fn capability(name: &str) -> Result<(), String> {
     let holds = match name {
         "namespaces" => has("mount-namespace"),
-        "root" | "user-namespaces" | "fuse" | "cgroup-memory" | "loop" => has(name),
+        "root" | "user-namespaces" | "fuse" | "cgroup-memory" | "loop" | "stacks" => has(name),
         // Whoever may open the device has no case without it.
         "fuse-closed" => fs::metadata("/dev/fuse")
             .map_or(true, |about| about.permissions().mode() & 0o006 != 0o006),
