@@ -26,6 +26,7 @@ mod junit;
 mod labels;
 mod layout;
 mod made_by;
+mod makers;
 mod mann_whitney;
 mod markdown;
 mod merge;

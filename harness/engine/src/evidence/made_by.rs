@@ -1,4 +1,5 @@
 //! The stack of an operation, as reports have it.
+// tidy: small because stacks and reports meet here and nowhere else
 
 use plugpull_reports::{CodePlace, MadeBy};
 use plugpull_sandbox::{MadeHow, SourceCall, Stack, StackFrame, StackModule};
