@@ -16,6 +16,7 @@ mod plain_model_test;
 mod raw;
 mod reads;
 mod sectors;
+mod sync_edits;
 mod tree;
 pub(crate) mod write_data;
 
@@ -29,5 +30,6 @@ pub use node::{
 pub use page::PAGE_BLOCK;
 pub use reads::Reads;
 pub use sectors::{BadSectors, SECTOR};
+pub use sync_edits::{EditedLog, NewSync, SyncEdits};
 pub use tree::Tree;
 pub use write_data::WriteData;

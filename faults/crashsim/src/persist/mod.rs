@@ -29,6 +29,8 @@ mod replay;
 mod rules_test;
 #[cfg(test)]
 mod spec_test;
+#[cfg(test)]
+mod sync_edits_test;
 mod tears;
 #[cfg(test)]
 mod testing_test;
