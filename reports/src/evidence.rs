@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::diagnosis::Diagnosis;
 use crate::made_by::MadeBy;
 
 /// The crash that showed a finding.
@@ -41,6 +42,10 @@ pub struct Evidence {
     /// How many more files there were.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub files_left_out: u64,
+    /// Why the finding is possible and what makes it go; left out where it does not come from unsynced data,
+    /// or nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnosis: Option<Diagnosis>,
 }
 
 /// How often a finding of a live fault was seen again.

@@ -16,7 +16,7 @@
 //!   trial; else `not measured` when a fault that was planned was never measured and that was not
 //!   allowed, or when no trial at all could be judged; else `pass`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use plugpull_workloads::{FailureClass, FindingKind, Verdict};
@@ -48,6 +48,10 @@ pub struct Fold {
     findings: BTreeMap<u64, ReportedFinding>,
     /// How many trials count to each of them.
     counts: BTreeMap<u64, u64>,
+    /// Findings that count to another one.
+    same: BTreeSet<u64>,
+    /// How many trials showed a finding or one that counts to it.
+    together: BTreeMap<u64, u64>,
     minimised: BTreeMap<u64, MinimisedFinding>,
     coverage: Option<Coverage>,
     /// By trial: one that was cut short is made again.
@@ -274,6 +278,12 @@ impl Fold {
     fn found(&mut self, found: &FindingRecord) {
         if let Some(id) = found.id {
             self.findings.insert(id, found.finding.clone());
+            match found.same_as {
+                Some(_) => self.same.insert(id),
+                None => self.same.remove(&id),
+            };
+            self.together
+                .extend(found.together.map(|count| (id, count)));
         }
         if let Some(index) = found.minimised {
             let one = MinimisedFinding {
@@ -400,8 +410,12 @@ impl Fold {
             .is_some_and(|header| header.command == RunCommand::Explore);
         let mut findings: Vec<ReportedFinding> = if explored {
             let all = self.findings.iter();
+            let all = all.filter(|(id, _)| !self.same.contains(*id));
             all.map(|(id, finding)| ReportedFinding {
-                count: self.counts.get(id).copied().unwrap_or(0).max(1),
+                count: match self.together.get(id) {
+                    Some(count) => *count,
+                    None => self.counts.get(id).copied().unwrap_or(0).max(1),
+                },
                 ..finding.clone()
             })
             .collect()

@@ -64,6 +64,10 @@ fn title(reported: &ReportedFinding) -> String {
 
 fn message(reported: &ReportedFinding) -> String {
     let mut text = clean(&reported.finding.sentence);
+    let evidence = reported.evidence.as_ref();
+    if let Some(diagnosis) = evidence.and_then(|one| one.diagnosis.as_ref()) {
+        text.push_str(&format!("\n{}", diagnosis.text()));
+    }
     if !reported.repeat.is_empty() {
         text.push_str(&format!("\nRepeat: {}", clean(&reported.repeat)));
     }

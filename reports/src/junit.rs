@@ -134,6 +134,10 @@ fn describe(reported: &ReportedFinding) -> String {
             clean(&finding.promise.source)
         ));
     }
+    let evidence = reported.evidence.as_ref();
+    if let Some(diagnosis) = evidence.and_then(|one| one.diagnosis.as_ref()) {
+        text.push_str(&format!("\n{}", diagnosis.text()));
+    }
     if !reported.repeat.is_empty() {
         text.push_str(&format!("\nRepeat: {}", clean(&reported.repeat)));
     }

@@ -13,6 +13,7 @@ mod compare;
 mod conclusion;
 mod counts;
 mod coverage;
+mod diagnosis;
 mod evidence;
 mod facts;
 mod file;
@@ -57,6 +58,7 @@ pub use compare::{
     compare,
 };
 pub use coverage::{Coverage, Decided, LeftOut, ModelCoverage, PointCoverage, RecoveryCoverage};
+pub use diagnosis::{Diagnosis, Property, VerifiedFix};
 pub use evidence::{CrashedFile, Damage, Evidence, Fate, StepKind, TimelineStep, Tries};
 pub use fold::{Fold, exit_code, gravest_first};
 pub use github::annotations;

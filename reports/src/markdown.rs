@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::conclusion::{Tone, closing, row_verdict, tone};
+use crate::diagnosis::Diagnosis;
 use crate::facts::Facts;
 use crate::growth::Growth;
 use crate::growth::sentences::{bytes_words, size_words};
@@ -206,6 +207,10 @@ fn finding_section(page: &mut String, number: usize, reported: &ReportedFinding)
     }
     for (label, words) in reported.evidence.iter().flat_map(|one| one.makers()) {
         line(page, &format!("{label}: {}\n", escape(&words)));
+    }
+    let diagnosis = reported.evidence.iter().flat_map(|one| &one.diagnosis);
+    for (label, text) in diagnosis.flat_map(Diagnosis::lines) {
+        line(page, &format!("{label}: {}\n", escape(&text)));
     }
     if !reported.repeat.is_empty() {
         line(page, &fenced(&clean(&reported.repeat)));

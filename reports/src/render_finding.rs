@@ -2,6 +2,7 @@
 
 use console::Style;
 
+use crate::diagnosis::Diagnosis;
 use crate::labels::{capital, clean, count, count_grouped, guarantee_words, kind_words};
 use crate::layout::Page;
 use crate::report::{NotPromised, Report};
@@ -49,6 +50,10 @@ pub(crate) fn render_finding(
     }
     for (name, line) in evidence.iter().flat_map(|evidence| evidence.makers()) {
         labelled(page, &margin, name, &clean(&line));
+    }
+    let diagnosis = evidence.and_then(|evidence| evidence.diagnosis.as_ref());
+    for (label, text) in diagnosis.into_iter().flat_map(Diagnosis::lines) {
+        labelled(page, &margin, label, &format!("{}.", clean(&text)));
     }
     let mut before = findings[..index].iter();
     if let Some(same) = before.position(|one| one.repeat == reported.repeat)

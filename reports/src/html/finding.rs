@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::disk::disk;
 use super::text;
 use super::timeline::timeline;
+use crate::diagnosis::Diagnosis;
 use crate::labels::{capital, count, guarantee_words, kind_words, list};
 use crate::trial::ReportedFinding;
 
@@ -71,6 +72,7 @@ fn facts(reported: &ReportedFinding) -> Markup {
         .iter()
         .flat_map(|evidence| evidence.models.iter().map(String::as_str))
         .collect();
+    let diagnosis = reported.evidence.iter().flat_map(|one| &one.diagnosis);
     html! {
         dl .facts {
             div { dt { "Promise" } dd {
@@ -82,6 +84,9 @@ fn facts(reported: &ReportedFinding) -> Markup {
                     @if !promise.source.is_empty() { " " span .quiet { (text(&promise.source)) } }
                 }
             } }
+            @for (label, words) in diagnosis.flat_map(Diagnosis::lines) {
+                div { dt { (label) } dd { (capital(&text(&words))) } }
+            }
             @if !models.is_empty() {
                 div { dt { "Models that allow it" } dd { (text(&list(&models))) } }
             }

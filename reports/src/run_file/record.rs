@@ -256,6 +256,13 @@ pub struct FindingRecord {
     /// How much the state lacks: missing updates, then the place of the crash.
     #[serde(default)]
     pub size: (u64, u64),
+    /// The id of the finding that this one counts to, because one fix makes both go; left out where it stands
+    /// alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_as: Option<u64>,
+    /// How many trials showed it or one that counts to it; left out where none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub together: Option<u64>,
     /// The finding. Its `count` is worked out from the trials that count to it.
     pub finding: ReportedFinding,
 }

@@ -234,6 +234,8 @@ fn every_kind() -> Vec<Record> {
             id: Some(0),
             minimised: Some(0),
             size: (1, 41),
+            same_as: None,
+            together: None,
             finding: small(),
         })),
         Record::Trial(Box::new(TrialRecord {
@@ -283,6 +285,8 @@ fn an_exploration_is_folded_with_its_findings_counted() {
         id: Some(0),
         minimised: None,
         size: (1, 3),
+        same_as: None,
+        together: None,
         finding: smaller,
     })));
     let report = read(&text(&all)).unwrap().report();

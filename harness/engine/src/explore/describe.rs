@@ -142,6 +142,7 @@ pub fn evidence(group: &Group, oracle: &Oracle<'_>, artifact: Option<String>) ->
         timeline: timeline(crash, finding.ack, oracle),
         files,
         files_left_out,
+        diagnosis: group.diagnosis.clone(),
         ..Evidence::default()
     }
 }

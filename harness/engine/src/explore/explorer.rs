@@ -25,6 +25,7 @@ use super::answers::{Answers, Kept};
 use super::attempt::{Answer, CrashDisk, RecoveryNote, Reply, Workers};
 use super::crash::Crash;
 use super::deciding::{Deciding, Disagreement, Noted, StateToTry, TriedState};
+use super::diagnosis::Diagnoser;
 use super::enumerator::{Candidate, Enumerated, StateEnumerator};
 use super::findings::{Failing, Findings, News, Share};
 use super::forked::{differs, differs_in};
@@ -109,6 +110,10 @@ pub struct Explorer<'a> {
     reads: HashMap<u128, Arc<Reads>>,
     /// When the sample ends, so that there is time for deciding.
     sample_until: Option<Instant>,
+    /// True once a promise was broken.
+    found_any: bool,
+    /// Of each failing trial the findings that it counts to.
+    counted: Vec<Vec<u64>>,
     /// True when plugpull failed in a state.
     harness_failed: bool,
     /// In how many of the states that were judged last.
@@ -179,6 +184,8 @@ impl<'a> Explorer<'a> {
             varies: None,
             reads: HashMap::new(),
             sample_until: limits.decide.then(|| limits.half_way()).flatten(),
+            found_any: false,
+            counted: Vec::new(),
             harness_failed: false,
             failed_in_a_row: 0,
             gave_up: None,
@@ -198,9 +205,10 @@ impl<'a> Explorer<'a> {
         let share = Share {
             all: self.limits.minimising,
             one: self.limits.one_finding(),
-            until: self.limits.until,
+            until: self.limits.until_diagnosing(),
         };
-        let said = self.grouping.clone();
+        let grouping = self.grouping.clone();
+        let said = grouping.clone();
         let findings = Findings::new(
             self.grouping.clone(),
             Box::new(DeltaDebugging),
@@ -225,17 +233,48 @@ impl<'a> Explorer<'a> {
             }
             self.finish_counting();
             self.failing = None;
-            let groups = minimiser.join().unwrap_or_else(|payload| {
+            let mut groups = minimiser.join().unwrap_or_else(|payload| {
                 let failure = HarnessFailed::of_thread("what minimises findings", &*payload);
                 self.harness_failed = true;
                 self.gave_up.get_or_insert_with(|| failure.to_string());
                 Groups::default()
             });
             self.hear_news();
+            self.diagnose(&mut groups, &*grouping);
             let summary = self.summary(states, complete);
             self.sink.covered(&summary);
             (summary, groups)
         })
+    }
+
+    /// Says of each finding that comes from unsynced data why it is possible and what makes it go. Findings
+    /// that one fix makes go are one. A shard knows its own failing states alone, and leaves that.
+    fn diagnose(&mut self, groups: &mut Groups, grouping: &dyn Grouping) {
+        if !self.limits.diagnose || self.shares || self.gave_up.is_some() {
+            return;
+        }
+        let diagnoser = Diagnoser {
+            oracle: self.oracle,
+            workers: self.workers,
+            answers: &self.answers,
+            grouping,
+            over: &self.over,
+            stop: self.limits.stop,
+            until: self.limits.until,
+            most: self.given,
+        };
+        let diagnosed = diagnoser.all(groups);
+        for id in diagnosed {
+            let Some(group) = groups.all().get(id) else {
+                continue;
+            };
+            self.sink.minimised(&FoundGroup {
+                id: Some(id as u64),
+                index: None,
+                together: together(id, groups, &self.counted),
+                group,
+            });
+        }
     }
 
     /// Tries states until there are none left or a limit is reached: true when none are left.
@@ -431,7 +470,10 @@ impl<'a> Explorer<'a> {
         self.note_all();
         self.hear_news();
         loop {
-            let left = self.limits.left();
+            let left = match self.found_any {
+                true => self.limits.left_before_diagnosing(),
+                false => self.limits.left(),
+            };
             self.out_of_memory |= self.limits.memory_is_short();
             if self.limits.stopped()
                 || self.out_of_memory
@@ -566,6 +608,7 @@ impl<'a> Explorer<'a> {
             News::Minimised { id, index, group } => self.sink.minimised(&FoundGroup {
                 id,
                 index,
+                together: None,
                 group: &group,
             }),
             News::Counted(counted) => self.report_failing(|_| counted),
@@ -607,6 +650,7 @@ impl<'a> Explorer<'a> {
             self.unreported.pop_front()
         {
             let counted = counted(&mut outcome);
+            self.counted.push(counted.ids.clone());
             let record = TrialLog::record(number, &candidate, *outcome, counted, self.oracle);
             self.sink.emit(record);
         }
@@ -866,6 +910,7 @@ impl<'a> Explorer<'a> {
             recovery: kept.recovery,
             took: kept.took,
         };
+        self.found_any |= failed;
         if failed && let Some(to_count) = &self.failing {
             // The thread that counts them is there as long as this channel is.
             drop(to_count.send(Failing {
@@ -884,6 +929,18 @@ impl<'a> Explorer<'a> {
         self.report(record);
         failed
     }
+}
+
+/// How many trials showed a finding or one that counts to it; none where none does.
+fn together(id: usize, groups: &Groups, counted: &[Vec<u64>]) -> Option<u64> {
+    let all = groups.all();
+    all.iter().find(|one| one.same_as == Some(id))?;
+    let is_one = |other: &u64| {
+        let other = *other as usize;
+        other == id || all.get(other).is_some_and(|one| one.same_as == Some(id))
+    };
+    let trials = counted.iter().filter(|ids| ids.iter().any(is_one));
+    Some(trials.count() as u64)
 }
 
 /// How what was seen of one disk differs; none where it does not.

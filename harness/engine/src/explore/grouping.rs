@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use plugpull_crashsim::persist::LostUpdate;
 use plugpull_reports::{
-    EARLY, FailingState, KnownCause, START, is_of_names, place_sign, said_sign,
+    Diagnosis, EARLY, FailingState, KnownCause, START, is_of_names, place_sign, said_sign,
 };
 use plugpull_workloads::{FindingKind, Observed, ReadBack, Start};
 
@@ -184,6 +184,10 @@ pub struct Group {
     pub count: u64,
     /// The trial that showed it first.
     pub trial: u64,
+    /// Why it is possible and what makes it go, where that was looked for.
+    pub diagnosis: Option<Diagnosis>,
+    /// The group that it counts to, because one fix makes both go.
+    pub same_as: Option<usize>,
 }
 
 impl Group {
@@ -201,6 +205,8 @@ impl Group {
             minimised,
             count: 0,
             trial,
+            diagnosis: None,
+            same_as: None,
         }
     }
 

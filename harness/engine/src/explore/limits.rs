@@ -11,6 +11,9 @@ const MINIMISING: u32 = 3;
 /// And the part of that which one finding may take.
 const ONE_FINDING: u32 = 4;
 
+/// The part of a budget, as one in so many, that diagnosing what was found may take.
+const DIAGNOSING: u32 = 8;
+
 /// The part of the memory, as one in so many, that is left for the states under way and for the report.
 const SPARE: u64 = 8;
 
@@ -27,6 +30,10 @@ pub struct Limits<'a> {
     pub states: Option<u64>,
     /// Crash points are decided by what is read, after the sample of states; that has half of the time.
     pub decide: bool,
+    /// Findings that come from unsynced data are diagnosed once no more states are tried.
+    pub diagnose: bool,
+    /// How long that may take, where there is something to diagnose.
+    pub diagnosing: Option<Duration>,
     /// Of so many states that were decided so one is tried all the same.
     pub check_one_in: u64,
     /// How many recoveries deep crashes go; 0 for the recorded run alone.
@@ -51,6 +58,8 @@ impl<'a> Limits<'a> {
             minimising: Some(budget / MINIMISING),
             states: None,
             decide: false,
+            diagnose: true,
+            diagnosing: Some(budget / DIAGNOSING),
             check_one_in: Self::CHECK_ONE_IN,
             depth,
             memory: None,
@@ -66,6 +75,8 @@ impl<'a> Limits<'a> {
             minimising: None,
             states: None,
             decide: false,
+            diagnose: false,
+            diagnosing: None,
             check_one_in: Self::CHECK_ONE_IN,
             depth,
             memory: None,
@@ -76,6 +87,22 @@ impl<'a> Limits<'a> {
     /// How much time is left for trying states.
     pub fn left(&self) -> Duration {
         left(self.until)
+    }
+
+    /// The same where something was found that is to be diagnosed.
+    pub(super) fn left_before_diagnosing(&self) -> Duration {
+        let share = self.diagnosing.filter(|_| self.diagnose);
+        self.left().saturating_sub(share.unwrap_or_default())
+    }
+
+    /// When nothing is minimised any more, so that there is time for diagnosing.
+    pub(super) fn until_diagnosing(&self) -> Option<Instant> {
+        let share = self
+            .diagnosing
+            .filter(|_| self.diagnose)
+            .unwrap_or_default();
+        self.until
+            .map(|until| until.checked_sub(share).unwrap_or(until))
     }
 
     /// When half of that is over.

@@ -11,6 +11,7 @@ mod attempt;
 mod crash;
 mod deciding;
 mod describe;
+mod diagnosis;
 mod enumerator;
 mod explorer;
 mod findings;

@@ -97,6 +97,8 @@ pub fn finding_record(found: &FoundGroup<'_>, finding: ReportedFinding) -> Recor
         id: found.id,
         minimised: found.index,
         size: found.group.minimised.measure(),
+        same_as: found.group.same_as.map(|other| other as u64),
+        together: found.together,
         finding,
     }))
 }

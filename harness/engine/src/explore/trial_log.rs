@@ -41,6 +41,8 @@ pub struct FoundGroup<'a> {
     pub id: Option<u64>,
     /// Of a shard: its place among all that it minimised.
     pub index: Option<u64>,
+    /// How many trials showed it or one that counts to it, where there are such.
+    pub together: Option<u64>,
     /// The finding.
     pub group: &'a Group,
 }

@@ -6,6 +6,7 @@
 //! seed makes one; `PLUGPULL_SIMULATE=SEED` in the environment runs that seed alone.
 
 mod deciding;
+mod diagnosing;
 mod files;
 mod findings;
 mod first_finding;

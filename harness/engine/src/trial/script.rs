@@ -93,6 +93,19 @@ impl Acked {
         }
     }
 
+    /// The same on the clock of a run with other syncs, where `at` says what became of a moment.
+    pub(crate) fn moved(&self, at: impl Fn(u64) -> u64) -> Self {
+        let moved = |ack: &Ack| Ack {
+            seq: at(ack.seq),
+            id: ack.id.clone(),
+            content: ack.content.clone(),
+        };
+        Self {
+            all: Arc::new(self.all.iter().map(moved).collect()),
+            count: self.count,
+        }
+    }
+
     /// Names a trial: a content together with what is asked of it. Where nothing is ever
     /// acknowledged by a script the content's own digest.
     pub fn key(&self, digest: u128) -> u128 {

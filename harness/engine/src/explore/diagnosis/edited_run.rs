@@ -1,0 +1,289 @@
+//! A recorded run as it would be with other syncs, and the states that it could have left: tried side by
+//! side, and judged as those of the recorded run are.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use plugpull_crashsim::fs::{EditedLog, Log, SyncEdits, Tree};
+use plugpull_crashsim::persist::{Index, LossSet, Window};
+use plugpull_workloads::{Entry, Finding, History, Stamp};
+
+use super::super::answers::{Answers, Kept};
+use super::super::attempt::{CrashDisk, Reply, Workers};
+use super::super::crash::{Crash, CrashModel};
+use super::super::limits::left;
+use super::super::oracle::Oracle;
+use super::super::trace::{Recorded, Trace};
+
+/// How often a wait for an answer looks whether the time is over.
+const LOOK: Duration = Duration::from_millis(50);
+/// Updates are numbered by their record and their part in it (see [`LossSet`]).
+const PARTS: usize = 4;
+
+/// A recorded run with other syncs.
+pub(super) struct EditedRun {
+    pub(super) trace: Trace,
+    log: EditedLog,
+}
+
+impl EditedRun {
+    /// The run with these changes of its syncs. What a client was answered it is answered behind the syncs
+    /// that were added before.
+    pub(super) fn of(trace: &Trace, edits: &SyncEdits) -> Self {
+        let mut log = edits.apply(&trace.log);
+        let moved = |stamp: Stamp| Stamp {
+            seq: log.point(stamp.seq),
+            ..stamp
+        };
+        let entries = trace.about.history.entries.iter();
+        let entries = entries.map(|entry| Entry {
+            invoked: moved(entry.invoked),
+            done: entry.done.clone().map(|(at, outcome)| (moved(at), outcome)),
+            ..entry.clone()
+        });
+        let about = Recorded {
+            history: History {
+                entries: entries.collect(),
+            },
+            end: None,
+            last_ack: trace.about.last_ack.map(moved),
+            ..trace.about.clone()
+        };
+        let empty = Log::of(Tree::new(0, 0, 0), Vec::new(), Vec::new());
+        let trace = Trace {
+            log: std::mem::replace(&mut log.log, empty),
+            about,
+        };
+        Self { trace, log }
+    }
+
+    /// The crash points here that are one of the recorded run's, but for syncs.
+    pub(super) fn points(&self, before: u64) -> std::ops::RangeInclusive<u64> {
+        let first = before
+            .checked_sub(1)
+            .map_or(0, |one| self.log.point(one) + 1);
+        first.min(self.log.point(before))..=self.log.point(before)
+    }
+
+    /// The record here that was this one.
+    pub(super) fn record(&self, before: usize) -> usize {
+        self.log.point(before as u64) as usize
+    }
+
+    /// The index that a record had in the recorded run; none for a new sync.
+    pub(super) fn origin(&self, record: usize) -> Option<usize> {
+        self.log.origin(record)
+    }
+
+    /// A loss set of the recorded run, here. What is durable here is left to be made legal.
+    pub(super) fn loss(&self, loss: &LossSet) -> LossSet {
+        let here = |id: &usize| self.record(id / PARTS) * PARTS + id % PARTS;
+        LossSet {
+            lost: loss.lost.iter().map(here).collect(),
+            torn: (loss.torn.iter().map(|(id, kept)| (here(id), kept.clone()))).collect(),
+            spoiled: loss.spoiled.iter().map(here).collect(),
+        }
+    }
+
+    /// An oracle over this run, under these models.
+    pub(super) fn oracle<'a>(
+        &'a self,
+        of: &Oracle<'a>,
+        models: (&'a [CrashModel], &'a [Index<'a>]),
+    ) -> Oracle<'a> {
+        let acked = of.acked.moved(|seq| self.log.point(seq));
+        Oracle::new(
+            &self.trace,
+            models,
+            of.device,
+            of.promises,
+            of.recovery_bound,
+            acked,
+        )
+    }
+}
+
+/// The record that an update belongs to.
+pub(super) fn record_of(update: usize) -> usize {
+    update / PARTS
+}
+
+/// Tries states of runs with other syncs, within a number of attempts and a time.
+pub(super) struct Attempts<'r> {
+    workers: &'r dyn Workers,
+    answers: &'r Mutex<Answers>,
+    over: &'r AtomicBool,
+    /// How many states more may be tried whose content is not known.
+    pub(super) left: u64,
+    /// When it ends with what there is.
+    until: Option<Instant>,
+    /// True where each state is started and read twice: what is wanted shows only so.
+    pub(super) twice: bool,
+    /// Why nothing more can be said, once a state was not tried.
+    pub(super) ended: Option<&'static str>,
+}
+
+/// A state that was judged.
+pub(super) struct JudgedState {
+    pub(super) crash: Crash,
+    pub(super) findings: Vec<Finding>,
+    pub(super) kept: Kept,
+}
+
+impl<'r> Attempts<'r> {
+    /// Nothing was tried yet.
+    pub(super) fn new(
+        workers: &'r dyn Workers,
+        answers: &'r Mutex<Answers>,
+        over: &'r AtomicBool,
+        until: Option<Instant>,
+    ) -> Self {
+        Self {
+            workers,
+            answers,
+            over,
+            left: u64::MAX,
+            until,
+            twice: false,
+            ended: None,
+        }
+    }
+
+    /// True while one more state may be tried.
+    pub(super) fn goes_on(&mut self) -> bool {
+        if self.ended.is_none() {
+            if self.over.load(Ordering::Relaxed) || left(self.until).is_zero() {
+                self.ended = Some("the time for that was over");
+            } else if self.left == 0 {
+                self.ended = Some("as many states were tried for it as for the rest of the run");
+            }
+        }
+        self.ended.is_none()
+    }
+
+    /// What the target makes of these disks, in their order; none where it was not tried.
+    fn try_all(&mut self, disks: &[CrashDisk]) -> Vec<Option<Kept>> {
+        let mut waiting: HashSet<u128> = HashSet::new();
+        let mut answered: HashMap<u128, Kept> = HashMap::new();
+        for disk in disks {
+            let known = self.known(disk.key).is_some() || answered.contains_key(&disk.key);
+            if known || waiting.contains(&disk.key) || !self.goes_on() {
+                continue;
+            }
+            self.left -= 1;
+            if self.twice {
+                answered.extend(self.started(disk).map(|kept| (disk.key, kept)));
+            } else {
+                waiting.insert(disk.key);
+                self.workers.submit(disk.clone());
+            }
+        }
+        while !waiting.is_empty() && !self.is_late() {
+            match self.workers.reply(LOOK) {
+                Reply::Answer(answer) => {
+                    waiting.remove(&answer.key);
+                    let mut answers = self.answers.lock();
+                    if let Ok(mut attempt) = answer.result {
+                        attempt.recovery = None;
+                        let kept = answers.note_beside(answer.key, attempt);
+                        answered.insert(answer.key, kept);
+                    }
+                }
+                Reply::Nothing => {}
+                Reply::Gone => break,
+            }
+        }
+        let known = |disk: &CrashDisk| {
+            let kept = answered.get(&disk.key).cloned();
+            kept.or_else(|| self.known(disk.key))
+        };
+        let all: Vec<Option<Kept>> = disks.iter().map(known).collect();
+        if all.iter().any(Option::is_none) {
+            self.goes_on();
+            self.ended.get_or_insert("plugpull could not try a state");
+        }
+        all
+    }
+
+    /// What is known already of a state, of a started target, and as it is wanted.
+    fn known(&self, key: u128) -> Option<Kept> {
+        let kept = self.answers.lock().get_any(key)?;
+        (!self.twice || kept.observed().second.is_some()).then_some(kept)
+    }
+
+    fn is_late(&self) -> bool {
+        self.over.load(Ordering::Relaxed) || left(self.until).is_zero()
+    }
+
+    /// What a started target makes of a disk.
+    fn started(&mut self, disk: &CrashDisk) -> Option<Kept> {
+        let twice = self.twice || disk.read_twice();
+        let attempt = self.workers.try_now(disk, twice).ok()?;
+        Some(self.answers.lock().note_beside(disk.key, attempt))
+    }
+
+    /// Tries these crashes and judges them, in their order; stops where it ended.
+    pub(super) fn judge(
+        &mut self,
+        oracle: &Oracle<'_>,
+        crashes: Vec<(Crash, Tree)>,
+    ) -> Vec<JudgedState> {
+        let disk = |(crash, tree): &(Crash, Tree)| {
+            let acked = oracle.acked.at(crash.point);
+            CrashDisk {
+                key: acked.key(tree.digest()),
+                tree: tree.clone(),
+                acked,
+            }
+        };
+        let disks: Vec<CrashDisk> = crashes.iter().map(disk).collect();
+        let kept = self.try_all(&disks);
+        let mut judged = Vec::new();
+        for (((crash, _), disk), kept) in crashes.into_iter().zip(&disks).zip(kept) {
+            let Some(mut kept) = kept else {
+                break;
+            };
+            let mut findings = oracle.judge(&crash, &kept.observed()).findings;
+            if !findings.is_empty() && kept.forked {
+                let Some(started) = self.started(disk) else {
+                    self.ended.get_or_insert("plugpull could not try a state");
+                    break;
+                };
+                kept = started;
+                findings = oracle.judge(&crash, &kept.observed()).findings;
+            }
+            judged.push(JudgedState {
+                crash,
+                findings,
+                kept,
+            });
+        }
+        judged
+    }
+}
+
+/// The states of these loss sets at a place, each content once.
+pub(super) fn states_at(
+    window: &Window<'_>,
+    (model, point): (usize, u64),
+    losses: impl IntoIterator<Item = LossSet>,
+    seen: &mut BTreeSet<(u64, usize, u128)>,
+) -> Vec<(Crash, Tree)> {
+    let mut all = Vec::new();
+    for loss in losses {
+        let state = window.state(&loss);
+        if seen.insert((point, model, state.tree.digest())) {
+            let crash = Crash {
+                model,
+                point,
+                loss: window.legalize(&loss),
+                lost: state.lost,
+                within: None,
+            };
+            all.push((crash, state.tree));
+        }
+    }
+    all
+}

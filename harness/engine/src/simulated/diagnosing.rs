@@ -1,0 +1,160 @@
+//! Causes and fixes: of each mutant that lacks a sync, the missing property and the sync that makes its
+//! findings go; of those that no sync helps, that it is said.
+
+use std::sync::atomic::AtomicBool;
+
+use plugpull_reports::{Diagnosis, Property};
+
+use super::pool::SimulatedWorkers;
+use super::store::Mutant;
+use super::{Explored, Plan, explore_within, with_oracle};
+use crate::explore::{Limits, Oracle};
+
+/// A run of a mutant under several models.
+fn plan(mutant: Mutant, seed: u64) -> Plan {
+    Plan {
+        depth: 0,
+        kill_chance: 0.0,
+        commits: 6,
+        states: Some(400),
+        ..Plan::whole(Some(mutant), seed)
+    }
+}
+
+fn explored(plan: &Plan, oracle: &Oracle<'_>, workers: &SimulatedWorkers) -> Explored {
+    let stop = AtomicBool::new(false);
+    let limits = Limits {
+        diagnose: true,
+        ..Limits::none(0, &stop)
+    };
+    explore_within(plan, oracle, workers, None, limits)
+}
+
+/// What is said of the findings of a mutant that come from unsynced data.
+fn diagnosed(mutant: Mutant, seed: u64) -> Vec<Diagnosis> {
+    let plan = plan(mutant, seed);
+    with_oracle(&plan, |oracle| {
+        let workers = SimulatedWorkers::new(plan.mutants(), 1, seed);
+        let findings = explored(&plan, oracle, &workers)
+            .report
+            .findings
+            .into_iter();
+        findings.filter_map(|one| one.evidence?.diagnosis).collect()
+    })
+}
+
+/// The property and the fix of each finding of a mutant.
+fn of(mutant: Mutant, seed: u64) -> Vec<(Property, Option<String>)> {
+    let all = diagnosed(mutant, seed).into_iter();
+    all.map(|one| (one.property, one.fix.map(|fix| fix.change)))
+        .collect()
+}
+
+/// Each mutant that lacks a sync: every finding of it has this property, and is gone with a sync of this
+/// file, where it is added.
+#[test]
+fn the_sync_that_a_mutant_lacks_is_named() {
+    for (mutant, property, change) in [
+        (Mutant::NoLogSync, Property::Durability, "fsync of log-"),
+        (
+            Mutant::WrongFileSynced,
+            Property::Durability,
+            "fsync of log-",
+        ),
+        (
+            Mutant::EverySecondSync,
+            Property::Durability,
+            "fsync of log-",
+        ),
+        (Mutant::AckBeforeSync, Property::Durability, "fsync of log-"),
+        (
+            Mutant::NoDirectorySync,
+            Property::Durability,
+            "fsync of the data directory after rename CURRENT.tmp -> CURRENT",
+        ),
+        (
+            Mutant::RenameWithoutSync,
+            Property::Ordering,
+            "fsync of CURRENT.tmp after write CURRENT.tmp",
+        ),
+        (
+            Mutant::CurrentBeforeSnapshot,
+            Property::Ordering,
+            "fsync of snap-",
+        ),
+    ] {
+        for seed in 1..=3 {
+            let found = of(mutant, seed);
+            assert!(
+                !found.is_empty(),
+                "{mutant:?}, seed {seed}: nothing was diagnosed"
+            );
+            for (of, fix) in found {
+                let fix = fix.unwrap_or_default();
+                assert_eq!(of, property, "{mutant:?}, seed {seed}: {fix}");
+                assert!(fix.starts_with(change), "{mutant:?}, seed {seed}: {fix:?}");
+            }
+        }
+    }
+}
+
+/// A sync that comes too late is moved and not added: the price is nothing.
+#[test]
+fn a_sync_behind_the_ack_is_moved() {
+    for seed in 1..=3 {
+        for one in diagnosed(Mutant::AckBeforeSync, seed) {
+            let fix = one.fix.expect("a fix");
+            assert_eq!(fix.price(), "no sync more", "{}", fix.describe());
+            assert!(fix.change.contains("instead of"), "{}", fix.change);
+        }
+    }
+}
+
+/// Where no sync helps that is said: each of these believes what a crash leaves of a write, or removes too
+/// early.
+#[test]
+fn where_no_sync_helps_none_is_offered() {
+    let mut seen = 0;
+    for mutant in [
+        Mutant::NoChecksum,
+        Mutant::TornRecordBelieved,
+        Mutant::TruncateBeforeWrite,
+        Mutant::UnlinkBeforeSwitch,
+        Mutant::OldestBelieved,
+        Mutant::RecoveryDeletes,
+        Mutant::RefusesTornTail,
+    ] {
+        for seed in 1..=3 {
+            for one in diagnosed(mutant, seed) {
+                seen += 1;
+                let fix = one.fix.map(|fix| fix.describe());
+                assert_eq!(fix, None, "{mutant:?}, seed {seed}: {}", one.cause);
+                assert!(one.no_fix.starts_with("no sync helps"), "{}", one.no_fix);
+            }
+        }
+    }
+    assert!(seen > 5, "{seen}");
+}
+
+/// Findings whose fix is one are one, with all its trials; and the number of workers changes nothing.
+#[test]
+fn any_number_of_workers_gives_the_same_diagnoses() {
+    for mutant in [
+        Mutant::NoLogSync,
+        Mutant::NoDirectorySync,
+        Mutant::NoChecksum,
+    ] {
+        let plan = plan(mutant, 2);
+        let with = |count, order| {
+            with_oracle(&plan, |oracle| {
+                let workers = SimulatedWorkers::new(plan.mutants(), count, order);
+                explored(&plan, oracle, &workers)
+            })
+        };
+        let one = with(1, 0);
+        for (count, order) in [(2, 1), (4, 7)] {
+            let other = with(count, order);
+            assert_eq!(one.report.findings, other.report.findings, "{mutant:?}");
+        }
+    }
+}
