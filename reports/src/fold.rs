@@ -30,6 +30,7 @@ use crate::run_file::record::{
     RunCommand,
 };
 use crate::shard::{MinimisedFinding, Shard};
+use crate::sync_audit::SyncAudit;
 use crate::times::Times;
 use crate::trial::{ReportedFinding, Trial};
 
@@ -48,6 +49,8 @@ pub struct Fold {
     findings: BTreeMap<u64, ReportedFinding>,
     /// How many trials count to each of them.
     counts: BTreeMap<u64, u64>,
+    /// The audit of the syncs.
+    sync_audit: Option<SyncAudit>,
     /// Findings that count to another one.
     same: BTreeSet<u64>,
     /// How many trials showed a finding or one that counts to it.
@@ -150,6 +153,7 @@ impl Fold {
             }
             Record::Finding(found) => self.found(found),
             Record::Coverage(coverage) => self.coverage = Some((**coverage).clone()),
+            Record::SyncAudit(audit) => self.sync_audit = Some((**audit).clone()),
             Record::GrowthSample(sample) => {
                 self.samples.insert(sample.trial, sample.clone());
             }
@@ -374,6 +378,7 @@ impl Fold {
             ended: None,
             coverage: self.coverage.clone(),
             growth: None,
+            sync_audit: self.sync_audit.clone(),
             merged: None,
             shard: None,
             trial_log,

@@ -12,7 +12,9 @@ use crate::promise_results::{Outcome, PromiseLine, promises};
 use crate::render_coverage::describe_coverage;
 use crate::render_finding::{OBSERVED, describe_observed};
 use crate::render_growth::describe_growth;
+use crate::render_sync_audit::cost;
 use crate::report::{FaultRow, Report};
+use crate::sync_audit::SyncAudit;
 use crate::trial::ReportedFinding;
 
 /// So many findings are shown; a job summary may have 1 MiB.
@@ -70,6 +72,9 @@ pub fn markdown(report: &Report) -> io::Result<String> {
     }
     if let Some(growth) = &report.growth {
         line(&mut page, &growth_section(growth, &facts));
+    }
+    if let Some(audit) = &report.sync_audit {
+        line(&mut page, &audit_section(audit));
     }
     for sentence in describe_coverage(report) {
         line(&mut page, &format!("{}\n", escape(&sentence)));
@@ -175,6 +180,27 @@ fn growth_section(growth: &Growth, facts: &Facts) -> String {
             duration_words(size.max_us)
         );
         line(&mut text, &row);
+    }
+    text
+}
+
+/// Which syncs are needed: a row for each site, and what can go together.
+fn audit_section(audit: &SyncAudit) -> String {
+    let mut text = format!("{}.\n\n", escape(&audit.headline()));
+    text.push_str("| | syncs | each | sync | needed? |\n| ---: | ---: | ---: | --- | --- |\n");
+    for (nth, site) in audit.sites.iter().enumerate() {
+        let row = format!(
+            "| {} | {} | {} | {} | {} |",
+            nth + 1,
+            site.count,
+            cost(audit, nth).unwrap_or_default(),
+            escape(&site.place()),
+            escape(&site.verdict())
+        );
+        line(&mut text, &row);
+    }
+    for note in audit.notes() {
+        line(&mut text, &format!("\n{}", escape(&note)));
     }
     text
 }

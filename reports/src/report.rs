@@ -11,6 +11,7 @@ use crate::growth::Growth;
 use crate::rows::Rows;
 use crate::run_file::record::EndReason;
 use crate::shard::Shard;
+use crate::sync_audit::SyncAudit;
 use crate::trial::{ReportedFinding, TargetInfo, Trial};
 
 /// The version of the JSON form. Fields may be added within a version; none changes its meaning.
@@ -137,6 +138,9 @@ pub struct Report {
     /// How recovery time grows with what was written; of a run that measured that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub growth: Option<Growth>,
+    /// Which syncs of the recorded run are needed; where that was audited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync_audit: Option<SyncAudit>,
     /// How many reports this one was merged from. Left out where it is one run's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged: Option<u64>,

@@ -15,6 +15,7 @@ use crate::layout::Page;
 use crate::render_coverage::render_coverage;
 use crate::render_finding::{OUTPUT_LINES, render_finding, render_observed};
 use crate::render_growth::render_growth;
+use crate::render_sync_audit::render_sync_audit;
 use crate::report::{FaultRow, Report};
 use crate::reporter::Reporter;
 use crate::style::Look;
@@ -69,6 +70,7 @@ pub fn render(report: &Report, look: Look) -> String {
     render_observed(&mut page, report);
     render_coverage(&mut page, report);
     render_growth(&mut page, report, look);
+    render_sync_audit(&mut page, report, look);
     page.gap();
     let style = match tone(report) {
         Tone::Good => Style::new().green(),

@@ -22,11 +22,13 @@ mod loop_device;
 mod machine;
 mod names;
 mod perform;
+mod player;
 mod plays;
 mod protocol;
 mod read_back;
 mod search;
 mod sought;
+mod sync_times;
 mod sys;
 mod trees;
 
@@ -38,6 +40,7 @@ pub use machine::{Machine, MachineFailed, empty_image};
 pub use perform::machine_main;
 pub use search::{Judge, Search, Tally, recovered, this_program};
 pub use sought::{Reached, Sought};
+pub use sync_times::{SyncTimes, time_syncs};
 pub use trees::{records_of, tree_of};
 
 /// The argument that has a program become a machine.

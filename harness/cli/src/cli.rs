@@ -40,6 +40,7 @@ impl Cli {
         let outputs = match &mut self.command {
             Command::Run(args) => &mut args.outputs,
             Command::Explore(args) => &mut args.outputs,
+            Command::Syncs(args) => &mut args.explore.outputs,
             Command::Growth(args) => &mut args.outputs,
             Command::Attach(args) => &mut args.outputs,
             _ => return,
@@ -57,6 +58,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Record one run, then try the crash states that it could have left
     Explore(ExploreArgs),
+    /// Explore, and say which syncs of the target are needed: each is left out of the recording in turn
+    Syncs(SyncsArgs),
     /// Measure how recovery time grows with what was written before the crash
     Growth(GrowthArgs),
     /// The crash of an artifact again: says whether the finding still stands
@@ -293,8 +296,39 @@ pub(crate) struct ExploreArgs {
     #[command(flatten)]
     pub(crate) device: DeviceOptions,
 
+    /// The syncs of what is recorded are audited: `syncs`.
+    #[arg(skip)]
+    pub(crate) audit: bool,
+
+    /// Where they are timed.
+    #[arg(skip)]
+    pub(crate) cost_on: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) outputs: OutputOptions,
+}
+
+/// Half of the budget is for the audit. Exit codes as of `run`: a sync that is needed is no finding.
+#[derive(Debug, Args)]
+pub(crate) struct SyncsArgs {
+    #[command(flatten)]
+    pub(crate) explore: ExploreArgs,
+
+    /// Do the recorded operations again in a directory made in this one, on the filesystem that it is on,
+    /// and time the syncs there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cost_on: Option<PathBuf>,
+}
+
+impl SyncsArgs {
+    /// The exploration, with the audit at its end.
+    pub(crate) fn into_explored(self) -> ExploreArgs {
+        ExploreArgs {
+            audit: true,
+            cost_on: self.cost_on,
+            ..self.explore
+        }
+    }
 }
 
 impl ExploreArgs {

@@ -85,6 +85,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => command::run::run(&args, None),
         Command::Explore(args) => command::explore::run(&args, None),
+        Command::Syncs(args) => command::explore::run(&args.into_explored(), None),
         Command::Growth(args) => command::growth::run(&args, None),
         Command::Replay(args) => command::replay::run(&args),
         Command::Confirm(args) => command::confirm::run(&args),

@@ -16,6 +16,7 @@ mod promises;
 mod recovery;
 mod recovery_growth;
 mod scale;
+mod syncs;
 mod timeline;
 
 use std::io;
@@ -100,6 +101,7 @@ fn parts(report: &Report, facts: &Facts) -> io::Result<Vec<Part>> {
         part("observed", OBSERVED, findings::observed(report)),
         part("faults", "Faults", faults::section(report)),
         part("growth", "Growth", growth::section(report, facts)),
+        part("syncs", "Syncs", syncs::section(report)),
         part("recovery", "Recovery", recovery::section(report, facts)?),
         part("coverage", "Coverage", coverage::section(report)),
     ];

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::coverage::Coverage;
 use crate::growth::{GrowthSample, SizeUnit};
 use crate::shard::Shard;
+use crate::sync_audit::SyncAudit;
 use crate::trial::{ReportedFinding, TargetInfo, Trial};
 
 /// The version of the format. Within it kinds of records and fields may be added; none changes its
@@ -45,6 +46,8 @@ pub enum Record {
     Finding(Box<FindingRecord>),
     /// How much was covered up to here; the last record counts.
     Coverage(Box<Coverage>),
+    /// The syncs of the recorded run were audited.
+    SyncAudit(Box<SyncAudit>),
     /// Recovery was timed at one size.
     GrowthSample(GrowthSample),
     /// Something that was planned could not be measured.

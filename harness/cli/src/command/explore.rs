@@ -21,9 +21,10 @@ use plugpull_engine::seed;
 use plugpull_engine::trial::{
     Acked, Forking, SandboxHost, StorageRules, Untouched, WroteTo, micros,
 };
-use plugpull_filesystems::records_of;
+use plugpull_filesystems::{records_of, time_syncs};
 use plugpull_reports::{
-    Emit as _, EndReason, Header, Record, Recording, RunCommand, Shard, TargetInfo,
+    Emit as _, EndReason, Header, Record, Recording, RunCommand, Shard, SyncAudit, SyncCost,
+    TargetInfo,
 };
 use plugpull_sandbox::{Sandbox, pin};
 use plugpull_workloads::{Call, Durability, Guarantee, Promise, Start, WorkloadConfig};
@@ -148,6 +149,14 @@ fn resolve(
         _ => ResolvedTarget::new(&args.target)?,
     };
     let models = chosen_models(&args.models)?;
+    if let Some(on) = args.cost_on.as_ref().filter(|on| !on.is_dir()) {
+        return Err(wrong(format!("--cost-on {} is no directory", on.display())));
+    }
+    if args.audit && args.shard.is_some() {
+        return Err(wrong(
+            "a shard audits no syncs: leave --shard out".to_owned(),
+        ));
+    }
     let memory = Memory::of(args)?;
     let workload = workload(args, &tested)?;
     // Which trace it was, before anybody can put another in its place.
@@ -376,6 +385,7 @@ impl ResolvedExploration {
             states: args.states,
             decide: args.decide,
             check_one_in: args.check_decided,
+            audit: args.audit,
             memory: self.memory.limit,
             ..Limits::within(left, args.recovery_depth, stop.flag())
         };
@@ -603,7 +613,10 @@ struct RunSink<'a, 'r> {
 }
 
 impl Sink for RunSink<'_, '_> {
-    fn emit(&mut self, record: Record) {
+    fn emit(&mut self, mut record: Record) {
+        if let Record::SyncAudit(audit) = &mut record {
+            audit.cost = self.sync_cost(audit);
+        }
         self.live.emit(record);
     }
 
@@ -629,6 +642,27 @@ impl Sink for RunSink<'_, '_> {
 }
 
 impl RunSink<'_, '_> {
+    /// What the syncs of each site cost on the user's filesystem; none where nobody asked, or it failed.
+    fn sync_cost(&self, audit: &SyncAudit) -> Option<SyncCost> {
+        let on = self.args.cost_on.as_ref()?;
+        let records = self.oracle.trace.log.records();
+        let times = time_syncs(records, on).inspect_err(|error| {
+            let on = on.display();
+            eprintln!("plugpull: warning: syncs were not timed on {on}: {error}");
+        });
+        let times = times.ok()?;
+        let site = |places: &[u64]| -> u64 {
+            let of_site = times.syncs.iter();
+            let of_site = of_site.filter(|(index, _)| places.contains(&(*index as u64)));
+            of_site.map(|(_, took)| micros(*took)).sum()
+        };
+        Some(SyncCost {
+            directory: on.display().to_string(),
+            took_us: micros(times.took),
+            sites_us: audit.sites.iter().map(|one| site(&one.places)).collect(),
+        })
+    }
+
     /// The command that explores this again.
     fn again(&self) -> String {
         let args = self.args;

@@ -58,6 +58,12 @@ pub(crate) fn run(args: &ResumeArgs) -> anyhow::Result<u8> {
             args.outputs = same_file(args.outputs);
             explore::run(&args, Some(resumed(recorded, &path)?))
         }
+        Command::Syncs(args) => {
+            let mut args = args.into_explored();
+            args.seed = Some(header.seed);
+            args.outputs = same_file(args.outputs);
+            explore::run(&args, Some(resumed(recorded, &path)?))
+        }
         _ => Err(wrong("the run file names a command that makes no run")),
     }
 }

@@ -23,6 +23,7 @@ use plugpull_workloads::{FailureClass, Judgement, Observed, Verdict};
 
 use super::answers::{Answers, Kept};
 use super::attempt::{Answer, CrashDisk, RecoveryNote, Reply, Workers};
+use super::audit::Audit;
 use super::crash::Crash;
 use super::deciding::{Deciding, Disagreement, Noted, StateToTry, TriedState};
 use super::diagnosis::Diagnoser;
@@ -241,6 +242,7 @@ impl<'a> Explorer<'a> {
             });
             self.hear_news();
             self.diagnose(&mut groups, &*grouping);
+            self.audit(states);
             let summary = self.summary(states, complete);
             self.sink.covered(&summary);
             (summary, groups)
@@ -260,7 +262,7 @@ impl<'a> Explorer<'a> {
             grouping,
             over: &self.over,
             stop: self.limits.stop,
-            until: self.limits.until,
+            until: self.limits.until_auditing(),
             most: self.given,
         };
         let diagnosed = diagnoser.all(groups);
@@ -275,6 +277,24 @@ impl<'a> Explorer<'a> {
                 group,
             });
         }
+    }
+
+    /// Learns which syncs are needed. A shard leaves that.
+    fn audit(&mut self, states: &StateEnumerator<'_>) {
+        if !self.limits.audit || self.shares || self.gave_up.is_some() || self.limits.stopped() {
+            return;
+        }
+        let audit = Audit {
+            oracle: self.oracle,
+            workers: self.workers,
+            answers: &self.answers,
+            over: &self.over,
+            stop: self.limits.stop,
+            until: self.limits.until,
+            seed: states.seed(),
+        };
+        let audit = audit.run();
+        self.sink.emit(Record::SyncAudit(Box::new(audit)));
     }
 
     /// Tries states until there are none left or a limit is reached: true when none are left.
@@ -470,10 +490,7 @@ impl<'a> Explorer<'a> {
         self.note_all();
         self.hear_news();
         loop {
-            let left = match self.found_any {
-                true => self.limits.left_before_diagnosing(),
-                false => self.limits.left(),
-            };
+            let left = self.limits.left_to_explore(self.found_any);
             self.out_of_memory |= self.limits.memory_is_short();
             if self.limits.stopped()
                 || self.out_of_memory

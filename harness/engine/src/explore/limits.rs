@@ -13,6 +13,8 @@ const ONE_FINDING: u32 = 4;
 
 /// The part of a budget, as one in so many, that diagnosing what was found may take.
 const DIAGNOSING: u32 = 8;
+/// The part that auditing the syncs may take, where that was asked for.
+const AUDITING: u32 = 2;
 
 /// The part of the memory, as one in so many, that is left for the states under way and for the report.
 const SPARE: u64 = 8;
@@ -32,7 +34,9 @@ pub struct Limits<'a> {
     pub decide: bool,
     /// Findings that come from unsynced data are diagnosed once no more states are tried.
     pub diagnose: bool,
-    /// How long that may take, where there is something to diagnose.
+    /// The syncs of the recorded run are audited at the end, in half of the time.
+    pub audit: bool,
+    /// How long diagnosing may take, where there is something to diagnose.
     pub diagnosing: Option<Duration>,
     /// Of so many states that were decided so one is tried all the same.
     pub check_one_in: u64,
@@ -59,6 +63,7 @@ impl<'a> Limits<'a> {
             states: None,
             decide: false,
             diagnose: true,
+            audit: false,
             diagnosing: Some(budget / DIAGNOSING),
             check_one_in: Self::CHECK_ONE_IN,
             depth,
@@ -76,6 +81,7 @@ impl<'a> Limits<'a> {
             states: None,
             decide: false,
             diagnose: false,
+            audit: false,
             diagnosing: None,
             check_one_in: Self::CHECK_ONE_IN,
             depth,
@@ -89,10 +95,27 @@ impl<'a> Limits<'a> {
         left(self.until)
     }
 
-    /// The same where something was found that is to be diagnosed.
-    pub(super) fn left_before_diagnosing(&self) -> Duration {
-        let share = self.diagnosing.filter(|_| self.diagnose);
-        self.left().saturating_sub(share.unwrap_or_default())
+    /// The same before what comes when no more states are tried: diagnosing, where something was found, and
+    /// the audit.
+    pub(super) fn left_to_explore(&self, found: bool) -> Duration {
+        let diagnosing = self.diagnosing.filter(|_| self.diagnose && found);
+        let after = diagnosing.unwrap_or_default() + self.auditing();
+        self.left().saturating_sub(after)
+    }
+
+    /// How long the audit may take.
+    fn auditing(&self) -> Duration {
+        match (self.audit, self.diagnosing) {
+            (true, Some(share)) => share * (DIAGNOSING / AUDITING),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// When the audit begins, at the latest.
+    pub(super) fn until_auditing(&self) -> Option<Instant> {
+        let share = self.auditing();
+        self.until
+            .map(|until| until.checked_sub(share).unwrap_or(until))
     }
 
     /// When nothing is minimised any more, so that there is time for diagnosing.
@@ -101,8 +124,8 @@ impl<'a> Limits<'a> {
             .diagnosing
             .filter(|_| self.diagnose)
             .unwrap_or_default();
-        self.until
-            .map(|until| until.checked_sub(share).unwrap_or(until))
+        let until = self.until_auditing();
+        until.map(|until| until.checked_sub(share).unwrap_or(until))
     }
 
     /// When half of that is over.

@@ -8,6 +8,7 @@ mod answers;
 mod artifact;
 mod artifact_limits;
 mod attempt;
+mod audit;
 mod crash;
 mod deciding;
 mod describe;
@@ -41,6 +42,8 @@ pub use crash::{Crash, CrashModel, changes_disk};
 #[cfg(test)]
 pub(crate) use deciding::{Deciding, Noted};
 pub use describe::{evidence, sentence, timeline};
+#[cfg(test)]
+pub(crate) use diagnosis::EditedRun;
 pub use enumerator::{Candidate, ModelTally, StateEnumerator};
 pub use explorer::Explorer;
 #[cfg(test)]

@@ -82,6 +82,18 @@ impl<'a> Oracle<'a> {
 }
 
 impl<'a> Oracle<'a> {
+    /// The same under other models.
+    pub(super) fn under(&self, (models, indexes): (&'a [CrashModel], &'a [Index<'a>])) -> Self {
+        Self::new(
+            self.trace,
+            (models, indexes),
+            self.device,
+            self.promises,
+            self.recovery_bound,
+            self.acked.clone(),
+        )
+    }
+
     /// The recorded run up to a point, under this model.
     pub fn recorded_window(&self, model: usize, point: u64) -> Window<'a> {
         self.indexes[model].window(point as usize)

@@ -5,6 +5,7 @@
 //! A [`Plan`] decides everything: which mutant, which workload, which models, how many workers. A
 //! seed makes one; `PLUGPULL_SIMULATE=SEED` in the environment runs that seed alone.
 
+mod auditing;
 mod deciding;
 mod diagnosing;
 mod files;

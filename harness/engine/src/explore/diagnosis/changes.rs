@@ -18,6 +18,11 @@ pub(super) struct Change {
 }
 
 impl Change {
+    /// True when another one changes nothing more.
+    pub(super) fn has(&self, other: &Self) -> bool {
+        both(self, other).edits == self.edits
+    }
+
     /// How many syncs there are more.
     fn price(&self) -> (i64, usize) {
         let (added, removed) = (self.edits.added_count(), self.edits.removed_count());
@@ -314,20 +319,25 @@ fn is_name(op: &Op) -> bool {
     )
 }
 
+/// Two changes at once.
+pub(super) fn both(one: &Change, other: &Change) -> Change {
+    let mut edits = one.edits.clone();
+    for (index, sync) in other.edits.added() {
+        edits.add_behind(index, sync.clone());
+    }
+    other.edits.removed().for_each(|index| edits.remove(index));
+    Change {
+        words: format!("{}; and {}", one.words, other.words),
+        edits,
+        places: one.places.union(&other.places).copied().collect(),
+    }
+}
+
 /// Several changes at once.
 fn joined(all: Vec<Change>) -> Option<Change> {
-    let mut all = all.into_iter();
-    let mut whole = all.next()?;
-    let mut others = 0;
-    for one in all {
-        for (index, sync) in one.edits.added() {
-            whole.edits.add_behind(index, sync.clone());
-        }
-        whole.places.extend(one.places);
-        whole.words = format!("{} and {}", whole.words, one.words);
-        others += 1;
-    }
-    (others > 0).then_some(whole)
+    let several = all.len() > 1;
+    let whole = all.into_iter().reduce(|one, other| both(&one, &other));
+    whole.filter(|_| several)
 }
 
 fn shown(syncs: &[NewSync]) -> String {

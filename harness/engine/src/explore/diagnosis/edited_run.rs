@@ -23,15 +23,15 @@ const LOOK: Duration = Duration::from_millis(50);
 const PARTS: usize = 4;
 
 /// A recorded run with other syncs.
-pub(super) struct EditedRun {
-    pub(super) trace: Trace,
+pub(crate) struct EditedRun {
+    pub(in crate::explore) trace: Trace,
     log: EditedLog,
 }
 
 impl EditedRun {
     /// The run with these changes of its syncs. What a client was answered it is answered behind the syncs
     /// that were added before.
-    pub(super) fn of(trace: &Trace, edits: &SyncEdits) -> Self {
+    pub(crate) fn of(trace: &Trace, edits: &SyncEdits) -> Self {
         let mut log = edits.apply(&trace.log);
         let moved = |stamp: Stamp| Stamp {
             seq: log.point(stamp.seq),
@@ -59,8 +59,14 @@ impl EditedRun {
         Self { trace, log }
     }
 
+    /// The trace alone.
+    #[cfg(test)]
+    pub(crate) fn into_trace(self) -> Trace {
+        self.trace
+    }
+
     /// The crash points here that are one of the recorded run's, but for syncs.
-    pub(super) fn points(&self, before: u64) -> std::ops::RangeInclusive<u64> {
+    pub(in crate::explore) fn points(&self, before: u64) -> std::ops::RangeInclusive<u64> {
         let first = before
             .checked_sub(1)
             .map_or(0, |one| self.log.point(one) + 1);
@@ -68,17 +74,17 @@ impl EditedRun {
     }
 
     /// The record here that was this one.
-    pub(super) fn record(&self, before: usize) -> usize {
+    pub(in crate::explore) fn record(&self, before: usize) -> usize {
         self.log.point(before as u64) as usize
     }
 
     /// The index that a record had in the recorded run; none for a new sync.
-    pub(super) fn origin(&self, record: usize) -> Option<usize> {
+    pub(in crate::explore) fn origin(&self, record: usize) -> Option<usize> {
         self.log.origin(record)
     }
 
     /// A loss set of the recorded run, here. What is durable here is left to be made legal.
-    pub(super) fn loss(&self, loss: &LossSet) -> LossSet {
+    pub(in crate::explore) fn loss(&self, loss: &LossSet) -> LossSet {
         let here = |id: &usize| self.record(id / PARTS) * PARTS + id % PARTS;
         LossSet {
             lost: loss.lost.iter().map(here).collect(),
@@ -87,8 +93,31 @@ impl EditedRun {
         }
     }
 
+    /// The number that an update has in the recorded run.
+    pub(in crate::explore) fn id_before(&self, id: usize) -> Option<usize> {
+        Some(self.origin(id / PARTS)? * PARTS + id % PARTS)
+    }
+
+    /// A loss set of this run in the recorded one, where what is durable is left to be made legal.
+    pub(in crate::explore) fn loss_before(&self, loss: &LossSet) -> LossSet {
+        let before = |id: &usize| self.id_before(*id);
+        let torn = loss.torn.iter();
+        LossSet {
+            lost: loss.lost.iter().filter_map(before).collect(),
+            torn: torn
+                .filter_map(|(id, kept)| Some((before(id)?, kept.clone())))
+                .collect(),
+            spoiled: loss.spoiled.iter().filter_map(before).collect(),
+        }
+    }
+
+    /// The crash point of the recorded run that one of this run is, but for syncs.
+    pub(in crate::explore) fn point_before(&self, point: u64) -> u64 {
+        self.log.point_before(point)
+    }
+
     /// An oracle over this run, under these models.
-    pub(super) fn oracle<'a>(
+    pub(in crate::explore) fn oracle<'a>(
         &'a self,
         of: &Oracle<'a>,
         models: (&'a [CrashModel], &'a [Index<'a>]),
@@ -106,35 +135,35 @@ impl EditedRun {
 }
 
 /// The record that an update belongs to.
-pub(super) fn record_of(update: usize) -> usize {
+pub(in crate::explore) fn record_of(update: usize) -> usize {
     update / PARTS
 }
 
 /// Tries states of runs with other syncs, within a number of attempts and a time.
-pub(super) struct Attempts<'r> {
+pub(in crate::explore) struct Attempts<'r> {
     workers: &'r dyn Workers,
     answers: &'r Mutex<Answers>,
     over: &'r AtomicBool,
     /// How many states more may be tried whose content is not known.
-    pub(super) left: u64,
+    pub(in crate::explore) left: u64,
     /// When it ends with what there is.
     until: Option<Instant>,
     /// True where each state is started and read twice: what is wanted shows only so.
-    pub(super) twice: bool,
+    pub(in crate::explore) twice: bool,
     /// Why nothing more can be said, once a state was not tried.
-    pub(super) ended: Option<&'static str>,
+    pub(in crate::explore) ended: Option<&'static str>,
 }
 
 /// A state that was judged.
-pub(super) struct JudgedState {
-    pub(super) crash: Crash,
-    pub(super) findings: Vec<Finding>,
-    pub(super) kept: Kept,
+pub(in crate::explore) struct JudgedState {
+    pub(in crate::explore) crash: Crash,
+    pub(in crate::explore) findings: Vec<Finding>,
+    pub(in crate::explore) kept: Kept,
 }
 
 impl<'r> Attempts<'r> {
     /// Nothing was tried yet.
-    pub(super) fn new(
+    pub(in crate::explore) fn new(
         workers: &'r dyn Workers,
         answers: &'r Mutex<Answers>,
         over: &'r AtomicBool,
@@ -152,7 +181,7 @@ impl<'r> Attempts<'r> {
     }
 
     /// True while one more state may be tried.
-    pub(super) fn goes_on(&mut self) -> bool {
+    pub(in crate::explore) fn goes_on(&mut self) -> bool {
         if self.ended.is_none() {
             if self.over.load(Ordering::Relaxed) || left(self.until).is_zero() {
                 self.ended = Some("the time for that was over");
@@ -225,7 +254,7 @@ impl<'r> Attempts<'r> {
     }
 
     /// Tries these crashes and judges them, in their order; stops where it ended.
-    pub(super) fn judge(
+    pub(in crate::explore) fn judge(
         &mut self,
         oracle: &Oracle<'_>,
         crashes: Vec<(Crash, Tree)>,
@@ -265,7 +294,7 @@ impl<'r> Attempts<'r> {
 }
 
 /// The states of these loss sets at a place, each content once.
-pub(super) fn states_at(
+pub(in crate::explore) fn states_at(
     window: &Window<'_>,
     (model, point): (usize, u64),
     losses: impl IntoIterator<Item = LossSet>,

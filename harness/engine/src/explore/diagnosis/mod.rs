@@ -10,6 +10,7 @@ mod edited_run;
 mod property;
 mod verify;
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -26,8 +27,9 @@ use super::limits::left;
 use super::names::Names;
 use super::oracle::Oracle;
 use super::retry::{OutputSign, Retry, Wanted};
-use changes::Changes;
-use edited_run::Attempts;
+use changes::{Change, Changes};
+pub(crate) use edited_run::EditedRun;
+pub(super) use edited_run::{Attempts, states_at};
 use verify::{Subject, Verdict, verify};
 
 /// States that naming the cause of a finding may try.
@@ -36,6 +38,9 @@ const NAMING: usize = 64;
 const ATTEMPTS: u64 = 512;
 /// And so many however short the run was.
 const FEWEST_ATTEMPTS: u64 = 128;
+/// So many findings that show behind another are looked at, each with so many changes.
+const COMPOSED: usize = 3;
+const CHANGES: usize = 6;
 /// What is to be done where no sync helps.
 const OTHERWISE: &str =
     "the protocol needs something else (a checksum, or a new file that replaces the old one)";
@@ -110,7 +115,8 @@ impl Diagnoser<'_, '_> {
     /// The diagnosis of a finding; none where it does not come from unsynced data, or not each time.
     fn of(&self, groups: &Groups, id: usize, until: Option<Instant>) -> Option<Found> {
         let group = groups.all().get(id)?;
-        if !comes_from_unsynced(group, self.oracle) {
+        let killed = comes_from_kill(group, self.oracle);
+        if !killed && !comes_from_unsynced(group, self.oracle) {
             return None;
         }
         let said = |kind, observed: &_| self.grouping.output_sign(kind, observed);
@@ -121,7 +127,10 @@ impl Diagnoser<'_, '_> {
             kind: group.minimised.finding.kind,
             said: None,
         };
-        let missing = property::property(&group.minimised, &wanted, &mut retry);
+        let missing = match killed {
+            true => property::of_kill(&group.minimised, &wanted, &mut retry)?,
+            false => property::property(&group.minimised, &wanted, &mut retry),
+        };
         let mut diagnosis = Diagnosis {
             property: missing.property,
             cause: missing.cause,
@@ -130,6 +139,13 @@ impl Diagnoser<'_, '_> {
             refuted: Vec::new(),
             same_fix: Vec::new(),
         };
+        if killed {
+            diagnosis.no_fix = format!("no sync helps: nothing was lost; {OTHERWISE}");
+            return Some(Found {
+                diagnosis,
+                edits: None,
+            });
+        }
         let edits = self.fix(groups, id, until, &mut diagnosis);
         Some(Found { diagnosis, edits })
     }
@@ -156,18 +172,33 @@ impl Diagnoser<'_, '_> {
         attempts.twice = group.minimised.finding.kind == FindingKind::NotRepeatable;
         attempts.left = self.most.clamp(FEWEST_ATTEMPTS, ATTEMPTS);
         let mut weaker: Option<(VerifiedFix, SyncEdits)> = None;
-        let mut edits = None;
+        let mut behind_it = String::new();
         let mut refuted = Vec::new();
         let mut why = "";
-        for change in changes.for_loss(&group.minimised.crash.lost) {
+        let mut waiting: VecDeque<Change> = changes.for_loss(&group.minimised.crash.lost).into();
+        let mut composed = 0;
+        let mut whole = None;
+        while let Some(change) = waiting.pop_front() {
             match verify(&subject, &change, &mut attempts) {
                 Verdict::Gone(fix) if fix.not_enough_under.is_empty() => {
-                    diagnosis.fix = Some(fix);
-                    edits = Some(change.edits);
+                    whole = Some((fix, change.edits));
                     break;
                 }
-                Verdict::Gone(fix) => {
-                    weaker.get_or_insert((fix, change.edits));
+                Verdict::Gone(fix) => drop(weaker.get_or_insert((fix, change.edits))),
+                Verdict::Behind(behind) => {
+                    // What shows behind it may lack a sync as well: both together come last.
+                    if composed < COMPOSED {
+                        composed += 1;
+                        let more = changes.for_loss(&behind.lost);
+                        let more = more.iter().filter(|more| !change.has(more));
+                        waiting.extend(more.take(CHANGES).map(|more| changes::both(&change, more)));
+                    }
+                    if behind_it.is_empty() {
+                        behind_it = format!(
+                            "with {} it goes, and another one shows: {}",
+                            change.words, behind.sentence
+                        );
+                    }
                 }
                 Verdict::Stays => refuted.push(change.words),
                 Verdict::Unknown(ended) => {
@@ -176,26 +207,33 @@ impl Diagnoser<'_, '_> {
                 }
             }
         }
-        if let (None, Some((fix, of_fix))) = (&diagnosis.fix, weaker) {
-            diagnosis.fix = Some(fix);
-            edits = Some(of_fix);
-        }
+        let (fix, edits) = whole.or(weaker).unzip();
+        diagnosis.fix = fix;
         if diagnosis.fix.is_none() {
-            let tried = refuted.len();
-            diagnosis.no_fix = match (why, tried) {
-                ("", 0) => {
+            diagnosis.no_fix = match (why, &*behind_it, refuted.is_empty()) {
+                ("", "", true) => {
                     format!("no sync helps: each is synced as soon as it was done; {OTHERWISE}")
                 }
-                ("", _) => {
+                ("", "", false) => {
                     format!("no sync helps: it can be lost before any sync of it ends; {OTHERWISE}")
                 }
-                (why, _) => format!("not known: {why}"),
+                ("", behind, _) => format!("no sync helps alone: {behind}"),
+                (why, "", _) => format!("not known: {why}"),
+                (why, behind, _) => format!("not known: {why}; {behind}"),
             };
         }
         refuted.truncate(NAMED);
         diagnosis.refuted = refuted;
         edits
     }
+}
+
+/// True for a finding of a process that was killed in the recorded run, each time.
+fn comes_from_kill(group: &Group, oracle: &Oracle<'_>) -> bool {
+    let minimised = &group.minimised;
+    let varies = minimised.rate.is_some_and(|rate| rate.shown < rate.tried);
+    let killed = minimised.crash.loss.is_empty() && oracle.kills_at(&minimised.crash);
+    killed && minimised.crash.depth() == 0 && !varies
 }
 
 /// True for a finding of a crash of the recorded run in which something unsynced was lost, each time.

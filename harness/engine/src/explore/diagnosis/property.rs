@@ -12,10 +12,58 @@ use super::super::retry::{Minimised, Retry, Wanted};
 /// So many updates that are kept are looked at one by one.
 const ONE_BY_ONE: usize = 24;
 
+/// So many later kills are looked at.
+const LATER_KILLS: usize = 12;
+
 /// What is missing, and in words.
 pub(super) struct Missing {
     pub(super) property: Property,
     pub(super) cause: String,
+}
+
+/// What a plain kill shows: which operations must reach the disk together. Nothing was lost, so no sync helps.
+/// None where no later kill is harmless, as where the data never left the program.
+pub(super) fn of_kill(
+    minimised: &Minimised,
+    wanted: &Wanted,
+    retry: &mut Retry<'_, '_>,
+) -> Option<Missing> {
+    let crash = &minimised.crash;
+    let records = retry.oracle.log(crash).records();
+    let begun = last_operation(crash, retry)?;
+    let mut looks = LATER_KILLS;
+    for point in crash.point + 1..=records.len() as u64 {
+        let record = &records[point as usize - 1];
+        let later = Crash {
+            point,
+            ..crash.clone()
+        };
+        if record.op.is_note()
+            || matches!(record.op, Op::Sync { .. })
+            || !retry.oracle.kills_at(&later)
+        {
+            continue;
+        }
+        looks -= 1;
+        if looks == 0 || !retry.goes_on() {
+            return None;
+        }
+        if retry.shows(later, wanted).is_none() {
+            let end = format!(
+                "the {} of {} (operation {})",
+                record.op.name(),
+                record.path,
+                record.seq
+            );
+            return Some(Missing {
+                property: Property::Atomicity,
+                cause: format!(
+                    "{begun} and {end} must reach the disk together, and a kill comes between them"
+                ),
+            });
+        }
+    }
+    None
 }
 
 /// Finds it by trying other losses at the place of the smallest crash that shows the finding.

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use plugpull_crashsim::persist::{LossSet, Window};
+use plugpull_crashsim::fs::Tree;
+use plugpull_crashsim::persist::{LossSet, LostUpdate, Window};
 use plugpull_reports::{FailingState, VerifiedFix};
 use plugpull_workloads::Finding;
 
@@ -37,10 +38,28 @@ pub(super) struct Subject<'s, 'a> {
 pub(super) enum Verdict {
     /// The finding is gone.
     Gone(VerifiedFix),
-    /// It is not, or there is a new one.
+    /// It is gone, and behind it another one shows, which lacks nothing of this one's cause.
+    Behind(Box<Behind>),
+    /// It is not.
     Stays,
     /// It cannot be said.
     Unknown(&'static str),
+}
+
+/// A finding that shows once another one is gone.
+pub(super) struct Behind {
+    /// What was lost, on the clock of the recorded run; new syncs are none of it.
+    pub(super) lost: Vec<LostUpdate>,
+    /// In a sentence.
+    pub(super) sentence: String,
+}
+
+/// Why a change is not enough.
+enum Failure {
+    /// What the change is about can still be lost, and then the finding shows.
+    Own,
+    /// Something else.
+    Other(Box<Behind>),
 }
 
 /// True for the model of a filesystem that people use.
@@ -71,6 +90,7 @@ pub(super) fn verify(
         not_enough_under: Vec::new(),
     };
     let points = spread(&points);
+    let mut behind = None;
     for model in models {
         let one = [model];
         let indexes = CrashModel::indexes(&one, &run.trace.log, subject.oracle.device);
@@ -84,8 +104,12 @@ pub(super) fn verify(
             states: 0,
         };
         match trial.fails(&points) {
-            Ok(false) => fix.models.push(model.name.to_owned()),
-            Ok(true) => fix.not_enough_under.push(model.name.to_owned()),
+            Ok(None) => fix.models.push(model.name.to_owned()),
+            Ok(Some(Failure::Other(one))) => {
+                fix.models.push(model.name.to_owned());
+                behind.get_or_insert(one);
+            }
+            Ok(Some(Failure::Own)) => fix.not_enough_under.push(model.name.to_owned()),
             Err(why) => return Verdict::Unknown(why),
         }
         fix.states += trial.states;
@@ -98,9 +122,10 @@ pub(super) fn verify(
     let occurs_on_real = CrashModel::all()
         .iter()
         .any(|model| is_real(model) && subject.minimised.models.contains(&model.name));
-    match fix.not_enough_under.is_empty() || occurs_on_real {
-        true => Verdict::Gone(fix),
-        false => Verdict::Stays,
+    match (fix.not_enough_under.is_empty() || occurs_on_real, behind) {
+        (false, _) => Verdict::Stays,
+        (true, None) => Verdict::Gone(fix),
+        (true, Some(behind)) => Verdict::Behind(behind),
     }
 }
 
@@ -145,9 +170,10 @@ struct Trial<'t, 's, 'a, 'r> {
 }
 
 impl Trial<'_, '_, '_, '_> {
-    /// True when a state shows the finding, or a new one. First those in which what was lost is lost again,
-    /// at all places; then others.
-    fn fails(&mut self, points: &[u64]) -> Result<bool, &'static str> {
+    /// A state that shows the finding, or a new one where none shows this one. First those in which what was
+    /// lost is lost again, at all places; then others.
+    fn fails(&mut self, points: &[u64]) -> Result<Option<Failure>, &'static str> {
+        let mut other = None;
         let mut seen = BTreeSet::new();
         for pass in [Trial::losses_of_cause, Trial::other_losses] {
             let mut waiting = Vec::new();
@@ -156,42 +182,104 @@ impl Trial<'_, '_, '_, '_> {
                     let window = self.oracle.recorded_window(0, point);
                     let losses = pass(self, &window, *before);
                     waiting.extend(states_at(&window, (0, point), losses, &mut seen));
-                    if waiting.len() >= BATCH && self.judge(std::mem::take(&mut waiting))? {
-                        return Ok(true);
+                    if waiting.len() >= BATCH {
+                        match self.judge(std::mem::take(&mut waiting))? {
+                            Some(Failure::Own) => return Ok(Some(Failure::Own)),
+                            found => other = other.or(found),
+                        }
                     }
                     if !self.attempts.goes_on() {
                         return Err(self.attempts.ended.unwrap_or_default());
                     }
                 }
             }
-            if self.judge(waiting)? {
-                return Ok(true);
+            match self.judge(waiting)? {
+                Some(Failure::Own) => return Ok(Some(Failure::Own)),
+                found => other = other.or(found),
             }
         }
-        Ok(false)
+        Ok(other)
     }
 
-    fn judge(
-        &mut self,
-        states: Vec<(Crash, plugpull_crashsim::fs::Tree)>,
-    ) -> Result<bool, &'static str> {
+    fn judge(&mut self, states: Vec<(Crash, Tree)>) -> Result<Option<Failure>, &'static str> {
         let judged = self.attempts.judge(self.oracle, states);
         self.states += judged.len() as u64;
-        if judged.iter().any(|one| self.is_against(one)) {
-            return Ok(true);
+        if let Some(why) = self.attempts.ended {
+            return Err(why);
         }
-        match self.attempts.ended {
-            Some(why) => Err(why),
-            None => Ok(false),
+        let mut other = None;
+        for one in judged {
+            if let Some(finding) = self.against(&one) {
+                match self.why_it_fails(&one, &finding.sentence)? {
+                    Failure::Own => return Ok(Some(Failure::Own)),
+                    failure => {
+                        other.get_or_insert(failure);
+                    }
+                }
+            }
         }
+        Ok(other)
     }
 
-    /// True when a state shows this finding, or one that is no known one.
-    fn is_against(&self, one: &JudgedState) -> bool {
-        one.findings.iter().any(|finding| {
+    /// The finding of a state that is this one, or no known one.
+    fn against<'j>(&self, one: &'j JudgedState) -> Option<&'j Finding> {
+        one.findings.iter().find(|finding| {
             let known = self.known_as(finding, one);
             known.is_none_or(|known| known == self.subject.id)
         })
+    }
+
+    /// Whether a state fails because of what the change is about: then it does not with that kept.
+    fn why_it_fails(&mut self, one: &JudgedState, sentence: &str) -> Result<Failure, &'static str> {
+        let is_own = |id: &usize| self.is_own(*id);
+        let crash = &one.crash;
+        let mut rest = crash.loss.clone();
+        rest.lost.retain(|id| !is_own(id));
+        rest.torn.retain(|id, _| !is_own(id));
+        rest.spoiled.retain(|id| !is_own(id));
+        if rest == crash.loss {
+            return Ok(self.other(crash, sentence));
+        }
+        let window = self.oracle.recorded_window(0, crash.point);
+        let states = states_at(&window, (0, crash.point), [rest], &mut BTreeSet::new());
+        let judged = self.attempts.judge(self.oracle, states);
+        if let Some(why) = self.attempts.ended {
+            return Err(why);
+        }
+        let still = judged
+            .iter()
+            .find_map(|one| Some((one, self.against(one)?)));
+        Ok(match still {
+            Some((one, finding)) if one.crash.loss != crash.loss => {
+                self.other(&one.crash, &finding.sentence)
+            }
+            _ => Failure::Own,
+        })
+    }
+
+    fn other(&self, crash: &Crash, sentence: &str) -> Failure {
+        Failure::Other(Box::new(Behind {
+            lost: self.lost_before(crash),
+            sentence: sentence.trim_end_matches('.').to_owned(),
+        }))
+    }
+
+    /// True for an update of the operations that the change is about.
+    fn is_own(&self, id: usize) -> bool {
+        let origin = self.run.origin(record_of(id));
+        origin.is_some_and(|origin| self.change.places.contains(&origin))
+    }
+
+    /// What a crash lost, on the clock of the recorded run.
+    fn lost_before(&self, crash: &Crash) -> Vec<LostUpdate> {
+        let lost = crash.lost.iter();
+        let before = |one: &LostUpdate| {
+            Some(LostUpdate {
+                seq: self.run.origin(one.seq as usize)? as u64,
+                ..one.clone()
+            })
+        };
+        lost.filter_map(before).collect()
     }
 
     /// The finding of the exploration that a finding is one more of.
@@ -214,11 +302,9 @@ impl Trial<'_, '_, '_, '_> {
     /// What the cause is about is lost: alone, with all that came later, and as in the finding.
     fn losses_of_cause(&self, window: &Window<'_>, before: u64) -> Vec<LossSet> {
         let pending = window.pending();
-        let is_own = |id: &usize| {
-            let origin = self.run.origin(record_of(*id));
-            origin.is_some_and(|origin| self.change.places.contains(&origin))
-        };
-        let own: BTreeSet<usize> = pending.iter().copied().filter(is_own).collect();
+        let own: BTreeSet<usize> = (pending.iter().copied())
+            .filter(|id| self.is_own(*id))
+            .collect();
         let mut all = vec![LossSet::default()];
         if before == self.subject.minimised.crash.point {
             all.push(self.run.loss(&self.subject.minimised.crash.loss));
