@@ -1,4 +1,5 @@
 //! Which syncs are needed, on a terminal: a row for each site, and what can go together.
+// tidy: small because it is one table, whose words are in `sync_audit`.
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 

@@ -13,6 +13,7 @@ mod attach;
 mod bounded_memory;
 mod budget;
 mod catalog;
+mod causes;
 mod command_targets;
 mod configuration;
 mod confirm;

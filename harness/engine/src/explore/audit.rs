@@ -58,18 +58,18 @@ struct Site {
 }
 
 /// What came of leaving syncs out.
-enum Outcome {
+enum SiteOutcome {
     /// A promise breaks.
     Needed(SyncNeed),
     /// None does, in so many states at so many points.
-    NotShown(Looked),
+    NotShown(Extent),
     /// It could not be looked at to its end.
-    Unknown(&'static str, Looked),
+    Unknown(&'static str, Extent),
 }
 
 /// How much was looked at.
 #[derive(Clone, Copy, Default)]
-struct Looked {
+struct Extent {
     states: u64,
     points: u64,
     of_points: u64,
@@ -134,7 +134,7 @@ impl Audit<'_, '_> {
             let share = left(self.until) / u32::try_from(sites.len() - nth + 1).unwrap_or(u32::MAX);
             let until = self.until.and_then(|_| Instant::now().checked_add(share));
             let outcome = self.without(&site.places, until);
-            if matches!(outcome, Outcome::NotShown(_)) {
+            if matches!(outcome, SiteOutcome::NotShown(_)) {
                 spare.push(nth);
             }
             audit.sites.push(self.audited(site, outcome, until));
@@ -153,7 +153,7 @@ impl Audit<'_, '_> {
         models
     }
 
-    fn audited(&self, site: &Site, outcome: Outcome, until: Option<Instant>) -> AuditedSite {
+    fn audited(&self, site: &Site, outcome: SiteOutcome, until: Option<Instant>) -> AuditedSite {
         let mut audited = AuditedSite {
             call: site.call.to_owned(),
             path: site.path.clone(),
@@ -162,28 +162,28 @@ impl Audit<'_, '_> {
             places: site.places.iter().map(|place| *place as u64).collect(),
             ..AuditedSite::default()
         };
-        let mut note = |looked: Looked| {
+        let mut note = |looked: Extent| {
             audited.states = looked.states;
             audited.points = looked.points;
             audited.of_points = looked.of_points;
         };
         match outcome {
-            Outcome::Needed(mut need) => {
+            SiteOutcome::Needed(mut need) => {
                 // Whether each of them is, or only all.
                 let count = site.places.len();
                 let step = count.div_ceil(OCCURRENCES).max(1);
                 for place in site.places.iter().step_by(step).filter(|_| count > 1) {
                     match self.without(&[*place], until) {
-                        Outcome::Needed(_) => need.alone += 1,
-                        Outcome::NotShown(_) => {}
-                        Outcome::Unknown(..) => break,
+                        SiteOutcome::Needed(_) => need.alone += 1,
+                        SiteOutcome::NotShown(_) => {}
+                        SiteOutcome::Unknown(..) => break,
                     }
                     need.tried_alone += 1;
                 }
                 audited.needed = Some(need);
             }
-            Outcome::NotShown(looked) => note(looked),
-            Outcome::Unknown(why, looked) => {
+            SiteOutcome::NotShown(looked) => note(looked),
+            SiteOutcome::Unknown(why, looked) => {
                 note(looked);
                 audited.why = why.to_owned();
             }
@@ -202,27 +202,27 @@ impl Audit<'_, '_> {
             .flat_map(|nth| sites[*nth].places.clone())
             .collect();
         // Mostly all of them can.
-        if let Outcome::NotShown(looked) = self.without(&all, self.until) {
+        if let SiteOutcome::NotShown(looked) = self.without(&all, self.until) {
             chosen = spare.iter().map(|nth| *nth as u64).collect();
             return Some(removable(chosen, &all, looked));
         }
         for nth in spare {
             let with: Vec<usize> = gone.iter().chain(&sites[*nth].places).copied().collect();
             match self.without(&with, self.until) {
-                Outcome::NotShown(looked) => {
+                SiteOutcome::NotShown(looked) => {
                     gone = with;
                     chosen.push(*nth as u64);
                     last = Some(looked);
                 }
-                Outcome::Needed(_) => {}
-                Outcome::Unknown(..) => break,
+                SiteOutcome::Needed(_) => {}
+                SiteOutcome::Unknown(..) => break,
             }
         }
         last.map(|looked| removable(chosen, &gone, looked))
     }
 
     /// Leaves these syncs out and tries the states around each of them.
-    fn without(&self, places: &[usize], until: Option<Instant>) -> Outcome {
+    fn without(&self, places: &[usize], until: Option<Instant>) -> SiteOutcome {
         let mut edits = SyncEdits::default();
         places.iter().for_each(|place| edits.remove(*place));
         let run = EditedRun::of(self.oracle.trace, &edits);
@@ -239,9 +239,9 @@ impl Audit<'_, '_> {
             original: &original,
             before: &before,
             attempts: &mut attempts,
-            looked: Looked {
+            looked: Extent {
                 of_points: points.len() as u64,
-                ..Looked::default()
+                ..Extent::default()
             },
             seed: self.seed,
         };
@@ -250,9 +250,9 @@ impl Audit<'_, '_> {
         let found = removal.try_points(&points);
         let looked = removal.looked;
         match found {
-            Ok(Some(need)) => Outcome::Needed(need),
-            Ok(None) => Outcome::NotShown(looked),
-            Err(why) => Outcome::Unknown(why, looked),
+            Ok(Some(need)) => SiteOutcome::Needed(need),
+            Ok(None) => SiteOutcome::NotShown(looked),
+            Err(why) => SiteOutcome::Unknown(why, looked),
         }
     }
 
@@ -273,7 +273,7 @@ impl Audit<'_, '_> {
     }
 }
 
-fn removable(sites: Vec<u64>, places: &[usize], looked: Looked) -> TogetherRemovable {
+fn removable(sites: Vec<u64>, places: &[usize], looked: Extent) -> TogetherRemovable {
     TogetherRemovable {
         sites,
         syncs: places.len() as u64,
@@ -291,12 +291,12 @@ struct Removal<'t, 'r> {
     original: &'t Oracle<'t>,
     before: &'t [Index<'t>],
     attempts: &'t mut Attempts<'r>,
-    looked: Looked,
+    looked: Extent,
     seed: u64,
 }
 
 /// A state of the run without the syncs, with what the run with them could have left at most of its losses.
-struct Pair {
+struct StatePair {
     without: (Crash, Tree),
     with: (Crash, Tree),
 }
@@ -305,7 +305,7 @@ impl Removal<'_, '_> {
     /// The first promise that breaks because of the syncs that are gone.
     fn try_points(&mut self, points: &[u64]) -> Result<Option<SyncNeed>, &'static str> {
         let mut seen = BTreeSet::new();
-        let mut waiting: Vec<Pair> = Vec::new();
+        let mut waiting: Vec<StatePair> = Vec::new();
         for before in points {
             for model in 0..self.oracle.models.len() {
                 waiting.extend(self.pairs(model, *before, &mut seen));
@@ -329,7 +329,7 @@ impl Removal<'_, '_> {
         model: usize,
         before: u64,
         seen: &mut BTreeSet<(u64, usize, u128)>,
-    ) -> Vec<Pair> {
+    ) -> Vec<StatePair> {
         let mut pairs = Vec::new();
         let with = self.before[model].window(before as usize);
         for point in self.run.points(before) {
@@ -348,7 +348,7 @@ impl Removal<'_, '_> {
                     lost: state.lost,
                     ..without.0.clone()
                 };
-                pairs.push(Pair {
+                pairs.push(StatePair {
                     without,
                     with: (crash, state.tree),
                 });
@@ -388,7 +388,7 @@ impl Removal<'_, '_> {
     }
 
     /// The first of these that breaks a promise, where the run with the syncs does not break the same one.
-    fn judge(&mut self, pairs: Vec<Pair>) -> Result<Option<SyncNeed>, &'static str> {
+    fn judge(&mut self, pairs: Vec<StatePair>) -> Result<Option<SyncNeed>, &'static str> {
         let (without, with): (Vec<_>, Vec<_>) = pairs
             .into_iter()
             .map(|pair| (pair.without, pair.with))

@@ -1,4 +1,4 @@
-//! Changes of syncs that may make a finding go: a sync that is added behind what was lost, at each place
+//! SyncChanges of syncs that may make a finding go: a sync that is added behind what was lost, at each place
 //! where the target does the same, or an existing one that is moved there.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,14 +49,14 @@ enum Where {
 }
 
 /// Makes changes for what a crash lost.
-pub(super) struct Changes<'a> {
+pub(super) struct SyncChanges<'a> {
     log: &'a Log,
     names: &'a Names,
     /// By file or directory: its path, as the log names it last.
     paths: BTreeMap<Ino, String>,
 }
 
-impl<'a> Changes<'a> {
+impl<'a> SyncChanges<'a> {
     pub(super) fn of(log: &'a Log, names: &'a Names) -> Self {
         let mut paths = BTreeMap::from([(ROOT, String::new())]);
         for record in log.records() {

@@ -27,7 +27,7 @@ use super::limits::left;
 use super::names::Names;
 use super::oracle::Oracle;
 use super::retry::{OutputSign, Retry, Wanted};
-use changes::{Change, Changes};
+use changes::{Change, SyncChanges};
 pub(crate) use edited_run::EditedRun;
 pub(super) use edited_run::{Attempts, states_at};
 use verify::{Subject, Verdict, verify};
@@ -44,7 +44,7 @@ const CHANGES: usize = 6;
 /// What is to be done where no sync helps.
 const OTHERWISE: &str =
     "the protocol needs something else (a checksum, or a new file that replaces the old one)";
-/// Changes that were tried in vain and are named.
+/// SyncChanges that were tried in vain and are named.
 const NAMED: usize = 4;
 
 /// What diagnosing works with.
@@ -167,7 +167,7 @@ impl Diagnoser<'_, '_> {
             minimised: &group.minimised,
         };
         let names = Names::of(&self.oracle.trace.log);
-        let changes = Changes::of(&self.oracle.trace.log, &names);
+        let changes = SyncChanges::of(&self.oracle.trace.log, &names);
         let mut attempts = Attempts::new(self.workers, self.answers, self.over, until);
         attempts.twice = group.minimised.finding.kind == FindingKind::NotRepeatable;
         attempts.left = self.most.clamp(FEWEST_ATTEMPTS, ATTEMPTS);
