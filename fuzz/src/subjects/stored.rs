@@ -313,6 +313,7 @@ mod tests {
                 damaged: String::new(),
                 injected: String::new(),
                 not_on_disk: false,
+                recorded: None,
             };
             let artifact = Artifact::new(about, &state.tree)?;
             artifact

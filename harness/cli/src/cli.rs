@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Growth(GrowthArgs),
     /// The crash of an artifact again: says whether the finding still stands
     Replay(ReplayArgs),
+    /// Whether a finding is fixed: records today's program again and looks where the artifact's crash was
+    Verify(VerifyArgs),
     /// Whether real filesystems can leave what an artifact has: its operations on ext4, XFS and btrfs
     Confirm(ConfirmArgs),
     /// Crash a service that something else supervises, outside any sandbox, and check it
@@ -406,6 +408,21 @@ pub(crate) struct ReplayArgs {
     /// Open a shell in the crashed data directory, in the sandbox, and try nothing
     #[arg(long)]
     pub(crate) shell: bool,
+}
+
+/// Exit codes: 0 fixed, 1 still there, 2 wrong use, 3 the places of the cause were not reached.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The artifact of an exploration
+    pub(crate) artifact: PathBuf,
+
+    /// Another setting than the artifact has; `plugpull targets NAME` lists them
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) settings: Vec<(String, String)>,
+
+    /// How long it may take, about, with recording the run, which takes a half at most
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub(crate) budget: Duration,
 }
 
 /// Needs root. Exit codes: 1 the finding was seen on a real filesystem, 0 it was not seen on any, and all

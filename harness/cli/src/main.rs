@@ -88,6 +88,7 @@ fn main() -> ExitCode {
         Command::Syncs(args) => command::explore::run(&args.into_explored(), None),
         Command::Growth(args) => command::growth::run(&args, None),
         Command::Replay(args) => command::replay::run(&args),
+        Command::Verify(args) => command::verify::run(&args),
         Command::Confirm(args) => command::confirm::run(&args),
         Command::Compare(args) => command::reports::run_compare(&args),
         Command::Merge(args) => command::reports::run_merge(&args),

@@ -10,10 +10,10 @@ use plugpull_crashsim::fs::{Record as OperationRecord, Tree};
 use plugpull_crashsim::persist::{Device, LossSet, MODELS, Window};
 use plugpull_crashsim::trace::fingerprint;
 use plugpull_engine::explore::{
-    About, Artifact, CpuLease, Crash, CrashDisk, CrashModel, Explorer, FoundGroup, Group,
-    KnownStates, KnownWorkers, Limits, NewSandbox, Oracle, RecordingPlan, SandboxWorker, Sink,
-    StartLimits, StateEnumerator, Summary, Trace, TraceFile, TryState, WorkerPool, Workers,
-    coverage, finding_record, record, reported, timeline,
+    About, Artifact, CpuLease, Crash, CrashCause, CrashDisk, CrashModel, Explorer, FoundGroup,
+    Group, KnownStates, KnownWorkers, Limits, NewSandbox, Oracle, RecordedWith, RecordingPlan,
+    SandboxWorker, Sink, StartLimits, StateEnumerator, Summary, Trace, TraceFile, TryState,
+    WorkerPool, Workers, coverage, finding_record, record, reported, timeline,
 };
 use plugpull_engine::keep::Keep;
 use plugpull_engine::prepare::with_crash_filesystem;
@@ -720,6 +720,19 @@ impl RunSink<'_, '_> {
         text
     }
 
+    /// How the run was recorded, for `verify`; none for a crash of a recovery.
+    fn recorded(&self, crash: &Crash) -> Option<RecordedWith> {
+        let about = &self.oracle.trace.about;
+        Some(RecordedWith {
+            seed: about.seed,
+            txns: about.history.acked() as u64,
+            clients: about.clients,
+            value_size: about.value_size,
+            device: self.oracle.device.to_string(),
+            cause: CrashCause::of(crash, self.oracle)?,
+        })
+    }
+
     /// Writes the artifact of a finding, in place of that of a larger state. Where it is.
     fn artifact(&self, keep: &Keep, id: u64, group: &Group) -> anyhow::Result<PathBuf> {
         let (oracle, info) = (self.oracle, self.info);
@@ -746,6 +759,7 @@ impl RunSink<'_, '_> {
                 damaged: String::new(),
                 injected: String::new(),
                 not_on_disk: false,
+                recorded: self.recorded(&minimised.crash),
             },
             &minimised.tree,
         )?;

@@ -22,6 +22,7 @@ pub(crate) mod resume;
 pub(crate) mod run;
 mod run_files;
 pub(crate) mod targets;
+pub(crate) mod verify;
 
 use std::collections::BTreeMap;
 

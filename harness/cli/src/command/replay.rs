@@ -143,6 +143,11 @@ impl<'a> Replay<'a> {
     }
 }
 
+/// What a repaired program cannot bring back.
+const LOST_ALREADY: &str = "This disk has lost the data already, so a program that was repaired since may show it \
+                            all the same: `plugpull verify` records today's program and says whether it can still \
+                            happen.";
+
 /// Says whether what was found when the artifact was recorded stands here.
 fn compare_with_recorded(artifact: &Artifact, here: &Judgement) {
     let about = &artifact.about;
@@ -153,7 +158,16 @@ fn compare_with_recorded(artifact: &Artifact, here: &Judgement) {
     let kind = about.finding.kind;
     let same = here.findings.iter().find(|found| found.kind == kind);
     match (same, here.findings.first()) {
-        (Some(found), _) => println!("It still stands: {}", found.sentence),
+        (Some(found), _) => {
+            println!("It still stands: {}", found.sentence);
+            if about
+                .recorded
+                .as_ref()
+                .is_some_and(|one| !one.cause.lost.is_empty())
+            {
+                println!("{LOST_ALREADY}");
+            }
+        }
         (None, Some(other)) => println!("It shows otherwise now: {}", other.sentence),
         (None, None) if about.not_on_disk => println!(
             "The disk alone does not show it: it is about what the target met while it lived. The \

@@ -6,6 +6,7 @@ use std::path::Path;
 use plugpull_testing::test;
 use serde_json::Value;
 
+use crate::command_targets::{CHECK, Made, lines};
 use crate::support::plugpull;
 
 /// Runs a command that explores: the exit code, what it printed, and the report.
@@ -124,4 +125,105 @@ fn an_audit_that_makes_no_sense_is_refused() {
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(why) || said.contains("--trace"), "{said}");
     }
+}
+
+/// The first artifact that an exploration keeps.
+fn artifact(options: &[&str], directory: &Path) -> std::path::PathBuf {
+    let kept = directory.join("kept");
+    let keep = kept.to_string_lossy().into_owned();
+    let all = [options, &["--states", "150", "--keep", &keep]].concat();
+    let (code, printed, _) = explored("explore", &all, directory);
+    assert_eq!(code, 1, "{printed}");
+    kept.join("finding-1.json")
+}
+
+/// What `plugpull verify` says: the exit code, and all that it printed.
+fn verified(artifact: &Path, options: &[&str]) -> (i32, String) {
+    let output = plugpull()
+        .arg("verify")
+        .arg(artifact)
+        .args(options)
+        .output()
+        .expect("plugpull runs");
+    let all = [output.stdout, output.stderr].concat();
+    let all = String::from_utf8_lossy(&all).into_owned();
+    (output.status.code().unwrap_or(-1), all)
+}
+
+#[test(needs = "fuse")]
+fn a_finding_of_the_reference_store_is_verified() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let of = ["reference", "--set", "defect=no-dir-fsync"];
+    let of = [&of[..], &["--set", "snapshot_every=4", "--txns", "6"]].concat();
+    let artifact = artifact(&of, directory.path());
+    let (code, said) = verified(&artifact, &[]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("Still there, at crash point"), "{said}");
+    let (code, said) = verified(&artifact, &["--set", "defect=none"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("Fixed: of"), "{said}");
+    assert!(said.contains("fsync(dir) of the data directory"), "{said}");
+}
+
+#[test(needs = "fuse")]
+fn a_finding_of_sqlite_is_verified() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let of = [
+        "sqlite",
+        "--set",
+        "synchronous=normal",
+        "--promise",
+        "durable",
+        "--txns",
+        "8",
+    ];
+    let artifact = artifact(&of, directory.path());
+    let (code, said) = verified(&artifact, &[]);
+    assert_eq!(code, 1, "{said}");
+    let (code, said) = verified(&artifact, &["--set", "synchronous=full"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("Fixed: of"), "{said}");
+}
+
+/// Each line replaces a file; at first what is renamed was not synced.
+const REPLACE: &str = "n=0; while [ $n -lt 6 ]; do n=$((n+1)); id=$PLUGPULL_LIFE.$n; \
+                       { cat log 2>/dev/null; echo $id; } >new; SYNC; mv new log; sync .; echo ack $id; done\n";
+
+#[test(needs = "fuse")]
+fn a_finding_of_a_program_that_was_repaired_is_verified() {
+    let bad = REPLACE.replace("SYNC", ":");
+    let made = Made::new(&lines(), &[("work.sh", &bad), ("check.sh", CHECK)]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let name = made.name();
+    let of = [&name, "--model", "strict", "--txns", "6"];
+    let artifact = artifact(&of, directory.path());
+    let (code, said) = verified(&artifact, &[]);
+    assert_eq!(code, 1, "{said}");
+    made.write("work.sh", &REPLACE.replace("SYNC", "sync new"));
+    let (code, said) = verified(&artifact, &[]);
+    assert_eq!(code, 0, "{said}");
+    // The disk of the artifact has lost the data: `replay` says which command answers.
+    let replayed = plugpull()
+        .arg("replay")
+        .arg(&artifact)
+        .output()
+        .expect("plugpull runs");
+    let replayed = String::from_utf8_lossy(&replayed.stdout).into_owned();
+    assert!(replayed.contains("plugpull verify"), "{replayed}");
+    // What works otherwise now says nothing of what was found.
+    let append = "n=0; while [ $n -lt 6 ]; do n=$((n+1)); id=$PLUGPULL_LIFE.$n; echo $id >>log; sync log; \
+                  sync .; echo ack $id; done\n";
+    made.write("work.sh", append);
+    let (code, said) = verified(&artifact, &[]);
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("Not reached: "), "{said}");
+}
+
+#[test]
+fn what_cannot_be_verified_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("artifact.json");
+    std::fs::write(&path, "{}").expect("a file");
+    let (code, said) = verified(&path, &[]);
+    assert_eq!(code, 2, "{said}");
 }

@@ -59,6 +59,12 @@ impl Made {
         Self { directory }
     }
 
+    /// Puts another script in the place of one.
+    pub(crate) fn write(&self, name: &str, content: &str) {
+        let path = self.directory.path().join(name);
+        fs::write(path, format!("#!/bin/sh\n{content}")).unwrap();
+    }
+
     fn path(&self) -> PathBuf {
         self.directory.path().join("made.toml")
     }

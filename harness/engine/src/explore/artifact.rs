@@ -18,6 +18,7 @@ use plugpull_workloads::{FailureClass, Finding, History, Promise, Stamp, read_fi
 use serde::{Deserialize, Serialize};
 
 use super::artifact_limits::ArtifactLimits;
+use super::verification::CrashCause;
 
 /// The version of the form.
 const SCHEMA: &str = "plugpull.artifact/1";
@@ -118,6 +119,10 @@ pub struct About {
     /// The bound on recovery that the run had, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_bound_us: Option<u64>,
+    /// How it was recorded, and the cause of the crash: what `plugpull verify` needs. Left out by older versions,
+    /// for live faults and for crashes of recoveries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<RecordedWith>,
     /// What a live fault damaged on the disk, in words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub damaged: String,
@@ -128,6 +133,23 @@ pub struct About {
     /// cannot be read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub not_on_disk: bool,
+}
+
+/// How the run was recorded in which a crash was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedWith {
+    /// The seed of the workload.
+    pub seed: u64,
+    /// How many transactions were acknowledged.
+    pub txns: u64,
+    /// How many clients wrote.
+    pub clients: u32,
+    /// The largest value, in bytes.
+    pub value_size: u32,
+    /// What lay under the filesystem, as `--device` takes it.
+    pub device: String,
+    /// The cause of the crash.
+    pub cause: CrashCause,
 }
 
 impl Artifact {
@@ -414,6 +436,7 @@ mod tests {
             damaged: String::new(),
             injected: String::new(),
             not_on_disk: false,
+            recorded: None,
         };
         (Artifact::new(about, log.base()).unwrap(), records)
     }

@@ -34,9 +34,10 @@ mod sandbox_worker;
 mod tally;
 mod trace;
 mod trial_log;
+mod verification;
 mod worker_pool;
 
-pub use artifact::{About, Artifact};
+pub use artifact::{About, Artifact, RecordedWith};
 pub use attempt::{Answer, Attempt, Breaker, CrashDisk, RecoveryNote, Reply, TryState, Workers};
 pub use crash::{Crash, CrashModel, changes_disk};
 #[cfg(test)]
@@ -61,4 +62,5 @@ pub use sandbox_worker::{CpuLease, NewSandbox, SandboxWorker, StartLimits};
 pub use tally::{Judged, Summary};
 pub use trace::{Recorded, Trace, TraceFile};
 pub use trial_log::{FoundGroup, Sink};
+pub use verification::{CrashCause, Verification, verify};
 pub use worker_pool::WorkerPool;

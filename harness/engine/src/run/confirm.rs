@@ -100,6 +100,7 @@ pub(super) fn keep(
         damaged: crashed.damaged.clone(),
         injected: injected.to_owned(),
         not_on_disk: !on_disk(found.finding.kind, crashed),
+        recorded: None,
     };
     Artifact::new(about, &settled(&crashed.disk))?.write(&path)?;
     Ok(path)

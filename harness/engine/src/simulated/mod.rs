@@ -17,6 +17,7 @@ mod properties;
 mod recording;
 mod store;
 mod two_bugs;
+mod verifying;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -1,0 +1,365 @@
+//! Whether a finding is gone in a new recording: the cause of an artifact's crash is looked for there, at each
+//! place where the target does the same, and its loss is tried, or can no longer happen.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use plugpull_crashsim::fs::Record;
+use plugpull_crashsim::persist::{LossSet, Window};
+use plugpull_workloads::{FindingKind, Verdict};
+use serde::{Deserialize, Serialize};
+
+use super::answers::Answers;
+use super::attempt::Workers;
+use super::crash::Crash;
+use super::diagnosis::{Attempts, states_at};
+use super::names::Names;
+use super::oracle::Oracle;
+
+/// Updates are numbered by their record and their part in it (see [`LossSet`]).
+const PARTS: usize = 4;
+/// So many places are looked at, at most, spread over the recording.
+const PLACES: usize = 64;
+/// And so many acks behind each, the last ones.
+const ACKS: usize = 16;
+
+/// The cause of a crash, without what differs from run to run: what an artifact keeps of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrashCause {
+    /// What was lost, in order; empty where the process was merely killed.
+    pub lost: Vec<LostKind>,
+    /// The operation behind which the crash came.
+    pub after: KindOfOperation,
+    /// How many acks came between the first of the lost updates and the crash.
+    pub acks: usize,
+}
+
+/// A kind of operation: its name, and its file with generated names as `#`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KindOfOperation {
+    /// As strace shows it.
+    pub call: String,
+    /// The path.
+    pub path: String,
+}
+
+/// A kind of update that was lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostKind {
+    /// The operation.
+    #[serde(flatten)]
+    pub operation: KindOfOperation,
+    /// Which part of it: bytes or a name (0), a length (1, 2), a second name (2).
+    pub part: usize,
+    /// Of a write that is there in part: for each sector whether it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub torn: Option<Vec<bool>>,
+}
+
+/// What a new recording says of a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verification {
+    /// At each of the places its loss can no longer happen, or was tried and is harmless.
+    Fixed {
+        /// Places of the cause.
+        places: usize,
+        /// Crash points behind them at which a sync covers what was lost.
+        covered: usize,
+        /// The first of these syncs, in words.
+        by: Option<String>,
+        /// States that were tried.
+        tried: usize,
+    },
+    /// It shows again.
+    StillThere {
+        /// The crash point.
+        point: u64,
+        /// What is broken there, in a sentence.
+        sentence: String,
+    },
+    /// The places of the cause were not reached, or not all could be looked at.
+    NotReached(String),
+}
+
+impl KindOfOperation {
+    fn of(record: &Record, names: &Names) -> Self {
+        Self {
+            call: record.op.name().to_owned(),
+            path: names.pattern(&record.path),
+        }
+    }
+}
+
+impl CrashCause {
+    /// The cause of a crash of the recorded run; none of one that interrupted a recovery.
+    pub fn of(crash: &Crash, oracle: &Oracle<'_>) -> Option<Self> {
+        if crash.within.is_some() {
+            return None;
+        }
+        let records = oracle.trace.log.records();
+        let names = Names::of(&oracle.trace.log);
+        let kind = |id: usize, torn: Option<Vec<bool>>| {
+            Some(LostKind {
+                operation: KindOfOperation::of(records.get(id / PARTS)?, &names),
+                part: id % PARTS,
+                torn,
+            })
+        };
+        let mut ids: Vec<(usize, Option<Vec<bool>>)> = Vec::new();
+        ids.extend(crash.loss.lost.iter().map(|id| (*id, None)));
+        ids.extend(
+            crash
+                .loss
+                .torn
+                .iter()
+                .map(|(id, kept)| (*id, Some(kept.clone()))),
+        );
+        ids.sort_by_key(|(id, _)| *id);
+        let first = ids.first().map(|(id, _)| (id / PARTS) as u64);
+        let mut before = records.iter().take(crash.point as usize).rev();
+        let after = before.find(|record| !record.op.is_note());
+        Some(Self {
+            lost: ids
+                .into_iter()
+                .filter_map(|(id, torn)| kind(id, torn))
+                .collect(),
+            after: after.map_or_else(KindOfOperation::default, |record| {
+                KindOfOperation::of(record, &names)
+            }),
+            acks: first.map_or(0, |first| {
+                let marks = oracle.trace.log.marks().iter();
+                marks
+                    .filter(|mark| mark.seq > first && mark.seq <= crash.point)
+                    .count()
+            }),
+        })
+    }
+}
+
+/// A place of the cause in a new recording: the record that is lost first, and crash points.
+struct PlaceOfCause {
+    first: usize,
+    points: Vec<u64>,
+}
+
+/// Looks for a finding of this kind in a new recording, under the first model of the oracle.
+pub fn verify(
+    oracle: &Oracle<'_>,
+    cause: &CrashCause,
+    kind: FindingKind,
+    workers: &dyn Workers,
+    until: Option<Instant>,
+) -> Verification {
+    let names = Names::of(&oracle.trace.log);
+    let places = places(oracle, cause, &names);
+    if places.is_empty() {
+        let what = match cause.lost.first() {
+            Some(first) => &first.operation,
+            None => &cause.after,
+        };
+        return Verification::NotReached(format!(
+            "today's program does no {} of {} that a crash could come behind as it did; if it works otherwise \
+             now, explore it again",
+            what.call, what.path
+        ));
+    }
+    let answers: Arc<Mutex<Answers>> = Arc::default();
+    let over = AtomicBool::new(false);
+    let mut attempts = Attempts::new(workers, &answers, &over, until);
+    attempts.twice = kind == FindingKind::NotRepeatable;
+    let mut search = Verifier {
+        oracle,
+        cause,
+        names: &names,
+        attempts,
+        covered: 0,
+        by: None,
+        tried: 0,
+    };
+    let step = places.len().div_ceil(PLACES).max(1);
+    for place in places.iter().step_by(step) {
+        match search.look(place) {
+            Ok(None) => {}
+            Ok(Some(found)) => return found,
+            Err(why) => {
+                return Verification::NotReached(format!("not all places were looked at: {why}"));
+            }
+        }
+    }
+    if search.covered == 0 && search.tried == 0 {
+        return Verification::NotReached("no state of the cause could be made".to_owned());
+    }
+    Verification::Fixed {
+        places: places.len().div_ceil(step),
+        covered: search.covered,
+        by: search.by,
+        tried: search.tried,
+    }
+}
+
+/// Where the target does again what was lost, with the crash points that are like the artifact's.
+fn places(oracle: &Oracle<'_>, cause: &CrashCause, names: &Names) -> Vec<PlaceOfCause> {
+    let log = &oracle.trace.log;
+    let records = log.records();
+    let is = |record: &Record, kind: &KindOfOperation| {
+        record.op.name() == kind.call && names.pattern(&record.path) == kind.path
+    };
+    let first = cause
+        .lost
+        .first()
+        .map_or(&cause.after, |lost| &lost.operation);
+    let mut places = Vec::new();
+    for (index, record) in records
+        .iter()
+        .enumerate()
+        .filter(|(_, record)| is(record, first))
+    {
+        let mut points = BTreeSet::new();
+        if cause.lost.is_empty() {
+            points.insert(index as u64 + 1);
+        } else if cause.acks > 0 {
+            // What the first ack is about need not be what is lost: as many as there were in the artifact.
+            let next = log.marks().partition_point(|mark| mark.seq <= index as u64);
+            let acks: Vec<u64> = (log.marks().iter().skip(next).take(cause.acks))
+                .map(|mark| mark.seq)
+                .collect();
+            points.extend(acks.iter().rev().take(ACKS));
+        } else {
+            // Until the target does the same again it is the same attempt.
+            let end = records[index + 1..]
+                .iter()
+                .position(|other| is(other, first));
+            let end = end.map_or(records.len(), |end| index + 1 + end);
+            let later = (index..end).find(|at| is(&records[*at], &cause.after));
+            points.extend(later.map(|at| at as u64 + 1));
+            // The operation behind which it came may be gone: then right behind what is lost.
+            points.insert(index as u64 + 1);
+        }
+        let end = records.len() as u64;
+        let points: Vec<u64> = points.into_iter().filter(|point| *point <= end).collect();
+        if !points.is_empty() && record.seq < end {
+            places.push(PlaceOfCause {
+                first: index,
+                points,
+            });
+        }
+    }
+    places
+}
+
+struct Verifier<'s, 'a> {
+    oracle: &'s Oracle<'a>,
+    cause: &'s CrashCause,
+    names: &'s Names,
+    attempts: Attempts<'s>,
+    covered: usize,
+    by: Option<String>,
+    tried: usize,
+}
+
+impl Verifier<'_, '_> {
+    /// Looks at one place: what shows there, if something does.
+    fn look(&mut self, place: &PlaceOfCause) -> Result<Option<Verification>, &'static str> {
+        let power = self.oracle.models[0].power;
+        for point in &place.points {
+            let crash = Crash {
+                model: 0,
+                point: *point,
+                loss: LossSet::default(),
+                lost: Vec::new(),
+                within: None,
+            };
+            if !power && !self.oracle.kills_at(&crash) {
+                continue;
+            }
+            let window = self.oracle.recorded_window(0, *point);
+            let losses = match self.cause.lost.is_empty() {
+                true => vec![LossSet::default()],
+                false => self.losses(&window, place.first),
+            };
+            if losses.is_empty() {
+                self.covered += 1;
+                if self.by.is_none() {
+                    self.by = self.covering(place.first, *point);
+                }
+                continue;
+            }
+            let states = states_at(&window, (0, *point), losses, &mut BTreeSet::new());
+            let judged = self.attempts.judge(self.oracle, states);
+            self.tried += judged.len();
+            for one in &judged {
+                let broken = self.oracle.judge(&one.crash, &one.kept.observed());
+                if broken.verdict == Verdict::Broken {
+                    return Ok(Some(Verification::StillThere {
+                        point: *point,
+                        sentence: one.findings[0].sentence.clone(),
+                    }));
+                }
+            }
+            if let Some(why) = self.attempts.ended {
+                return Err(why);
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the artifact's crash lost, as far as it can be lost here: the updates of these kinds from the first
+    /// on, and the first of each kind alone. None where the first is durable.
+    fn losses(&self, window: &Window<'_>, first: usize) -> Vec<LossSet> {
+        let records = self.oracle.trace.log.records();
+        let mut all = LossSet::default();
+        let mut one_each = LossSet::default();
+        let mut is_there = false;
+        for kind in &self.cause.lost {
+            let mut is_first = true;
+            for id in window.pending() {
+                let record = id / PARTS;
+                let same = record >= first
+                    && id % PARTS == kind.part
+                    && KindOfOperation::of(&records[record], self.names) == kind.operation;
+                if !same {
+                    continue;
+                }
+                is_there |= record == first;
+                for (loss, wanted) in [(&mut all, true), (&mut one_each, is_first)] {
+                    match (&kind.torn, wanted) {
+                        (_, false) => {}
+                        (None, true) => drop(loss.lost.insert(id)),
+                        (Some(kept), true) => drop(loss.torn.insert(id, kept.clone())),
+                    }
+                }
+                is_first = false;
+            }
+        }
+        if !is_there {
+            return Vec::new();
+        }
+        [all, one_each]
+            .iter()
+            .map(|loss| window.fit(loss))
+            .collect()
+    }
+
+    /// The sync that made what was lost durable, in words.
+    fn covering(&self, first: usize, point: u64) -> Option<String> {
+        let records = self.oracle.trace.log.records();
+        let of_first = |at: u64| {
+            let pending = self.oracle.recorded_window(0, at).pending();
+            pending.iter().any(|id| id / PARTS == first)
+        };
+        let durable = (first as u64 + 1..=point).find(|at| !of_first(*at))?;
+        let sync = records.get((durable as usize).checked_sub(1)?)?;
+        let path = match &*sync.path {
+            "" => "the data directory",
+            path => path,
+        };
+        Some(format!(
+            "the {} of {path} (operation {})",
+            sync.op.name(),
+            sync.seq
+        ))
+    }
+}
