@@ -143,6 +143,7 @@ impl Resolved {
             acks: with.txns,
             operations: None,
             time,
+            stacks: false,
             start_limit: self.start_limit,
         };
         record(worker.host(), &plan, None).context("recording today's program")
