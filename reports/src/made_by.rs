@@ -85,11 +85,12 @@ impl CodePlace {
         let module = self.module.rsplit('/').next().unwrap_or_default();
         let library = ["libc.so", "libc-", "libpthread", "ld-linux", "ld-musl"];
         let file = self.file.as_deref().unwrap_or_default();
+        let name = self.function.trim_start_matches('<');
         let rust = ["/rustc/", "/rustlib/src/rust/library/"];
         library.iter().any(|name| module.starts_with(name))
             || rust.iter().any(|part| file.contains(part))
             // Names alone, where a program was stripped of its lines.
-            || self.file.is_none() && self.function.starts_with("<std::")
+            || self.file.is_none() && name.starts_with("std::")
     }
 }
 

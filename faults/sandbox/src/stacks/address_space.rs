@@ -19,6 +19,8 @@ use super::table::FRAMES_MAX;
 const PIECE: usize = 16 << 10;
 const STACK_MAX: usize = 256 << 10;
 const MEMORY_PAGE: usize = 4096;
+/// How many stacks of one process are known by their return addresses.
+const REMEMBERED: usize = 1 << 16;
 
 /// Where a thread is.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +41,8 @@ struct Code {
 
 /// The code of one process.
 pub(super) struct AddressSpace {
+    /// As they were when they were read last.
+    mappings: Vec<CodeMapping>,
     code: Vec<Code>,
     unwinder: UnwinderNative<Arc<[u8]>, MayAllocateDuringUnwind>,
     cache: CacheNative<MayAllocateDuringUnwind>,
@@ -53,6 +57,7 @@ pub(super) struct AddressSpace {
 impl AddressSpace {
     pub(super) fn new() -> Self {
         Self {
+            mappings: Vec::new(),
             code: Vec::new(),
             unwinder: UnwinderNative::new(),
             cache: CacheNative::new(),
@@ -103,6 +108,9 @@ impl AddressSpace {
             frames.push(frame);
         }
         let number = interner.stack(call, frames);
+        if self.stacks.len() >= REMEMBERED {
+            self.stacks.clear();
+        }
         self.stacks.insert(key, number);
         number
     }
@@ -121,6 +129,8 @@ impl AddressSpace {
         let code = self.code.partition_point(|code| code.from <= address);
         let code = self.code[..code].last();
         let code = code.filter(|code| address <= code.to);
+        // It may have been mapped while another thread was looked at.
+        self.stale |= code.is_none();
         let code = code.filter(|_| innermost || is_behind_call(tid, address));
         let frame = code.map(|code| interner.frame(code.module, address.wrapping_sub(code.bias)));
         self.frames.insert(address, frame);
@@ -130,7 +140,12 @@ impl AddressSpace {
     /// Reads which code is mapped now.
     fn read_mappings(&mut self, tid: i32, interner: &Interner) -> Option<()> {
         let mappings = CodeMapping::all(tid).ok()?;
+        self.stale = false;
+        if mappings == self.mappings {
+            return Some(());
+        }
         *self = Self::new();
+        self.stale = false;
         for mapping in &mappings {
             let module = match mapping.is_file() {
                 true => interner.module(tid, mapping),
@@ -149,7 +164,7 @@ impl AddressSpace {
                 bias: bias.unwrap_or(0),
             });
         }
-        self.stale = false;
+        self.mappings = mappings;
         Some(())
     }
 

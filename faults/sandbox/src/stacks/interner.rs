@@ -13,6 +13,8 @@ use super::table::{CallStack, Made, SourceCall, StackFrame, StackModule, Stacks}
 
 /// The most files that are kept open.
 const FILES_MAX: usize = 512;
+/// The most different stacks that are kept with their frames.
+const STACKS_MAX: usize = 1 << 18;
 
 #[derive(Default)]
 pub(super) struct Interner(Mutex<Known>);
@@ -69,7 +71,11 @@ impl Interner {
         let stacks = &mut self.0.lock().stacks;
         let next = stacks.len() as u32;
         let call = call.into();
-        *stacks.entry(CallStack { call, frames }).or_insert(next)
+        let mut stack = CallStack { call, frames };
+        if stacks.len() >= STACKS_MAX && !stacks.contains_key(&stack) {
+            stack.frames.clear();
+        }
+        *stacks.entry(stack).or_insert(next)
     }
 
     /// All of it, with names for what has one, beside the operations that it is about.

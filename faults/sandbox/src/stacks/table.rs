@@ -179,7 +179,7 @@ impl<'a> Stack<'a> {
     }
 
     /// Its frames with their modules, innermost first; none where no stack is known.
-    pub fn frames(&self) -> impl Iterator<Item = (&'a StackFrame, &'a StackModule)> {
+    pub fn frames(&self) -> impl Iterator<Item = (&'a StackFrame, &'a StackModule)> + use<'a> {
         let of = self.of;
         let frames = self.call.into_iter().flat_map(|one| &one.frames);
         frames.filter_map(move |number| {

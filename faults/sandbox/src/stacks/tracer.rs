@@ -206,7 +206,9 @@ impl Tracer<'_> {
         let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
         let process = field("Tgid:")?.trim().parse().ok()?;
-        let number = field("NSpid:")?.split_whitespace().last()?.parse().ok()?;
+        // Here, in the sandbox, and in namespaces of processes that the target made.
+        let numbers: Vec<&str> = field("NSpid:")?.split_whitespace().collect();
+        let number = numbers.get(1).or(numbers.first())?.parse().ok()?;
         let space = self.spaces.entry(process);
         let space = space.or_insert_with(|| Rc::new(RefCell::new(AddressSpace::new())));
         let space = Rc::clone(space);

@@ -24,7 +24,10 @@ pub(crate) fn tests() -> Vec<(&'static str, Test)> {
 }
 
 pub(crate) fn python_tests() -> Vec<(&'static str, Test)> {
-    vec![("a_mapping_is_written_back_by_msync", mapped)]
+    vec![
+        ("a_mapping_is_written_back_by_msync", mapped),
+        ("code_that_is_loaded_later_is_known", loaded_later),
+    ]
 }
 
 /// A sandbox with a crash filesystem, whose stacks are recorded.
@@ -280,4 +283,39 @@ fn mapped() -> Result<(), Failed> {
         made == Some((MadeHow::Called, Some("msync"))),
         format!("{made:?}"),
     )
+}
+
+/// A library is loaded when the process's code was looked at already.
+fn loaded_later() -> Result<(), Failed> {
+    let script = "import os\n\
+                  f = os.open('f', os.O_RDWR | os.O_CREAT)\n\
+                  os.write(f, b'x')\n\
+                  import sqlite3\n\
+                  db = sqlite3.connect('db')\n\
+                  db.execute('create table t(n)')\n\
+                  db.commit()\n";
+    let mounted = Mounted::new()?;
+    mounted.run(&SpawnRequest::new(
+        Program::Path("/usr/bin/env".into()),
+        ["python3", "-c", script],
+    ))?;
+    let (records, stacks) = mounted.end()?;
+    let written = |path: &str| {
+        let is_write = |one: &&Record| one.op.name() == "write" && &*one.path == path;
+        let seq = records.iter().find(is_write).map(|one| one.seq);
+        let stack = seq.and_then(|seq| stacks.stack_of(seq));
+        let frames = stack.into_iter().flat_map(|stack| stack.frames());
+        frames
+            .map(|(_, module)| module.path.clone())
+            .collect::<Vec<_>>()
+    };
+    let (first, later) = (written("f"), written("db"));
+    let of_sqlite = |modules: &[String]| modules.iter().any(|path| path.contains("sqlite3"));
+    ensure(
+        !first.is_empty() && !of_sqlite(&first),
+        format!("{first:?}"),
+    )?;
+    // Through it, and out of it again into the interpreter.
+    let through = of_sqlite(&later) && later.len() > 5;
+    ensure(through, format!("{later:?} of {:?}", names(&records)))
 }
