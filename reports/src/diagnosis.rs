@@ -65,6 +65,9 @@ pub struct VerifiedFix {
     pub added: u64,
     /// How many it has less.
     pub removed: u64,
+    /// Where the first of them are added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<MissingSync>,
     /// How many acks the recording has.
     pub acked: u64,
     /// Different states that were judged with the change.
@@ -79,6 +82,18 @@ pub struct VerifiedFix {
     /// journal of the others commits more than was synced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_enough_under: Vec<String>,
+}
+
+/// A sync that is added by a fix.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct MissingSync {
+    /// The number of the operation behind which it is.
+    pub after: u64,
+    /// What is synced; empty for the data directory itself.
+    pub path: String,
+    /// True for a directory.
+    pub dir: bool,
 }
 
 impl Diagnosis {
@@ -163,6 +178,7 @@ mod tests {
             change: "fsync of db after write db (operation 3) and before the ack".into(),
             added,
             removed,
+            missing: Vec::new(),
             acked,
             states: 96,
             points: 7,

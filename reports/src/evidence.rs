@@ -142,6 +142,9 @@ pub enum Fate {
     /// Some of its sectors did.
     #[serde(rename = "torn")]
     Torn,
+    /// It did not happen: a sync that would have prevented what was found.
+    #[serde(rename = "missing")]
+    Missing,
     /// It changes nothing on disk itself: a sync, an ack.
     #[default]
     #[serde(rename = "")]
@@ -155,6 +158,7 @@ impl Fate {
             Fate::OnDisk => "on disk",
             Fate::Lost => "lost",
             Fate::Torn => "torn",
+            Fate::Missing => "missing",
             Fate::None => "",
         }
     }

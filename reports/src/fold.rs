@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use plugpull_workloads::{FailureClass, FindingKind, Verdict};
 
+use crate::cause::EARLY;
 use crate::coverage::Coverage;
 use crate::growth::{Growth, GrowthSample};
 use crate::report::{Ended, FaultRow, NotPromised, Plan, Report, SCHEMA};
@@ -663,12 +664,36 @@ pub(crate) fn evidence_once(trials: &mut [Trial], findings: &[ReportedFinding]) 
 pub fn gravest_first(findings: &mut [ReportedFinding]) {
     findings.sort_by_key(|f| {
         (
+            likelihood(f),
             gravity(f.finding.kind),
             f.finding.promise.demanded,
             std::cmp::Reverse(f.count),
             f.trial,
         )
     });
+}
+
+/// Of an exploration, what takes less to happen comes first: a plain kill, then what users' filesystems
+/// leave, then what `journaled` and `strict` allow; and of these what was acknowledged before what was being
+/// made. Of any other run all is equal.
+fn likelihood(found: &ReportedFinding) -> (u8, bool) {
+    const REAL: [&str; 4] = ["ext4", "xfs", "btrfs", "ext4-writeback"];
+    let evidence = found.evidence.as_deref();
+    let Some(evidence) = evidence.filter(|evidence| !evidence.cause.is_empty()) else {
+        return (0, false);
+    };
+    let killed = found.finding.fault.starts_with("kill");
+    let real = evidence
+        .models
+        .iter()
+        .any(|model| REAL.contains(&model.as_str()));
+    let class = match (killed, real) {
+        (true, _) => 0,
+        (false, true) => 1,
+        (false, false) => 2,
+    };
+    let is_early = |sign: &String| sign == EARLY;
+    (class, evidence.cause.iter().any(is_early))
 }
 
 /// The place of a kind among findings, worst first: false data served as true (nobody will

@@ -60,7 +60,7 @@ pub use compare::{
     compare,
 };
 pub use coverage::{Coverage, Decided, LeftOut, ModelCoverage, PointCoverage, RecoveryCoverage};
-pub use diagnosis::{Diagnosis, Property, VerifiedFix};
+pub use diagnosis::{Diagnosis, MissingSync, Property, VerifiedFix};
 pub use evidence::{CrashedFile, Damage, Evidence, Fate, StepKind, TimelineStep, Tries};
 pub use fold::{Fold, exit_code, gravest_first};
 pub use github::annotations;

@@ -150,9 +150,16 @@ impl SyncAudit {
                 .map(|nth| (nth + 1).to_string())
                 .collect();
             let sites: Vec<&str> = sites.iter().map(String::as_str).collect();
+            let others = |(nth, site): (usize, &AuditedSite)| {
+                site.needed.is_none() && !together.sites.contains(&(nth as u64))
+            };
+            let rest = match self.sites.iter().enumerate().any(others) {
+                true => " Others that are not shown to be needed are not offered for removal.",
+                false => "",
+            };
             notes.push(format!(
                 "Together, {} of {} {} were left out without a finding: {} states at {} of {} crash points \
-                 under {}. Others that are not shown to be needed are offered for no removal.",
+                 under {}.{rest}",
                 count(together.syncs, "sync"),
                 if sites.len() == 1 { "site" } else { "sites" },
                 list(&sites),

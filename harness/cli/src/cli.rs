@@ -283,6 +283,10 @@ pub(crate) struct ExploreArgs {
     #[arg(long)]
     pub(crate) decide: bool,
 
+    /// Do not look for the causes of findings, and for the syncs that make them go
+    #[arg(long)]
+    pub(crate) no_diagnosis: bool,
+
     /// Of N states that were decided so, try one all the same
     #[arg(long, value_name = "N", requires = "decide", default_value_t = plugpull_engine::explore::Limits::CHECK_ONE_IN, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) check_decided: u64,

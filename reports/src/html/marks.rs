@@ -67,6 +67,7 @@ fn fate_class(fate: Fate) -> &'static str {
         Fate::OnDisk => "kept",
         Fate::Lost => "lost",
         Fate::Torn => "torn",
+        Fate::Missing => "missing",
         Fate::None => "plain",
     }
 }
@@ -90,6 +91,7 @@ pub(super) fn legend() -> Markup {
         (StepKind::Write, Fate::Torn, "torn"),
         (StepKind::Name, Fate::OnDisk, "name"),
         (StepKind::Sync, Fate::None, "sync"),
+        (StepKind::Sync, Fate::Missing, "missing sync"),
         (StepKind::Ack, Fate::None, "ack"),
         (StepKind::Other, Fate::OnDisk, "length, attributes"),
     ];

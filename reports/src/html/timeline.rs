@@ -286,7 +286,7 @@ fn table(steps: &[TimelineStep]) -> Markup {
                                 td .n { (duration_words(step.micros)) }
                                 td { (text(&step.what)) }
                                 td { (text(&step.path)) }
-                                td .(match step.fate { Fate::Lost => "lost", Fate::Torn => "torn", _ => "fate" }) { (step.fate.label()) }
+                                td .(match step.fate { Fate::Lost => "lost", Fate::Torn => "torn", Fate::Missing => "lost", _ => "fate" }) { (step.fate.label()) }
                             }
                         }
                     }

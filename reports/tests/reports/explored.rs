@@ -225,3 +225,26 @@ pub(crate) fn live() -> Report {
     }));
     report
 }
+
+/// What takes less to happen comes first, whatever the kind; then what was in use before what was being made.
+#[test]
+fn findings_are_in_the_order_of_what_it_takes() {
+    let with = |fault: &str, models: &[&str], cause: &str, kind: usize| {
+        let mut one = found(kind);
+        one.finding.fault = fault.into();
+        let mut evidence = evidence(kind);
+        evidence.models = models.iter().map(|model| (*model).to_owned()).collect();
+        evidence.cause = vec![cause.to_owned()];
+        one.evidence = Some(Box::new(evidence));
+        one
+    };
+    let mut all = vec![
+        with("strict@3", &["strict"], "name db", 0),
+        with("strict@9", &["ext4", "strict"], "before the first ack", 0),
+        with("ext4@9", &["ext4", "xfs"], "write db", 1),
+        with("kill@5", &[], "after truncate db", 3),
+    ];
+    gravest_first(&mut all);
+    let faults: Vec<&str> = all.iter().map(|one| one.finding.fault.as_str()).collect();
+    assert_eq!(faults, ["kill@5", "ext4@9", "strict@9", "strict@3"]);
+}

@@ -385,6 +385,7 @@ impl ResolvedExploration {
             states: args.states,
             decide: args.decide,
             check_one_in: args.check_decided,
+            diagnose: !args.no_diagnosis,
             audit: args.audit,
             memory: self.memory.limit,
             ..Limits::within(left, args.recovery_depth, stop.flag())
@@ -700,6 +701,9 @@ impl RunSink<'_, '_> {
         }
         if args.decide {
             add("--decide".into());
+        }
+        if args.no_diagnosis {
+            add("--no-diagnosis".into());
         }
         if args.check_decided != Limits::CHECK_ONE_IN {
             add(format!("--check-decided {}", args.check_decided));

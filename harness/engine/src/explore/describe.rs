@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use plugpull_crashsim::fs::Op;
 use plugpull_crashsim::persist::LostUpdate;
-use plugpull_reports::{Evidence, TimelineStep};
+use plugpull_reports::{Diagnosis, Evidence, Fate, StepKind, TimelineStep};
 use plugpull_workloads::{FindingKind, Stamp};
 
 use super::crash::Crash;
@@ -139,12 +139,47 @@ pub fn evidence(group: &Group, oracle: &Oracle<'_>, artifact: Option<String>) ->
         models: models.iter().map(|name| (*name).to_owned()).collect(),
         point: crash.first().point,
         artifact,
-        timeline: timeline(crash, finding.ack, oracle),
+        timeline: with_missing(
+            timeline(crash, finding.ack, oracle),
+            group.diagnosis.as_ref(),
+        ),
         files,
         files_left_out,
         diagnosis: group.diagnosis.clone(),
         ..Evidence::default()
     }
+}
+
+/// The time line with the syncs of a verified fix where they are missing.
+fn with_missing(timeline: Vec<TimelineStep>, diagnosis: Option<&Diagnosis>) -> Vec<TimelineStep> {
+    let fix = diagnosis.and_then(|diagnosis| diagnosis.fix.as_ref());
+    let Some(fix) = fix else {
+        return timeline;
+    };
+    let is_operation = |step: &TimelineStep| !matches!(step.kind, StepKind::Ack | StepKind::Crash);
+    let mut all = Vec::with_capacity(timeline.len());
+    for step in timeline {
+        let behind = is_operation(&step).then_some((step.seq, step.micros));
+        all.push(step);
+        let Some((seq, micros)) = behind else {
+            continue;
+        };
+        all.extend(
+            fix.missing
+                .iter()
+                .filter(|one| one.after == seq)
+                .map(|one| TimelineStep {
+                    seq,
+                    micros,
+                    kind: StepKind::Sync,
+                    what: if one.dir { "fsync(dir)" } else { "fsync" }.to_owned(),
+                    path: one.path.clone(),
+                    fate: Fate::Missing,
+                    made_by: None,
+                }),
+        );
+    }
+    all
 }
 
 /// The operations before the crash, those around what was lost and around the lost `ack`, with the

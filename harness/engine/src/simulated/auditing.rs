@@ -9,6 +9,7 @@ use plugpull_reports::{AuditedSite, SyncAudit};
 use plugpull_workloads::Promise;
 
 use super::pool::SimulatedWorkers;
+use super::store::Mutant;
 use super::{Plan, explore_within, promises, recording};
 use crate::explore::{CrashModel, EditedRun, Limits, Oracle, Trace};
 use crate::trial::Acked;
@@ -70,6 +71,51 @@ fn the_syncs_of_the_sound_store_are_needed() {
     }
 }
 
+/// The run with an fdatasync behind each fsync of a file.
+fn synced_twice(trace: &Trace) -> Trace {
+    let mut edits = SyncEdits::default();
+    for (index, record) in trace.log.records().iter().enumerate() {
+        let Op::Sync {
+            ino, dir: false, ..
+        } = record.op
+        else {
+            continue;
+        };
+        let sync = NewSync {
+            ino,
+            dir: false,
+            data_only: true,
+            path: record.path.clone(),
+        };
+        edits.add_behind(index, sync);
+    }
+    EditedRun::of(trace, &edits).into_trace()
+}
+
+/// A bug that has nothing to do with a sync makes none needed: the run with the sync has it too.
+#[test]
+fn a_bug_of_another_kind_makes_no_sync_needed() {
+    for mutant in [
+        Mutant::NoChecksum,
+        Mutant::UnlinkBeforeSwitch,
+        Mutant::NoDirectorySync,
+    ] {
+        let plan = Plan {
+            mutant: Some(mutant),
+            ..plan(2)
+        };
+        let twice = synced_twice(&recording::record(&plan));
+        let audit = audit(&plan, &twice, &promises(), 1);
+        let spare: Vec<&AuditedSite> = (audit.sites.iter())
+            .filter(|site| site.call == "fdatasync")
+            .collect();
+        assert!(!spare.is_empty(), "{:?}", audit.sites);
+        for site in spare {
+            assert_eq!(site.needed, None, "{mutant:?}: {site:?}");
+        }
+    }
+}
+
 /// The log is synced twice after each write, by fsync and by fdatasync: neither is shown to be needed, and
 /// the two are never offered together.
 #[test]
@@ -77,24 +123,7 @@ fn a_redundant_pair_is_not_offered_whole() {
     for seed in 1..=3 {
         let plan = plan(seed);
         let trace = recording::record(&plan);
-        let records = trace.log.records();
-        let mut edits = SyncEdits::default();
-        for (index, record) in records.iter().enumerate() {
-            let Op::Sync {
-                ino, dir: false, ..
-            } = record.op
-            else {
-                continue;
-            };
-            let sync = NewSync {
-                ino,
-                dir: false,
-                data_only: true,
-                path: record.path.clone(),
-            };
-            edits.add_behind(index, sync);
-        }
-        let twice = EditedRun::of(&trace, &edits).into_trace();
+        let twice = synced_twice(&trace);
         let audit = audit(&plan, &twice, &promises(), 2);
         let of = |call| -> Vec<usize> {
             let all = audit.sites.iter().enumerate();

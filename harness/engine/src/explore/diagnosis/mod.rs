@@ -29,7 +29,7 @@ use super::oracle::Oracle;
 use super::retry::{OutputSign, Retry, Wanted};
 use changes::{Change, SyncChanges};
 pub(crate) use edited_run::EditedRun;
-pub(super) use edited_run::{Attempts, states_at};
+pub(super) use edited_run::{Attempts, JudgedState, states_at};
 use verify::{Subject, Verdict, verify};
 
 /// States that naming the cause of a finding may try.

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use plugpull_crashsim::fs::Tree;
+use plugpull_crashsim::fs::{NewSync, Tree};
 use plugpull_crashsim::persist::{LossSet, LostUpdate, Window};
-use plugpull_reports::{FailingState, VerifiedFix};
+use plugpull_reports::{FailingState, MissingSync, VerifiedFix};
 use plugpull_workloads::Finding;
 
 use super::super::crash::{Crash, CrashModel};
@@ -82,6 +82,7 @@ pub(super) fn verify(
         change: change.words.clone(),
         added: change.edits.added_count() as u64,
         removed: change.edits.removed_count() as u64,
+        missing: missing(change),
         acked: subject.oracle.trace.about.history.acked() as u64,
         states: 0,
         points: points.len().min(POINTS) as u64,
@@ -127,6 +128,19 @@ pub(super) fn verify(
         (true, None) => Verdict::Gone(fix),
         (true, Some(behind)) => Verdict::Behind(behind),
     }
+}
+
+/// So many of the syncs that a fix adds are named.
+const NAMED: usize = 256;
+
+fn missing(change: &Change) -> Vec<MissingSync> {
+    let added = change.edits.added().take(NAMED);
+    let sync = |(after, sync): (usize, &NewSync)| MissingSync {
+        after: after as u64,
+        path: sync.path.to_string(),
+        dir: sync.dir,
+    };
+    added.map(sync).collect()
 }
 
 /// The crash points of the recorded run at which the cause occurs: behind each operation of the kind that
