@@ -33,8 +33,6 @@ const SUBSETS: usize = 4;
 const SINGLES: usize = 8;
 /// States that are tried side by side before they are judged.
 const BATCH: usize = 32;
-/// So many losses of a finding are put back one by one.
-const PUT_BACK: usize = 32;
 /// So many syncs of a needed site are left out one by one.
 const OCCURRENCES: usize = 4;
 
@@ -389,29 +387,6 @@ impl Removal<'_, '_> {
         all
     }
 
-    /// The same crash with as few losses as show a finding of this kind: each is put back in turn.
-    fn smaller(&mut self, crash: &Crash, kind: FindingKind) -> Crash {
-        let mut best = crash.clone();
-        let window = self.oracle.recorded_window(crash.model, crash.point);
-        let ids: Vec<usize> = crash.loss.lost.iter().copied().collect();
-        for id in ids.into_iter().take(PUT_BACK) {
-            let mut loss = best.loss.clone();
-            if !loss.lost.remove(&id) {
-                continue;
-            }
-            let place = (crash.model, crash.point);
-            let states = states_at(&window, place, [loss], &mut BTreeSet::new());
-            let judged = self.attempts.judge(self.oracle, states);
-            let shows = |one: &JudgedState| one.findings.iter().any(|finding| finding.kind == kind);
-            if let Some(less) = judged.into_iter().find(shows)
-                && less.crash.loss.lost.len() < best.loss.lost.len()
-            {
-                best = less.crash;
-            }
-        }
-        best
-    }
-
     /// The first of these that breaks a promise, where the run with the syncs does not break the same one.
     fn judge(&mut self, pairs: Vec<StatePair>) -> Result<Option<SyncNeed>, &'static str> {
         let (without, with): (Vec<_>, Vec<_>) = pairs
@@ -435,7 +410,8 @@ impl Removal<'_, '_> {
                 continue;
             }
             let (kind, sentence) = (finding.kind, finding.sentence.clone());
-            let crash = self.smaller(&one.crash, kind);
+            let shows = |one: &JudgedState| one.findings.iter().any(|finding| finding.kind == kind);
+            let crash = self.attempts.smaller(self.oracle, &one.crash, shows);
             let model = self.oracle.models[crash.model];
             let names = crash.lost.iter();
             let missing: BTreeSet<String> = names

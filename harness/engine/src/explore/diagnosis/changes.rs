@@ -109,6 +109,15 @@ impl<'a> SyncChanges<'a> {
         all
     }
 
+    /// The operations of the kinds of those that were lost, anywhere in the log.
+    pub(super) fn places_of(&self, lost: &[LostUpdate]) -> BTreeSet<usize> {
+        let records = self.log.records();
+        let kinds = lost.iter().filter_map(|one| records.get(one.seq as usize));
+        let kinds: BTreeSet<(&str, String)> = kinds.map(|record| self.kind(record)).collect();
+        let is_one = |index: &usize| kinds.contains(&self.kind(&records[*index]));
+        (0..records.len()).filter(is_one).collect()
+    }
+
     fn kind(&self, record: &Record) -> (&'static str, String) {
         (record.op.name(), self.names.pattern(&record.path))
     }

@@ -134,6 +134,9 @@ impl EditedRun {
     }
 }
 
+/// So many losses of a crash are put back one by one.
+const PUT_BACK: usize = 32;
+
 /// The record that an update belongs to.
 pub(in crate::explore) fn record_of(update: usize) -> usize {
     update / PARTS
@@ -290,6 +293,35 @@ impl<'r> Attempts<'r> {
             });
         }
         judged
+    }
+}
+
+impl Attempts<'_> {
+    /// The same crash with as few losses as still show what is wanted: each is put back in turn.
+    pub(in crate::explore) fn smaller(
+        &mut self,
+        oracle: &Oracle<'_>,
+        crash: &Crash,
+        shows: impl Fn(&JudgedState) -> bool,
+    ) -> Crash {
+        let mut best = crash.clone();
+        let window = oracle.recorded_window(crash.model, crash.point);
+        let ids: Vec<usize> = crash.loss.lost.iter().copied().collect();
+        for id in ids.into_iter().take(PUT_BACK) {
+            let mut loss = best.loss.clone();
+            if !loss.lost.remove(&id) {
+                continue;
+            }
+            let place = (crash.model, crash.point);
+            let states = states_at(&window, place, [loss], &mut BTreeSet::new());
+            let judged = self.judge(oracle, states);
+            if let Some(less) = judged.into_iter().find(&shows)
+                && less.crash.loss.lost.len() < best.loss.lost.len()
+            {
+                best = less.crash;
+            }
+        }
+        best
     }
 }
 

@@ -35,7 +35,7 @@ use verify::{Subject, Verdict, verify};
 /// States that naming the cause of a finding may try.
 const NAMING: usize = 64;
 /// States that one finding's changes may try, of those that were not tried before.
-const ATTEMPTS: u64 = 512;
+const ATTEMPTS: u64 = 1024;
 /// And so many however short the run was.
 const FEWEST_ATTEMPTS: u64 = 128;
 /// So many findings that show behind another are looked at, each with so many changes.
@@ -159,15 +159,16 @@ impl Diagnoser<'_, '_> {
         diagnosis: &mut Diagnosis,
     ) -> Option<SyncEdits> {
         let group = groups.all().get(id)?;
+        let names = Names::of(&self.oracle.trace.log);
+        let changes = SyncChanges::of(&self.oracle.trace.log, &names);
         let subject = Subject {
             oracle: self.oracle,
             grouping: self.grouping,
             groups,
             id,
             minimised: &group.minimised,
+            cause: changes.places_of(&group.minimised.crash.lost),
         };
-        let names = Names::of(&self.oracle.trace.log);
-        let changes = SyncChanges::of(&self.oracle.trace.log, &names);
         let mut attempts = Attempts::new(self.workers, self.answers, self.over, until);
         attempts.twice = group.minimised.finding.kind == FindingKind::NotRepeatable;
         attempts.left = self.most.clamp(FEWEST_ATTEMPTS, ATTEMPTS);

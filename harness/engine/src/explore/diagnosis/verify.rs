@@ -32,6 +32,8 @@ pub(super) struct Subject<'s, 'a> {
     /// The number of the finding.
     pub(super) id: usize,
     pub(super) minimised: &'s Minimised,
+    /// The operations of the kinds that it lost, anywhere in the recorded run.
+    pub(super) cause: BTreeSet<usize>,
 }
 
 /// What came of a change.
@@ -173,6 +175,40 @@ fn spread(points: &[u64]) -> Vec<u64> {
     (0..POINTS).map(step).collect()
 }
 
+/// The finding of a state that is this one, or no known one.
+fn against<'j>(
+    subject: &Subject<'_, '_>,
+    oracle: &Oracle<'_>,
+    one: &'j JudgedState,
+) -> Option<&'j Finding> {
+    one.findings.iter().find(|finding| {
+        let known = known_as(subject, oracle, finding, one);
+        known.is_none_or(|known| known == subject.id)
+    })
+}
+
+/// The finding of the exploration that a finding is one more of.
+fn known_as(
+    subject: &Subject<'_, '_>,
+    oracle: &Oracle<'_>,
+    finding: &Finding,
+    one: &JudgedState,
+) -> Option<usize> {
+    let Subject {
+        grouping, groups, ..
+    } = subject;
+    let observed = one.kept.observed();
+    let mut signs = grouping.signs(&one.crash, oracle);
+    let said = |finding: &Finding| grouping.output_sign(finding.kind, &observed);
+    signs.extend(one.findings.iter().filter_map(said));
+    let state = FailingState {
+        kind: finding.kind,
+        depth: 0,
+        signs,
+    };
+    groups.find(&state, said(finding).as_ref())
+}
+
 /// A change under one model.
 struct Trial<'t, 's, 'a, 'r> {
     subject: &'t Subject<'s, 'a>,
@@ -223,7 +259,7 @@ impl Trial<'_, '_, '_, '_> {
         }
         let mut other = None;
         for one in judged {
-            if let Some(finding) = self.against(&one) {
+            if let Some(finding) = against(self.subject, self.oracle, &one) {
                 match self.why_it_fails(&one, &finding.sentence)? {
                     Failure::Own => return Ok(Some(Failure::Own)),
                     failure => {
@@ -235,53 +271,50 @@ impl Trial<'_, '_, '_, '_> {
         Ok(other)
     }
 
-    /// The finding of a state that is this one, or no known one.
-    fn against<'j>(&self, one: &'j JudgedState) -> Option<&'j Finding> {
-        one.findings.iter().find(|finding| {
-            let known = self.known_as(finding, one);
-            known.is_none_or(|known| known == self.subject.id)
-        })
-    }
-
-    /// Whether a state fails because of what the change is about: then it does not with that kept.
+    /// Whether a state fails because of what the finding is about: then it does so with that alone lost. Where
+    /// other losses are needed as well it is another one.
     fn why_it_fails(&mut self, one: &JudgedState, sentence: &str) -> Result<Failure, &'static str> {
-        let is_own = |id: &usize| self.is_own(*id);
         let crash = &one.crash;
-        let mut rest = crash.loss.clone();
-        rest.lost.retain(|id| !is_own(id));
-        rest.torn.retain(|id, _| !is_own(id));
-        rest.spoiled.retain(|id| !is_own(id));
-        if rest == crash.loss {
-            return Ok(self.other(crash, sentence));
+        let mut own = crash.loss.clone();
+        own.lost.retain(|id| self.is_of_cause(*id));
+        own.torn.retain(|id, _| self.is_of_cause(*id));
+        own.spoiled.retain(|id| self.is_of_cause(*id));
+        if own == crash.loss && !own.is_empty() {
+            return Ok(Failure::Own);
         }
-        let window = self.oracle.recorded_window(0, crash.point);
-        let states = states_at(&window, (0, crash.point), [rest], &mut BTreeSet::new());
-        let judged = self.attempts.judge(self.oracle, states);
-        if let Some(why) = self.attempts.ended {
-            return Err(why);
-        }
-        let still = judged
-            .iter()
-            .find_map(|one| Some((one, self.against(one)?)));
-        Ok(match still {
-            Some((one, finding)) if one.crash.loss != crash.loss => {
-                self.other(&one.crash, &finding.sentence)
+        if !own.is_empty() {
+            let window = self.oracle.recorded_window(0, crash.point);
+            let states = states_at(&window, (0, crash.point), [own], &mut BTreeSet::new());
+            let judged = self.attempts.judge(self.oracle, states);
+            if let Some(why) = self.attempts.ended {
+                return Err(why);
             }
-            _ => Failure::Own,
-        })
-    }
-
-    fn other(&self, crash: &Crash, sentence: &str) -> Failure {
-        Failure::Other(Box::new(Behind {
-            lost: self.lost_before(crash),
+            if judged
+                .iter()
+                .any(|one| against(self.subject, self.oracle, one).is_some())
+            {
+                return Ok(Failure::Own);
+            }
+        }
+        let (subject, oracle) = (self.subject, self.oracle);
+        let shows = |one: &JudgedState| against(subject, oracle, one).is_some();
+        let crash = self.attempts.smaller(oracle, crash, shows);
+        Ok(Failure::Other(Box::new(Behind {
+            lost: self.lost_before(&crash),
             sentence: sentence.trim_end_matches('.').to_owned(),
-        }))
+        })))
     }
 
     /// True for an update of the operations that the change is about.
     fn is_own(&self, id: usize) -> bool {
         let origin = self.run.origin(record_of(id));
         origin.is_some_and(|origin| self.change.places.contains(&origin))
+    }
+
+    /// True for an update of the kinds that the finding lost.
+    fn is_of_cause(&self, id: usize) -> bool {
+        let origin = self.run.origin(record_of(id));
+        self.is_own(id) || origin.is_some_and(|origin| self.subject.cause.contains(&origin))
     }
 
     /// What a crash lost, on the clock of the recorded run.
@@ -294,23 +327,6 @@ impl Trial<'_, '_, '_, '_> {
             })
         };
         lost.filter_map(before).collect()
-    }
-
-    /// The finding of the exploration that a finding is one more of.
-    fn known_as(&self, finding: &Finding, one: &JudgedState) -> Option<usize> {
-        let Subject {
-            grouping, groups, ..
-        } = self.subject;
-        let observed = one.kept.observed();
-        let mut signs = grouping.signs(&one.crash, self.oracle);
-        let said = |finding: &Finding| grouping.output_sign(finding.kind, &observed);
-        signs.extend(one.findings.iter().filter_map(said));
-        let state = FailingState {
-            kind: finding.kind,
-            depth: 0,
-            signs,
-        };
-        groups.find(&state, said(finding).as_ref())
     }
 
     /// What the cause is about is lost: alone, with all that came later, and as in the finding.
