@@ -4,6 +4,7 @@ use plugpull_workloads::FindingKind;
 use serde::{Deserialize, Serialize};
 
 use crate::labels::{clean, count, kind_words, list};
+use crate::made_by::MadeBy;
 
 /// What holds for every removed sync, and is said with each audit.
 const LIMITS: &str = "A sync that is left out is the deleted call: the program goes on as after success, what \
@@ -29,7 +30,7 @@ pub struct SyncAudit {
     pub cost: Option<SyncCost>,
 }
 
-/// Where a target syncs: one kind of file, after one kind of operation.
+/// Where a target syncs: one kind of file, after one kind of operation, from one place where that is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AuditedSite {
@@ -59,6 +60,9 @@ pub struct AuditedSite {
     /// Why it could not be looked at to its end.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
+    /// Who calls it, where stacks were recorded (`--stacks`): other callers are sites of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<Box<MadeBy>>,
 }
 
 /// What breaks without a sync.
@@ -177,13 +181,20 @@ impl SyncAudit {
 }
 
 impl AuditedSite {
-    /// "fsync of log-#, after write log-#".
+    /// "fsync of log-#, after write log-#, by Log::sync log.rs:108".
     pub(crate) fn place(&self) -> String {
         let path = match self.path.as_str() {
             "" => "the data directory",
             path => path,
         };
-        clean(&format!("{} of {path}, after {}", self.call, self.after))
+        let by = match &self.made_by {
+            Some(by) => format!(", by {}", by.describe()),
+            None => String::new(),
+        };
+        clean(&format!(
+            "{} of {path}, after {}{by}",
+            self.call, self.after
+        ))
     }
 
     /// Whether it is needed, in words.

@@ -8,7 +8,7 @@ use plugpull_sandbox::{MadeHow, SourceCall, Stack, StackFrame, StackModule};
 const FRAMES: usize = 48;
 
 /// Who made the operation of this stack.
-pub(super) fn made_by(stack: &Stack<'_>) -> MadeBy {
+pub fn made_by(stack: &Stack<'_>) -> MadeBy {
     let call = stack.call().unwrap_or_default();
     let how = match stack.how {
         MadeHow::Called => String::new(),

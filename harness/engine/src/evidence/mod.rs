@@ -6,4 +6,5 @@ mod made_by;
 mod steps;
 
 pub use files::files;
+pub use made_by::made_by;
 pub use steps::{Span, steps};

@@ -1,6 +1,7 @@
 //! The sync audit: which syncs of a recorded run are needed, learnt by leaving them out of the trace.
 //!
-//! A site is where the target syncs one kind of file after one kind of operation. Without all syncs of a
+//! A site is where the target syncs one kind of file after one kind of operation, and where stacks were
+//! recorded, from one place of its program. Without all syncs of a
 //! site, the states around each of them are tried. A site is needed where such a state breaks a promise and
 //! the recorded run could not have left it, nor the same state with all on the disk that the sync covered.
 //! Sites of which that is not shown are left out together, as many as can be without a finding.
@@ -12,7 +13,8 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use plugpull_crashsim::fs::{Log, Op, SyncEdits, Tree};
 use plugpull_crashsim::persist::{Index, LossSet, Window};
-use plugpull_reports::{AuditedSite, SyncAudit, SyncNeed, TogetherRemovable};
+use plugpull_reports::{AuditedSite, MadeBy, SyncAudit, SyncNeed, TogetherRemovable};
+use plugpull_sandbox::Stacks;
 use plugpull_workloads::FindingKind;
 
 use super::answers::Answers;
@@ -22,6 +24,7 @@ use super::diagnosis::{Attempts, EditedRun, JudgedState, states_at};
 use super::limits::left;
 use super::names::Names;
 use super::oracle::Oracle;
+use crate::evidence::made_by;
 
 /// So many places of a site are looked at, at most.
 const POINTS: usize = 48;
@@ -53,6 +56,8 @@ struct Site {
     call: &'static str,
     path: String,
     after: String,
+    /// Who calls, where that is known.
+    made_by: Option<MadeBy>,
     /// Indices of the syncs.
     places: Vec<usize>,
 }
@@ -76,9 +81,13 @@ struct Extent {
 }
 
 /// The sites of a log, those with the most syncs first.
-fn sites(log: &Log) -> Vec<Site> {
+fn sites(log: &Log, stacks: Option<&Stacks>) -> Vec<Site> {
     let names = Names::of(log);
-    let mut all: BTreeMap<(String, &'static str, String), Vec<usize>> = BTreeMap::new();
+    let mut all: BTreeMap<(String, &'static str, String, String), Vec<usize>> = BTreeMap::new();
+    let by = |index: usize| {
+        let seq = log.records()[index].seq;
+        Some(made_by(&stacks?.stack_of(seq)?))
+    };
     let records = log.records();
     for (index, record) in records.iter().enumerate() {
         if !matches!(record.op, Op::Sync { .. } | Op::SyncAll { .. }) {
@@ -95,15 +104,18 @@ fn sites(log: &Log) -> Vec<Site> {
         let after = before.map_or("the start".to_owned(), |one| {
             format!("{} {}", one.op.name(), names.pattern(&one.path))
         });
-        let key = (names.pattern(&record.path), record.op.name(), after);
+        // Beside the innermost functions, what led there is no other site.
+        let from = by(index).map_or(String::new(), |by| by.describe());
+        let key = (names.pattern(&record.path), record.op.name(), after, from);
         all.entry(key).or_default().push(index);
     }
     let mut sites: Vec<Site> = all
         .into_iter()
-        .map(|((path, call, after), places)| Site {
+        .map(|((path, call, after, _), places)| Site {
             call,
             path,
             after,
+            made_by: by(places[0]),
             places,
         })
         .collect();
@@ -115,7 +127,7 @@ impl Audit<'_, '_> {
     /// Audits every site. The time is shared evenly.
     pub(super) fn run(&self) -> SyncAudit {
         let log = &self.oracle.trace.log;
-        let sites = sites(log);
+        let sites = sites(log, self.oracle.trace.about.stacks.as_deref());
         let mut audit = SyncAudit {
             acked: self.oracle.trace.about.history.acked() as u64,
             models: self
@@ -160,6 +172,7 @@ impl Audit<'_, '_> {
             after: site.after.clone(),
             count: site.places.len() as u64,
             places: site.places.iter().map(|place| *place as u64).collect(),
+            made_by: site.made_by.clone().map(Box::new),
             ..AuditedSite::default()
         };
         let mut note = |looked: Extent| {
@@ -431,5 +444,51 @@ impl Removal<'_, '_> {
             Some(why) => Err(why),
             None => Ok(None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plugpull_crashsim::fs::Record;
+
+    use super::*;
+
+    /// Four syncs of one file, of which every other one is called from elsewhere.
+    #[test]
+    fn other_callers_are_other_sites() {
+        let record = |seq: u64| Record {
+            seq,
+            nanos: seq,
+            pid: 1,
+            path: "log".into(),
+            op: Op::Sync {
+                ino: 2,
+                data_only: false,
+                dir: false,
+            },
+        };
+        let log = Log::of(Tree::new(0, 0, 0), (0..4).map(record).collect(), Vec::new());
+        let frame = |name: &str| serde_json::json!({"module": 0, "offset": 1, "calls": [{"function": name}]});
+        let made = |seq: u64| serde_json::json!({"seq": seq, "how": "called", "stack": seq % 2});
+        let stacks: Stacks = serde_json::from_value(serde_json::json!({
+            "modules": [{"path": "/bin/a"}],
+            "frames": [frame("commit"), frame("checkpoint")],
+            "stacks": [{"call": "fsync", "frames": [0]}, {"call": "fsync", "frames": [1]}],
+            "operations": [made(0), made(1), made(2), made(3)],
+        }))
+        .expect("stacks");
+        let found = |stacks| -> Vec<(String, Vec<usize>)> {
+            let by = |site: &Site| site.made_by.as_ref().map(MadeBy::describe);
+            let sites = sites(&log, stacks).into_iter();
+            sites
+                .map(|site| (by(&site).unwrap_or_default(), site.places))
+                .collect()
+        };
+        let both = [
+            ("commit".into(), vec![0, 2]),
+            ("checkpoint".into(), vec![1, 3]),
+        ];
+        assert_eq!(found(Some(&stacks)), both);
+        assert_eq!(found(None), [(String::new(), vec![0, 1, 2, 3])]);
     }
 }
