@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use plugpull_workloads::FindingKind;
+use plugpull_workloads::{FindingKind, FollowUp};
 
 /// The sign of a crash before the first ack.
 pub const EARLY: &str = "before the first ack";
@@ -97,6 +97,8 @@ pub struct FailingState {
     pub kind: FindingKind,
     /// How many recoveries deep it is.
     pub depth: u32,
+    /// What was done after its first recovery, where that alone shows it.
+    pub follow_up: Option<FollowUp>,
     /// Its signs.
     pub signs: BTreeSet<String>,
 }
@@ -213,6 +215,14 @@ impl KnownCause {
         self.forms = vec![form];
     }
 
+    /// What it was minimised to that may be the bug of a state: what only a follow-up shows is none that the
+    /// first read-back shows, nor one of another follow-up.
+    fn forms_of(&self, state: &FailingState) -> impl Iterator<Item = &FailingState> {
+        let follow_up = state.follow_up;
+        let forms = self.forms.iter();
+        forms.filter(move |known| known.follow_up == follow_up)
+    }
+
     fn knows(&self, said: Option<&String>) -> bool {
         said.is_none_or(|said| self.said.contains(said))
     }
@@ -223,7 +233,7 @@ impl KnownCause {
     pub fn explains(&self, state: &FailingState, said: Option<&String>) -> bool {
         let knows = self.knows(said);
         let missing = state.missing();
-        self.forms.iter().any(|known| {
+        self.forms_of(state).any(|known| {
             let all = known.missing();
             if known.is_of_names() {
                 let subset = known.depth == state.depth && all.is_subset(&missing);
@@ -251,7 +261,7 @@ impl KnownCause {
     pub fn is_same(&self, new: &FailingState, said: Option<&String>) -> bool {
         let knows = self.knows(said);
         let speaks = said.is_some() && knows;
-        self.forms.iter().any(|known| {
+        self.forms_of(new).any(|known| {
             let alike = known.kind == new.kind;
             let near = known.depth == new.depth || speaks && alike;
             let lacks_same = known.missing() == new.missing();
@@ -288,7 +298,7 @@ impl KnownCause {
 
     /// True when this lacks more than a minimised state that shows the same: that one takes it over.
     pub fn is_wider(&self, new: &FailingState, said: Option<&String>) -> bool {
-        self.forms.iter().any(|known| {
+        self.forms_of(new).any(|known| {
             let in_same_words = known.kind == new.kind && self.said.iter().eq(said);
             known.depth == new.depth
                 && known.is_early() == new.is_early()
@@ -309,6 +319,7 @@ mod tests {
         FailingState {
             kind,
             depth: 0,
+            follow_up: None,
             signs: signs.iter().map(|sign| (*sign).to_owned()).collect(),
         }
     }
@@ -406,6 +417,37 @@ mod tests {
         // Not minimised, it may be what else is missing.
         let known = KnownCause::new(lost, None);
         assert!(!known.explains(&more, says(DOWN, "empty").as_ref()));
+    }
+
+    #[test]
+    fn what_only_a_follow_up_shows_is_a_bug_of_its_own() {
+        for signs in [
+            &["write log-#"][..],
+            &["name log"],
+            &[EARLY, "after create log"],
+        ] {
+            let plain = state(LOST, signs);
+            let lacks_more = [signs, &["write log-#", "write debug.txt"]].concat();
+            for follow_up in FollowUp::ALL {
+                let after = |follow_up, signs| FailingState {
+                    follow_up: Some(follow_up),
+                    ..state(LOST, signs)
+                };
+                let same_one = after(follow_up, signs);
+                assert!(either((&same_one, None), (&same_one, None)));
+                let others = FollowUp::ALL
+                    .into_iter()
+                    .filter(|other| *other != follow_up);
+                let others = others.map(|other| after(other, signs));
+                for other in others.chain([plain.clone()]) {
+                    assert!(!either((&same_one, None), (&other, None)));
+                    let known = KnownCause::new(other, None);
+                    assert!(!known.explains(&same_one, None));
+                    assert!(!known.is_wider(&same_one, None));
+                    assert!(!known.explains(&after(follow_up, &lacks_more), None));
+                }
+            }
+        }
     }
 
     #[test]

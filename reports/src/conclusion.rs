@@ -7,6 +7,7 @@ use plugpull_workloads::Verdict;
 
 use crate::coverage::Coverage;
 use crate::labels::{clean, count, count_grouped, large, list, number, verdict_words};
+use crate::render_follow_ups::follow_up_words;
 use crate::report::{Ended, Report};
 use crate::run_file::record::EndReason;
 
@@ -154,6 +155,7 @@ pub(crate) fn closing(report: &Report) -> String {
         _ => open(report, &counts),
     };
     sentences.extend(report.coverage.as_ref().and_then(decided_words));
+    sentences.extend(report.coverage.as_ref().and_then(follow_up_words));
     sentences.extend(faults_of(report, Verdict::NotApplicable, "Not applicable"));
     if let Some(demanded) = below_demand(report) {
         sentences.push(demanded);

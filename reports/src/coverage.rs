@@ -1,5 +1,6 @@
 //! How much of what could have happened an exploration tried.
 
+use plugpull_workloads::FollowUp;
 use serde::{Deserialize, Serialize};
 
 /// What an exploration covered of its trace.
@@ -37,6 +38,10 @@ pub struct Coverage {
     /// What was decided by reads (`--decide`); left out where that was not asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided: Option<Decided>,
+    /// What was done after the first recovery, beside start and check (`--follow-up`); left out where nothing
+    /// was to be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub follow_ups: Vec<FollowUpCoverage>,
     /// The percentage of the crash points that was demanded (`--min-coverage`); left out where none
     /// was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,6 +98,44 @@ impl Decided {
             taken_back: Some(why),
             ..Self::default()
         }
+    }
+}
+
+/// One kind of follow-up of an exploration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FollowUpCoverage {
+    /// What was done.
+    pub follow_up: FollowUp,
+    /// States in which it was.
+    pub states: u64,
+    /// Those of them in which it alone showed a broken promise.
+    #[serde(default)]
+    pub failed: u64,
+    /// States in which it was begun and could not be done, or after which nothing is known.
+    #[serde(default)]
+    pub not_done: u64,
+    /// States that would have had it, and were started and checked alone because the time was short.
+    #[serde(default)]
+    pub no_time: u64,
+    /// Why this target cannot have it, or why it could not be done in some state; left out where neither is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why_not: Option<String>,
+}
+
+impl FollowUpCoverage {
+    /// Adds what another shard did.
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.states += more.states;
+        self.failed += more.failed;
+        self.not_done += more.not_done;
+        self.no_time += more.no_time;
+        self.why_not = self.why_not.take().or_else(|| more.why_not.clone());
+    }
+
+    /// True where this target cannot have it.
+    pub(crate) fn is_not_applicable(&self) -> bool {
+        (self.states, self.not_done, self.no_time) == (0, 0, 0) && self.why_not.is_some()
     }
 }
 

@@ -10,7 +10,8 @@ use crate::trial::ReportedFinding;
 
 /// What a bug is known by, written out: two findings with the same text are the same bug.
 ///
-/// Of an exploration, the kind and the cause (what was missing, without numbers). Of a live run,
+/// Of an exploration, the kind, the cause (what was missing, without numbers) and the follow-up that shows
+/// it. Of a live run,
 /// where nobody knows the cause, the kind, the promise, and what `place` says: the class of
 /// failure or the fault.
 fn identity(finding: &ReportedFinding, place: &str) -> String {
@@ -23,7 +24,9 @@ fn identity(finding: &ReportedFinding, place: &str) -> String {
             promise.guarantee, promise.classes, promise.demanded
         )
     } else {
-        format!("{kind:?} / {:?}", known_by(&cause))
+        let after = finding.finding.follow_up;
+        let after = after.map_or(String::new(), |after| format!(" / {after:?}"));
+        format!("{kind:?} / {:?}{after}", known_by(&cause))
     }
 }
 

@@ -38,6 +38,7 @@ mod promise_results;
 mod render_coverage;
 mod render_diff;
 mod render_finding;
+mod render_follow_ups;
 mod render_growth;
 mod render_sync_audit;
 mod report;
@@ -59,7 +60,9 @@ pub use compare::{
     CompareError, Comparison, LEAST_GROWTH, LEAST_TRIALS, RecoveryChange, SIGNIFICANCE, Trend,
     compare,
 };
-pub use coverage::{Coverage, Decided, LeftOut, ModelCoverage, PointCoverage, RecoveryCoverage};
+pub use coverage::{
+    Coverage, Decided, FollowUpCoverage, LeftOut, ModelCoverage, PointCoverage, RecoveryCoverage,
+};
 pub use diagnosis::{Diagnosis, MissingSync, Property, VerifiedFix};
 pub use evidence::{CrashedFile, Damage, Evidence, Fate, StepKind, TimelineStep, Tries};
 pub use fold::{Fold, exit_code, gravest_first};

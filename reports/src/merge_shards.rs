@@ -9,6 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use plugpull_workloads::FollowUp;
+
 use crate::cause::{FailingState, KnownCause, said_in};
 use crate::fold::gravest_first;
 use crate::identity::cause;
@@ -160,13 +162,16 @@ impl FoundCause {
     }
 }
 
+/// A failing state by its kind of finding, its depth, its follow-up and its signs.
+type StateName = (String, u32, Option<FollowUp>, BTreeSet<String>);
+
 /// The findings, counted in the order of the whole. Its size depends on how many causes there are,
 /// and on how many ways to fail, not on how many trials.
 struct Causes<'a> {
     parts: &'a [ShardReport],
     found: Vec<FoundCause>,
     /// To which of them a state led that was minimised, by its signs.
-    led: BTreeMap<(String, u32, BTreeSet<String>), usize>,
+    led: BTreeMap<StateName, usize>,
 }
 
 impl<'a> Causes<'a> {
@@ -187,6 +192,7 @@ impl<'a> Causes<'a> {
             let state = FailingState {
                 kind: found.finding.kind,
                 depth: place.depth,
+                follow_up: found.finding.follow_up,
                 signs: signs.clone(),
             };
             self.take_finding(part, one.trial.number, &state, *minimised);
@@ -205,6 +211,7 @@ impl<'a> Causes<'a> {
         let alike = (
             format!("{:?}", state.kind),
             state.depth,
+            state.follow_up,
             state.signs.clone(),
         );
         let known = self.found.iter();
@@ -269,7 +276,9 @@ fn substitute<'a>(part: &'a ShardReport, state: &FailingState) -> Option<&'a Min
             signs: cause(&one.finding),
             ..state.clone()
         };
-        one.finding.finding.kind == state.kind && KnownCause::new(form, None).explains(state, None)
+        let found = &one.finding.finding;
+        (found.kind, found.follow_up) == (state.kind, state.follow_up)
+            && KnownCause::new(form, None).explains(state, None)
     };
     part.shard.minimised.iter().find(explains)
 }
@@ -281,6 +290,7 @@ fn entry(part: &ShardReport, small: &MinimisedFinding, count: u64, trial: u64) -
         let evidence = finding.evidence.as_ref();
         evidence.is_some_and(|evidence| evidence.artifact.is_some())
             && finding.finding.kind == small.finding.finding.kind
+            && finding.finding.follow_up == small.finding.finding.follow_up
             && cause(finding) == cause(&small.finding)
     };
     let kept = || part.report.findings.iter().filter(kept);

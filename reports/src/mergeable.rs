@@ -174,6 +174,13 @@ pub(crate) fn coverage(reports: &[Report]) -> Result<Option<Coverage>, MergeErro
         if let Some(more) = &one.decided {
             merge_decided(merged.decided.get_or_insert_default(), more);
         }
+        for more in &one.follow_ups {
+            let mut known = merged.follow_ups.iter_mut();
+            match known.find(|known| known.follow_up == more.follow_up) {
+                Some(sum) => sum.add(more),
+                None => merged.follow_ups.push(more.clone()),
+            }
+        }
         if let Some(more) = one.recoveries {
             let sum = merged.recoveries.get_or_insert_default();
             sum.seen += more.seen;

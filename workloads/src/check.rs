@@ -309,5 +309,6 @@ fn finding(trouble: Trouble, said: &BTreeMap<String, String>) -> Option<Finding>
         txn: trouble.txn,
         key: trouble.key,
         ack: trouble.ack,
+        follow_up: None,
     })
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Promise, Stamp, TxnId};
+use crate::{FollowUp, Promise, Stamp, TxnId};
 
 /// What kind of promise-breaking was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -69,6 +69,9 @@ pub struct Finding {
     /// The ack whose data is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ack: Option<Stamp>,
+    /// What was done after the first recovery, where that alone shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follow_up: Option<FollowUp>,
 }
 
 /// The verdict of a trial. The order is that of gravity: a run's verdict is its worst trial's.

@@ -306,6 +306,7 @@ mod tests {
                     txn: Some(1),
                     key: Some("k".into()),
                     ack: Some(Stamp { seq: 4, nanos: 40 }),
+                    follow_up: None,
                 },
                 timeline: Vec::new(),
                 history: History::default(),
@@ -314,6 +315,7 @@ mod tests {
                 injected: String::new(),
                 not_on_disk: false,
                 recorded: None,
+                second_life: Vec::new(),
             };
             let artifact = Artifact::new(about, &state.tree)?;
             artifact

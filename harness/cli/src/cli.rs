@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plugpull_crashsim::persist::Device;
+use plugpull_engine::explore::FollowUpShare;
 use plugpull_engine::shard::Shard;
 
 use crate::command::attach::AttachArgs;
@@ -277,6 +278,12 @@ pub(crate) struct ExploreArgs {
     #[arg(long)]
     pub(crate) no_fork: bool,
 
+    /// What is done once a state's first recovery was read back, beside start and check: in turn it is stopped
+    /// in order and started again, killed and started again, or written to, killed and started again. `some`
+    /// does that in at most one state in four
+    #[arg(long, value_name = "STATES", value_enum, default_value_t = FollowUpArg::Some)]
+    pub(crate) follow_up: FollowUpArg,
+
     /// After the sample of states, or when half of the budget is over: decide crash points by what the target
     /// reads. Losses that agree on all that a trial read are decided with it, until every loss of whole
     /// updates is
@@ -385,6 +392,37 @@ pub(crate) struct GrowthArgs {
 
     #[command(flatten)]
     pub(crate) outputs: OutputOptions,
+}
+
+/// In which states something is done once the first recovery was read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FollowUpArg {
+    /// In none.
+    None,
+    /// In at most one of four.
+    Some,
+    /// In each.
+    All,
+}
+
+impl FollowUpArg {
+    /// How many states that is.
+    pub(crate) fn share(self) -> FollowUpShare {
+        match self {
+            Self::None => FollowUpShare::None,
+            Self::Some => FollowUpShare::Some,
+            Self::All => FollowUpShare::All,
+        }
+    }
+
+    /// As it is written on a command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Some => "some",
+            Self::All => "all",
+        }
+    }
 }
 
 /// What the recoveries that are timed are from.

@@ -88,6 +88,7 @@ fn coverage(failing: bool) -> Coverage {
         first_ack: None,
         left_out: LeftOut::default(),
         decided: None,
+        follow_ups: Vec::new(),
         demanded: None,
         recoveries: Some(RecoveryCoverage {
             seen: 210,

@@ -63,6 +63,7 @@ pub(crate) fn finding(kind: FindingKind) -> ReportedFinding {
                 seq: 41,
                 nanos: 20_500_000,
             }),
+            follow_up: None,
         },
         trial: 0,
         count: 1,

@@ -14,7 +14,7 @@ use plugpull_filesystems::{
     BlockLog, FILESYSTEMS, Filesystem, MachineFailed, Search, Tally, missing_here, read_log_writes,
     records_of, this_program, tree_of, write_log_writes,
 };
-use plugpull_workloads::FindingKind;
+use plugpull_workloads::{Finding, FindingKind};
 use serde_json::{Value, json};
 
 use super::outputs::writable;
@@ -91,11 +91,13 @@ pub(crate) fn run(args: &ConfirmArgs) -> anyhow::Result<u8> {
     }
     let replay = Replay::new(&artifact)?;
     controls(&artifact, &replay, &crashed, &tree_of(&records))?;
-    let kind = artifact.about.finding.kind;
     let mut judge = |disk: &Tree| {
         let judged = replay.judge(disk.clone());
         let judged = judged.map_err(|error| MachineFailed::Broken(format!("{error:#}")))?;
-        Ok(judged.findings.iter().any(|found| found.kind == kind))
+        Ok(judged
+            .findings
+            .iter()
+            .any(|one| is_same(one, &artifact.about.finding)))
     };
     let program = this_program();
     let workers = workers(args.workers);
@@ -237,7 +239,7 @@ fn controls(
     println!("Found under {}: {}", artifact.about.model, finding.sentence);
     let shows = |disk: &Tree| -> anyhow::Result<bool> {
         let judged = replay.judge(disk.clone())?;
-        Ok(judged.findings.iter().any(|one| one.kind == finding.kind))
+        Ok(judged.findings.iter().any(|one| is_same(one, finding)))
     };
     anyhow::ensure!(
         shows(crashed)?,
@@ -249,6 +251,11 @@ fn controls(
         "the finding shows where nothing was lost too: no filesystem has a part in it"
     );
     Ok(())
+}
+
+/// True when both are of one kind and were seen behind the same.
+fn is_same(one: &Finding, other: &Finding) -> bool {
+    (one.kind, one.follow_up) == (other.kind, other.follow_up)
 }
 
 /// The name of a kind of finding in JSON.

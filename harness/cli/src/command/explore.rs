@@ -1,5 +1,6 @@
 //! `plugpull explore`: record one run, then try the crash states that it could have left.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,10 +11,10 @@ use plugpull_crashsim::fs::{Record as OperationRecord, Tree};
 use plugpull_crashsim::persist::{Device, LossSet, MODELS, Window};
 use plugpull_crashsim::trace::fingerprint;
 use plugpull_engine::explore::{
-    About, Artifact, CpuLease, Crash, CrashCause, CrashDisk, CrashModel, Explorer, FoundGroup,
-    Group, KnownStates, KnownWorkers, Limits, NewSandbox, Oracle, RecordedWith, RecordingPlan,
-    SandboxWorker, Sink, StartLimits, StateEnumerator, Summary, Trace, TraceFile, TryState,
-    WorkerPool, Workers, coverage, finding_record, record, reported, timeline,
+    About, Artifact, CpuLease, Crash, CrashCause, CrashDisk, CrashModel, Explorer, FollowUpShare,
+    FollowUps, FoundGroup, Group, KnownStates, KnownWorkers, Limits, NewSandbox, Oracle,
+    RecordedWith, RecordingPlan, SandboxWorker, Sink, StartLimits, StateEnumerator, Summary, Trace,
+    TraceFile, TryState, WorkerPool, Workers, coverage, finding_record, record, reported, timeline,
 };
 use plugpull_engine::keep::Keep;
 use plugpull_engine::prepare::with_crash_filesystem;
@@ -27,7 +28,7 @@ use plugpull_reports::{
     TargetInfo,
 };
 use plugpull_sandbox::{Sandbox, pin};
-use plugpull_workloads::{Call, Durability, Guarantee, Promise, Start, WorkloadConfig};
+use plugpull_workloads::{Call, Durability, FollowUp, Guarantee, Promise, Start, WorkloadConfig};
 
 use super::baseline::Baseline;
 use super::controls::{
@@ -40,7 +41,7 @@ use super::outputs::writable;
 use super::resolved_target::{ResolvedTarget, again, demands};
 use super::run_files::trace_beside;
 use super::{outputs, wrong};
-use crate::cli::ExploreArgs;
+use crate::cli::{ExploreArgs, FollowUpArg};
 
 /// What the command line resolved to, checked before anything is started.
 struct ResolvedExploration {
@@ -117,9 +118,10 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
         return nothing_to_try(live, &resolved.models, &untouched.to_string());
     }
     source.learn(&own, &trace, &resolved.tested);
+    let can = can_follow_up(&own, args.follow_up.share());
     let workers = source.pool(own)?;
     let known = KnownWorkers::new(&workers, known);
-    let (summary, live) = resolved.explore(args, &trace, &known, live, &stop)?;
+    let (summary, live) = resolved.explore(args, (&trace, &can), &known, live, &stop)?;
     drop(known);
     let took = live.elapsed();
     let (reason, why) = ended(&summary, args);
@@ -363,7 +365,7 @@ impl ResolvedExploration {
     fn explore<'r>(
         &self,
         args: &ExploreArgs,
-        trace: &Trace,
+        (trace, can): (&Trace, &CanFollowUp),
         workers: &dyn Workers,
         live: LiveRun<'r>,
         stop: &Stop,
@@ -401,13 +403,25 @@ impl ResolvedExploration {
         };
         let mut states = StateEnumerator::of_run(trace, oracle.space(), self.seed, args.shard);
         let shares = args.shard.is_some();
+        let can = |one| can.get(&one).cloned().unwrap_or(Ok(()));
+        let follow_ups = FollowUps::new(args.follow_up.share(), can, oracle.life.clone());
         let explorer = Explorer::new(&oracle, workers, limits, shares, &mut sink);
-        let (summary, _) = explorer.explore(&mut states);
+        let (summary, _) = explorer.following_up(follow_ups).explore(&mut states);
         match sink.failed {
             Some(error) => Err(error),
             None => Ok((summary, sink.live)),
         }
     }
+}
+
+/// For each follow-up whether the target can have it, or why not.
+type CanFollowUp = BTreeMap<FollowUp, Result<(), String>>;
+
+/// What of them the target can have; nothing is tried where none is wanted.
+fn can_follow_up(own: &SandboxWorker, share: FollowUpShare) -> CanFollowUp {
+    let wanted = FollowUp::ALL.into_iter();
+    let wanted = wanted.filter(|_| share != FollowUpShare::None);
+    wanted.map(|one| (one, own.can_follow_up(one))).collect()
 }
 
 /// How much memory may be taken, in bytes.
@@ -571,9 +585,10 @@ impl<'a> WorkerSource<'a> {
             key: 0,
             tree: window.state(&LossSet::default()).tree,
             acked,
+            then: None,
         };
         // Where it does not come up, nothing is learned.
-        if let Ok(attempt) = own.attempt(&disk, false)
+        if let Ok(attempt) = own.attempt(&disk)
             && attempt.observed.start == Start::Started
         {
             if tested.recovery_bound.is_none() {
@@ -699,6 +714,9 @@ impl RunSink<'_, '_> {
         if let Some(states) = args.states {
             add(format!("--states {states}"));
         }
+        if args.follow_up != FollowUpArg::Some {
+            add(format!("--follow-up {}", args.follow_up.name()));
+        }
         if args.decide {
             add("--decide".into());
         }
@@ -764,6 +782,10 @@ impl RunSink<'_, '_> {
                 injected: String::new(),
                 not_on_disk: false,
                 recorded: self.recorded(&minimised.crash),
+                second_life: match minimised.finding.follow_up {
+                    Some(FollowUp::SecondLife) => oracle.life.to_vec(),
+                    _ => Vec::new(),
+                },
             },
             &minimised.tree,
         )?;
@@ -811,9 +833,10 @@ fn shard(args: &ExploreArgs, digest: Option<u128>, models: &[CrashModel]) -> Opt
         of: args.shard?.of,
         trace: digest.map(|digest| format!("{digest:032x}")),
         options: format!(
-            "--states {states} --recovery-depth {} --device {}{}",
+            "--states {states} --recovery-depth {} --device {} --follow-up {}{}",
             args.recovery_depth,
             args.device.device(),
+            args.follow_up.name(),
             if args.decide { " --decide" } else { "" }
         ),
         faults: names(models),
@@ -869,8 +892,9 @@ fn one_trial(worker: &SandboxWorker) -> anyhow::Result<Duration> {
         key: 0,
         tree: Tree::new(owner.0, owner.1, 0),
         acked: Acked::default(),
+        then: None,
     };
-    Ok(worker.attempt(&disk, false)?.took)
+    Ok(worker.attempt(&disk)?.took)
 }
 
 /// A trace that was recorded before.

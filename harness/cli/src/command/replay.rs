@@ -4,20 +4,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use plugpull_crashsim::fs::Tree;
 use plugpull_faults::control::Injector;
 use plugpull_reports::StepKind;
 use plugpull_sandbox::pin;
 use plugpull_sandbox::{Program, SpawnRequest};
 use plugpull_targets::{Target, catalog};
-use plugpull_workloads::{Damage, Judgement, judge};
+use plugpull_workloads::{Damage, Finding, FollowUp, Judgement, judge};
 
 use super::{open_target, wrong};
 use crate::cli::ReplayArgs;
 use crate::terminal;
 use plugpull_engine::explore::{
-    Artifact, CpuLease, CrashDisk, NewSandbox, SandboxWorker, StartLimits,
+    Artifact, Attempt, Basis, CpuLease, CrashDisk, FollowUpPlan, NewSandbox, SandboxWorker, Shown,
+    StartLimits,
 };
 use plugpull_engine::keep::Keep;
 use plugpull_engine::prepare::{handshake, start_limit, with_crash_filesystem};
@@ -121,12 +122,21 @@ impl<'a> Replay<'a> {
     /// Starts the target on this disk, and holds what it shows to the history.
     pub(super) fn judge(&self, tree: Tree) -> anyhow::Result<Judgement> {
         let about = &self.artifact.about;
+        let follow_up = about.finding.follow_up;
         let disk = CrashDisk {
             key: self.acked.key(tree.digest()),
             tree,
             acked: self.acked.clone(),
+            then: Some(FollowUpPlan {
+                follow_up: follow_up.unwrap_or(FollowUp::SecondRestart),
+                life: about.second_life.clone().into(),
+            }),
         };
-        let mut observed = self.worker.attempt(&disk, true)?.observed;
+        let attempt = self.worker.attempt(&disk)?;
+        if follow_up.is_some() {
+            return self.judge_follow_up(&attempt);
+        }
+        let mut observed = attempt.observed_twice();
         if !about.damaged.is_empty() {
             observed.damage = Damage::SingleCopy {
                 description: about.damaged.clone(),
@@ -148,6 +158,36 @@ const LOST_ALREADY: &str = "This disk has lost the data already, so a program th
                             all the same: `plugpull verify` records today's program and says whether it can still \
                             happen.";
 
+impl Replay<'_> {
+    /// Holds what the target showed when it was followed up to the history, where its first recovery broke
+    /// no promise.
+    fn judge_follow_up(&self, attempt: &Attempt) -> anyhow::Result<Judgement> {
+        let about = &self.artifact.about;
+        let (history, promises, class) = (&about.history, &about.promises, about.class);
+        let observed = &attempt.observed;
+        let crash = Some(about.crash);
+        let mut first = judge(history, observed, promises, class, crash, self.bound);
+        if !first.findings.is_empty() {
+            return Ok(first);
+        }
+        let Some(came) = &attempt.follow_up else {
+            bail!("it did not show what it holds after the first recovery: nothing followed");
+        };
+        if let Shown::NotDone(why) = &came.shown {
+            let what = came.follow_up.label();
+            bail!("the {what} behind recovery could not be done here: {why}");
+        }
+        let by = Basis {
+            promises,
+            class,
+            history,
+            crash: about.crash,
+        };
+        first.findings = came.judge(observed, by);
+        Ok(first)
+    }
+}
+
 /// Says whether what was found when the artifact was recorded stands here.
 fn compare_with_recorded(artifact: &Artifact, here: &Judgement) {
     let about = &artifact.about;
@@ -155,8 +195,9 @@ fn compare_with_recorded(artifact: &Artifact, here: &Judgement) {
         println!("Injected: {}.", about.injected.trim_end_matches('.'));
     }
     println!("Recorded: {}", about.finding.sentence);
-    let kind = about.finding.kind;
-    let same = here.findings.iter().find(|found| found.kind == kind);
+    let name = |found: &Finding| (found.kind, found.follow_up);
+    let same = |found: &&Finding| name(found) == name(&about.finding);
+    let same = here.findings.iter().find(same);
     match (same, here.findings.first()) {
         (Some(found), _) => {
             println!("It still stands: {}", found.sentence);

@@ -63,9 +63,9 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<u8> {
         Box::new(worker),
         vec![Box::new(resolved.worker()?) as Box<dyn TryState>],
     );
-    let kind = about.finding.kind;
+    let follow_up = about.finding.follow_up;
     let until = began.checked_add(args.budget);
-    let answer = verify(&oracle, &resolved.with.cause, kind, &workers, until);
+    let answer = verify(&oracle, &resolved.with.cause, follow_up, &workers, until);
     workers.finish();
     let (sentence, code) = described(&answer);
     println!("{sentence}");

@@ -23,6 +23,7 @@ mod defects;
 mod driver;
 mod embedded;
 mod explore;
+mod follow_ups;
 mod forking;
 mod growth;
 mod hostile;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plugpull_crashsim::fs::Log;
-use plugpull_workloads::{Observed, ReadBack, Start, Text};
+use plugpull_workloads::{Finding, FollowUp, Observed, ReadBack, Start, Text};
 
 use super::attempt::Attempt;
+use super::follow_up::FollowedUp;
 use crate::outcome::HarnessFailed;
 
 /// How much of what a target printed is kept of a state that broke no promise: its end, in bytes.
@@ -118,6 +119,8 @@ pub(super) struct Kept {
     pub forked: bool,
     /// How a forked target differed from this.
     pub differs: Option<Arc<str>>,
+    /// What it showed when it was followed up.
+    pub follow_up: Option<Arc<FollowedUp>>,
 }
 
 impl Kept {
@@ -129,6 +132,24 @@ impl Kept {
             recovery: self.recovery,
             ..self.observed.rest.clone()
         }
+    }
+
+    /// What a finding is about that was judged of it.
+    pub(super) fn seen(&self, finding: &Finding) -> Observed {
+        let first = self.observed();
+        let follow_up = finding.follow_up.and(self.follow_up.as_deref());
+        follow_up.and_then(|one| one.seen(&first)).unwrap_or(first)
+    }
+
+    /// True where what its first start did is known only up to where it was followed up.
+    pub(super) fn goes_on_after_recovery(&self) -> bool {
+        let killed = [None, Some(FollowUp::SecondRestart)];
+        !killed.contains(&self.followed_by())
+    }
+
+    /// Which follow-up it had.
+    pub(super) fn followed_by(&self) -> Option<FollowUp> {
+        self.follow_up.as_ref().map(|one| one.follow_up)
     }
 
     /// The same number for all of which the same was observed, but for times.
@@ -143,7 +164,7 @@ pub(super) struct Answers {
     known: HashMap<u128, Result<Kept, HarnessFailed>>,
     /// Those that minimising made for itself. They are kept apart: which of them a worker answers
     /// too, and when, depends on how fast it is, and only a worker says what recovery did.
-    beside: HashMap<u128, Kept>,
+    beside: HashMap<(u128, Option<FollowUp>), Kept>,
     /// What recovery did to those of them that were not judged yet.
     recoveries: HashMap<u128, Log>,
     /// Equal ones are kept once.
@@ -165,9 +186,14 @@ impl Answers {
     }
 
     /// Keeps what minimising tried for itself.
-    pub(super) fn note_beside(&mut self, key: u128, attempt: Attempt) -> Kept {
+    pub(super) fn note_beside(
+        &mut self,
+        key: u128,
+        follow_up: Option<FollowUp>,
+        attempt: Attempt,
+    ) -> Kept {
         let kept = self.keep(attempt);
-        self.beside.insert(key, kept.clone());
+        self.beside.insert((key, follow_up), kept.clone());
         kept
     }
 
@@ -176,11 +202,24 @@ impl Answers {
         self.known.get(&key).cloned()
     }
 
-    /// What a started target showed in an attempt, whoever made it; none where plugpull failed.
-    pub(super) fn get_any(&self, key: u128) -> Option<Kept> {
+    /// What a started target showed in an attempt, whoever made it; none where plugpull failed. With this
+    /// follow-up, where one is wanted.
+    pub(super) fn get_any(&self, key: u128, follow_up: Option<FollowUp>) -> Option<Kept> {
         let answered = self.known.get(&key).and_then(|result| result.as_ref().ok());
         let answered = answered.filter(|kept| !kept.forked);
-        answered.or_else(|| self.beside.get(&key)).cloned()
+        let answered =
+            answered.filter(|kept| follow_up.is_none() || kept.followed_by() == follow_up);
+        let beside = || self.beside.get(&(key, follow_up));
+        answered.or_else(beside).cloned()
+    }
+
+    /// Keeps no more of a follow-up that broke no promise than that.
+    pub(super) fn settle_follow_up(&mut self, key: u128) {
+        if let Some(Ok(kept)) = self.known.get_mut(&key)
+            && let Some(follow_up) = &mut kept.follow_up
+        {
+            Arc::make_mut(follow_up).settle();
+        }
     }
 
     /// What recovery did in an attempt; once.
@@ -207,6 +246,7 @@ impl Answers {
             took,
             forked,
             differs,
+            follow_up,
             ..
         } = attempt;
         let recovery = observed.recovery.take();
@@ -234,6 +274,7 @@ impl Answers {
             took,
             forked,
             differs: differs.map(Into::into),
+            follow_up: follow_up.map(Arc::new),
         }
     }
 }
@@ -267,6 +308,7 @@ mod tests {
             forked: false,
             differs: None,
             reads: None,
+            follow_up: None,
         }
     }
 
@@ -296,7 +338,7 @@ mod tests {
             let mut attempt = attempt("", "");
             attempt.observed = Observed::holding(state.clone());
             answers.note(key, Ok(attempt));
-            let kept = answers.get_any(key).expect("noted").observed();
+            let kept = answers.get_any(key, None).expect("noted").observed();
             assert_eq!(kept.state, Some(Ok(state.clone())));
         }
         assert_eq!(answers.parts.pairs.len() as u128, KEYS);
@@ -312,7 +354,7 @@ mod tests {
         let long = format!("{}the end", "ä".repeat(OUTPUT_KEPT));
         answers.note(1, Ok(attempt("a", &long)));
         answers.shorten_output(1);
-        let kept = answers.get_any(1).expect("noted").output;
+        let kept = answers.get_any(1, None).expect("noted").output;
         assert!(kept.ends_with("the end") && kept.len() <= OUTPUT_KEPT);
     }
 
@@ -320,7 +362,7 @@ mod tests {
     fn a_failure_of_plugpull_is_no_answer() {
         let mut answers = Answers::default();
         answers.note(1, Err(HarnessFailed::new("no memory")));
-        assert!(answers.get_any(1).is_none());
+        assert!(answers.get_any(1, None).is_none());
         assert!(answers.get(1).is_some_and(|result| result.is_err()));
     }
 }

@@ -18,6 +18,7 @@ use plugpull_workloads::{FailureClass, Finding, History, Promise, Stamp, read_fi
 use serde::{Deserialize, Serialize};
 
 use super::artifact_limits::ArtifactLimits;
+use super::follow_up::LifeCall;
 use super::verification::CrashCause;
 
 /// The version of the form.
@@ -133,6 +134,9 @@ pub struct About {
     /// cannot be read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub not_on_disk: bool,
+    /// What was written once it had recovered, where the finding shows behind that alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub second_life: Vec<LifeCall>,
 }
 
 /// How the run was recorded in which a crash was found.
@@ -429,6 +433,7 @@ mod tests {
                 txn: None,
                 key: None,
                 ack: None,
+                follow_up: None,
             },
             timeline: Vec::new(),
             history: History::default(),
@@ -437,6 +442,7 @@ mod tests {
             injected: String::new(),
             not_on_disk: false,
             recorded: None,
+            second_life: Vec::new(),
         };
         (Artifact::new(about, log.base()).unwrap(), records)
     }

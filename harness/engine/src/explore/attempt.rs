@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use plugpull_crashsim::fs::{Log, Reads, Tree};
-use plugpull_workloads::Observed;
+use plugpull_workloads::{FollowUp, Observed, Start};
 use serde::{Deserialize, Serialize};
 
+use super::follow_up::{FollowUpPlan, FollowedUp, Shown};
 use crate::outcome::HarnessFailed;
 use crate::trial::Acked;
 
@@ -19,14 +20,8 @@ pub struct CrashDisk {
     pub tree: Tree,
     /// What a workload of the target's own saw acknowledged, which its check is given.
     pub acked: Acked,
-}
-
-impl CrashDisk {
-    /// True for one attempt in eight: the target is started and read twice. The content decides, so
-    /// that it is the same one on every machine.
-    pub fn read_twice(&self) -> bool {
-        self.key.is_multiple_of(8)
-    }
+    /// What is done once the target was read back.
+    pub then: Option<FollowUpPlan>,
 }
 
 /// What a target made of a crash state.
@@ -45,19 +40,55 @@ pub struct Attempt {
     pub differs: Option<String>,
     /// What was read of the disk, where that was noted.
     pub reads: Option<Reads>,
+    /// What it showed when it was followed up; none where it was not to be, or where it did not serve what
+    /// it holds.
+    pub follow_up: Option<FollowedUp>,
+}
+
+impl Attempt {
+    /// True where it was to be stopped in order and was not.
+    pub(super) fn is_not_stopped(&self) -> bool {
+        let follow_up = self.follow_up.as_ref();
+        follow_up.is_some_and(|one| {
+            one.follow_up == FollowUp::CleanStop && matches!(one.shown, Shown::NotDone(_))
+        })
+    }
+
+    /// What it showed, with what a second start behind it did.
+    pub fn observed_twice(&self) -> Observed {
+        let follow_up = self.follow_up.as_ref();
+        Observed {
+            second: follow_up.and_then(|one| one.second(&self.observed)),
+            ..self.observed.clone()
+        }
+    }
+
+    /// How long a start was waited for that never ended, the first or the one behind it.
+    pub(super) fn hung(&self) -> Option<Duration> {
+        let hung = |observed: &Observed| match observed.start {
+            Start::Hung { waited } => Some(waited),
+            _ => None,
+        };
+        let later = self.follow_up.as_ref().and_then(|one| match &one.shown {
+            Shown::Other(then) => hung(then),
+            Shown::Life { observed, .. } => hung(observed),
+            _ => None,
+        });
+        hung(&self.observed).or(later)
+    }
 }
 
 /// Ends an attempt under way.
 pub type Breaker = Box<dyn Fn() + Send + Sync>;
 
-/// Tries one state at a time: puts it on a disk, starts the target on it, reads everything back and
-/// kills it; where `twice`, it is started and read a second time.
+/// Tries one state at a time: puts it on a disk, starts the target on it, reads everything back, follows it
+/// up as the disk says, and kills it.
 pub trait TryState: Send {
     /// What came of a state.
     ///
     /// # Errors
     /// plugpull failed; nothing is known of the target.
-    fn try_state(&mut self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed>;
+    fn try_state(&mut self, disk: &CrashDisk) -> Result<Attempt, HarnessFailed>;
 
     /// The same in a started target, with all noted that is read of the disk. What recovery did is not kept.
     ///
@@ -157,7 +188,7 @@ pub trait Workers: Sync {
     ///
     /// # Errors
     /// plugpull failed; nothing is known of the target.
-    fn try_now(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed>;
+    fn try_now(&self, disk: &CrashDisk) -> Result<Attempt, HarnessFailed>;
 
     /// What the target's own check alone shows of a disk, beside all others; none where it has none.
     ///

@@ -19,7 +19,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use parking_lot::Mutex;
 use plugpull_crashsim::fs::{Reads, Tree};
 use plugpull_reports::{Decided, Record};
-use plugpull_workloads::{FailureClass, Judgement, Observed, Verdict};
+use plugpull_workloads::{FailureClass, FollowUp, Judgement, Observed, Verdict};
 
 use super::answers::{Answers, Kept};
 use super::attempt::{Answer, CrashDisk, RecoveryNote, Reply, Workers};
@@ -29,6 +29,8 @@ use super::deciding::{Deciding, Disagreement, Noted, StateToTry, TriedState};
 use super::diagnosis::Diagnoser;
 use super::enumerator::{Candidate, Enumerated, StateEnumerator};
 use super::findings::{Failing, Findings, News, Share};
+use super::follow_up::FollowUpPlan;
+use super::follow_ups::FollowUps;
 use super::forked::{differs, differs_in};
 use super::grouping::{ByMissingUpdates, Grouping, Groups};
 use super::known::Notes;
@@ -103,6 +105,9 @@ pub struct Explorer<'a> {
     fork_differed: bool,
     /// In how many states a promise was broken in a forked target, and a started one was tried.
     started_again: u32,
+    /// What is done after first recoveries, and from when on there is no time for it.
+    follow_ups: FollowUps,
+    plain_from: Option<Instant>,
     /// What was decided by reads, once that was begun.
     decided: Option<Decided>,
     /// Why a state was seen to come out now this way and now that.
@@ -181,6 +186,8 @@ impl<'a> Explorer<'a> {
             others: 0,
             fork_differed: false,
             started_again: 0,
+            follow_ups: FollowUps::none(),
+            plain_from: limits.last_part(),
             decided: None,
             varies: None,
             reads: HashMap::new(),
@@ -192,6 +199,12 @@ impl<'a> Explorer<'a> {
             gave_up: None,
             out_of_memory: false,
         }
+    }
+
+    /// The same, which follows states up.
+    #[must_use]
+    pub fn following_up(self, follow_ups: FollowUps) -> Self {
+        Self { follow_ups, ..self }
     }
 
     /// The same with another way to know bugs from one another.
@@ -318,7 +331,8 @@ impl<'a> Explorer<'a> {
                     if self.is_over() {
                         break;
                     }
-                    self.give(candidate, Some(tree));
+                    let follow_up = self.follow_up_of(&candidate);
+                    self.give(candidate, Some(tree), follow_up);
                 }
                 self.finish_waiting();
                 if !complete {
@@ -365,7 +379,8 @@ impl<'a> Explorer<'a> {
             let reads = std::mem::take(&mut self.reads);
             let same = |one: u128, other: u128| {
                 let answers = self.answers.lock();
-                let (one, other) = (answers.get_any(one)?, answers.get_any(other)?);
+                let get = |key| answers.get_any(key, None);
+                let (one, other) = (get(one)?, get(other)?);
                 Some(differs(&one.observed(), &other.observed()).is_none())
             };
             let came = |key| match (reads.get(&key), self.answers.lock().get(key)) {
@@ -409,6 +424,7 @@ impl<'a> Explorer<'a> {
                 key: candidate.key,
                 tree,
                 acked: self.oracle.acked.at(candidate.crash.point),
+                then: None,
             });
             self.pace.given();
             self.given += 1;
@@ -424,7 +440,7 @@ impl<'a> Explorer<'a> {
         let Disagreement { tried, check } = disagreement;
         let point = check.point;
         let shown = |explorer: &Self, state: &TriedState| {
-            let kept = explorer.answers.lock().get_any(state.key);
+            let kept = explorer.answers.lock().get_any(state.key, None);
             kept.map(|kept| kept.observed())
         };
         let (first, other) = (shown(self, tried), shown(self, check));
@@ -456,8 +472,9 @@ impl<'a> Explorer<'a> {
             key: state.key,
             tree: state.tree.clone(),
             acked: self.oracle.acked.at(state.point),
+            then: None,
         };
-        Ok(self.workers.try_now(&disk, false)?.observed)
+        Ok(self.workers.try_now(&disk)?.observed)
     }
 
     /// What was covered so far.
@@ -476,6 +493,7 @@ impl<'a> Explorer<'a> {
                 all
             },
             decided: self.what_is_decided(),
+            follow_ups: self.follow_ups.coverage(),
             first_ack: self.oracle.first_at_stake(),
             enough: self.has_enough(),
             interrupted: self.limits.stopped(),
@@ -550,9 +568,11 @@ impl<'a> Explorer<'a> {
             tree,
             own,
         } = next;
+        // Of all shards: so each knows whose turn it is.
+        let follow_up = tree.as_ref().and_then(|_| self.follow_up_of(&candidate));
         if own {
             let tree = tree.filter(|_| !self.recoveries.has_seen(candidate.key));
-            self.give(candidate, tree);
+            self.give(candidate, tree, follow_up);
         } else {
             self.others += u64::from(tree.is_some());
         }
@@ -567,14 +587,36 @@ impl<'a> Explorer<'a> {
         }
     }
 
+    /// How a new state is followed up, where something can be lost.
+    fn follow_up_of(&mut self, candidate: &Candidate) -> Option<FollowUp> {
+        let crash = &candidate.crash;
+        let at_stake = self.oracle.at_stake(crash.first().point);
+        let power = self.oracle.models[crash.model].power;
+        at_stake
+            .then(|| self.follow_ups.next(crash, power))
+            .flatten()
+    }
+
+    /// What is done with a state that is handed out; nothing where the time is short: others come first.
+    fn plan(&mut self, key: u128, follow_up: FollowUp) -> Option<FollowUpPlan> {
+        let late = |from| left(Some(from)).is_zero();
+        if self.plain_from.is_some_and(late) {
+            self.follow_ups.no_time(follow_up);
+            return None;
+        }
+        Some(self.follow_ups.plan(key, follow_up))
+    }
+
     /// Hands a state out where its content is new, and judges what is ready.
-    fn give(&mut self, candidate: Candidate, tree: Option<Tree>) {
+    fn give(&mut self, candidate: Candidate, tree: Option<Tree>, follow_up: Option<FollowUp>) {
         if let Some(tree) = tree {
             self.make_room();
+            let key = candidate.key;
             self.workers.submit(CrashDisk {
-                key: candidate.key,
+                key,
                 tree,
                 acked: self.oracle.acked.at(candidate.crash.first().point),
+                then: follow_up.and_then(|follow_up| self.plan(key, follow_up)),
             });
             self.pace.given();
             self.given += 1;
@@ -751,9 +793,11 @@ impl<'a> Explorer<'a> {
                     let (oracle, workers) = (self.oracle, self.workers);
                     let started = |crash: &Crash| {
                         let disk = disk_of(oracle, key, crash);
-                        workers.try_now(&disk, disk.read_twice()).ok()?.recovery
+                        workers.try_now(&disk).ok()?.recovery
                     };
-                    let started = kept.forked.then_some(&started as StartedRecovery<'_>);
+                    // One that was followed up was not killed at its end.
+                    let again = kept.forked || kept.goes_on_after_recovery();
+                    let started = again.then_some(&started as StartedRecovery<'_>);
                     let recoveries = &mut self.recoveries;
                     match recoveries.consider(candidate, log, failed, behind, started) {
                         true => RecoveryNote::Kept,
@@ -781,8 +825,12 @@ impl<'a> Explorer<'a> {
         if !kept.forked || !is_to_start && !broken(self.judgement(candidate, &kept)) {
             return Ok(kept);
         }
-        let disk = disk_of(self.oracle, candidate.key, &candidate.crash);
-        let mut attempt = self.workers.try_now(&disk, disk.read_twice())?;
+        let then = kept.followed_by();
+        let disk = CrashDisk {
+            then: then.map(|follow_up| self.follow_ups.plan_again(follow_up)),
+            ..disk_of(self.oracle, candidate.key, &candidate.crash)
+        };
+        let mut attempt = self.workers.try_now(&disk)?;
         let mut answers = self.answers.lock();
         // What the forked one's recovery did counts for nothing, also where it did nothing; and where the
         // state was judged before, elsewhere, its recovery was considered.
@@ -888,9 +936,15 @@ impl<'a> Explorer<'a> {
         let bounded = self.oracle.bounds_recovery();
         let recovery = kept.recovery.filter(|_| bounded);
         let here = judged.entry(place).or_default();
-        here.entry((class, kept.observed_id(), recovery))
+        let first = here
+            .entry((class, kept.observed_id(), recovery))
             .or_insert_with(|| self.oracle.judge(crash, &kept.observed()))
-            .clone()
+            .clone();
+        let oracle = self.oracle;
+        match &kept.follow_up {
+            Some(one) => oracle.with_follow_up(crash, first, &kept.observed(), one),
+            None => first,
+        }
     }
 
     /// Judges a state, reports it and keeps what is new. True when a promise was broken.
@@ -912,8 +966,13 @@ impl<'a> Explorer<'a> {
         if kept.forked {
             self.tally.note_forked(crash, verdict);
         }
+        let by_follow_up = judgement.findings.iter().any(|one| one.follow_up.is_some());
+        let came = kept.follow_up.as_deref();
+        self.follow_ups.count(candidate.key, came, by_follow_up);
         if !failed {
-            self.answers.lock().shorten_output(candidate.key);
+            let mut answers = self.answers.lock();
+            answers.shorten_output(candidate.key);
+            answers.settle_follow_up(candidate.key);
         }
         // Before the first ack there is nothing to lose: such states are counted, and no trials.
         if verdict == Verdict::NotMeasured && !at_stake {
@@ -974,5 +1033,6 @@ fn disk_of(oracle: &Oracle<'_>, key: u128, crash: &Crash) -> CrashDisk {
         key,
         tree: oracle.window(crash, crash.model).state(&crash.loss).tree,
         acked: oracle.acked.at(crash.first().point),
+        then: None,
     }
 }

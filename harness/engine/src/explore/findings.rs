@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plugpull_reports::FailingState;
-use plugpull_workloads::{Finding, FindingKind};
+use plugpull_workloads::{Finding, FindingKind, FollowUp};
 
 use super::answers::Kept;
 use super::crash::Crash;
@@ -55,6 +55,7 @@ impl FailedState<'_> {
         Wanted {
             kind: self.finding.kind,
             said: self.said.clone(),
+            follow_up: self.finding.follow_up,
         }
     }
 
@@ -62,6 +63,7 @@ impl FailedState<'_> {
         FailingState {
             kind: self.finding.kind,
             depth: self.failing.crash.depth(),
+            follow_up: self.finding.follow_up,
             signs: self.signs.clone(),
         }
     }
@@ -83,6 +85,9 @@ pub(super) enum News {
     /// Plugpull failed when it was to count the next failing trial.
     Failed(HarnessFailed),
 }
+
+/// A failing state by its kind of finding, its depth, its follow-up and its signs.
+type StateName = (FindingKind, u32, Option<FollowUp>, Cause);
 
 /// How long findings may be confirmed and minimised.
 #[derive(Clone, Copy)]
@@ -119,7 +124,7 @@ pub(super) struct Findings {
     minimised: u64,
     /// To which finding a state led that was minimised, by its signs: mostly others with the same lead
     /// there too. Of a shard it also says what need not be minimised again for the other shards.
-    led: HashMap<(FindingKind, u32, Cause), usize>,
+    led: HashMap<StateName, usize>,
     /// Findings whose cause became another since they were last reported.
     changed: BTreeSet<usize>,
 }
@@ -148,9 +153,12 @@ impl Findings {
     /// What of a failing trial may be its cause.
     fn signs(&self, failing: &Failing, retry: &Retry<'_, '_>) -> Cause {
         let mut signs = self.grouping.signs(&failing.crash, retry.oracle);
-        let observed = failing.kept.observed();
         let said = failing.findings.iter();
-        signs.extend(said.filter_map(|finding| retry.output_sign(finding.kind, &observed)));
+        let said = said.filter_map(|finding| {
+            let seen = failing.kept.seen(finding);
+            retry.output_sign(finding.kind, &seen)
+        });
+        signs.extend(said);
         signs
     }
 
@@ -175,7 +183,6 @@ impl Findings {
         one: CountOne<'_>,
     ) {
         let signs = self.signs(failing, retry);
-        let observed = failing.kept.observed();
         let mut counted = Counted::default();
         let mut ids = BTreeSet::new();
         for finding in &failing.findings {
@@ -183,7 +190,7 @@ impl Findings {
                 failing,
                 finding,
                 signs: &signs,
-                said: retry.output_sign(finding.kind, &observed),
+                said: retry.output_sign(finding.kind, &failing.kept.seen(finding)),
             };
             match one(self, &case, retry, tell) {
                 Ok((id, index)) => {
@@ -220,7 +227,7 @@ impl Findings {
     ) -> Result<(usize, Option<u64>), String> {
         let FailedState { failing, signs, .. } = *case;
         let state = case.state();
-        let alike = (state.kind, state.depth, signs.clone());
+        let alike = (state.kind, state.depth, state.follow_up, signs.clone());
         let led = self.led.get(&alike).copied();
         let known = self.groups.find(&state, case.said.as_ref()).or(led);
         let for_others = self.shares && led.is_none();
@@ -351,7 +358,8 @@ impl Findings {
             .rate
             .is_none_or(|rate| rate.shown == rate.tried);
         let smaller = crash.size() < group.minimised.crash.size();
-        let same = group.minimised.finding.kind == case.finding.kind;
+        let shown = &group.minimised.finding;
+        let same = (shown.kind, shown.follow_up) == (case.finding.kind, case.finding.follow_up);
         if group.minimised.whole || !stands || !smaller || !same || !has_time || self.shares {
             return;
         }

@@ -4,6 +4,7 @@
 use plugpull_workloads::{Observed, ReadBack, Start};
 
 use super::attempt::{Attempt, CrashDisk};
+use super::follow_up::Shown;
 use crate::outcome::HarnessFailed;
 
 /// What counts of a state that was tried in a forked target, or (none) was not. `start` tries it in a started
@@ -19,7 +20,9 @@ pub(crate) fn what_counts(
     let Some(forked) = forked else {
         return start();
     };
-    if !forked.forked || is_well(&forked.observed) && !started_too(disk) {
+    let as_before = forked.follow_up.as_ref();
+    let as_before = as_before.is_none_or(|one| one.shown == Shown::AsBefore);
+    if !forked.forked || is_well(&forked.observed) && as_before && !started_too(disk) {
         return Ok(forked);
     }
     let started = start()?;
@@ -27,8 +30,7 @@ pub(crate) fn what_counts(
     Ok(Attempt { differs, ..started })
 }
 
-/// True for one state in a hundred. The content decides, by another part of its name than that which has it
-/// [read twice](CrashDisk::read_twice).
+/// True for one state in a hundred. The content decides.
 fn started_too(disk: &CrashDisk) -> bool {
     (disk.key / 8).is_multiple_of(100)
 }

@@ -105,7 +105,10 @@ impl Grouping for ByMissingUpdates {
         let text = match (kind, &observed.start) {
             (FindingKind::WillNotStart, Start::Refused { message }) => Some(message.clone()),
             (FindingKind::Unreadable, _) => read(&observed.state).or_else(integrity),
-            (FindingKind::NotRepeatable, _) => read(&observed.second),
+            // A second start that shows other data is not one that never comes up.
+            (FindingKind::NotRepeatable, _) => {
+                read(&observed.second).or_else(|| Some("other data".into()))
+            }
             _ => None,
         };
         text.map(|text| said_sign(kind, &wording(&text)))
@@ -250,6 +253,7 @@ fn state(minimised: &Minimised, signs: &Cause) -> FailingState {
     FailingState {
         kind: minimised.finding.kind,
         depth: minimised.crash.depth(),
+        follow_up: minimised.finding.follow_up,
         signs: signs.clone(),
     }
 }
@@ -285,7 +289,8 @@ impl Groups {
         let whole = |crash: &Crash| crash.lost.is_empty();
         self.all.iter().position(|group| {
             let own = group.state();
-            if (own.kind, own.depth) != (failing.kind, failing.depth) {
+            let name = |one: &FailingState| (one.kind, one.depth, one.follow_up);
+            if name(&own) != name(failing) {
                 return false;
             }
             own.kind == FindingKind::Hung

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answers::Kept;
 use super::attempt::{Answer, Attempt, CrashDisk, RecoveryNote, Reply, Workers};
+use super::follow_up::FollowedUp;
 use crate::outcome::HarnessFailed;
 
 /// A note in the run file.
@@ -48,6 +49,9 @@ struct StateNote {
     /// The target was forked, and not started.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     forked: bool,
+    /// What it showed when it was followed up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    follow_up: Option<FollowedUp>,
 }
 
 /// Writes the notes of an exploration.
@@ -85,6 +89,7 @@ impl Notes {
             },
             recovery,
             forked: kept.forked,
+            follow_up: kept.follow_up.as_deref().cloned(),
         }));
         notes.iter().filter_map(Note::record).collect()
     }
@@ -123,6 +128,7 @@ impl KnownState {
             forked: self.note.forked,
             differs: None,
             reads: None,
+            follow_up: self.note.follow_up.clone(),
         }
     }
 }
@@ -234,8 +240,8 @@ impl Workers for KnownWorkers<'_> {
         }
     }
 
-    fn try_now(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed> {
-        self.inner.try_now(disk, twice)
+    fn try_now(&self, disk: &CrashDisk) -> Result<Attempt, HarnessFailed> {
+        self.inner.try_now(disk)
     }
 
     fn check_now(&self, disk: &CrashDisk) -> Result<Option<Observed>, HarnessFailed> {

@@ -15,6 +15,8 @@ const ONE_FINDING: u32 = 4;
 const DIAGNOSING: u32 = 8;
 /// The part that auditing the syncs may take, where that was asked for.
 const AUDITING: u32 = 2;
+/// The part of the time, as one in so many, at whose end states are not followed up any more.
+const LAST_PART: u32 = 8;
 
 /// The part of the memory, as one in so many, that is left for the states under way and for the report.
 const SPARE: u64 = 8;
@@ -131,6 +133,11 @@ impl<'a> Limits<'a> {
     /// When half of that is over.
     pub(super) fn half_way(&self) -> Option<Instant> {
         self.until.map(|until| until - self.left() / 2)
+    }
+
+    /// When only the last part of that is left, in which states are started and checked alone.
+    pub(super) fn last_part(&self) -> Option<Instant> {
+        self.until.map(|until| until - self.left() / LAST_PART)
     }
 
     /// True when so much of the memory is taken that one more state might be too much.

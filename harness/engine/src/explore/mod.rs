@@ -16,6 +16,8 @@ mod diagnosis;
 mod enumerator;
 mod explorer;
 mod findings;
+mod follow_up;
+mod follow_ups;
 mod forked;
 mod grouping;
 mod known;
@@ -30,6 +32,7 @@ mod recording;
 mod recoveries;
 mod report;
 mod retry;
+mod sandbox_follow_up;
 mod sandbox_worker;
 mod tally;
 mod trace;
@@ -47,6 +50,8 @@ pub use describe::{evidence, sentence, timeline};
 pub(crate) use diagnosis::EditedRun;
 pub use enumerator::{Candidate, ModelTally, StateEnumerator};
 pub use explorer::Explorer;
+pub use follow_up::{Basis, FollowUpPlan, FollowedUp, LifeCall, Shown};
+pub use follow_ups::{FollowUpShare, FollowUps};
 #[cfg(test)]
 pub(crate) use forked::what_counts;
 #[cfg(test)]

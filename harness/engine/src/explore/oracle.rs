@@ -13,6 +13,7 @@ use plugpull_workloads::{
 
 use super::crash::{Crash, CrashModel};
 use super::enumerator::StateSpace;
+use super::follow_up::{Basis, FollowedUp, LifeCall, second_life};
 use super::trace::Trace;
 use crate::trial::Acked;
 
@@ -53,6 +54,8 @@ pub struct Oracle<'a> {
     pub recovery_bound: Option<Duration>,
     /// What a workload of the target's own saw acknowledged.
     pub acked: Acked,
+    /// What a second life of the target makes, whichever state it begins with.
+    pub life: Arc<[LifeCall]>,
     last: Mutex<Option<(u64, Arc<Known>)>>,
     first_at_stake: OnceLock<u64>,
 }
@@ -75,6 +78,7 @@ impl<'a> Oracle<'a> {
             device,
             recovery_bound,
             acked,
+            life: second_life(&trace.about.history),
             last: Mutex::default(),
             first_at_stake: OnceLock::new(),
         }
@@ -135,6 +139,52 @@ impl Oracle<'_> {
             }
         }
         by(&known.whole)
+    }
+
+    /// The same with what the target showed when it was followed up, which counts where the first read-back
+    /// kept every promise.
+    pub fn judge_all(
+        &self,
+        crash: &Crash,
+        observed: &Observed,
+        follow_up: Option<&FollowedUp>,
+    ) -> Judgement {
+        let first = self.judge(crash, observed);
+        match follow_up {
+            Some(follow_up) => self.with_follow_up(crash, first, observed, follow_up),
+            None => first,
+        }
+    }
+
+    /// What was judged of the first read-back, with what the target showed when it was followed up.
+    pub(super) fn with_follow_up(
+        &self,
+        crash: &Crash,
+        first: Judgement,
+        observed: &Observed,
+        follow_up: &FollowedUp,
+    ) -> Judgement {
+        if first.verdict == Verdict::Broken {
+            return first;
+        }
+        let point = crash.first().point;
+        let known = self.known_at(point);
+        let by = Basis {
+            promises: self.promises,
+            class: self.models[crash.model].class(),
+            history: &known.whole,
+            crash: self.trace.stamp(point),
+        };
+        let findings = follow_up.judge(observed, by);
+        match findings.is_empty() {
+            true => first,
+            false => Judgement {
+                verdict: Verdict::Broken,
+                why: String::new(),
+                findings,
+                observed: Vec::new(),
+            },
+        }
     }
 
     /// The point of the first ack; that of the end where there is none.

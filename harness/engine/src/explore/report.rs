@@ -52,6 +52,7 @@ pub fn coverage(oracle: &Oracle<'_>, summary: &Summary) -> Coverage {
         first_ack: Some(summary.first_ack),
         left_out: summary.left_out,
         decided: summary.decided.clone(),
+        follow_ups: summary.follow_ups.clone(),
         demanded: None,
         recoveries: Some(RecoveryCoverage {
             seen: recoveries.seen,

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use plugpull_crashsim::fs::Tree;
 use plugpull_crashsim::persist::{CrashState, LossSet, Window};
-use plugpull_workloads::{Finding, FindingKind, Observed};
+use plugpull_workloads::{Finding, FindingKind, FollowUp, Observed};
 
 use super::answers::{Answers, Kept};
 use super::attempt::{CrashDisk, Workers};
 use super::crash::{Crash, CrashModel, RecoveryTrace};
+use super::follow_up::{FollowUpPlan, FollowedUp};
 use super::limits::{Pace, left};
 use super::oracle::Oracle;
 
@@ -68,6 +69,8 @@ pub(super) struct Wanted {
     pub kind: FindingKind,
     /// With these words of the target.
     pub said: Option<String>,
+    /// Once it was followed up so.
+    pub follow_up: Option<FollowUp>,
 }
 
 /// Says what the target said, as a sign: see [`Grouping::output_sign`](super::grouping::Grouping::said).
@@ -183,8 +186,8 @@ impl<'r, 'a> Retry<'r, 'a> {
         self.legalized(&other, crash.point, &loss)
     }
 
-    /// The disk that a crash left, with what was asked of it there.
-    fn disk(&mut self, crash: &mut Crash) -> CrashDisk {
+    /// The disk that a crash left, with what is asked of the target there.
+    fn disk(&mut self, crash: &mut Crash, follow_up: Option<FollowUp>) -> CrashDisk {
         let state = self.state(crash);
         crash.lost = state.lost;
         let acked = self.oracle.acked.at(crash.first().point);
@@ -192,16 +195,22 @@ impl<'r, 'a> Retry<'r, 'a> {
             key: acked.key(state.tree.digest()),
             tree: state.tree,
             acked,
+            then: follow_up.map(|follow_up| FollowUpPlan {
+                follow_up,
+                life: self.oracle.life.clone(),
+            }),
         }
     }
 
     /// What the target makes of a disk; none when plugpull failed.
     fn attempt(&mut self, disk: &CrashDisk) -> Option<Kept> {
         let began = Instant::now();
-        let attempt = self.workers.try_now(disk, disk.read_twice()).ok()?;
+        let attempt = self.workers.try_now(disk).ok()?;
         self.pace.given();
         self.pace.answered(began.elapsed());
-        Some(self.answers.lock().note_beside(disk.key, attempt))
+        let follow_up = disk.then.as_ref().map(|then| then.follow_up);
+        let mut answers = self.answers.lock();
+        Some(answers.note_beside(disk.key, follow_up, attempt))
     }
 
     /// The crash with its finding of this kind; none when it does not show one, or when plugpull
@@ -211,15 +220,16 @@ impl<'r, 'a> Retry<'r, 'a> {
         if killed && !self.oracle.kills_at(&crash) {
             return None;
         }
-        let disk = self.disk(&mut crash);
+        let disk = self.disk(&mut crash, wanted.follow_up);
         // Known answers count too: which are known depends on how fast the workers are.
         self.tries = self.tries.saturating_sub(1);
-        let known = self.answers.lock().get_any(disk.key);
+        let known = self.answers.lock().get_any(disk.key, wanted.follow_up);
         let kept = match known {
             Some(kept) => kept,
             None => self.attempt(&disk)?,
         };
-        let finding = self.finding(&crash, &kept.observed(), wanted)?;
+        let follow_up = kept.follow_up.as_deref();
+        let finding = self.finding(&crash, &kept.observed(), follow_up, wanted)?;
         Some(Minimised {
             crash,
             finding,
@@ -233,12 +243,21 @@ impl<'r, 'a> Retry<'r, 'a> {
     }
 
     /// The finding of this kind that was observed after a crash.
-    fn finding(&self, crash: &Crash, observed: &Observed, wanted: &Wanted) -> Option<Finding> {
-        let judgement = self.oracle.judge(crash, observed);
+    fn finding(
+        &self,
+        crash: &Crash,
+        observed: &Observed,
+        follow_up: Option<&FollowedUp>,
+        wanted: &Wanted,
+    ) -> Option<Finding> {
+        let follow_up = follow_up.filter(|_| wanted.follow_up.is_some());
+        let judgement = self.oracle.judge_all(crash, observed, follow_up);
         let mut findings = judgement.findings.into_iter();
-        let said = || (self.said)(wanted.kind, observed);
+        let seen = || follow_up.and_then(|one| one.seen(observed));
+        let said = || (self.said)(wanted.kind, seen().as_ref().unwrap_or(observed));
+        let name = (wanted.kind, wanted.follow_up);
         findings
-            .find(|finding| finding.kind == wanted.kind)
+            .find(|finding| (finding.kind, finding.follow_up) == name)
             .filter(|_| wanted.said.is_none() || wanted.said == said())
     }
 
@@ -250,14 +269,15 @@ impl<'r, 'a> Retry<'r, 'a> {
     /// Tries a state that showed a finding again, until it was tried `times`. None when plugpull
     /// failed in it, or there is no time.
     pub(super) fn rate(&mut self, shown: &Minimised, times: u32) -> Option<Rate> {
-        let disk = self.disk(&mut shown.crash.clone());
+        let disk = self.disk(&mut shown.crash.clone(), shown.finding.follow_up);
         let mut rate = Rate { shown: 1, tried: 1 };
         while rate.tried < times {
             if !self.goes_on() {
                 return None;
             }
-            let attempt = self.workers.try_now(&disk, disk.read_twice()).ok()?;
-            let again = self.finding(&shown.crash, &attempt.observed, &any(shown.finding.kind));
+            let attempt = self.workers.try_now(&disk).ok()?;
+            let (observed, follow_up) = (&attempt.observed, attempt.follow_up.as_ref());
+            let again = self.finding(&shown.crash, observed, follow_up, &any(&shown.finding));
             rate.tried += 1;
             rate.shown += u32::from(again.is_some());
         }
@@ -267,10 +287,10 @@ impl<'r, 'a> Retry<'r, 'a> {
     /// True where a state in which the target hung comes up, or is refused, when it is given all the time
     /// that it may ever take: then it does not hang.
     pub(super) fn comes_up(&mut self, shown: &Minimised) -> bool {
-        let disk = self.disk(&mut shown.crash.clone());
+        let disk = self.disk(&mut shown.crash.clone(), None);
         let attempt = self.workers.try_patiently(&disk).ok().flatten();
         let found =
-            |observed: &Observed| self.finding(&shown.crash, observed, &any(shown.finding.kind));
+            |observed: &Observed| self.finding(&shown.crash, observed, None, &any(&shown.finding));
         attempt.is_some_and(|attempt| found(&attempt.observed).is_none())
     }
 
@@ -281,8 +301,8 @@ impl<'r, 'a> Retry<'r, 'a> {
         crash: &Crash,
         times: usize,
     ) -> Option<Vec<Vec<FindingKind>>> {
-        let disk = self.disk(&mut crash.clone());
-        let attempt = self.workers.try_now(&disk, false).ok()?;
+        let disk = self.disk(&mut crash.clone(), None);
+        let attempt = self.workers.try_now(&disk).ok()?;
         let tree = match &attempt.recovery {
             Some(log) => self.oracle.replayed(log),
             None => disk.tree,
@@ -333,9 +353,9 @@ impl<'r, 'a> Retry<'r, 'a> {
     /// The recovery from a crash; none when it changes nothing, when it breaks a promise by itself
     /// (then it is not crashed in turn), or when plugpull failed in it.
     pub(super) fn recovery(&mut self, mut crash: Crash) -> Option<Arc<RecoveryTrace>> {
-        let disk = self.disk(&mut crash);
+        let disk = self.disk(&mut crash, None);
         self.tries = self.tries.saturating_sub(1);
-        let attempt = self.workers.try_now(&disk, false).ok()?;
+        let attempt = self.workers.try_now(&disk).ok()?;
         let sound = self.oracle.judge(&crash, &attempt.observed);
         let log = attempt.recovery.filter(|_| sound.findings.is_empty())?;
         Some(Arc::new(RecoveryTrace {
@@ -367,8 +387,12 @@ fn models_of(
 }
 
 /// A finding of this kind, whatever the target says.
-fn any(kind: FindingKind) -> Wanted {
-    Wanted { kind, said: None }
+fn any(finding: &Finding) -> Wanted {
+    Wanted {
+        kind: finding.kind,
+        said: None,
+        follow_up: finding.follow_up,
+    }
 }
 
 /// So long from now.

@@ -9,13 +9,16 @@ use plugpull_crashsim::fs::Tree;
 use plugpull_driver::Target;
 use plugpull_faults::control::Injector;
 use plugpull_sandbox::pin;
-use plugpull_workloads::{Observed, Start};
+use plugpull_workloads::{FollowUp, Observed, Start};
 
 use super::attempt::{Attempt, Breaker, CrashDisk, TryState};
 use super::crash::changes_disk;
+use super::follow_up::{FollowUpPlan, Shown};
 use super::forked::what_counts;
 use super::recording::LOG_LIMIT;
+use super::sandbox_follow_up::{FirstLife, StopBy, not_applicable};
 use crate::outcome::HarnessFailed;
+use crate::trial::restart::observe_then;
 use crate::trial::script::look as script_check;
 use crate::trial::storage::Storage;
 use crate::trial::{Acked, SandboxHost, restart};
@@ -41,6 +44,8 @@ pub struct StartLimits {
     usual: Mutex<Option<Duration>>,
     /// The disk of the recorded run, where the target came up on it.
     whole: OnceLock<CrashDisk>,
+    /// How the target is stopped in order, once that is known.
+    stop_by: OnceLock<StopBy>,
 }
 
 impl StartLimits {
@@ -50,6 +55,7 @@ impl StartLimits {
             most,
             usual: Mutex::new(None),
             whole: OnceLock::new(),
+            stop_by: OnceLock::new(),
         })
     }
 
@@ -125,27 +131,62 @@ impl SandboxWorker {
         &self.host
     }
 
-    /// Starts the target on this content, reads everything back and kills it; where `twice`, it is
-    /// started and read a second time. A target with a check of its own is asked for what was
-    /// acknowledged. Also what the first start did to the disk.
+    /// Starts the target on this content, reads everything back, follows it up as the disk says, and kills it.
+    /// A target with a check of its own is asked for what was acknowledged. Also what the first start did to
+    /// the disk.
     ///
     /// # Errors
     /// plugpull failed; nothing is known of the target.
-    pub fn attempt(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed> {
-        self.attempt_within(disk, twice, self.limits.usual())
+    pub fn attempt(&self, disk: &CrashDisk) -> Result<Attempt, HarnessFailed> {
+        self.attempt_within(disk, self.limits.usual())
+    }
+
+    /// Why the target cannot have this follow-up; tried on the disk of the recorded run, where that is known.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn can_follow_up(&self, follow_up: FollowUp) -> Result<(), String> {
+        if let Some(why) = not_applicable(&*self.target, follow_up) {
+            return Err(why.to_owned());
+        }
+        let Some(whole) = self.limits.whole.get() else {
+            return Ok(());
+        };
+        if follow_up != FollowUp::CleanStop {
+            return Ok(());
+        }
+        let disk = CrashDisk {
+            then: Some(FollowUpPlan {
+                follow_up,
+                life: Arc::new([]),
+            }),
+            ..whole.clone()
+        };
+        let attempt = self.attempt(&disk);
+        let came = attempt.ok().and_then(|attempt| attempt.follow_up);
+        match came.map(|came| came.shown) {
+            Some(Shown::NotDone(why)) => Err(why),
+            _ => Ok(()),
+        }
     }
 
     /// The same where starts and checks may take so long; none for as long as they ever may.
     fn attempt_within(
         &self,
         disk: &CrashDisk,
-        twice: bool,
         limit: Option<Duration>,
     ) -> Result<Attempt, HarnessFailed> {
         self.host.limit_check(limit);
         let limit = limit.unwrap_or(self.limits.most);
-        let attempt = self.attempt_once(disk, twice, limit, How::Started)?;
-        if let Start::Hung { waited } = attempt.observed.start {
+        let mut attempt = self.attempt_once(disk, limit, How::Started, self.stop_by())?;
+        if attempt.is_not_stopped() && self.limits.stop_by.get().is_none() {
+            let other = self.attempt_once(disk, limit, How::Started, StopBy::EndOfInput)?;
+            if !other.is_not_stopped() {
+                self.limits.stop_by.get_or_init(|| StopBy::EndOfInput);
+                attempt = other;
+            }
+        }
+        if let Some(waited) = attempt.hung() {
             match self.limits.whole.get() {
                 Some(whole) => {
                     let took = self.unharmed_start(whole, limit)?;
@@ -156,6 +197,7 @@ impl SandboxWorker {
                         key: 0,
                         tree: Tree::new(geteuid().as_raw(), getegid().as_raw(), 0),
                         acked: Acked::default(),
+                        then: None,
                     };
                     restart::confirm_hung(waited, self.unharmed_start(&empty, limit)?)?;
                 }
@@ -171,7 +213,7 @@ impl SandboxWorker {
         disk: &CrashDisk,
         limit: Duration,
     ) -> Result<Option<Duration>, HarnessFailed> {
-        let attempt = self.attempt_once(disk, false, limit, How::Started)?;
+        let attempt = self.attempt_once(disk, limit, How::Started, self.stop_by())?;
         // Without a recovery that was timed, with the waiting for the CPU.
         let took = attempt.observed.recovery.unwrap_or(attempt.took);
         Ok((attempt.observed.start == Start::Started).then_some(took))
@@ -180,9 +222,9 @@ impl SandboxWorker {
     fn attempt_once(
         &self,
         disk: &CrashDisk,
-        twice: bool,
         limit: Duration,
         how: How,
+        by: StopBy,
     ) -> Result<Attempt, HarnessFailed> {
         let began = Instant::now();
         self.host.usable()?;
@@ -201,29 +243,27 @@ impl SandboxWorker {
         }
         let mut observed = Observed::default();
         let lease = self.lease.lock();
-        let printed = self.look(&disk.acked, limit, &mut observed)?;
+        let mut first = FirstLife::new(disk.then.as_ref(), &fs);
+        let limits = (limit, disk.acked.clone());
+        let then = |observed: &Observed, up| first.follow_up(&self.host, observed, up, by);
+        let printed = observe_then(&*self.target, &self.host, limits, &mut observed, then)?;
         let forked = self.host.has_forked();
-        let lease = twice.then_some(lease);
+        let lease = disk.then.is_some().then_some(lease);
         sandbox.kill_all()?;
         fs.processes_gone();
-        let log = fs.take_log();
+        let (log, ending) = first.end();
         let recovery = Some(log).filter(|log| log.is_complete() && changes_disk(log));
-        let last = self.host.take_last();
-        let mut output = last.map(|child| child.output()).unwrap_or_default();
-        output.push_str(&printed);
-        if twice && matches!(observed.state, Some(Ok(_))) {
+        let mut output = self.output(&printed);
+        let mut follow_up = None;
+        if let (Some(then), Some(ending)) = (&disk.then, ending) {
             let mut second = Observed::default();
-            let printed = self.look(&disk.acked, limit, &mut second)?;
-            sandbox.kill_all()?;
-            if let Some(child) = self.host.take_last() {
-                output.push_str(&child.output());
+            let begins_again = ending.begins_again();
+            if begins_again {
+                let printed = self.look(&disk.acked, limit, &mut second)?;
+                sandbox.kill_all()?;
+                output.push_str(&self.output(&printed));
             }
-            output.push_str(&printed);
-            observed.second = Some(match (second.start, second.state) {
-                (Start::Started, Some(state)) => state,
-                (Start::Refused { message }, _) => Err(message),
-                (start, _) => Err(format!("{start:?}")),
-            });
+            follow_up = Some(ending.came(then.follow_up, &observed, second));
         }
         drop(lease);
         fs.cut();
@@ -236,22 +276,38 @@ impl SandboxWorker {
             forked,
             differs: None,
             reads: fs.take_noted(),
+            follow_up,
         })
     }
 
+    /// How the target is stopped in order: by SIGTERM, as long as nobody knows better.
+    fn stop_by(&self) -> StopBy {
+        let known = self.limits.stop_by.get();
+        known.copied().unwrap_or(StopBy::Signal)
+    }
+
+    /// What the target printed until it was killed, and what its check did.
+    fn output(&self, by_check: &str) -> String {
+        let last = self.host.take_last();
+        let mut output = last.map(|child| child.output()).unwrap_or_default();
+        output.push_str(by_check);
+        output
+    }
+
     /// What a forked target makes of a state, where one can be forked; a started one where it is the first.
-    fn attempt_forked(
-        &mut self,
-        disk: &CrashDisk,
-        twice: bool,
-    ) -> Result<Option<Attempt>, HarnessFailed> {
-        if self.host.forking().is_none() {
+    fn attempt_forked(&mut self, disk: &CrashDisk) -> Result<Option<Attempt>, HarnessFailed> {
+        let killed = |then: &FollowUpPlan| then.follow_up == FollowUp::SecondRestart;
+        if self.host.forking().is_none() || !disk.then.as_ref().is_none_or(killed) {
             return Ok(None);
         }
         let limit = self.limits.usual();
         self.host.limit_check(limit);
-        let attempt =
-            self.attempt_once(disk, twice, limit.unwrap_or(self.limits.most), How::Forked);
+        let attempt = self.attempt_once(
+            disk,
+            limit.unwrap_or(self.limits.most),
+            How::Forked,
+            self.stop_by(),
+        );
         match (attempt, self.host.forking()) {
             (Err(failure), Some(forking)) => {
                 forking.turn_off(&failure.to_string());
@@ -292,20 +348,20 @@ impl TryState for SandboxWorker {
         Ok(())
     }
 
-    fn try_state(&mut self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed> {
-        let forked = self.attempt_forked(disk, twice)?;
-        what_counts(disk, forked, || self.attempt(disk, twice))
+    fn try_state(&mut self, disk: &CrashDisk) -> Result<Attempt, HarnessFailed> {
+        let forked = self.attempt_forked(disk)?;
+        what_counts(disk, forked, || self.attempt(disk))
     }
 
     fn try_noting(&mut self, disk: &CrashDisk) -> Result<Attempt, HarnessFailed> {
         let limit = self.limits.usual();
         self.host.limit_check(limit);
         let limit = limit.unwrap_or(self.limits.most);
-        let attempt = self.attempt_once(disk, false, limit, How::Noting)?;
+        let attempt = self.attempt_once(disk, limit, How::Noting, self.stop_by())?;
         // Whether it hangs is seen in a start like all others.
         let hung = matches!(attempt.observed.start, Start::Hung { .. });
         let started = match hung {
-            true => self.attempt(disk, false)?,
+            true => self.attempt(disk)?,
             false => attempt,
         };
         Ok(Attempt {
@@ -326,7 +382,7 @@ impl TryState for SandboxWorker {
         };
         // A check that asks a daemon needs it.
         if script.serves() {
-            return Ok(Some(self.attempt(disk, false)?.observed));
+            return Ok(Some(self.attempt(disk)?.observed));
         }
         self.host.usable()?;
         let sandbox = &self.host.sandbox;
@@ -347,7 +403,7 @@ impl TryState for SandboxWorker {
         if self.limits.usual().is_none() {
             return Ok(None);
         }
-        let attempt = self.attempt_within(disk, false, None)?;
+        let attempt = self.attempt_within(disk, None)?;
         if !matches!(attempt.observed.start, Start::Hung { .. }) {
             // The recorded run was no measure of what a recovery takes.
             *self.limits.usual.lock() = None;

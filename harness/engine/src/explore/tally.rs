@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plugpull_reports::{Decided, LeftOut, PointCoverage};
+use plugpull_reports::{Decided, FollowUpCoverage, LeftOut, PointCoverage};
 use plugpull_workloads::Verdict;
 
 use super::crash::Crash;
@@ -160,6 +160,8 @@ pub struct Summary {
     pub left_out: LeftOut,
     /// What was decided by reads, where that was asked for.
     pub decided: Option<Decided>,
+    /// What was done after first recoveries.
+    pub follow_ups: Vec<FollowUpCoverage>,
     /// The first crash point at which something had been acknowledged that can be lost; the number of
     /// points where there is none.
     pub first_ack: u64,

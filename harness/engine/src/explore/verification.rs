@@ -9,7 +9,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use plugpull_crashsim::fs::Record;
 use plugpull_crashsim::persist::{LossSet, Window};
-use plugpull_workloads::{FindingKind, Verdict};
+use plugpull_workloads::FollowUp;
 use serde::{Deserialize, Serialize};
 
 use super::answers::Answers;
@@ -145,11 +145,11 @@ struct PlaceOfCause {
     points: Vec<u64>,
 }
 
-/// Looks for a finding of this kind in a new recording, under the first model of the oracle.
+/// Looks for a finding in a new recording that shows behind this, under the first model of the oracle.
 pub fn verify(
     oracle: &Oracle<'_>,
     cause: &CrashCause,
-    kind: FindingKind,
+    follow_up: Option<FollowUp>,
     workers: &dyn Workers,
     until: Option<Instant>,
 ) -> Verification {
@@ -169,7 +169,7 @@ pub fn verify(
     let answers: Arc<Mutex<Answers>> = Arc::default();
     let over = AtomicBool::new(false);
     let mut attempts = Attempts::new(workers, &answers, &over, until);
-    attempts.twice = kind == FindingKind::NotRepeatable;
+    attempts.follow_up = follow_up;
     let mut search = Verifier {
         oracle,
         cause,
@@ -291,11 +291,10 @@ impl Verifier<'_, '_> {
             let judged = self.attempts.judge(self.oracle, states);
             self.tried += judged.len();
             for one in &judged {
-                let broken = self.oracle.judge(&one.crash, &one.kept.observed());
-                if broken.verdict == Verdict::Broken {
+                if let Some(finding) = one.findings.first() {
                     return Ok(Some(Verification::StillThere {
                         point: *point,
-                        sentence: one.findings[0].sentence.clone(),
+                        sentence: finding.sentence.clone(),
                     }));
                 }
             }

@@ -128,7 +128,7 @@ fn work(
     for Job { disk, notes } in queue {
         let result = guard(|| match notes {
             true => worker.try_noting(&disk),
-            false => worker.try_state(&disk, disk.read_twice()),
+            false => worker.try_state(&disk),
         });
         // What was seen while processes were being killed from outside says nothing.
         if abandoned.load(Ordering::Acquire) {
@@ -169,8 +169,8 @@ impl Workers for WorkerPool {
         }
     }
 
-    fn try_now(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed> {
-        self.beside(|own| own.try_state(disk, twice))
+    fn try_now(&self, disk: &CrashDisk) -> Result<Attempt, HarnessFailed> {
+        self.beside(|own| own.try_state(disk))
     }
 
     fn check_now(&self, disk: &CrashDisk) -> Result<Option<Observed>, HarnessFailed> {

@@ -7,7 +7,7 @@ use plugpull_crashsim::fs::Tree;
 use plugpull_reports::{ReportedFinding, TargetInfo, Tries};
 use plugpull_workloads::{Damage, FindingKind};
 
-use crate::explore::{About, Artifact, CrashDisk, SandboxWorker};
+use crate::explore::{About, Artifact, CrashDisk, FollowUpPlan, SandboxWorker};
 use crate::outcome::HarnessFailed;
 use crate::trial::{Acked, Crashed, Setup};
 
@@ -46,8 +46,10 @@ pub(super) fn replayed(
         key: acked.key(crashed.disk.digest()),
         tree: settled(&crashed.disk),
         acked,
+        then: Some(FollowUpPlan::second_restart()),
     };
-    let mut observed = worker.attempt(&disk, true)?.observed;
+    let attempt = worker.attempt(&disk)?;
+    let mut observed = attempt.observed_twice();
     if !crashed.damaged.is_empty() {
         observed.damage = Damage::SingleCopy {
             description: crashed.damaged.clone(),
@@ -101,6 +103,7 @@ pub(super) fn keep(
         injected: injected.to_owned(),
         not_on_disk: !on_disk(found.finding.kind, crashed),
         recorded: None,
+        second_life: Vec::new(),
     };
     Artifact::new(about, &settled(&crashed.disk))?.write(&path)?;
     Ok(path)

@@ -97,6 +97,7 @@ mod tests {
                     txn: None,
                     key: None,
                     ack: None,
+                    follow_up: None,
                 },
                 trial: 1,
                 count: 1,

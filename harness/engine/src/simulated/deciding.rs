@@ -33,7 +33,14 @@ fn decided(oracle: &Oracle<'_>, plan: &Plan) -> BTreeMap<(usize, u64), Vec<Obser
             let key = wanted.candidate.key;
             if let Some(tree) = wanted.tree {
                 let acked = Acked::default();
-                let made = attempt(&CrashDisk { key, tree, acked }, false, plan.mutants());
+                let then = None;
+                let disk = CrashDisk {
+                    key,
+                    tree,
+                    acked,
+                    then,
+                };
+                let made = attempt(&disk, plan.mutants());
                 let reads = made.reads.expect("noted");
                 known.insert(key, (made.observed, Arc::new(reads)));
             }
@@ -93,7 +100,14 @@ fn what_is_decided_is_what_is_seen_when_all_are_tried() {
                 for losses in all {
                     let tree = window.state(&losses).tree;
                     let (key, acked) = (tree.digest(), Acked::default());
-                    let tried = attempt(&CrashDisk { key, tree, acked }, false, plan.mutants());
+                    let then = None;
+                    let disk = CrashDisk {
+                        key,
+                        tree,
+                        acked,
+                        then,
+                    };
+                    let tried = attempt(&disk, plan.mutants());
                     assert!(
                         seen.contains(&tried.observed),
                         "model {model}, point {point}: {losses:?} shows {:?}",

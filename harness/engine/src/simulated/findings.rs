@@ -13,8 +13,8 @@ use super::pool::{Moods, SimulatedWorkers};
 use super::store::Mutant;
 use super::{Plan, explore, explore_by, explore_within, with_oracle};
 use crate::explore::{
-    Attempt, Breaker, ByMissingUpdates, Cause, Crash, CrashDisk, CrashModel, Group, Grouping,
-    Groups, Limits, Oracle, TryState, WorkerPool,
+    Attempt, Breaker, ByMissingUpdates, Cause, Crash, CrashDisk, CrashModel, FollowUpShare, Group,
+    Grouping, Groups, Limits, Oracle, TryState, WorkerPool,
 };
 use crate::outcome::HarnessFailed;
 
@@ -57,7 +57,10 @@ fn a_flaky_check_is_no_finding() {
 #[test]
 fn a_recovery_that_loses_data_now_and_then_is_a_finding_with_its_rate() {
     let found = (0..6).any(|seed| {
-        let plan = of_run(Some(Mutant::RecoveryDeletes), seed);
+        let plan = Plan {
+            share: FollowUpShare::All,
+            ..of_run(Some(Mutant::RecoveryDeletes), seed)
+        };
         with_oracle(&plan, |oracle| {
             let mutant = plan.mutant;
             let moody = SimulatedWorkers::new(mutant, 1, seed).moody(Moods::Recovery);
@@ -207,10 +210,10 @@ struct Stuck {
 
 impl TryState for Stuck {
     fn try_noting(&mut self, disk: &CrashDisk) -> Result<Attempt, HarnessFailed> {
-        self.try_state(disk, false)
+        self.try_state(disk)
     }
 
-    fn try_state(&mut self, _: &CrashDisk, _: bool) -> Result<Attempt, HarnessFailed> {
+    fn try_state(&mut self, _: &CrashDisk) -> Result<Attempt, HarnessFailed> {
         self.tried.store(true, Ordering::Relaxed);
         let (ended, changed) = &*self.ended;
         changed.wait_while(&mut ended.lock(), |ended| !*ended);

@@ -5,6 +5,7 @@ use plugpull_workloads::Verdict;
 use super::pool::SimulatedWorkers;
 use super::store::Mutant;
 use super::{Plan, explore, with_oracle};
+use crate::explore::FollowUpShare;
 
 /// Seeds that are tried with each mutant.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=3;
@@ -16,6 +17,7 @@ fn long(mutant: Option<Mutant>, seed: u64) -> Plan {
         checkpoint_every: 12,
         kill_chance: 0.04,
         states: Some(600),
+        share: FollowUpShare::Some,
         ..Plan::whole(mutant, seed)
     }
 }

@@ -11,6 +11,7 @@ mod diagnosing;
 mod files;
 mod findings;
 mod first_finding;
+mod follow_ups;
 mod forked;
 mod pool;
 mod properties;
@@ -28,14 +29,14 @@ use plugpull_reports::{
     Emit as _, End, EndReason, Header, RUN_SCHEMA, Record, Report, RunCommand, RunFile, RunLog,
     TargetInfo, Trial,
 };
-use plugpull_workloads::{Durability, FailureClass, Guarantee, Promise};
+use plugpull_workloads::{Durability, FailureClass, FollowUp, Guarantee, Promise};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::explore::{
-    CrashModel, Explorer, FoundGroup, Grouping, Groups, Limits, Oracle, Sink, StateEnumerator,
-    Summary, Trace, Workers, coverage, finding_record, reported,
+    CrashModel, Explorer, FollowUpShare, FollowUps, FoundGroup, Grouping, Groups, Limits, Oracle,
+    Sink, StateEnumerator, Summary, Trace, Workers, coverage, finding_record, reported,
 };
 use crate::shard::Shard;
 use crate::trial::Acked;
@@ -66,6 +67,9 @@ pub(crate) struct Plan {
     pub(crate) ends: bool,
     /// So many lines of a text log that nobody ever syncs, before the first commit.
     pub(crate) lines: u32,
+    /// How many states are followed up, and how.
+    pub(crate) share: FollowUpShare,
+    pub(crate) follow_ups: Vec<FollowUp>,
 }
 
 impl Plan {
@@ -95,6 +99,8 @@ impl Plan {
             states: Some(rng.random_range(states)),
             ends: seed.is_multiple_of(3),
             lines: 0,
+            share: FollowUpShare::None,
+            follow_ups: FollowUp::ALL.into(),
         }
     }
 
@@ -241,7 +247,13 @@ pub(crate) fn explore_by(
         counts: Vec::new(),
     };
     let mut states = StateEnumerator::of_run(oracle.trace, oracle.space(), plan.seed, part);
-    let mut explorer = Explorer::new(oracle, workers, limits, part.is_some(), &mut sink);
+    let can = |one| match plan.follow_ups.contains(&one) {
+        true => Ok(()),
+        false => Err("it was not asked for".to_owned()),
+    };
+    let follow_ups = FollowUps::new(plan.share, can, oracle.life.clone());
+    let explorer = Explorer::new(oracle, workers, limits, part.is_some(), &mut sink);
+    let mut explorer = explorer.following_up(follow_ups);
     if let Some(grouping) = grouping {
         explorer = explorer.grouped_by(grouping);
     }

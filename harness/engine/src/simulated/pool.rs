@@ -7,14 +7,17 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use plugpull_crashsim::fs::Reads;
-use plugpull_workloads::{Observed, Start};
+use plugpull_workloads::{Call, Entry, FollowUp, History, Observed, Outcome, Stamp, Start};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::files::Files;
 use super::recording::on_simulated_clock;
-use super::store::{Mutants, NoStart, Store};
-use crate::explore::{Answer, Attempt, CrashDisk, Reply, Workers, changes_disk, what_counts};
+use super::store::{CutOff, Mutants, NoStart, Store};
+use crate::explore::{
+    Answer, Attempt, CrashDisk, FollowUpPlan, FollowedUp, LifeCall, Reply, Shown, Workers,
+    changes_disk, what_counts,
+};
 use crate::outcome::{HarnessFailed, guard};
 
 /// What becomes of the answers of some states.
@@ -107,7 +110,7 @@ impl SimulatedWorkers {
         self.state.lock().tried
     }
 
-    fn answer(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed> {
+    fn answer(&self, disk: &CrashDisk) -> Result<Attempt, HarnessFailed> {
         let odd = {
             let mut state = self.state.lock();
             state.tried += 1;
@@ -125,7 +128,7 @@ impl SimulatedWorkers {
                 true => Mutants::default(),
                 false => self.mutants,
             };
-            let mut attempt = attempt(disk, twice, mutants);
+            let mut attempt = attempt(disk, mutants);
             if self.moods == Moods::Check && odd {
                 attempt.observed.integrity = Some(Err("a mood".into()));
             }
@@ -136,15 +139,15 @@ impl SimulatedWorkers {
 
 impl SimulatedWorkers {
     /// What a worker answers: of a forked store where it may.
-    fn worked(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed> {
+    fn worked(&self, disk: &CrashDisk) -> Result<Attempt, HarnessFailed> {
         let forked = self
             .forked
             .filter(|_| !self.started.load(Ordering::Relaxed));
         let forked = forked.map(|mutants| Attempt {
             forked: true,
-            ..attempt(disk, twice, mutants)
+            ..attempt(disk, mutants)
         });
-        what_counts(disk, forked, || self.answer(disk, twice))
+        what_counts(disk, forked, || self.answer(disk))
     }
 }
 
@@ -177,7 +180,7 @@ impl Workers for SimulatedWorkers {
         Reply::Answer(Box::new(Answer {
             key: disk.key,
             result: match notes {
-                true => self.answer(&disk, false).map(|attempt| Attempt {
+                true => self.answer(&disk).map(|attempt| Attempt {
                     recovery: None,
                     reads: attempt.reads.map(|reads| match self.blind {
                         true => Reads::default(),
@@ -185,7 +188,7 @@ impl Workers for SimulatedWorkers {
                     }),
                     ..attempt
                 }),
-                false => self.worked(&disk, disk.read_twice()),
+                false => self.worked(&disk),
             },
         }))
     }
@@ -194,31 +197,32 @@ impl Workers for SimulatedWorkers {
         self.started.store(true, Ordering::Relaxed);
     }
 
-    fn try_now(&self, disk: &CrashDisk, twice: bool) -> Result<Attempt, HarnessFailed> {
-        self.answer(disk, twice)
+    fn try_now(&self, disk: &CrashDisk) -> Result<Attempt, HarnessFailed> {
+        self.answer(disk)
     }
 
     fn check_now(&self, disk: &CrashDisk) -> Result<Option<Observed>, HarnessFailed> {
-        Ok(Some(self.answer(disk, false)?.observed))
+        Ok(Some(self.answer(disk)?.observed))
     }
 }
 
-/// Starts the store on what a crash left and reads it; where `twice`, a second time.
-pub(super) fn attempt(disk: &CrashDisk, twice: bool, mutants: Mutants) -> Attempt {
+/// Starts the store on what a crash left, reads it, and follows it up.
+pub(super) fn attempt(disk: &CrashDisk, mutants: Mutants) -> Attempt {
     let mut files = Files::new(disk.tree.clone());
     files.note_reads();
-    let (mut observed, mut files) = start(files, mutants);
+    let (observed, mut opened) = start(files, mutants);
+    let files = match &mut opened {
+        Ok(store) => store.files(),
+        Err(files) => files,
+    };
     let reads = files.take_noted();
     let log = files.take_log();
     let recovery =
         changes_disk(&log).then(|| on_simulated_clock(disk.tree.clone(), &log, Vec::new()));
-    if twice && matches!(observed.state, Some(Ok(_))) {
-        let (second, _) = start(files, mutants);
-        observed.second = Some(match (second.start, second.state) {
-            (Start::Started, Some(state)) => state,
-            (start, _) => Err(format!("{start:?}")),
-        });
-    }
+    let follow_up = match (opened, &disk.then) {
+        (Ok(store), Some(plan)) => Some(follow_up(store, &observed, plan, mutants)),
+        _ => None,
+    };
     Attempt {
         observed,
         output: String::new(),
@@ -227,15 +231,67 @@ pub(super) fn attempt(disk: &CrashDisk, twice: bool, mutants: Mutants) -> Attemp
         forked: false,
         differs: None,
         reads,
+        follow_up,
     }
 }
 
-fn start(files: Files, mutants: Mutants) -> (Observed, Files) {
-    match Store::open(files, mutants) {
-        Ok(store) => {
-            let state = store.state().clone();
-            (Observed::holding(state), store.into_files())
+/// Does with a store that was read back what is wanted, and starts it again.
+fn follow_up(
+    mut store: Store,
+    first: &Observed,
+    plan: &FollowUpPlan,
+    mutants: Mutants,
+) -> FollowedUp {
+    let follow_up = plan.follow_up;
+    let mut calls = History::default();
+    match follow_up {
+        FollowUp::CleanStop => store.end_in_order(),
+        FollowUp::SecondRestart => {}
+        FollowUp::SecondLife => calls = live(&mut store, &plan.life),
+    }
+    let (then, _) = start(store.into_files(), mutants);
+    if follow_up != FollowUp::SecondLife {
+        return FollowedUp::again(follow_up, first, then);
+    }
+    let observed = Box::new(then);
+    FollowedUp {
+        follow_up,
+        shown: Shown::Life { calls, observed },
+    }
+}
+
+/// Commits these transactions, one after the other.
+fn live(store: &mut Store, life: &[LifeCall]) -> History {
+    let mut moments = 0;
+    let mut now = || {
+        moments += 1;
+        Stamp {
+            seq: moments,
+            nanos: moments,
         }
+    };
+    let entry = |one: &LifeCall| {
+        let Call::Txn(txn) = &one.call else {
+            panic!("the simulated store has no barriers");
+        };
+        let invoked = now();
+        store.commit(&[&**txn], CutOff::Never, |_| ());
+        Entry {
+            client: one.client,
+            call: one.call.clone(),
+            invoked,
+            done: Some((now(), Outcome::Ok)),
+        }
+    };
+    History {
+        entries: life.iter().map(entry).collect(),
+    }
+}
+
+/// What a store shows that is started on these files; the store, or the files where it is not up.
+fn start(files: Files, mutants: Mutants) -> (Observed, Result<Store, Files>) {
+    match Store::open(files, mutants) {
+        Ok(store) => (Observed::holding(store.state().clone()), Ok(store)),
         Err(failed) => {
             let (why, files) = *failed;
             let start = match why {
@@ -248,7 +304,7 @@ fn start(files: Files, mutants: Mutants) -> (Observed, Files) {
                 start,
                 ..Observed::default()
             };
-            (observed, files)
+            (observed, Err(files))
         }
     }
 }

@@ -13,7 +13,8 @@ use super::pool::SimulatedWorkers;
 use super::store::{Mutant, Mutants};
 use super::{Explored, Plan, explore, with_oracle};
 use crate::explore::{
-    Crash, CrashDisk, CrashModel, Judged, Minimised, Oracle, StateEnumerator, Workers,
+    Crash, CrashDisk, CrashModel, FollowUpPlan, FollowUpShare, Judged, Minimised, Oracle,
+    StateEnumerator, Workers,
 };
 use crate::shard::Shard;
 
@@ -91,13 +92,17 @@ pub(super) fn shows(
         key: state.tree.digest(),
         tree: state.tree,
         acked: oracle.acked.clone(),
+        then: finding.follow_up.map(|follow_up| FollowUpPlan {
+            follow_up,
+            life: oracle.life.clone(),
+        }),
     };
     let workers = SimulatedWorkers::new(mutants, 1, 0);
-    let twice = disk.read_twice();
-    let attempt = workers.try_now(&disk, twice).expect("an attempt");
-    let judgement = oracle.judge(crash, &attempt.observed);
+    let attempt = workers.try_now(&disk).expect("an attempt");
+    let follow_up = attempt.follow_up.as_ref();
+    let judgement = oracle.judge_all(crash, &attempt.observed, follow_up);
     judgement.findings.iter().any(|one| {
-        one.kind == finding.kind
+        (one.kind, one.follow_up) == (finding.kind, finding.follow_up)
             && (one.kind != FindingKind::WillNotStart || one.sentence == finding.sentence)
     })
 }
@@ -161,6 +166,7 @@ fn grouping_adds_up(explored: &Explored) {
         let name = (
             minimised.finding.kind,
             minimised.crash.depth(),
+            minimised.finding.follow_up,
             &group.cause,
             group.wording(),
         );
@@ -248,10 +254,9 @@ fn one_by_one(plan: &Plan, oracle: &Oracle<'_>) -> Vec<Judged> {
             key: next.candidate.key,
             tree: oracle.window(crash, crash.model).state(&crash.loss).tree,
             acked: oracle.acked.clone(),
+            then: None,
         };
-        let attempt = workers
-            .try_now(&disk, disk.read_twice())
-            .expect("an attempt");
+        let attempt = workers.try_now(&disk).expect("an attempt");
         let model = &mut outcome[crash.model];
         match oracle.judge(crash, &attempt.observed).verdict {
             Verdict::NotMeasured if !oracle.at_stake(crash.first().point) => {
@@ -314,7 +319,18 @@ fn check(plan: &Plan) {
 
 #[test]
 fn seeds() {
-    for_seeds("simulated::properties::seeds", 0..SEEDS, check);
+    for_seeds("simulated::properties::seeds", 0..SEEDS, |plan| {
+        // What follows on a recovery changes nothing of what must hold.
+        let share = match plan.seed % 4 {
+            0 => FollowUpShare::Some,
+            1 => FollowUpShare::All,
+            _ => FollowUpShare::None,
+        };
+        check(&Plan {
+            share,
+            ..plan.clone()
+        });
+    });
 }
 
 /// A smaller first crash has another recovery, in which the second crash may get smaller too.

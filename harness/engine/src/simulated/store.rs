@@ -59,6 +59,11 @@ pub(crate) enum Mutant {
     RefusesTornTail,
     /// A start with an empty log never ends.
     HangsOnEmptyLog,
+    /// A clean close writes a snapshot without its last key.
+    CloseForgets,
+    /// Recovery empties the log that it has read; what was in it is on the disk again with the next commit or
+    /// at the close.
+    RecoveryForgetsLog,
 }
 
 impl Mutant {
@@ -87,6 +92,9 @@ impl Mutant {
         Mutant::RefusesTornTail,
         Mutant::HangsOnEmptyLog,
     ];
+
+    /// Those that no first read-back shows.
+    pub(crate) const SHOWN_LATER: [Mutant; 2] = [Mutant::CloseForgets, Mutant::RecoveryForgetsLog];
 }
 
 /// What is wrong with a store: nothing, one thing or two.
@@ -144,6 +152,8 @@ pub(crate) struct Store {
     commits: u64,
     /// The state before the last commit.
     before: Contents,
+    /// No file has what recovery read.
+    unsaved: bool,
 }
 
 impl Store {
@@ -156,6 +166,7 @@ impl Store {
             generation: 0,
             commits: 0,
             before: Contents::new(),
+            unsaved: false,
         };
         match store.recover() {
             Ok(()) => Ok(store),
@@ -278,7 +289,20 @@ impl Store {
             self.files.truncate(&name, last as u64);
             self.files.sync(&name);
         }
+        if whole > 0 && self.is(Mutant::RecoveryForgetsLog) {
+            self.files.truncate(&name, 0);
+            self.files.sync(&name);
+            self.unsaved = true;
+        }
         Ok(())
+    }
+
+    /// Ends in order: the next start finds all in a snapshot.
+    pub(crate) fn end_in_order(&mut self) {
+        if self.is(Mutant::CloseForgets) {
+            self.state.pop_last();
+        }
+        self.checkpoint();
     }
 
     /// Removes what belongs to no generation that counts.
@@ -300,7 +324,14 @@ impl Store {
     /// Commits transactions together, and calls `ack` when they are safe. Nothing is acknowledged
     /// where it is cut off.
     pub(crate) fn commit(&mut self, txns: &[&Txn], cut_off: CutOff, ack: impl FnOnce(&mut Files)) {
+        if std::mem::take(&mut self.unsaved) {
+            self.checkpoint();
+        }
         let log = self.log();
+        // A mutant may have taken a generation that has none.
+        if self.files.read(&log).is_none() {
+            self.files.create(&log);
+        }
         self.before = self.state.clone();
         let aborted_too = self.is(Mutant::AbortedLogged);
         for txn in txns.iter().filter(|txn| !txn.abort || aborted_too) {

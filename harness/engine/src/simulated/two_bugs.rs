@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use plugpull_workloads::{FindingKind, Observed};
+use plugpull_workloads::{FindingKind, FollowUp, Observed};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -13,7 +13,10 @@ use super::pool::SimulatedWorkers;
 use super::properties::{for_seeds, shows};
 use super::store::{Mutant, Mutants};
 use super::{Explored, Plan, explore, explore_by, with_oracle};
-use crate::explore::{Cause, Crash, CrashDisk, Grouping, Limits, Oracle, StateEnumerator, Workers};
+use crate::explore::{
+    Cause, Crash, CrashDisk, FollowUpPlan, FollowUpShare, Grouping, Limits, Oracle,
+    StateEnumerator, Workers,
+};
 
 /// Seeds that every run of the tests tries.
 const SEEDS: u64 = 250;
@@ -48,22 +51,34 @@ fn of_two(plan: &Plan) -> Plan {
         kill_chance: 0.0,
         depth: 0,
         states: None,
+        share: FollowUpShare::All,
+        follow_ups: vec![FollowUp::SecondRestart],
         ..plan.clone()
     }
 }
 
-/// What a state shows.
-fn kinds(oracle: &Oracle<'_>, (crash, key): (&Crash, u128), mutants: Mutants) -> Vec<FindingKind> {
+/// What is shown, behind what, and whether a start behind that comes up.
+type ShownKind = (FindingKind, Option<FollowUp>, bool);
+
+/// What a state shows, and what a second restart behind it does.
+fn kinds(oracle: &Oracle<'_>, (crash, key): (&Crash, u128), mutants: Mutants) -> Vec<ShownKind> {
+    let at_stake = oracle.at_stake(crash.first().point);
     let disk = CrashDisk {
         key,
         tree: oracle.window(crash, crash.model).state(&crash.loss).tree,
         acked: oracle.acked.clone(),
+        then: at_stake.then(FollowUpPlan::second_restart),
     };
     let workers = SimulatedWorkers::new(mutants, 1, 0);
-    let attempt = workers.try_now(&disk, disk.read_twice());
-    let observed = attempt.expect("an attempt").observed;
-    let findings = oracle.judge(crash, &observed).findings;
-    findings.iter().map(|finding| finding.kind).collect()
+    let attempt = workers.try_now(&disk);
+    let attempt = attempt.expect("an attempt");
+    let judged = oracle.judge_all(crash, &attempt.observed, attempt.follow_up.as_ref());
+    let findings = judged.findings.iter();
+    let second = attempt.observed_twice().second;
+    let comes_up = second.is_none_or(|read| read.is_ok());
+    findings
+        .map(|one| (one.kind, one.follow_up, comes_up))
+        .collect()
 }
 
 /// Which of two mutants is needed for what a start shows: of those of recovery it is the one without which

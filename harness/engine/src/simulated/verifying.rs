@@ -5,7 +5,7 @@ use super::pool::SimulatedWorkers;
 use super::store::Mutant;
 use super::{Plan, explore, with_oracle};
 use crate::explore::{CrashCause, CrashModel, Verification, verify};
-use plugpull_workloads::FindingKind;
+use plugpull_workloads::FollowUp;
 
 fn plan(mutant: Option<Mutant>, seed: u64) -> Plan {
     Plan {
@@ -17,8 +17,8 @@ fn plan(mutant: Option<Mutant>, seed: u64) -> Plan {
     }
 }
 
-/// The causes of a mutant's findings, each with its kind and model.
-fn causes(mutant: Mutant, seed: u64) -> Vec<(CrashCause, FindingKind, CrashModel)> {
+/// The causes of a mutant's findings, each with its follow-up and model.
+fn causes(mutant: Mutant, seed: u64) -> Vec<(CrashCause, Option<FollowUp>, CrashModel)> {
     let plan = plan(Some(mutant), seed);
     with_oracle(&plan, |oracle| {
         let workers = SimulatedWorkers::new(plan.mutants(), 1, seed);
@@ -26,7 +26,7 @@ fn causes(mutant: Mutant, seed: u64) -> Vec<(CrashCause, FindingKind, CrashModel
         let all = groups.all().iter().map(|group| &group.minimised);
         let of = |one: &crate::explore::Minimised| {
             let cause = CrashCause::of(&one.crash, oracle)?;
-            Some((cause, one.finding.kind, oracle.models[one.crash.model]))
+            Some((cause, one.finding.follow_up, oracle.models[one.crash.model]))
         };
         all.filter_map(of).collect()
     })
@@ -36,16 +36,16 @@ fn causes(mutant: Mutant, seed: u64) -> Vec<(CrashCause, FindingKind, CrashModel
 fn verified(
     mutant: Option<Mutant>,
     seed: u64,
-    of: &(CrashCause, FindingKind, CrashModel),
+    of: &(CrashCause, Option<FollowUp>, CrashModel),
 ) -> Verification {
-    let (cause, kind, model) = of;
+    let (cause, follow_up, model) = of;
     let plan = Plan {
         models: vec![*model],
         ..plan(mutant, seed)
     };
     with_oracle(&plan, |oracle| {
         let workers = SimulatedWorkers::new(plan.mutants(), 2, seed);
-        verify(oracle, cause, *kind, &workers, None)
+        verify(oracle, cause, *follow_up, &workers, None)
     })
 }
 

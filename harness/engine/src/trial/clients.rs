@@ -15,7 +15,7 @@ use super::script::Reader;
 use crate::outcome::{HarnessFailed, guard};
 
 /// How long a client waits for one answer before it takes the connection for dead.
-const CALL_LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(20);
 /// A client that was refused waits this long before it asks again.
 const REFUSED_PAUSE: Duration = Duration::from_millis(1);
 

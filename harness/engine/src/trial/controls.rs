@@ -25,7 +25,7 @@ use super::{PROBE, Setup};
 use crate::outcome::{HarnessFailed, TargetFailed, guard};
 
 /// How long a target may take to end when it is asked to.
-pub(super) const STOP_LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// How long a workload may go on to its own end, where no signal stops it cleanly.
 const OWN_END_LIMIT: Duration = Duration::from_secs(2);
 /// How many IDs a sentence names.

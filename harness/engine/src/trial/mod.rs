@@ -36,6 +36,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::outcome::{HarnessFailed, Observed, guard};
 
+pub(crate) use clients::CALL_LIMIT;
+pub(crate) use controls::STOP_LIMIT;
 pub use crashes::{Crashed, JudgedBy};
 use elsewhere::Came;
 pub use elsewhere::{Elsewhere, run};

@@ -123,7 +123,7 @@ pub(super) fn ended(code: i32, output: &str) -> String {
 }
 
 /// A target that is up, and the process or connection that it runs as.
-type Running<'t, 'host> = (Box<dyn plugpull_targets::Running + 'host>, Up<'t>);
+pub(crate) type Running<'t, 'host> = (Box<dyn plugpull_targets::Running + 'host>, Up<'t>);
 
 /// Starts the target and asks it for `probe`; the time runs from the spawn to the answer. One with
 /// a check of its own is not asked yet: its check will be, about what was `acked`.
@@ -194,12 +194,32 @@ pub fn observe(
     acked: Acked,
     observed: &mut Observed,
 ) -> Result<String, HarnessFailed> {
+    let kept = |_: &Observed, running| Ok(Some(running));
+    observe_then(target, host, (limit, acked), observed, kept)
+}
+
+/// The same, where something is done with what came up before it is killed; what is returned of it is kept
+/// until then.
+///
+/// # Errors
+/// plugpull failed; nothing is known of the target.
+pub(crate) fn observe_then<'t, 'host: 't>(
+    target: &'t dyn Target,
+    host: &'host SandboxHost,
+    (limit, acked): (Duration, Acked),
+    observed: &mut Observed,
+    then: impl FnOnce(
+        &Observed,
+        Running<'t, 'host>,
+    ) -> Result<Option<Running<'t, 'host>>, HarnessFailed>,
+) -> Result<String, HarnessFailed> {
     match bring_up(target, host, limit, PROBE, acked)? {
         Ok((running, mut up)) => {
             let printed = up.note(observed)?;
+            let kept = then(observed, (running, up))?;
             // While somebody still listens to it: else it may begin to end by itself.
             host.sandbox.kill_all()?;
-            drop((up, running));
+            drop(kept);
             Ok(printed)
         }
         Err(failed) => {

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use plugpull_crashsim::fs::{EditedLog, Log, SyncEdits, Tree};
 use plugpull_crashsim::persist::{Index, LossSet, Window};
-use plugpull_workloads::{Entry, Finding, History, Stamp};
+use plugpull_workloads::{Entry, Finding, FollowUp, History, Stamp};
 
 use super::super::answers::{Answers, Kept};
 use super::super::attempt::{CrashDisk, Reply, Workers};
 use super::super::crash::{Crash, CrashModel};
+use super::super::follow_up::FollowUpPlan;
 use super::super::limits::left;
 use super::super::oracle::Oracle;
 use super::super::trace::{Recorded, Trace};
@@ -151,8 +152,8 @@ pub(in crate::explore) struct Attempts<'r> {
     pub(in crate::explore) left: u64,
     /// When it ends with what there is.
     until: Option<Instant>,
-    /// True where each state is started and read twice: what is wanted shows only so.
-    pub(in crate::explore) twice: bool,
+    /// How each state is followed up: what is wanted shows only so.
+    pub(in crate::explore) follow_up: Option<FollowUp>,
     /// Why nothing more can be said, once a state was not tried.
     pub(in crate::explore) ended: Option<&'static str>,
 }
@@ -178,7 +179,7 @@ impl<'r> Attempts<'r> {
             over,
             left: u64::MAX,
             until,
-            twice: false,
+            follow_up: None,
             ended: None,
         }
     }
@@ -205,7 +206,7 @@ impl<'r> Attempts<'r> {
                 continue;
             }
             self.left -= 1;
-            if self.twice {
+            if self.follow_up.is_some() {
                 answered.extend(self.started(disk).map(|kept| (disk.key, kept)));
             } else {
                 waiting.insert(disk.key);
@@ -219,7 +220,7 @@ impl<'r> Attempts<'r> {
                     let mut answers = self.answers.lock();
                     if let Ok(mut attempt) = answer.result {
                         attempt.recovery = None;
-                        let kept = answers.note_beside(answer.key, attempt);
+                        let kept = answers.note_beside(answer.key, None, attempt);
                         answered.insert(answer.key, kept);
                     }
                 }
@@ -241,8 +242,7 @@ impl<'r> Attempts<'r> {
 
     /// What is known already of a state, of a started target, and as it is wanted.
     fn known(&self, key: u128) -> Option<Kept> {
-        let kept = self.answers.lock().get_any(key)?;
-        (!self.twice || kept.observed().second.is_some()).then_some(kept)
+        self.answers.lock().get_any(key, self.follow_up)
     }
 
     fn is_late(&self) -> bool {
@@ -251,9 +251,9 @@ impl<'r> Attempts<'r> {
 
     /// What a started target makes of a disk.
     fn started(&mut self, disk: &CrashDisk) -> Option<Kept> {
-        let twice = self.twice || disk.read_twice();
-        let attempt = self.workers.try_now(disk, twice).ok()?;
-        Some(self.answers.lock().note_beside(disk.key, attempt))
+        let attempt = self.workers.try_now(disk).ok()?;
+        let mut answers = self.answers.lock();
+        Some(answers.note_beside(disk.key, self.follow_up, attempt))
     }
 
     /// Tries these crashes and judges them, in their order; stops where it ended.
@@ -262,12 +262,21 @@ impl<'r> Attempts<'r> {
         oracle: &Oracle<'_>,
         crashes: Vec<(Crash, Tree)>,
     ) -> Vec<JudgedState> {
+        let follow_up = self.follow_up;
+        let findings = |crash: &Crash, kept: &Kept| {
+            let came = follow_up.and(kept.follow_up.as_deref());
+            oracle.judge_all(crash, &kept.observed(), came).findings
+        };
         let disk = |(crash, tree): &(Crash, Tree)| {
             let acked = oracle.acked.at(crash.point);
             CrashDisk {
                 key: acked.key(tree.digest()),
                 tree: tree.clone(),
                 acked,
+                then: follow_up.map(|follow_up| FollowUpPlan {
+                    follow_up,
+                    life: oracle.life.clone(),
+                }),
             }
         };
         let disks: Vec<CrashDisk> = crashes.iter().map(disk).collect();
@@ -277,18 +286,18 @@ impl<'r> Attempts<'r> {
             let Some(mut kept) = kept else {
                 break;
             };
-            let mut findings = oracle.judge(&crash, &kept.observed()).findings;
-            if !findings.is_empty() && kept.forked {
+            let mut found = findings(&crash, &kept);
+            if !found.is_empty() && kept.forked {
                 let Some(started) = self.started(disk) else {
                     self.ended.get_or_insert("plugpull could not try a state");
                     break;
                 };
                 kept = started;
-                findings = oracle.judge(&crash, &kept.observed()).findings;
+                found = findings(&crash, &kept);
             }
             judged.push(JudgedState {
                 crash,
-                findings,
+                findings: found,
                 kept,
             });
         }

@@ -18,8 +18,6 @@ use parking_lot::Mutex;
 use plugpull_crashsim::fs::SyncEdits;
 use plugpull_reports::{Diagnosis, EARLY, VerifiedFix};
 
-use plugpull_workloads::FindingKind;
-
 use super::answers::Answers;
 use super::attempt::Workers;
 use super::grouping::{Group, Grouping, Groups};
@@ -126,6 +124,7 @@ impl Diagnoser<'_, '_> {
         let wanted = Wanted {
             kind: group.minimised.finding.kind,
             said: None,
+            follow_up: group.minimised.finding.follow_up,
         };
         let missing = match killed {
             true => property::of_kill(&group.minimised, &wanted, &mut retry)?,
@@ -170,7 +169,7 @@ impl Diagnoser<'_, '_> {
             cause: changes.places_of(&group.minimised.crash.lost),
         };
         let mut attempts = Attempts::new(self.workers, self.answers, self.over, until);
-        attempts.twice = group.minimised.finding.kind == FindingKind::NotRepeatable;
+        attempts.follow_up = group.minimised.finding.follow_up;
         attempts.left = self.most.clamp(FEWEST_ATTEMPTS, ATTEMPTS);
         let mut weaker: Option<(VerifiedFix, SyncEdits)> = None;
         let mut behind_it = String::new();

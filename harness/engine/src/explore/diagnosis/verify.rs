@@ -197,13 +197,13 @@ fn known_as(
     let Subject {
         grouping, groups, ..
     } = subject;
-    let observed = one.kept.observed();
     let mut signs = grouping.signs(&one.crash, oracle);
-    let said = |finding: &Finding| grouping.output_sign(finding.kind, &observed);
+    let said = |finding: &Finding| grouping.output_sign(finding.kind, &one.kept.seen(finding));
     signs.extend(one.findings.iter().filter_map(said));
     let state = FailingState {
         kind: finding.kind,
         depth: 0,
+        follow_up: finding.follow_up,
         signs,
     };
     groups.find(&state, said(finding).as_ref())
