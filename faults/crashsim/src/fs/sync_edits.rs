@@ -142,12 +142,12 @@ impl SyncEdits {
 }
 
 impl EditedLog {
-    /// A crash point of the log before, in the changed log: behind the syncs that were added there.
-    ///
-    /// # Panics
-    /// When the log before has fewer records.
+    /// A crash point of the log before, in the changed log: behind the syncs that were added there. What lies
+    /// behind the end of the log before lies as far behind that of the changed one.
     pub fn point(&self, before: u64) -> u64 {
-        self.points[before as usize] as u64
+        let end = self.points.len() as u64 - 1;
+        let behind = before.saturating_sub(end);
+        self.points[before.min(end) as usize] as u64 + behind
     }
 
     /// The index that a record of the changed log had before; none for a new sync.
@@ -212,6 +212,7 @@ mod tests {
         assert_eq!(edited.origin(4), None);
         // Before and behind the sync that is gone is one place.
         assert_eq!([2, 3, 5].map(|point| edited.point(point)), [2, 2, 5]);
+        assert_eq!(edited.point(99), 99);
         assert_eq!(
             [2, 3, 4, 5].map(|point| edited.point_before(point)),
             [3, 4, 4, 5]

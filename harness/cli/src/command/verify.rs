@@ -155,6 +155,7 @@ fn described(answer: &Verification) -> (String, u8) {
     match answer {
         Verification::Fixed {
             places,
+            of_places,
             covered,
             by,
             tried,
@@ -173,11 +174,11 @@ fn described(answer: &Verification) -> (String, u8) {
                     s(*tried)
                 ));
             }
-            let sentence = format!(
-                "Fixed: of {places} place{} of the cause, {}.",
-                s(*places),
-                how.join(", and ")
-            );
+            let looked = match places == of_places {
+                true => format!("at the {places} place{} of the cause", s(*places)),
+                false => format!("at {places} of {of_places} places of the cause"),
+            };
+            let sentence = format!("Fixed: {looked}: {}.", how.join(", and "));
             (sentence, crate::KEPT)
         }
         Verification::StillThere { point, sentence } => (

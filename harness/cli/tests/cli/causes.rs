@@ -161,7 +161,7 @@ fn a_finding_of_the_reference_store_is_verified() {
     assert!(said.contains("Still there, at crash point"), "{said}");
     let (code, said) = verified(&artifact, &["--set", "defect=none"]);
     assert_eq!(code, 0, "{said}");
-    assert!(said.contains("Fixed: of"), "{said}");
+    assert!(said.contains("Fixed: at"), "{said}");
     assert!(said.contains("fsync(dir) of the data directory"), "{said}");
 }
 
@@ -182,7 +182,7 @@ fn a_finding_of_sqlite_is_verified() {
     assert_eq!(code, 1, "{said}");
     let (code, said) = verified(&artifact, &["--set", "synchronous=full"]);
     assert_eq!(code, 0, "{said}");
-    assert!(said.contains("Fixed: of"), "{said}");
+    assert!(said.contains("Fixed: at"), "{said}");
 }
 
 /// Each line replaces a file; at first what is renamed was not synced.

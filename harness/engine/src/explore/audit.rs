@@ -151,6 +151,10 @@ impl Audit<'_, '_> {
             }
             audit.sites.push(self.audited(site, outcome, until));
         }
+        // What notices nothing has nothing to offer.
+        if audit.is_blind() {
+            return audit;
+        }
         if spare.len() > 1 || spare.iter().any(|nth| sites[*nth].places.len() > 1) {
             audit.together = self.together(&sites, &spare);
         }

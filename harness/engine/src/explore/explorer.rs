@@ -42,7 +42,7 @@ use super::recoveries::{Recoveries, StartedRecovery};
 use super::retry::Retry;
 use super::tally::{Summary, Tally};
 use super::trial_log::{Counted, FoundGroup, Outcome, Sink, TrialLog};
-use crate::outcome::HarnessFailed;
+use crate::outcome::{HarnessFailed, guard};
 
 /// Different states of the recorded run in a round, at most: the first rounds are shorter, so that
 /// what they teach counts soon.
@@ -278,7 +278,12 @@ impl<'a> Explorer<'a> {
             until: self.limits.until_auditing(),
             most: self.given,
         };
-        let diagnosed = diagnoser.all(groups);
+        // Findings are not lost because plugpull failed when it looked for their causes.
+        let diagnosed = guard(|| Ok(diagnoser.all(groups)));
+        let diagnosed = diagnosed.unwrap_or_else(|failure| {
+            self.note_that_it_failed("looking for the causes of findings", &failure);
+            Vec::new()
+        });
         for id in diagnosed {
             let Some(group) = groups.all().get(id) else {
                 continue;
@@ -306,8 +311,16 @@ impl<'a> Explorer<'a> {
             until: self.limits.until,
             seed: states.seed(),
         };
-        let audit = audit.run();
-        self.sink.emit(Record::SyncAudit(Box::new(audit)));
+        match guard(|| Ok(audit.run())) {
+            Ok(audit) => self.sink.emit(Record::SyncAudit(Box::new(audit))),
+            Err(failure) => self.note_that_it_failed("the audit of the syncs", &failure),
+        }
+    }
+
+    fn note_that_it_failed(&mut self, what: &str, failure: &HarnessFailed) {
+        self.harness_failed = true;
+        self.gave_up
+            .get_or_insert_with(|| format!("{what}: {failure}"));
     }
 
     /// Tries states until there are none left or a limit is reached: true when none are left.

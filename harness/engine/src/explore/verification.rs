@@ -64,8 +64,10 @@ pub struct LostKind {
 pub enum Verification {
     /// At each of the places its loss can no longer happen, or was tried and is harmless.
     Fixed {
-        /// Places of the cause.
+        /// Places of the cause that were looked at.
         places: usize,
+        /// Of so many.
+        of_places: usize,
         /// Crash points behind them at which a sync covers what was lost.
         covered: usize,
         /// The first of these syncs, in words.
@@ -194,6 +196,7 @@ pub fn verify(
     }
     Verification::Fixed {
         places: places.len().div_ceil(step),
+        of_places: places.len(),
         covered: search.covered,
         by: search.by,
         tried: search.tried,

@@ -159,7 +159,9 @@ fn a_redundant_pair_is_not_offered_whole() {
 fn an_audit_that_notices_nothing_says_so() {
     let plan = plan(1);
     let trace = recording::record(&plan);
-    assert!(audit(&plan, &trace, &[], 1).is_blind());
+    let blind = audit(&plan, &trace, &[], 1);
+    assert!(blind.is_blind());
+    assert_eq!(blind.together, None);
     assert!(!audit(&plan, &trace, &promises(), 1).is_blind());
 }
 

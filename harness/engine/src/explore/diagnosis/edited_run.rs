@@ -13,7 +13,7 @@ use plugpull_workloads::{Entry, Finding, FollowUp, History, Stamp};
 use super::super::answers::{Answers, Kept};
 use super::super::attempt::{CrashDisk, Reply, Workers};
 use super::super::crash::{Crash, CrashModel};
-use super::super::follow_up::FollowUpPlan;
+use super::super::follow_up::{FollowUpPlan, Shown};
 use super::super::limits::left;
 use super::super::oracle::Oracle;
 use super::super::trace::{Recorded, Trace};
@@ -294,6 +294,14 @@ impl<'r> Attempts<'r> {
                 };
                 kept = started;
                 found = findings(&crash, &kept);
+            }
+            // What could not be done after the recovery keeps no promise.
+            let came = kept.follow_up.as_deref().map(|came| &came.shown);
+            let not_done = matches!(came, None | Some(Shown::NotDone(_)));
+            if follow_up.is_some() && found.is_empty() && not_done {
+                self.ended
+                    .get_or_insert("what follows on a recovery could not be done in a state");
+                break;
             }
             judged.push(JudgedState {
                 crash,

@@ -16,9 +16,11 @@ use super::changes::Change;
 use super::edited_run::{Attempts, EditedRun, JudgedState, record_of, states_at};
 
 /// So many places of the cause are looked at, at most.
-const POINTS: usize = 48;
-/// So many loss sets a place, beside those of the cause.
-const LOSS_SETS: usize = 16;
+const POINTS: usize = 32;
+/// So many loss sets a place, at least and at most, beside those of the cause.
+const LOSS_SETS: (usize, usize) = (4, 16);
+/// So many states of those that were not tried before, under one model: then it ends with what was tried.
+const OTHERS: u64 = 96;
 /// Seeded ones among them.
 const SUBSETS: usize = 6;
 /// States that are tried side by side before they are judged.
@@ -104,6 +106,7 @@ pub(super) fn verify(
             oracle: &oracle,
             change,
             attempts,
+            points: points.len(),
             states: 0,
         };
         match trial.fails(&points) {
@@ -216,6 +219,8 @@ struct Trial<'t, 's, 'a, 'r> {
     oracle: &'t Oracle<'t>,
     change: &'t Change,
     attempts: &'t mut Attempts<'r>,
+    /// How many places are looked at.
+    points: usize,
     states: u64,
 }
 
@@ -225,9 +230,18 @@ impl Trial<'_, '_, '_, '_> {
     fn fails(&mut self, points: &[u64]) -> Result<Option<Failure>, &'static str> {
         let mut other = None;
         let mut seen = BTreeSet::new();
-        for pass in [Trial::losses_of_cause, Trial::other_losses] {
+        let passes = [Trial::losses_of_cause, Trial::other_losses];
+        for (nth, pass) in passes.into_iter().enumerate() {
             let mut waiting = Vec::new();
+            // Of what the cause is about all is tried, of others as much as there is room for.
+            let least = match nth {
+                0 => 0,
+                _ => self.attempts.left.saturating_sub(OTHERS),
+            };
             for before in points {
+                if self.attempts.left < least {
+                    break;
+                }
                 for point in self.run.points(*before) {
                     let window = self.oracle.recorded_window(0, point);
                     let losses = pass(self, &window, *before);
@@ -353,6 +367,8 @@ impl Trial<'_, '_, '_, '_> {
     }
 
     fn other_losses(&self, window: &Window<'_>, before: u64) -> Vec<LossSet> {
-        window.loss_sets(SUBSETS, before, LOSS_SETS)
+        let (least, most) = LOSS_SETS;
+        let each = 2 * OTHERS as usize / self.points.max(1);
+        window.loss_sets(SUBSETS, before, each.clamp(least, most))
     }
 }
