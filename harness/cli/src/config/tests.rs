@@ -20,6 +20,7 @@ const SAMPLES: [&str; 14] = [
     "bash",
     "./there",
     "word",
+    "some",
     "0.5",
 ];
 
