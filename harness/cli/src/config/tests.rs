@@ -6,7 +6,7 @@ use super::*;
 use crate::definition::{definition, is_switch};
 
 /// Values of which every option takes one.
-const SAMPLES: [&str; 14] = [
+const SAMPLES: [&str; 15] = [
     "2",
     "5",
     "1/1",
