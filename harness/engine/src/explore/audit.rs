@@ -376,9 +376,10 @@ impl Removal<'_, '_> {
 
     /// What the syncs covered is lost: each alone, all of it, with all that came later; then others.
     fn losses(&self, window: &Window<'_>, with: &Window<'_>) -> Vec<LossSet> {
+        let with = with.pending();
         let covered = |id: &usize| {
             let before = self.run.id_before(*id);
-            before.is_none_or(|before| !with.pending().contains(&before))
+            before.is_none_or(|before| with.binary_search(&before).is_err())
         };
         let pending = window.pending();
         let newly: Vec<usize> = pending.iter().copied().filter(covered).collect();

@@ -179,9 +179,14 @@ impl<'a> SyncChanges<'a> {
         };
         match at {
             Where::EachTime => {
+                // Each run once, however long it is.
+                let mut end = None;
                 for place in &places {
-                    let end = self.run_end(*place);
-                    add(end, *place);
+                    if end.is_none_or(|end| end < *place) {
+                        let last = self.run_end(*place);
+                        add(last, *place);
+                        end = Some(last);
+                    }
                 }
             }
             Where::BeforeAck => {

@@ -30,6 +30,8 @@ pub(crate) use edited_run::EditedRun;
 pub(super) use edited_run::{Attempts, JudgedState, states_at};
 use verify::{Subject, Verdict, verify};
 
+/// A crash that lacks more than this was not made smaller, and says little of its cause.
+const LARGEST: usize = 64;
 /// States that naming the cause of a finding may try.
 const NAMING: usize = 64;
 /// States that one finding's changes may try, of those that were not tried before.
@@ -241,7 +243,8 @@ fn comes_from_unsynced(group: &Group, oracle: &Oracle<'_>) -> bool {
     let minimised = &group.minimised;
     let varies = minimised.rate.is_some_and(|rate| rate.shown < rate.tried);
     let power = oracle.models[minimised.crash.model].power;
-    power && minimised.crash.depth() == 0 && !minimised.crash.loss.is_empty() && !varies
+    let lost = minimised.crash.loss.len();
+    power && minimised.crash.depth() == 0 && (1..=LARGEST).contains(&lost) && !varies
 }
 
 /// Which of two findings stands for both: the one that takes less to happen, then what was acknowledged

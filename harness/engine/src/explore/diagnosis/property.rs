@@ -173,8 +173,9 @@ fn needed(
             let from = end.saturating_sub(size);
             let rest: Vec<usize> = kept[..from].iter().chain(&kept[end..]).copied().collect();
             let mut loss = crash.loss.clone();
-            loss.lost
-                .extend(later.iter().filter(|id| !rest.contains(id)));
+            // Both are in order.
+            let is_gone = |id: &&usize| rest.binary_search(id).is_err();
+            loss.lost.extend(later.iter().filter(is_gone));
             looks -= 1;
             if !rest.is_empty() && shows(crash, &loss, wanted, retry).is_some() {
                 kept = rest;

@@ -97,6 +97,9 @@ pub(super) fn verify(
     let points = spread(&points);
     let mut behind = None;
     for model in models {
+        if !attempts.goes_on() {
+            return Verdict::Unknown(attempts.ended.unwrap_or_default());
+        }
         let one = [model];
         let indexes = CrashModel::indexes(&one, &run.trace.log, subject.oracle.device);
         let oracle = run.oracle(subject.oracle, (&one, &indexes));
