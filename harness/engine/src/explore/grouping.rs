@@ -306,7 +306,16 @@ impl Groups {
     pub(crate) fn add(&mut self, new: Group) -> (usize, bool) {
         let same = self.all.iter().position(|group| group.is_same(&new));
         let wider = || self.all.iter().position(|group| group.is_wider_than(&new));
-        let Some(known) = same.or_else(wider) else {
+        // A hang that there was no time to make smaller is the one that there was time for later.
+        let hang = || {
+            let state = new.state();
+            let name = |one: &FailingState| (one.kind, one.depth, one.follow_up);
+            let is_it =
+                |group: &Group| !group.minimised.whole && name(&group.state()) == name(&state);
+            let hangs = state.kind == FindingKind::Hung;
+            hangs.then(|| self.all.iter().position(is_it)).flatten()
+        };
+        let Some(known) = same.or_else(wider).or_else(hang) else {
             self.all.push(new);
             return (self.all.len() - 1, true);
         };

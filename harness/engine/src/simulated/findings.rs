@@ -159,6 +159,36 @@ fn a_cause_takes_over_what_lacks_more_and_nothing_else() {
     }
 }
 
+/// A hang that was not made smaller is taken over by one that was: a busy machine makes no second finding of it.
+#[test]
+fn a_hang_that_there_was_no_time_for_is_one_with_a_later_one() {
+    let hung = found(Mutant::HangsOnEmptyLog);
+    let hung: Vec<&Group> = (hung.iter())
+        .filter(|group| group.minimised.finding.kind == FindingKind::Hung)
+        .collect();
+    let first = hung.first().expect("a hang");
+    let with = |sign: &str, whole: bool| {
+        let mut minimised = first.minimised.clone();
+        minimised.whole = whole;
+        Group::new(minimised, [sign.to_owned()].into(), None, 1)
+    };
+    let count = |one: Group, other: Group| {
+        let mut all = Groups::default();
+        all.add(one);
+        all.add(other);
+        all.all().len()
+    };
+    assert_eq!(
+        count(with("after write a", false), with("after create b", true)),
+        1
+    );
+    // Two that were made as small as they get may be two bugs.
+    assert_eq!(
+        count(with("after write a", true), with("after create b", true)),
+        2
+    );
+}
+
 /// Takes all that is missing for one sign, so that no cause is a part of another.
 struct NoParts(ByMissingUpdates);
 
