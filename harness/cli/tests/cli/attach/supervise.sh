@@ -9,14 +9,13 @@
 set -u
 pidfile=$1
 shift
-child=
-trap 'kill -TERM "$child" 2>/dev/null; wait "$child"; rm -f "$pidfile"; exit 0' TERM
+# The shell's own word for the last child: a variable is set one command later, and a SIGTERM may come between.
+trap 'kill -TERM "${!:-}" 2>/dev/null; wait "${!:-}"; rm -f "$pidfile"; exit 0' TERM
 while :; do
     "$@" >/dev/null 2>&1 &
-    child=$!
     # Renamed into place, so that nobody reads half a number.
-    if [ -e "$pidfile.names" ]; then cat "$pidfile.names"; else echo "$child"; fi >"$pidfile.new"
-    echo "$child" >>"$pidfile.starts"
+    if [ -e "$pidfile.names" ]; then cat "$pidfile.names"; else echo "$!"; fi >"$pidfile.new"
+    echo "$!" >>"$pidfile.starts"
     mv "$pidfile.new" "$pidfile"
-    wait "$child"
+    wait "$!"
 done
