@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::lower::PARTS;
 use super::testing_test::{Call, Call::*, Run, calls, visible};
 use super::update::Durability;
+use super::update::PARTS;
 use super::update::write_of;
 use super::*;
 

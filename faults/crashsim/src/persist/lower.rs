@@ -7,12 +7,11 @@ use std::ops::Range;
 
 use super::device::Device;
 use super::model::{Growth, MetadataOrder, Model, Overwrite, Replace};
-use super::update::{DataFirst, Durability, Journal, Update, UpdateKind, pages, place, write_of};
+use super::update::{
+    DataFirst, Durability, Journal, PARTS, Update, UpdateKind, pages, place, write_of,
+};
 use crate::fs::{Attrs, Ino, NewNode, Op, PAGE, Record, Tree, WriteData};
 
-/// Updates are numbered by their record and their part in it, so that an update has one number under
-/// every model.
-pub(super) const PARTS: usize = 4;
 /// What a record does first: a name, bytes, a cut.
 pub(super) const FIRST: usize = 0;
 /// A length as far as the last block has room.

@@ -52,7 +52,10 @@ pub use ext4::{EXT4, EXT4_WRITEBACK};
 pub use generic::{JOURNALED, STRICT};
 pub use loss_class::LossClass;
 pub use model::{Growth, MetadataOrder, Model, Overwrite, Replace};
-pub use update::{DataFirst, Durability, Journal, Loss, LossSet, SyncPoint, Update, UpdateKind};
+pub use update::{
+    DataFirst, Durability, Journal, Loss, LossSet, SyncPoint, Update, UpdateKind, part_of,
+    record_of, update_of,
+};
 pub use whole::{Outside, WholeLosses};
 pub use window::{CrashState, Index, Window, crash_state, crash_states};
 pub use xfs::XFS;

@@ -9,10 +9,10 @@ use std::ffi::OsStr;
 
 use super::apply::{Keep, apply};
 use super::device::Device;
-use super::lower::{Lowering, PARTS};
+use super::lower::Lowering;
 use super::model::{MetadataOrder, Model};
 use super::update::{
-    DataFirst, Durability, Journal, SyncPoint, Update, UpdateKind, pages, place, write_of,
+    DataFirst, Durability, Journal, PARTS, SyncPoint, Update, UpdateKind, pages, place, write_of,
 };
 use crate::fs::{Ino, Op, Record, Tree, WriteData, apply as apply_record};
 

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::fs::{Ino, Op, PAGE, Record, WriteData};
 
+/// Updates are numbered by their record and their part in it, so that an update has one number under
+/// every model.
+pub(super) const PARTS: usize = 4;
 /// What an update changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpdateKind<'a> {
@@ -195,7 +198,34 @@ pub struct LossSet {
     pub spoiled: BTreeSet<usize>,
 }
 
+/// The index of the record that an update belongs to.
+pub fn record_of(update: usize) -> usize {
+    update / PARTS
+}
+
+/// Which part of its record an update is: bytes, a name or a cut (0), a length (1, 2), a second name (2).
+pub fn part_of(update: usize) -> usize {
+    update % PARTS
+}
+
+/// The number of an update.
+pub fn update_of(record: usize, part: usize) -> usize {
+    record * PARTS + part
+}
+
 impl LossSet {
+    /// The same with other numbers; what has none is left out.
+    pub fn renumbered(&self, number: impl Fn(usize) -> Option<usize>) -> Self {
+        let torn = self.torn.iter();
+        Self {
+            lost: self.lost.iter().filter_map(|id| number(*id)).collect(),
+            torn: torn
+                .filter_map(|(id, kept)| Some((number(*id)?, kept.clone())))
+                .collect(),
+            spoiled: self.spoiled.iter().filter_map(|id| number(*id)).collect(),
+        }
+    }
+
     /// How many updates are not there whole.
     pub fn len(&self) -> usize {
         self.lost.len() + self.torn.len() + self.spoiled.len()

@@ -7,11 +7,11 @@ use super::count::{self, Possible};
 use super::device::Device;
 use super::legalize::Rules;
 use super::loss_sets;
-use super::lower::{FIRST, PARTS, ROOM};
+use super::lower::{FIRST, ROOM};
 use super::model::Model;
 use super::random;
 use super::replay::Replay;
-use super::update::{Durability, Loss, LossSet, Update, place, write_of};
+use super::update::{Durability, Loss, LossSet, PARTS, Update, place, write_of};
 use super::whole::WholeLosses;
 use crate::fs::{Log, Op, Record, Tree};
 

@@ -7,25 +7,21 @@ use plugpull_testing::test;
 use serde_json::Value;
 
 use crate::command_targets::{CHECK, Made, lines};
-use crate::support::plugpull;
+use crate::support::{Reported, plugpull, reported};
 
 /// Runs a command that explores: the exit code, what it printed, and the report.
 fn explored(command: &str, options: &[&str], directory: &Path) -> (i32, String, Value) {
     let json = directory.join("report.json");
-    let output = plugpull()
+    let mut explore = plugpull();
+    explore
         .arg(command)
         .args(options)
         .args(["--seed", "1", "--recovery-depth", "0", "--clients", "1"])
         .args(["--budget", "120s", "--json"])
         .arg(&json)
-        .current_dir(directory)
-        .output()
-        .expect("plugpull runs");
-    let report = std::fs::read(&json)
-        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
-    let report = serde_json::from_slice(&report).expect("the report is JSON");
-    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    (output.status.code().unwrap_or(-1), printed, report)
+        .current_dir(directory);
+    let Reported { ran, report } = reported(&mut explore, &json);
+    (ran.code, ran.stdout, report)
 }
 
 /// The diagnosis of the only finding of a mutant of the reference store.

@@ -7,24 +7,21 @@ use plugpull_testing::test;
 use serde_json::Value;
 
 use crate::command_targets::{Made, lines};
-use crate::support::plugpull;
+use crate::support::{Reported, plugpull, reported};
 
 /// Explores with a sample of one state, all else by deciding: the exit code, and the report.
 fn decided(options: &[&str], directory: &Path) -> (i32, Value) {
     let json = directory.join("report.json");
-    let output = plugpull()
+    let mut explore = plugpull();
+    explore
         .arg("explore")
         .args(options)
         .args(["--quiet", "--states", "1", "--recovery-depth", "0"])
         .args(["--clients", "1", "--budget", "120s", "--json"])
         .arg(&json)
-        .current_dir(directory)
-        .output()
-        .expect("plugpull runs");
-    let report = std::fs::read(&json)
-        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
-    let report = serde_json::from_slice(&report).expect("the report is JSON");
-    (output.status.code().unwrap_or(-1), report)
+        .current_dir(directory);
+    let Reported { ran, report } = reported(&mut explore, &json);
+    (ran.code, report)
 }
 
 fn number(report: &Value, name: &str) -> u64 {

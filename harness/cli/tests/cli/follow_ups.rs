@@ -7,7 +7,7 @@ use plugpull_testing::test;
 use serde_json::Value;
 
 use crate::command_targets::{Made, lines};
-use crate::support::plugpull;
+use crate::support::{Reported, plugpull, reported};
 
 const EXAMPLE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -17,23 +17,19 @@ const EXAMPLE: &str = concat!(
 /// Explores with this follow-up option: the exit code, the closing line, and the report.
 fn explored(options: &[&str], follow_up: &str, directory: &Path) -> (i32, String, Value) {
     let json = directory.join("report.json");
-    let output = plugpull()
+    let mut explore = plugpull();
+    explore
         .arg("explore")
         .args(options)
         .args(["--quiet", "--recovery-depth", "0", "--clients", "1"])
         .args(["--seed", "7", "--budget", "60s"])
         .args(["--follow-up", follow_up, "--keep", "kept", "--json"])
         .arg(&json)
-        .current_dir(directory)
-        .output()
-        .expect("plugpull runs");
-    let report = std::fs::read(&json)
-        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+        .current_dir(directory);
+    let Reported { ran, report } = reported(&mut explore, &json);
     // As it is wherever lines end.
-    let said = String::from_utf8_lossy(&output.stdout);
-    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    let report = serde_json::from_slice(&report).expect("the report is JSON");
-    (output.status.code().unwrap_or(-1), said, report)
+    let said = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    (ran.code, said, report)
 }
 
 /// This follow-up alone shows what is wrong; the finding says so, and its artifact shows it again.

@@ -20,7 +20,7 @@ use plugpull_workloads::FindingKind;
 use super::answers::Answers;
 use super::attempt::Workers;
 use super::crash::{Crash, CrashModel};
-use super::diagnosis::{Attempts, EditedRun, JudgedState, states_at};
+use super::diagnosis::{Attempts, EditedRun, JudgedState, points_behind, spread, states_at};
 use super::limits::left;
 use super::names::Names;
 use super::oracle::Oracle;
@@ -249,7 +249,10 @@ impl Audit<'_, '_> {
         let before = CrashModel::indexes(&models, &self.oracle.trace.log, self.oracle.device);
         let original = self.oracle.under((&models, &before));
         let mut attempts = Attempts::new(self.workers, self.answers, self.over, until);
-        let points = self.points(places);
+        // It may matter behind it, and at the next acks.
+        let log = &self.oracle.trace.log;
+        let points = points_behind(log, places, (&[0, 1, 2, 4, 8], 2, &[0, 1, 2]));
+        let points: Vec<u64> = points.into_iter().collect();
         let mut removal = Removal {
             run: &run,
             oracle: &oracle,
@@ -262,31 +265,13 @@ impl Audit<'_, '_> {
             },
             seed: self.seed,
         };
-        let step = points.len().div_ceil(POINTS).max(1);
-        let points: Vec<u64> = points.into_iter().step_by(step).collect();
-        let found = removal.try_points(&points);
+        let found = removal.try_points(&spread(&points, POINTS));
         let looked = removal.looked;
         match found {
             Ok(Some(need)) => SiteOutcome::Needed(need),
             Ok(None) => SiteOutcome::NotShown(looked),
             Err(why) => SiteOutcome::Unknown(why, looked),
         }
-    }
-
-    /// The crash points at which it may matter that a sync is not there: behind it and at the next acks.
-    fn points(&self, places: &[usize]) -> Vec<u64> {
-        let log = &self.oracle.trace.log;
-        let end = log.records().len() as u64;
-        let mut points = BTreeSet::new();
-        for place in places {
-            let behind = *place as u64 + 1;
-            points.extend([behind, behind + 1, behind + 2, behind + 4, behind + 8]);
-            let next = log.marks().partition_point(|mark| mark.seq < behind);
-            for mark in log.marks().iter().skip(next).take(2) {
-                points.extend([mark.seq, mark.seq + 1, mark.seq + 2]);
-            }
-        }
-        points.into_iter().filter(|point| *point <= end).collect()
     }
 }
 

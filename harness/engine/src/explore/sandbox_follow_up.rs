@@ -6,14 +6,14 @@ use std::collections::btree_map::Entry as MapEntry;
 use std::time::Instant;
 
 use plugpull_crashsim::fs::Log;
-use plugpull_driver::{Client, ClientError, Running as DriverRunning, Target};
+use plugpull_driver::{Client, Running as DriverRunning, Target};
 use plugpull_faults::control::Injector;
-use plugpull_workloads::{Call, Entry, FollowUp, History, Observed, Outcome, Stamp};
+use plugpull_workloads::{Entry, FollowUp, History, Observed, Outcome, Stamp};
 
 use super::follow_up::{FollowUpPlan, FollowedUp, LifeCall, Shown};
 use crate::outcome::HarnessFailed;
 use crate::trial::restart::Running;
-use crate::trial::{CALL_LIMIT, STOP_LIMIT, SandboxHost};
+use crate::trial::{CALL_LIMIT, STOP_LIMIT, SandboxHost, make};
 
 /// Why a command is not written to again.
 const COMMAND: &str =
@@ -177,16 +177,7 @@ fn live(running: &dyn DriverRunning, calls: &[LifeCall]) -> LifeEnd {
             },
         };
         let invoked = life.now();
-        let answer = match call {
-            Call::Txn(txn) => connection.apply(txn, deadline),
-            Call::Barrier => connection.barrier(deadline),
-        };
-        let gone = matches!(answer, Err(ClientError::Gone(_)));
-        let outcome = match answer {
-            Ok(()) => Outcome::Ok,
-            Err(ClientError::Fail(text)) => Outcome::Fail(text),
-            Err(ClientError::Info(text) | ClientError::Gone(text)) => Outcome::Info(text),
-        };
+        let (outcome, gone) = make(call, &mut **connection, deadline);
         if let Outcome::Fail(text) | Outcome::Info(text) = &outcome {
             why.clone_from(text);
         }

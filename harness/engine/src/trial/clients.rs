@@ -129,6 +129,20 @@ impl ClientPool {
     }
 }
 
+/// Makes a call: what came of it, and whether the connection is gone.
+pub(crate) fn make(call: &Call, connection: &mut dyn Client, deadline: Instant) -> (Outcome, bool) {
+    let answer = match call {
+        Call::Txn(txn) => connection.apply(txn, deadline),
+        Call::Barrier => connection.barrier(deadline),
+    };
+    match answer {
+        Ok(()) => (Outcome::Ok, false),
+        Err(ClientError::Fail(text)) => (Outcome::Fail(text), false),
+        Err(ClientError::Info(text)) => (Outcome::Info(text), false),
+        Err(ClientError::Gone(text)) => (Outcome::Info(text), true),
+    }
+}
+
 struct Worker {
     number: u32,
     recorder: Arc<Recorder>,
@@ -143,16 +157,7 @@ impl Worker {
             let Some(call) = generator.next() else { break };
             let index = self.recorder.invoke(self.number, call.clone());
             let deadline = Instant::now() + CALL_LIMIT;
-            let answer = match &call {
-                Call::Txn(txn) => connection.apply(txn, deadline),
-                Call::Barrier => connection.barrier(deadline),
-            };
-            let gone = matches!(answer, Err(ClientError::Gone(_)));
-            let outcome = match answer {
-                Ok(()) => Outcome::Ok,
-                Err(ClientError::Fail(text)) => Outcome::Fail(text),
-                Err(ClientError::Info(text) | ClientError::Gone(text)) => Outcome::Info(text),
-            };
+            let (outcome, gone) = make(&call, &mut *connection, deadline);
             let counted = self.recorder.complete(index, outcome.clone());
             // That something was rolled back says nothing of whether the target can still write.
             if !matches!(&call, Call::Txn(txn) if txn.abort) {

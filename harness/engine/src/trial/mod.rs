@@ -36,7 +36,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::outcome::{HarnessFailed, Observed, guard};
 
-pub(crate) use clients::CALL_LIMIT;
+pub(crate) use clients::{CALL_LIMIT, make};
 pub(crate) use controls::STOP_LIMIT;
 pub use crashes::{Crashed, JudgedBy};
 use elsewhere::Came;

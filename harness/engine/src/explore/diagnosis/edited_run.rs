@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use plugpull_crashsim::fs::{EditedLog, Log, SyncEdits, Tree};
-use plugpull_crashsim::persist::{Index, LossSet, Window};
+use plugpull_crashsim::persist::{Index, LossSet, Window, part_of, record_of, update_of};
 use plugpull_workloads::{Entry, Finding, FollowUp, History, Stamp};
 
 use super::super::answers::{Answers, Kept};
@@ -20,9 +20,6 @@ use super::super::trace::{Recorded, Trace};
 
 /// How often a wait for an answer looks whether the time is over.
 const LOOK: Duration = Duration::from_millis(50);
-/// Updates are numbered by their record and their part in it (see [`LossSet`]).
-const PARTS: usize = 4;
-
 /// A recorded run with other syncs.
 pub(crate) struct EditedRun {
     pub(in crate::explore) trace: Trace,
@@ -86,30 +83,17 @@ impl EditedRun {
 
     /// A loss set of the recorded run, here. What is durable here is left to be made legal.
     pub(in crate::explore) fn loss(&self, loss: &LossSet) -> LossSet {
-        let here = |id: &usize| self.record(id / PARTS) * PARTS + id % PARTS;
-        LossSet {
-            lost: loss.lost.iter().map(here).collect(),
-            torn: (loss.torn.iter().map(|(id, kept)| (here(id), kept.clone()))).collect(),
-            spoiled: loss.spoiled.iter().map(here).collect(),
-        }
+        loss.renumbered(|id| Some(update_of(self.record(record_of(id)), part_of(id))))
     }
 
     /// The number that an update has in the recorded run.
     pub(in crate::explore) fn id_before(&self, id: usize) -> Option<usize> {
-        Some(self.origin(id / PARTS)? * PARTS + id % PARTS)
+        Some(update_of(self.origin(record_of(id))?, part_of(id)))
     }
 
     /// A loss set of this run in the recorded one, where what is durable is left to be made legal.
     pub(in crate::explore) fn loss_before(&self, loss: &LossSet) -> LossSet {
-        let before = |id: &usize| self.id_before(*id);
-        let torn = loss.torn.iter();
-        LossSet {
-            lost: loss.lost.iter().filter_map(before).collect(),
-            torn: torn
-                .filter_map(|(id, kept)| Some((before(id)?, kept.clone())))
-                .collect(),
-            spoiled: loss.spoiled.iter().filter_map(before).collect(),
-        }
+        loss.renumbered(|id| self.id_before(id))
     }
 
     /// The crash point of the recorded run that one of this run is, but for syncs.
@@ -138,9 +122,33 @@ impl EditedRun {
 /// So many losses of a crash are put back one by one.
 const PUT_BACK: usize = 32;
 
-/// The record that an update belongs to.
-pub(in crate::explore) fn record_of(update: usize) -> usize {
-    update / PARTS
+/// The crash points of a log that lie so many operations behind these records, or behind the next acks, so
+/// many of these.
+pub(in crate::explore) fn points_behind<'p>(
+    log: &Log,
+    places: impl IntoIterator<Item = &'p usize>,
+    (behind, acks, behind_acks): (&[u64], usize, &[u64]),
+) -> BTreeSet<u64> {
+    let end = log.records().len() as u64;
+    let mut points = BTreeSet::new();
+    for place in places {
+        let first = *place as u64 + 1;
+        points.extend(behind.iter().map(|more| first + more));
+        let next = log.marks().partition_point(|mark| mark.seq < first);
+        for mark in log.marks().iter().skip(next).take(acks) {
+            points.extend(behind_acks.iter().map(|more| mark.seq + more));
+        }
+    }
+    points.retain(|point| *point <= end);
+    points
+}
+
+/// The first of these, and as many of the others as are looked at, from all over.
+pub(in crate::explore) fn spread<T: Copy>(all: &[T], most: usize) -> Vec<T> {
+    if all.len() <= most {
+        return all.to_vec();
+    }
+    (0..most).map(|nth| all[nth * all.len() / most]).collect()
 }
 
 /// Tries states of runs with other syncs, within a number of attempts and a time.

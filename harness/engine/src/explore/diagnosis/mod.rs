@@ -27,7 +27,7 @@ use super::oracle::Oracle;
 use super::retry::{OutputSign, Retry, Wanted};
 use changes::{Change, SyncChanges};
 pub(crate) use edited_run::EditedRun;
-pub(super) use edited_run::{Attempts, JudgedState, states_at};
+pub(super) use edited_run::{Attempts, JudgedState, points_behind, spread, states_at};
 use verify::{Subject, Verdict, verify};
 
 /// A crash that lacks more than this was not made smaller, and says little of its cause.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use plugpull_crashsim::fs::{NewSync, Tree};
-use plugpull_crashsim::persist::{LossSet, LostUpdate, Window};
+use plugpull_crashsim::persist::{LossSet, LostUpdate, Window, record_of};
 use plugpull_reports::{FailingState, MissingSync, VerifiedFix};
 use plugpull_workloads::Finding;
 
@@ -13,7 +13,7 @@ use super::super::grouping::{Grouping, Groups};
 use super::super::oracle::Oracle;
 use super::super::retry::Minimised;
 use super::changes::Change;
-use super::edited_run::{Attempts, EditedRun, JudgedState, record_of, states_at};
+use super::edited_run::{Attempts, EditedRun, JudgedState, points_behind, spread, states_at};
 
 /// So many places of the cause are looked at, at most.
 const POINTS: usize = 32;
@@ -94,7 +94,7 @@ pub(super) fn verify(
         models: Vec::new(),
         not_enough_under: Vec::new(),
     };
-    let points = spread(&points);
+    let points = spread(&points, POINTS);
     let mut behind = None;
     for model in models {
         if !attempts.goes_on() {
@@ -155,30 +155,10 @@ fn missing(change: &Change) -> Vec<MissingSync> {
 /// was lost, and at the next ack; that of the finding first.
 fn places(subject: &Subject<'_, '_>, change: &Change) -> Vec<u64> {
     let log = &subject.oracle.trace.log;
-    let end = log.records().len() as u64;
     let own = subject.minimised.crash.point;
-    let mut points = BTreeSet::new();
-    for place in &change.places {
-        let behind = *place as u64 + 1;
-        points.extend([behind, behind + 1, behind + 2]);
-        let marks = log.marks();
-        let next = marks.partition_point(|mark| mark.seq < behind);
-        if let Some(mark) = marks.get(next) {
-            points.extend([mark.seq, mark.seq + 1]);
-        }
-    }
+    let mut points = points_behind(log, &change.places, (&[0, 1, 2], 1, &[0, 1]));
     points.remove(&own);
-    let others = points.into_iter().filter(|point| *point <= end);
-    std::iter::once(own).chain(others).collect()
-}
-
-/// The first, and as many of the others as are looked at, from all over.
-fn spread(points: &[u64]) -> Vec<u64> {
-    if points.len() <= POINTS {
-        return points.to_vec();
-    }
-    let step = |nth: usize| points[nth * points.len() / POINTS];
-    (0..POINTS).map(step).collect()
+    std::iter::once(own).chain(points).collect()
 }
 
 /// The finding of a state that is this one, or no known one.
@@ -292,10 +272,9 @@ impl Trial<'_, '_, '_, '_> {
     /// other losses are needed as well it is another one.
     fn why_it_fails(&mut self, one: &JudgedState, sentence: &str) -> Result<Failure, &'static str> {
         let crash = &one.crash;
-        let mut own = crash.loss.clone();
-        own.lost.retain(|id| self.is_of_cause(*id));
-        own.torn.retain(|id, _| self.is_of_cause(*id));
-        own.spoiled.retain(|id| self.is_of_cause(*id));
+        let own = crash
+            .loss
+            .renumbered(|id| self.is_of_cause(id).then_some(id));
         if own == crash.loss && !own.is_empty() {
             return Ok(Failure::Own);
         }
