@@ -7,20 +7,18 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use plugpull_crashsim::fs::Record;
-use plugpull_crashsim::persist::{LossSet, Window};
+use plugpull_crashsim::fs::{Op, Record};
+use plugpull_crashsim::persist::{LossSet, Window, part_of, record_of, update_of};
 use plugpull_workloads::FollowUp;
 use serde::{Deserialize, Serialize};
 
 use super::answers::Answers;
 use super::attempt::Workers;
 use super::crash::Crash;
-use super::diagnosis::{Attempts, states_at};
+use super::diagnosis::{Attempts, spread, states_at};
 use super::names::Names;
 use super::oracle::Oracle;
 
-/// Updates are numbered by their record and their part in it (see [`LossSet`]).
-const PARTS: usize = 4;
 /// So many places are looked at, at most, spread over the recording.
 const PLACES: usize = 64;
 /// And so many acks behind each, the last ones.
@@ -105,8 +103,8 @@ impl CrashCause {
         let names = Names::of(&oracle.trace.log);
         let kind = |id: usize, torn: Option<Vec<bool>>| {
             Some(LostKind {
-                operation: KindOfOperation::of(records.get(id / PARTS)?, &names),
-                part: id % PARTS,
+                operation: KindOfOperation::of(records.get(record_of(id))?, &names),
+                part: part_of(id),
                 torn,
             })
         };
@@ -120,7 +118,7 @@ impl CrashCause {
                 .map(|(id, kept)| (*id, Some(kept.clone()))),
         );
         ids.sort_by_key(|(id, _)| *id);
-        let first = ids.first().map(|(id, _)| (id / PARTS) as u64);
+        let first = ids.first().map(|(id, _)| record_of(*id) as u64);
         let mut before = records.iter().take(crash.point as usize).rev();
         let after = before.find(|record| !record.op.is_note());
         Some(Self {
@@ -181,8 +179,9 @@ pub fn verify(
         by: None,
         tried: 0,
     };
-    let step = places.len().div_ceil(PLACES).max(1);
-    for place in places.iter().step_by(step) {
+    let looked: Vec<&PlaceOfCause> = places.iter().collect();
+    let looked = spread(&looked, PLACES);
+    for place in &looked {
         match search.look(place) {
             Ok(None) => {}
             Ok(Some(found)) => return found,
@@ -195,7 +194,7 @@ pub fn verify(
         return Verification::NotReached("no state of the cause could be made".to_owned());
     }
     Verification::Fixed {
-        places: places.len().div_ceil(step),
+        places: looked.len(),
         of_places: places.len(),
         covered: search.covered,
         by: search.by,
@@ -253,6 +252,16 @@ fn places(oracle: &Oracle<'_>, cause: &CrashCause, names: &Names) -> Vec<PlaceOf
     places
 }
 
+/// True when something of this record is lost.
+fn loses(loss: &LossSet, record: usize) -> bool {
+    let mut ids = loss
+        .lost
+        .iter()
+        .chain(loss.torn.keys())
+        .chain(&loss.spoiled);
+    ids.any(|id| record_of(*id) == record)
+}
+
 struct Verifier<'s, 'a> {
     oracle: &'s Oracle<'a>,
     cause: &'s CrashCause,
@@ -284,13 +293,15 @@ impl Verifier<'_, '_> {
                 false => self.losses(&window, place.first),
             };
             if losses.is_empty() {
-                self.covered += 1;
-                if self.by.is_none() {
-                    self.by = self.covering(place.first, *point);
-                }
+                let by = self.covering(place.first, *point);
+                self.covered += usize::from(by.is_some());
+                self.by = self.by.take().or(by);
                 continue;
             }
-            let states = states_at(&window, (0, *point), losses, &mut BTreeSet::new());
+            let mut states = states_at(&window, (0, *point), losses, &mut BTreeSet::new());
+            // Where the model does not let it be lost, or a write is too short to be torn, nothing was tried.
+            let cause = self.cause;
+            states.retain(|(crash, _)| cause.lost.is_empty() || loses(&crash.loss, place.first));
             let judged = self.attempts.judge(self.oracle, states);
             self.tried += judged.len();
             for one in &judged {
@@ -318,9 +329,9 @@ impl Verifier<'_, '_> {
         for kind in &self.cause.lost {
             let mut is_first = true;
             for id in window.pending() {
-                let record = id / PARTS;
+                let record = record_of(id);
                 let same = record >= first
-                    && id % PARTS == kind.part
+                    && part_of(id) == kind.part
                     && KindOfOperation::of(&records[record], self.names) == kind.operation;
                 if !same {
                     continue;
@@ -345,15 +356,31 @@ impl Verifier<'_, '_> {
             .collect()
     }
 
-    /// The sync that made what was lost durable, in words.
+    /// The sync that made what was lost first durable before this point, in words. None where no sync did, or
+    /// where this operation has no such update: then nothing is known of it.
     fn covering(&self, first: usize, point: u64) -> Option<String> {
         let records = self.oracle.trace.log.records();
-        let of_first = |at: u64| {
+        let update = update_of(first, self.cause.lost.first()?.part);
+        let is_pending = |at: u64| {
             let pending = self.oracle.recorded_window(0, at).pending();
-            pending.iter().any(|id| id / PARTS == first)
+            pending.binary_search(&update).is_ok()
         };
-        let durable = (first as u64 + 1..=point).find(|at| !of_first(*at))?;
-        let sync = records.get((durable as usize).checked_sub(1)?)?;
+        // Once durable it stays so.
+        let (mut pending, mut durable) = (first as u64 + 1, point);
+        if durable <= pending || !is_pending(pending) || is_pending(durable) {
+            return None;
+        }
+        while pending + 1 < durable {
+            let middle = pending.midpoint(durable);
+            match is_pending(middle) {
+                true => pending = middle,
+                false => durable = middle,
+            }
+        }
+        let sync = records.get(pending as usize)?;
+        if !matches!(sync.op, Op::Sync { .. } | Op::SyncAll { .. }) {
+            return None;
+        }
         let path = match &*sync.path {
             "" => "the data directory",
             path => path,

@@ -94,6 +94,26 @@ fn the_sync_that_mended_it_is_named() {
     }
 }
 
+/// An operation that has no such update, and a write that cannot be torn so, say nothing: they are neither
+/// covered by a sync nor tried.
+#[test]
+fn what_cannot_be_lost_at_a_place_is_no_answer() {
+    for (cause, kind, model) in causes(Mutant::NoLogSync, 1) {
+        let mut other = cause.clone();
+        other.lost.iter_mut().for_each(|lost| lost.part = 3);
+        let mut whole = cause.clone();
+        for lost in &mut whole.lost {
+            lost.part = 0;
+            lost.torn = Some(vec![true]);
+        }
+        for (cause, mutant) in [(other, None), (whole, Some(Mutant::NoLogSync))] {
+            let found = verified(mutant, 1, &(cause.clone(), kind, model));
+            let open = matches!(found, Verification::NotReached(_));
+            assert!(open, "{found:?} for {cause:?}");
+        }
+    }
+}
+
 /// The sound store truncates nothing in place: that says nothing of what was found there.
 #[test]
 fn what_is_not_done_any_more_is_not_reached() {
