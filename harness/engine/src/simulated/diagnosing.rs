@@ -1,14 +1,17 @@
 //! Causes and fixes: of each mutant that lacks a sync, the missing property and the sync that makes its
 //! findings go; of those that no sync helps, that it is said.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use plugpull_reports::{Diagnosis, Property};
 
+use super::findings::NoParts;
 use super::pool::SimulatedWorkers;
 use super::store::Mutant;
-use super::{Explored, Plan, explore_within, with_oracle};
-use crate::explore::{Limits, Oracle};
+use super::{Explored, Plan, explore_by, explore_within, with_oracle};
+use crate::explore::{ByMissingUpdates, Grouping, Limits, Oracle};
 
 /// A run of a mutant under several models.
 fn plan(mutant: Mutant, seed: u64) -> Plan {
@@ -141,7 +144,58 @@ fn where_no_sync_helps_none_is_offered() {
     assert!(seen > 5, "{seen}");
 }
 
-/// Findings whose fix is one are one, with all its trials; and the number of workers changes nothing.
+/// Findings that one fix makes go are one, which counts the trials of all; of two missing syncs each has a
+/// finding of its own.
+#[test]
+fn findings_of_one_fix_are_one_and_of_two_are_two() {
+    let explored = |plan: &Plan, apart: bool| {
+        with_oracle(plan, |oracle| {
+            let workers = SimulatedWorkers::new(plan.mutants(), 1, 1);
+            let stop = AtomicBool::new(false);
+            let limits = Limits {
+                diagnose: true,
+                ..Limits::none(0, &stop)
+            };
+            let each_apart =
+                || -> Arc<dyn Grouping> { Arc::new(NoParts(ByMissingUpdates::of(oracle))) };
+            let grouping = apart.then(each_apart);
+            explore_by(plan, oracle, &workers, (None, limits), grouping)
+        })
+    };
+    let merged = (1..=6).any(|seed| {
+        let plan = plan(Mutant::NoDirectorySync, seed);
+        let apart = explored(&plan, true);
+        let same = apart
+            .groups
+            .all()
+            .iter()
+            .filter(|one| one.same_as.is_some());
+        let same = same.count();
+        let findings = &apart.report.findings;
+        assert_eq!(findings.len() + same, apart.groups.all().len());
+        let shown = findings
+            .iter()
+            .filter_map(|one| one.evidence.as_ref()?.diagnosis.as_ref());
+        assert_eq!(shown.map(|one| one.same_fix.len()).sum::<usize>(), same);
+        // No trial is lost, and none counts twice.
+        let most = apart.counts.len() as u64;
+        assert!(findings.iter().all(|one| one.count <= most));
+        same > 0
+    });
+    assert!(merged, "no two findings had one fix");
+    let plan = Plan {
+        other: Some(Mutant::NoDirectorySync),
+        ..plan(Mutant::NoLogSync, 1)
+    };
+    let two = explored(&plan, false).report.findings;
+    let fixes: BTreeSet<bool> = (two.iter())
+        .filter_map(|one| one.evidence.as_ref()?.diagnosis.as_ref()?.fix.as_ref())
+        .map(|fix| fix.change.contains("data directory"))
+        .collect();
+    assert_eq!(fixes.len(), 2, "{two:?}");
+}
+
+/// The number of workers changes nothing.
 #[test]
 fn any_number_of_workers_gives_the_same_diagnoses() {
     for mutant in [

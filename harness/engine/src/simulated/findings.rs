@@ -190,7 +190,7 @@ fn a_hang_that_there_was_no_time_for_is_one_with_a_later_one() {
 }
 
 /// Takes all that is missing for one sign, so that no cause is a part of another.
-struct NoParts(ByMissingUpdates);
+pub(crate) struct NoParts(pub(crate) ByMissingUpdates);
 
 impl Grouping for NoParts {
     fn signs(&self, crash: &Crash, oracle: &Oracle<'_>) -> Cause {
