@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnosis::Diagnosis;
 use crate::made_by::MadeBy;
+use crate::smallest::SmallestWorkload;
 
 /// The crash that showed a finding.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +47,9 @@ pub struct Evidence {
     /// or nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagnosis: Option<Diagnosis>,
+    /// The smallest workload that was seen to show it; left out where nobody looked, or none smaller does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smallest: Option<Box<SmallestWorkload>>,
 }
 
 /// How often a finding of a live fault was seen again.

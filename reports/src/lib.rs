@@ -46,6 +46,7 @@ mod reporter;
 mod rows;
 mod run_file;
 mod shard;
+mod smallest;
 mod sorted_trials;
 mod spool;
 mod style;
@@ -94,6 +95,7 @@ pub use run_file::record::{
 };
 pub use run_file::writer::RunFile;
 pub use shard::{MinimisedFinding, Shard, ShardTrial};
+pub use smallest::SmallestWorkload;
 pub use style::Look;
 pub use table::{SHOWN_FINDINGS, TableReporter, render};
 pub use trial::{ReportedFinding, TargetInfo, Trial};

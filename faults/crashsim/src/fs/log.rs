@@ -204,6 +204,15 @@ impl Op {
         )
     }
 
+    /// True for what changes the disk, but for times alone.
+    pub fn changes(&self) -> bool {
+        let is_sync = matches!(
+            self,
+            Op::Sync { .. } | Op::SyncFailed { .. } | Op::SyncAll { .. } | Op::SyncAllFailed
+        );
+        !is_sync && !self.is_note() && !matches!(self, Op::Touch { .. })
+    }
+
     /// The operation's name, as strace would show the call.
     pub fn name(&self) -> &'static str {
         match self {

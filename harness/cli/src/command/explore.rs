@@ -2,33 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use nix::unistd::{getegid, geteuid};
-use plugpull_crashsim::fs::{Record as OperationRecord, Tree};
-use plugpull_crashsim::persist::{Device, LossSet, MODELS, Window};
+use plugpull_crashsim::fs::Tree;
 use plugpull_crashsim::trace::fingerprint;
 use plugpull_engine::explore::{
-    About, Artifact, CpuLease, Crash, CrashCause, CrashDisk, CrashModel, Explorer, FollowUpShare,
-    FollowUps, FoundGroup, Group, KnownStates, KnownWorkers, Limits, NewSandbox, Oracle,
-    RecordedWith, RecordingPlan, SandboxWorker, Sink, StartLimits, StateEnumerator, Summary, Trace,
-    TraceFile, TryState, WorkerPool, Workers, coverage, finding_record, record, reported, timeline,
+    CrashDisk, CrashModel, Explorer, FollowUpShare, FollowUps, KnownStates, KnownWorkers, Limits,
+    Oracle, RecordingPlan, SandboxWorker, StateEnumerator, Summary, Trace, TraceFile, Workers,
+    record,
 };
 use plugpull_engine::keep::Keep;
-use plugpull_engine::prepare::with_crash_filesystem;
 use plugpull_engine::seed;
-use plugpull_engine::trial::{
-    Acked, Forking, SandboxHost, StorageRules, Untouched, WroteTo, micros,
-};
-use plugpull_filesystems::{records_of, time_syncs};
-use plugpull_reports::{
-    Emit as _, EndReason, Header, Record, Recording, RunCommand, Shard, SyncAudit, SyncCost,
-    TargetInfo,
-};
-use plugpull_sandbox::{Sandbox, pin};
-use plugpull_workloads::{Call, Durability, FollowUp, Guarantee, Promise, Start, WorkloadConfig};
+use plugpull_engine::trial::{Acked, SandboxHost, StorageRules, Untouched, WroteTo, micros};
+use plugpull_reports::{Emit as _, EndReason, Header, Record, Recording, RunCommand, Shard};
+use plugpull_sandbox::Sandbox;
+use plugpull_workloads::{Call, Durability, FollowUp, Guarantee, Promise, WorkloadConfig};
 
 use super::baseline::Baseline;
 use super::controls::{
@@ -38,10 +28,13 @@ use super::controls::{
 use super::interrupt::{Stop, stop_on_signal};
 use super::live_run::{LiveRun, Resumed};
 use super::outputs::writable;
-use super::resolved_target::{ResolvedTarget, again, demands};
+use super::resolved_target::ResolvedTarget;
 use super::run_files::trace_beside;
+use super::run_sink::RunSink;
+use super::smaller::SmallerRecorder;
+use super::worker_source::WorkerSource;
 use super::{outputs, wrong};
-use crate::cli::{ExploreArgs, FollowUpArg};
+use crate::cli::ExploreArgs;
 
 /// What the command line resolved to, checked before anything is started.
 struct ResolvedExploration {
@@ -104,6 +97,7 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
         Controlled::NotMeasured(why) => return nothing_measured(live, header, &why),
     }
     live.emit(Record::Header(Box::new(header)));
+    let is_new = matches!(origin, Origin::New(_));
     let (trace, path) = match origin {
         Origin::Recorded(trace, path) => (*trace, Some(path)),
         Origin::New(to) => {
@@ -121,7 +115,11 @@ pub(crate) fn run(args: &ExploreArgs, resumed: Option<Resumed>) -> anyhow::Resul
     let can = can_follow_up(&own, args.follow_up.share());
     let workers = source.pool(own)?;
     let known = KnownWorkers::new(&workers, known);
-    let (summary, live) = resolved.explore(args, (&trace, &can), &known, live, &stop)?;
+    let smaller = is_new
+        .then(|| SmallerRecorder::new(args, &source, &plan))
+        .flatten();
+    let run = (&trace, &can, smaller.as_ref());
+    let (summary, live) = resolved.explore(args, run, &known, live, &stop)?;
     drop(known);
     let took = live.elapsed();
     let (reason, why) = ended(&summary, args);
@@ -365,7 +363,7 @@ impl ResolvedExploration {
     fn explore<'r>(
         &self,
         args: &ExploreArgs,
-        (trace, can): (&Trace, &CanFollowUp),
+        (trace, can, smaller): (&Trace, &CanFollowUp, Option<&SmallerRecorder<'_>>),
         workers: &dyn Workers,
         live: LiveRun<'r>,
         stop: &Stop,
@@ -389,6 +387,7 @@ impl ResolvedExploration {
             check_one_in: args.check_decided,
             diagnose: !args.no_diagnosis,
             audit: args.audit,
+            smaller: smaller.map(|_| Limits::for_smaller(left)),
             memory: self.memory.limit,
             ..Limits::within(left, args.recovery_depth, stop.flag())
         };
@@ -406,7 +405,11 @@ impl ResolvedExploration {
         let can = |one| can.get(&one).cloned().unwrap_or(Ok(()));
         let follow_ups = FollowUps::new(args.follow_up.share(), can, oracle.life.clone());
         let explorer = Explorer::new(&oracle, workers, limits, shares, &mut sink);
-        let (summary, _) = explorer.following_up(follow_ups).explore(&mut states);
+        let explorer = explorer.following_up(follow_ups);
+        let (summary, groups) = explorer.explore(&mut states);
+        if let Some(smaller) = smaller.filter(|_| summary.gave_up.is_none()) {
+            smaller.look(&mut sink, &groups, workers, &limits);
+        }
         match sink.failed {
             Some(error) => Err(error),
             None => Ok((summary, sink.live)),
@@ -518,311 +521,6 @@ fn workload(args: &ExploreArgs, tested: &ResolvedTarget) -> anyhow::Result<Workl
     });
     workload.validate().map_err(wrong)?;
     Ok(workload)
-}
-
-/// Whether targets may be forked: not where the user wants recoveries to be timed, which only a start can be.
-fn forking(args: &ExploreArgs, tested: &ResolvedTarget) -> Option<Arc<Forking>> {
-    if args.no_fork || tested.recovery_bound.is_some() {
-        return None;
-    }
-    let bounds = tested.promises().iter();
-    let bound = bounds.filter_map(Promise::recovery_bound).min();
-    Some(Forking::new(bound, |why| {
-        eprintln!("plugpull: warning: the driver is started for each state: {why}");
-    }))
-}
-
-/// What workers are made of.
-struct WorkerSource<'a> {
-    tested: &'a ResolvedTarget,
-    limits: Arc<StartLimits>,
-    cpus: Vec<usize>,
-    leases: Vec<CpuLease>,
-    /// Whether targets may be forked; none for never.
-    forking: Option<Arc<Forking>>,
-}
-
-impl<'a> WorkerSource<'a> {
-    fn new(args: &ExploreArgs, tested: &'a ResolvedTarget) -> Self {
-        let cpus = pin::all();
-        let workers = args.workers.map_or(cpus.len().max(1), usize::from);
-        let leases = std::iter::repeat_with(CpuLease::default);
-        Self {
-            tested,
-            limits: StartLimits::new(tested.start_limit),
-            cpus,
-            leases: leases.take(workers).collect(),
-            forking: forking(args, tested),
-        }
-    }
-
-    /// One that starts each target, where `forking` is none.
-    fn worker(
-        &self,
-        number: usize,
-        forking: Option<Arc<Forking>>,
-    ) -> anyhow::Result<SandboxWorker> {
-        let cpus = &self.cpus;
-        let cpu = (!cpus.is_empty()).then(|| cpus[number % cpus.len()]);
-        let target = self.tested.target.clone();
-        let sandbox: NewSandbox = Arc::new(move || {
-            // What speaks with the target shares its CPU: an idle CPU takes long to wake.
-            let sandbox = pin::on(cpu, || with_crash_filesystem("exploring", &*target))?;
-            Ok(SandboxHost::new(sandbox, cpu, false).with_forking(forking.clone()))
-        });
-        let lease = self.leases[number % self.leases.len()].clone();
-        let limits = self.limits.clone();
-        SandboxWorker::new(sandbox, self.tested.target.clone(), limits, lease)
-    }
-
-    /// Learns from the disk at the end of the recorded run how long starts and checks take. A bound that
-    /// the user named stays as it is.
-    fn learn(&self, own: &SandboxWorker, trace: &Trace, tested: &ResolvedTarget) {
-        let end = trace.log.records().len();
-        let window = Window::new(&trace.log, end, MODELS[0], Device::default());
-        let acked = Acked::of(&trace.about.history, &*tested.target);
-        let disk = CrashDisk {
-            key: 0,
-            tree: window.state(&LossSet::default()).tree,
-            acked,
-            then: None,
-        };
-        // Where it does not come up, nothing is learned.
-        if let Ok(attempt) = own.attempt(&disk)
-            && attempt.observed.start == Start::Started
-        {
-            if tested.recovery_bound.is_none() {
-                self.limits.learn(attempt.took);
-            }
-            if let Some(forking) = &self.forking {
-                forking.learn(attempt.observed.recovery);
-            }
-            self.limits.comes_up_on(disk);
-        }
-    }
-
-    /// All workers, and `own` for what is tried beside them.
-    fn pool(&self, own: SandboxWorker) -> anyhow::Result<WorkerPool> {
-        // A CPU that has no worker sets up the next state while the target of this one runs.
-        let workers = self.leases.len();
-        let sandboxes = workers.max(self.cpus.len().min(2 * workers));
-        let worker = |number| {
-            let worker = self.worker(number, self.forking.clone())?;
-            Ok(Box::new(worker) as Box<dyn TryState>)
-        };
-        let workers = (0..sandboxes).map(worker).collect::<anyhow::Result<_>>()?;
-        let pool = WorkerPool::start(Box::new(own), workers);
-        Ok(pool.with_forking(self.forking.clone()))
-    }
-}
-
-/// Writes what an exploration finds into its run, and each finding's artifact at once.
-struct RunSink<'a, 'r> {
-    args: &'a ExploreArgs,
-    oracle: &'a Oracle<'a>,
-    keep: Option<&'a Keep>,
-    info: &'a TargetInfo,
-    seed: u64,
-    live: LiveRun<'r>,
-    /// Why an artifact could not be written.
-    failed: Option<anyhow::Error>,
-}
-
-impl Sink for RunSink<'_, '_> {
-    fn emit(&mut self, mut record: Record) {
-        if let Record::SyncAudit(audit) = &mut record {
-            audit.cost = self.sync_cost(audit);
-        }
-        self.live.emit(record);
-    }
-
-    fn minimised(&mut self, found: &FoundGroup<'_>) {
-        let kept = match (self.keep, found.id) {
-            (Some(keep), Some(id)) => match self.artifact(keep, id, found.group) {
-                Ok(path) => Some(path),
-                Err(error) => {
-                    self.failed.get_or_insert(error);
-                    None
-                }
-            },
-            _ => None,
-        };
-        let finding = reported(self.oracle, found.group, kept.as_deref(), self.again());
-        self.live.emit(finding_record(found, finding));
-    }
-
-    fn covered(&mut self, so_far: &Summary) {
-        let coverage = coverage(self.oracle, so_far);
-        self.live.emit(Record::Coverage(Box::new(coverage)));
-    }
-}
-
-impl RunSink<'_, '_> {
-    /// What the syncs of each site cost on the user's filesystem; none where nobody asked, or it failed.
-    fn sync_cost(&self, audit: &SyncAudit) -> Option<SyncCost> {
-        let on = self.args.cost_on.as_ref()?;
-        let records = self.oracle.trace.log.records();
-        let times = time_syncs(records, on).inspect_err(|error| {
-            let on = on.display();
-            eprintln!("plugpull: warning: syncs were not timed on {on}: {error}");
-        });
-        let times = times.ok()?;
-        let site = |places: &[u64]| -> u64 {
-            let of_site = times.syncs.iter();
-            let of_site = of_site.filter(|(index, _)| places.contains(&(*index as u64)));
-            of_site.map(|(_, took)| micros(*took)).sum()
-        };
-        Some(SyncCost {
-            directory: on.display().to_string(),
-            took_us: micros(times.took),
-            sites_us: audit.sites.iter().map(|one| site(&one.places)).collect(),
-        })
-    }
-
-    /// The command that explores this again.
-    fn again(&self) -> String {
-        let args = self.args;
-        let what = match args.trace.as_deref().or(args.record.as_deref()) {
-            Some(trace) => format!("--trace {}{}", quoted(trace), demands(&args.target)),
-            None => again(&args.target),
-        };
-        let mut text = format!("plugpull explore {what} --seed {}", self.seed);
-        let mut add = |option: String| {
-            text.push(' ');
-            text.push_str(&option);
-        };
-        for model in &args.models {
-            add(format!("--model {model}"));
-        }
-        if args.trace.is_none() && args.record.is_none() {
-            // As many as were recorded, where nobody said how many.
-            let acked = || self.oracle.trace.about.history.acked() as u64;
-            add(format!("--txns {}", args.txns.unwrap_or_else(acked)));
-            if args.clients != ExploreArgs::CLIENTS {
-                add(format!("--clients {}", args.clients));
-            }
-            if args.value_size != ExploreArgs::VALUE_SIZE {
-                add(format!("--value-size {}", args.value_size));
-            }
-            if args.stacks {
-                add("--stacks".into());
-            }
-        }
-        if args.recovery_depth != ExploreArgs::RECOVERY_DEPTH {
-            add(format!("--recovery-depth {}", args.recovery_depth));
-        }
-        if let Some(states) = args.states {
-            add(format!("--states {states}"));
-        }
-        if args.follow_up != FollowUpArg::Some {
-            add(format!("--follow-up {}", args.follow_up.name()));
-        }
-        if args.decide {
-            add("--decide".into());
-        }
-        if args.no_diagnosis {
-            add("--no-diagnosis".into());
-        }
-        if args.check_decided != Limits::CHECK_ONE_IN {
-            add(format!("--check-decided {}", args.check_decided));
-        }
-        if let Some(shard) = args.shard {
-            add(format!("--shard {shard}"));
-        }
-        let device = args.device.device();
-        if device != Device::default() {
-            add(format!("--device {device}"));
-        }
-        let budget = args.budget.as_millis();
-        add(match budget % 1000 {
-            0 => format!("--budget {}s", budget / 1000),
-            _ => format!("--budget {budget}ms"),
-        });
-        add("--keep DIR".into());
-        text
-    }
-
-    /// How the run was recorded, for `verify`; none for a crash of a recovery.
-    fn recorded(&self, crash: &Crash) -> Option<RecordedWith> {
-        let about = &self.oracle.trace.about;
-        Some(RecordedWith {
-            seed: about.seed,
-            txns: about.history.acked() as u64,
-            clients: about.clients,
-            value_size: about.value_size,
-            device: self.oracle.device.to_string(),
-            cause: CrashCause::of(crash, self.oracle)?,
-        })
-    }
-
-    /// Writes the artifact of a finding, in place of that of a larger state. Where it is.
-    fn artifact(&self, keep: &Keep, id: u64, group: &Group) -> anyhow::Result<PathBuf> {
-        let (oracle, info) = (self.oracle, self.info);
-        let path = keep.path(&format!("finding-{}.json", id + 1));
-        let minimised = &group.minimised;
-        let first = minimised.crash.first();
-        // That of the last crash, whose promises must hold.
-        let model = oracle.models[minimised.crash.model];
-        let artifact = Artifact::new(
-            About {
-                target: info.name.clone(),
-                version: info.version.clone(),
-                settings: info.settings.clone(),
-                model: model.name.to_string(),
-                seed: self.seed,
-                point: first.point,
-                crash: oracle.trace.stamp(first.point),
-                class: model.class(),
-                promises: oracle.promises.to_vec(),
-                finding: reported(oracle, group, None, self.again()).finding,
-                timeline: timeline(&minimised.crash, minimised.finding.ack, oracle),
-                history: oracle.trace.history_at(first.point),
-                recovery_bound_us: self.args.target.recovery_bound.map(micros),
-                damaged: String::new(),
-                injected: String::new(),
-                not_on_disk: false,
-                recorded: self.recorded(&minimised.crash),
-                second_life: match minimised.finding.follow_up {
-                    Some(FollowUp::SecondLife) => oracle.life.to_vec(),
-                    _ => Vec::new(),
-                },
-            },
-            &minimised.tree,
-        )?;
-        let artifact = match model.power {
-            true => self.with_operations(artifact, &minimised.crash)?,
-            false => artifact,
-        };
-        artifact.write(&path)?;
-        Ok(path)
-    }
-}
-
-impl RunSink<'_, '_> {
-    /// The artifact with what was done up to the crash, so that `confirm` can do it elsewhere.
-    fn with_operations(&self, artifact: Artifact, crash: &Crash) -> anyhow::Result<Artifact> {
-        let log = match &crash.within {
-            Some(recovery) => &recovery.log,
-            None => &self.oracle.trace.log,
-        };
-        let mut records = records_of(log.base());
-        let before = records.len();
-        let done = log.records().iter().take(crash.point as usize);
-        records.extend(
-            done.zip(before as u64..)
-                .map(|(record, seq)| OperationRecord {
-                    seq,
-                    ..record.clone()
-                }),
-        );
-        Ok(artifact.with_operations(&records, before, crash.depth())?)
-    }
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    shlex::try_quote(&text).map_or(text.clone(), Into::into)
 }
 
 /// What the report of a shard has besides, for `plugpull merge`.

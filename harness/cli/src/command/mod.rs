@@ -21,8 +21,11 @@ mod resolved_target;
 pub(crate) mod resume;
 pub(crate) mod run;
 mod run_files;
+mod run_sink;
+mod smaller;
 pub(crate) mod targets;
 pub(crate) mod verify;
+mod worker_source;
 
 use std::collections::BTreeMap;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use plugpull_testing::test;
 
-use crate::support::{Ran, Reported, list, plugpull, reported, text};
+use crate::support::{Ran, Reported, list, plugpull, reported, text, without_causes};
 
 /// A worked example of the documentation.
 fn example(path: &str) -> String {
@@ -22,6 +22,7 @@ pub(crate) fn tested(command: &str, file: &str, options: &str, keep: Option<&Pat
     let mut run = plugpull();
     run.args([command, file, "--quiet", "--seed", "7", "--json"])
         .arg(&json)
+        .args(without_causes(command))
         .args(options.split_whitespace());
     if let Some(keep) = keep {
         run.arg("--keep").arg(keep);

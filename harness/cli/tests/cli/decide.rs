@@ -7,7 +7,7 @@ use plugpull_testing::test;
 use serde_json::Value;
 
 use crate::command_targets::{Made, lines};
-use crate::support::{Reported, plugpull, reported};
+use crate::support::{Reported, plugpull, reported, without_causes};
 
 /// Explores with a sample of one state, all else by deciding: the exit code, and the report.
 fn decided(options: &[&str], directory: &Path) -> (i32, Value) {
@@ -15,6 +15,7 @@ fn decided(options: &[&str], directory: &Path) -> (i32, Value) {
     let mut explore = plugpull();
     explore
         .arg("explore")
+        .args(without_causes("explore"))
         .args(options)
         .args(["--quiet", "--states", "1", "--recovery-depth", "0"])
         .args(["--clients", "1", "--budget", "120s", "--json"])

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use plugpull_testing::test;
 
-use crate::support::{Ran, Reported, list, plugpull, reported, text};
+use crate::support::{Ran, Reported, list, plugpull, reported, text, without_causes};
 
 const EXAMPLE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -25,6 +25,7 @@ fn tested(command: &str, example: &str, options: &str) -> Reported {
         .args([command, "driver", "--set"])
         .arg(format!("cmd=python3 {EXAMPLE}{example}"))
         .args(options.split_whitespace())
+        .args(without_causes(command))
         .args(["--quiet", "--seed", "7", "--json"])
         .arg(&json);
     reported(&mut plugpull, &json)

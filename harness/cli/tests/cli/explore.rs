@@ -8,7 +8,7 @@ use plugpull_testing::test;
 use serde_json::Value;
 
 use crate::command_targets::tested;
-use crate::support::{plugpull, text};
+use crate::support::{plugpull, text, without_causes};
 
 /// What an exploration printed, its exit code and its report.
 struct Explored {
@@ -29,6 +29,7 @@ fn explore(options: &str, keep: &Path) -> Explored {
     let json = keep.with_extension("json");
     let output = plugpull()
         .arg("explore")
+        .args(without_causes("explore"))
         .args(options.split_whitespace())
         .args(["--quiet", "--seed", "7", "--json"])
         .arg(&json)

@@ -7,7 +7,7 @@ use plugpull_testing::test;
 use serde_json::Value;
 
 use crate::command_targets::{Made, lines};
-use crate::support::{Reported, plugpull, reported};
+use crate::support::{Reported, plugpull, reported, without_causes};
 
 const EXAMPLE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -20,6 +20,7 @@ fn explored(options: &[&str], follow_up: &str, directory: &Path) -> (i32, String
     let mut explore = plugpull();
     explore
         .arg("explore")
+        .args(without_causes("explore"))
         .args(options)
         .args(["--quiet", "--recovery-depth", "0", "--clients", "1"])
         .args(["--seed", "7", "--budget", "60s"])

@@ -38,6 +38,7 @@ mod run_evidence;
 mod run_file;
 mod shards;
 mod signals;
+mod smaller;
 mod snapshots;
 mod sqlite;
 mod stacks;

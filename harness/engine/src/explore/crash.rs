@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use plugpull_crashsim::fs::{Log, Op, Record};
+use plugpull_crashsim::fs::{Log, Record};
 use plugpull_crashsim::persist::{Device, Index, LossSet, LostUpdate, MODELS, Model, XFS};
 use plugpull_workloads::FailureClass;
 
@@ -155,11 +155,5 @@ impl RecoveryTrace {
 
 /// True when a recovery changed its disk in a way that a crash could leave half done.
 pub fn changes_disk(log: &Log) -> bool {
-    log.records().iter().any(|record| {
-        let unchanged = matches!(
-            record.op,
-            Op::Sync { .. } | Op::SyncAll { .. } | Op::Touch { .. }
-        );
-        !unchanged && !record.op.is_note()
-    })
+    log.records().iter().any(|record| record.op.changes())
 }

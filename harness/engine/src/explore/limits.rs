@@ -13,6 +13,8 @@ const ONE_FINDING: u32 = 4;
 
 /// The part of a budget, as one in so many, that diagnosing what was found may take.
 const DIAGNOSING: u32 = 8;
+/// And what recording smaller workloads for it may take.
+const SMALLER: u32 = 12;
 /// The part that auditing the syncs may take, where that was asked for.
 const AUDITING: u32 = 2;
 /// The part of the time, as one in so many, at whose end states are not followed up any more.
@@ -40,6 +42,8 @@ pub struct Limits<'a> {
     pub audit: bool,
     /// How long diagnosing may take, where there is something to diagnose.
     pub diagnosing: Option<Duration>,
+    /// How long smaller workloads may be recorded, where something was found; none where they are not.
+    pub smaller: Option<Duration>,
     /// Of so many states that were decided so one is tried all the same.
     pub check_one_in: u64,
     /// How many recoveries deep crashes go; 0 for the recorded run alone.
@@ -67,6 +71,7 @@ impl<'a> Limits<'a> {
             diagnose: true,
             audit: false,
             diagnosing: Some(budget / DIAGNOSING),
+            smaller: None,
             check_one_in: Self::CHECK_ONE_IN,
             depth,
             memory: None,
@@ -85,11 +90,17 @@ impl<'a> Limits<'a> {
             diagnose: false,
             audit: false,
             diagnosing: None,
+            smaller: None,
             check_one_in: Self::CHECK_ONE_IN,
             depth,
             memory: None,
             stop,
         }
+    }
+
+    /// The part of a budget that recording smaller workloads may take.
+    pub fn for_smaller(budget: Duration) -> Duration {
+        budget / SMALLER
     }
 
     /// How much time is left for trying states.
@@ -101,7 +112,8 @@ impl<'a> Limits<'a> {
     /// the audit.
     pub(super) fn left_to_explore(&self, found: bool) -> Duration {
         let diagnosing = self.diagnosing.filter(|_| self.diagnose && found);
-        let after = diagnosing.unwrap_or_default() + self.auditing();
+        let smaller = self.smaller.filter(|_| found);
+        let after = diagnosing.unwrap_or_default() + smaller.unwrap_or_default() + self.auditing();
         self.left().saturating_sub(after)
     }
 
@@ -113,9 +125,9 @@ impl<'a> Limits<'a> {
         }
     }
 
-    /// When the audit begins, at the latest.
+    /// When the audit begins, or smaller workloads are recorded, at the latest.
     pub(super) fn until_auditing(&self) -> Option<Instant> {
-        let share = self.auditing();
+        let share = self.auditing() + self.smaller.unwrap_or_default();
         self.until
             .map(|until| until.checked_sub(share).unwrap_or(until))
     }

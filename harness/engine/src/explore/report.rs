@@ -5,11 +5,12 @@ use std::path::Path;
 use plugpull_reports::{
     Coverage, FindingRecord, ModelCoverage, Record, RecoveryCoverage, ReportedFinding,
 };
-use plugpull_workloads::Stamp;
+use plugpull_workloads::{Finding, Stamp};
 
 use super::describe::{evidence, sentence};
 use super::grouping::Group;
 use super::oracle::Oracle;
+use super::retry::Minimised;
 use super::tally::Summary;
 use super::trial_log::FoundGroup;
 
@@ -64,6 +65,17 @@ pub fn coverage(oracle: &Oracle<'_>, summary: &Summary) -> Coverage {
     }
 }
 
+/// A finding with the sentence that says why its state is legal.
+pub fn finding_of(minimised: &Minimised, oracle: &Oracle<'_>) -> Finding {
+    // Where a kill comes first and the power is lost during recovery, it takes a power loss.
+    let model = oracle.models[minimised.crash.model];
+    Finding {
+        sentence: sentence(minimised, oracle),
+        fault: format!("{}@{}", model.name, minimised.crash.first().point),
+        ..minimised.finding.clone()
+    }
+}
+
 /// A group's entry of the report. `kept` is where its artifact is, and `again` the command that finds
 /// it again.
 pub fn reported(
@@ -73,11 +85,7 @@ pub fn reported(
     again: String,
 ) -> ReportedFinding {
     let minimised = &group.minimised;
-    let mut finding = minimised.finding.clone();
-    finding.sentence = sentence(minimised, oracle);
-    // Where a kill comes first and the power is lost during recovery, it takes a power loss.
-    let model = oracle.models[minimised.crash.model];
-    finding.fault = format!("{}@{}", model.name, minimised.crash.first().point);
+    let finding = finding_of(minimised, oracle);
     let kept = kept.map(|path| path.display().to_string());
     ReportedFinding {
         finding,

@@ -9,13 +9,13 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use plugpull_crashsim::fs::{Op, Record};
 use plugpull_crashsim::persist::{LossSet, Window, part_of, record_of, update_of};
-use plugpull_workloads::FollowUp;
+use plugpull_workloads::{Finding, FindingKind, FollowUp};
 use serde::{Deserialize, Serialize};
 
 use super::answers::Answers;
 use super::attempt::Workers;
 use super::crash::Crash;
-use super::diagnosis::{Attempts, spread, states_at};
+use super::diagnosis::{Attempts, JudgedState, spread, states_at};
 use super::names::Names;
 use super::oracle::Oracle;
 
@@ -170,21 +170,18 @@ pub fn verify(
     let over = AtomicBool::new(false);
     let mut attempts = Attempts::new(workers, &answers, &over, until);
     attempts.follow_up = follow_up;
-    let mut search = Verifier {
-        oracle,
-        cause,
-        names: &names,
-        attempts,
-        covered: 0,
-        by: None,
-        tried: 0,
-    };
+    let mut search = Verifier::new((oracle, &names), cause, None, attempts);
     let looked: Vec<&PlaceOfCause> = places.iter().collect();
     let looked = spread(&looked, PLACES);
     for place in &looked {
         match search.look(place) {
             Ok(None) => {}
-            Ok(Some(found)) => return found,
+            Ok(Some((state, finding))) => {
+                return Verification::StillThere {
+                    point: state.crash.point,
+                    sentence: finding.sentence,
+                };
+            }
             Err(why) => {
                 return Verification::NotReached(format!("not all places were looked at: {why}"));
             }
@@ -200,6 +197,26 @@ pub fn verify(
         by: search.by,
         tried: search.tried,
     }
+}
+
+/// The first state of a recording in which the loss of a cause shows a finding of this kind, at most at so many
+/// places; none where none does, or where not all of them could be looked at.
+pub(super) fn find_again(
+    oracle: &Oracle<'_>,
+    cause: &CrashCause,
+    kind: FindingKind,
+    attempts: Attempts<'_>,
+) -> Option<JudgedState> {
+    let names = Names::of(&oracle.trace.log);
+    let places = places(oracle, cause, &names);
+    let mut search = Verifier::new((oracle, &names), cause, Some(kind), attempts);
+    let looked: Vec<&PlaceOfCause> = places.iter().collect();
+    for place in spread(&looked, PLACES) {
+        if let Some((state, _)) = search.look(place).ok()? {
+            return Some(state);
+        }
+    }
+    None
 }
 
 /// Where the target does again what was lost, with the crash points that are like the artifact's.
@@ -266,15 +283,38 @@ struct Verifier<'s, 'a> {
     oracle: &'s Oracle<'a>,
     cause: &'s CrashCause,
     names: &'s Names,
+    /// The kind of finding; none for any.
+    kind: Option<FindingKind>,
     attempts: Attempts<'s>,
     covered: usize,
     by: Option<String>,
     tried: usize,
 }
 
-impl Verifier<'_, '_> {
-    /// Looks at one place: what shows there, if something does.
-    fn look(&mut self, place: &PlaceOfCause) -> Result<Option<Verification>, &'static str> {
+impl<'s, 'a> Verifier<'s, 'a> {
+    fn new(
+        (oracle, names): (&'s Oracle<'a>, &'s Names),
+        cause: &'s CrashCause,
+        kind: Option<FindingKind>,
+        attempts: Attempts<'s>,
+    ) -> Self {
+        Self {
+            oracle,
+            cause,
+            names,
+            kind,
+            attempts,
+            covered: 0,
+            by: None,
+            tried: 0,
+        }
+    }
+
+    /// Looks at one place: the state that shows the finding there, if one does.
+    fn look(
+        &mut self,
+        place: &PlaceOfCause,
+    ) -> Result<Option<(JudgedState, Finding)>, &'static str> {
         let power = self.oracle.models[0].power;
         for point in &place.points {
             let crash = Crash {
@@ -304,12 +344,10 @@ impl Verifier<'_, '_> {
             states.retain(|(crash, _)| cause.lost.is_empty() || loses(&crash.loss, place.first));
             let judged = self.attempts.judge(self.oracle, states);
             self.tried += judged.len();
-            for one in &judged {
-                if let Some(finding) = one.findings.first() {
-                    return Ok(Some(Verification::StillThere {
-                        point: *point,
-                        sentence: finding.sentence.clone(),
-                    }));
+            let is_it = |finding: &&Finding| self.kind.is_none_or(|kind| finding.kind == kind);
+            for one in judged {
+                if let Some(finding) = one.findings.iter().find(is_it).cloned() {
+                    return Ok(Some((one, finding)));
                 }
             }
             if let Some(why) = self.attempts.ended {

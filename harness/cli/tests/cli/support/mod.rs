@@ -110,6 +110,15 @@ pub(crate) fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
     value[field].as_array().map_or(&[], Vec::as_slice)
 }
 
+/// What an exploration gets whose findings' causes are not what is tested: to look for them takes as long as
+/// all the rest. `causes.rs` tests that.
+pub(crate) fn without_causes(command: &str) -> &'static [&'static str] {
+    match command {
+        "explore" => &["--no-diagnosis"],
+        _ => &[],
+    }
+}
+
 /// Runs `plugpull run` with these options, which are separated by spaces, and reads its report.
 pub(crate) fn run(options: &str) -> Reported {
     let directory = tempfile::tempdir().unwrap();
