@@ -45,6 +45,7 @@ use promised::Promised;
 use puzzle::Puzzle;
 use search::Legality;
 use service::Detection;
+pub use service::Difference;
 
 /// What a trial says about the target's promises.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

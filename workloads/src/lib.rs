@@ -22,7 +22,7 @@ mod text;
 mod txn;
 mod value;
 
-pub use check::{Judgement, Observation, judge};
+pub use check::{Difference, Judgement, Observation, judge};
 pub use demand::{DEMAND_WORDS, DemandError, parse_demand};
 pub use event_log::{Event, EventLog, EventOp, LoggedKey};
 pub use finding::{Finding, FindingKind, Verdict};

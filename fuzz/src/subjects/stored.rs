@@ -316,6 +316,7 @@ mod tests {
                 not_on_disk: false,
                 recorded: None,
                 second_life: Vec::new(),
+                served: None,
             };
             let artifact = Artifact::new(about, &state.tree)?;
             artifact

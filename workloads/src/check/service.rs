@@ -1,11 +1,11 @@
 //! Service: whether the target came back at all, in time, able to read its data, the same way
 //! twice, and fit for work.
 
+use std::collections::BTreeMap;
+
 use super::promised::Promised;
 use super::{Trouble, labels};
-use crate::{
-    Checker, Damage, FailureClass, FindingKind, Guarantee, Observed, Promise, ReadBack, Start,
-};
+use crate::{Checker, Damage, FailureClass, FindingKind, Guarantee, Observed, Promise, Start};
 
 /// What was seen of the service.
 #[derive(Default)]
@@ -199,19 +199,12 @@ fn not_repeatable(observed: &Observed, promised: &Promised) -> Option<Trouble> {
     let (Some(Ok(first)), Some(Ok(second))) = (&observed.state, &observed.second) else {
         return None;
     };
-    let differs = |key: &&String| first.get(*key) != second.get(*key);
-    let keys: Vec<&String> = first
-        .keys()
-        .filter(differs)
-        .chain(second.keys().filter(|key| !first.contains_key(*key)))
-        .collect();
-    let key = *keys.first()?;
-    let shown = |state: &ReadBack| {
-        let value = state.as_ref().ok().and_then(|state| state.get(key));
-        value.map_or("not there".to_owned(), |value| labels::value(value))
-    };
-    let before = observed.state.as_ref().map(shown).unwrap_or_default();
-    let after = observed.second.as_ref().map(shown).unwrap_or_default();
+    let Difference {
+        key,
+        count,
+        before,
+        after,
+    } = Difference::between(first, second)?;
     let kind = FindingKind::NotRepeatable;
     let mut trouble = Trouble::new(
         kind,
@@ -219,11 +212,49 @@ fn not_repeatable(observed: &Observed, promised: &Promised) -> Option<Trouble> {
         format!(
             "a second restart, with no writes in between, shows other data ({}): key {key} was \
              {before} after the first and is {after} after the second",
-            labels::count(keys.len(), "difference")
+            labels::count(count, "difference")
         ),
         "the second restart showed other data".into(),
     );
-    trouble.key = Some(key.clone());
-    trouble.count = keys.len();
+    trouble.key = Some(key);
+    trouble.count = count;
     Some(trouble)
+}
+
+/// How two read-backs differ that should not.
+pub struct Difference {
+    /// The first key that differs.
+    pub key: String,
+    /// How many do.
+    pub count: usize,
+    /// What was there first, in words.
+    pub before: String,
+    /// And then.
+    pub after: String,
+}
+
+impl Difference {
+    /// None where there is none.
+    pub fn between(
+        first: &BTreeMap<String, String>,
+        second: &BTreeMap<String, String>,
+    ) -> Option<Self> {
+        let differs = |key: &&String| first.get(*key) != second.get(*key);
+        let keys: Vec<&String> = first
+            .keys()
+            .filter(differs)
+            .chain(second.keys().filter(|key| !first.contains_key(*key)))
+            .collect();
+        let key = *keys.first()?;
+        let shown = |state: &BTreeMap<String, String>| {
+            let value = state.get(key);
+            value.map_or("not there".to_owned(), |value| labels::value(value))
+        };
+        Some(Self {
+            count: keys.len(),
+            before: shown(first),
+            after: shown(second),
+            key: key.clone(),
+        })
+    }
 }

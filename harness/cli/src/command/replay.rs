@@ -11,14 +11,14 @@ use plugpull_reports::StepKind;
 use plugpull_sandbox::pin;
 use plugpull_sandbox::{Program, SpawnRequest};
 use plugpull_targets::{Target, catalog};
-use plugpull_workloads::{Damage, Finding, FollowUp, Judgement, judge};
+use plugpull_workloads::{Damage, Finding, FollowUp, Judgement, Verdict, judge};
 
 use super::{open_target, wrong};
 use crate::cli::ReplayArgs;
 use crate::terminal;
 use plugpull_engine::explore::{
     Artifact, Attempt, Basis, CpuLease, CrashDisk, FollowUpPlan, NewSandbox, SandboxWorker, Shown,
-    StartLimits,
+    StartLimits, end_state,
 };
 use plugpull_engine::keep::Keep;
 use plugpull_engine::prepare::{handshake, start_limit, with_crash_filesystem};
@@ -142,14 +142,30 @@ impl<'a> Replay<'a> {
                 description: about.damaged.clone(),
             };
         }
-        Ok(judge(
+        let judged = judge(
             &about.history,
             &observed,
             &about.promises,
             about.class,
             Some(about.crash),
             self.bound,
-        ))
+        );
+        Ok(match &about.served {
+            Some(served) if judged.verdict != Verdict::Broken => {
+                end_state(served, observed, || true, self.basis(), judged)
+            }
+            _ => judged,
+        })
+    }
+
+    fn basis(&self) -> Basis<'_> {
+        let about = &self.artifact.about;
+        Basis {
+            promises: &about.promises,
+            class: about.class,
+            history: &about.history,
+            crash: about.crash,
+        }
     }
 }
 
@@ -177,13 +193,7 @@ impl Replay<'_> {
             let what = came.follow_up.label();
             bail!("the {what} behind recovery could not be done here: {why}");
         }
-        let by = Basis {
-            promises,
-            class,
-            history,
-            crash: about.crash,
-        };
-        first.findings = came.judge(observed, by);
+        first.findings = came.judge(observed, self.basis());
         Ok(first)
     }
 }

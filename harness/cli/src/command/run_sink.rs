@@ -1,5 +1,6 @@
 //! What an exploration finds: into the run file, with an artifact of each finding.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use plugpull_crashsim::fs::Record as OperationRecord;
@@ -12,7 +13,7 @@ use plugpull_engine::keep::Keep;
 use plugpull_engine::trial::micros;
 use plugpull_filesystems::{records_of, time_syncs};
 use plugpull_reports::{Emit as _, Record, SyncAudit, SyncCost, TargetInfo};
-use plugpull_workloads::FollowUp;
+use plugpull_workloads::{FindingKind, FollowUp};
 
 use super::live_run::LiveRun;
 use super::resolved_target::{again, demands};
@@ -185,6 +186,7 @@ impl RunSink<'_, '_> {
                     Some(FollowUp::SecondLife) => oracle.life.to_vec(),
                     _ => Vec::new(),
                 },
+                served: served(minimised),
             },
             &minimised.tree,
         )?;
@@ -194,6 +196,14 @@ impl RunSink<'_, '_> {
         };
         artifact.write(path)
     }
+}
+
+/// What the last recovery had served, where the finding is that it is gone.
+fn served(minimised: &Minimised) -> Option<BTreeMap<String, String>> {
+    let (finding, within) = (&minimised.finding, minimised.crash.within.as_ref());
+    let is_it = finding.kind == FindingKind::NotRepeatable && finding.follow_up.is_none();
+    let served = within.filter(|_| is_it)?.served.as_ref()?;
+    Some(BTreeMap::clone(served))
 }
 
 /// Where the artifact of a finding is kept.

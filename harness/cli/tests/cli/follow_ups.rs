@@ -84,6 +84,42 @@ fn what_a_clean_close_takes_away_shows_behind_a_clean_stop() {
     );
 }
 
+/// What a completed recovery served is gone after the next crash, and was never acknowledged: only a comparison of
+/// the two read-backs shows it.
+#[test(needs = "fuse python3")]
+fn what_a_recovery_served_and_took_away_shows_when_it_is_crashed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let json = directory.path().join("report.json");
+    let mut explore = plugpull();
+    explore
+        .args(["explore", "driver", "--set", &with_bug("mark")])
+        .args(without_causes("explore"))
+        .args(split("--txns 5 --model kill --clients 1 --follow-up none"))
+        .args(split("--quiet --seed 7 --budget 60s --keep kept --json"))
+        .arg(&json)
+        .current_dir(directory.path());
+    let Reported { ran, report } = reported(&mut explore, &json);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let findings = report["findings"].as_array().expect("findings");
+    assert_eq!(findings.len(), 1, "{ran:?}");
+    assert_eq!(findings[0]["kind"], "not-repeatable", "{ran:?}");
+    let sentence = findings[0]["sentence"].as_str().expect("a sentence");
+    let begins = "a completed recovery had served what is otherwise after the next crash";
+    assert!(sentence.starts_with(begins), "{sentence}");
+    let kept = std::fs::read_dir(directory.path().join("kept")).expect("what was kept");
+    let mut kept = kept.map(|one| one.expect("a name").path());
+    let artifact = kept.find(|path| path.extension().is_some_and(|end| end == "json"));
+    let replay = plugpull()
+        .arg("replay")
+        .arg(artifact.expect("an artifact"))
+        .current_dir(directory.path())
+        .output()
+        .expect("plugpull runs");
+    let said = String::from_utf8_lossy(&replay.stdout).into_owned();
+    assert!(said.contains("It still stands: a completed"), "{said}");
+    assert_eq!(replay.status.code(), Some(1), "{said}");
+}
+
 fn split(options: &str) -> Vec<&str> {
     options.split(' ').collect()
 }

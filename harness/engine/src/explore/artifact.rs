@@ -137,6 +137,9 @@ pub struct About {
     /// What was written once it had recovered, where the finding shows behind that alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub second_life: Vec<LifeCall>,
+    /// What a completed recovery had served before the crash that left this disk, where its loss is the finding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<BTreeMap<String, String>>,
 }
 
 /// How the run was recorded in which a crash was found.
@@ -443,6 +446,7 @@ mod tests {
             not_on_disk: false,
             recorded: None,
             second_life: Vec::new(),
+            served: None,
         };
         (Artifact::new(about, log.base()).unwrap(), records)
     }

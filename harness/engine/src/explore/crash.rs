@@ -1,6 +1,7 @@
 //! A crash: under which model and where it happened, what the disk did not get, and what the
 //! recovery after it wrote.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -106,6 +107,8 @@ pub struct RecoveryTrace {
     pub digest: u128,
     /// Every operation of the recovery, on the disk that the crash left.
     pub log: Log,
+    /// What was read back of the target when this recovery had ended; none where that is not known, or failed.
+    pub served: Option<Arc<BTreeMap<String, String>>>,
 }
 
 impl Crash {

@@ -38,7 +38,7 @@ use super::limits::{Limits, Pace, left};
 use super::minimise::DeltaDebugging;
 use super::minimiser;
 use super::oracle::Oracle;
-use super::recoveries::{Recoveries, StartedRecovery};
+use super::recoveries::{EndedRecovery, Recoveries, StartedRecovery};
 use super::retry::Retry;
 use super::tally::{Summary, Tally};
 use super::trial_log::{Counted, FoundGroup, Outcome, Sink, TrialLog};
@@ -806,13 +806,17 @@ impl<'a> Explorer<'a> {
                     let (oracle, workers) = (self.oracle, self.workers);
                     let started = |crash: &Crash| {
                         let disk = disk_of(oracle, key, crash);
-                        workers.try_now(&disk).ok()?.recovery
+                        let attempt = workers.try_now(&disk).ok()?;
+                        let state = attempt.observed.state;
+                        attempt.recovery.map(|log| EndedRecovery { log, state })
                     };
                     // One that was followed up was not killed at its end.
                     let again = kept.forked || kept.goes_on_after_recovery();
                     let started = again.then_some(&started as StartedRecovery<'_>);
                     let recoveries = &mut self.recoveries;
-                    match recoveries.consider(candidate, log, failed, behind, started) {
+                    let state = kept.observed().state;
+                    let ended = EndedRecovery { log, state };
+                    match recoveries.consider(candidate, ended, failed, behind, started) {
                         true => RecoveryNote::Kept,
                         false => RecoveryNote::Passed,
                     }
@@ -954,6 +958,7 @@ impl<'a> Explorer<'a> {
             .or_insert_with(|| self.oracle.judge(crash, &kept.observed()))
             .clone();
         let oracle = self.oracle;
+        let first = oracle.with_end_state(crash, first, || kept.observed());
         match &kept.follow_up {
             Some(one) => oracle.with_follow_up(crash, first, &kept.observed(), one),
             None => first,

@@ -13,6 +13,7 @@ mod crash;
 mod deciding;
 mod describe;
 mod diagnosis;
+mod end_state;
 mod enumerator;
 mod explorer;
 mod findings;
@@ -49,6 +50,7 @@ pub(crate) use deciding::{Deciding, Noted};
 pub use describe::{evidence, sentence, timeline};
 #[cfg(test)]
 pub(crate) use diagnosis::EditedRun;
+pub use end_state::end_state;
 pub use enumerator::{Candidate, ModelTally, StateEnumerator};
 pub use explorer::Explorer;
 pub use follow_up::{Basis, FollowUpPlan, FollowedUp, LifeCall, Shown};

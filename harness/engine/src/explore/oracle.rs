@@ -12,6 +12,7 @@ use plugpull_workloads::{
 };
 
 use super::crash::{Crash, CrashModel};
+use super::end_state::end_state;
 use super::enumerator::StateSpace;
 use super::follow_up::{Basis, FollowedUp, LifeCall, second_life};
 use super::trace::Trace;
@@ -150,9 +151,59 @@ impl Oracle<'_> {
         follow_up: Option<&FollowedUp>,
     ) -> Judgement {
         let first = self.judge(crash, observed);
+        let first = self.with_end_state(crash, first, || observed.clone());
         match follow_up {
             Some(follow_up) => self.with_follow_up(crash, first, observed, follow_up),
             None => first,
+        }
+    }
+
+    /// What was judged of a read-back, with how it differs from that of the same recovery when nothing
+    /// interrupted it. What such a recovery served must be there after a crash behind it, as after a second
+    /// restart; where the crash came before its end nothing had been served, and what is otherwise is an
+    /// observation.
+    pub(super) fn with_end_state(
+        &self,
+        crash: &Crash,
+        judged: Judgement,
+        observed: impl FnOnce() -> Observed,
+    ) -> Judgement {
+        let Some(recovery) = &crash.within else {
+            return judged;
+        };
+        let Some(served) = recovery
+            .served
+            .as_ref()
+            .filter(|_| judged.verdict != Verdict::Broken)
+        else {
+            return judged;
+        };
+        let observed = observed();
+        let point = crash.first().point;
+        let known = self.known_at(point);
+        let by = Basis {
+            promises: self.promises,
+            class: self.models[crash.model].class(),
+            history: &known.whole,
+            crash: self.trace.stamp(point),
+        };
+        let over = || self.comes_at_end(crash, &recovery.log);
+        end_state(served, observed, over, by, judged)
+    }
+
+    /// True when a crash behind all that a recovery did, and so behind its read-back, can leave this disk too.
+    fn comes_at_end(&self, crash: &Crash, recovery: &Log) -> bool {
+        let model = self.models[crash.model];
+        let digest = self
+            .window(crash, crash.model)
+            .state(&crash.loss)
+            .tree
+            .digest();
+        let end = recovery.records().len();
+        let at_end = Window::new(recovery, end, model.model, self.device);
+        match model.power {
+            true => at_end.shows(&crash.loss, digest),
+            false => self.replayed(recovery).digest() == digest,
         }
     }
 

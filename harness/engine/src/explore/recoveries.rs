@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use plugpull_crashsim::fs::{Log, Record, Tree};
 use plugpull_reports::LeftOut;
+use plugpull_workloads::ReadBack;
 
 use super::crash::{Crash, CrashModel, RecoveryTrace};
 use super::enumerator::{Candidate, Enumerated, StateEnumerator, StateSpace};
@@ -14,7 +15,13 @@ use super::oracle::Oracle;
 use super::tally::RecoveryTally;
 
 /// What a started target's recovery does after a crash; none where that is not known.
-pub(super) type StartedRecovery<'r> = &'r dyn Fn(&Crash) -> Option<Log>;
+pub(super) type StartedRecovery<'r> = &'r dyn Fn(&Crash) -> Option<EndedRecovery>;
+
+/// What a recovery did, and what was read back behind it.
+pub(super) struct EndedRecovery {
+    pub(super) log: Log,
+    pub(super) state: Option<ReadBack>,
+}
 
 /// Recoveries that do the same and are crashed, whatever came before them.
 const SAME_KIND: u32 = 2;
@@ -78,7 +85,7 @@ impl Recoveries {
     pub(super) fn consider(
         &mut self,
         after: Candidate,
-        log: Log,
+        ended: EndedRecovery,
         failed: bool,
         behind: Option<(&str, &str)>,
         started: Option<StartedRecovery<'_>>,
@@ -87,19 +94,19 @@ impl Recoveries {
         if failed || after.crash.depth() >= self.depth {
             return false;
         }
-        let does = changes(log.records().iter().map(done));
+        let does = changes(ended.log.records().iter().map(done));
         let lost = after.crash.lost.iter();
         let lost = lost.map(|lost| (change(&lost.what), &*lost.path));
         let before = changes(lost.chain(behind));
         let kind = self.kinds.entry(does.clone()).or_default();
         let wanted = !kind.after.contains(&before) || kind.kept < SAME_KIND;
         // What a started target does instead of a forked one.
-        let log = match started {
+        let ended = match started {
             Some(started) if wanted => started(&after.crash),
-            _ => wanted.then_some(log),
+            _ => wanted.then_some(ended),
         };
-        let kept = log.is_some();
-        if let Some(log) = log {
+        let kept = ended.is_some();
+        if let Some(EndedRecovery { log, state }) = ended {
             kind.after.insert(before);
             kind.kept += 1;
             let recovery = RecoveryTrace {
@@ -107,6 +114,7 @@ impl Recoveries {
                 position: after.position,
                 digest: after.digest,
                 log,
+                served: state.and_then(Result::ok).map(Arc::new),
             };
             self.waiting.push((does, Arc::new(recovery)));
         } else {
@@ -232,7 +240,8 @@ mod tests {
         let mut recoveries = Recoveries::new(1);
         let mut kept = |wrote, lost| {
             let (after, log) = recovery(wrote, lost);
-            recoveries.consider(after, log, false, None, None)
+            let ended = EndedRecovery { log, state: None };
+            recoveries.consider(after, ended, false, None, None)
         };
         // Two that do the same are kept, whatever was lost, and then those before which something else was.
         let first = [("db", "db"), ("db", "db"), ("db", "db"), ("db", "db-7")];

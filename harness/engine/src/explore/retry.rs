@@ -364,6 +364,7 @@ impl<'r, 'a> Retry<'r, 'a> {
             position: 0,
             after: crash,
             log,
+            served: attempt.observed.state.and_then(Result::ok).map(Arc::new),
         }))
     }
 }

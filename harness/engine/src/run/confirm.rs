@@ -104,6 +104,7 @@ pub(super) fn keep(
         not_on_disk: !on_disk(found.finding.kind, crashed),
         recorded: None,
         second_life: Vec::new(),
+        served: None,
     };
     Artifact::new(about, &settled(&crashed.disk))?.write(&path)?;
     Ok(path)

@@ -8,6 +8,7 @@
 mod auditing;
 mod deciding;
 mod diagnosing;
+mod end_states;
 mod files;
 mod findings;
 mod first_finding;

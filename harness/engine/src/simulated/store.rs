@@ -64,6 +64,9 @@ pub(crate) enum Mutant {
     /// Recovery empties the log that it has read; what was in it is on the disk again with the next commit or
     /// at the close.
     RecoveryForgetsLog,
+    /// A mark follows each commit before its ack; where the mark of the last record is not there recovery cuts
+    /// that off, once it has applied it.
+    RecoveryCutsUnmarked,
 }
 
 impl Mutant {
@@ -289,12 +292,37 @@ impl Store {
             self.files.truncate(&name, last as u64);
             self.files.sync(&name);
         }
+        if self.is(Mutant::RecoveryCutsUnmarked) && self.marked() < whole as u32 {
+            self.files.truncate(&name, last as u64);
+            self.files.sync(&name);
+        }
         if whole > 0 && self.is(Mutant::RecoveryForgetsLog) {
             self.files.truncate(&name, 0);
             self.files.sync(&name);
             self.unsaved = true;
         }
         Ok(())
+    }
+
+    fn mark(&self) -> String {
+        format!("mark-{}", self.generation)
+    }
+
+    /// How many bytes of the log have a mark behind them.
+    fn marked(&mut self) -> u32 {
+        let marks = self.files.read(&self.mark()).unwrap_or_default();
+        let last = marks.last_chunk::<4>();
+        last.map_or(0, |last| u32::from_le_bytes(*last))
+    }
+
+    /// Marks all of the log.
+    fn mark_all(&mut self) {
+        let (mark, log) = (self.mark(), self.files.read(&self.log()));
+        if self.files.read(&mark).is_none() {
+            self.files.create(&mark);
+        }
+        let all = log.map_or(0, |log| log.len() as u32);
+        self.files.append(&mark, &all.to_le_bytes());
     }
 
     /// Ends in order: the next start finds all in a snapshot.
@@ -308,7 +336,8 @@ impl Store {
     /// Removes what belongs to no generation that counts.
     fn clean_up(&mut self, keep: Option<u64>) {
         let belongs = |name: &str| {
-            let of = number(name, "snap-").or_else(|| number(name, "log-"));
+            let of = ["snap-", "log-", "mark-"];
+            let of = of.iter().find_map(|before| number(name, before));
             name == "CURRENT" || of.is_some() && of == keep
         };
         let names = self.files.names();
@@ -360,6 +389,9 @@ impl Store {
             self.files.sync(&format!("snap-{}", self.generation));
         } else if !left_out && !self.is(Mutant::NoLogSync) {
             self.files.sync(&log);
+        }
+        if self.is(Mutant::RecoveryCutsUnmarked) {
+            self.mark_all();
         }
         ack.take().into_iter().for_each(|ack| ack(&mut self.files));
     }

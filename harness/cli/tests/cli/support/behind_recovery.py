@@ -2,6 +2,7 @@
 
 `close`: what it does at its end takes the last line off its log.
 `tail`: a start leaves a torn last line, and what is written goes behind it.
+`mark`: a mark follows each line; a start serves a last line without one, and takes it off the log.
 """
 
 import importlib.util
@@ -33,6 +34,32 @@ def keeps_tail(store):
     return os.fstat(store.log).st_size
 
 
+def mark_path():
+    return os.path.join(os.environ["PLUGPULL_DATA_DIR"], "marks")
+
+
+def marks(store, writes):
+    applies(store, writes)
+    with open(mark_path(), "ab") as marked:
+        marked.write(b".")
+
+
+def takes_unmarked(store):
+    length = cuts_off(store)
+    with open(store.log, "rb", closefd=False) as log:
+        log.seek(0)
+        lines = log.readlines()
+    marked = os.path.getsize(mark_path()) if os.path.exists(mark_path()) else 0
+    if len(lines) > marked:
+        length -= len(lines[-1])
+        os.ftruncate(store.log, length)
+    return length
+
+
 if sys.argv[1] == "tail":
     kv.Store.recover = keeps_tail
+if sys.argv[1] == "mark":
+    applies = kv.Store.apply
+    kv.Store.apply = marks
+    kv.Store.recover = takes_unmarked
 kv.plugpull.run(main)
