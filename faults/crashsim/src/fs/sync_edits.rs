@@ -31,6 +31,8 @@ pub struct SyncEdits {
     removed: BTreeSet<usize>,
     /// Syncs that are called right behind a record, in this order, by the thread that made that record.
     added: BTreeMap<usize, Vec<NewSync>>,
+    /// By crash point at which something was acknowledged: the later one at which it is.
+    acks: BTreeMap<u64, u64>,
 }
 
 /// A log that was changed, and what became of the places of the one before.
@@ -42,6 +44,7 @@ pub struct EditedLog {
     /// By crash point of the log before: the one of the changed log. New syncs behind the record before it
     /// have been called there.
     points: Vec<usize>,
+    acks: BTreeMap<u64, u64>,
 }
 
 impl SyncEdits {
@@ -59,9 +62,38 @@ impl SyncEdits {
         }
     }
 
+    /// What was acknowledged at this crash point is acknowledged behind this later record.
+    pub fn acknowledge_behind(&mut self, point: u64, index: usize) {
+        let at = self.acks.entry(point).or_default();
+        *at = (*at).max(index as u64 + 1);
+    }
+
+    /// The crash points at which something was acknowledged, each with the later one at which it is.
+    pub fn acks(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.acks.iter().map(|(from, to)| (*from, *to))
+    }
+
+    /// Does all that the other ones do as well.
+    pub fn extend(&mut self, other: &Self) {
+        for (index, sync) in other.added() {
+            self.add_behind(index, sync.clone());
+        }
+        self.removed.extend(&other.removed);
+        for (point, to) in other.acks() {
+            let at = self.acks.entry(point).or_default();
+            *at = (*at).max(to);
+        }
+    }
+
+    /// The first record that is not as it was, or behind which something is changed.
+    pub fn first(&self) -> Option<usize> {
+        let first = [self.removed.first(), self.added.keys().next()];
+        first.into_iter().flatten().min().copied()
+    }
+
     /// True when nothing is changed.
     pub fn is_empty(&self) -> bool {
-        self.removed.is_empty() && self.added.is_empty()
+        self.removed.is_empty() && self.added.is_empty() && self.acks.is_empty()
     }
 
     /// How many syncs are added.
@@ -129,14 +161,18 @@ impl SyncEdits {
             }
             points.push(edited.len());
         }
+        let acked = |mark: &Mark| self.acks.get(&mark.seq).copied().unwrap_or(mark.seq);
         let marks = log.marks().iter().map(|mark| Mark {
-            seq: points[mark.seq as usize] as u64,
+            seq: points[acked(mark) as usize] as u64,
             ..*mark
         });
+        let mut marks: Vec<Mark> = marks.collect();
+        marks.sort_by_key(|mark| mark.seq);
         EditedLog {
-            log: Log::of(log.base().clone(), edited, marks.collect()),
+            log: Log::of(log.base().clone(), edited, marks),
             origins,
             points,
+            acks: self.acks.clone(),
         }
     }
 }
@@ -148,6 +184,11 @@ impl EditedLog {
         let end = self.points.len() as u64 - 1;
         let behind = before.saturating_sub(end);
         self.points[before.min(end) as usize] as u64 + behind
+    }
+
+    /// The crash point of the changed log at which is acknowledged what was at this one before.
+    pub fn acked(&self, before: u64) -> u64 {
+        self.point(self.acks.get(&before).copied().unwrap_or(before))
     }
 
     /// The index that a record of the changed log had before; none for a new sync.
@@ -217,6 +258,25 @@ mod tests {
             [2, 3, 4, 5].map(|point| edited.point_before(point)),
             [3, 4, 4, 5]
         );
+    }
+
+    #[test]
+    fn an_ack_is_moved_and_all_else_stays() {
+        let log = log();
+        let before: Vec<u64> = log.marks().iter().map(|mark| mark.seq).collect();
+        assert_eq!(before, [3, 5]);
+        let mut edits = SyncEdits::default();
+        edits.acknowledge_behind(3, 4);
+        assert!(!edits.is_empty());
+        let mut both = SyncEdits::default();
+        both.extend(&edits);
+        assert_eq!(both, edits);
+        let edited = edits.apply(&log);
+        assert_eq!(names(&edited.log), names(&log));
+        let marks: Vec<u64> = edited.log.marks().iter().map(|mark| mark.seq).collect();
+        assert_eq!(marks, [5, 5]);
+        assert_eq!([3, 5].map(|point| edited.acked(point)), [5, 5]);
+        assert_eq!(edited.point(3), 3);
     }
 
     #[test]

@@ -66,6 +66,33 @@ proptest! {
         }
     }
 
+    /// What is read on from the log before the change is the same as what is read from the beginning, also behind
+    /// the last point that was wanted.
+    #[test]
+    fn a_changed_log_that_is_read_on_is_the_same(calls in calls(), pick: prop::sample::Index, last: prop::sample::Index) {
+        let run = Run::new(&calls);
+        let log = &run.disk.log;
+        prop_assume!(!log.records().is_empty());
+        let mut edits = SyncEdits::default();
+        let behind = pick.index(log.records().len());
+        edits.add_behind(behind, NewSync { ino: ROOT, dir: true, data_only: false, path: "".into() });
+        let edited = edits.apply(log);
+        let same = edits.first().expect("a change");
+        let end = edited.log.records().len();
+        let lost = |window: &Window<'_>| {
+            let lost = LossSet { lost: window.pending().into_iter().collect(), ..LossSet::default() };
+            (window.pending(), window.state(&lost).tree.digest(), window.state(&LossSet::default()).tree.digest())
+        };
+        for model in MODELS {
+            let device = Device::default();
+            let whole = Index::new(&edited.log, model, device);
+            let changed = Index::new(log, model, device).changed(&edited.log, same, last.index(end + 1));
+            for point in 0..=end {
+                assert_eq!(lost(&whole.window(point)), lost(&changed.window(point)), "{} at {point}", model.name());
+            }
+        }
+    }
+
     /// A sync of every file and directory that is added at the end leaves nothing pending there, and nothing
     /// that was not possible before.
     #[test]

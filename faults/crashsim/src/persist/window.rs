@@ -327,21 +327,51 @@ impl<'a> Index<'a> {
     /// When the log is incomplete ([`Log::is_complete`]), or its records are not numbered without
     /// gaps from [`Log::first_seq`] on.
     pub fn new(log: &'a Log, model: &'a dyn Model, device: Device) -> Self {
+        Self::up_to(log, model, device, log.records().len())
+    }
+
+    /// The same, read no further than to a crash point behind which none is wanted.
+    ///
+    /// # Panics
+    /// As [`Index::new`].
+    pub fn up_to(log: &'a Log, model: &'a dyn Model, device: Device, last: usize) -> Self {
         assert!(log.is_complete(), "a log whose end was dropped");
         log.assert_numbered();
-        let records = log.records();
-        let mut replay = Replay::new(log.base(), records, model, device);
-        replay.durable.refresh_digests();
-        replay.durable.fold();
-        let mut places = vec![replay.clone()];
-        while replay.at < records.len() {
-            let files = replay.durable.inode_count() as usize;
-            let spacing = SPACING.max(replay.lowering.open.len()).max(files);
-            replay.advance(replay.at.saturating_add(spacing));
-            replay.prune();
-            replay.durable.refresh_digests();
-            replay.durable.fold();
-            places.push(replay.clone());
+        let mut first = Replay::new(log.base(), log.records(), model, device);
+        first.durable.refresh_digests();
+        first.durable.fold();
+        Self::read(vec![first], last)
+    }
+
+    /// The index of another log that begins with as many of the same records, up to a crash point behind which
+    /// none is wanted. What both begin with is not read again.
+    ///
+    /// # Panics
+    /// As [`Index::new`].
+    #[must_use]
+    pub fn changed(&self, log: &'a Log, same: usize, last: usize) -> Self {
+        assert!(log.is_complete(), "a log whose end was dropped");
+        log.assert_numbered();
+        let behind = self.places.partition_point(|place| place.at <= same);
+        let mut places = self.places[..behind].to_vec();
+        for place in &mut places {
+            place.lowering.records = log.records();
+        }
+        Self::read(places, last)
+    }
+
+    /// Reads on behind the last of these places.
+    fn read(mut places: Vec<Replay<'a>>, last: usize) -> Self {
+        if let Some(mut replay) = places.last().cloned() {
+            while replay.at < last.min(replay.lowering.records.len()) {
+                let files = replay.durable.inode_count() as usize;
+                let spacing = SPACING.max(replay.lowering.open.len()).max(files);
+                replay.advance(replay.at.saturating_add(spacing));
+                replay.prune();
+                replay.durable.refresh_digests();
+                replay.durable.fold();
+                places.push(replay.clone());
+            }
         }
         Self { places }
     }

@@ -12,7 +12,7 @@ const MINIMISING: u32 = 3;
 const ONE_FINDING: u32 = 4;
 
 /// The part of a budget, as one in so many, that diagnosing what was found may take.
-const DIAGNOSING: u32 = 8;
+const DIAGNOSING: u32 = 5;
 /// And what recording smaller workloads for it may take.
 const SMALLER: u32 = 12;
 /// The part that auditing the syncs may take, where that was asked for.
@@ -120,7 +120,7 @@ impl<'a> Limits<'a> {
     /// How long the audit may take.
     fn auditing(&self) -> Duration {
         match (self.audit, self.diagnosing) {
-            (true, Some(share)) => share * (DIAGNOSING / AUDITING),
+            (true, Some(share)) => share * DIAGNOSING / AUDITING,
             _ => Duration::ZERO,
         }
     }

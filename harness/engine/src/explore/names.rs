@@ -31,7 +31,6 @@ pub(super) struct Names {
 impl Names {
     /// Learns them from a log.
     pub(super) fn of(log: &Log) -> Self {
-        let mut families: HashMap<(String, usize), HashSet<&str>> = HashMap::new();
         let mut digests: HashMap<(String, usize), HashSet<&str>> = HashMap::new();
         let mut seen: HashSet<&str> = HashSet::new();
         for record in log.records() {
@@ -44,10 +43,6 @@ impl Names {
                     if let Some(key) = digest_at(path, at, part) {
                         digests.entry(key).or_default().insert(part);
                     }
-                    if is_word(part) && part.len() >= RANDOM {
-                        let key = (without(path, at, part), part.len());
-                        families.entry(key).or_default().insert(part);
-                    }
                 }
             }
         }
@@ -59,24 +54,47 @@ impl Names {
             let with_digit = family.iter().filter(|part| has_digit(part)).count();
             family.len() >= FAMILY && 2 * with_digit >= family.len()
         };
-        let random = families.into_iter().filter(|(_, all)| generated(all));
         let digests = digests.into_iter().filter(|(_, all)| of_digests(all));
-        Self {
-            random: random.map(|(key, _)| key).collect(),
+        let mut names = Self {
+            random: HashSet::new(),
             digests: digests.map(|(key, _)| key).collect(),
+        };
+        // Random names in directories whose own are digests are of one family.
+        let paths: HashSet<String> = seen
+            .iter()
+            .map(|path| names.without_digests(path))
+            .collect();
+        let mut families: HashMap<(String, usize), HashSet<&str>> = HashMap::new();
+        for path in &paths {
+            let words = parts(path).into_iter();
+            for (at, part) in words.filter(|(_, part)| is_word(part) && part.len() >= RANDOM) {
+                let key = (without(path, at, part), part.len());
+                families.entry(key).or_default().insert(part);
+            }
         }
+        let random = families.into_iter().filter(|(_, all)| generated(all));
+        names.random = random.map(|(key, _)| key).collect();
+        names
+    }
+
+    /// A path with each whole name that is a digest as `#`.
+    fn without_digests(&self, path: &str) -> String {
+        let text = parts(path).into_iter().map(|(at, part)| {
+            let known = digest_at(path, at, part).is_some_and(|key| self.digests.contains(&key));
+            if known { ANY } else { part }
+        });
+        text.collect()
     }
 
     /// A path with each generated part as `#`.
     pub(super) fn pattern(&self, path: &str) -> String {
         let both = path.split(" -> ").map(|one| {
-            let text = parts(one).into_iter().map(|(at, part)| {
+            let one = self.without_digests(one);
+            let text = parts(&one).into_iter().map(|(at, part)| {
                 let random = part.len() >= RANDOM
                     && is_word(part)
-                    && self.random.contains(&(without(one, at, part), part.len()));
-                let digest =
-                    || digest_at(one, at, part).is_some_and(|key| self.digests.contains(&key));
-                match random || digest() {
+                    && (self.random).contains(&(without(&one, at, part), part.len()));
+                match random {
                     true => ANY.to_owned(),
                     false => of_part(part),
                 }
@@ -250,6 +268,29 @@ mod tests {
         let names = Names::of(&log);
         assert_eq!(names.pattern(".tmpabCDef -> db.ron"), ".# -> db.ron");
         assert_eq!(names.pattern(".tmpAAbbCC"), ".#");
+    }
+
+    #[test]
+    fn random_names_in_directories_of_digests_are_one() {
+        let log = log_of(&[
+            "objects/c2/tmp_obj_XDdE02",
+            "objects/dd/tmp_obj_YXCTLx",
+            "objects/3f/tmp_obj_mQNKxy",
+            "objects/17/tmp_obj_fyLqWa",
+        ]);
+        let names = Names::of(&log);
+        assert_eq!(
+            names.pattern("objects/dd/tmp_obj_YXCTLx"),
+            "objects/#/tmp_obj_#"
+        );
+        assert_eq!(
+            names.pattern("objects/3f/tmp_obj_mQNKxy"),
+            "objects/#/tmp_obj_#"
+        );
+        assert_eq!(
+            names.pattern("objects/3f/tmp_obj_of_me"),
+            "objects/#/tmp_obj_of_me"
+        );
     }
 
     #[test]

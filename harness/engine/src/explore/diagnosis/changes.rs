@@ -1,14 +1,17 @@
 //! SyncChanges of syncs that may make a finding go: a sync that is added behind what was lost, at each place
 //! where the target does the same, or an existing one that is moved there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use plugpull_crashsim::fs::{Ino, Log, NewSync, Op, ROOT, Record, SyncEdits};
 use plugpull_crashsim::persist::LostUpdate;
+use plugpull_workloads::{Entry, Outcome};
 
 use super::super::names::Names;
+use super::super::trace::Trace;
 
 /// A change of syncs, and what it is meant for.
+#[derive(Clone)]
 pub(super) struct Change {
     /// In words.
     pub(super) words: String,
@@ -18,11 +21,6 @@ pub(super) struct Change {
 }
 
 impl Change {
-    /// True when another one changes nothing more.
-    pub(super) fn has(&self, other: &Self) -> bool {
-        both(self, other).edits == self.edits
-    }
-
     /// How many syncs there are more.
     fn price(&self) -> (i64, usize) {
         let (added, removed) = (self.edits.added_count(), self.edits.removed_count());
@@ -31,7 +29,7 @@ impl Change {
 }
 
 /// What is synced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Synced {
     /// The file itself.
     File,
@@ -40,25 +38,58 @@ enum Synced {
 }
 
 /// Where a sync is added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Where {
     /// Behind the last operation of the kind before each ack.
     BeforeAck,
-    /// Behind each operation of the kind, or each run of such operations.
+    /// Behind each run of operations of the kind.
+    EachRun,
+    /// Behind each operation of the kind.
     EachTime,
+}
+
+/// The number of a kind of operations: the same call on files of one pattern.
+type OperationKind = usize;
+
+/// A sync that is added for all operations of a kind: what changes are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Part {
+    kind: OperationKind,
+    synced: Synced,
+    at: Where,
+}
+
+impl Part {
+    /// The same behind fewer operations, where there is such a thing.
+    pub(super) fn weaker(self) -> Option<Self> {
+        let at = match self.at {
+            Where::EachTime => Where::EachRun,
+            Where::EachRun => Where::BeforeAck,
+            Where::BeforeAck => return None,
+        };
+        Some(Self { at, ..self })
+    }
 }
 
 /// Makes changes for what a crash lost.
 pub(super) struct SyncChanges<'a> {
+    trace: &'a Trace,
     log: &'a Log,
-    names: &'a Names,
     /// By file or directory: its path, as the log names it last.
     paths: BTreeMap<Ino, String>,
+    /// The kinds of the log's operations, and of each record the number of its own.
+    kinds: Vec<(&'static str, String)>,
+    of_record: Vec<OperationKind>,
 }
 
 impl<'a> SyncChanges<'a> {
-    pub(super) fn of(log: &'a Log, names: &'a Names) -> Self {
+    pub(super) fn of(trace: &'a Trace) -> Self {
+        let log = &trace.log;
+        let names = Names::of(log);
         let mut paths = BTreeMap::from([(ROOT, String::new())]);
+        let mut by_path: HashMap<(&'static str, &str), OperationKind> = HashMap::new();
+        let mut numbers: BTreeMap<(&'static str, String), OperationKind> = BTreeMap::new();
+        let mut of_record = Vec::with_capacity(log.records().len());
         for record in log.records() {
             let path = record.path.rsplit(" -> ").next().unwrap_or_default();
             if !matches!(record.op, Op::SyncAll { .. } | Op::SyncAllFailed) && !record.op.is_note()
@@ -67,37 +98,73 @@ impl<'a> SyncChanges<'a> {
                     .entry(record.op.ino())
                     .or_insert_with(|| path.to_owned());
             }
+            // Thousands of operations are on the same few files.
+            let own = by_path.entry((record.op.name(), &record.path));
+            let kind = *own.or_insert_with(|| {
+                let next = numbers.len();
+                let kind = (record.op.name(), names.pattern(&record.path));
+                *numbers.entry(kind).or_insert(next)
+            });
+            of_record.push(kind);
         }
-        Self { log, names, paths }
+        let mut kinds = vec![("", String::new()); numbers.len()];
+        for (kind, number) in numbers {
+            kinds[number] = kind;
+        }
+        Self {
+            trace,
+            log,
+            paths,
+            kinds,
+            of_record,
+        }
     }
 
-    /// The changes worth trying, the cheapest first.
-    pub(super) fn for_loss(&self, lost: &[LostUpdate]) -> Vec<Change> {
-        let records = self.log.records();
-        let seqs: BTreeSet<usize> = lost.iter().map(|one| one.seq as usize).collect();
-        let kinds: BTreeMap<(&str, String), usize> = seqs
-            .into_iter()
-            .filter_map(|seq| Some((self.kind(records.get(seq)?), seq)))
-            .rev()
-            .collect();
+    /// The kinds of what was lost, each with the first operation of it that was.
+    fn kinds_of(&self, lost: &[LostUpdate]) -> BTreeMap<OperationKind, usize> {
+        let mut kinds = BTreeMap::new();
+        for one in lost {
+            let seq = one.seq as usize;
+            if let Some(kind) = self.of_record.get(seq) {
+                let first = kinds.entry(*kind).or_insert(seq);
+                *first = seq.min(*first);
+            }
+        }
+        kinds
+    }
+
+    /// The changes worth trying that are made of one part, or of one for each kind, the cheapest first. What
+    /// was lost must be durable before what `before` says.
+    pub(super) fn for_loss(&self, lost: &[LostUpdate], before: Option<&str>) -> Vec<Change> {
+        let kinds = self.kinds_of(lost);
         let mut all: Vec<Change> = Vec::new();
-        let mut together: [Vec<Change>; 2] = Default::default();
-        for (kind, seq) in &kinds {
-            for at in [Where::BeforeAck, Where::EachTime] {
+        let mut together: [Vec<Part>; 2] = Default::default();
+        for (kind, own) in &kinds {
+            for (nth, at) in [Where::BeforeAck, Where::EachRun].into_iter().enumerate() {
                 for synced in [Synced::Directory, Synced::File] {
-                    if let Some(change) = self.change((kind, *seq), synced, at) {
-                        let best = synced == Synced::Directory || !is_name(&records[*seq].op);
-                        if best {
-                            together[at as usize].extend(self.change((kind, *seq), synced, at));
+                    let part = Part {
+                        kind: *kind,
+                        synced,
+                        at,
+                    };
+                    if let Some(change) = self.change(part, *own, before) {
+                        let is_name = is_name(&self.log.records()[*own].op);
+                        if synced == Synced::Directory || !is_name {
+                            together[nth].push(part);
                         }
                         all.extend(self.moved(&change));
                         all.push(change);
                     }
+                    all.extend(self.acknowledged_later(part, *own));
                 }
             }
         }
         if kinds.len() > 1 {
-            all.extend(together.into_iter().filter_map(joined));
+            all.extend(
+                together
+                    .iter()
+                    .map(|parts| self.joined(parts, lost, before)),
+            );
         }
         all.sort_by_key(Change::price);
         let mut known: Vec<SyncEdits> = Vec::new();
@@ -109,17 +176,107 @@ impl<'a> SyncChanges<'a> {
         all
     }
 
-    /// The operations of the kinds of those that were lost, anywhere in the log.
-    pub(super) fn places_of(&self, lost: &[LostUpdate]) -> BTreeSet<usize> {
-        let records = self.log.records();
-        let kinds = lost.iter().filter_map(|one| records.get(one.seq as usize));
-        let kinds: BTreeSet<(&str, String)> = kinds.map(|record| self.kind(record)).collect();
-        let is_one = |index: &usize| kinds.contains(&self.kind(&records[*index]));
-        (0..records.len()).filter(is_one).collect()
+    /// Everything at once: each file and each directory is synced behind each operation on it.
+    pub(super) fn top(&self) -> Change {
+        let mut edits = SyncEdits::default();
+        for (index, record) in self.log.records().iter().enumerate() {
+            if record.op.is_note() || matches!(record.op, Op::Sync { .. } | Op::SyncFailed { .. }) {
+                continue;
+            }
+            for synced in [Synced::File, Synced::Directory] {
+                for sync in self.syncs(record, synced) {
+                    edits.add_behind(index, sync);
+                }
+            }
+        }
+        Change {
+            words: "every file and directory synced behind each operation".into(),
+            edits,
+            places: BTreeSet::new(),
+        }
     }
 
-    fn kind(&self, record: &Record) -> (&'static str, String) {
-        (record.op.name(), self.names.pattern(&record.path))
+    /// What syncs the operations of these kinds, behind each run of them.
+    pub(super) fn parts_for(&self, lost: &[LostUpdate]) -> BTreeSet<Part> {
+        let kinds = self.kinds_of(lost).into_keys();
+        kinds
+            .flat_map(|kind| self.parts(kind, Where::EachRun))
+            .collect()
+    }
+
+    /// The same behind each operation.
+    pub(super) fn parts_each_time(&self, lost: &[LostUpdate]) -> BTreeSet<Part> {
+        let kinds = self.kinds_of(lost).into_keys();
+        kinds
+            .flat_map(|kind| self.parts(kind, Where::EachTime))
+            .collect()
+    }
+
+    /// What syncs every kind of operation, behind each one.
+    pub(super) fn all_parts(&self) -> BTreeSet<Part> {
+        let kinds = 0..self.kinds.len();
+        kinds
+            .flat_map(|kind| self.parts(kind, Where::EachTime))
+            .collect()
+    }
+
+    fn parts(&self, kind: OperationKind, at: Where) -> impl Iterator<Item = Part> {
+        let first = self.of_record.iter().position(|one| *one == kind);
+        let record = first.map(|first| &self.log.records()[first]);
+        let record = record.filter(|record| {
+            !record.op.is_note() && !matches!(record.op, Op::Sync { .. } | Op::SyncFailed { .. })
+        });
+        let all = [Synced::File, Synced::Directory].into_iter();
+        let some = all.filter(move |synced| {
+            record.is_some_and(|record| !self.syncs(record, *synced).is_empty())
+        });
+        some.map(move |synced| Part { kind, synced, at })
+    }
+
+    /// Several parts as one change. The operations that `lost` has are named in its words, of other kinds the
+    /// first.
+    pub(super) fn joined<'p>(
+        &self,
+        parts: impl IntoIterator<Item = &'p Part>,
+        lost: &[LostUpdate],
+        before: Option<&str>,
+    ) -> Change {
+        let named = self.kinds_of(lost);
+        let mut all = Change {
+            words: String::new(),
+            edits: SyncEdits::default(),
+            places: BTreeSet::new(),
+        };
+        for part in parts {
+            let first = || self.of_record.iter().position(|one| *one == part.kind);
+            let Some(own) = named.get(&part.kind).copied().or_else(first) else {
+                continue;
+            };
+            let before = before.filter(|_| named.contains_key(&part.kind));
+            if let Some(change) = self.change(*part, own, before) {
+                if !all.words.is_empty() {
+                    all.words.push_str("; and ");
+                }
+                all.words.push_str(&change.words);
+                all.edits.extend(&change.edits);
+                all.places.extend(change.places);
+            }
+        }
+        all
+    }
+
+    /// The operations of the kinds of those that were lost, anywhere in the log.
+    pub(super) fn places_of(&self, lost: &[LostUpdate]) -> BTreeSet<usize> {
+        let kinds = self.kinds_of(lost);
+        let all = self.of_record.iter().enumerate();
+        let of_kind = all.filter(|(_, kind)| kinds.contains_key(kind));
+        of_kind.map(|(index, _)| index).collect()
+    }
+
+    fn of_kind(&self, kind: OperationKind) -> BTreeSet<usize> {
+        let all = self.of_record.iter().enumerate();
+        let own = all.filter(|(_, one)| **one == kind);
+        own.map(|(index, _)| index).collect()
     }
 
     /// What is synced of an operation; none where that is nothing of its kind.
@@ -155,20 +312,11 @@ impl<'a> SyncChanges<'a> {
         }
     }
 
-    /// Adds a sync for all operations of a kind.
-    fn change(
-        &self,
-        (kind, own): (&(&str, String), usize),
-        synced: Synced,
-        at: Where,
-    ) -> Option<Change> {
+    /// Adds a sync for all operations of a kind, of which one is named.
+    fn change(&self, part: Part, own: usize, before: Option<&str>) -> Option<Change> {
         let records = self.log.records();
-        let places: BTreeSet<usize> = (0..records.len())
-            .filter(|index| {
-                let record = &records[*index];
-                record.op.name() == kind.0 && self.names.pattern(&record.path) == kind.1
-            })
-            .collect();
+        let Part { kind, synced, at } = part;
+        let places = self.of_kind(kind);
         let mut edits = SyncEdits::default();
         let mut add = |index: usize, of: usize| {
             for sync in self.syncs(&records[of], synced) {
@@ -178,7 +326,8 @@ impl<'a> SyncChanges<'a> {
             }
         };
         match at {
-            Where::EachTime => {
+            Where::EachTime => places.iter().for_each(|place| add(*place, *place)),
+            Where::EachRun => {
                 // Each run once, however long it is.
                 let mut end = None;
                 for place in &places {
@@ -192,12 +341,11 @@ impl<'a> SyncChanges<'a> {
             Where::BeforeAck => {
                 let mut from = 0;
                 for mark in self.log.marks() {
-                    let before: Vec<usize> =
-                        places.range(from..mark.seq as usize).copied().collect();
+                    let before = places.range(from..from.max(mark.seq as usize));
                     // Of each file or directory the last.
                     let mut last: BTreeMap<Vec<NewSync>, usize> = BTreeMap::new();
                     for place in before {
-                        last.insert(self.syncs(&records[place], synced), place);
+                        last.insert(self.syncs(&records[*place], synced), *place);
                     }
                     for place in last.into_values() {
                         add(self.run_end(place), place);
@@ -213,20 +361,17 @@ impl<'a> SyncChanges<'a> {
                 directories(&self.syncs(&records[own], synced))
             ),
         };
-        let more = match edits
-            .added()
-            .map(|(index, _)| index)
-            .collect::<BTreeSet<_>>()
-            .len()
-        {
-            0 | 1 => String::new(),
-            2 => ", and likewise at 1 more place".to_owned(),
-            all => format!(", and likewise at {} more places", all - 1),
-        };
-        let after = format!("{} {} (operation {own})", kind.0, records[own].path);
-        let words = match at {
-            Where::EachTime => format!("{what} after {after}{more}"),
-            Where::BeforeAck => format!("{what} after {after} and before the ack{more}"),
+        let count = edits.added().map(|(index, _)| index);
+        let more = likewise(count.collect::<BTreeSet<_>>().len());
+        let (call, path) = (self.kinds[kind].0, &records[own].path);
+        let after = format!("after {call} {path} (operation {own})");
+        let words = match (at, before) {
+            (Where::EachTime, _) => format!("{what} {after}{more}"),
+            (Where::EachRun, _) => format!("{what} {after}{more}"),
+            (Where::BeforeAck, Some(before)) => {
+                format!("{what} {after} and before {before}{more}")
+            }
+            (Where::BeforeAck, None) => format!("{what} {after}, the last before an ack{more}"),
         };
         (!edits.is_empty()).then_some(Change {
             words,
@@ -235,9 +380,74 @@ impl<'a> SyncChanges<'a> {
         })
     }
 
+    /// What was acknowledged before the sync of it, acknowledged behind that: no sync more. The client must
+    /// have done nothing between.
+    fn acknowledged_later(&self, part: Part, own: usize) -> Option<Change> {
+        let records = self.log.records();
+        let places = self.of_kind(part.kind);
+        let mut edits = SyncEdits::default();
+        let mut named = None;
+        let mut marks = self.log.marks().iter().map(|mark| mark.seq).peekable();
+        let mut from = 0;
+        while let Some(ack) = marks.next() {
+            let next = marks.peek().copied();
+            if next == Some(ack) {
+                continue;
+            }
+            // What was done between two acks.
+            let last = places.range(from..from.max(ack as usize)).next_back();
+            from = from.max(ack as usize);
+            let Some(last) = last else {
+                continue;
+            };
+            for sync in self.syncs(&records[*last], part.synced) {
+                let later = self.later_of(*last, &sync).filter(|later| {
+                    let later = *later as u64;
+                    later >= ack
+                        && next.is_none_or(|next| later < next)
+                        && !self.is_called_between(ack, later)
+                });
+                if let Some(later) = later {
+                    edits.acknowledge_behind(ack, later);
+                    if *last == own || named.is_none() {
+                        named = Some((sync, later));
+                    }
+                }
+            }
+        }
+        let (sync, later) = named?;
+        let of = match part.synced {
+            Synced::File => shown(std::slice::from_ref(&sync)),
+            Synced::Directory => directories(std::slice::from_ref(&sync)),
+        };
+        let words = format!(
+            "the ack behind the {} of {of} (operation {later}), which comes anyway{}",
+            records[later].op.name(),
+            likewise(edits.acks().count())
+        );
+        Some(Change {
+            words,
+            edits,
+            places,
+        })
+    }
+
+    /// True where whom this ack went to called again before the record at index `end` was over.
+    fn is_called_between(&self, ack: u64, end: u64) -> bool {
+        let calls = &self.trace.about.history.entries;
+        let acked = calls.iter().filter(|call| {
+            let done = call.done.as_ref();
+            done.is_some_and(|(at, outcome)| at.seq == ack && matches!(outcome, Outcome::Ok))
+        });
+        let clients: BTreeSet<u32> = acked.map(|call| call.client).collect();
+        let again = |call: &&Entry| call.invoked.seq >= ack && call.invoked.seq <= end;
+        let mut again = calls.iter().filter(again);
+        again.any(|call| clients.contains(&call.client))
+    }
+
     /// The same, without the syncs that then have nothing to do: nothing of their file or directory happened
     /// between them and the new one.
-    fn moved(&self, change: &Change) -> Option<Change> {
+    pub(super) fn moved(&self, change: &Change) -> Option<Change> {
         let records = self.log.records();
         let idle: BTreeSet<usize> = change
             .edits
@@ -333,25 +543,13 @@ fn is_name(op: &Op) -> bool {
     )
 }
 
-/// Two changes at once.
-pub(super) fn both(one: &Change, other: &Change) -> Change {
-    let mut edits = one.edits.clone();
-    for (index, sync) in other.edits.added() {
-        edits.add_behind(index, sync.clone());
+/// At how many more places than one.
+fn likewise(places: usize) -> String {
+    match places {
+        0 | 1 => String::new(),
+        2 => ", and likewise at 1 more place".to_owned(),
+        all => format!(", and likewise at {} more places", all - 1),
     }
-    other.edits.removed().for_each(|index| edits.remove(index));
-    Change {
-        words: format!("{}; and {}", one.words, other.words),
-        edits,
-        places: one.places.union(&other.places).copied().collect(),
-    }
-}
-
-/// Several changes at once.
-fn joined(all: Vec<Change>) -> Option<Change> {
-    let several = all.len() > 1;
-    let whole = all.into_iter().reduce(|one, other| both(&one, &other));
-    whole.filter(|_| several)
 }
 
 fn shown(syncs: &[NewSync]) -> String {

@@ -20,10 +20,16 @@ use super::super::trace::{Recorded, Trace};
 
 /// How often a wait for an answer looks whether the time is over.
 const LOOK: Duration = Duration::from_millis(50);
+/// Why nothing more is tried: see [`Attempts::ended`].
+pub(in crate::explore) const TIME: &str = "the time for that was over";
+const ENOUGH: &str = "as many states were tried for it as for the rest of the run";
+
 /// A recorded run with other syncs.
 pub(crate) struct EditedRun {
     pub(in crate::explore) trace: Trace,
     log: EditedLog,
+    /// So many records are those of the recorded run.
+    same: usize,
 }
 
 impl EditedRun {
@@ -35,10 +41,14 @@ impl EditedRun {
             seq: log.point(stamp.seq),
             ..stamp
         };
+        let acked = |stamp: Stamp| Stamp {
+            seq: log.acked(stamp.seq),
+            ..stamp
+        };
         let entries = trace.about.history.entries.iter();
         let entries = entries.map(|entry| Entry {
             invoked: moved(entry.invoked),
-            done: entry.done.clone().map(|(at, outcome)| (moved(at), outcome)),
+            done: entry.done.clone().map(|(at, outcome)| (acked(at), outcome)),
             ..entry.clone()
         });
         let about = Recorded {
@@ -46,15 +56,16 @@ impl EditedRun {
                 entries: entries.collect(),
             },
             end: None,
-            last_ack: trace.about.last_ack.map(moved),
+            last_ack: trace.about.last_ack.map(acked),
             ..trace.about.clone()
         };
+        let same = edits.first().unwrap_or(log.log.records().len());
         let empty = Log::of(Tree::new(0, 0, 0), Vec::new(), Vec::new());
         let trace = Trace {
             log: std::mem::replace(&mut log.log, empty),
             about,
         };
-        Self { trace, log }
+        Self { trace, log, same }
     }
 
     /// The trace alone.
@@ -101,13 +112,33 @@ impl EditedRun {
         self.log.point_before(point)
     }
 
+    /// This run under these models, where no crash point behind that one of the recorded run is wanted. What
+    /// was not changed is not read again.
+    pub(in crate::explore) fn indexes<'i>(
+        &'i self,
+        of: &Oracle<'i>,
+        models: &[CrashModel],
+        last: Option<u64>,
+    ) -> Vec<Index<'i>> {
+        let log = &self.trace.log;
+        let last = last.map_or(log.records().len(), |last| self.log.point(last) as usize);
+        let index = |model: &CrashModel| {
+            let known = of.models.iter().position(|one| one.name == model.name);
+            match known.and_then(|known| of.indexes.get(known)) {
+                Some(index) => index.changed(log, self.same, last),
+                None => Index::up_to(log, model.model, of.device, last),
+            }
+        };
+        models.iter().map(index).collect()
+    }
+
     /// An oracle over this run, under these models.
     pub(in crate::explore) fn oracle<'a>(
         &'a self,
         of: &Oracle<'a>,
         models: (&'a [CrashModel], &'a [Index<'a>]),
     ) -> Oracle<'a> {
-        let acked = of.acked.moved(|seq| self.log.point(seq));
+        let acked = of.acked.moved(|seq| self.log.acked(seq));
         Oracle::new(
             &self.trace,
             models,
@@ -119,7 +150,7 @@ impl EditedRun {
     }
 }
 
-/// So many losses of a crash are put back one by one.
+/// So often losses of a crash are put back.
 const PUT_BACK: usize = 32;
 
 /// The crash points of a log that lie so many operations behind these records, or behind the next acks, so
@@ -196,12 +227,17 @@ impl<'r> Attempts<'r> {
     pub(in crate::explore) fn goes_on(&mut self) -> bool {
         if self.ended.is_none() {
             if self.over.load(Ordering::Relaxed) || left(self.until).is_zero() {
-                self.ended = Some("the time for that was over");
+                self.ended = Some(TIME);
             } else if self.left == 0 {
-                self.ended = Some("as many states were tried for it as for the rest of the run");
+                self.ended = Some(ENOUGH);
             }
         }
         self.ended.is_none()
+    }
+
+    /// True when it ended because of its limits, and not because something could not be done.
+    pub(in crate::explore) fn is_limited(&self) -> bool {
+        self.ended.is_some_and(|why| [TIME, ENOUGH].contains(&why))
     }
 
     /// What the target makes of these disks, in their order; none where it was not tried.
@@ -322,7 +358,8 @@ impl<'r> Attempts<'r> {
 }
 
 impl Attempts<'_> {
-    /// The same crash with as few losses as still show what is wanted: each is put back in turn.
+    /// The same crash with as few losses as still show what is wanted: parts of them are put back in turn,
+    /// the halves first.
     pub(in crate::explore) fn smaller(
         &mut self,
         oracle: &Oracle<'_>,
@@ -331,20 +368,28 @@ impl Attempts<'_> {
     ) -> Crash {
         let mut best = crash.clone();
         let window = oracle.recorded_window(crash.model, crash.point);
-        let ids: Vec<usize> = crash.loss.lost.iter().copied().collect();
-        for id in ids.into_iter().take(PUT_BACK) {
-            let mut loss = best.loss.clone();
-            if !loss.lost.remove(&id) {
-                continue;
+        let mut tries = PUT_BACK;
+        let mut size = best.loss.lost.len().div_ceil(2);
+        while size > 0 && tries > 0 {
+            let ids: Vec<usize> = best.loss.lost.iter().copied().collect();
+            for part in ids.chunks(size).take(tries) {
+                let mut loss = best.loss.clone();
+                let before = loss.lost.len();
+                loss.lost.retain(|id| part.binary_search(id).is_err());
+                if loss.lost.len() == before {
+                    continue;
+                }
+                tries -= 1;
+                let place = (crash.model, crash.point);
+                let states = states_at(&window, place, [loss], &mut BTreeSet::new());
+                let judged = self.judge(oracle, states);
+                if let Some(less) = judged.into_iter().find(&shows)
+                    && less.crash.loss.lost.len() < best.loss.lost.len()
+                {
+                    best = less.crash;
+                }
             }
-            let place = (crash.model, crash.point);
-            let states = states_at(&window, place, [loss], &mut BTreeSet::new());
-            let judged = self.judge(oracle, states);
-            if let Some(less) = judged.into_iter().find(&shows)
-                && less.crash.loss.lost.len() < best.loss.lost.len()
-            {
-                best = less.crash;
-            }
+            size /= 2;
         }
         best
     }

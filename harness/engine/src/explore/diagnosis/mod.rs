@@ -1,34 +1,35 @@
 //! Why a finding is possible, and which sync makes it go: what only the owner of the trace can say.
 //!
 //! The cause is named by trying other losses at the place of the smallest crash. The fix is found by changing
-//! the syncs of the trace, one cheap change after the other, and exploring again around each place where
-//! the target does the same: a change counts only when no state there shows the finding any more, and
-//! none shows a new one.
+//! the syncs of the trace and exploring again around each place where the target does the same: a change
+//! counts only when no state there shows the finding any more, and none shows a new one.
 
 mod changes;
 mod edited_run;
 mod property;
+mod search;
 mod verify;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use plugpull_crashsim::fs::SyncEdits;
-use plugpull_reports::{Diagnosis, EARLY, VerifiedFix};
+use plugpull_reports::{Diagnosis, EARLY, Property};
 
 use super::answers::Answers;
 use super::attempt::Workers;
 use super::grouping::{Group, Grouping, Groups};
 use super::limits::left;
-use super::names::Names;
 use super::oracle::Oracle;
 use super::retry::{OutputSign, Retry, Wanted};
 use changes::{Change, SyncChanges};
 pub(crate) use edited_run::EditedRun;
+use edited_run::TIME;
 pub(super) use edited_run::{Attempts, JudgedState, points_behind, spread, states_at};
-use verify::{Subject, Verdict, verify};
+use property::Missing;
+use search::FixSearch;
+use verify::Subject;
 
 /// A crash that lacks more than this was not made smaller, and says little of its cause.
 const LARGEST: usize = 64;
@@ -38,9 +39,12 @@ const NAMING: usize = 64;
 const ATTEMPTS: u64 = 1024;
 /// And so many however short the run was.
 const FEWEST_ATTEMPTS: u64 = 128;
-/// So many findings that show behind another are looked at, each with so many changes.
-const COMPOSED: usize = 3;
-const CHANGES: usize = 6;
+/// Findings have so many turns, and one of them at least so large a part of what is left, as one in so many.
+const TURNS: usize = 3;
+const AT_ONCE: u32 = 3;
+/// What is said where no sync helps, and where some do, but not which.
+const EVEN_SO: &str = "with every file and directory synced behind each operation it still shows";
+const ALL_AT_ONCE: &str = "with every file and directory synced behind each operation it goes, and no few of these syncs do";
 /// What is to be done where no sync helps.
 const OTHERWISE: &str =
     "the protocol needs something else (a checksum, or a new file that replaces the old one)";
@@ -64,61 +68,110 @@ pub(super) struct Diagnoser<'d, 'a> {
 /// A finding's diagnosis, and the change of its fix.
 struct Found {
     diagnosis: Diagnosis,
-    edits: Option<SyncEdits>,
+    change: Option<Change>,
+    /// True when the time for it was over.
+    is_late: bool,
+}
+
+/// What is known of a finding and of others once it has its turn.
+struct SoFar<'k> {
+    changes: &'k SyncChanges<'k>,
+    /// The fixes of other findings, with their numbers.
+    fixes: Vec<(Change, usize)>,
+    /// By finding: what is missing.
+    missing: BTreeMap<usize, Missing>,
 }
 
 impl Diagnoser<'_, '_> {
     /// Diagnoses each finding that it can, the weakest failure first, and counts those to one that one fix
-    /// makes go. The numbers of those that were diagnosed.
+    /// makes go. What one leaves of its time others have, in turn. The numbers of those that were diagnosed.
     pub(super) fn all(&self, groups: &mut Groups) -> Vec<usize> {
-        let mut ids: Vec<usize> = (0..groups.all().len()).collect();
-        ids.sort_by_key(|id| rank(&groups.all()[*id], self.oracle, *id));
-        let mut diagnosed = Vec::new();
-        let mut fixes: Vec<(SyncEdits, usize)> = Vec::new();
-        let count = ids.len();
-        for (nth, id) in ids.into_iter().enumerate() {
-            if self.stop.load(Ordering::Relaxed) {
+        let mut open: Vec<usize> = (0..groups.all().len())
+            .filter(|id| self.comes_from(groups, *id).is_some())
+            .collect();
+        open.sort_by_key(|id| rank(&groups.all()[*id], self.oracle, *id));
+        let changes = SyncChanges::of(self.oracle.trace);
+        let mut known = SoFar {
+            changes: &changes,
+            fixes: Vec::new(),
+            missing: BTreeMap::new(),
+        };
+        let mut diagnosed = BTreeSet::new();
+        for _ in 0..TURNS {
+            let mut late = Vec::new();
+            for (nth, id) in open.iter().copied().enumerate() {
+                if self.stop.load(Ordering::Relaxed) {
+                    return diagnosed.into_iter().collect();
+                }
+                let Some(found) = self.of(groups, id, &mut known, open.len() - nth) else {
+                    continue;
+                };
+                late.extend(found.is_late.then_some(id));
+                keep(groups, id, found, &mut known.fixes);
+                diagnosed.insert(id);
+            }
+            open = late;
+            if open.is_empty() || left(self.until).is_zero() {
                 break;
             }
-            let share = left(self.until) / u32::try_from(count - nth).unwrap_or(u32::MAX);
-            let until = self.until.and_then(|_| Instant::now().checked_add(share));
-            let Some(found) = self.of(groups, id, until) else {
-                continue;
-            };
-            let known = fixes
-                .iter()
-                .find(|(edits, _)| Some(edits) == found.edits.as_ref());
-            let known = known.map(|(_, main)| *main);
-            if let Some(main) = known
-                && let Some(sentence) = groups
-                    .all()
-                    .get(id)
-                    .map(|one| one.minimised.finding.sentence.clone())
-                && let Some(diagnosis) = groups
-                    .get_mut(main)
-                    .and_then(|main| main.diagnosis.as_mut())
-            {
-                diagnosis.same_fix.push(sentence);
-            }
-            if let Some(group) = groups.get_mut(id) {
-                group.diagnosis = Some(found.diagnosis);
-                group.same_as = known;
-            }
-            if known.is_none() {
-                fixes.extend(found.edits.map(|edits| (edits, id)));
-            }
-            diagnosed.push(id);
         }
-        diagnosed
+        diagnosed.into_iter().collect()
     }
 
-    /// The diagnosis of a finding; none where it does not come from unsynced data, or not each time.
-    fn of(&self, groups: &Groups, id: usize, until: Option<Instant>) -> Option<Found> {
+    /// When the turn of a finding ends that is one of so many.
+    fn share_until(&self, count: usize) -> Option<Instant> {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let share = left(self.until) / count.min(AT_ONCE);
+        self.until.and_then(|_| Instant::now().checked_add(share))
+    }
+
+    /// Whether a finding comes from a plain kill; none where it does not come from unsynced data either, or
+    /// not each time.
+    fn comes_from(&self, groups: &Groups, id: usize) -> Option<bool> {
         let group = groups.all().get(id)?;
         let killed = comes_from_kill(group, self.oracle);
-        if !killed && !comes_from_unsynced(group, self.oracle) {
-            return None;
-        }
+        (killed || comes_from_unsynced(group, self.oracle)).then_some(killed)
+    }
+
+    /// The diagnosis of a finding, one of so many that wait.
+    fn of(
+        &self,
+        groups: &Groups,
+        id: usize,
+        known: &mut SoFar<'_>,
+        waiting: usize,
+    ) -> Option<Found> {
+        let killed = self.comes_from(groups, id)?;
+        let group = groups.all().get(id)?;
+        let until = self.share_until(waiting);
+        let missing = match known.missing.remove(&id) {
+            Some(missing) => missing,
+            None => self.missing(group, killed, until)?,
+        };
+        let mut diagnosis = Diagnosis {
+            property: missing.property,
+            cause: missing.cause.clone(),
+            fix: None,
+            no_fix: String::new(),
+            refuted: Vec::new(),
+            same_fix: Vec::new(),
+        };
+        let (change, is_late) = match killed {
+            true => {
+                diagnosis.no_fix = format!("no sync helps: nothing was lost; {OTHERWISE}");
+                (None, false)
+            }
+            false => self.fix(groups, id, (&missing, until), known, &mut diagnosis),
+        };
+        known.missing.insert(id, missing);
+        Some(Found {
+            diagnosis,
+            change,
+            is_late,
+        })
+    }
+
+    fn missing(&self, group: &Group, killed: bool, until: Option<Instant>) -> Option<Missing> {
         let said = |kind, observed: &_| self.grouping.output_sign(kind, observed);
         let said: OutputSign<'_> = &said;
         let mut retry = Retry::new(self.oracle, self.workers, self.answers, said, self.over);
@@ -128,105 +181,77 @@ impl Diagnoser<'_, '_> {
             said: None,
             follow_up: group.minimised.finding.follow_up,
         };
-        let missing = match killed {
-            true => property::of_kill(&group.minimised, &wanted, &mut retry)?,
-            false => property::property(&group.minimised, &wanted, &mut retry),
-        };
-        let mut diagnosis = Diagnosis {
-            property: missing.property,
-            cause: missing.cause,
-            fix: None,
-            no_fix: String::new(),
-            refuted: Vec::new(),
-            same_fix: Vec::new(),
-        };
-        if killed {
-            diagnosis.no_fix = format!("no sync helps: nothing was lost; {OTHERWISE}");
-            return Some(Found {
-                diagnosis,
-                edits: None,
-            });
+        match killed {
+            true => property::of_kill(&group.minimised, &wanted, &mut retry),
+            false => Some(property::property(&group.minimised, &wanted, &mut retry)),
         }
-        let edits = self.fix(groups, id, until, &mut diagnosis);
-        Some(Found { diagnosis, edits })
     }
 
-    /// Tries changes, the cheapest first, until one makes the finding go under all models in which it occurs.
+    /// Searches the cheapest change that makes a finding go under all models in which it occurs, and whether
+    /// the time was over before.
     fn fix(
         &self,
         groups: &Groups,
         id: usize,
-        until: Option<Instant>,
+        (missing, until): (&Missing, Option<Instant>),
+        known: &SoFar<'_>,
         diagnosis: &mut Diagnosis,
-    ) -> Option<SyncEdits> {
-        let group = groups.all().get(id)?;
-        let names = Names::of(&self.oracle.trace.log);
-        let changes = SyncChanges::of(&self.oracle.trace.log, &names);
+    ) -> (Option<Change>, bool) {
+        let minimised = &groups.all()[id].minimised;
         let subject = Subject {
             oracle: self.oracle,
             grouping: self.grouping,
             groups,
             id,
-            minimised: &group.minimised,
-            cause: changes.places_of(&group.minimised.crash.lost),
+            minimised,
+            cause: known.changes.places_of(&minimised.crash.lost),
+            of_acks: missing.property == Property::Durability,
         };
         let mut attempts = Attempts::new(self.workers, self.answers, self.over, until);
-        attempts.follow_up = group.minimised.finding.follow_up;
+        attempts.follow_up = minimised.finding.follow_up;
         attempts.left = self.most.clamp(FEWEST_ATTEMPTS, ATTEMPTS);
-        let mut weaker: Option<(VerifiedFix, SyncEdits)> = None;
-        let mut behind_it = String::new();
-        let mut refuted = Vec::new();
-        let mut why = "";
-        let mut waiting: VecDeque<Change> = changes.for_loss(&group.minimised.crash.lost).into();
-        let mut composed = 0;
-        let mut whole = None;
-        while let Some(change) = waiting.pop_front() {
-            match verify(&subject, &change, &mut attempts) {
-                Verdict::Gone(fix) if fix.not_enough_under.is_empty() => {
-                    whole = Some((fix, change.edits));
-                    break;
-                }
-                Verdict::Gone(fix) => drop(weaker.get_or_insert((fix, change.edits))),
-                Verdict::Behind(behind) => {
-                    // What shows behind it may lack a sync as well: both together come last.
-                    if composed < COMPOSED {
-                        composed += 1;
-                        let more = changes.for_loss(&behind.lost);
-                        let more = more.iter().filter(|more| !change.has(more));
-                        waiting.extend(more.take(CHANGES).map(|more| changes::both(&change, more)));
-                    }
-                    if behind_it.is_empty() {
-                        behind_it = format!(
-                            "with {} it goes, and another one shows: {}",
-                            change.words, behind.sentence
-                        );
-                    }
-                }
-                Verdict::Stays => refuted.push(change.words),
-                Verdict::Unknown(ended) => {
-                    why = ended;
-                    break;
-                }
-            }
-        }
-        let (fix, edits) = whole.or(weaker).unzip();
-        diagnosis.fix = fix;
-        if diagnosis.fix.is_none() {
-            diagnosis.no_fix = match (why, &*behind_it, refuted.is_empty()) {
-                ("", "", true) => {
-                    format!("no sync helps: each is synced as soon as it was done; {OTHERWISE}")
-                }
-                ("", "", false) => {
-                    format!("no sync helps: it can be lost before any sync of it ends; {OTHERWISE}")
-                }
-                ("", behind, _) => format!("no sync helps alone: {behind}"),
-                (why, "", _) => format!("not known: {why}"),
-                (why, behind, _) => format!("not known: {why}; {behind}"),
+        let before = missing.before.as_deref();
+        let mut search = FixSearch::new(&subject, known.changes, &mut attempts, before);
+        let sought = search.run(known.fixes.iter().map(|(change, _)| change));
+        let why = sought.as_ref().err().copied().unwrap_or_default();
+        let (behind, none_helps) = (std::mem::take(&mut search.behind), search.none_helps);
+        let (fix, change) = sought.ok().flatten().or(search.weaker.take()).unzip();
+        diagnosis.refuted = std::mem::take(&mut search.refuted);
+        diagnosis.refuted.truncate(NAMED);
+        if fix.is_none() {
+            diagnosis.no_fix = match (none_helps, why, &*behind) {
+                (true, ..) => format!("no sync helps: {EVEN_SO}; {OTHERWISE}"),
+                (false, "", "") => format!("not known: {ALL_AT_ONCE}"),
+                (false, "", behind) => format!("not known: {ALL_AT_ONCE}; {behind}"),
+                (false, why, "") => format!("not known: {why}"),
+                (false, why, behind) => format!("not known: {why}; {behind}"),
             };
         }
-        refuted.truncate(NAMED);
-        diagnosis.refuted = refuted;
-        edits
+        diagnosis.fix = fix;
+        let is_late = diagnosis.fix.is_none() && why == TIME;
+        (change, is_late)
+    }
+}
+
+/// Keeps what was found of a finding; it counts to the one that has the same fix.
+fn keep(groups: &mut Groups, id: usize, found: Found, fixes: &mut Vec<(Change, usize)>) {
+    let edits = found.change.as_ref().map(|change| &change.edits);
+    let main = fixes
+        .iter()
+        .find(|(change, _)| Some(&change.edits) == edits)
+        .map(|(_, main)| *main);
+    let sentence = groups.all()[id].minimised.finding.sentence.clone();
+    if let Some(main) = main.and_then(|main| groups.get_mut(main))
+        && let Some(diagnosis) = main.diagnosis.as_mut()
+    {
+        diagnosis.same_fix.push(sentence);
+    }
+    if let Some(group) = groups.get_mut(id) {
+        group.diagnosis = Some(found.diagnosis);
+        group.same_as = main;
+    }
+    if main.is_none() {
+        fixes.extend(found.change.map(|change| (change, id)));
     }
 }
 

@@ -19,6 +19,8 @@ const LATER_KILLS: usize = 12;
 pub(super) struct Missing {
     pub(super) property: Property,
     pub(super) cause: String,
+    /// What the lost updates must be durable before, where that is known.
+    pub(super) before: Option<String>,
 }
 
 /// What a plain kill shows: which operations must reach the disk together. Nothing was lost, so no sync helps.
@@ -60,6 +62,7 @@ pub(super) fn of_kill(
                 cause: format!(
                     "{begun} and {end} must reach the disk together, and a kill comes between them"
                 ),
+                before: None,
             });
         }
     }
@@ -87,6 +90,7 @@ pub(super) fn property(
                 cause: format!(
                     "{lost} must reach the disk in one piece or not at all, and nothing sees to that"
                 ),
+                before: None,
             };
         }
     }
@@ -106,9 +110,10 @@ pub(super) fn property(
                 cause: format!(
                     "{lost} must be durable before the ack, and no sync before the ack covers it"
                 ),
+                before: Some("the ack".to_owned()),
             };
         }
-        return before(&lost, last_operation(crash, retry));
+        return before(&lost, last_operation(crash, retry), None);
     }
     let kept = needed(crash, &later, wanted, retry);
     let with = LossSet {
@@ -124,8 +129,11 @@ pub(super) fn property(
         return in_one_piece(&lost);
     }
     if others.is_empty() {
-        return before(&lost, last_operation(crash, retry));
+        return before(&lost, last_operation(crash, retry), None);
     }
+    let first = others.iter().map(|one| one.seq).min();
+    let of_first = others.iter().filter(|one| Some(one.seq) == first).cloned();
+    let first = describe(&of_first.collect::<Vec<_>>(), records);
     let kept = describe(&others, records);
     // Lost alone, the other one shows it too: no order of the two is good.
     if shows(crash, &with, wanted, retry).is_some() {
@@ -134,9 +142,10 @@ pub(super) fn property(
             cause: format!(
                 "{lost} and {kept} must reach the disk together, and each may reach it alone"
             ),
+            before: None,
         };
     }
-    before(&lost, Some(kept))
+    before(&lost, Some(kept), Some(first))
 }
 
 fn in_one_piece(lost: &str) -> Missing {
@@ -145,14 +154,18 @@ fn in_one_piece(lost: &str) -> Missing {
         cause: format!(
             "{lost} must reach the disk in one piece or not at all, and nothing sees to that"
         ),
+        before: None,
     }
 }
 
-fn before(lost: &str, other: Option<String>) -> Missing {
+/// That something must be durable before another operation, of which `first` is the first in words.
+fn before(lost: &str, other: Option<String>, first: Option<String>) -> Missing {
+    let first = first.or_else(|| other.clone());
     let other = other.unwrap_or_else(|| "what follows".to_owned());
     Missing {
         property: Property::Ordering,
         cause: format!("{lost} must be durable before {other}, and no sync between them covers it"),
+        before: first,
     }
 }
 

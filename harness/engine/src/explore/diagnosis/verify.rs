@@ -23,6 +23,10 @@ const LOSS_SETS: (usize, usize) = (4, 16);
 const OTHERS: u64 = 96;
 /// Seeded ones among them.
 const SUBSETS: usize = 6;
+/// So many places of the cause are enough where there is no time for more.
+const FEW: usize = 8;
+/// And so many are looked at before.
+const LOOKED_AT: usize = 4;
 /// States that are tried side by side before they are judged.
 const BATCH: usize = 32;
 
@@ -36,6 +40,8 @@ pub(super) struct Subject<'s, 'a> {
     pub(super) minimised: &'s Minimised,
     /// The operations of the kinds that it lost, anywhere in the recorded run.
     pub(super) cause: BTreeSet<usize>,
+    /// True where it shows only what was acknowledged.
+    pub(super) of_acks: bool,
 }
 
 /// What came of a change.
@@ -44,34 +50,73 @@ pub(super) enum Verdict {
     Gone(VerifiedFix),
     /// It is gone, and behind it another one shows, which lacks nothing of this one's cause.
     Behind(Box<Behind>),
-    /// It is not.
-    Stays,
+    /// It is not: a state that shows it.
+    Stays(Box<Behind>),
     /// It cannot be said.
     Unknown(&'static str),
 }
 
-/// A finding that shows once another one is gone.
+/// What a quick look at a change shows.
+pub(super) enum QuickLook {
+    /// Nothing.
+    Gone,
+    /// This state.
+    Shows(Failure),
+    /// It cannot be said.
+    Unknown(&'static str),
+}
+
+/// A state that shows a finding all the same, or once another one is gone.
 pub(super) struct Behind {
     /// What was lost, on the clock of the recorded run; new syncs are none of it.
     pub(super) lost: Vec<LostUpdate>,
     /// In a sentence.
     pub(super) sentence: String,
+    /// True when it is the finding itself, and no one that was not known.
+    pub(super) is_same: bool,
 }
 
 /// Why a change is not enough.
-enum Failure {
+pub(super) struct Failure {
     /// What the change is about can still be lost, and then the finding shows.
-    Own,
-    /// Something else.
-    Other(Box<Behind>),
+    pub(super) is_own: bool,
+    /// The state.
+    pub(super) state: Box<Behind>,
 }
 
 /// True for the model of a filesystem that people use.
-fn is_real(model: &CrashModel) -> bool {
+pub(super) fn is_real(model: &CrashModel) -> bool {
     ["ext4", "xfs", "btrfs", "ext4-writeback"].contains(&model.name)
 }
 
-/// Tries a change under each model, those of users' filesystems first.
+/// Tries what the cause is about under these models, at the smallest failing state and at a few places.
+pub(super) fn look(
+    subject: &Subject<'_, '_>,
+    change: &Change,
+    models: &[CrashModel],
+    attempts: &mut Attempts<'_>,
+) -> QuickLook {
+    let run = EditedRun::of(subject.oracle.trace, &change.edits);
+    let points = spread(&places(subject, &subject.cause), LOOKED_AT);
+    for model in models {
+        let one = [*model];
+        let indexes = run.indexes(subject.oracle, &one, points.iter().copied().max());
+        let oracle = run.oracle(subject.oracle, (&one, &indexes));
+        let mut trial = Trial::new(subject, &run, change, &oracle, points.len());
+        for point in &points {
+            match trial.fails(&[*point], Pass::Cause, attempts) {
+                Ok(None) => {}
+                Ok(Some(failure)) => return QuickLook::Shows(failure),
+                Err(why) => return QuickLook::Unknown(why),
+            }
+        }
+    }
+    QuickLook::Gone
+}
+
+/// Tries a change under each model, those of users' filesystems first: at all places what the cause is about,
+/// then other losses. Where the time for it is over once that was done at a few places, it is as good as it
+/// says.
 pub(super) fn verify(
     subject: &Subject<'_, '_>,
     change: &Change,
@@ -81,7 +126,11 @@ pub(super) fn verify(
     let power = |model: &CrashModel| model.power;
     let mut models: Vec<CrashModel> = CrashModel::all().into_iter().filter(power).collect();
     models.sort_by_key(|model| model.strength());
-    let points = places(subject, change);
+    let all = places(subject, &change.places);
+    let points = spread(&all, POINTS);
+    let first = spread(&points, FEW);
+    let rest = points.iter().filter(|point| !first.contains(point));
+    let rest: Vec<u64> = rest.copied().collect();
     let mut fix = VerifiedFix {
         change: change.words.clone(),
         added: change.edits.added_count() as u64,
@@ -89,52 +138,64 @@ pub(super) fn verify(
         missing: missing(change),
         acked: subject.oracle.trace.about.history.acked() as u64,
         states: 0,
-        points: points.len().min(POINTS) as u64,
-        of_points: points.len() as u64,
+        points: 0,
+        of_points: all.len() as u64,
         models: Vec::new(),
         not_enough_under: Vec::new(),
     };
-    let points = spread(&points, POINTS);
+    let indexes = run.indexes(subject.oracle, &models, points.iter().copied().max());
+    let under = |nth: usize| (&models[nth..=nth], &indexes[nth..=nth]);
+    let oracles: Vec<Oracle<'_>> = (0..models.len())
+        .map(|nth| run.oracle(subject.oracle, under(nth)))
+        .collect();
+    let mut trials: Vec<Trial<'_, '_, '_>> = (oracles.iter())
+        .map(|oracle| Trial::new(subject, &run, change, oracle, points.len()))
+        .collect();
     let mut behind = None;
-    for model in models {
-        if !attempts.goes_on() {
-            return Verdict::Unknown(attempts.ended.unwrap_or_default());
-        }
-        let one = [model];
-        let indexes = CrashModel::indexes(&one, &run.trace.log, subject.oracle.device);
-        let oracle = run.oracle(subject.oracle, (&one, &indexes));
-        let mut trial = Trial {
-            subject,
-            run: &run,
-            oracle: &oracle,
-            change,
-            attempts,
-            points: points.len(),
-            states: 0,
-        };
-        match trial.fails(&points) {
-            Ok(None) => fix.models.push(model.name.to_owned()),
-            Ok(Some(Failure::Other(one))) => {
-                fix.models.push(model.name.to_owned());
-                behind.get_or_insert(one);
+    let mut stays = None;
+    let passes = [
+        (&first, Pass::Cause),
+        (&rest, Pass::Cause),
+        (&points, Pass::Others),
+    ];
+    'passes: for (points, pass) in passes {
+        for (trial, model) in trials.iter_mut().zip(&models) {
+            let name = || model.name.to_owned();
+            if fix.not_enough_under.contains(&name()) {
+                continue;
             }
-            Ok(Some(Failure::Own)) => fix.not_enough_under.push(model.name.to_owned()),
-            Err(why) => return Verdict::Unknown(why),
+            match trial.fails(points, pass, attempts) {
+                Ok(None) => {}
+                Ok(Some(failure)) if failure.is_own && is_real(model) => {
+                    return Verdict::Stays(failure.state);
+                }
+                Ok(Some(failure)) if failure.is_own => {
+                    fix.not_enough_under.push(name());
+                    stays.get_or_insert(failure.state);
+                }
+                Ok(Some(failure)) => drop(behind.get_or_insert(failure.state)),
+                Err(_) if attempts.is_limited() && fix.points > 0 => break 'passes,
+                Err(why) => return Verdict::Unknown(why),
+            }
         }
-        fix.states += trial.states;
-        if !fix.not_enough_under.is_empty() && is_real(&model) {
-            return Verdict::Stays;
+        if pass == Pass::Cause {
+            fix.points += points.len() as u64;
         }
     }
+    fix.states = trials.iter().map(|trial| trial.states).sum();
+    let names = models.iter().map(|model| model.name.to_owned());
+    fix.models = names
+        .filter(|name| !fix.not_enough_under.contains(name))
+        .collect();
     // Where it stays under models that no filesystem need keep to, the change is worth something if the
     // finding was one of a real filesystem.
     let occurs_on_real = CrashModel::all()
         .iter()
         .any(|model| is_real(model) && subject.minimised.models.contains(&model.name));
-    match (fix.not_enough_under.is_empty() || occurs_on_real, behind) {
-        (false, _) => Verdict::Stays,
-        (true, None) => Verdict::Gone(fix),
-        (true, Some(behind)) => Verdict::Behind(behind),
+    match (stays.filter(|_| !occurs_on_real), behind) {
+        (Some(state), _) => Verdict::Stays(state),
+        (None, None) => Verdict::Gone(fix),
+        (None, Some(behind)) => Verdict::Behind(behind),
     }
 }
 
@@ -151,13 +212,17 @@ fn missing(change: &Change) -> Vec<MissingSync> {
     added.map(sync).collect()
 }
 
-/// The crash points of the recorded run at which the cause occurs: behind each operation of the kind that
-/// was lost, and at the next ack; that of the finding first.
-fn places(subject: &Subject<'_, '_>, change: &Change) -> Vec<u64> {
-    let log = &subject.oracle.trace.log;
+/// The crash points of the recorded run at which the cause occurs: behind each of these operations, and at
+/// the next ack; that of the finding first. Where nothing was acknowledged no ack can be lost.
+fn places(subject: &Subject<'_, '_>, of: &BTreeSet<usize>) -> Vec<u64> {
+    let oracle = subject.oracle;
     let own = subject.minimised.crash.point;
-    let mut points = points_behind(log, &change.places, (&[0, 1, 2], 1, &[0, 1]));
+    let mut points = points_behind(&oracle.trace.log, of, (&[0, 1, 2], 1, &[0, 1]));
     points.remove(&own);
+    if subject.of_acks {
+        let first = oracle.first_at_stake();
+        points = points.split_off(&first);
+    }
     std::iter::once(own).chain(points).collect()
 }
 
@@ -171,6 +236,12 @@ fn against<'j>(
         let known = known_as(subject, oracle, finding, one);
         known.is_none_or(|known| known == subject.id)
     })
+}
+
+/// True when a state shows the finding itself.
+fn is_same(subject: &Subject<'_, '_>, oracle: &Oracle<'_>, one: &JudgedState) -> bool {
+    let mut findings = one.findings.iter();
+    findings.any(|finding| known_as(subject, oracle, finding, one) == Some(subject.id))
 }
 
 /// The finding of the exploration that a finding is one more of.
@@ -195,74 +266,109 @@ fn known_as(
     groups.find(&state, said(finding).as_ref())
 }
 
+/// Which losses are tried.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// Those of what the cause is about.
+    Cause,
+    /// Others.
+    Others,
+}
+
 /// A change under one model.
-struct Trial<'t, 's, 'a, 'r> {
+struct Trial<'t, 's, 'a> {
     subject: &'t Subject<'s, 'a>,
     run: &'t EditedRun,
     oracle: &'t Oracle<'t>,
     change: &'t Change,
-    attempts: &'t mut Attempts<'r>,
     /// How many places are looked at.
     points: usize,
+    /// How many states were judged.
     states: u64,
+    seen: BTreeSet<(u64, usize, u128)>,
 }
 
-impl Trial<'_, '_, '_, '_> {
-    /// A state that shows the finding, or a new one where none shows this one. First those in which what was
-    /// lost is lost again, at all places; then others.
-    fn fails(&mut self, points: &[u64]) -> Result<Option<Failure>, &'static str> {
-        let mut other = None;
-        let mut seen = BTreeSet::new();
-        let passes = [Trial::losses_of_cause, Trial::other_losses];
-        for (nth, pass) in passes.into_iter().enumerate() {
-            let mut waiting = Vec::new();
-            // Of what the cause is about all is tried, of others as much as there is room for.
-            let least = match nth {
-                0 => 0,
-                _ => self.attempts.left.saturating_sub(OTHERS),
-            };
-            for before in points {
-                if self.attempts.left < least {
-                    break;
-                }
-                for point in self.run.points(*before) {
-                    let window = self.oracle.recorded_window(0, point);
-                    let losses = pass(self, &window, *before);
-                    waiting.extend(states_at(&window, (0, point), losses, &mut seen));
-                    if waiting.len() >= BATCH {
-                        match self.judge(std::mem::take(&mut waiting))? {
-                            Some(Failure::Own) => return Ok(Some(Failure::Own)),
-                            found => other = other.or(found),
-                        }
-                    }
-                    if !self.attempts.goes_on() {
-                        return Err(self.attempts.ended.unwrap_or_default());
-                    }
-                }
+impl<'t, 's, 'a> Trial<'t, 's, 'a> {
+    fn new(
+        subject: &'t Subject<'s, 'a>,
+        run: &'t EditedRun,
+        change: &'t Change,
+        oracle: &'t Oracle<'t>,
+        points: usize,
+    ) -> Self {
+        Self {
+            subject,
+            run,
+            oracle,
+            change,
+            points,
+            states: 0,
+            seen: BTreeSet::new(),
+        }
+    }
+}
+
+impl Trial<'_, '_, '_> {
+    /// A state at these points that shows the finding, or a new one where none shows this one. Of what the
+    /// cause is about all is tried, of others as much as there is room for.
+    fn fails(
+        &mut self,
+        points: &[u64],
+        pass: Pass,
+        attempts: &mut Attempts<'_>,
+    ) -> Result<Option<Failure>, &'static str> {
+        let mut other: Option<Failure> = None;
+        let mut waiting = Vec::new();
+        let least = match pass {
+            Pass::Cause => 0,
+            Pass::Others => attempts.left.saturating_sub(OTHERS),
+        };
+        for before in points {
+            if attempts.left < least {
+                break;
             }
-            match self.judge(waiting)? {
-                Some(Failure::Own) => return Ok(Some(Failure::Own)),
-                found => other = other.or(found),
+            for point in self.run.points(*before) {
+                if !attempts.goes_on() {
+                    return Err(attempts.ended.unwrap_or_default());
+                }
+                let window = self.oracle.recorded_window(0, point);
+                let losses = match pass {
+                    Pass::Cause => self.losses_of_cause(&window, *before),
+                    Pass::Others => self.other_losses(&window, *before),
+                };
+                waiting.extend(states_at(&window, (0, point), losses, &mut self.seen));
+                if waiting.len() >= BATCH {
+                    match self.judge(std::mem::take(&mut waiting), attempts)? {
+                        Some(failure) if failure.is_own => return Ok(Some(failure)),
+                        found => other = other.or(found),
+                    }
+                }
             }
         }
-        Ok(other)
+        match self.judge(waiting, attempts)? {
+            Some(failure) if failure.is_own => Ok(Some(failure)),
+            found => Ok(other.or(found)),
+        }
     }
 
-    fn judge(&mut self, states: Vec<(Crash, Tree)>) -> Result<Option<Failure>, &'static str> {
-        let judged = self.attempts.judge(self.oracle, states);
+    fn judge(
+        &mut self,
+        states: Vec<(Crash, Tree)>,
+        attempts: &mut Attempts<'_>,
+    ) -> Result<Option<Failure>, &'static str> {
+        let judged = attempts.judge(self.oracle, states);
         self.states += judged.len() as u64;
-        if let Some(why) = self.attempts.ended {
+        if let Some(why) = attempts.ended {
             return Err(why);
         }
         let mut other = None;
         for one in judged {
             if let Some(finding) = against(self.subject, self.oracle, &one) {
-                match self.why_it_fails(&one, &finding.sentence)? {
-                    Failure::Own => return Ok(Some(Failure::Own)),
-                    failure => {
-                        other.get_or_insert(failure);
-                    }
+                let failure = self.why_it_fails(&one, &finding.sentence, attempts)?;
+                if failure.is_own {
+                    return Ok(Some(failure));
                 }
+                other.get_or_insert(failure);
             }
         }
         Ok(other)
@@ -270,35 +376,42 @@ impl Trial<'_, '_, '_, '_> {
 
     /// Whether a state fails because of what the finding is about: then it does so with that alone lost. Where
     /// other losses are needed as well it is another one.
-    fn why_it_fails(&mut self, one: &JudgedState, sentence: &str) -> Result<Failure, &'static str> {
+    fn why_it_fails(
+        &mut self,
+        one: &JudgedState,
+        sentence: &str,
+        attempts: &mut Attempts<'_>,
+    ) -> Result<Failure, &'static str> {
+        let (subject, oracle) = (self.subject, self.oracle);
+        let is_same = is_same(subject, oracle, one);
+        let failure = |is_own, crash: &Crash| Failure {
+            is_own,
+            state: Box::new(Behind {
+                lost: self.lost_before(crash),
+                sentence: sentence.trim_end_matches('.').to_owned(),
+                is_same,
+            }),
+        };
         let crash = &one.crash;
         let own = crash
             .loss
             .renumbered(|id| self.is_of_cause(id).then_some(id));
         if own == crash.loss && !own.is_empty() {
-            return Ok(Failure::Own);
+            return Ok(failure(true, crash));
         }
+        let shows = |one: &JudgedState| against(subject, oracle, one).is_some();
         if !own.is_empty() {
-            let window = self.oracle.recorded_window(0, crash.point);
+            let window = oracle.recorded_window(0, crash.point);
             let states = states_at(&window, (0, crash.point), [own], &mut BTreeSet::new());
-            let judged = self.attempts.judge(self.oracle, states);
-            if let Some(why) = self.attempts.ended {
+            let judged = attempts.judge(oracle, states);
+            if let Some(why) = attempts.ended {
                 return Err(why);
             }
-            if judged
-                .iter()
-                .any(|one| against(self.subject, self.oracle, one).is_some())
-            {
-                return Ok(Failure::Own);
+            if let Some(alone) = judged.iter().find(|one| shows(one)) {
+                return Ok(failure(true, &alone.crash));
             }
         }
-        let (subject, oracle) = (self.subject, self.oracle);
-        let shows = |one: &JudgedState| against(subject, oracle, one).is_some();
-        let crash = self.attempts.smaller(oracle, crash, shows);
-        Ok(Failure::Other(Box::new(Behind {
-            lost: self.lost_before(&crash),
-            sentence: sentence.trim_end_matches('.').to_owned(),
-        })))
+        Ok(failure(false, &attempts.smaller(oracle, crash, shows)))
     }
 
     /// True for an update of the operations that the change is about.
