@@ -5,8 +5,6 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use crate::labels::clean;
-
 /// What a protocol of writes and syncs must have and lacks, in the terms of ALICE (Pillai et al., "All File
 /// Systems Are Not Created Equal", OSDI 2014).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -94,33 +92,6 @@ pub struct MissingSync {
     pub path: String,
     /// True for a directory.
     pub dir: bool,
-}
-
-impl Diagnosis {
-    /// What people read, line by line, each with its label: the cause, the fix or why there is none, what was
-    /// tried in vain, and what else the fix makes go.
-    pub(crate) fn lines(&self) -> Vec<(&'static str, String)> {
-        let mut lines = vec![(
-            "Cause",
-            format!("{}: {}", self.property.label(), self.cause),
-        )];
-        lines.push(match &self.fix {
-            Some(fix) => ("Fix", format!("verified: {}", fix.describe())),
-            None => ("Fix", self.no_fix.clone()),
-        });
-        if self.fix.is_none() && !self.refuted.is_empty() {
-            lines.push(("In vain", self.refuted.join("; ")));
-        }
-        lines.extend(self.same_fix.iter().map(|other| ("Also", other.clone())));
-        lines
-    }
-
-    /// The same as one text, a line each.
-    pub(crate) fn text(&self) -> String {
-        let lines = self.lines().into_iter();
-        let lines = lines.map(|(label, text)| format!("{label}: {}", clean(&text)));
-        lines.collect::<Vec<_>>().join("\n")
-    }
 }
 
 impl VerifiedFix {

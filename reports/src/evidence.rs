@@ -30,6 +30,9 @@ pub struct Evidence {
     /// The operations and acks before the crash, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub timeline: Vec<TimelineStep>,
+    /// What the clients had called for before the first crash, in the order of the calls: the last ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<ClientCall>,
     /// The files of the crashed data directory, by path. Where there were very many, those that are
     /// damaged and some of the others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -109,6 +112,64 @@ pub struct TimelineStep {
     pub made_by: Option<Box<MadeBy>>,
 }
 
+/// A transaction that a client called for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ClientCall {
+    /// Who called.
+    pub client: u32,
+    /// The transaction, or the ID that a workload of the user's own writes.
+    pub what: String,
+    /// How many operations had happened when it was called for.
+    pub began: u64,
+    /// When, in microseconds since the trace began.
+    #[serde(default)]
+    pub began_us: u64,
+    /// How many operations had happened when its outcome was known; left out where it was in flight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<u64>,
+    /// When, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_us: Option<u64>,
+    /// What came of it.
+    #[serde(default)]
+    pub outcome: CallOutcome,
+    /// True where it is the ack of the finding, whose data is gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
+}
+
+/// What had come of a call when the crash happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum CallOutcome {
+    /// Nothing yet.
+    #[default]
+    InFlight,
+    /// It was acknowledged.
+    Acknowledged,
+    /// Its client rolled it back.
+    RolledBack,
+    /// It was refused.
+    Refused,
+    /// An answer that leaves it open.
+    Unknown,
+}
+
+impl CallOutcome {
+    /// As people read it.
+    pub fn label(self) -> &'static str {
+        match self {
+            CallOutcome::InFlight => "in flight",
+            CallOutcome::Acknowledged => "acknowledged",
+            CallOutcome::RolledBack => "rolled back",
+            CallOutcome::Refused => "refused",
+            CallOutcome::Unknown => "outcome unknown",
+        }
+    }
+}
+
 /// What kind of thing happened.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -185,7 +246,7 @@ pub struct CrashedFile {
 }
 
 /// A range of a file that did not reach the disk whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Damage {
     /// The first byte.
@@ -194,6 +255,24 @@ pub struct Damage {
     pub len: u64,
     /// `lost` or `torn`.
     pub fate: Fate,
+    /// The first bytes of the range as they were written, in hexadecimal; left out where they are not kept.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub expected: String,
+    /// The same bytes as the crash left them; fewer where the file ends before.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub found: String,
+}
+
+impl Damage {
+    /// A range of which the bytes are not kept.
+    pub fn new(offset: u64, len: u64, fate: Fate) -> Self {
+        Self {
+            offset,
+            len,
+            fate,
+            ..Self::default()
+        }
+    }
 }
 
 #[allow(

@@ -47,7 +47,7 @@ pub struct Fold {
     /// By fault and kind.
     observed: BTreeMap<(String, FindingKind), NotPromised>,
     /// Of an exploration, by id.
-    findings: BTreeMap<u64, ReportedFinding>,
+    findings: BTreeMap<u64, FindingRecord>,
     /// How many trials count to each of them.
     counts: BTreeMap<u64, u64>,
     /// The audit of the syncs.
@@ -282,7 +282,7 @@ impl Fold {
 
     fn found(&mut self, found: &FindingRecord) {
         if let Some(id) = found.id {
-            self.findings.insert(id, found.finding.clone());
+            self.findings.insert(id, found.clone());
             match found.same_as {
                 Some(_) => self.same.insert(id),
                 None => self.same.remove(&id),
@@ -414,29 +414,38 @@ impl Fold {
             .header
             .as_ref()
             .is_some_and(|header| header.command == RunCommand::Explore);
-        let mut findings: Vec<ReportedFinding> = if explored {
-            let all = self.findings.iter();
-            let all = all.filter(|(id, _)| !self.same.contains(*id));
-            all.map(|(id, finding)| ReportedFinding {
-                count: match self.together.get(id) {
-                    Some(count) => *count,
-                    None => self.counts.get(id).copied().unwrap_or(0).max(1),
-                },
-                ..finding.clone()
-            })
-            .collect()
-        } else {
-            let mut groups: Vec<&Group> = self.groups.iter().collect();
-            groups.sort_by_key(|group| group.at);
-            let all = groups.into_iter();
-            all.map(|group| ReportedFinding {
-                count: group.count,
-                ..group.first.clone()
-            })
-            .collect()
-        };
+        if explored {
+            let numbered = self.numbered().into_iter();
+            return numbered.map(|one| one.finding).collect();
+        }
+        let mut groups: Vec<&Group> = self.groups.iter().collect();
+        groups.sort_by_key(|group| group.at);
+        let all = groups.into_iter();
+        let all = all.map(|group| ReportedFinding {
+            count: group.count,
+            ..group.first.clone()
+        });
+        let mut findings: Vec<ReportedFinding> = all.collect();
         gravest_first(&mut findings);
         findings
+    }
+
+    /// The findings of an exploration as they stand in the report: the first one is its number 1.
+    pub fn numbered(&self) -> Vec<FindingRecord> {
+        let all = self.findings.iter();
+        let all = all.filter(|(id, _)| !self.same.contains(*id));
+        let mut all: Vec<FindingRecord> = all
+            .map(|(id, found)| {
+                let mut found = found.clone();
+                found.finding.count = match self.together.get(id) {
+                    Some(count) => *count,
+                    None => self.counts.get(id).copied().unwrap_or(0).max(1),
+                };
+                found
+            })
+            .collect();
+        all.sort_by_key(|found| rank(&found.finding));
+        all
     }
 
     /// The gravest kinds first, then what most trials showed.
@@ -662,15 +671,18 @@ pub(crate) fn evidence_once(trials: &mut [Trial], findings: &[ReportedFinding]) 
 /// before a store that does not come back before lateness), then what the target itself promised
 /// before what was demanded of it, then by how many trials showed it.
 pub fn gravest_first(findings: &mut [ReportedFinding]) {
-    findings.sort_by_key(|f| {
-        (
-            likelihood(f),
-            gravity(f.finding.kind),
-            f.finding.promise.demanded,
-            std::cmp::Reverse(f.count),
-            f.trial,
-        )
-    });
+    findings.sort_by_key(rank);
+}
+
+/// What decides about the place of a finding.
+fn rank(found: &ReportedFinding) -> impl Ord + use<> {
+    (
+        likelihood(found),
+        gravity(found.finding.kind),
+        found.finding.promise.demanded,
+        std::cmp::Reverse(found.count),
+        found.trial,
+    )
 }
 
 /// Of an exploration, what takes less to happen comes first: a plain kill, then what users' filesystems

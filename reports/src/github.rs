@@ -8,6 +8,7 @@ use std::io;
 
 use plugpull_workloads::Verdict;
 
+use crate::card::Card;
 use crate::conclusion::{Tone, closing, tone};
 use crate::labels::{capital, clean, count, kind_words, verdict_words};
 use crate::layout::defused;
@@ -62,16 +63,28 @@ fn title(reported: &ReportedFinding) -> String {
     )
 }
 
+/// Its headline, what was lost, what makes it go, and how to see it again.
 fn message(reported: &ReportedFinding) -> String {
-    let mut text = clean(&reported.finding.sentence);
-    let evidence = reported.evidence.as_ref();
-    if let Some(diagnosis) = evidence.and_then(|one| one.diagnosis.as_ref()) {
-        text.push_str(&format!("\n{}", diagnosis.text()));
+    const LABELS: [&str; 6] = [
+        "found",
+        "lost on disk",
+        "not synced",
+        "read back",
+        "fix, verified",
+        "fix",
+    ];
+    let card = Card::of(reported);
+    let mut lines = vec![card.subject.clone()];
+    let texts = card.texts(&LABELS).into_iter();
+    lines.extend(texts.map(|line| match line.label {
+        "found" => line.whole(),
+        label => format!("{label}: {}", line.whole()),
+    }));
+    if !card.replay.is_empty() {
+        lines.push(format!("{}: {}", card.replay_label(), card.replay));
     }
-    if !reported.repeat.is_empty() {
-        text.push_str(&format!("\nRepeat: {}", clean(&reported.repeat)));
-    }
-    text
+    lines.retain(|line| !line.is_empty());
+    lines.join("\n")
 }
 
 fn why(row: &FaultRow) -> &str {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use plugpull_workloads::{Promise, Verdict};
 use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, TestSuite};
 
+use crate::card::Card;
 use crate::conclusion::reach;
 use crate::facts::Facts;
 use crate::labels::{clean, guarantee_words, kind_words, verdict_words};
@@ -119,29 +120,7 @@ fn status(case: &PromiseResult<'_>) -> TestCaseStatus {
 }
 
 fn describe(reported: &ReportedFinding) -> String {
-    let finding = &reported.finding;
-    let mut text = format!(
-        "{} under {}, seen {} times\n{}",
-        kind_words(finding.kind),
-        clean(&finding.fault),
-        reported.count,
-        clean(&finding.sentence)
-    );
-    if !finding.promise.source.is_empty() {
-        text.push_str(&format!(
-            "\nPromise: “{}” ({})",
-            clean(&finding.promise.words),
-            clean(&finding.promise.source)
-        ));
-    }
-    let evidence = reported.evidence.as_ref();
-    if let Some(diagnosis) = evidence.and_then(|one| one.diagnosis.as_ref()) {
-        text.push_str(&format!("\n{}", diagnosis.text()));
-    }
-    if !reported.repeat.is_empty() {
-        text.push_str(&format!("\nRepeat: {}", clean(&reported.repeat)));
-    }
-    text
+    Card::of(reported).text()
 }
 
 /// What the target wrote in its lives, of the first finding that has any.

@@ -8,6 +8,7 @@
 //! [`compare`] holds two reports against each other, [`merge`] makes one of several.
 
 mod builder;
+mod card;
 mod cause;
 mod compare;
 mod conclusion;
@@ -56,6 +57,7 @@ mod times;
 mod trial;
 
 pub use builder::ReportBuilder;
+pub use card::{Card, CardLine, finding_name};
 pub use cause::{EARLY, FailingState, KnownCause, START, is_of_names, place_sign, said_sign};
 pub use compare::{
     CompareError, Comparison, LEAST_GROWTH, LEAST_TRIALS, RecoveryChange, SIGNIFICANCE, Trend,
@@ -65,7 +67,9 @@ pub use coverage::{
     Coverage, Decided, FollowUpCoverage, LeftOut, ModelCoverage, PointCoverage, RecoveryCoverage,
 };
 pub use diagnosis::{Diagnosis, MissingSync, Property, VerifiedFix};
-pub use evidence::{CrashedFile, Damage, Evidence, Fate, StepKind, TimelineStep, Tries};
+pub use evidence::{
+    CallOutcome, ClientCall, CrashedFile, Damage, Evidence, Fate, StepKind, TimelineStep, Tries,
+};
 pub use fold::{Fold, exit_code, gravest_first};
 pub use github::annotations;
 pub use growth::{

@@ -12,9 +12,9 @@ impl Evidence {
         let lost = |step: &&TimelineStep| matches!(step.fate, Fate::Lost | Fate::Torn);
         let sync = |step: &&TimelineStep| step.kind == StepKind::Sync;
         let lost = self.timeline.iter().filter(lost);
-        let mut lines = lines("Made by", lost);
+        let mut lines = lines("written by", lost);
         let syncs = self.timeline.iter().filter(sync);
-        lines.extend(self::lines("Synced", syncs.rev()));
+        lines.extend(self::lines("last sync", syncs.rev()));
         lines
     }
 }
@@ -86,8 +86,14 @@ mod tests {
             ..Evidence::default()
         };
         let lines = evidence.makers();
-        let made = ("Made by", "step of f (operation 3): late a.c:7".to_string());
-        let synced = ("Synced", "step of f (operation 1): flush a.c:7".to_string());
+        let made = (
+            "written by",
+            "step of f (operation 3): late a.c:7".to_string(),
+        );
+        let synced = (
+            "last sync",
+            "step of f (operation 1): flush a.c:7".to_string(),
+        );
         assert_eq!(lines, [made, synced]);
     }
 }

@@ -2,8 +2,8 @@
 
 use std::io;
 
+use crate::card::{Card, addresses};
 use crate::conclusion::{Tone, closing, row_verdict, tone};
-use crate::diagnosis::Diagnosis;
 use crate::facts::Facts;
 use crate::growth::Growth;
 use crate::growth::sentences::{bytes_words, size_words};
@@ -118,7 +118,7 @@ fn promise_row(one: &PromiseLine<'_>, neutral: bool) -> String {
     let source = match (promise.demanded, promise.source.is_empty()) {
         (true, _) => " <br>*demanded by --promise*".into(),
         (false, true) => String::new(),
-        (false, false) => format!(" <br>*{}*", escape(&promise.source)),
+        (false, false) => format!(" <br>*{}*", linked(&clean(&promise.source))),
     };
     let result = match &one.outcome {
         Outcome::Kept if neutral => {
@@ -206,41 +206,48 @@ fn audit_section(audit: &SyncAudit) -> String {
 }
 
 fn finding_section(page: &mut String, number: usize, reported: &ReportedFinding) {
-    let finding = &reported.finding;
-    line(
-        page,
-        &format!(
-            "### {number}. {} under {} ({})\n",
-            capital(kind_words(finding.kind)),
-            escape(&finding.fault),
-            count(reported.count, "time")
-        ),
-    );
-    line(page, &format!("{}\n", escape(&finding.sentence)));
-    let promise = &finding.promise;
-    let mut words = capital(&guarantee_words(promise.guarantee));
-    if promise.demanded {
-        words.push_str("; demanded by --promise, the target itself does not promise it");
-    } else if !promise.source.is_empty() {
-        words.push_str(&format!("; “{}” ({})", promise.words, promise.source));
+    let card = Card::of(reported);
+    let subject = match card.subject.is_empty() {
+        true => String::new(),
+        false => format!(": {}", escape(&card.subject)),
+    };
+    let kind = capital(kind_words(reported.finding.kind));
+    line(page, &format!("### {number}. {kind}{subject}\n"));
+    line(page, "| | |\n| --- | --- |");
+    let mut last = "";
+    for one in &card.lines {
+        let label = if one.label == last { "" } else { one.label };
+        last = one.label;
+        let source = match one.source.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", linked(&one.source)),
+        };
+        line(
+            page,
+            &format!("| {label} | {}{source} |", escape(&one.text)),
+        );
     }
-    line(page, &format!("Promise: {}\n", escape(&words)));
-    if let Some(evidence) = &reported.evidence
-        && !evidence.models.is_empty()
+    if let Some(artifact) = reported
+        .evidence
+        .iter()
+        .find_map(|one| one.artifact.as_ref())
     {
-        let models: Vec<&str> = evidence.models.iter().map(String::as_str).collect();
-        line(page, &format!("Allowed by: {}\n", escape(&list(&models))));
+        line(page, &format!("| artifact | {} |", escape(artifact)));
     }
-    for (label, words) in reported.evidence.iter().flat_map(|one| one.makers()) {
-        line(page, &format!("{label}: {}\n", escape(&words)));
+    line(page, "");
+    if !card.replay.is_empty() {
+        line(page, &fenced(&card.replay));
     }
-    let diagnosis = reported.evidence.iter().flat_map(|one| &one.diagnosis);
-    for (label, text) in diagnosis.flat_map(Diagnosis::lines) {
-        line(page, &format!("{label}: {}\n", escape(&text)));
-    }
-    if !reported.repeat.is_empty() {
-        line(page, &fenced(&clean(&reported.repeat)));
-    }
+}
+
+/// A source whose addresses are links.
+fn linked(source: &str) -> String {
+    let words = addresses(source).into_iter();
+    let words = words.map(|(word, is_address)| match is_address {
+        true => format!("[{}]({word})", escape(word)),
+        false => escape(word),
+    });
+    words.collect()
 }
 
 /// A command as a block of code. The fence is longer than any run of backticks in it.

@@ -208,6 +208,7 @@ mod tests {
                 key: None,
                 ack: None,
                 follow_up: None,
+                parts: Vec::new(),
             },
             trial: 1,
             count: 1,

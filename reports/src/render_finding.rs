@@ -2,8 +2,8 @@
 
 use console::Style;
 
-use crate::diagnosis::Diagnosis;
-use crate::labels::{capital, clean, count, count_grouped, guarantee_words, kind_words};
+use crate::card::Card;
+use crate::labels::{capital, clean, count_grouped, kind_words};
 use crate::layout::Page;
 use crate::report::{NotPromised, Report};
 use crate::trial::ReportedFinding;
@@ -15,12 +15,12 @@ pub(crate) const OBSERVED: &str = "Observed, not promised";
 /// many. The JSON report has all that were kept.
 pub(crate) const OUTPUT_LINES: [usize; 2] = [5, 2];
 
-/// Width of the indent and a label: `   Promise  `.
-const LABEL: usize = 9;
+/// Width of a label: `lost on disk    `.
+const LABEL: usize = 16;
 
-/// Writes the finding at this index as an entry of the list: a headline, the sentence, the promise
-/// with its source, the command that repeats it unless an entry before has the same, the end of the
-/// target's output, of which at most `output_lines` lines.
+/// Writes the finding at this index as a card of the list: a headline, the card's lines, the command that
+/// repeats it unless an entry before has the same, the end of the target's output, of which at most
+/// `output_lines` lines.
 pub(crate) fn render_finding(
     page: &mut Page,
     findings: &[ReportedFinding],
@@ -28,59 +28,28 @@ pub(crate) fn render_finding(
     output_lines: usize,
 ) {
     let reported = &findings[index];
-    let finding = &reported.finding;
-    let more = match reported.count.saturating_sub(1) {
-        0 => String::new(),
-        more => format!(", and {} like it", count(more, "more trial")),
-    };
-    let headline = format!(
-        "{} under {} (trial {}{more})",
-        capital(kind_words(finding.kind)),
-        clean(&finding.fault),
-        reported.trial,
-    );
-    let number = format!("{}. ", index + 1);
+    let card = Card::of(reported);
+    let number = format!("{:<3}", format!("{} ", index + 1));
     let margin = " ".repeat(number.len());
-    page.paragraph(&number, 0, &headline, Some(Style::new().bold()));
-    page.paragraph(&margin, 0, &clean(&finding.sentence), None);
-    labelled(page, &margin, "Promise", &promise(reported));
-    let evidence = reported.evidence.as_ref();
-    if let Some(tries) = evidence.and_then(|evidence| evidence.tries) {
-        labelled(page, &margin, "Tried", &format!("{}.", tries.describe()));
-    }
-    for (name, line) in evidence.iter().flat_map(|evidence| evidence.makers()) {
-        labelled(page, &margin, name, &clean(&line));
-    }
-    let diagnosis = evidence.and_then(|evidence| evidence.diagnosis.as_ref());
-    for (label, text) in diagnosis.into_iter().flat_map(Diagnosis::lines) {
-        labelled(page, &margin, label, &format!("{}.", clean(&text)));
+    page.paragraph(
+        &number,
+        0,
+        &card.headline(),
+        Some(Style::new().red().bold()),
+    );
+    for (label, text) in card.labelled() {
+        labelled(page, &margin, label, &text);
     }
     let mut before = findings[..index].iter();
-    if let Some(same) = before.position(|one| one.repeat == reported.repeat)
-        && !reported.repeat.is_empty()
-    {
+    if card.replay.is_empty() {
+        // Nothing shows it again.
+    } else if let Some(same) = before.position(|one| one.repeat == reported.repeat) {
         let words = format!("by the command of {}", same + 1);
-        labelled(page, &margin, "Repeat", &words);
-    } else if !reported.repeat.is_empty() {
-        page.command(&label(&margin, "Repeat"), &clean(&reported.repeat));
+        labelled(page, &margin, card.replay_label(), &words);
+    } else {
+        page.command(&label(&margin, card.replay_label()), &card.replay);
     }
     output(page, &margin, &reported.output, output_lines);
-}
-
-fn promise(reported: &ReportedFinding) -> String {
-    let promise = &reported.finding.promise;
-    let mut text = guarantee_words(promise.guarantee);
-    if promise.demanded {
-        text.push_str(". Demanded by --promise: the target itself does not promise it.");
-        return text;
-    }
-    if !promise.words.is_empty() {
-        text.push_str(&format!(". “{}”", clean(&promise.words)));
-    }
-    if !promise.source.is_empty() {
-        text.push_str(&format!(" ({})", clean(&promise.source)));
-    }
-    text
 }
 
 /// The end of what the last life wrote that wrote anything.
@@ -109,7 +78,7 @@ fn output(page: &mut Page, margin: &str, lives: &[String], most: usize) {
     } else {
         String::new()
     };
-    labelled(page, margin, "Output", &format!("{whose}{part}"));
+    labelled(page, margin, "output", &format!("{whose}{part}"));
     for line in shown {
         page.quote(&format!("{margin}│ "), line);
     }

@@ -37,8 +37,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Call, FailureClass, Finding, FindingKind, Guarantee, History, Observed, Outcome, Promise,
-    Stamp, Start, TxnId, Verdict,
+    Call, FailureClass, Finding, FindingKind, FindingPart, Guarantee, History, Observed, Outcome,
+    PartKind, Promise, Stamp, Start, TxnId, Verdict,
 };
 use facts::Facts;
 use promised::Promised;
@@ -84,6 +84,8 @@ struct Trouble {
     promise: Option<Promise>,
     /// For a finding: a whole sentence without full stop.
     sentence: String,
+    /// The same in parts; where there are none, the sentence is the subject.
+    parts: Vec<FindingPart>,
     /// For a summary: what was seen, in a few words.
     brief: String,
     txn: Option<TxnId>,
@@ -99,11 +101,28 @@ impl Trouble {
             kind,
             promise: promise.cloned(),
             sentence,
+            parts: Vec::new(),
             brief,
             txn: None,
             key: None,
             ack: None,
             count: 1,
+        }
+    }
+
+    /// Where nothing was said of its parts, the whole sentence is its subject.
+    fn in_parts(&mut self) {
+        if self.parts.is_empty() {
+            self.parts
+                .push(FindingPart::new(PartKind::Subject, self.sentence.clone()));
+        }
+    }
+
+    /// The same with these parts of its sentence.
+    fn with(self, parts: impl IntoIterator<Item = FindingPart>) -> Self {
+        Self {
+            parts: parts.into_iter().collect(),
+            ..self
         }
     }
 }
@@ -244,7 +263,7 @@ fn examine(
     let Some(Ok(state)) = &observed.state else {
         return seen;
     };
-    let mut facts = Facts::new(history, state);
+    let mut facts = Facts::new(history, state, observed.ids);
     // A detection excuses what it names, and nothing else.
     let mut named = HashSet::new();
     for detection in &seen.detections {
@@ -278,10 +297,15 @@ fn examine(
     }
     if let Some(detection) = seen.detections.first() {
         let but = format!(
-            "; what it says of the damage does not name this: {}",
+            "what it says of the damage does not name this: {}",
             detection.brief
         );
-        losses.iter_mut().for_each(|loss| loss.sentence += &but);
+        for loss in &mut losses {
+            loss.in_parts();
+            loss.sentence += &format!("; {but}");
+            loss.parts
+                .push(FindingPart::new(PartKind::Note, but.clone()));
+        }
     }
     seen.troubles.extend(strange);
     seen.troubles.extend(losses);
@@ -291,11 +315,14 @@ fn examine(
 /// The finding that a trouble is, where a promise forbids it; with what the target's own check
 /// `said` of its key.
 fn finding(trouble: Trouble, said: &BTreeMap<String, String>) -> Option<Finding> {
+    let mut trouble = trouble;
+    trouble.in_parts();
     let promise = trouble.promise?;
-    let mut sentence = trouble.sentence;
+    let (mut sentence, mut parts) = (trouble.sentence, trouble.parts);
     if let Some(words) = trouble.key.as_ref().and_then(|key| said.get(key)) {
-        sentence += "; its check says: ";
-        sentence += &labels::message(words);
+        let words = labels::message(words);
+        sentence += &format!("; its check says: {words}");
+        parts.push(FindingPart::new(PartKind::Check, words));
     }
     if promise.demanded {
         sentence += "; the target never promised this, ";
@@ -311,5 +338,6 @@ fn finding(trouble: Trouble, said: &BTreeMap<String, String>) -> Option<Finding>
         key: trouble.key,
         ack: trouble.ack,
         follow_up: None,
+        parts,
     })
 }

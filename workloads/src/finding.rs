@@ -72,6 +72,55 @@ pub struct Finding {
     /// What was done after the first recovery, where that alone shows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow_up: Option<FollowUp>,
+    /// The same as [`sentence`](Self::sentence), part by part, for a card. Reports of version 0.1 have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<FindingPart>,
+}
+
+/// A part of what is known of a finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FindingPart {
+    /// What it says.
+    pub kind: PartKind,
+    /// In plain words, without full stop.
+    pub text: String,
+}
+
+impl FindingPart {
+    /// A part with this text.
+    pub fn new(kind: PartKind, text: impl Into<String>) -> Self {
+        Self {
+            kind,
+            text: text.into(),
+        }
+    }
+}
+
+/// What a part of a finding says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum PartKind {
+    /// What it is about: a transaction and its ack, or what the target does.
+    Subject,
+    /// What was done between the crash that is judged and what was seen.
+    Before,
+    /// An update that the disk lost, and the sync that is missing.
+    Lost,
+    /// Where the crash was.
+    Crash,
+    /// What was not synced when the transaction was acknowledged.
+    NotSynced,
+    /// What was read back, and what was written.
+    ReadBack,
+    /// How many more there are of the same kind.
+    InAll,
+    /// What a check said.
+    Check,
+    /// What else is known.
+    #[serde(other)]
+    Note,
 }
 
 /// The verdict of a trial. The order is that of gravity: a run's verdict is its worst trial's.

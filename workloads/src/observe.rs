@@ -10,6 +10,10 @@ use crate::EventLog;
 /// All that a target holds, or why it could not be read.
 pub type ReadBack = Result<BTreeMap<String, String>, String>;
 
+/// An ID of a target's own workload that is written whole is two keys: itself, and itself with this. A torn
+/// one lacks the second.
+pub const ID_REST: &str = "#rest";
+
 /// What was seen of a target after a failure and the restarts that followed it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -38,6 +42,9 @@ pub struct Observed {
     pub went_on: bool,
     /// What the failure did to data at rest.
     pub damage: Damage,
+    /// True where the keys are IDs that the target's own workload wrote and its own check was asked for:
+    /// then nobody wrote the values of the history, and nothing is said of them.
+    pub ids: bool,
     /// What the target's own check said of keys that it misses, by key.
     pub said: BTreeMap<String, String>,
 }

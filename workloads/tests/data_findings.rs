@@ -4,8 +4,8 @@ mod common;
 
 use common::{Book, all, at, durable, promise, state, value};
 use plugpull_workloads::{
-    Durability, FailureClass, Finding, FindingKind, Guarantee, Observed, Outcome, Promise, Verdict,
-    judge,
+    Durability, FailureClass, Finding, FindingKind, Guarantee, ID_REST, Observed, Outcome,
+    PartKind, Promise, Verdict, judge,
 };
 
 /// The one finding of this state.
@@ -465,4 +465,69 @@ fn without_a_crash_the_end_of_the_history_counts() {
             .sentence
             .starts_with("2 acknowledged transactions are gone")
     );
+}
+
+/// What a card needs is there part by part, and no part is only in the sentence.
+#[test]
+fn a_lost_ack_has_its_parts() {
+    let finding = only(&book(), &[("a", value(1, 0)), ("c", value(3, 1))], &all());
+    let parts: Vec<(PartKind, &str)> = (finding.parts.iter())
+        .map(|part| (part.kind, part.text.as_str()))
+        .collect();
+    let subject = "t2 of client 0, acknowledged at 40 ms (before operation 40)";
+    assert_eq!(parts[0], (PartKind::Subject, subject));
+    assert_eq!(parts[1].0, PartKind::ReadBack);
+    assert!(
+        parts[1].1.starts_with("key a still holds the value of t1"),
+        "{parts:?}"
+    );
+    assert_eq!(parts.len(), 2);
+    // Each of them is in the sentence as well.
+    assert!(
+        finding.sentence.contains(parts[1].1),
+        "{}",
+        finding.sentence
+    );
+}
+
+/// Of a workload of the user's own only the IDs are known: no key, no value, no transaction is made up.
+#[test]
+fn an_id_is_named_as_the_user_named_it() {
+    let mut book = Book::default();
+    for (txn, id) in [(1, "1-44"), (2, "1-45"), (3, "1-46")] {
+        book.ok(txn, 0, &[id, &format!("{id}{ID_REST}")]);
+    }
+    let of = |txn, id: &str| {
+        let rest = (format!("{id}{ID_REST}"), value(txn, 1));
+        [(id.to_owned(), value(txn, 0)), rest]
+    };
+    let judged = |state: &[(String, String)]| {
+        let observed = Observed {
+            ids: true,
+            said: [("1-45".to_owned(), "no such file".to_owned())].into(),
+            ..Observed::holding(state.iter().cloned().collect())
+        };
+        let judgement = book.judge_as(FailureClass::PowerLoss, &observed, &all());
+        assert_eq!(judgement.findings.len(), 1, "{judgement:#?}");
+        judgement.findings[0].clone()
+    };
+    let whole = [of(1, "1-44"), of(3, "1-46")].concat();
+    let lost = judged(&whole);
+    assert_eq!(lost.kind, FindingKind::LostAck);
+    assert_eq!(
+        lost.sentence,
+        "ID 1-45 was acknowledged 40 ms into the trial (trace 40) and is gone; its check says: \
+         no such file"
+    );
+    let torn = [&whole[..], &of(2, "1-45")[..1]].concat();
+    let torn = judged(&torn);
+    assert_eq!(torn.kind, FindingKind::TornTransaction);
+    for finding in [lost, torn] {
+        let parts = finding.parts.iter().map(|part| part.text.as_str());
+        let said = parts.chain([finding.sentence.as_str()]);
+        for text in said {
+            let made_up = ["'t", "t2", "key ", "client", ID_REST];
+            assert!(!made_up.iter().any(|one| text.contains(one)), "{text}");
+        }
+    }
 }

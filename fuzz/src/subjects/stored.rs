@@ -307,6 +307,7 @@ mod tests {
                     key: Some("k".into()),
                     ack: Some(Stamp { seq: 4, nanos: 40 }),
                     follow_up: None,
+                    parts: Vec::new(),
                 },
                 timeline: Vec::new(),
                 history: History::default(),

@@ -8,6 +8,8 @@ use crate::labels::count;
 
 /// So many ranges of a file are named.
 const NAMED: usize = 6;
+/// So many bytes stand on a line.
+const ROW: usize = 8;
 /// No range is drawn narrower than this share of the bar: one torn sector of a gigabyte is news.
 const NARROWEST: f64 = 0.008;
 
@@ -68,6 +70,7 @@ fn bar(file: &CrashedFile) -> Markup {
                 @for damage in &file.damage { (range(damage, &share)) }
             }
             p .quiet { (describe(file)) }
+            @for damage in &file.damage { (bytes(damage)) }
         }
     }
 }
@@ -84,6 +87,57 @@ fn range(damage: &Damage, share: &dyn Fn(u64) -> f64) -> Markup {
             title { (one(damage)) }
         }
     }
+}
+
+/// The first bytes of a range, as they were written beside those that are there; folded.
+fn bytes(damage: &Damage) -> Markup {
+    let (expected, found) = (pairs(&damage.expected), pairs(&damage.found));
+    if expected.is_empty() {
+        return html! {};
+    }
+    let shown = expected.len() as u64;
+    let first = match shown < damage.len {
+        true => format!("the first {} of {}", number(shown), one(damage)),
+        false => one(damage),
+    };
+    html! {
+        details .bytes {
+            summary { "Bytes: " (first) }
+            div .scroll role="group" aria-label="Bytes that were written and that are there" tabindex="0" {
+                table .hex {
+                    thead { tr {
+                        th .n scope="col" { "Offset" }
+                        th scope="col" { "Written" }
+                        th scope="col" { "There after the crash" }
+                    } }
+                    tbody {
+                        @for (row, wanted) in expected.chunks(ROW).enumerate() {
+                            tr {
+                                th .n scope="row" { (number(damage.offset + (row * ROW) as u64)) }
+                                td { code { (wanted.join(" ")) } }
+                                td { code {
+                                    @for (at, byte) in wanted.iter().enumerate() {
+                                        @let there = found.get(row * ROW + at).copied().unwrap_or("--");
+                                        @if at > 0 { " " }
+                                        @if there == *byte { (there) } @else { mark { (there) } }
+                                    }
+                                } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Hexadecimal, byte by byte; none of what is not hexadecimal.
+fn pairs(hex: &str) -> Vec<&str> {
+    if !hex.bytes().all(|c| c.is_ascii_hexdigit()) {
+        return Vec::new();
+    }
+    let bytes = (0..hex.len() / 2).map(|at| &hex[2 * at..2 * at + 2]);
+    bytes.collect()
 }
 
 fn one(damage: &Damage) -> String {

@@ -3,35 +3,36 @@
 use maud::{Markup, html};
 
 use super::disk::disk;
-use super::text;
 use super::timeline::timeline;
-use crate::diagnosis::Diagnosis;
-use crate::labels::{capital, count, guarantee_words, kind_words, list};
+use super::{linked, text};
+use crate::card::{Card, CardLine, finding_name};
+use crate::labels::{capital, count, kind_words, list};
 use crate::trial::ReportedFinding;
 
-/// The finding with this number, from 1; unfolded when `open`.
+/// The finding with this number, from 1; unfolded when `open`. Its address is its name (`#lost-ack-1`);
+/// `#finding-1`, which it was before, leads to it as well.
 pub(super) fn finding(number: usize, reported: &ReportedFinding, open: bool) -> Markup {
     let finding = &reported.finding;
     let evidence = reported.evidence.as_deref();
+    let card = Card::of(reported);
+    let name = finding_name(finding.kind, number);
     html! {
-        article .finding id={ "finding-" (number) } aria-labelledby={ "finding-" (number) "-h" } {
+        article .finding id=(name) aria-labelledby={ (name) "-h" } {
+            a id={ "finding-" (number) } {}
             details open[open] {
                 summary {
                     span .no { (number) }
                     span .name {
-                        h3 id={ "finding-" (number) "-h" } {
-                            (capital(kind_words(finding.kind))) " under " (text(&finding.fault))
+                        h3 id={ (name) "-h" } {
+                            (capital(kind_words(finding.kind)))
+                            @if !card.subject.is_empty() { span .subject { ": " (card.subject) } }
                         }
                         span .gist aria-hidden="true" { (gist(reported)) }
                     }
                     span .times { (count(reported.count, "time")) }
                 }
-                p .sentence { (capital(&text(&finding.sentence))) }
-                @if let Some(tries) = reported.evidence.as_ref().and_then(|one| one.tries) {
-                    p .quiet { "Tried again: " (tries.describe()) "." }
-                }
-                @if !reported.repeat.is_empty() { (command(number, &reported.repeat)) }
-                (facts(reported))
+                (facts(&card, &name, reported))
+                @if !card.replay.is_empty() { (command(number, &card.replay)) }
                 @if let Some(evidence) = evidence {
                     @if !evidence.unrecorded.is_empty() { p .quiet { (text(&evidence.unrecorded)) } }
                     (timeline(evidence, number, finding.ack))
@@ -48,11 +49,12 @@ pub(super) fn finding(number: usize, reported: &ReportedFinding, open: bool) -> 
 fn gist(reported: &ReportedFinding) -> String {
     let cause = reported.evidence.iter().flat_map(|e| &e.cause);
     let causes: Vec<&str> = cause.map(String::as_str).collect();
-    match causes[..] {
-        [] => capital(&text(&reported.finding.sentence)),
-        [one] if one.starts_with("at ") => text(&format!("Died {one}")),
-        _ => text(&format!("Without {}", list(&causes))),
-    }
+    let gist = match causes[..] {
+        [] => return capital(&text(&reported.finding.sentence)),
+        [one] if one.starts_with("at ") => format!("Died {one}"),
+        _ => format!("Without {}", list(&causes)),
+    };
+    text(&format!("{gist}, under {}", reported.finding.fault))
 }
 
 fn command(id: usize, repeat: &str) -> Markup {
@@ -64,38 +66,48 @@ fn command(id: usize, repeat: &str) -> Markup {
     }
 }
 
-fn facts(reported: &ReportedFinding) -> Markup {
-    let finding = &reported.finding;
-    let promise = &finding.promise;
-    let models: Vec<&str> = reported
+/// The lines of the card, and where its artifact is.
+fn facts(card: &Card, name: &str, reported: &ReportedFinding) -> Markup {
+    let mut groups: Vec<(&str, Vec<&CardLine>)> = Vec::new();
+    for line in &card.lines {
+        match groups.last_mut() {
+            Some((label, lines)) if *label == line.label => lines.push(line),
+            _ => groups.push((line.label, vec![line])),
+        }
+    }
+    let artifact = reported
         .evidence
-        .iter()
-        .flat_map(|evidence| evidence.models.iter().map(String::as_str))
-        .collect();
-    let diagnosis = reported.evidence.iter().flat_map(|one| &one.diagnosis);
+        .as_ref()
+        .and_then(|one| one.artifact.as_ref());
     html! {
         dl .facts {
-            div { dt { "Promise" } dd {
-                (capital(&guarantee_words(promise.guarantee)))
-                @if promise.demanded {
-                    ". Demanded by --promise: the target itself does not promise it."
-                } @else {
-                    @if !promise.words.is_empty() { ". " q { (text(&promise.words)) } }
-                    @if !promise.source.is_empty() { " " span .quiet { (text(&promise.source)) } }
-                }
-            } }
-            @for (label, words) in diagnosis.flat_map(Diagnosis::lines) {
-                div { dt { (label) } dd { (capital(&text(&words))) } }
+            @for (label, lines) in &groups {
+                div { dt { (capital(label)) } dd {
+                    @for line in lines {
+                        p {
+                            (text(&line.text))
+                            @if !line.source.is_empty() { " " span .quiet { "(" (linked(&line.source)) ")" } }
+                        }
+                    }
+                } }
             }
-            @if !models.is_empty() {
-                div { dt { "Models that allow it" } dd { (text(&list(&models))) } }
+            @if let Some(artifact) = artifact {
+                div { dt { "Artifact" } dd { p { (file_link(artifact)) } } }
             }
-            @for (label, line) in reported.evidence.iter().flat_map(|evidence| evidence.makers()) {
-                div { dt { (label) } dd { (text(&line)) } }
-            }
-            @if let Some(artifact) = reported.evidence.as_ref().and_then(|e| e.artifact.as_ref()) {
-                div { dt { "Artifact" } dd { code { (text(artifact)) } } }
-            }
+            div { dt { "Address" } dd { p { a href={ "#" (name) } { "#" (name) } } } }
+        }
+    }
+}
+
+/// The artifact's file: a link beside the page, where the name is one that a browser takes as a path.
+fn file_link(artifact: &str) -> Markup {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    let name = text(artifact);
+    html! {
+        @if artifact.chars().all(plain) && !artifact.starts_with("//") {
+            a href=(artifact) { code { (name) } }
+        } @else {
+            code { (name) }
         }
     }
 }

@@ -103,6 +103,7 @@ pub(super) fn legend() -> Markup {
                     (words)
                 }
             }
+            li { "an arrow: a rename" }
         }
     }
 }

@@ -23,6 +23,7 @@ use std::io;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use crate::card::addresses;
 use crate::facts::Facts;
 use crate::labels::{clean, number};
 use crate::render_finding::OBSERVED;
@@ -106,6 +107,16 @@ fn parts(report: &Report, facts: &Facts) -> io::Result<Vec<Part>> {
         part("coverage", "Coverage", coverage::section(report)),
     ];
     Ok(parts.into_iter().flatten().collect())
+}
+
+/// The source of a promise, with its addresses as links.
+fn linked(source: &str) -> Markup {
+    let source = text(source);
+    html! {
+        @for (word, is_address) in addresses(&source) {
+            @if is_address { a href=(word) rel="noreferrer" { (word) } } @else { (word) }
+        }
+    }
 }
 
 /// Text from outside, on one line.

@@ -87,7 +87,9 @@
 
   // A link to a finding that is folded away unfolds it.
   const unfoldTo = () => {
-    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const named = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    // A former address of a finding stands inside it.
+    const target = named && (named.closest(".finding") || named);
     for (let at = target; at; at = at.parentElement) {
       if (at.tagName === "DETAILS") at.open = true;
     }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use plugpull_workloads::FailureClass;
 
-use super::text;
+use super::{linked, text};
 use crate::conclusion::{Tone, tone};
 use crate::facts::Facts;
 use crate::labels::{capital, guarantee_words, list};
@@ -49,7 +49,7 @@ fn row(line: &PromiseLine<'_>, tone: Tone) -> Markup {
                     p .source { "Demanded by --promise; the target itself does not promise it." }
                 } @else {
                     @if !promise.words.is_empty() { q { (text(&promise.words)) } }
-                    @if !promise.source.is_empty() { p .source { (text(&promise.source)) } }
+                    @if !promise.source.is_empty() { p .source { (linked(&promise.source)) } }
                 }
             }
             td { (result(line, tone)) }

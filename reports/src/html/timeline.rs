@@ -1,19 +1,21 @@
 //! The time line of a crash: the operations before it, a lane a file, the acks above.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 use plugpull_workloads::Stamp;
 
 use super::marks::{BOLT, HALF, legend, mark};
 use super::text;
-use crate::evidence::{Evidence, Fate, StepKind, TimelineStep};
+use crate::evidence::{CallOutcome, ClientCall, Evidence, Fate, StepKind, TimelineStep};
 use crate::labels::{count, duration_words};
 
 /// So many steps before the crash are drawn, and so many around each one that was lost or torn.
 const DRAWN: (usize, usize) = (24, 4);
 /// So many lanes; what else there was shares the last one.
 const LANES: usize = 10;
+/// So many clients have a lane; the table has all of them.
+const CLIENTS: usize = 6;
 /// Pixels from one operation to the next.
 const STEP: f64 = 20.0;
 /// Pixels for a gap in the numbers.
@@ -38,7 +40,8 @@ pub(super) fn timeline(evidence: &Evidence, id: usize, ack: Option<Stamp>) -> Ma
         return html! {};
     }
     let worth = picked(steps, ack);
-    let lanes = lanes(&worth);
+    let calls = calls(evidence, &worth);
+    let lanes = lanes(&worth, &calls);
     let (placed, gaps, end) = place(&worth, &lanes);
     let crash = end + STEP;
     let width = crash + MARGIN.1;
@@ -74,6 +77,8 @@ pub(super) fn timeline(evidence: &Evidence, id: usize, ack: Option<Stamp>) -> Ma
                             line .gap x1=(x) x2=(x) y1="0" y2=(format!("{:.0}", height - 22.0)) {}
                             text .tick x=(x) y=(format!("{:.0}", height - 6.0)) text-anchor="middle" { "… " (missing) " …" }
                         }
+                        @for call in &calls { (in_progress(call, &lanes, &placed, crash)) }
+                        @for one in &placed { (arrow(one, &lanes)) }
                         @for one in &placed {
                             @if one.step.kind == StepKind::Crash {
                                 g .before {
@@ -94,6 +99,7 @@ pub(super) fn timeline(evidence: &Evidence, id: usize, ack: Option<Stamp>) -> Ma
             }
             (legend())
             (table(steps))
+            (calls_table(&evidence.clients))
         }
     }
 }
@@ -123,16 +129,21 @@ fn picked(steps: &[TimelineStep], ack: Option<Stamp>) -> Vec<&TimelineStep> {
 struct Lane<'a> {
     name: String,
     paths: Vec<&'a str>,
+    /// The client whose transactions it has.
+    client: Option<u32>,
 }
 
-/// The acks first where there are some, then the files: damaged ones first, then by what happened
+/// The acks first where there are some, then the clients, then the files: damaged ones first, then by what happened
 /// to them; the quietest share a lane where there are many.
-fn lanes<'a>(steps: &[&'a TimelineStep]) -> Vec<Lane<'a>> {
+fn lanes<'a>(steps: &[&'a TimelineStep], calls: &[&ClientCall]) -> Vec<Lane<'a>> {
     let mut files: BTreeMap<&str, (bool, usize)> = BTreeMap::new();
     for step in steps.iter().filter(|step| is_operation(step)) {
         let entry = files.entry(file(step)).or_default();
         entry.0 |= matches!(step.fate, Fate::Lost | Fate::Torn);
         entry.1 += 1;
+        if let Some(to) = moved_to(step) {
+            files.entry(to).or_default();
+        }
     }
     let mut paths: Vec<(&str, (bool, usize))> = files.into_iter().collect();
     paths.sort_by_key(|(path, (damaged, steps))| (!damaged, std::cmp::Reverse(*steps), *path));
@@ -141,8 +152,15 @@ fn lanes<'a>(steps: &[&'a TimelineStep]) -> Vec<Lane<'a>> {
         lanes.push(Lane {
             name: "acks to clients".into(),
             paths: Vec::new(),
+            client: None,
         });
     }
+    let clients: BTreeSet<u32> = calls.iter().map(|call| call.client).collect();
+    lanes.extend(clients.into_iter().take(CLIENTS).map(|client| Lane {
+        name: format!("client {client}"),
+        paths: Vec::new(),
+        client: Some(client),
+    }));
     let own = if paths.len() > LANES {
         LANES - 1
     } else {
@@ -156,12 +174,14 @@ fn lanes<'a>(steps: &[&'a TimelineStep]) -> Vec<Lane<'a>> {
                 text(path)
             },
             paths: vec![path],
+            client: None,
         });
     }
     if own < paths.len() {
         lanes.push(Lane {
             name: count((paths.len() - own) as u64, "other file"),
             paths: paths[own..].iter().map(|(path, _)| *path).collect(),
+            client: None,
         });
     }
     lanes
@@ -184,6 +204,129 @@ fn file(step: &TimelineStep) -> &str {
     match step.kind {
         StepKind::Name => step.path.split_once(" -> ").map_or(&step.path, |p| p.0),
         _ => &step.path,
+    }
+}
+
+/// The calls that were under way in what is drawn.
+fn calls<'a>(evidence: &'a Evidence, steps: &[&TimelineStep]) -> Vec<&'a ClientCall> {
+    let first = steps.first().map_or(0, |step| step.seq);
+    let seen = |call: &&ClientCall| call.lost || call.ended.is_none_or(|ended| ended > first);
+    evidence.clients.iter().filter(seen).collect()
+}
+
+/// A transaction from its call to its ack, or to the crash.
+fn in_progress(call: &ClientCall, lanes: &[Lane<'_>], placed: &[Placed<'_>], crash: f64) -> Markup {
+    let lane = lanes
+        .iter()
+        .position(|lane| lane.client == Some(call.client));
+    let Some(lane) = lane else {
+        return html! {};
+    };
+    // It began before the operation of this number.
+    let place = |seq: u64| {
+        let mut operations = placed.iter().filter(|one| is_operation(one.step));
+        let next = operations.find(|one| one.step.seq >= seq);
+        next.map_or(crash - STEP / 2.0, |one| one.x - STEP / 2.0)
+    };
+    let from = place(call.began);
+    let to = call.ended.map_or(crash, place).max(from + 4.0);
+    let class = match (call.lost, call.outcome) {
+        (true, _) => "lost",
+        (_, CallOutcome::Acknowledged) => "acked",
+        (_, CallOutcome::InFlight) => "open",
+        _ => "other",
+    };
+    let y = line_y(lane);
+    html! {
+        g .call.(class) {
+            title { (call_tip(call)) }
+            rect x=(format!("{from:.1}")) y=(format!("{:.1}", y - 8.0)) width=(format!("{:.1}", to - from)) height="16" rx="4" {}
+            @if to - from > 9.0 * (call.what.chars().count() as f64) {
+                text x=(format!("{:.1}", (from + to) / 2.0)) y=(format!("{:.1}", y + 4.0)) text-anchor="middle" { (text(&call.what)) }
+            }
+        }
+    }
+}
+
+fn call_tip(call: &ClientCall) -> String {
+    let ended = match call.ended {
+        Some(ended) => format!("{} before #{ended}", call.outcome.label()),
+        None => format!("{} at the crash", call.outcome.label()),
+    };
+    let lost = if call.lost { "; its data is gone" } else { "" };
+    format!(
+        "{} of client {}: called before #{}, {ended}{lost}",
+        text(&call.what),
+        call.client,
+        call.began
+    )
+}
+
+/// What the clients did, for those who cannot see the drawing.
+fn calls_table(calls: &[ClientCall]) -> Markup {
+    if calls.is_empty() {
+        return html! {};
+    }
+    html! {
+        details {
+            summary { "What the clients did (" (count(calls.len() as u64, "transaction")) ")" }
+            div .scroll role="group" aria-label="Transactions before the crash" tabindex="0" {
+                table .steps {
+                    thead { tr {
+                        th .n scope="col" { "Client" }
+                        th scope="col" { "Transaction" }
+                        th .n scope="col" { "Called before #" }
+                        th .n scope="col" { "Ended before #" }
+                        th scope="col" { "Outcome" }
+                    } }
+                    tbody {
+                        @for call in calls {
+                            tr {
+                                th .n scope="row" { (call.client) }
+                                td { (text(&call.what)) }
+                                td .n { (call.began) }
+                                td .n { @if let Some(ended) = call.ended { (ended) } }
+                                td .(if call.lost { "lost" } else { "fate" }) {
+                                    (call.outcome.label()) @if call.lost { ", and gone" }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where a rename moves its file.
+fn moved_to(step: &TimelineStep) -> Option<&str> {
+    match step.kind {
+        StepKind::Name => step.path.split_once(" -> ").map(|path| path.1),
+        _ => None,
+    }
+}
+
+/// The arrow of a rename to the lane of the name that it gives; none where that shares the lane.
+fn arrow(one: &Placed<'_>, lanes: &[Lane<'_>]) -> Markup {
+    let to = moved_to(one.step);
+    let lane = to.and_then(|to| lanes.iter().position(|lane| lane.paths.contains(&to)));
+    let Some(lane) = lane.filter(|lane| *lane != one.lane) else {
+        return html! {};
+    };
+    let (from, to) = (line_y(one.lane), line_y(lane));
+    let down = if to > from { 1.0 } else { -1.0 };
+    let class = match one.step.fate {
+        Fate::Lost | Fate::Torn => "lost",
+        _ => "kept",
+    };
+    let (x, end) = (one.x, to - down * 3.0);
+    let head = end - down * 8.0;
+    html! {
+        g .rename.(class) {
+            title { (tip(one.step)) }
+            path .shaft d={ "M" (format!("{x:.1} {:.1}", from + down * HALF)) " V" (format!("{head:.1}")) } {}
+            path .head d=(format!("M{:.1} {head:.1} H{:.1} L{x:.1} {end:.1} Z", x - 4.5, x + 4.5)) {}
+        }
     }
 }
 
@@ -212,7 +355,7 @@ fn place<'a>(
         let lane = lanes
             .iter()
             .position(|lane| match ack {
-                true => lane.paths.is_empty(),
+                true => lane.paths.is_empty() && lane.client.is_none(),
                 false => lane.paths.contains(&file(step)),
             })
             .unwrap_or(0);

@@ -192,7 +192,7 @@ fn a_word_and_a_link_find_one_of_many() {
         const type = (word) => { field.value = word; field.dispatchEvent(new Event('input')); return shown(); }; \
         const one = type('JOURNALED@444'), none = type('no such word'), all = type(''); \
         location.hash = 'finding-18'; \
-        addEventListener('hashchange', () => { const target = document.getElementById('finding-18'); \
+        addEventListener('hashchange', () => { const target = document.getElementById('finding-18').closest('.finding'); \
         const p = document.createElement('pre'); p.id = 'found'; p.textContent = JSON.stringify({one, none, all, \
         open: target.querySelector('details').open, top: Math.round(target.getBoundingClientRect().top), \
         tall: innerHeight}); document.body.append(p); });</script></body>";

@@ -3,8 +3,9 @@
 #![allow(dead_code, reason = "the example needs only a part")]
 
 use plugpull_reports::{
-    Coverage, CrashedFile, Damage, Evidence, Fate, LeftOut, ModelCoverage, PointCoverage,
-    RecoveryCoverage, Report, ReportedFinding, StepKind, TimelineStep, Trial, gravest_first,
+    CallOutcome, ClientCall, Coverage, CrashedFile, Damage, Evidence, Fate, LeftOut, ModelCoverage,
+    PointCoverage, RecoveryCoverage, Report, ReportedFinding, StepKind, TimelineStep, Trial,
+    gravest_first,
 };
 use plugpull_workloads::{FailureClass, Stamp, Verdict};
 
@@ -167,36 +168,73 @@ fn evidence(index: usize) -> Evidence {
             OnDisk,
         ),
     ]);
-    let file = |path: &str, size, damage| CrashedFile {
-        path: path.into(),
-        size,
-        missing: false,
-        damage,
-    };
-    let hole = |offset, len, fate| Damage { offset, len, fate };
     Evidence {
         cause: vec![format!("write log-# {}", index % 13)],
         models: vec!["journaled".into(), "strict".into()],
         point: 441,
         artifact: Some(format!("findings/finding-{}.json", index + 1)),
         timeline,
-        files: vec![
-            file("store/index", 4_096, vec![]),
-            file("store/log-1", 1_048_576, vec![]),
-            file(
-                "store/log-2",
-                1_048_576,
-                vec![hole(0, 8_192, Torn), hole(524_288, 65_536, Lost)],
-            ),
-            file("store/snapshot", 0, vec![hole(0, 12_288, Lost)]),
-            CrashedFile {
-                missing: true,
-                ..file("store/manifest", 0, vec![])
-            },
-        ],
+        files: files(),
         files_left_out: 12,
+        clients: calls(),
         ..Evidence::default()
     }
+}
+
+/// Files without damage, with damage of which some bytes are kept, and one whose name is lost.
+fn files() -> Vec<CrashedFile> {
+    use Fate::{Lost, Torn};
+    let file = |path: &str, size, damage| CrashedFile {
+        path: path.into(),
+        size,
+        missing: false,
+        damage,
+    };
+    let hole = Damage::new;
+    vec![
+        file("store/index", 4_096, vec![]),
+        file("store/log-1", 1_048_576, vec![]),
+        file(
+            "store/log-2",
+            1_048_576,
+            vec![
+                Damage {
+                    expected: "0011223344556677".repeat(2),
+                    found: "00112233deadbeef".into(),
+                    ..hole(0, 8_192, Torn)
+                },
+                hole(524_288, 65_536, Lost),
+            ],
+        ),
+        file("store/snapshot", 0, vec![hole(0, 12_288, Lost)]),
+        CrashedFile {
+            missing: true,
+            ..file("store/manifest", 0, vec![])
+        },
+    ]
+}
+
+/// Two clients: one whose ack is lost, one with a transaction in flight.
+fn calls() -> Vec<ClientCall> {
+    let call = |client, what: &str, began, ended: Option<u64>| ClientCall {
+        client,
+        what: what.into(),
+        began,
+        began_us: 80_000 + began * 19,
+        ended,
+        ended_us: ended.map(|ended| 80_000 + ended * 19),
+        outcome: match ended {
+            Some(_) => CallOutcome::Acknowledged,
+            None => CallOutcome::InFlight,
+        },
+        lost: what == "t17",
+    };
+    vec![
+        call(0, "t15", 408, Some(424)),
+        call(1, "t16", 415, Some(434)),
+        call(0, "t17", 426, Some(438)),
+        call(1, "t18", 436, None),
+    ]
 }
 
 /// A live run with two findings: one of a recovery that was killed in turn, on a disk that the fault

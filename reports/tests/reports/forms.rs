@@ -85,7 +85,7 @@ fn a_failure_has_the_sentence_and_the_command() {
     let text = junit(&mixed()).unwrap();
     for part in [
         "is gone: the write of 4096 bytes",
-        "Repeat: plugpull run sqlite",
+        "repeat          plugpull run sqlite",
         "too early",
         "no memory cgroup",
         "plugpull itself failed: the sandbox died",
@@ -167,7 +167,8 @@ fn markdown_has_the_verdict_the_tables_and_the_findings() {
         "| durable from the ack on <br>*Made-up Store Manual, section 3.1* | ❌ **broken** under kill |",
         "| atomic: a transaction whole or not at all <br>",
         "| oom | 0 | 0 | not measured: no memory cgroup | – | – | – |",
-        "### 1. Lost ack under kill",
+        "### 1. Lost ack\n",
+        "| seen | under kill&#64;ack:11 in trial 1 |",
         "```sh\nplugpull run sqlite --set synchronous=off",
     ] {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");
@@ -183,7 +184,7 @@ fn annotations_have_a_level_for_each_thing() {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 4, "{text}");
     assert!(lines[0].starts_with("::error title=Lost ack under kill@ack%3A11::Transaction 17"));
-    assert!(lines[0].contains("%0ARepeat: plugpull run"), "{text}");
+    assert!(lines[0].contains("%0Arepeat: plugpull run"), "{text}");
     assert_eq!(
         lines[1],
         "::warning title=Not measured%3A power-loss::too early"

@@ -64,6 +64,7 @@ pub(crate) fn finding(kind: FindingKind) -> ReportedFinding {
                 nanos: 20_500_000,
             }),
             follow_up: None,
+            parts: Vec::new(),
         },
         trial: 0,
         count: 1,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
 mod browser;
+mod cards;
 mod compare;
 mod conclusion;
 mod explored;

@@ -118,14 +118,21 @@ pub(super) struct Facts<'a> {
     pub(super) keys: Vec<KeyFacts<'a>>,
     /// The values that must not be there, by key.
     pub(super) strange: Vec<Strange<'a>>,
+    /// True where keys are IDs and values stand for nothing: see [`crate::Observed::ids`].
+    pub(super) ids: bool,
 }
 
 impl<'a> Facts<'a> {
-    pub(super) fn new(history: &'a History, state: &'a BTreeMap<String, String>) -> Self {
+    pub(super) fn new(
+        history: &'a History,
+        state: &'a BTreeMap<String, String>,
+        ids: bool,
+    ) -> Self {
         let mut facts = Self {
             txns: Vec::new(),
             keys: Vec::new(),
             strange: Vec::new(),
+            ids,
         };
         let mut index: HashMap<&str, usize> = HashMap::new();
         for (entry, e) in history.entries.iter().enumerate() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::facts::{Fact, Fate};
-use crate::Stamp;
+use crate::{FindingPart, ID_REST, PartKind, Stamp};
 
 /// The longest value that is shown whole, in characters; of longer ones, this much.
 const VALUE_SHOWN: usize = 24;
@@ -14,6 +14,30 @@ const MESSAGE_SHOWN: usize = 300;
 /// "transaction t17 of client 0".
 pub(super) fn txn(fact: &Fact<'_>) -> String {
     format!("transaction t{} of client {}", fact.txn.id, fact.txn.client)
+}
+
+/// The same where the workload is the user's own: the ID in this key.
+pub(super) fn id(key: &str) -> String {
+    format!("ID {}", key.strip_suffix(ID_REST).unwrap_or(key))
+}
+
+/// What stands over a card: "t17 of client 0, acknowledged at 812 ms (before operation 4411)".
+pub(super) fn subject(name: &str, fact: &Fact<'_>) -> FindingPart {
+    let name = name.strip_prefix("transaction ").unwrap_or(name);
+    let fate = match (fact.fate, fact.ack) {
+        (Fate::Acked, Some(ack)) => format!(
+            "acknowledged at {} ms (before operation {})",
+            ack.nanos / 1_000_000,
+            ack.seq
+        ),
+        _ => fate(fact),
+    };
+    FindingPart::new(PartKind::Subject, format!("{name}, {fate}"))
+}
+
+/// That there are more of the kind, where there are.
+pub(super) fn in_all(n: usize, many: &str) -> Option<FindingPart> {
+    (n > 1).then(|| FindingPart::new(PartKind::InAll, format!("{many}; this is the first")))
 }
 
 /// "812 ms into the trial (trace 4411)".

@@ -7,7 +7,7 @@ use super::promised::Promised;
 use super::puzzle::{Instead, Puzzle};
 use super::search::Contradiction;
 use super::{Trouble, labels};
-use crate::{FindingKind, Promise, Write};
+use crate::{FindingKind, FindingPart, PartKind, Promise, Write};
 
 /// A transaction that must be there, and what is missing of it.
 struct Loss {
@@ -129,19 +129,30 @@ fn trouble(puzzle: &Puzzle<'_, '_>, promised: &Promised, group: &[Loss]) -> Trou
     });
     let first = first.unwrap_or(&group[0]);
     let fact = &facts.txns[first.txn];
-    let (txn, fate) = (labels::txn(fact), labels::fate(fact));
+    let key = facts.keys[puzzle.key(first.missing.0)].name;
+    let txn = match facts.ids {
+        true => labels::id(key),
+        false => labels::txn(fact),
+    };
+    let fate = labels::fate(fact);
     let detail = missing(puzzle, first.missing);
-    let shows = |place: Place| format!("key {} shows it", facts.keys[puzzle.key(place)].name);
+    let shows = first.shown.filter(|_| !facts.ids);
+    let shows = shows.map(|place| format!("key {} shows it", facts.keys[puzzle.key(place)].name));
+    let but = match (&shows, &detail) {
+        (Some(shows), Some(detail)) => format!(": {shows}, but {detail}"),
+        (None, Some(detail)) => format!(": {detail}"),
+        _ => String::new(),
+    };
     let (one, many, brief) = match first.kind {
         FindingKind::Resurrected => (
-            format!("{txn} was {fate}, and its delete is undone: {detail}"),
+            format!("{txn} was {fate}, and its delete is undone{but}"),
             format!("the deletes of {n} acknowledged transactions are undone"),
             format!("{} undone", labels::count(n, "acknowledged delete")),
         ),
         FindingKind::TornTransaction => (
-            match first.shown {
-                Some(place) => format!("{txn}, {fate}, is torn: {}, but {detail}", shows(place)),
-                None => format!("{txn}, {fate}, is torn: {detail}"),
+            match facts.ids {
+                true => format!("{txn}, {fate}, is there in part only"),
+                false => format!("{txn}, {fate}, is torn{but}"),
             },
             format!("{n} transactions are torn"),
             labels::count(n, "torn transaction"),
@@ -149,50 +160,93 @@ fn trouble(puzzle: &Puzzle<'_, '_>, promised: &Promised, group: &[Loss]) -> Trou
         FindingKind::PrefixHole => (
             match later(puzzle, first.txn) {
                 Some(later) => format!(
-                    "{} is there, but {txn}, {fate} before that was invoked, is gone: {detail}",
-                    labels::txn(&facts.txns[later])
+                    "{} is there, but {txn}, {fate} before that was invoked, is gone{but}",
+                    named(facts, later)
                 ),
-                None => format!("{txn}, {fate}, is gone and later ones are not: {detail}"),
+                None => format!("{txn}, {fate}, is gone and later ones are not{but}"),
             },
             format!("{n} transactions are gone while later ones are there"),
             labels::count(n, "hole"),
         ),
         _ => (
             match first.shown {
-                Some(place) => {
-                    format!(
-                        "{txn} was {fate}, and part of it is gone: {}, but {detail}",
-                        shows(place)
-                    )
-                }
-                None => format!("{txn} was {fate} and is gone: {detail}"),
+                Some(_) => format!("{txn} was {fate}, and part of it is gone{but}"),
+                None => format!("{txn} was {fate} and is gone{but}"),
             },
             format!("{n} acknowledged transactions are gone"),
             format!("{} gone", labels::count(n, "acknowledged transaction")),
         ),
     };
+    let parts = [labels::subject(&txn, fact)];
+    let read_back = read_back(puzzle, first, shows, detail).into_iter();
     Trouble {
         kind: first.kind,
         promise: first.promise.map(|index| promised.promises[index].clone()),
+        parts: (parts
+            .into_iter()
+            .chain(read_back)
+            .chain(labels::in_all(n, &many)))
+        .collect(),
         sentence: labels::first_of(n, one, &many),
         brief,
         txn: Some(fact.txn.id),
-        key: Some(facts.keys[puzzle.key(first.missing.0)].name.to_owned()),
+        key: Some(key.to_owned()),
         ack: fact.ack,
         count: n,
     }
 }
 
-/// What is there instead of an op: "key c0.k3 still holds 't12.0.x' of t12, not 't17.1.y'".
-fn missing(puzzle: &Puzzle<'_, '_>, (place, instead): (Place, Instead)) -> String {
+/// What was read back of a loss, a line each.
+fn read_back(
+    puzzle: &Puzzle<'_, '_>,
+    loss: &Loss,
+    shows: Option<String>,
+    detail: Option<String>,
+) -> Vec<FindingPart> {
     let facts = puzzle.facts;
+    let of_ids = || match (loss.kind, loss.shown) {
+        (FindingKind::TornTransaction, _) | (_, Some(_)) => "part of it is gone",
+        _ => "it is gone",
+    };
+    let mut lines: Vec<String> = shows.into_iter().collect();
+    lines.push(detail.unwrap_or_else(|| of_ids().into()));
+    if loss.kind == FindingKind::PrefixHole
+        && let Some(later) = later(puzzle, loss.txn)
+    {
+        lines.push(format!(
+            "{}, which began after that ack, is there",
+            named(facts, later)
+        ));
+    }
+    let parts = lines.into_iter();
+    parts
+        .map(|line| FindingPart::new(PartKind::ReadBack, line))
+        .collect()
+}
+
+/// A transaction by its name, or by the ID that it writes.
+fn named(facts: &Facts<'_>, txn: usize) -> String {
+    let fact = &facts.txns[txn];
+    match fact.txn.ops.first() {
+        Some(op) if facts.ids => labels::id(&op.key),
+        _ => labels::txn(fact),
+    }
+}
+
+/// What is there instead of an op: "key c0.k3 still holds 't12.0.x' of t12, not 't17.1.y'".
+/// Of an ID nobody knows more than that it is not there.
+fn missing(puzzle: &Puzzle<'_, '_>, (place, instead): (Place, Instead)) -> Option<String> {
+    let facts = puzzle.facts;
+    if facts.ids {
+        return None;
+    }
     let id = facts.txns[place.txn].txn.id;
     let key = facts.keys[puzzle.key(place)].name;
     let wanted = match facts.write(place) {
         Write::Put(value) => format!("where t{id} wrote {}", labels::value(&value.text())),
         Write::Delete => format!("though t{id} deleted it"),
     };
-    match instead {
+    Some(match instead {
         Instead::Older(older) => {
             let held = match facts.write(older) {
                 Write::Put(value) => labels::value(&value.text()),
@@ -203,7 +257,7 @@ fn missing(puzzle: &Puzzle<'_, '_>, (place, instead): (Place, Instead)) -> Strin
         }
         Instead::Absent => format!("key {key} is not there, {wanted}"),
         Instead::Strange => format!("key {key} holds a value that nobody wrote to it, {wanted}"),
-    }
+    })
 }
 
 /// A transaction that shows in the state and was invoked after `txn` was acknowledged.
@@ -248,6 +302,13 @@ pub(super) fn contradiction(
     Trouble {
         kind: FindingKind::Inconsistent,
         promise,
+        parts: vec![
+            FindingPart::new(
+                PartKind::Subject,
+                "no order of the transactions gives what was read",
+            ),
+            FindingPart::new(PartKind::ReadBack, reasons.clone()),
+        ],
         sentence: format!("no order of the transactions gives what was read: {reasons}"),
         brief: "values that no order of the transactions gives".into(),
         txn: Some(fact.txn.id),

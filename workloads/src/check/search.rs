@@ -232,7 +232,7 @@ mod tests {
             }],
         };
         let state = BTreeMap::new();
-        let facts = Facts::new(&history, &state);
+        let facts = Facts::new(&history, &state, false);
         let puzzle = Puzzle::new(&facts, true, false, |_| false);
         assert_eq!(puzzle.search(&mut Vec::new(), &mut 0), Legality::Undecided);
         assert_eq!(puzzle.search(&mut Vec::new(), &mut 100), Legality::Legal);

@@ -4,7 +4,7 @@ use super::Trouble;
 use super::facts::{Fact, Facts, Fate, Origin, Place, Strange};
 use super::labels::{self, count};
 use super::promised::Promised;
-use crate::{FindingKind, Value, Write};
+use crate::{FindingKind, FindingPart, PartKind, Value, Write};
 
 /// The strange values of the state, one trouble per cause.
 pub(super) fn strange_values(facts: &Facts<'_>, promised: &Promised) -> Vec<Trouble> {
@@ -83,6 +83,19 @@ fn trouble(
     Trouble {
         promise: promised.broken_by(kind).cloned(),
         kind,
+        parts: [
+            FindingPart::new(
+                PartKind::Subject,
+                format!("key {}", labels::message(first.key)),
+            ),
+            FindingPart::new(
+                PartKind::ReadBack,
+                format!("{}, {why}", labels::value(first.found)),
+            ),
+        ]
+        .into_iter()
+        .chain(labels::in_all(n, &many))
+        .collect(),
         sentence: labels::first_of(n, one, &many),
         brief,
         txn: txn.map(|txn| facts.txns[txn].txn.id),

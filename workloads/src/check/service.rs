@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use super::promised::Promised;
 use super::{Trouble, labels};
-use crate::{Checker, Damage, FailureClass, FindingKind, Guarantee, Observed, Promise, Start};
+use crate::{
+    Checker, Damage, FailureClass, FindingKind, FindingPart, Guarantee, Observed, PartKind,
+    Promise, Start,
+};
 
 /// What was seen of the service.
 #[derive(Default)]
@@ -112,9 +115,13 @@ pub(super) fn service(observed: &Observed, promised: &Promised) -> Service {
             let said = said.clone();
             service.detections.push(Detection { brief, said });
         } else {
+            let parts = [
+                FindingPart::new(PartKind::Subject, sentence),
+                FindingPart::new(PartKind::ReadBack, message.clone()),
+            ];
             let sentence = format!("{sentence}: {message}");
             let complaint = Trouble::new(kind, promise, sentence, brief);
-            service.troubles.push(complaint);
+            service.troubles.push(complaint.with(parts));
         }
     }
     match excused {
@@ -156,6 +163,15 @@ fn noticed_by_others(observed: &Observed, promised: &Promised) -> Option<Trouble
         format!("{whose} finds damage, of which the target itself says nothing: {said}"),
         format!("{whose} finds: {said}"),
     ))
+    .map(|trouble| {
+        trouble.with([
+            FindingPart::new(
+                PartKind::Subject,
+                format!("{whose} finds damage, of which the target itself says nothing"),
+            ),
+            FindingPart::new(PartKind::Check, said),
+        ])
+    })
 }
 
 /// A target that has printed that it did not recover, and answers as if it had.
@@ -175,6 +191,15 @@ fn went_on(observed: &Observed, promised: &Promised) -> Option<Trouble> {
         format!("it answers as if it had recovered, and has not: {said}"),
         format!("went on without having recovered: {said}"),
     ))
+    .map(|trouble| {
+        trouble.with([
+            FindingPart::new(
+                PartKind::Subject,
+                "it answers as if it had recovered, and has not",
+            ),
+            FindingPart::new(PartKind::ReadBack, said),
+        ])
+    })
 }
 
 fn too_slow(observed: &Observed, promised: &Promised) -> Option<Trouble> {
@@ -201,21 +226,27 @@ fn not_repeatable(observed: &Observed, promised: &Promised) -> Option<Trouble> {
     };
     let Difference {
         key,
+        name,
         count,
         before,
         after,
-    } = Difference::between(first, second)?;
+    } = Difference::between(first, second, observed.ids)?;
     let kind = FindingKind::NotRepeatable;
-    let mut trouble = Trouble::new(
+    let what = format!(
+        "a second restart, with no writes in between, shows other data ({})",
+        labels::count(count, "difference")
+    );
+    let differs = format!("{name} was {before} after the first and is {after} after the second");
+    let trouble = Trouble::new(
         kind,
         promised.broken_by(kind),
-        format!(
-            "a second restart, with no writes in between, shows other data ({}): key {key} was \
-             {before} after the first and is {after} after the second",
-            labels::count(count, "difference")
-        ),
+        format!("{what}: {differs}"),
         "the second restart showed other data".into(),
     );
+    let mut trouble = trouble.with([
+        FindingPart::new(PartKind::Subject, what),
+        FindingPart::new(PartKind::ReadBack, differs),
+    ]);
     trouble.key = Some(key);
     trouble.count = count;
     Some(trouble)
@@ -225,6 +256,8 @@ fn not_repeatable(observed: &Observed, promised: &Promised) -> Option<Trouble> {
 pub struct Difference {
     /// The first key that differs.
     pub key: String,
+    /// What people call it.
+    pub name: String,
     /// How many do.
     pub count: usize,
     /// What was there first, in words.
@@ -234,10 +267,11 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// None where there is none.
+    /// None where there is none. With `ids` as in [`Observed::ids`].
     pub fn between(
         first: &BTreeMap<String, String>,
         second: &BTreeMap<String, String>,
+        ids: bool,
     ) -> Option<Self> {
         let differs = |key: &&String| first.get(*key) != second.get(*key);
         let keys: Vec<&String> = first
@@ -246,11 +280,16 @@ impl Difference {
             .chain(second.keys().filter(|key| !first.contains_key(*key)))
             .collect();
         let key = *keys.first()?;
-        let shown = |state: &BTreeMap<String, String>| {
-            let value = state.get(key);
-            value.map_or("not there".to_owned(), |value| labels::value(value))
+        let shown = |state: &BTreeMap<String, String>| match state.get(key) {
+            None => "not there".to_owned(),
+            Some(_) if ids => "there".to_owned(),
+            Some(value) => labels::value(value),
         };
         Some(Self {
+            name: match ids {
+                true => labels::id(key),
+                false => format!("key {key}"),
+            },
             count: keys.len(),
             before: shown(first),
             after: shown(second),

@@ -410,6 +410,7 @@ impl ResolvedExploration {
         if let Some(smaller) = smaller.filter(|_| summary.gave_up.is_none()) {
             smaller.look(&mut sink, &groups, workers, &limits);
         }
+        sink.name_artifacts();
         match sink.failed {
             Some(error) => Err(error),
             None => Ok((summary, sink.live)),

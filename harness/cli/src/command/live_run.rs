@@ -9,8 +9,8 @@ use parking_lot::{Condvar, Mutex};
 use plugpull_engine::experiment::{Made, NextTrial, TrialSink};
 use plugpull_engine::trial::micros;
 use plugpull_reports::{
-    Emit, End, EndReason, Header, NotMeasured, RUN_SCHEMA, Record, RecordedRun, RunCommand,
-    RunFile, RunLog, Trial, TrialRecord, TrialStarted, exit_code,
+    Emit, End, EndReason, Header, NotMeasured, RUN_SCHEMA, Record, RecordedRun, ReportedFinding,
+    RunCommand, RunFile, RunLog, Trial, TrialRecord, TrialStarted, exit_code,
 };
 
 use super::baseline::Baseline;
@@ -124,6 +124,21 @@ impl<'a> LiveRun<'a> {
     pub(super) fn firsts(&self, trial: &Trial) -> Vec<usize> {
         let log = self.report.log.lock();
         log.as_ref().map_or(Vec::new(), |log| log.firsts(trial))
+    }
+
+    /// Gives the findings of an exploration the names that follow from their numbers in the report: `rename`
+    /// says whether it changed one. Meanwhile nobody writes the report.
+    pub(super) fn name_findings(
+        &mut self,
+        mut rename: impl FnMut(usize, &mut ReportedFinding) -> bool,
+    ) {
+        if let Some(log) = &mut *self.report.log.lock() {
+            for (mut found, number) in log.fold().numbered().into_iter().zip(1..) {
+                if rename(number, &mut found.finding) {
+                    log.emit(Record::Finding(Box::new(found)));
+                }
+            }
+        }
     }
 
     /// The run file, where it has a name.

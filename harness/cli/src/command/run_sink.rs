@@ -12,7 +12,7 @@ use plugpull_engine::explore::{
 use plugpull_engine::keep::Keep;
 use plugpull_engine::trial::micros;
 use plugpull_filesystems::{records_of, time_syncs};
-use plugpull_reports::{Emit as _, Record, SyncAudit, SyncCost, TargetInfo};
+use plugpull_reports::{Emit as _, Record, SyncAudit, SyncCost, TargetInfo, finding_name};
 use plugpull_workloads::{FindingKind, FollowUp};
 
 use super::live_run::LiveRun;
@@ -145,6 +145,43 @@ impl RunSink<'_, '_> {
         text
     }
 
+    /// Gives each artifact the name and number that its finding has in the report, which is known at the end.
+    pub(super) fn name_artifacts(&mut self) {
+        let Some(keep) = self.keep else {
+            return;
+        };
+        let mut failed = None;
+        let mut rename = |from: &mut String, name: String| {
+            let to = keep.path(&name).display().to_string();
+            match std::fs::rename(&*from, &to) {
+                Ok(()) => *from = to,
+                Err(error) => {
+                    let error = anyhow::Error::new(error).context(format!("renaming {from}"));
+                    failed.get_or_insert(error);
+                }
+            }
+        };
+        self.live.name_findings(|number, found| {
+            let name = finding_name(found.finding.kind, number);
+            let Some(evidence) = found.evidence.as_mut() else {
+                return false;
+            };
+            let smallest = evidence.smallest.as_mut();
+            if let Some(kept) = smallest.and_then(|smallest| smallest.artifact.as_mut()) {
+                rename(kept, format!("{name}-smallest.json"));
+            }
+            let Some(kept) = evidence.artifact.as_mut() else {
+                return false;
+            };
+            rename(kept, format!("{name}.json"));
+            found.repeat = format!("plugpull replay {kept}");
+            true
+        });
+        if let Some(error) = failed {
+            self.failed.get_or_insert(error);
+        }
+    }
+
     /// Writes the artifact of a finding, in place of that of a larger state. Where it is.
     fn artifact(&self, keep: &Keep, id: u64, group: &Group) -> anyhow::Result<PathBuf> {
         let path = artifact_path(keep, id);
@@ -206,7 +243,7 @@ fn served(minimised: &Minimised) -> Option<BTreeMap<String, String>> {
     Some(BTreeMap::clone(served))
 }
 
-/// Where the artifact of a finding is kept.
+/// Where the artifact of a finding is kept until its number in the report is known.
 pub(super) fn artifact_path(keep: &Keep, id: u64) -> PathBuf {
     keep.path(&format!("finding-{}.json", id + 1))
 }

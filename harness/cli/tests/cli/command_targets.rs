@@ -190,7 +190,7 @@ fn a_note_whose_directory_is_not_synced_is_lost_and_the_artifact_shows_it() {
     );
     let replayed: Ran = plugpull()
         .arg("replay")
-        .arg(keep.join("finding-1.json"))
+        .arg(crate::support::artifact(&keep, 1))
         .output()
         .unwrap()
         .into();
@@ -236,7 +236,10 @@ fn git_is_sound_when_killed_and_not_when_the_power_goes() {
     let synced = tested("explore", &git, all, None);
     must_all_be("lost-ack", &synced);
     let sentence = text(&synced.findings()[0], "sentence");
-    assert!(sentence.contains("the name main (rename)"), "{sentence}");
+    assert!(
+        sentence.contains("rename ") && sentence.contains("heads/main (operation "),
+        "{sentence}"
+    );
 }
 
 /// A daemon that does nothing, and a command that says only the second time that it is ready.

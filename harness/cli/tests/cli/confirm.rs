@@ -52,7 +52,7 @@ fn explored(target: &str, options: &str, directory: &Path) -> PathBuf {
     let keep = directory.join("kept");
     let explored = tested("explore", target, options, Some(&keep));
     assert_eq!(explored.ran.code, 1, "{:?}", explored.ran);
-    keep.join("finding-1.json")
+    crate::support::artifact(&keep, 1)
 }
 
 fn config_finding(directory: &Path) -> (Made, PathBuf) {
@@ -255,7 +255,7 @@ fn what_no_filesystem_has_a_part_in_is_wrong_use() {
     let keep = directory.path().join("kept");
     let found = tested("explore", "reference", options, Some(&keep));
     assert_eq!(found.ran.code, 1, "{:?}", found.ran);
-    let artifact = keep.join("finding-1.json");
+    let artifact = crate::support::artifact(&keep, 1);
     let killed = Confirmed::of(&artifact, &[]);
     assert_eq!(killed.ran.code, 2, "{:?}", killed.ran);
     assert!(

@@ -49,7 +49,8 @@ fn only_shown_by(options: &[&str], follow_up: &str, begins: &str) {
         assert!(sentence.starts_with(begins), "{sentence}");
     }
     let replay = plugpull()
-        .args(["replay", "kept/finding-1.json"])
+        .arg("replay")
+        .arg(crate::support::artifact(&directory.path().join("kept"), 1))
         .current_dir(directory.path())
         .output()
         .expect("plugpull runs");

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use plugpull_reports::{Evidence, ReportedFinding, Trial};
 use plugpull_workloads::{
-    Clock, ConfigError, FailureClass, FindingKind, Generator, History, Promise, Recorder, Stamp,
-    Start, Verdict, WorkloadConfig, beginning, judge,
+    Clock, ConfigError, FailureClass, FindingKind, FindingPart, Generator, History, PartKind,
+    Promise, Recorder, Stamp, Start, Verdict, WorkloadConfig, beginning, judge,
 };
 
 use super::endpoint::{Connection, Endpoint};
@@ -271,6 +271,9 @@ impl<'a> Session<'a> {
             .map(|mut finding| {
                 if finding.kind == FindingKind::Hung && !used.is_empty() {
                     finding.sentence = format!("{}; {used}", finding.sentence);
+                    finding
+                        .parts
+                        .push(FindingPart::new(PartKind::Note, used.as_str()));
                 }
                 finding
             })

@@ -2,16 +2,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use plugpull_crashsim::fs::{Ino, Log, Node, Op, ROOT, Tree};
+use plugpull_crashsim::fs::{Content, Ino, Log, Node, Op, ROOT, Tree};
 use plugpull_crashsim::persist::LostUpdate;
 use plugpull_reports::{CrashedFile, Damage, Fate};
 
 /// How many files without damage are named.
 const WHOLE: usize = 50;
+/// Of how many damaged ranges of a finding the bytes are kept, and how many bytes of each.
+const RANGES: usize = 8;
+const BYTES: u64 = 256;
 
 /// The files of a crashed data directory, with what of the operations in `log` was lost, and how many
 /// more there are.
-pub fn files(tree: &Tree, log: &Log, lost: &[LostUpdate]) -> (Vec<CrashedFile>, u64) {
+///
+/// `end` is the crash on the log's clock.
+pub fn files(tree: &Tree, log: &Log, end: u64, lost: &[LostUpdate]) -> (Vec<CrashedFile>, u64) {
     let mut damaged = damaged(log, lost);
     let mut whole = Vec::new();
     let mut left_out = 0;
@@ -35,10 +40,12 @@ pub fn files(tree: &Tree, log: &Log, lost: &[LostUpdate]) -> (Vec<CrashedFile>, 
             None => left_out += 1,
         }
     }
-    let mut files: Vec<CrashedFile> = damaged.into_values().chain(whole).collect();
-    for file in &mut files {
+    let mut ranges = RANGES;
+    for (ino, file) in &mut damaged {
         file.damage = joined(std::mem::take(&mut file.damage));
+        with_bytes(*ino, &mut file.damage, (tree, log, end), &mut ranges);
     }
+    let mut files: Vec<CrashedFile> = damaged.into_values().chain(whole).collect();
     files.sort_by(|a, b| a.path.cmp(&b.path));
     (files, left_out)
 }
@@ -53,11 +60,10 @@ fn damaged(log: &Log, lost: &[LostUpdate]) -> BTreeMap<Ino, CrashedFile> {
             continue;
         };
         let damage = match &record.op {
-            Op::Write { data, .. } => Some(Damage {
-                offset: data.offset(),
-                len: data.len(),
-                fate: if lost.torn { Fate::Torn } else { Fate::Lost },
-            }),
+            Op::Write { data, .. } => {
+                let fate = if lost.torn { Fate::Torn } else { Fate::Lost };
+                Some(Damage::new(data.offset(), data.len(), fate))
+            }
             Op::Create { .. } => None,
             _ => continue,
         };
@@ -72,6 +78,66 @@ fn damaged(log: &Log, lost: &[LostUpdate]) -> BTreeMap<Ino, CrashedFile> {
         file.damage.extend(damage);
     }
     damaged
+}
+
+/// Adds the bytes of the first few ranges: those that were written, and those that the crash left.
+fn with_bytes(
+    ino: Ino,
+    damage: &mut [Damage],
+    (tree, log, end): (&Tree, &Log, u64),
+    ranges: &mut usize,
+) {
+    let few = damage.len().min(*ranges);
+    if few == 0 {
+        return;
+    }
+    *ranges -= few;
+    let written = written(log, ino, end);
+    let left = content_of(tree, ino).unwrap_or_default();
+    for range in &mut damage[..few] {
+        let len = range.len.min(BYTES) as usize;
+        let hex = |content: &Content| {
+            let mut bytes = Vec::new();
+            content.read(range.offset, len, &mut bytes);
+            bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        };
+        (range.expected, range.found) = (hex(&written), hex(&left));
+    }
+}
+
+/// What a file held at the crash, as the kernel had been given it.
+fn written(log: &Log, ino: Ino, end: u64) -> Content {
+    let mut content = content_of(log.base(), ino).unwrap_or_default();
+    let records = log.records().iter().take_while(|record| record.seq < end);
+    for record in records.filter(|record| record.op.ino() == ino) {
+        match &record.op {
+            Op::Write { data, .. } => {
+                content.set_size_only(content.size().max(data.end()));
+                content.apply(data);
+            }
+            Op::Truncate { size, .. } => content.truncate(*size),
+            Op::Zero {
+                offset,
+                len,
+                punch,
+                size,
+                ..
+            } => {
+                content.zero(*offset, *len, *punch);
+                content.set_size_only(*size);
+            }
+            Op::Allocate { size, .. } => content.set_size_only(*size),
+            _ => {}
+        }
+    }
+    content
+}
+
+fn content_of(tree: &Tree, ino: Ino) -> Option<Content> {
+    match &tree.get(ino).ok()?.node {
+        Node::File(content) => Some(content.clone()),
+        _ => None,
+    }
 }
 
 /// Every regular file below a directory: its path (one of them, where it has several) and size.
@@ -112,11 +178,76 @@ fn joined(mut ranges: Vec<Damage>) -> Vec<Damage> {
 
 #[cfg(test)]
 mod tests {
+    use plugpull_crashsim::fs::{Caller, NewNode, Record};
+
     use super::*;
+
+    /// What was written and what is there, of no more ranges and bytes than a report may have.
+    #[test]
+    fn the_bytes_of_lost_ranges_are_kept_within_bounds() {
+        let owner = Caller {
+            uid: 0,
+            gid: 0,
+            now: 0,
+        };
+        let ino = 20;
+        let mut tree = Tree::new(0, 0, 0);
+        tree.raw_node(ino, &NewNode::File, 0o644, owner, "log".into());
+        tree.raw_entry(ROOT, "log".as_ref(), Some(ino));
+        let base = tree.clone();
+        // The crash left the first write alone.
+        tree.raw_content(ino, |content| {
+            content.set_size_only(1000);
+            content.patch(0, b"abcd");
+        });
+        let mut content = Content::default();
+        let mut records = Vec::new();
+        let mut write = |at: u64, bytes: &[u8]| {
+            let data = content.write(at, bytes);
+            records.push(Record {
+                seq: records.len() as u64,
+                nanos: 0,
+                pid: 1,
+                path: "log".into(),
+                op: Op::Write {
+                    ino,
+                    data,
+                    old_size: 0,
+                },
+            });
+        };
+        write(0, b"abcd");
+        for at in 1..=9 {
+            write(at * 1000, &[at as u8; 300]);
+        }
+        write(2, b"XY");
+        // After the crash.
+        write(1000, b"later");
+        let log = Log::of(base, records, Vec::new());
+        let lost: Vec<LostUpdate> = (1..=10)
+            .map(|seq| LostUpdate {
+                seq,
+                path: "log".into(),
+                what: String::new(),
+                torn: false,
+            })
+            .collect();
+        let (files, _) = files(&tree, &log, 11, &lost);
+        let damage = &files[0].damage;
+        assert_eq!((files.len(), damage.len()), (1, 10));
+        let first = &damage[0];
+        assert_eq!((first.offset, first.len), (2, 2));
+        assert_eq!((&*first.expected, &*first.found), ("5859", "6364"));
+        // It lies behind the end of the file.
+        assert_eq!(damage[1].expected, "01".repeat(256));
+        assert_eq!(damage[1].found, "");
+        let kept = damage.iter().filter(|one| !one.expected.is_empty());
+        assert_eq!(kept.count(), RANGES);
+    }
 
     #[test]
     fn ranges_that_touch_are_one() {
-        let range = |offset, len, fate| Damage { offset, len, fate };
+        let range = Damage::new;
         let all = vec![
             range(8, 8, Fate::Lost),
             range(0, 8, Fate::Lost),

@@ -6,8 +6,9 @@ use plugpull_crashsim::fs::{Ino, Log, Mark, Op, Record};
 use plugpull_crashsim::persist::LostUpdate;
 use plugpull_reports::{Fate, StepKind, TimelineStep};
 use plugpull_sandbox::Stacks;
-use plugpull_workloads::Stamp;
+use plugpull_workloads::{History, Stamp};
 
+use super::clients::id_of;
 use super::made_by::made_by;
 
 /// How many operations before the crash are shown.
@@ -36,6 +37,8 @@ pub struct Span<'a> {
     pub clock: (u64, u64),
     /// Who made the operations of the log, where that was recorded.
     pub stacks: Option<&'a Stacks>,
+    /// What was acknowledged in it, where acks are named by the IDs of the user's own workload.
+    pub history: Option<&'a History>,
 }
 
 impl<'a> Span<'a> {
@@ -105,7 +108,10 @@ impl<'a> Span<'a> {
             seq: self.clock.0 + mark.seq,
             micros: self.clock.1 + mark.nanos / 1000,
             kind: StepKind::Ack,
-            what: format!("ack of transaction {}", mark.id),
+            what: match self.history.and_then(|history| id_of(history, mark.id)) {
+                Some(id) => format!("ack of ID {id}"),
+                None => format!("ack of transaction {}", mark.id),
+            },
             path: String::new(),
             fate: Fate::None,
             made_by: None,
@@ -164,7 +170,7 @@ pub fn steps(span: &Span<'_>) -> Vec<TimelineStep> {
 }
 
 /// What a sync has to be of to make an operation durable: the file, or the directories of its names.
-fn synced_by(op: &Op) -> Vec<Ino> {
+pub fn synced_by(op: &Op) -> Vec<Ino> {
     match op {
         Op::Create { parent, .. } | Op::Link { parent, .. } | Op::Unlink { parent, .. } => {
             vec![*parent]
@@ -254,6 +260,7 @@ mod tests {
             life: "restart 1: ",
             clock: (1000, 5),
             stacks: None,
+            history: None,
         };
         let steps = steps(&span);
         let seqs: Vec<u64> = steps.iter().map(|step| step.seq).collect();
@@ -306,6 +313,7 @@ mod tests {
             life: "",
             clock: (0, 0),
             stacks,
+            history: None,
         };
         let made_by = |stacks| {
             let steps = steps(&span(stacks)).into_iter();
@@ -333,6 +341,7 @@ mod tests {
             life: "",
             clock: (0, 0),
             stacks: None,
+            history: None,
         };
         let seqs: Vec<u64> = steps(&span).iter().map(|step| step.seq).collect();
         assert_eq!(seqs, [10, 11]);

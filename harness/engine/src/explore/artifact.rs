@@ -437,6 +437,7 @@ mod tests {
                 key: None,
                 ack: None,
                 follow_up: None,
+                parts: Vec::new(),
             },
             timeline: Vec::new(),
             history: History::default(),

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use plugpull_workloads::{
-    Difference, Finding, FindingKind, Judgement, Observation, Observed, Verdict, judge,
+    Difference, Finding, FindingKind, FindingPart, Judgement, Observation, Observed, PartKind,
+    Verdict, judge,
 };
 
 use super::follow_up::Basis;
@@ -22,23 +23,25 @@ pub fn end_state(
     let Some(Ok(state)) = observed.state.clone() else {
         return judged;
     };
-    let Some(difference) = Difference::between(served, &state) else {
+    let Some(difference) = Difference::between(served, &state, observed.ids) else {
         return judged;
     };
     let over = over();
     let Difference {
-        key,
+        name,
         count,
         before,
         after,
+        ..
     } = &difference;
     let what = match over {
         true => "a completed recovery had served what is otherwise after the next crash",
         false => "a recovery that was crashed in turn ends in another state than one that was not",
     };
     let plural = if *count == 1 { "" } else { "s" };
-    let sentence =
-        format!("{what} ({count} difference{plural}): key {key} was {before} and is {after}");
+    let what = format!("{what} ({count} difference{plural})");
+    let differs = format!("{name} was {before} and is {after}");
+    let sentence = format!("{what}: {differs}");
     let kind = FindingKind::NotRepeatable;
     // As two restarts with no writes in between.
     let both = Observed {
@@ -64,6 +67,10 @@ pub fn end_state(
             why: String::new(),
             findings: vec![Finding {
                 sentence,
+                parts: vec![
+                    FindingPart::new(PartKind::Subject, what),
+                    FindingPart::new(PartKind::ReadBack, differs),
+                ],
                 ..finding
             }],
             observed: Vec::new(),

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plugpull_workloads::{
-    Call, Entry, FailureClass, Finding, FollowUp, History, Observed, Op, Outcome, Promise,
-    ReadBack, Stamp, Start, Txn, Value, Write, beginning, judge,
+    Call, Entry, FailureClass, Finding, FindingPart, FollowUp, History, Observed, Op, Outcome,
+    PartKind, Promise, ReadBack, Stamp, Start, Txn, Value, Write, beginning, judge,
 };
 use serde::{Deserialize, Serialize};
 
@@ -208,7 +208,11 @@ impl FollowedUp {
         }
         for finding in &mut findings {
             finding.follow_up = Some(self.follow_up);
-            finding.sentence = format!("{}: {}", self.follow_up.describe(), finding.sentence);
+            let before = self.follow_up.describe();
+            finding.sentence = format!("{before}: {}", finding.sentence);
+            finding
+                .parts
+                .push(FindingPart::new(PartKind::Before, before));
         }
         findings
     }

@@ -7,7 +7,7 @@ use plugpull_reports::{
 };
 use plugpull_workloads::{Finding, Stamp};
 
-use super::describe::{evidence, sentence};
+use super::describe::{evidence, parts, sentence};
 use super::grouping::Group;
 use super::oracle::Oracle;
 use super::retry::Minimised;
@@ -71,6 +71,7 @@ pub fn finding_of(minimised: &Minimised, oracle: &Oracle<'_>) -> Finding {
     let model = oracle.models[minimised.crash.model];
     Finding {
         sentence: sentence(minimised, oracle),
+        parts: parts(minimised, oracle),
         fault: format!("{}@{}", model.name, minimised.crash.first().point),
         ..minimised.finding.clone()
     }

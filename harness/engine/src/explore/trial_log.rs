@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use plugpull_reports::{ExploredTrial, Record, ReportedFinding, Trial, TrialRecord};
-use plugpull_workloads::{Judgement, Verdict};
+use plugpull_workloads::{Finding, Judgement, Verdict};
 
 use super::enumerator::Candidate;
 use super::grouping::{Cause, Group};
@@ -102,8 +102,12 @@ impl TrialLog {
             0 => "",
             _ => ", then crashed again during recovery",
         };
-        let reported = |finding| ReportedFinding {
-            finding,
+        let reported = |finding: Finding| ReportedFinding {
+            // The record of the finding that it counts to has them.
+            finding: Finding {
+                parts: Vec::new(),
+                ..finding
+            },
             trial: number,
             count: 1,
             repeat: String::new(),

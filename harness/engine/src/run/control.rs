@@ -98,6 +98,7 @@ mod tests {
                     key: None,
                     ack: None,
                     follow_up: None,
+                    parts: Vec::new(),
                 },
                 trial: 1,
                 count: 1,

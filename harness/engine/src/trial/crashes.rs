@@ -10,7 +10,7 @@ use plugpull_faults::control::Control;
 use plugpull_reports::{Evidence, TimelineStep};
 use plugpull_workloads::{FailureClass, History, Judgement, Observed, Promise, Stamp, judge};
 
-use crate::evidence::{Span, files, steps};
+use crate::evidence::{Span, clients, files, steps};
 
 /// One crash of a trial.
 #[derive(Clone)]
@@ -178,6 +178,7 @@ impl Crashed {
                     life: &life,
                     clock: (0, 0),
                     stacks: None,
+                    history: Some(&self.judged.history),
                 };
                 evidence.timeline.extend(steps(&span));
                 before = Some(span.crash_step(match crash.cut {
@@ -188,12 +189,16 @@ impl Crashed {
                     evidence.models = cut.models(log);
                 }
                 if last {
-                    (evidence.files, evidence.files_left_out) = files(&self.disk, log, &lost);
+                    (evidence.files, evidence.files_left_out) =
+                        files(&self.disk, log, crash.at.seq, &lost);
                 }
             });
             from = crash.at;
         }
         evidence.point = from.seq;
+        if let [only] = &crashes[..] {
+            evidence.clients = clients(&self.judged.history, only.at, ack);
+        }
         evidence
     }
 }

@@ -1,7 +1,8 @@
 //! Which sync was missing, where the power went and a finding names an ack.
 
 use plugpull_workloads::{
-    Call, Durability, Finding, FindingKind, Guarantee, History, Outcome, Stamp,
+    Call, Durability, Finding, FindingKind, FindingPart, Guarantee, History, Outcome, PartKind,
+    Stamp,
 };
 
 use super::Testbed;
@@ -14,6 +15,9 @@ pub(super) fn explain(testbed: &Testbed<'_>, finding: &mut Finding) {
         (finding.kind, &testbed.used)
     {
         finding.sentence = format!("{}; {used}", finding.sentence);
+        finding
+            .parts
+            .push(FindingPart::new(PartKind::Note, used.to_string()));
     }
     let Some(ack) = finding.ack else {
         return;
@@ -38,12 +42,15 @@ pub(super) fn explain(testbed: &Testbed<'_>, finding: &mut Finding) {
             others.push(&file.path);
         }
     }
-    finding.sentence = format!(
-        "{}; {when}, {}{}",
-        finding.sentence.trim_end_matches('.'),
-        missing[0].describe(),
-        also(&others)
-    );
+    let what = format!("{}{}", missing[0].describe(), also(&others));
+    finding.sentence = format!("{}; {when}, {what}", finding.sentence.trim_end_matches('.'));
+    let text = match when {
+        "when it was acknowledged" => what,
+        when => format!("{what}, {when}"),
+    };
+    finding
+        .parts
+        .push(FindingPart::new(PartKind::NotSynced, text));
 }
 
 /// When the last barrier was acknowledged.

@@ -28,8 +28,8 @@ use plugpull_faults::machine::{Afterwards, InjectError, Machine};
 use plugpull_faults::trigger::Trigger;
 use plugpull_reports::{ReportedFinding, Trial};
 use plugpull_workloads::{
-    Damage, FailureClass, FindingKind, Guarantee, Judgement, Promise, Stamp, Verdict,
-    WorkloadConfig, beginning, judge,
+    Damage, FailureClass, FindingKind, FindingPart, Guarantee, Judgement, PartKind, Promise, Stamp,
+    Verdict, WorkloadConfig, beginning, judge,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -455,11 +455,14 @@ impl TrialRunner<'_> {
         );
         if judgement.verdict == Verdict::Broken {
             for finding in &mut judgement.findings {
-                finding.sentence = format!(
-                    "after recovering from {} it was written to and killed again: {}",
-                    class.label(),
-                    finding.sentence
+                let before = format!(
+                    "after recovering from {} it was written to and killed again",
+                    class.label()
                 );
+                finding.sentence = format!("{before}: {}", finding.sentence);
+                finding
+                    .parts
+                    .push(FindingPart::new(PartKind::Before, before));
             }
             self.note(testbed, judgement);
             return Ok(crashed);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use plugpull_driver::{Checked, Missing, Process, Target, WorkloadLine};
 use plugpull_workloads::{
-    Call, History, Observed, Op, Outcome, Recorder, Start, Txn, TxnId, Value, Write,
+    Call, History, ID_REST, Observed, Op, Outcome, Recorder, Start, Txn, TxnId, Value, Write,
 };
 
 use super::host::SandboxHost;
@@ -19,9 +19,6 @@ use crate::outcome::HarnessFailed;
 
 /// How long a line is waited for before it is asked whether there is still something to wait for.
 const LOOK: Duration = Duration::from_millis(20);
-/// An ID that is written whole is two keys: itself, and itself with this. A torn one lacks the
-/// second.
-const REST: &str = "#rest";
 /// The client that barriers stand under; no ID ever does.
 const BARRIERS: u32 = u32::MAX;
 
@@ -58,7 +55,7 @@ impl Acked {
                 let Write::Put(value) = &op.write else {
                     continue;
                 };
-                let id = op.key.strip_suffix(REST).unwrap_or(&op.key);
+                let id = op.key.strip_suffix(ID_REST).unwrap_or(&op.key);
                 let content = (op.key.clone(), value.text().into_owned());
                 match known.get(id) {
                     // A later life may write an ID again.
@@ -163,6 +160,7 @@ pub(crate) fn look(
                 Err(missing.corrupt.join("; "))
             });
             observed.said = messages(&missing);
+            observed.ids = true;
         }
         Checked::Refused(message) => observed.start = Start::Refused { message },
         Checked::Hung(waited) => observed.start = Start::Hung { waited },
@@ -173,7 +171,7 @@ pub(crate) fn look(
 /// The check's words by the keys that they are about.
 fn messages(missing: &Missing) -> BTreeMap<String, String> {
     let lost = missing.lost.iter().map(|(id, why)| (id.clone(), why));
-    let torn = (missing.torn.iter()).map(|(id, why)| (format!("{id}{REST}"), why));
+    let torn = (missing.torn.iter()).map(|(id, why)| (format!("{id}{ID_REST}"), why));
     lost.chain(torn)
         .filter(|(_, why)| !why.is_empty())
         .map(|(key, why)| (key, why.clone()))
@@ -387,7 +385,7 @@ fn txn(number: TxnId, client: u32, id: &str) -> Txn {
     Txn {
         id: number,
         client,
-        ops: vec![op(0, id.to_owned()), op(1, format!("{id}{REST}"))],
+        ops: vec![op(0, id.to_owned()), op(1, format!("{id}{ID_REST}"))],
         abort: false,
     }
 }

@@ -6,7 +6,7 @@ pub(crate) mod machine;
 pub(crate) mod mutants;
 pub(crate) mod traces;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -117,6 +117,19 @@ pub(crate) fn without_causes(command: &str) -> &'static [&'static str] {
         "explore" => &["--no-diagnosis"],
         _ => &[],
     }
+}
+
+/// The artifact that was kept of the finding with this number: `lost-ack-1.json`.
+pub(crate) fn artifact(kept: &Path, number: usize) -> PathBuf {
+    let ending = format!("-{number}.json");
+    let names = std::fs::read_dir(kept)
+        .unwrap()
+        .map(|one| one.unwrap().path());
+    let mut all: Vec<PathBuf> = names
+        .filter(|path| path.to_string_lossy().ends_with(&ending))
+        .collect();
+    assert_eq!(all.len(), 1, "{all:?} in {}", kept.display());
+    all.remove(0)
 }
 
 /// Runs `plugpull run` with these options, which are separated by spaces, and reads its report.
