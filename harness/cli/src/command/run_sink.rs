@@ -150,15 +150,20 @@ impl RunSink<'_, '_> {
         let Some(keep) = self.keep else {
             return;
         };
-        let mut failed = None;
+        // All are moved aside first: in a run that was resumed the name of one may be that of another.
+        let mut aside = Vec::new();
         let mut rename = |from: &mut String, name: String| {
             let to = keep.path(&name).display().to_string();
-            match std::fs::rename(&*from, &to) {
-                Ok(()) => *from = to,
-                Err(error) => {
-                    let error = anyhow::Error::new(error).context(format!("renaming {from}"));
-                    failed.get_or_insert(error);
+            let beside = format!("{from}.renamed");
+            if *from == to {
+                return;
+            }
+            match std::fs::rename(&*from, &beside) {
+                Ok(()) => {
+                    aside.push((beside, to.clone()));
+                    *from = to;
                 }
+                Err(error) => eprintln!("plugpull: warning: {from} keeps its name: {error}"),
             }
         };
         self.live.name_findings(|number, found| {
@@ -177,8 +182,11 @@ impl RunSink<'_, '_> {
             found.repeat = format!("plugpull replay {kept}");
             true
         });
-        if let Some(error) = failed {
-            self.failed.get_or_insert(error);
+        for (beside, to) in aside {
+            if let Err(error) = std::fs::rename(&beside, &to) {
+                let error = anyhow::Error::new(error).context(format!("renaming {beside} to {to}"));
+                self.failed.get_or_insert(error);
+            }
         }
     }
 

@@ -303,7 +303,7 @@ fn a_recovery_that_is_slow_by_nature_does_not_hang() {
     let daemon = "if [ -s log ]; then if [ -e clean ]; then sleep $CLEAN; else sleep 1000; fi; fi\n\
                   trap ': >clean; exit 0' TERM; echo ready; while :; do sleep 0.05; done\n";
     let toml = "[env]\nCLEAN = '0'\n[start]\ncommand = ['./daemon.sh']\nready.line = 'ready'\n\
-                timeout_ms = 1500\n";
+                timeout_ms = 3000\n";
     let scripts = [
         ("daemon.sh", daemon),
         ("work.sh", WORK),
@@ -315,7 +315,7 @@ fn a_recovery_that_is_slow_by_nature_does_not_hang() {
     assert_eq!(found(&hangs), ["hung"], "{}", hangs.ran.stdout);
     let sentence = text(&hangs.findings()[0], "sentence");
     assert!(sentence.contains(" s of CPU, read "), "{sentence}");
-    let slow = format!("{options} --set CLEAN=0.4");
+    let slow = format!("{options} --set CLEAN=0.6");
     let slow = tested("run", &made.name(), &slow, None);
     assert!(found(&slow).is_empty(), "{}", slow.ran.stdout);
     assert_eq!(slow.ran.code, 3, "{}", slow.ran.stdout);

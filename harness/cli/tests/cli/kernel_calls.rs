@@ -93,11 +93,11 @@ fn what_a_program_had_not_written_was_not_lost_by_the_disk() {
         assert_eq!(sentences.len(), 1, "{sentences:?}");
         let says = |words| sentences[0].contains(words);
         assert!(says("in the program's own memory"), "{sentences:?}");
-        assert!(!says("sync covered") && !says("missing"), "{sentences:?}");
+        assert!(!says("fsynced") && !says("missing"), "{sentences:?}");
     }
     silent("log-stdio-flushed", "--model kill");
     let sentences = found("log-stdio-flushed", "--model journaled", "lost-ack");
-    let synced = |sentence: &String| sentence.contains("no completed sync covered");
+    let synced = |sentence: &String| sentence.contains("never fsynced after it");
     assert!(sentences.iter().all(synced), "{sentences:?}");
 }
 
@@ -107,7 +107,9 @@ fn a_sync_that_the_ack_did_not_wait_for_comes_too_late() {
     for mode in ["log-acked-first", "log-thread", "log-child"] {
         silent(&format!("{mode}-awaited"), "--states 80");
         let sentences = found(mode, "--states 80", "lost-ack");
-        let named = |sentence: &String| sentence.contains("of log (operation");
+        let named = |sentence: &String| {
+            sentence.contains("never fsynced after it") && sentence.contains(" log")
+        };
         assert!(sentences.iter().all(named), "{mode}: {sentences:?}");
     }
 }

@@ -179,14 +179,8 @@ impl Oracle<'_> {
             return judged;
         };
         let observed = observed();
-        let point = crash.first().point;
-        let known = self.known_at(point);
-        let by = Basis {
-            promises: self.promises,
-            class: self.models[crash.model].class(),
-            history: &known.whole,
-            crash: self.trace.stamp(point),
-        };
+        let known = self.known_at(crash.first().point);
+        let by = self.basis(crash, &known);
         let over = || self.comes_at_end(crash, &recovery.log);
         end_state(served, observed, over, by, judged)
     }
@@ -218,14 +212,8 @@ impl Oracle<'_> {
         if first.verdict == Verdict::Broken {
             return first;
         }
-        let point = crash.first().point;
-        let known = self.known_at(point);
-        let by = Basis {
-            promises: self.promises,
-            class: self.models[crash.model].class(),
-            history: &known.whole,
-            crash: self.trace.stamp(point),
-        };
+        let known = self.known_at(crash.first().point);
+        let by = self.basis(crash, &known);
         let findings = follow_up.judge(observed, by);
         match findings.is_empty() {
             true => first,
@@ -235,6 +223,16 @@ impl Oracle<'_> {
                 findings,
                 observed: Vec::new(),
             },
+        }
+    }
+
+    /// What findings of a crash are judged by.
+    fn basis<'s>(&'s self, crash: &Crash, known: &'s Known) -> Basis<'s> {
+        Basis {
+            promises: self.promises,
+            class: self.models[crash.model].class(),
+            history: &known.whole,
+            crash: self.trace.stamp(crash.first().point),
         }
     }
 

@@ -76,13 +76,21 @@ fn the_sound_store_is_silent_in_a_long_run() {
     }
 }
 
-/// Prints the table of docs/benchmarks.md; every mutant but one of a recovery that wrote before is found.
+/// Every mutant but one of a recovery that wrote before is found, with one of the seeds.
 #[test]
 fn each_mutant_is_found_soon() {
+    for mutant in Mutant::ALL {
+        let mut found = SEEDS.map(|seed| first_finding(&long(Some(mutant), seed)));
+        assert!(found.any(|one| one.is_some()), "{mutant:?}");
+    }
+}
+
+#[test]
+#[ignore = "prints the table of docs/benchmarks.md"]
+fn the_first_finding_of_each_mutant() {
     for mutant in Mutant::ALL {
         let found = SEEDS.map(|seed| first_finding(&long(Some(mutant), seed)));
         let found: Vec<Option<u64>> = found.collect();
         eprintln!("| {mutant:?} | {found:?} |");
-        assert!(found.iter().flatten().next().is_some(), "{mutant:?}");
     }
 }
