@@ -46,11 +46,8 @@ impl<'a> SmallerRecorder<'a> {
         limits: &Limits<'_>,
     ) {
         let is_one = |group: &Group| {
-            let varies = group
-                .minimised
-                .rate
-                .is_some_and(|one| one.shown < one.tried);
-            group.same_as.is_none() && !varies && group.minimised.crash.depth() == 0
+            let minimised = &group.minimised;
+            group.same_as.is_none() && !minimised.varies() && minimised.crash.depth() == 0
         };
         let all: Vec<(usize, &Group)> = (groups.all().iter().enumerate())
             .filter(|(_, group)| is_one(group))

@@ -56,6 +56,11 @@ pub struct Minimised {
 }
 
 impl Minimised {
+    /// True where it was tried again and did not show the finding each time.
+    pub fn varies(&self) -> bool {
+        self.rate.is_some_and(|rate| rate.shown < rate.tried)
+    }
+
     /// How much there is to understand: missing updates, then the place of the crash.
     pub fn measure(&self) -> (u64, u64) {
         (self.crash.size() as u64, self.crash.point)

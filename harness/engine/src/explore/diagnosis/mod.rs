@@ -258,18 +258,16 @@ fn keep(groups: &mut Groups, id: usize, found: Found, fixes: &mut Vec<(Change, u
 /// True for a finding of a process that was killed in the recorded run, each time.
 fn comes_from_kill(group: &Group, oracle: &Oracle<'_>) -> bool {
     let minimised = &group.minimised;
-    let varies = minimised.rate.is_some_and(|rate| rate.shown < rate.tried);
     let killed = minimised.crash.loss.is_empty() && oracle.kills_at(&minimised.crash);
-    killed && minimised.crash.depth() == 0 && !varies
+    killed && minimised.crash.depth() == 0 && !minimised.varies()
 }
 
 /// True for a finding of a crash of the recorded run in which something unsynced was lost, each time.
 fn comes_from_unsynced(group: &Group, oracle: &Oracle<'_>) -> bool {
     let minimised = &group.minimised;
-    let varies = minimised.rate.is_some_and(|rate| rate.shown < rate.tried);
     let power = oracle.models[minimised.crash.model].power;
     let lost = minimised.crash.loss.len();
-    power && minimised.crash.depth() == 0 && (1..=LARGEST).contains(&lost) && !varies
+    power && minimised.crash.depth() == 0 && (1..=LARGEST).contains(&lost) && !minimised.varies()
 }
 
 /// Which of two findings stands for both: the one that takes less to happen, then what was acknowledged
