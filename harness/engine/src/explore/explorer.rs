@@ -814,8 +814,7 @@ impl<'a> Explorer<'a> {
                     let again = kept.forked || kept.goes_on_after_recovery();
                     let started = again.then_some(&started as StartedRecovery<'_>);
                     let recoveries = &mut self.recoveries;
-                    let state = kept.observed().state;
-                    let ended = EndedRecovery { log, state };
+                    let ended = (log, || kept.observed().state);
                     match recoveries.consider(candidate, ended, failed, behind, started) {
                         true => RecoveryNote::Kept,
                         false => RecoveryNote::Passed,

@@ -79,13 +79,13 @@ impl Recoveries {
         self.left_out
     }
 
-    /// Keeps what a recovery did, to be crashed, unless it `failed` by itself or enough of its kind were. The
+    /// Keeps what a recovery did and what was read back behind it, to be crashed, unless it `failed` by itself or enough of its kind were. The
     /// crash before it came behind the operation `behind`. Returns whether it was kept. What a forked target
     /// did is not crashed: `started` says what a started one does, or (none) that this is one.
     pub(super) fn consider(
         &mut self,
         after: Candidate,
-        ended: EndedRecovery,
+        (log, state): (Log, impl FnOnce() -> Option<ReadBack>),
         failed: bool,
         behind: Option<(&str, &str)>,
         started: Option<StartedRecovery<'_>>,
@@ -94,7 +94,7 @@ impl Recoveries {
         if failed || after.crash.depth() >= self.depth {
             return false;
         }
-        let does = changes(ended.log.records().iter().map(done));
+        let does = changes(log.records().iter().map(done));
         let lost = after.crash.lost.iter();
         let lost = lost.map(|lost| (change(&lost.what), &*lost.path));
         let before = changes(lost.chain(behind));
@@ -103,7 +103,10 @@ impl Recoveries {
         // What a started target does instead of a forked one.
         let ended = match started {
             Some(started) if wanted => started(&after.crash),
-            _ => wanted.then_some(ended),
+            _ => wanted.then(|| EndedRecovery {
+                log,
+                state: state(),
+            }),
         };
         let kept = ended.is_some();
         if let Some(EndedRecovery { log, state }) = ended {
@@ -240,8 +243,7 @@ mod tests {
         let mut recoveries = Recoveries::new(1);
         let mut kept = |wrote, lost| {
             let (after, log) = recovery(wrote, lost);
-            let ended = EndedRecovery { log, state: None };
-            recoveries.consider(after, ended, false, None, None)
+            recoveries.consider(after, (log, || None), false, None, None)
         };
         // Two that do the same are kept, whatever was lost, and then those before which something else was.
         let first = [("db", "db"), ("db", "db"), ("db", "db"), ("db", "db-7")];
