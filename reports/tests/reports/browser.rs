@@ -3,8 +3,9 @@
 //!
 //! It needs Chromium on PATH (Debian: `chromium`), and for the first test axe-core (npm:
 //! `axe-core`), whose `axe.min.js` the variable `PLUGPULL_AXE` names. Where they are missing the
-//! tests say so and do nothing.
+//! tests are ignored.
 
+use plugpull_testing::test;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,27 +16,28 @@ use crate::explored::{explored, live};
 use crate::grown::grown;
 use crate::made_up::report;
 
-/// Chromium on PATH, or a word that it is missing.
-fn chromium() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let found = std::env::split_paths(&path)
+/// Chromium on PATH.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn chromium() -> Result<PathBuf, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
         .flat_map(|directory| {
             ["chromium", "chromium-browser", "google-chrome"].map(|n| directory.join(n))
         })
-        .find(|file| file.is_file());
-    if found.is_none() {
-        println!("SKIPPED: no Chromium on PATH");
-    }
-    found
+        .find(|file| file.is_file())
+        .ok_or_else(|| "there is no Chromium on PATH".to_owned())
 }
 
-/// axe-core's script, or a word that it is missing.
-fn axe() -> Option<String> {
-    let Some(path) = std::env::var_os("PLUGPULL_AXE") else {
-        println!("SKIPPED: PLUGPULL_AXE does not name axe-core's axe.min.js");
-        return None;
-    };
-    Some(std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
+/// axe-core's script.
+///
+/// # Errors
+/// The variable does not name one.
+pub(crate) fn axe() -> Result<String, String> {
+    let path = std::env::var_os("PLUGPULL_AXE")
+        .ok_or("PLUGPULL_AXE does not name axe-core's axe.min.js")?;
+    std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The document that the browser made of a page, when its scripts had run.
@@ -114,30 +116,34 @@ fn pages() -> Vec<(&'static str, Report)> {
         ("run", report(12)),
         ("explored", explored(1)),
         ("live", live()),
-        ("many", explored(20)),
+        ("many", explored(9)),
         ("grown", grown(12_000, 7, 5)),
     ]
 }
 
-#[test]
-fn axe_has_no_objection_in_either_theme() {
-    let (Some(chromium), Some(axe)) = (chromium(), axe()) else {
-        return;
-    };
+/// Two tests for the two themes, since each waits for a browser most of the time.
+fn no_objection_in(theme: &str) {
+    let (chromium, axe) = (chromium().unwrap(), axe().unwrap());
     for (name, report) in pages() {
         let page = html(&report).unwrap();
-        for theme in [LIGHT, DARK] {
-            let found = violations(&chromium, &axe, &page, theme);
-            assert!(found.is_empty(), "{name}, theme {theme}: {found:#?}");
-        }
+        let found = violations(&chromium, &axe, &page, theme);
+        assert!(found.is_empty(), "{name}: {found:#?}");
     }
 }
 
-#[test]
+#[test(needs = "chromium axe")]
+fn axe_has_no_objection_in_the_light_theme() {
+    no_objection_in(LIGHT);
+}
+
+#[test(needs = "chromium axe")]
+fn axe_has_no_objection_in_the_dark_theme() {
+    no_objection_in(DARK);
+}
+
+#[test(needs = "chromium axe")]
 fn axe_would_object_to_a_page_that_is_not_accessible() {
-    let (Some(chromium), Some(axe)) = (chromium(), axe()) else {
-        return;
-    };
+    let (chromium, axe) = (chromium().unwrap(), axe().unwrap());
     let page = html(&report(1)).unwrap();
     let worse = page
         .replace("<html lang=\"en\">", "<html>")
@@ -162,11 +168,9 @@ fn width_on_a_phone(chromium: &Path, page: &str) -> u64 {
     answer.as_u64().unwrap()
 }
 
-#[test]
+#[test(needs = "chromium")]
 fn nothing_is_wider_than_a_phone() {
-    let Some(chromium) = chromium() else {
-        return;
-    };
+    let chromium = chromium().unwrap();
     for (name, report) in pages() {
         let page = html(&report).unwrap();
         assert_eq!(width_on_a_phone(&chromium, &page), 360, "{name}");
@@ -182,11 +186,9 @@ fn nothing_is_wider_than_a_phone() {
 
 /// One can find one's way among many: a word leaves what has it, a link unfolds what it leads to and
 /// puts it into view.
-#[test]
+#[test(needs = "chromium")]
 fn a_word_and_a_link_find_one_of_many() {
-    let Some(chromium) = chromium() else {
-        return;
-    };
+    let chromium = chromium().unwrap();
     let script = "<script>const field = document.querySelector('input[type=search]'); \
         const shown = () => [...document.querySelectorAll('.finding')].filter(e => !e.hidden).length; \
         const type = (word) => { field.value = word; field.dispatchEvent(new Event('input')); return shown(); }; \

@@ -5,6 +5,7 @@ use plugpull_reports::{
     StepKind, TimelineStep, Tries, VerifiedFix, annotations, finding_name, html, junit, load,
     markdown, render,
 };
+use plugpull_testing::test;
 use plugpull_workloads::{FindingKind, FindingPart, PartKind};
 
 use crate::made_up::{broken, finding, plan, report_of};

@@ -1,6 +1,7 @@
 //! Comparing: seeded growth and seeded findings are seen, noise and known findings are not.
 
 use plugpull_reports::{CompareError, Look, Report, Trend, Trial, compare, render_comparison};
+use plugpull_testing::test;
 use plugpull_workloads::FindingKind;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

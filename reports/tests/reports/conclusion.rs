@@ -3,6 +3,7 @@
 use plugpull_reports::{
     Decided, EndReason, Ended, Look, Report, annotations, exit_code, html, junit, markdown, render,
 };
+use plugpull_testing::test;
 use plugpull_workloads::{FailureClass, Verdict};
 
 use crate::explored::explored;

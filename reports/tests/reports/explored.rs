@@ -7,6 +7,7 @@ use plugpull_reports::{
     PointCoverage, RecoveryCoverage, Report, ReportedFinding, StepKind, TimelineStep, Trial,
     gravest_first,
 };
+use plugpull_testing::test;
 use plugpull_workloads::{FailureClass, Stamp, Verdict};
 
 use crate::made_up::{KINDS, broken, finding, plan, report_of, trial};

@@ -2,6 +2,7 @@
 //! from outside becomes markup or a command.
 
 use plugpull_reports::{Look, Report, annotations, html, junit, markdown, render};
+use plugpull_testing::test;
 use plugpull_workloads::{FailureClass, FindingKind, Guarantee, Observation, Promise, Verdict};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus};
 

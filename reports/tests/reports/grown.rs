@@ -4,6 +4,7 @@ use plugpull_reports::{
     Growth, GrowthSample, GrowthShape, Look, Report, SizeUnit, exit_code, html, load, markdown,
     merge, render, save,
 };
+use plugpull_testing::test;
 use plugpull_workloads::Verdict;
 
 use crate::made_up::{plan, report_of, trial};

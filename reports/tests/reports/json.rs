@@ -1,5 +1,6 @@
 //! The JSON report: written whole, read back, and kept readable over versions.
 
+use plugpull_testing::test;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 

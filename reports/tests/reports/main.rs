@@ -17,3 +17,11 @@ mod schema;
 mod snapshots;
 mod summary;
 mod table;
+
+fn main() -> std::process::ExitCode {
+    plugpull_testing::main(|capability| match capability {
+        "chromium" => browser::chromium().map(drop),
+        "axe" => browser::axe().map(drop),
+        program => plugpull_testing::program(program),
+    })
+}

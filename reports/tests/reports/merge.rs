@@ -2,6 +2,7 @@
 //! together is refused.
 
 use plugpull_reports::{Decided, MergeError, Report, Shard, ShardTrial, Trial, html, merge};
+use plugpull_testing::test;
 use plugpull_workloads::{FindingKind, Verdict};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;

@@ -1,5 +1,6 @@
 //! The run file: written as things happen, read back under limits, folded to the same report.
 
+use plugpull_testing::test;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;

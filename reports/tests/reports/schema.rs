@@ -1,5 +1,6 @@
 //! The JSON schema of the report, kept in `docs/report.schema.json`.
 
+use plugpull_testing::test;
 use std::path::{Path, PathBuf};
 
 use plugpull_reports::Report;

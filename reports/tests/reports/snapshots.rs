@@ -2,6 +2,7 @@
 //! writes them again.
 
 use plugpull_reports::{Report, json, junit};
+use plugpull_testing::test;
 use plugpull_workloads::{FindingKind, Verdict};
 
 use crate::explored::explored;

@@ -1,5 +1,6 @@
 //! Rows, findings, percentiles, verdicts and exit codes.
 
+use plugpull_testing::test;
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! The closing text: it fits, it says the right thing, and it keeps its colours to itself.
 
 use plugpull_reports::{Look, Plan, Report, SHOWN_FINDINGS, render};
+use plugpull_testing::test;
 use plugpull_workloads::{FindingKind, Verdict};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
