@@ -33,6 +33,37 @@ const FORK_LIMIT: Duration = Duration::from_secs(5);
 /// start no thread (clone(2), `CLONE_THREAD`).
 const ENDED: &str = "the parent that forks has ended; it can have no thread beside its first";
 
+/// Why no target was forked.
+#[derive(Debug)]
+pub enum ForkError {
+    /// Its number was still that of a process which has ended, so that it got a later one: the next
+    /// fork may be right. The kernel frees a number a moment after it has reported the end
+    /// (`release_task`, kernel/exit.c).
+    Number(String),
+    /// This parent forks nothing that could be used.
+    Cannot(String),
+}
+
+impl std::fmt::Display for ForkError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(why) | Self::Cannot(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<String> for ForkError {
+    fn from(why: String) -> Self {
+        Self::Cannot(why)
+    }
+}
+
+impl From<&str> for ForkError {
+    fn from(why: &str) -> Self {
+        Self::Cannot(why.to_owned())
+    }
+}
+
 /// A request to the parent: fork a child that has the packet's descriptors as its standard input, output
 /// and error.
 #[derive(Serialize)]
@@ -151,13 +182,17 @@ impl ForkParent {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn forked(&mut self, sandbox: &Sandbox) -> Result<Child, String> {
+    pub fn forked(&mut self, sandbox: &Sandbox) -> Result<Child, ForkError> {
         let under_way = self.under_way.take();
         let (first, output) = under_way.ok_or("it was not to fork")?;
         let forked = self.answer()?;
         if forked.pid != first {
             let pid = forked.pid;
-            return Err(format!("its child has the number {pid} and not {first}"));
+            let why = format!("its child has the number {pid} and not {first}");
+            return Err(match pid > first {
+                true => ForkError::Number(why),
+                false => ForkError::Cannot(why),
+            });
         }
         if forked.random.is_empty() {
             return Err("its child does not say what it draws".into());

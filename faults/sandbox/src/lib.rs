@@ -58,7 +58,7 @@ pub use cgroup::CgroupVersion;
 pub use child::{Child, Limit, Program, SpawnRequest};
 pub use elsewhere::WrittenElsewhere;
 pub use error::SandboxError;
-pub use fork_parent::ForkParent;
+pub use fork_parent::{ForkError, ForkParent};
 pub use free_memory::disk_size;
 pub use janitor::sandbox_main;
 pub use memory::{MemoryLimit, OomEvidence};

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use plugpull_driver::Pipes;
-use plugpull_sandbox::{Child, ForkParent, Prepared, Sandbox, SandboxError, SpawnRequest};
+use plugpull_sandbox::{
+    Child, ForkError, ForkParent, Prepared, Sandbox, SandboxError, SpawnRequest,
+};
 
 /// Files of the data directory are read ahead as far as they are no larger than this together, in
 /// bytes: a small store is read as a whole at its start anyway.
@@ -78,6 +80,9 @@ pub(super) struct Prefork(Mutex<Guess>);
 /// A recovery in a forked target must not take more than this part of its bound.
 const FORKED_PART: u32 = 10;
 
+/// So many forks in a row may have a number that was not theirs.
+const NUMBERS: u32 = 3;
+
 /// How a process is started.
 #[derive(Clone)]
 pub(super) struct Launching {
@@ -101,6 +106,8 @@ struct Guess {
     prepared: Option<FirstProcess>,
     /// What forks the first process.
     parent: Option<ForkParent>,
+    /// So many forks in a row had a number that was not theirs.
+    numbers: u32,
     /// The first process of this trial was forked.
     forked: bool,
     /// No process of this trial was started yet.
@@ -243,11 +250,17 @@ impl Prefork {
                 Ok(child) => {
                     state.parent = Some(*parent);
                     state.forked = true;
+                    state.numbers = 0;
                     return Some(Ok((child, Some(pipes))));
+                }
+                // This one is started, and the next one forked.
+                Err(ForkError::Number(_)) if state.numbers < NUMBERS => {
+                    state.numbers += 1;
+                    state.parent = Some(*parent);
                 }
                 Err(why) => forking
                     .into_iter()
-                    .for_each(|forking| forking.turn_off(&why)),
+                    .for_each(|forking| forking.turn_off(&why.to_string())),
             },
             // What was prepared ends when it is dropped.
             FirstProcess::Prepared(..) | FirstProcess::Forked(..) => state.wrong = true,
