@@ -53,7 +53,7 @@ pub struct Diagnosis {
 }
 
 /// A change of the recorded syncs, with which the states around each place of the cause were tried and
-/// showed no finding of this cause and no new one.
+/// showed no finding of this cause, and no other one but what is named in `behind`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VerifiedFix {
@@ -80,6 +80,13 @@ pub struct VerifiedFix {
     /// journal of the others commits more than was synced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_enough_under: Vec<String>,
+    /// A finding that states with the change still show, by losses that this one does not need: it hid
+    /// behind this one and has a cause of its own. Left out where none does.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub behind: String,
+    /// True where the time was over before losses were tried that the cause is not about.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cause_only: bool,
 }
 
 /// A sync that is added by a fix.
@@ -132,8 +139,19 @@ impl VerifiedFix {
                 self.not_enough_under.join(", ")
             ),
         };
+        let shown = match &*self.behind {
+            "" => "no finding, on this recording".to_owned(),
+            other => format!(
+                "this finding in none, on this recording; another one, which has a cause of its own, shows \
+                 behind it: {other}"
+            ),
+        };
+        let only = match self.cause_only {
+            true => "; there was no time to try what else could be lost there",
+            false => "",
+        };
         format!(
-            "{change}: {states} states {at} under {}, no finding, on this recording; {}{weak}",
+            "{change}: {states} states {at} under {}, {shown}{only}; {}{weak}",
             self.models.join(", "),
             self.price()
         )
@@ -156,6 +174,8 @@ mod tests {
             of_points: 7,
             models: vec!["ext4".into(), "strict".into()],
             not_enough_under: Vec::new(),
+            behind: String::new(),
+            cause_only: false,
         }
     }
 
@@ -178,8 +198,17 @@ mod tests {
         let weak = VerifiedFix {
             of_points: 9,
             not_enough_under: vec!["strict".into()],
-            ..whole
+            ..whole.clone()
         };
+        let hiding = VerifiedFix {
+            behind: "b is not there".into(),
+            cause_only: true,
+            ..whole.clone()
+        };
+        let text = hiding.describe();
+        assert!(text.contains("shows behind it: b is not there"), "{text}");
+        assert!(!text.contains("no finding"), "{text}");
+        assert!(text.contains("no time to try what else"), "{text}");
         let text = weak.describe();
         assert!(text.contains("at 7 of 9 crash points"), "{text}");
         assert!(text.ends_with("under strict the finding stays"), "{text}");

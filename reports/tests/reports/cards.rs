@@ -90,6 +90,8 @@ fn explored() -> ReportedFinding {
                 of_points: 7,
                 models: vec!["ext4".into(), "strict".into()],
                 not_enough_under: Vec::new(),
+                behind: String::new(),
+                cause_only: false,
             }),
             no_fix: String::new(),
             refuted: Vec::new(),

@@ -1,7 +1,7 @@
 //! Whether a finding is gone in a new recording: the cause of an artifact's crash is looked for there, at each
 //! place where the target does the same, and its loss is tried, or can no longer happen.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -36,7 +36,7 @@ pub struct CrashCause {
 }
 
 /// A kind of operation: its name, and its file with generated names as `#`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct KindOfOperation {
     /// As strace shows it.
     pub call: String,
@@ -45,7 +45,7 @@ pub struct KindOfOperation {
 }
 
 /// A kind of update that was lost.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LostKind {
     /// The operation.
     #[serde(flatten)]
@@ -361,28 +361,34 @@ impl<'s, 'a> Verifier<'s, 'a> {
     /// on, and the first of each kind alone. None where the first is durable.
     fn losses(&self, window: &Window<'_>, first: usize) -> Vec<LossSet> {
         let records = self.oracle.trace.log.records();
+        // A crash that was not made smaller lost tens of thousands of updates of the same few kinds.
+        let mut pending: HashMap<(usize, KindOfOperation), Vec<usize>> = HashMap::new();
+        for id in window.pending() {
+            let record = record_of(id);
+            if record >= first {
+                let operation = KindOfOperation::of(&records[record], self.names);
+                pending
+                    .entry((part_of(id), operation))
+                    .or_default()
+                    .push(id);
+            }
+        }
         let mut all = LossSet::default();
         let mut one_each = LossSet::default();
         let mut is_there = false;
-        for kind in &self.cause.lost {
-            let mut is_first = true;
-            for id in window.pending() {
-                let record = record_of(id);
-                let same = record >= first
-                    && part_of(id) == kind.part
-                    && KindOfOperation::of(&records[record], self.names) == kind.operation;
-                if !same {
-                    continue;
-                }
-                is_there |= record == first;
-                for (loss, wanted) in [(&mut all, true), (&mut one_each, is_first)] {
+        let mut seen = HashSet::new();
+        for kind in self.cause.lost.iter().filter(|kind| seen.insert(*kind)) {
+            let ids = pending.get(&(kind.part, kind.operation.clone()));
+            let ids = ids.into_iter().flatten();
+            for (nth, id) in ids.copied().enumerate() {
+                is_there |= record_of(id) == first;
+                for (loss, wanted) in [(&mut all, true), (&mut one_each, nth == 0)] {
                     match (&kind.torn, wanted) {
                         (_, false) => {}
                         (None, true) => drop(loss.lost.insert(id)),
                         (Some(kept), true) => drop(loss.torn.insert(id, kept.clone())),
                     }
                 }
-                is_first = false;
             }
         }
         if !is_there {

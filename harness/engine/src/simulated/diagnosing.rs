@@ -35,13 +35,13 @@ fn explored(plan: &Plan, oracle: &Oracle<'_>, workers: &SimulatedWorkers) -> Exp
 
 /// What is said of the findings of a mutant that come from unsynced data.
 fn diagnosed(mutant: Mutant, seed: u64) -> Vec<Diagnosis> {
-    let plan = plan(mutant, seed);
-    with_oracle(&plan, |oracle| {
-        let workers = SimulatedWorkers::new(plan.mutants(), 1, seed);
-        let findings = explored(&plan, oracle, &workers)
-            .report
-            .findings
-            .into_iter();
+    of_plan(&plan(mutant, seed))
+}
+
+fn of_plan(plan: &Plan) -> Vec<Diagnosis> {
+    with_oracle(plan, |oracle| {
+        let workers = SimulatedWorkers::new(plan.mutants(), 1, plan.seed);
+        let findings = explored(plan, oracle, &workers).report.findings.into_iter();
         findings.filter_map(|one| one.evidence?.diagnosis).collect()
     })
 }
@@ -136,6 +136,34 @@ fn the_fix_of_an_ordering_says_what_comes_behind_it() {
             assert!(once, "{mutant:?}: {fix}");
         }
     }
+}
+
+/// Of a store that lacks two syncs each finding has the one that it needs: what shows behind it is another
+/// finding, with a sync of its own.
+#[test]
+fn two_missing_syncs_are_two_fixes() {
+    let log = (Mutant::NoLogSync, "fsync of log-");
+    let rename = (Mutant::RenameWithoutSync, "fsync of CURRENT.tmp");
+    let directory = (Mutant::NoDirectorySync, "fsync of the data directory");
+    let mut behind = 0;
+    for [one, other] in [[rename, log], [directory, log], [directory, rename]] {
+        for seed in 1..=3 {
+            let plan = Plan {
+                other: Some(other.0),
+                ..plan(one.0, seed)
+            };
+            let mut open = BTreeSet::from([one.1, other.1]);
+            for found in of_plan(&plan) {
+                let fix = found.fix.expect("a fix");
+                behind += usize::from(!fix.behind.is_empty());
+                let change = &fix.change;
+                assert!(!change.contains("; and "), "seed {seed}: {change}");
+                open.retain(|sync| !change.starts_with(sync));
+            }
+            assert!(open.is_empty(), "{one:?}, {other:?}, seed {seed}: {open:?}");
+        }
+    }
+    assert!(behind > 0, "one hides the other somewhere");
 }
 
 /// Where no sync helps that is said: each of these believes what a crash leaves of a write, or removes too

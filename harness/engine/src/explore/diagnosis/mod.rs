@@ -215,7 +215,8 @@ impl Diagnoser<'_, '_> {
         let sought = search.run(known.fixes.iter().map(|(change, _)| change));
         let why = sought.as_ref().err().copied().unwrap_or_default();
         let (behind, none_helps) = (std::mem::take(&mut search.behind), search.none_helps);
-        let (fix, change) = sought.ok().flatten().or(search.weaker.take()).unzip();
+        let found = sought.ok().flatten().or(search.beside.take());
+        let (fix, change) = found.or(search.weaker.take()).unzip();
         diagnosis.refuted = std::mem::take(&mut search.refuted);
         diagnosis.refuted.truncate(NAMED);
         if fix.is_none() {

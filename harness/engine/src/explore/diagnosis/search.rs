@@ -32,6 +32,10 @@ pub(super) struct FixSearch<'s, 'f, 'a, 'r> {
     pub(super) behind: String,
     /// What is lost in states that show something else with one change.
     lost_behind: Vec<LostUpdate>,
+    /// Changes with which only other findings show, at the few places that were looked at.
+    alone: Vec<Change>,
+    /// A fix behind which another finding shows.
+    pub(super) beside: Option<(VerifiedFix, Change)>,
     /// A fix under some models.
     pub(super) weaker: Option<(VerifiedFix, Change)>,
     /// True where the finding shows with everything synced.
@@ -67,6 +71,8 @@ impl<'s, 'f, 'a, 'r> FixSearch<'s, 'f, 'a, 'r> {
             refuted: Vec::new(),
             behind: String::new(),
             lost_behind: Vec::new(),
+            alone: Vec::new(),
+            beside: None,
             weaker: None,
             none_helps: false,
         }
@@ -80,6 +86,9 @@ impl<'s, 'f, 'a, 'r> FixSearch<'s, 'f, 'a, 'r> {
                 return Ok(Some((fix, change.clone())));
             }
         }
+        if let Some(found) = self.alone()? {
+            return Ok(Some(found));
+        }
         if !self.any_helps()? {
             self.none_helps = true;
             return Ok(None);
@@ -91,7 +100,23 @@ impl<'s, 'f, 'a, 'r> FixSearch<'s, 'f, 'a, 'r> {
                 FixAttempt::Lost(lost) => self.lost_behind.extend(lost),
             }
         }
-        self.several()
+        match self.alone()? {
+            Some(found) => Ok(Some(found)),
+            None => self.several(),
+        }
+    }
+
+    /// A change that makes this finding go and no other one. Findings that hid behind it have their own.
+    fn alone(&mut self) -> Sought {
+        for change in std::mem::take(&mut self.alone) {
+            if self.beside.is_some() {
+                break;
+            }
+            if let FixAttempt::Found(fix) = self.verify(&change)? {
+                return Ok(Some((fix, change)));
+            }
+        }
+        Ok(self.beside.take())
     }
 
     /// Whether the finding goes with everything synced. Where a real filesystem shows it, it need not go under
@@ -117,7 +142,12 @@ impl<'s, 'f, 'a, 'r> FixSearch<'s, 'f, 'a, 'r> {
     fn look_and_verify(&mut self, change: &Change) -> Result<FixAttempt, &'static str> {
         match look(self.subject, change, &self.models, self.attempts) {
             QuickLook::Unknown(why) => Err(why),
-            QuickLook::Shows(failure) => Ok(self.refute(change, failure)),
+            QuickLook::Shows(failure) => {
+                if !failure.is_own && !failure.state.is_same {
+                    self.alone.push(change.clone());
+                }
+                Ok(self.refute(change, failure))
+            }
             QuickLook::Gone => self.verify(change),
         }
     }
@@ -131,7 +161,12 @@ impl<'s, 'f, 'a, 'r> FixSearch<'s, 'f, 'a, 'r> {
                 self.weaker.get_or_insert((fix, change.clone()));
                 return Ok(FixAttempt::Lost(Vec::new()));
             }
-            Verdict::Behind(state) => (false, state),
+            Verdict::Behind(fix, state) => {
+                if !state.is_same && fix.not_enough_under.is_empty() {
+                    self.beside.get_or_insert((fix, change.clone()));
+                }
+                (false, state)
+            }
             Verdict::Stays(state) => (true, state),
             Verdict::Unknown(why) => return Err(why),
         };

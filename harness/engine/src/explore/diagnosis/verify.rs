@@ -48,8 +48,9 @@ pub(super) struct Subject<'s, 'a> {
 pub(super) enum Verdict {
     /// The finding is gone.
     Gone(VerifiedFix),
-    /// It is gone, and behind it another one shows, which lacks nothing of this one's cause.
-    Behind(Box<Behind>),
+    /// It is gone, and behind it another one shows, which needs other losses than this one's cause; or, by
+    /// such losses, this one.
+    Behind(VerifiedFix, Box<Behind>),
     /// It is not: a state that shows it.
     Stays(Box<Behind>),
     /// It cannot be said.
@@ -72,7 +73,7 @@ pub(super) struct Behind {
     pub(super) lost: Vec<LostUpdate>,
     /// In a sentence.
     pub(super) sentence: String,
-    /// True when it is the finding itself, and no one that was not known.
+    /// True when it needs what the finding is about: then it is the finding itself.
     pub(super) is_same: bool,
 }
 
@@ -104,10 +105,17 @@ pub(super) fn look(
         let oracle = run.oracle(subject.oracle, (&one, &indexes));
         let mut trial = Trial::new(subject, &run, change, &oracle, points.len());
         for point in &points {
-            match trial.fails(&[*point], Pass::Cause, attempts) {
-                Ok(None) => {}
-                Ok(Some(failure)) => return QuickLook::Shows(failure),
+            let mut behind = None;
+            let is_own = match trial.fails(&[*point], Pass::Cause, &mut behind, attempts) {
+                Ok(None) => false,
+                Ok(Some(own)) => {
+                    behind = Some(own);
+                    true
+                }
                 Err(why) => return QuickLook::Unknown(why),
+            };
+            if let Some(state) = behind {
+                return QuickLook::Shows(Failure { is_own, state });
             }
         }
     }
@@ -142,6 +150,8 @@ pub(super) fn verify(
         of_points: all.len() as u64,
         models: Vec::new(),
         not_enough_under: Vec::new(),
+        behind: String::new(),
+        cause_only: true,
     };
     let indexes = run.indexes(subject.oracle, &models, points.iter().copied().max());
     let under = |nth: usize| (&models[nth..=nth], &indexes[nth..=nth]);
@@ -151,7 +161,7 @@ pub(super) fn verify(
     let mut trials: Vec<Trial<'_, '_, '_>> = (oracles.iter())
         .map(|oracle| Trial::new(subject, &run, change, oracle, points.len()))
         .collect();
-    let mut behind = None;
+    let mut behind: Option<Box<Behind>> = None;
     let mut stays = None;
     let passes = [
         (&first, Pass::Cause),
@@ -164,20 +174,21 @@ pub(super) fn verify(
             if fix.not_enough_under.contains(&name()) {
                 continue;
             }
-            match trial.fails(points, pass, attempts) {
+            match trial.fails(points, pass, &mut behind, attempts) {
                 Ok(None) => {}
-                Ok(Some(failure)) if failure.is_own && is_real(model) => {
-                    return Verdict::Stays(failure.state);
-                }
-                Ok(Some(failure)) if failure.is_own => {
+                Ok(Some(state)) if is_real(model) => return Verdict::Stays(state),
+                Ok(Some(state)) => {
                     fix.not_enough_under.push(name());
-                    stays.get_or_insert(failure.state);
+                    stays.get_or_insert(state);
                 }
-                Ok(Some(failure)) => drop(behind.get_or_insert(failure.state)),
                 Err(_) if attempts.is_limited() && fix.points > 0 => break 'passes,
                 Err(why) => return Verdict::Unknown(why),
             }
+            if behind.as_ref().is_some_and(|behind| behind.is_same) {
+                break 'passes;
+            }
         }
+        fix.cause_only = pass == Pass::Cause;
         if pass == Pass::Cause {
             fix.points += points.len() as u64;
         }
@@ -195,7 +206,10 @@ pub(super) fn verify(
     match (stays.filter(|_| !occurs_on_real), behind) {
         (Some(state), _) => Verdict::Stays(state),
         (None, None) => Verdict::Gone(fix),
-        (None, Some(behind)) => Verdict::Behind(behind),
+        (None, Some(behind)) => {
+            fix.behind.clone_from(&behind.sentence);
+            Verdict::Behind(fix, behind)
+        }
     }
 }
 
@@ -275,6 +289,16 @@ enum Pass {
     Others,
 }
 
+/// Which losses a failing state fails by.
+enum Needs {
+    /// Those that the finding is about, alone: the crash that has only these.
+    Cause(Crash),
+    /// Others alone.
+    Others(Crash),
+    /// Both.
+    Both,
+}
+
 /// A change under one model.
 struct Trial<'t, 's, 'a> {
     subject: &'t Subject<'s, 'a>,
@@ -309,15 +333,16 @@ impl<'t, 's, 'a> Trial<'t, 's, 'a> {
 }
 
 impl Trial<'_, '_, '_> {
-    /// A state at these points that shows the finding, or a new one where none shows this one. Of what the
-    /// cause is about all is tried, of others as much as there is room for.
+    /// A state at these points that shows the finding, or a new one, by what the cause is about alone. One that
+    /// needs other losses, too or alone, is put into `behind`. Of what the cause is about all is tried, of
+    /// others as much as there is room for.
     fn fails(
         &mut self,
         points: &[u64],
         pass: Pass,
+        behind: &mut Option<Box<Behind>>,
         attempts: &mut Attempts<'_>,
-    ) -> Result<Option<Failure>, &'static str> {
-        let mut other: Option<Failure> = None;
+    ) -> Result<Option<Box<Behind>>, &'static str> {
         let mut waiting = Vec::new();
         let least = match pass {
             Pass::Cause => 0,
@@ -338,80 +363,107 @@ impl Trial<'_, '_, '_> {
                 };
                 waiting.extend(states_at(&window, (0, point), losses, &mut self.seen));
                 if waiting.len() >= BATCH {
-                    match self.judge(std::mem::take(&mut waiting), attempts)? {
-                        Some(failure) if failure.is_own => return Ok(Some(failure)),
-                        found => other = other.or(found),
+                    let states = std::mem::take(&mut waiting);
+                    if let Some(own) = self.judge(states, behind, attempts)? {
+                        return Ok(Some(own));
                     }
                 }
             }
         }
-        match self.judge(waiting, attempts)? {
-            Some(failure) if failure.is_own => Ok(Some(failure)),
-            found => Ok(other.or(found)),
-        }
+        self.judge(waiting, behind, attempts)
     }
 
     fn judge(
         &mut self,
         states: Vec<(Crash, Tree)>,
+        behind: &mut Option<Box<Behind>>,
         attempts: &mut Attempts<'_>,
-    ) -> Result<Option<Failure>, &'static str> {
+    ) -> Result<Option<Box<Behind>>, &'static str> {
         let judged = attempts.judge(self.oracle, states);
         self.states += judged.len() as u64;
         if let Some(why) = attempts.ended {
             return Err(why);
         }
-        let mut other = None;
+        let (subject, oracle) = (self.subject, self.oracle);
         for one in judged {
-            if let Some(finding) = against(self.subject, self.oracle, &one) {
-                let failure = self.why_it_fails(&one, &finding.sentence, attempts)?;
-                if failure.is_own {
-                    return Ok(Some(failure));
+            let Some(finding) = against(subject, oracle, &one) else {
+                continue;
+            };
+            let state = |crash: &Crash, is_same| {
+                Box::new(Behind {
+                    lost: self.lost_before(crash),
+                    sentence: finding.sentence.trim_end_matches('.').to_owned(),
+                    is_same,
+                })
+            };
+            let shows = |one: &JudgedState| against(subject, oracle, one).is_some();
+            match self.needs(&one, attempts)? {
+                Needs::Cause(crash) => return Ok(Some(state(&crash, true))),
+                Needs::Both => {
+                    behind
+                        .get_or_insert_with(|| state(&one.crash, true))
+                        .is_same = true;
+                    return Ok(None);
                 }
-                other.get_or_insert(failure);
+                // One is enough, for each costs many states.
+                Needs::Others(crash) if behind.is_none() => {
+                    *behind = Some(state(&attempts.smaller(oracle, &crash, shows), false));
+                }
+                Needs::Others(_) => {}
             }
         }
-        Ok(other)
+        Ok(None)
     }
 
-    /// Whether a state fails because of what the finding is about: then it does so with that alone lost. Where
-    /// other losses are needed as well it is another one.
-    fn why_it_fails(
-        &mut self,
-        one: &JudgedState,
-        sentence: &str,
-        attempts: &mut Attempts<'_>,
-    ) -> Result<Failure, &'static str> {
-        let (subject, oracle) = (self.subject, self.oracle);
-        let is_same = is_same(subject, oracle, one);
-        let failure = |is_own, crash: &Crash| Failure {
-            is_own,
-            state: Box::new(Behind {
-                lost: self.lost_before(crash),
-                sentence: sentence.trim_end_matches('.').to_owned(),
-                is_same,
-            }),
-        };
+    /// Which losses of a failing state it fails by: it is tried with those alone that the finding is about,
+    /// and with the others alone.
+    fn needs(&self, one: &JudgedState, attempts: &mut Attempts<'_>) -> Result<Needs, &'static str> {
         let crash = &one.crash;
-        let own = crash
-            .loss
-            .renumbered(|id| self.is_of_cause(id).then_some(id));
-        if own == crash.loss && !own.is_empty() {
-            return Ok(failure(true, crash));
+        let is_of_cause = |id: usize| self.is_of_cause(id);
+        let part = |of_cause: bool| {
+            crash
+                .loss
+                .renumbered(|id| (is_of_cause(id) == of_cause).then_some(id))
+        };
+        let (cause, others) = (part(true), part(false));
+        if cause.is_empty() {
+            return Ok(Needs::Others(crash.clone()));
         }
-        let shows = |one: &JudgedState| against(subject, oracle, one).is_some();
-        if !own.is_empty() {
-            let window = oracle.recorded_window(0, crash.point);
-            let states = states_at(&window, (0, crash.point), [own], &mut BTreeSet::new());
-            let judged = attempts.judge(oracle, states);
-            if let Some(why) = attempts.ended {
-                return Err(why);
-            }
-            if let Some(alone) = judged.iter().find(|one| shows(one)) {
-                return Ok(failure(true, &alone.crash));
-            }
+        if others.is_empty() {
+            return Ok(Needs::Cause(crash.clone()));
         }
-        Ok(failure(false, &attempts.smaller(oracle, crash, shows)))
+        if let Some(alone) = self.shows(crash, cause, attempts)? {
+            return Ok(Needs::Cause(alone.crash));
+        }
+        let Some(of_others) = self.shows(crash, others, attempts)? else {
+            return Ok(Needs::Both);
+        };
+        // A filesystem that keeps an order loses with them what came later: that is harmless alone, and the
+        // finding is another one by what the target says.
+        let lost = &of_others.crash.loss.lost;
+        let has_cause = lost.iter().any(|id| is_of_cause(*id));
+        let is_same = has_cause && is_same(self.subject, self.oracle, &of_others);
+        Ok(match is_same {
+            true => Needs::Both,
+            false => Needs::Others(of_others.crash),
+        })
+    }
+
+    /// The state with these losses in place of a crash's own, where it shows a finding too.
+    fn shows(
+        &self,
+        crash: &Crash,
+        loss: LossSet,
+        attempts: &mut Attempts<'_>,
+    ) -> Result<Option<JudgedState>, &'static str> {
+        let window = self.oracle.recorded_window(0, crash.point);
+        let states = states_at(&window, (0, crash.point), [loss], &mut BTreeSet::new());
+        let judged = attempts.judge(self.oracle, states);
+        if let Some(why) = attempts.ended {
+            return Err(why);
+        }
+        let mut shown = judged.into_iter();
+        Ok(shown.find(|one| against(self.subject, self.oracle, one).is_some()))
     }
 
     /// True for an update of the operations that the change is about.
