@@ -101,6 +101,9 @@ pub struct MissingSync {
     pub dir: bool,
 }
 
+/// So many characters of what shows behind a fix are in its sentence.
+const BEHIND: usize = 120;
+
 impl VerifiedFix {
     /// What it costs: "1 sync more an ack".
     pub fn price(&self) -> String {
@@ -139,23 +142,36 @@ impl VerifiedFix {
                 self.not_enough_under.join(", ")
             ),
         };
-        let shown = match &*self.behind {
-            "" => "no finding, on this recording".to_owned(),
-            other => format!(
-                "this finding in none, on this recording; another one, which has a cause of its own, shows \
-                 behind it: {other}"
-            ),
+        let shown = match self.behind.is_empty() {
+            true => "no finding",
+            false => "this finding in none",
         };
         let only = match self.cause_only {
             true => "; there was no time to try what else could be lost there",
             false => "",
         };
+        let behind = match &*self.behind {
+            "" => String::new(),
+            other => format!(
+                "; behind it another finding shows, which has a cause of its own: {}",
+                shortened(other)
+            ),
+        };
         format!(
-            "{change}: {states} states {at} under {}, {shown}{only}; {}{weak}",
+            "{change}: {states} states {at} under {}, {shown}, on this recording{only}; {}{weak}{behind}",
             self.models.join(", "),
             self.price()
         )
     }
+}
+
+/// The beginning of a long sentence, in whole words: it has a card of its own.
+fn shortened(sentence: &str) -> String {
+    let Some((end, _)) = sentence.char_indices().nth(BEHIND) else {
+        return sentence.to_owned();
+    };
+    let end = sentence[..end].rfind(' ').unwrap_or(end);
+    format!("{} …", &sentence[..end])
 }
 
 #[cfg(test)]
@@ -206,7 +222,12 @@ mod tests {
             ..whole.clone()
         };
         let text = hiding.describe();
-        assert!(text.contains("shows behind it: b is not there"), "{text}");
+        assert!(text.ends_with("of its own: b is not there"), "{text}");
+        let long = VerifiedFix {
+            behind: "word ".repeat(40),
+            ..hiding.clone()
+        };
+        assert!(long.describe().ends_with("word word …"));
         assert!(!text.contains("no finding"), "{text}");
         assert!(text.contains("no time to try what else"), "{text}");
         let text = weak.describe();

@@ -678,9 +678,10 @@ impl Testbed<'_> {
         self.workload.barrier_chance > 0.0 && !history.entries.iter().any(acked)
     }
 
-    /// Lets clients go on until a barrier is acknowledged, where the target promises something for one.
+    /// Lets clients go on until a barrier is acknowledged, where the target promises something for one. Of one
+    /// that acknowledged nothing in all this time nothing more is to be waited for.
     pub fn reach_barrier(&mut self) -> Result<(), InjectError> {
-        if self.awaits_barrier() {
+        if self.awaits_barrier() && self.acked() > 0 {
             self.work_until(self.first_ack_limit(), &|tally| tally.barriers > 0)?;
         }
         Ok(())
