@@ -46,6 +46,7 @@ mod report;
 mod reporter;
 mod rows;
 mod run_file;
+mod sarif;
 mod shard;
 mod smallest;
 mod sorted_trials;
@@ -83,6 +84,7 @@ pub use labels::{duration_words, guarantee_words, kind_words, verdict_words};
 pub use made_by::{CodePlace, MadeBy};
 pub use markdown::markdown;
 pub use merge::merge;
+pub use sarif::sarif;
 pub use sync_audit::{AuditedSite, SyncAudit, SyncCost, SyncNeed, TogetherRemovable};
 
 pub use mergeable::MergeError;

@@ -81,7 +81,7 @@ impl CodePlace {
     }
 
     /// Whether it is the way into the kernel that every program takes, and no code of this one.
-    fn is_runtime(&self) -> bool {
+    pub(crate) fn is_runtime(&self) -> bool {
         let module = self.module.rsplit('/').next().unwrap_or_default();
         let library = ["libc.so", "libc-", "libpthread", "ld-linux", "ld-musl"];
         let file = self.file.as_deref().unwrap_or_default();

@@ -11,6 +11,7 @@ use crate::junit::junit;
 use crate::markdown::markdown;
 use crate::report::Report;
 use crate::run_file::record::Line;
+use crate::sarif::sarif;
 
 /// Shows a run. An error of one reporter does not stop the run.
 pub trait Reporter: Send {
@@ -30,6 +31,8 @@ pub enum Form {
     Json,
     /// JUnit XML.
     Junit,
+    /// SARIF.
+    Sarif,
     /// Markdown.
     Markdown,
     /// A page.
@@ -44,6 +47,7 @@ impl Form {
         let text = match self {
             Form::Json => return json(report, to),
             Form::Junit => junit(report)?,
+            Form::Sarif => sarif(report)?,
             Form::Markdown => markdown(report)?,
             Form::Html => html(report)?,
             Form::Annotations => annotations(report)?,

@@ -74,6 +74,8 @@ fn escaped(form: Form, text: &str) -> Result<(), String> {
             .lines()
             .any(|line| line.starts_with("::stop-commands::")),
         Form::Junit => text.contains('\u{1b}') || text.contains("<script>pp"),
+        // JSON would have it as an escape.
+        Form::Sarif => text.contains("\\u001b"),
         Form::Markdown | Form::Json => text.contains('\u{1b}'),
     };
     match bad {
@@ -86,6 +88,7 @@ fn in_each_form(report: &Report) -> Result<(), String> {
     for form in [
         Form::Json,
         Form::Junit,
+        Form::Sarif,
         Form::Markdown,
         Form::Html,
         Form::Annotations,

@@ -81,6 +81,10 @@ pub(crate) struct ReportOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
 
+    /// Write the findings as SARIF, for code scanning: at the lines that `--stacks` names
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sarif: Option<PathBuf>,
+
     /// Write a summary in Markdown, for the page of a CI job
     #[arg(long, value_name = "FILE")]
     pub(crate) markdown: Option<PathBuf>,

@@ -22,7 +22,7 @@ fn with(kind: FindingKind, fault: &str, parts: &[(PartKind, &str)]) -> ReportedF
 }
 
 /// Of an exploration, with a verified fix and stacks.
-fn explored() -> ReportedFinding {
+pub(crate) fn explored() -> ReportedFinding {
     let mut one = with(
         FindingKind::LostAck,
         "ext4@139",
@@ -103,7 +103,7 @@ fn explored() -> ReportedFinding {
 }
 
 /// Of a plain kill, whose fix is not known.
-fn killed() -> ReportedFinding {
+pub(crate) fn killed() -> ReportedFinding {
     let mut one = with(
         FindingKind::TornTransaction,
         "kill@17",

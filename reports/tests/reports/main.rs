@@ -13,6 +13,7 @@ mod json;
 mod made_up;
 mod merge;
 mod run_file;
+mod sarif;
 mod schema;
 mod snapshots;
 mod summary;

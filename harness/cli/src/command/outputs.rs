@@ -22,6 +22,7 @@ pub(super) fn check_files(options: &ReportOptions) -> anyhow::Result<()> {
     let all = [
         &options.json,
         &options.junit,
+        &options.sarif,
         &options.markdown,
         &options.html,
     ];

@@ -45,6 +45,7 @@ impl Reporters {
         let files = [
             (&wanted.json, Form::Json),
             (&wanted.junit, Form::Junit),
+            (&wanted.sarif, Form::Sarif),
             (&wanted.markdown, Form::Markdown),
             (&wanted.html, Form::Html),
         ];

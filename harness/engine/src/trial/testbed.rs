@@ -636,9 +636,12 @@ impl Testbed<'_> {
     /// Lets the workload go on until something is at stake: a crash before would tell nothing.
     pub fn warm_up(&mut self) -> Result<(), InjectError> {
         if !self.first_barrier()? {
-            self.work_until(self.first_ack_limit(), &|tally| tally.ok > 0)?;
-            let limit = self.patient(WARM_UP_LIMIT);
-            self.work_until(limit, &|tally| tally.ok + 1 >= WARM_UP_ACKS)?;
+            let first = self.work_until(self.first_ack_limit(), &|tally| tally.ok > 0)?;
+            // Of one that acknowledged nothing in all this time nothing more is to be waited for.
+            if first.ok > 0 {
+                let limit = self.patient(WARM_UP_LIMIT);
+                self.work_until(limit, &|tally| tally.ok + 1 >= WARM_UP_ACKS)?;
+            }
         }
         Ok(())
     }
@@ -678,8 +681,8 @@ impl Testbed<'_> {
         self.workload.barrier_chance > 0.0 && !history.entries.iter().any(acked)
     }
 
-    /// Lets clients go on until a barrier is acknowledged, where the target promises something for one. Of one
-    /// that acknowledged nothing in all this time nothing more is to be waited for.
+    /// Lets clients go on until a barrier is acknowledged, where the target promises something for one and
+    /// acknowledges anything.
     pub fn reach_barrier(&mut self) -> Result<(), InjectError> {
         if self.awaits_barrier() && self.acked() > 0 {
             self.work_until(self.first_ack_limit(), &|tally| tally.barriers > 0)?;
