@@ -400,9 +400,7 @@ impl Trial<'_, '_, '_> {
             match self.needs(&one, attempts)? {
                 Needs::Cause(crash) => return Ok(Some(state(&crash, true))),
                 Needs::Both => {
-                    behind
-                        .get_or_insert_with(|| state(&one.crash, true))
-                        .is_same = true;
+                    *behind = Some(state(&attempts.smaller(oracle, &one.crash, shows), true));
                     return Ok(None);
                 }
                 // One is enough, for each costs many states.
