@@ -143,9 +143,13 @@ impl CardLine {
 
 /// The name of a finding in addresses and files: `lost-ack-1`, by its kind and its number in the report.
 pub fn finding_name(kind: FindingKind, number: usize) -> String {
-    let words = serde_json::to_value(kind).unwrap_or_default();
-    let word = words.as_str().unwrap_or("finding");
-    format!("{word}-{number}")
+    format!("{}-{number}", kind_name(kind))
+}
+
+/// The name of a kind in reports, addresses and files: `lost-ack`.
+pub(crate) fn kind_name(kind: FindingKind) -> String {
+    let name = serde_json::to_value(kind).unwrap_or_default();
+    name.as_str().unwrap_or("finding").to_owned()
 }
 
 /// The words of a source and what is between them, and which of them are addresses that may be links. What ends a sentence or a

@@ -9,13 +9,32 @@ const LOST: usize = 3;
 impl Evidence {
     /// Who made the updates that were lost, and who synced their files last: a label, and a line.
     pub fn makers(&self) -> Vec<(&'static str, String)> {
-        let lost = |step: &&TimelineStep| matches!(step.fate, Fate::Lost | Fate::Torn);
-        let sync = |step: &&TimelineStep| step.kind == StepKind::Sync;
-        let lost = self.timeline.iter().filter(lost);
-        let mut lines = lines("written by", lost);
-        let syncs = self.timeline.iter().filter(sync);
-        lines.extend(self::lines("last sync", syncs.rev()));
+        let mut lines = lines("written by", self.lost_steps());
+        lines.extend(self::lines("last sync", self.last_syncs()));
         lines
+    }
+
+    /// What was lost, wholly or in part, in order.
+    pub(crate) fn lost_steps(&self) -> impl Iterator<Item = &TimelineStep> {
+        let lost = |step: &&TimelineStep| matches!(step.fate, Fate::Lost | Fate::Torn);
+        self.timeline.iter().filter(lost)
+    }
+
+    /// The syncs before the crash, the last one first.
+    pub(crate) fn last_syncs(&self) -> impl Iterator<Item = &TimelineStep> {
+        let sync = |step: &&TimelineStep| step.kind == StepKind::Sync;
+        self.timeline.iter().rev().filter(sync)
+    }
+}
+
+impl TimelineStep {
+    /// "write 4096 at 8192 of log-1 (operation 12)".
+    pub(crate) fn describe(&self) -> String {
+        let of = match self.path.is_empty() {
+            true => String::new(),
+            false => format!(" of {}", self.path),
+        };
+        format!("{}{of} (operation {})", self.what, self.seq)
     }
 }
 
@@ -31,11 +50,7 @@ fn lines<'a>(
             continue;
         }
         seen.push(by);
-        let of = match step.path.is_empty() {
-            true => String::new(),
-            false => format!(" of {}", step.path),
-        };
-        let what = format!("{}{of} (operation {})", step.what, step.seq);
+        let what = step.describe();
         lines.push((label, format!("{what}: {}", by.describe())));
     }
     lines

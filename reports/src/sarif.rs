@@ -7,9 +7,9 @@ use std::io;
 use plugpull_workloads::Verdict;
 use serde_json::{Value, json};
 
-use crate::card::Card;
+use crate::card::{Card, kind_name};
 use crate::conclusion::closing;
-use crate::evidence::{Fate, StepKind, TimelineStep};
+use crate::evidence::TimelineStep;
 use crate::fold::exit_code;
 use crate::identity::of_entry;
 use crate::labels::{capital, clean, kind_words, verdict_words};
@@ -66,8 +66,7 @@ pub fn sarif(report: &Report) -> io::Result<String> {
 
 /// The rule of a finding: `lost-ack`.
 fn rule(reported: &ReportedFinding) -> String {
-    let word = serde_json::to_value(reported.finding.kind).unwrap_or_default();
-    word.as_str().unwrap_or("finding").to_owned()
+    kind_name(reported.finding.kind)
 }
 
 fn rules(report: &Report, kinds: &[String]) -> Vec<Value> {
@@ -88,15 +87,12 @@ fn rules(report: &Report, kinds: &[String]) -> Vec<Value> {
 fn result(report: &Report, reported: &ReportedFinding, kinds: &[String]) -> Value {
     let rule = rule(reported);
     let index = kinds.iter().position(|kind| *kind == rule);
-    let steps = reported.evidence.iter().flat_map(|one| &one.timeline);
-    let steps: Vec<&TimelineStep> = steps.collect();
-    let lost = |step: &&&TimelineStep| matches!(step.fate, Fate::Lost | Fate::Torn);
-    let sync = |step: &&&TimelineStep| step.kind == StepKind::Sync;
-    let mut locations = places(steps.iter().filter(lost).copied());
+    let evidence = || reported.evidence.iter();
+    let mut locations = places(evidence().flat_map(|one| one.lost_steps()));
     if locations.is_empty() {
         locations.extend(target_file(report));
     }
-    let mut related = places(steps.iter().rev().filter(sync).copied());
+    let mut related = places(evidence().flat_map(|one| one.last_syncs()));
     for (id, place) in related.iter_mut().enumerate() {
         place["id"] = json!(id);
     }
@@ -122,17 +118,13 @@ fn places<'a>(steps: impl Iterator<Item = &'a TimelineStep>) -> Vec<Value> {
         if places.len() == LOCATIONS || !seen.insert((file, line)) {
             continue;
         }
-        let what = match step.path.is_empty() {
-            true => step.what.clone(),
-            false => format!("{} of {}", step.what, step.path),
-        };
         places.push(json!({
             "physicalLocation": {
                 "artifactLocation": { "uri": uri(file) },
                 "region": { "startLine": line },
             },
             "logicalLocations": [{ "fullyQualifiedName": clean(&place.function), "kind": "function" }],
-            "message": { "text": clean(&format!("{what} (operation {})", step.seq)) },
+            "message": { "text": clean(&step.describe()) },
         }));
     }
     places

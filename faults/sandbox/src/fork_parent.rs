@@ -34,22 +34,16 @@ const FORK_LIMIT: Duration = Duration::from_secs(5);
 const ENDED: &str = "the parent that forks has ended; it can have no thread beside its first";
 
 /// Why no target was forked.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum ForkError {
     /// Its number was still that of a process which has ended, so that it got a later one: the next
     /// fork may be right. The kernel frees a number a moment after it has reported the end
     /// (`release_task`, kernel/exit.c).
+    #[error("{0}")]
     Number(String),
     /// This parent forks nothing that could be used.
+    #[error("{0}")]
     Cannot(String),
-}
-
-impl std::fmt::Display for ForkError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Number(why) | Self::Cannot(why) => f.write_str(why),
-        }
-    }
 }
 
 impl From<String> for ForkError {

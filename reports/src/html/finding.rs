@@ -94,7 +94,7 @@ fn facts(card: &Card, name: &str, reported: &ReportedFinding) -> Markup {
             @if let Some(artifact) = artifact {
                 div { dt { "Artifact" } dd { p { (file_link(artifact)) } } }
             }
-            div { dt { "Address" } dd { p { a .address href={ "#" (name) } { "#" (name) } } } }
+            div { dt { "Address" } dd { p { a .alone href={ "#" (name) } { "#" (name) } } } }
         }
     }
 }
@@ -105,7 +105,7 @@ fn file_link(artifact: &str) -> Markup {
     let name = text(artifact);
     html! {
         @if artifact.chars().all(plain) && !artifact.starts_with("//") {
-            a .address href=(artifact) { code { (name) } }
+            a .alone href=(artifact) { code { (name) } }
         } @else {
             code { (name) }
         }
