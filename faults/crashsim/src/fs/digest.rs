@@ -1,7 +1,6 @@
 //! A digest of what a filesystem holds, to try states of equal content once.
 
-use std::collections::HashSet;
-
+use foldhash::HashSet;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::changes::{Changes, Depth};
@@ -71,7 +70,7 @@ impl Tree {
     /// directory's between brackets. Costs as much as the whole tree.
     pub fn listing_digest(&self) -> u128 {
         let mut hash = Xxh3::new();
-        let mut above: HashSet<Ino> = HashSet::from([ROOT]);
+        let mut above: HashSet<Ino> = HashSet::from_iter([ROOT]);
         let names = |dir: &'_ Dir| -> Vec<_> {
             let names = dir.iter();
             names

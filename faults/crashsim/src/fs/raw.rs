@@ -4,9 +4,11 @@
 //! could make. [`Tree::settle`] makes it a filesystem again, as recovery (a journal replay, fsck)
 //! would.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt, HashSet};
 
 use super::changes::Changes;
 use super::content::Content;
@@ -125,7 +127,7 @@ impl Tree {
         let Some(changes) = &self.changes else {
             return false;
         };
-        let mut leads_up = HashSet::from([ROOT]);
+        let mut leads_up = HashSet::from_iter([ROOT]);
         for ino in &changes.unsettled {
             if !self.has_one_place(*ino, &mut leads_up) {
                 return false;
@@ -179,7 +181,7 @@ impl Tree {
             return;
         };
         let mut unsettled = std::mem::take(&mut changes.unsettled);
-        let mut leads_up = HashSet::from([ROOT]);
+        let mut leads_up = HashSet::from_iter([ROOT]);
         unsettled.retain(|ino| {
             let Ok(inode) = self.get(*ino) else {
                 return false;
@@ -253,7 +255,7 @@ impl Tree {
     }
 
     fn settle_all(&mut self) {
-        let mut reached: HashSet<Ino> = HashSet::from([ROOT]);
+        let mut reached: HashSet<Ino> = HashSet::from_iter([ROOT]);
         let mut subdirs: HashMap<Ino, u32> = HashMap::new();
         let mut queue = vec![ROOT];
         while let Some(directory) = queue.pop() {

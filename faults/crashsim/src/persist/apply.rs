@@ -54,13 +54,16 @@ pub(super) fn beside(data: &WriteData, sector: u64) -> impl Iterator<Item = std:
 
 /// What is missing of an update, in words; none when it is there whole.
 pub(super) fn lost(records: &[Record], update: &Update<'_>, keep: &Keep) -> Option<LostUpdate> {
+    // Most updates are there: words only for those that are not.
+    if *keep == Keep::All {
+        return None;
+    }
     let record = &records[update.record];
     let mut what = describe(record, update);
     match keep {
-        Keep::All => return None,
         Keep::UpTo(size) => what.push_str(&format!(", {size} instead")),
         Keep::Spoiled => what.push_str(", and junk beside it in its sectors"),
-        Keep::None | Keep::Sectors(_) => {}
+        Keep::All | Keep::None | Keep::Sectors(_) => {}
     }
     Some(LostUpdate {
         seq: record.seq,

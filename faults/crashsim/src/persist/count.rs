@@ -1,11 +1,13 @@
 //! How many states are possible at a crash point.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
+
+use foldhash::{HashSet, HashSetExt};
 
 use super::apply::{Keep, sectors};
 use super::legalize::Rules;
 use super::update::{Durability, Journal, Update, UpdateKind, write_of};
-use crate::fs::Ino;
+use crate::fs::{Ino, WriteData};
 
 /// Up to so many independent yes and no every combination is looked at.
 const EXACT_BITS: usize = 8;
@@ -112,56 +114,51 @@ fn at_least(rules: &Rules<'_, '_>) -> u128 {
         .pending()
         .flat_map(|update| update.needs.iter().copied())
         .collect();
-    // Sectors that are written as one, by the first of them; and how often each was written.
-    let mut first: HashMap<(Ino, u64), u64> = HashMap::new();
-    let mut fixed: HashSet<(Ino, u64)> = HashSet::new();
     let writes: Vec<_> = rules
         .pending()
         .filter_map(|update| Some((update, write_of(rules.records, update)?)))
         .collect();
-    let root = |first: &HashMap<(Ino, u64), u64>, ino: Ino, mut sector: u64| {
-        while let Some(next) = first.get(&(ino, sector)).filter(|next| **next != sector) {
-            sector = *next;
-        }
-        sector
-    };
+    let mut written = Written::of(rules, &writes);
     // Of a page that is written whole, a later write brings along all earlier ones.
-    let mut whole: HashMap<(Ino, u64), u64> = HashMap::new();
+    let mut whole: Vec<Option<usize>> = vec![None; written.sectors.len()];
     for (update, (ino, data)) in &writes {
-        for sector in sectors(data, rules.device.sector) {
-            let page = rules.page_of(sector);
-            if rules.whole_page(update, page) {
-                whole.entry((*ino, page)).or_insert(sector);
+        for at in written.places(rules, *ino, data) {
+            if rules.whole_page(update, written.page(rules, at)) {
+                whole[written.page_at[at]].get_or_insert(at);
             }
         }
     }
     for (update, (ino, data)) in &writes {
+        let places = written.places(rules, *ino, data);
+        let first_sector = sectors(data, rules.device.sector).start;
         for unit in rules.units(update, data) {
-            let into = root(&first, *ino, unit.start);
-            for sector in unit {
-                let page = whole.get(&(*ino, rules.page_of(sector)));
-                for other in page.into_iter().copied().chain([sector]) {
-                    let (from, into) = (root(&first, *ino, other), root(&first, *ino, into));
-                    first.insert((*ino, from.max(into)), from.min(into));
+            let place = |sector: u64| places.start + (sector - first_sector) as usize;
+            for at in place(unit.start)..place(unit.end) {
+                if let Some(page) = whole[written.page_at[at]] {
+                    written.unite(page, place(unit.start));
                 }
+                written.unite(at, place(unit.start));
             }
         }
     }
-    let mut times: BTreeMap<(Ino, u64), u128> = BTreeMap::new();
+    let mut times = vec![0_u128; written.sectors.len()];
+    let mut fixed = vec![false; written.sectors.len()];
     for (update, (ino, data)) in &writes {
-        let roots: HashSet<u64> = sectors(data, rules.device.sector)
-            .map(|sector| root(&first, *ino, sector))
+        let mut roots: Vec<usize> = written
+            .places(rules, *ino, data)
+            .map(|at| written.root(at))
             .collect();
-        for sector in roots {
-            *times.entry((*ino, sector)).or_default() += 1;
-            // What a length or a name needs whole, and what was given up, is not free.
-            if tied.contains(&update.id) || update.durability == Durability::Abandoned {
-                fixed.insert((*ino, sector));
-            }
+        roots.sort_unstable();
+        roots.dedup();
+        // What a length or a name needs whole, and what was given up, is not free.
+        let held = tied.contains(&update.id) || update.durability == Durability::Abandoned;
+        for root in roots {
+            times[root] += 1;
+            fixed[root] |= held;
         }
     }
-    let free = times.iter().filter(|(sector, _)| !fixed.contains(sector));
-    let data = free.fold(1_u128, |product, (_, times)| {
+    let free = times.iter().zip(&fixed).filter(|(_, fixed)| !**fixed);
+    let data = free.fold(1_u128, |product, (times, _)| {
         product.saturating_mul(times + 1)
     });
     let ordered = rules
@@ -173,4 +170,64 @@ fn at_least(rules: &Rules<'_, '_>) -> u128 {
         .collect();
     groups.dedup();
     data.saturating_add(groups.len() as u128)
+}
+
+/// The sectors that pending writes touch, and which of them are written as one.
+struct Written {
+    /// In order, each once. A sector's place in here is its name below.
+    sectors: Vec<(Ino, u64)>,
+    /// By sector, the first one in its page.
+    page_at: Vec<usize>,
+    /// By sector, an earlier one that is written with it, or itself.
+    before: Vec<usize>,
+}
+
+impl Written {
+    fn of(rules: &Rules<'_, '_>, writes: &[(&Update<'_>, (Ino, &WriteData))]) -> Self {
+        let mut all: Vec<(Ino, u64)> = writes
+            .iter()
+            .flat_map(|(_, (ino, data))| {
+                sectors(data, rules.device.sector).map(move |sector| (*ino, sector))
+            })
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        let page = |(ino, sector): (Ino, u64)| (ino, rules.page_of(sector));
+        let mut page_at: Vec<usize> = Vec::with_capacity(all.len());
+        for at in 0..all.len() {
+            let same = at > 0 && page(all[at]) == page(all[at - 1]);
+            page_at.push(if same { page_at[at - 1] } else { at });
+        }
+        Self {
+            before: (0..all.len()).collect(),
+            page_at,
+            sectors: all,
+        }
+    }
+
+    /// The sectors of one of the writes: they are neighbours.
+    fn places(&self, rules: &Rules<'_, '_>, ino: Ino, data: &WriteData) -> Range<usize> {
+        let range = sectors(data, rules.device.sector);
+        let first = (self.sectors).partition_point(|sector| *sector < (ino, range.start));
+        first..first + (range.end - range.start) as usize
+    }
+
+    fn page(&self, rules: &Rules<'_, '_>, at: usize) -> u64 {
+        rules.page_of(self.sectors[at].1)
+    }
+
+    /// The first of those that a sector is written with.
+    fn root(&mut self, mut at: usize) -> usize {
+        while self.before[at] != at {
+            self.before[at] = self.before[self.before[at]];
+            at = self.before[at];
+        }
+        at
+    }
+
+    /// Notes that two sectors are written as one.
+    fn unite(&mut self, one: usize, other: usize) {
+        let (one, other) = (self.root(one), self.root(other));
+        self.before[one.max(other)] = one.min(other);
+    }
 }

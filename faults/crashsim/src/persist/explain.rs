@@ -1,7 +1,9 @@
 //! Why something could be lost: which file has what, un-synced, and since when.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::device::Device;
 use super::model::{MetadataOrder, Model};

@@ -1,6 +1,8 @@
 //! Which loss sets among the open updates are legal: any loss set, made so.
 
-use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use super::apply::{Keep, beside, sectors};
 use super::device::{Atomic, Device};
@@ -142,6 +144,11 @@ impl<'a> Rules<'_, 'a> {
     /// sector. What is written as a whole page (in new blocks, or for a write that was given up,
     /// because the kernel writes pages) is there when anything later in that page is.
     fn legalize_sectors(&self, keeps: &mut [Keep]) {
+        // What is there whole stays so: only what lies in the pages of the others can force anything.
+        let asked = self.pages_asked(keeps);
+        if asked.is_empty() {
+            return;
+        }
         let mut there: HashSet<(Ino, u64)> = HashSet::new();
         let mut pages_there: HashSet<(Ino, u64)> = HashSet::new();
         // Pages that some later write brings along, a durable one too.
@@ -158,8 +165,11 @@ impl<'a> Rules<'_, 'a> {
             let Some((ino, data)) = write_of(self.records, update) else {
                 continue;
             };
+            let Some(asked) = asked.get(&ino) else {
+                continue;
+            };
             let range = sectors(data, self.device.sector);
-            if !durable {
+            if !durable && keeps[at] != Keep::All {
                 let forced = |sector: u64| {
                     let page = (ino, self.page_of(sector));
                     there.contains(&(ino, sector))
@@ -169,6 +179,9 @@ impl<'a> Rules<'_, 'a> {
                 keeps[at] = self.by_unit(update, data, &keeps[at], forced);
             }
             for (kept, sector) in kept_of(&keeps[at], &range).into_iter().zip(range) {
+                if !asked.contains(&self.page_of(sector)) {
+                    continue;
+                }
                 if kept && !durable {
                     there.insert((ino, sector));
                     pages_there.insert((ino, self.page_of(sector)));
@@ -178,6 +191,27 @@ impl<'a> Rules<'_, 'a> {
                 }
             }
         }
+    }
+
+    /// By file, the pages from the first to the last of those that pending writes touch which are not kept whole.
+    fn pages_asked(&self, keeps: &[Keep]) -> HashMap<Ino, Range<u64>> {
+        let mut asked: HashMap<Ino, Range<u64>> = HashMap::new();
+        for (update, keep) in self.open.iter().zip(keeps) {
+            if *keep == Keep::All || update.durability == Durability::Durable {
+                continue;
+            }
+            let Some((ino, data)) = write_of(self.records, update) else {
+                continue;
+            };
+            let range = sectors(data, self.device.sector);
+            let Some(last) = range.end.checked_sub(1) else {
+                continue;
+            };
+            let pages = self.page_of(range.start)..self.page_of(last) + 1;
+            let known = asked.entry(ino).or_insert_with(|| pages.clone());
+            *known = known.start.min(pages.start)..known.end.max(pages.end);
+        }
+        asked
     }
 
     /// What is kept of a write when each unit that is written at once is there or not: there when
@@ -212,7 +246,7 @@ impl<'a> Rules<'_, 'a> {
     }
 
     /// The sectors of a write in the units that reach the disk whole or not at all.
-    pub(super) fn units(&self, update: &Update<'_>, data: &WriteData) -> Vec<std::ops::Range<u64>> {
+    pub(super) fn units(&self, update: &Update<'_>, data: &WriteData) -> Vec<Range<u64>> {
         let sector = self.device.sector;
         let glued = |left: u64| {
             let page = self.page_of(left);
@@ -228,7 +262,7 @@ impl<'a> Rules<'_, 'a> {
             };
             one_page || one_block
         };
-        let mut units: Vec<std::ops::Range<u64>> = Vec::new();
+        let mut units: Vec<Range<u64>> = Vec::new();
         for at in sectors(data, sector) {
             match units.last_mut() {
                 Some(last) if glued(at - 1) => last.end = at + 1,
@@ -314,7 +348,7 @@ fn length_with_any(update: &Update<'_>, data: Option<&Option<usize>>, chosen: &K
 }
 
 /// By sector, what is kept of a write.
-fn kept_of(keep: &Keep, range: &std::ops::Range<u64>) -> Vec<bool> {
+fn kept_of(keep: &Keep, range: &Range<u64>) -> Vec<bool> {
     let count = (range.end - range.start) as usize;
     match keep {
         Keep::Sectors(kept) => kept.clone(),

@@ -1,7 +1,9 @@
 //! Loss sets that a program cannot tell from each other: they agree on all that it read.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::update::LossSet;
 use super::update::{Update, UpdateKind, write_of};

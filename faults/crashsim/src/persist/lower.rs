@@ -1,9 +1,11 @@
 //! What each record means for the disk: its updates, and the pending updates without which each
 //! cannot be on the disk.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::ops::Range;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::device::Device;
 use super::model::{Growth, MetadataOrder, Model, Overwrite, Replace};

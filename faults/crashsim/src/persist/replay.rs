@@ -4,8 +4,9 @@
 //! and only the open updates are kept: those that no sync covers, and those that are durable behind
 //! one of the same file or name. No work here grows with the length of the log before.
 
-use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
+
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use super::apply::{Keep, apply};
 use super::device::Device;

@@ -1,7 +1,9 @@
 //! Writes that reached the disk in part, and updates by their role.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::apply::sectors;
 use super::legalize::Rules;

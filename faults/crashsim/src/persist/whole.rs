@@ -6,9 +6,10 @@
 //! found by following the rules, and no search can miss one. A loss set that tears a write is not among
 //! them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bit_set::BitSet;
+use foldhash::{HashMap, HashMapExt};
 
 use super::count::Possible;
 use super::legalize::Rules;

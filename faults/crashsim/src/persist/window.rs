@@ -1,6 +1,6 @@
 //! The log up to one crash point, and the states that are possible there.
 
-use std::collections::HashSet;
+use foldhash::{HashSet, HashSetExt};
 
 use super::apply::{Keep, LostUpdate, apply, lost, sectors};
 use super::count::{self, Possible};
@@ -309,13 +309,31 @@ impl<'a> Window<'a> {
     }
 }
 
-/// The fewest records between two places that are kept.
-const SPACING: usize = 128;
+/// How far places are apart that are kept of a log.
+struct Spacing {
+    /// The fewest records between two.
+    least: usize,
+    /// One record for so many open updates and files at the first of them.
+    held: usize,
+}
+
+impl Spacing {
+    /// Closer in a short log, of which all places together take little memory.
+    fn of(records: usize) -> Self {
+        match records {
+            0..16_384 => Self { least: 16, held: 4 },
+            _ => Self {
+                least: 128,
+                held: 1,
+            },
+        }
+    }
+}
 
 /// A log that was read once under a model, with places kept from which to read on.
 ///
-/// Places are at least 128 records apart, and as far as there are open updates and files: so all of
-/// them together take no more memory than a constant times the log.
+/// Places are at least 16 records apart, 128 in a long log, and farther where there are many open updates and
+/// files: so all of them together take no more memory than a constant times the log.
 pub struct Index<'a> {
     places: Vec<Replay<'a>>,
 }
@@ -363,10 +381,11 @@ impl<'a> Index<'a> {
     /// Reads on behind the last of these places.
     fn read(mut places: Vec<Replay<'a>>, last: usize) -> Self {
         if let Some(mut replay) = places.last().cloned() {
+            let spacing = Spacing::of(last);
             while replay.at < last.min(replay.lowering.records.len()) {
                 let files = replay.durable.inode_count() as usize;
-                let spacing = SPACING.max(replay.lowering.open.len()).max(files);
-                replay.advance(replay.at.saturating_add(spacing));
+                let held = replay.lowering.open.len().max(files) / spacing.held;
+                replay.advance(replay.at.saturating_add(spacing.least.max(held)));
                 replay.prune();
                 replay.durable.refresh_digests();
                 replay.durable.fold();

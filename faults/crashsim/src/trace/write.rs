@@ -1,6 +1,5 @@
 //! Writing a trace while it happens, by a thread of its own, with bounded memory.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::AsRawFd;
@@ -10,6 +9,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use foldhash::{HashMap, HashMapExt};
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::linkat;
 use parking_lot::{Condvar, Mutex};

@@ -1,7 +1,7 @@
 //! What counts of what a forked target shows. It is quick, and not quite what a started one is: so it counts
 //! where all is well, and is held beside a started one in all other states, and in one of a hundred.
 
-use plugpull_workloads::{Observed, ReadBack, Start};
+use plugpull_workloads::{Call, History, Observed, Outcome, ReadBack, Start, Write};
 
 use super::attempt::{Attempt, CrashDisk};
 use super::follow_up::Shown;
@@ -20,14 +20,58 @@ pub(crate) fn what_counts(
     let Some(forked) = forked else {
         return start();
     };
-    let as_before = forked.follow_up.as_ref();
-    let as_before = as_before.is_none_or(|one| one.shown == Shown::AsBefore);
-    if !forked.forked || is_well(&forked.observed) && as_before && !started_too(disk) {
+    let follows_well = follows_well(&forked);
+    if !forked.forked || is_well(&forked.observed) && follows_well && !started_too(disk) {
         return Ok(forked);
     }
     let started = start()?;
-    let differs = differs(&forked.observed, &started.observed);
+    let differs = differs(&forked.observed, &started.observed).or_else(|| {
+        let follow_up = forked.follow_up.as_ref()?.follow_up;
+        let how = match (follows_well, self::follows_well(&started)) {
+            (true, false) => "forked it holds what it should, started it does not",
+            (false, true) => "started it holds what it should, forked it does not",
+            _ => return None,
+        };
+        Some(format!("{}: {how}", follow_up.describe()))
+    });
     Ok(Attempt { differs, ..started })
+}
+
+/// Whether all was well behind the recovery, where something followed it.
+fn follows_well(attempt: &Attempt) -> bool {
+    let follow_up = attempt.follow_up.as_ref();
+    follow_up.is_none_or(|follow_up| match &follow_up.shown {
+        Shown::AsBefore | Shown::Kept => true,
+        Shown::NotDone(_) | Shown::Other(_) => false,
+        Shown::Life { calls, observed } => {
+            is_well(observed) && holds_all(&attempt.observed, calls, observed)
+        }
+    })
+}
+
+/// Whether a second life left just what it began with and what was acknowledged in it, call by call. One
+/// whose calls did not all succeed is a question for the oracle.
+fn holds_all(first: &Observed, calls: &History, then: &Observed) -> bool {
+    let (Some(Ok(began)), Some(Ok(left))) = (&first.state, &then.state) else {
+        return false;
+    };
+    let mut expected = began.clone();
+    for entry in &calls.entries {
+        if !matches!(entry.done, Some((_, Outcome::Ok))) {
+            return false;
+        }
+        let Call::Txn(txn) = &entry.call else {
+            continue;
+        };
+        // What was rolled back leaves nothing.
+        for op in txn.ops.iter().filter(|_| !txn.abort) {
+            match &op.write {
+                Write::Put(text) => expected.insert(op.key.clone(), text.text().into_owned()),
+                Write::Delete => expected.remove(&op.key),
+            };
+        }
+    }
+    expected == *left
 }
 
 /// True for one state in a hundred. The content decides.
@@ -102,7 +146,66 @@ fn without_code(message: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use plugpull_workloads::{Entry, Op, Stamp, Txn};
+
     use super::*;
+
+    /// A put of this value under this key, and whether it was acknowledged.
+    fn put(key: &str, value: &str, acked: bool) -> Entry {
+        let outcome = match acked {
+            true => Outcome::Ok,
+            false => Outcome::Info("no answer".into()),
+        };
+        let op = Op {
+            key: key.into(),
+            write: Write::Put(value.to_owned().into()),
+        };
+        Entry {
+            client: 0,
+            call: Call::Txn(Arc::new(Txn {
+                id: 1,
+                client: 0,
+                ops: vec![op],
+                abort: false,
+            })),
+            invoked: Stamp::default(),
+            done: Some((Stamp::default(), outcome)),
+        }
+    }
+
+    #[test]
+    fn a_forked_second_life_is_well_only_with_all_that_was_acknowledged() {
+        let holding = |keys: &[(&str, &str)]| {
+            let state = keys
+                .iter()
+                .map(|(key, value)| ((*key).into(), (*value).into()));
+            Observed::holding(state.collect())
+        };
+        let first = holding(&[("a", "1")]);
+        let calls = |acked| History {
+            entries: vec![put("b", "2", true), put("a", "3", acked)],
+        };
+        assert!(holds_all(
+            &first,
+            &calls(true),
+            &holding(&[("a", "3"), ("b", "2")])
+        ));
+        // The last write is gone; one is that never was; an outcome that nobody knows.
+        assert!(!holds_all(
+            &first,
+            &calls(true),
+            &holding(&[("a", "1"), ("b", "2")])
+        ));
+        let more = holding(&[("a", "3"), ("b", "2"), ("c", "4")]);
+        assert!(!holds_all(&first, &calls(true), &more));
+        assert!(!holds_all(
+            &first,
+            &calls(false),
+            &holding(&[("a", "3"), ("b", "2")])
+        ));
+    }
 
     #[test]
     fn a_refusal_is_the_same_whatever_the_exit_code() {

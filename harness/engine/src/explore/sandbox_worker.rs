@@ -26,6 +26,8 @@ use crate::trial::{Acked, SandboxHost, restart};
 /// The number of the first process of an attempt: the same each time, because programs write it
 /// into lock files; and another than the recorded one had, as after a reboot.
 const FIRST_PID: i32 = 1000;
+/// The number of the first process of a second start that is forked: far from those of the first.
+const SECOND_PID: i32 = 2000;
 
 /// Held while a target runs. Workers that share one alternate: while the target of one starts and
 /// is read, the others take down what they had and set up what comes next.
@@ -85,6 +87,8 @@ enum How {
     Started,
     /// Forked from one that is ready, where it can be.
     Forked,
+    /// The second time only: how a forked process ended, only its parent knows.
+    ForkedAgain,
     /// With what is read noted, and nothing read ahead for it.
     Noting,
 }
@@ -237,7 +241,7 @@ impl SandboxWorker {
         }
         let mut storage = Storage::crash(sandbox, fs.clone(), self.host.cpu)?;
         match how {
-            How::Started => self.host.begin(FIRST_PID),
+            How::Started | How::ForkedAgain => self.host.begin(FIRST_PID),
             How::Forked => self.host.begin_forked(FIRST_PID),
             How::Noting => self.host.begin_cold(FIRST_PID),
         }
@@ -247,7 +251,7 @@ impl SandboxWorker {
         let limits = (limit, disk.acked.clone());
         let then = |observed: &Observed, up| first.follow_up(&self.host, observed, up, by);
         let printed = observe_then(&*self.target, &self.host, limits, &mut observed, then)?;
-        let forked = self.host.has_forked();
+        let mut forked = self.host.has_forked();
         let lease = disk.then.is_some().then_some(lease);
         sandbox.kill_all()?;
         fs.processes_gone();
@@ -259,7 +263,11 @@ impl SandboxWorker {
             let mut second = Observed::default();
             let begins_again = ending.begins_again();
             if begins_again {
+                if matches!(how, How::Forked | How::ForkedAgain) {
+                    self.host.begin_forked(SECOND_PID);
+                }
                 let printed = self.look(&disk.acked, limit, &mut second)?;
+                forked |= self.host.has_forked();
                 sandbox.kill_all()?;
                 output.push_str(&self.output(&printed));
             }
@@ -296,18 +304,17 @@ impl SandboxWorker {
 
     /// What a forked target makes of a state, where one can be forked; a started one where it is the first.
     fn attempt_forked(&mut self, disk: &CrashDisk) -> Result<Option<Attempt>, HarnessFailed> {
-        let killed = |then: &FollowUpPlan| then.follow_up == FollowUp::SecondRestart;
-        if self.host.forking().is_none() || !disk.then.as_ref().is_none_or(killed) {
+        if self.host.forking().is_none() {
             return Ok(None);
         }
+        let how = match disk.then.as_ref().map(|then| then.follow_up) {
+            Some(FollowUp::CleanStop) => How::ForkedAgain,
+            Some(FollowUp::SecondRestart | FollowUp::SecondLife) | None => How::Forked,
+        };
         let limit = self.limits.usual();
         self.host.limit_check(limit);
-        let attempt = self.attempt_once(
-            disk,
-            limit.unwrap_or(self.limits.most),
-            How::Forked,
-            self.stop_by(),
-        );
+        let attempt =
+            self.attempt_once(disk, limit.unwrap_or(self.limits.most), how, self.stop_by());
         match (attempt, self.host.forking()) {
             (Err(failure), Some(forking)) => {
                 forking.turn_off(&failure.to_string());
@@ -315,6 +322,8 @@ impl SandboxWorker {
                 Ok(None)
             }
             (Err(failure), None) => Err(failure),
+            // How else it may be stopped is not tried here.
+            (Ok(attempt), _) if attempt.is_not_stopped() => Ok(None),
             // Whether it hangs is seen by starting it.
             (Ok(attempt), _) if !attempt.forked => {
                 let hung = matches!(attempt.observed.start, Start::Hung { .. });

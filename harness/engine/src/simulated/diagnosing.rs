@@ -166,6 +166,31 @@ fn two_missing_syncs_are_two_fixes() {
     assert!(behind > 0, "one hides the other somewhere");
 }
 
+/// A state that needs what a finding lost and other losses with it shows that finding still: what a torn log has
+/// the store read is not synced either, so a sync of the log alone is no fix.
+#[test]
+fn a_sync_that_leaves_the_finding_to_more_losses_is_no_fix() {
+    let mut both = 0;
+    for seed in 1..=5 {
+        let plan = Plan {
+            other: Some(Mutant::TornTailFromCopy),
+            ..plan(Mutant::NoLogSync, seed)
+        };
+        for found in of_plan(&plan) {
+            let Some(fix) = found.fix else { continue };
+            let change = &fix.change;
+            if change.starts_with("fsync of log-") {
+                assert!(
+                    change.contains("; and fsync of copy-"),
+                    "seed {seed}: {change}"
+                );
+                both += 1;
+            }
+        }
+    }
+    assert!(both > 0, "the log is a cause somewhere");
+}
+
 /// Where no sync helps that is said: each of these believes what a crash leaves of a write, or removes too
 /// early.
 #[test]

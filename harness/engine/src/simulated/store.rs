@@ -67,6 +67,8 @@ pub(crate) enum Mutant {
     /// A mark follows each commit before its ack; where the mark of the last record is not there recovery cuts
     /// that off, once it has applied it.
     RecoveryCutsUnmarked,
+    /// A copy of the log, which nobody syncs, is read in place of a log with a torn tail.
+    TornTailFromCopy,
 }
 
 impl Mutant {
@@ -226,7 +228,17 @@ impl Store {
         }
         apply(&mut self.state, content.unwrap_or_default());
         let log = self.files.read(&self.log()).unwrap_or_default();
+        let began = self.state.clone();
         let (whole, last) = self.replay(&log);
+        if log.len() > whole && self.is(Mutant::TornTailFromCopy) {
+            let copy = self.files.read(&self.copy()).unwrap_or_default();
+            self.state = began;
+            let (whole, _) = self.replay(&copy);
+            self.files.truncate(&self.log(), 0);
+            self.files.append(&self.log(), &copy[..whole]);
+            self.files.sync(&self.log());
+            return Ok(self.clean_up(Some(self.generation)));
+        }
         if log.is_empty() && self.is(Mutant::HangsOnEmptyLog) {
             return Err(NoStart::Hung);
         }
@@ -304,6 +316,28 @@ impl Store {
         Ok(())
     }
 
+    fn copy(&self) -> String {
+        format!("copy-{}", self.generation)
+    }
+
+    /// Copies what the log got since the last time.
+    fn copy_log(&mut self) {
+        let (copy, log) = (
+            self.copy(),
+            self.files.read(&self.log()).unwrap_or_default(),
+        );
+        let has = self.files.read(&copy).map(|copy| copy.len());
+        if has.is_none() {
+            self.files.create(&copy);
+        }
+        if let Some(rest) = log
+            .get(has.unwrap_or_default()..)
+            .filter(|rest| !rest.is_empty())
+        {
+            self.files.append(&copy, rest);
+        }
+    }
+
     fn mark(&self) -> String {
         format!("mark-{}", self.generation)
     }
@@ -336,7 +370,7 @@ impl Store {
     /// Removes what belongs to no generation that counts.
     fn clean_up(&mut self, keep: Option<u64>) {
         let belongs = |name: &str| {
-            let of = ["snap-", "log-", "mark-"];
+            let of = ["snap-", "log-", "mark-", "copy-"];
             let of = of.iter().find_map(|before| number(name, before));
             name == "CURRENT" || of.is_some() && of == keep
         };
@@ -392,6 +426,9 @@ impl Store {
         }
         if self.is(Mutant::RecoveryCutsUnmarked) {
             self.mark_all();
+        }
+        if self.is(Mutant::TornTailFromCopy) {
+            self.copy_log();
         }
         ack.take().into_iter().for_each(|ack| ack(&mut self.files));
     }

@@ -80,8 +80,9 @@ pub(super) struct Prefork(Mutex<Guess>);
 /// A recovery in a forked target must not take more than this part of its bound.
 const FORKED_PART: u32 = 10;
 
-/// So many forks in a row may have a number that was not theirs.
-const NUMBERS: u32 = 3;
+/// So many forks in a row may have a number that was not theirs: where the one before has just ended, the
+/// kernel frees its number a moment later.
+const NUMBERS: u32 = 5;
 
 /// How a process is started.
 #[derive(Clone)]
@@ -106,8 +107,6 @@ struct Guess {
     prepared: Option<FirstProcess>,
     /// What forks the first process.
     parent: Option<ForkParent>,
-    /// So many forks in a row had a number that was not theirs.
-    numbers: u32,
     /// The first process of this trial was forked.
     forked: bool,
     /// No process of this trial was started yet.
@@ -171,12 +170,39 @@ impl Guess {
                 .map_err(|error| error.to_string()),
         };
         let forked = forked.and_then(|mut parent| {
-            let (its_stdin, its_stdout, pipes) = pipes().map_err(|error| error.to_string())?;
-            let (stdin, stdout) = (its_stdin.as_fd(), its_stdout.as_fd());
-            parent.fork(sandbox, self.first, stdin, stdout)?;
+            let pipes = fork(&mut parent, sandbox, self.first)?;
             Ok(FirstProcess::Forked(Box::new(parent), pipes))
         });
         forked.map_err(|why| forking.turn_off(&why)).ok()
+    }
+}
+
+/// Has a parent fork a process with the number `first`.
+fn fork(parent: &mut ForkParent, sandbox: &Sandbox, first: i32) -> Result<Pipes, String> {
+    let (its_stdin, its_stdout, pipes) = pipes().map_err(|error| error.to_string())?;
+    let (stdin, stdout) = (its_stdin.as_fd(), its_stdout.as_fd());
+    parent.fork(sandbox, first, stdin, stdout)?;
+    Ok(pipes)
+}
+
+/// The process that was forked, with the number `first`: once more where that was not free yet.
+fn numbered(
+    parent: &mut ForkParent,
+    mut pipes: Pipes,
+    sandbox: &Sandbox,
+    first: i32,
+) -> Result<ReadyProcess, String> {
+    let mut forks = 1;
+    loop {
+        match parent.forked(sandbox) {
+            Ok(child) => return Ok((child, Some(pipes))),
+            Err(ForkError::Number(_)) if forks < NUMBERS => {
+                sandbox.kill_all().map_err(|error| error.to_string())?;
+                pipes = fork(parent, sandbox, first)?;
+                forks += 1;
+            }
+            Err(why) => return Err(why.to_string()),
+        }
     }
 }
 
@@ -246,22 +272,18 @@ impl Prefork {
             FirstProcess::Prepared(ready, pipes) if right => {
                 return Some(ready.go().map(|child| (child, pipes)));
             }
-            FirstProcess::Forked(mut parent, pipes) if right => match parent.forked(sandbox) {
-                Ok(child) => {
-                    state.parent = Some(*parent);
-                    state.forked = true;
-                    state.numbers = 0;
-                    return Some(Ok((child, Some(pipes))));
+            FirstProcess::Forked(mut parent, pipes) if right => {
+                match numbered(&mut parent, pipes, sandbox, state.first) {
+                    Ok(ready) => {
+                        state.parent = Some(*parent);
+                        state.forked = true;
+                        return Some(Ok(ready));
+                    }
+                    Err(why) => forking
+                        .into_iter()
+                        .for_each(|forking| forking.turn_off(&why)),
                 }
-                // This one is started, and the next one forked.
-                Err(ForkError::Number(_)) if state.numbers < NUMBERS => {
-                    state.numbers += 1;
-                    state.parent = Some(*parent);
-                }
-                Err(why) => forking
-                    .into_iter()
-                    .for_each(|forking| forking.turn_off(&why.to_string())),
-            },
+            }
             // What was prepared ends when it is dropped.
             FirstProcess::Prepared(..) | FirstProcess::Forked(..) => state.wrong = true,
         }
