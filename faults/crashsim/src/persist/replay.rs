@@ -6,7 +6,7 @@
 
 use std::ffi::OsStr;
 
-use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+use foldhash::{HashMap, HashMapExt, HashSet};
 
 use super::apply::{Keep, apply};
 use super::device::Device;
@@ -323,40 +323,40 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Applies what is durable and behind no open update of the same file or name.
+    /// Applies what is durable and behind no open update of the same file or name. Thousands of updates may be
+    /// open when one is durable, so only those are looked at that are of the same files and names.
     fn fold(&mut self) {
-        let mut blocked_files: HashSet<Ino> = HashSet::new();
-        let mut blocked_names: HashSet<(Ino, &OsStr)> = HashSet::new();
-        let mut unnamed: Vec<Ino> = Vec::new();
-        let mut open = Vec::new();
-        for update in self.lowering.open.drain(..) {
-            let blocked = match update.kind {
-                UpdateKind::Name { dir, name, .. } => blocked_names.contains(&(dir, name)),
-                _ => blocked_files.contains(&update.kind.home()),
-            };
-            if update.durability == Durability::Durable && !blocked {
-                let record = &self.lowering.records[update.record];
-                apply(
-                    &mut self.durable,
-                    record,
-                    &update,
-                    &Keep::All,
-                    &self.lowering.device,
-                );
-                unnamed.extend(loses_a_name(record, &update));
-                continue;
-            }
-            match update.kind {
-                UpdateKind::Name { dir, name, .. } => {
-                    blocked_names.insert((dir, name));
-                }
-                _ => {
-                    blocked_files.insert(update.kind.home());
-                }
-            }
-            open.push(update);
+        let open = &self.lowering.open;
+        let durable = |update: &&Update<'_>| update.durability == Durability::Durable;
+        let mut of_durable = Homes::default();
+        for update in open.iter().filter(durable) {
+            of_durable.insert(update);
         }
-        self.lowering.open = open;
+        let mut blocked = Homes::default();
+        let mut applied: Vec<usize> = Vec::new();
+        let mut unnamed: Vec<Ino> = Vec::new();
+        if !of_durable.is_empty() {
+            for (at, update) in open.iter().enumerate() {
+                if !of_durable.has(update) {
+                    continue;
+                }
+                if update.durability != Durability::Durable || blocked.has(update) {
+                    blocked.insert(update);
+                    continue;
+                }
+                let record = &self.lowering.records[update.record];
+                let device = &self.lowering.device;
+                apply(&mut self.durable, record, update, &Keep::All, device);
+                unnamed.extend(loses_a_name(record, update));
+                applied.push(at);
+            }
+        }
+        let (mut at, mut next) = (0, applied.iter().peekable());
+        self.lowering.open.retain(|_| {
+            let is_applied = next.next_if(|applied| **applied == at).is_some();
+            at += 1;
+            !is_applied
+        });
         self.drop_nameless(unnamed);
         self.durable.forget_settled();
     }
@@ -400,6 +400,33 @@ impl<'a> Replay<'a> {
         });
         self.lowering.entries.retain(|_, id| *id >= first);
         self.abandoned.retain(|_, given_up| !given_up.is_empty());
+    }
+}
+
+/// Files and names that updates are about.
+#[derive(Default)]
+struct Homes<'a> {
+    files: HashSet<Ino>,
+    names: HashSet<(Ino, &'a OsStr)>,
+}
+
+impl<'a> Homes<'a> {
+    fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.names.is_empty()
+    }
+
+    fn insert(&mut self, update: &Update<'a>) {
+        match update.kind {
+            UpdateKind::Name { dir, name, .. } => drop(self.names.insert((dir, name))),
+            _ => drop(self.files.insert(update.kind.home())),
+        }
+    }
+
+    fn has(&self, update: &Update<'a>) -> bool {
+        match update.kind {
+            UpdateKind::Name { dir, name, .. } => self.names.contains(&(dir, name)),
+            _ => self.files.contains(&update.kind.home()),
+        }
     }
 }
 

@@ -309,31 +309,24 @@ impl<'a> Window<'a> {
     }
 }
 
-/// How far places are apart that are kept of a log.
-struct Spacing {
-    /// The fewest records between two.
-    least: usize,
-    /// One record for so many open updates and files at the first of them.
-    held: usize,
-}
+/// The fewest records between two places that are kept.
+const NEAR: usize = 16;
+/// And so many at most, unless more is open.
+const FAR: usize = 128;
+/// What the open updates of all places of a log take together, in bytes, where they can be farther apart.
+const PLACES: usize = 32 << 20;
 
-impl Spacing {
-    /// Closer in a short log, of which all places together take little memory.
-    fn of(records: usize) -> Self {
-        match records {
-            0..16_384 => Self { least: 16, held: 4 },
-            _ => Self {
-                least: 128,
-                held: 1,
-            },
-        }
-    }
+/// How many records lie between a place at which so much is open, updates or files, and the next one: a window
+/// is read from the place before it, and each place keeps what is open there.
+fn spacing(records: usize, open: usize) -> usize {
+    let size = records.saturating_mul(open * size_of::<Update<'_>>());
+    (size / PLACES).clamp(NEAR, FAR.max(open))
 }
 
 /// A log that was read once under a model, with places kept from which to read on.
 ///
-/// Places are at least 16 records apart, 128 in a long log, and farther where there are many open updates and
-/// files: so all of them together take no more memory than a constant times the log.
+/// Places are at least 16 records apart, and farther where the log is long and there are many open updates and
+/// files: so all of them together take no more memory than a constant, or one times the log.
 pub struct Index<'a> {
     places: Vec<Replay<'a>>,
 }
@@ -381,11 +374,10 @@ impl<'a> Index<'a> {
     /// Reads on behind the last of these places.
     fn read(mut places: Vec<Replay<'a>>, last: usize) -> Self {
         if let Some(mut replay) = places.last().cloned() {
-            let spacing = Spacing::of(last);
             while replay.at < last.min(replay.lowering.records.len()) {
                 let files = replay.durable.inode_count() as usize;
-                let held = replay.lowering.open.len().max(files) / spacing.held;
-                replay.advance(replay.at.saturating_add(spacing.least.max(held)));
+                let open = replay.lowering.open.len().max(files);
+                replay.advance(replay.at.saturating_add(spacing(last, open)));
                 replay.prune();
                 replay.durable.refresh_digests();
                 replay.durable.fold();
