@@ -87,6 +87,9 @@ pub struct VerifiedFix {
     /// True where the time was over before losses were tried that the cause is not about.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cause_only: bool,
+    /// True where the change is one of a recovery, and was verified on that one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub of_recovery: bool,
 }
 
 /// A sync that is added by a fix.
@@ -108,6 +111,7 @@ impl VerifiedFix {
     /// What it costs: "1 sync more an ack".
     pub fn price(&self) -> String {
         let number = |count: u64| match self.acked {
+            _ if self.of_recovery => format!("{count} in this recovery"),
             0 => format!("{count} in the recording"),
             acked => {
                 let each = format!("{:.2}", count as f64 / acked as f64);
@@ -146,6 +150,10 @@ impl VerifiedFix {
             true => "no finding",
             false => "this finding in none",
         };
+        let on = match self.of_recovery {
+            true => "in this recovery",
+            false => "on this recording",
+        };
         let only = match self.cause_only {
             true => "; there was no time to try what else could be lost there",
             false => "",
@@ -158,7 +166,7 @@ impl VerifiedFix {
             ),
         };
         format!(
-            "{change}: {states} states {at} under {}, {shown}, on this recording{only}; {}{weak}{behind}",
+            "{change}: {states} states {at} under {}, {shown}, {on}{only}; {}{weak}{behind}",
             self.models.join(", "),
             self.price()
         )
@@ -192,6 +200,7 @@ mod tests {
             not_enough_under: Vec::new(),
             behind: String::new(),
             cause_only: false,
+            of_recovery: false,
         }
     }
 
@@ -230,6 +239,15 @@ mod tests {
         assert!(long.describe().ends_with("word word …"));
         assert!(!text.contains("no finding"), "{text}");
         assert!(text.contains("no time to try what else"), "{text}");
+        let recovery = VerifiedFix {
+            of_recovery: true,
+            ..fix(1, 0, 40)
+        };
+        let text = recovery.describe();
+        assert!(
+            text.ends_with("in this recovery; syncs more: 1 in this recovery"),
+            "{text}"
+        );
         let text = weak.describe();
         assert!(text.contains("at 7 of 9 crash points"), "{text}");
         assert!(text.ends_with("under strict the finding stays"), "{text}");

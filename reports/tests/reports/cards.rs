@@ -92,6 +92,7 @@ pub(crate) fn explored() -> ReportedFinding {
                 not_enough_under: Vec::new(),
                 behind: String::new(),
                 cause_only: false,
+                of_recovery: false,
             }),
             no_fix: String::new(),
             refuted: Vec::new(),

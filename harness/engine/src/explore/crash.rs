@@ -97,6 +97,9 @@ pub struct Crash {
     pub within: Option<Arc<RecoveryTrace>>,
 }
 
+/// Stands before the number of an operation of a recovery.
+pub(super) const RECOVERYS: &str = "recovery's ";
+
 /// A recovery: the crash before it, and what it did to the disk.
 pub struct RecoveryTrace {
     /// The crash that made it necessary.
@@ -117,6 +120,14 @@ impl Crash {
         self.within
             .as_ref()
             .map_or(0, |recovery| 1 + recovery.after.depth())
+    }
+
+    /// Whose operations it interrupted, before their numbers: nothing for those of the recorded run.
+    pub(super) fn whose(&self) -> &'static str {
+        match self.within {
+            Some(_) => RECOVERYS,
+            None => "",
+        }
     }
 
     /// The crash of the recorded run that everything began with.

@@ -105,10 +105,7 @@ fn allowed_by(models: &[&str], others: bool) -> String {
 
 /// Before which operation a crash happened.
 fn moment(crash: &Crash, oracle: &Oracle<'_>) -> String {
-    let whose = match crash.within {
-        Some(_) => "recovery's ",
-        None => "",
-    };
+    let whose = crash.whose();
     let records = oracle.log(crash).records();
     let mut next = records.iter().skip(crash.point as usize);
     match next.find(|next| !next.op.is_note()) {

@@ -8,7 +8,8 @@ use parking_lot::Mutex;
 use plugpull_crashsim::fs::{KillPoint, Log, Op, Record, Tree};
 use plugpull_crashsim::persist::{Device, Index, LossSet, Window};
 use plugpull_workloads::{
-    Call, Entry, History, Judgement, Observed, Outcome, Promise, Verdict, judge, recent, settles,
+    Call, Entry, History, Judgement, Observed, Outcome, Promise, Stamp, Verdict, judge, recent,
+    settles,
 };
 
 use super::crash::{Crash, CrashModel};
@@ -57,6 +58,9 @@ pub struct Oracle<'a> {
     pub acked: Acked,
     /// What a second life of the target makes, whichever state it begins with.
     pub life: Arc<[LifeCall]>,
+    /// Where `trace` is a recovery: the recorded run before it, and the point at which that had crashed. All was
+    /// called and acknowledged there.
+    before: Option<(&'a Trace, u64)>,
     last: Mutex<Option<(u64, Arc<Known>)>>,
     first_at_stake: OnceLock<u64>,
 }
@@ -80,6 +84,7 @@ impl<'a> Oracle<'a> {
             recovery_bound,
             acked,
             life: second_life(&trace.about.history),
+            before: None,
             last: Mutex::default(),
             first_at_stake: OnceLock::new(),
         }
@@ -89,14 +94,54 @@ impl<'a> Oracle<'a> {
 impl<'a> Oracle<'a> {
     /// The same under other models.
     pub(super) fn under(&self, (models, indexes): (&'a [CrashModel], &'a [Index<'a>])) -> Self {
-        Self::new(
-            self.trace,
-            (models, indexes),
-            self.device,
-            self.promises,
-            self.recovery_bound,
-            self.acked.clone(),
-        )
+        self.over(self.trace, (models, indexes), self.acked.clone())
+    }
+
+    /// The same over a run that is this one but for its syncs, with the acks on its clock.
+    pub(super) fn over<'b>(
+        &self,
+        trace: &'b Trace,
+        models: (&'b [CrashModel], &'b [Index<'b>]),
+        acked: Acked,
+    ) -> Oracle<'b>
+    where
+        'a: 'b,
+    {
+        Oracle {
+            before: self.before,
+            life: self.life.clone(),
+            ..Oracle::new(
+                trace,
+                models,
+                self.device,
+                self.promises,
+                self.recovery_bound,
+                acked,
+            )
+        }
+    }
+
+    /// The same over a recovery as a run of its own, in which nothing is called: the recorded run had crashed at
+    /// this point.
+    pub(super) fn of_recovery<'b>(
+        &self,
+        trace: &'b Trace,
+        models: (&'b [CrashModel], &'b [Index<'b>]),
+        crashed_at: u64,
+    ) -> Oracle<'b>
+    where
+        'a: 'b,
+    {
+        let at = |seq| if seq <= crashed_at { 0 } else { u64::MAX };
+        Oracle {
+            before: Some((self.trace, crashed_at)),
+            ..self.over(trace, models, self.acked.moved(at))
+        }
+    }
+
+    /// True over a recovery as a run of its own.
+    pub(super) fn is_of_recovery(&self) -> bool {
+        self.before.is_some()
     }
 
     /// The recorded run up to a point, under this model.
@@ -121,13 +166,14 @@ impl Oracle<'_> {
         let point = crash.first().point;
         let class = self.models[crash.model].class();
         let known = self.known_at(point);
+        let crashed = self.crashed(point);
         let by = |history: &History| {
             judge(
                 history,
                 observed,
                 self.promises,
                 class,
-                Some(self.trace.stamp(point)),
+                Some(crashed),
                 self.recovery_bound,
             )
         };
@@ -232,8 +278,14 @@ impl Oracle<'_> {
             promises: self.promises,
             class: self.models[crash.model].class(),
             history: &known.whole,
-            crash: self.trace.stamp(crash.first().point),
+            crash: self.crashed(crash.first().point),
         }
+    }
+
+    /// The moment of a crash, on the clock of what was called.
+    fn crashed(&self, point: u64) -> Stamp {
+        let (trace, point) = self.before.unwrap_or((self.trace, point));
+        trace.stamp(point)
     }
 
     /// The point of the first ack; that of the end where there is none.
@@ -284,7 +336,8 @@ impl Oracle<'_> {
         match &*last {
             Some((at, known)) if *at == point => known.clone(),
             _ => {
-                let whole = self.trace.history_at(point);
+                let (trace, until) = self.before.unwrap_or((self.trace, point));
+                let whole = trace.history_at(until);
                 let known = Arc::new(Known {
                     at_stake: whole.entries.iter().any(leaves),
                     recent: recent(&whole, RECENT),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use plugpull_reports::{Diagnosis, Property};
+use plugpull_reports::{Diagnosis, Evidence, Fate, Property};
 
 use super::findings::NoParts;
 use super::pool::SimulatedWorkers;
@@ -28,7 +28,7 @@ fn explored(plan: &Plan, oracle: &Oracle<'_>, workers: &SimulatedWorkers) -> Exp
     let stop = AtomicBool::new(false);
     let limits = Limits {
         diagnose: true,
-        ..Limits::none(0, &stop)
+        ..Limits::none(plan.depth, &stop)
     };
     explore_within(plan, oracle, workers, None, limits)
 }
@@ -39,10 +39,18 @@ fn diagnosed(mutant: Mutant, seed: u64) -> Vec<Diagnosis> {
 }
 
 fn of_plan(plan: &Plan) -> Vec<Diagnosis> {
+    let all = evidence_of(plan).into_iter();
+    all.filter_map(|evidence| evidence.diagnosis).collect()
+}
+
+fn evidence_of(plan: &Plan) -> Vec<Evidence> {
     with_oracle(plan, |oracle| {
         let workers = SimulatedWorkers::new(plan.mutants(), 1, plan.seed);
         let findings = explored(plan, oracle, &workers).report.findings.into_iter();
-        findings.filter_map(|one| one.evidence?.diagnosis).collect()
+        findings
+            .filter_map(|one| one.evidence)
+            .map(|one| *one)
+            .collect()
     })
 }
 
@@ -189,6 +197,59 @@ fn a_sync_that_leaves_the_finding_to_more_losses_is_no_fix() {
         }
     }
     assert!(both > 0, "the log is a cause somewhere");
+}
+
+/// A crash of a recovery is diagnosed as one of the run is: the sync that recovery lacks makes it go, and is
+/// drawn in the time line behind recovery's own write.
+#[test]
+fn the_sync_that_a_recovery_lacks_is_named() {
+    for seed in 1..=5 {
+        let plan = Plan {
+            depth: 1,
+            ..plan(Mutant::RecoverySavesUnsynced, seed)
+        };
+        let found = evidence_of(&plan);
+        assert!(!found.is_empty(), "seed {seed}");
+        for evidence in found {
+            let diagnosis = evidence.diagnosis.expect("a diagnosis");
+            assert_eq!(diagnosis.property, Property::Ordering);
+            let cause = &diagnosis.cause;
+            assert!(cause.contains("(recovery's operation "), "{cause}");
+            let fix = diagnosis.fix.expect("a fix");
+            let change = &fix.change;
+            assert!(change.starts_with("fsync of snap-"), "{change}");
+            assert!(change.contains("(recovery's operation "), "{change}");
+            assert!(fix.of_recovery && fix.behind.is_empty());
+            let steps = &evidence.timeline;
+            let missing = steps.iter().position(|step| step.fate == Fate::Missing);
+            let before = &steps[missing.expect("it is drawn") - 1].what;
+            assert!(before.starts_with("recovery: write"), "{before}");
+        }
+    }
+}
+
+/// A recovery that writes over what it has just read is not offered a sync: a kill is enough.
+#[test]
+fn a_recovery_that_no_sync_helps_is_offered_none() {
+    for seed in 1..=5 {
+        let plan = Plan {
+            depth: 1,
+            ..plan(Mutant::RecoveryInPlace, seed)
+        };
+        let found = of_plan(&plan);
+        assert!(!found.is_empty(), "seed {seed}");
+        for Diagnosis {
+            cause, fix, no_fix, ..
+        } in found
+        {
+            assert_eq!(fix, None, "seed {seed}: {cause}");
+            assert!(
+                no_fix.starts_with("no sync helps: nothing was lost"),
+                "{no_fix}"
+            );
+            assert!(cause.contains("(recovery's operation "), "{cause}");
+        }
+    }
 }
 
 /// Where no sync helps that is said: each of these believes what a crash leaves of a write, or removes too

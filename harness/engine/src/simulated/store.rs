@@ -67,6 +67,8 @@ pub(crate) enum Mutant {
     /// A mark follows each commit before its ack; where the mark of the last record is not there recovery cuts
     /// that off, once it has applied it.
     RecoveryCutsUnmarked,
+    /// Recovery saves what was in the log in a snapshot that it does not sync before `CURRENT` names it.
+    RecoverySavesUnsynced,
     /// A copy of the log, which nobody syncs, is read in place of a log with a torn tail.
     TornTailFromCopy,
 }
@@ -308,6 +310,9 @@ impl Store {
             self.files.truncate(&name, last as u64);
             self.files.sync(&name);
         }
+        if whole > 0 && self.is(Mutant::RecoverySavesUnsynced) {
+            self.save(false);
+        }
         if whole > 0 && self.is(Mutant::RecoveryForgetsLog) {
             self.files.truncate(&name, 0);
             self.files.sync(&name);
@@ -447,6 +452,10 @@ impl Store {
 
     /// Begins the next generation.
     pub(crate) fn checkpoint(&mut self) {
+        self.save(true);
+    }
+
+    fn save(&mut self, synced: bool) {
         let old = self.generation;
         self.generation += 1;
         let snapshot = format!("snap-{}", self.generation);
@@ -456,7 +465,7 @@ impl Store {
         let late = self.is(Mutant::CurrentBeforeSnapshot);
         self.files.create(&snapshot);
         self.files.append(&snapshot, &content);
-        if !late {
+        if !late && synced {
             self.files.sync(&snapshot);
         }
         self.files.create(&self.log());

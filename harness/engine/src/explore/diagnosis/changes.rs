@@ -73,6 +73,8 @@ impl Part {
 
 /// Makes changes for what a crash lost.
 pub(super) struct SyncChanges<'a> {
+    /// Stands before the number of an operation.
+    whose: &'static str,
     trace: &'a Trace,
     log: &'a Log,
     /// By file or directory: its path, as the log names it last.
@@ -83,7 +85,8 @@ pub(super) struct SyncChanges<'a> {
 }
 
 impl<'a> SyncChanges<'a> {
-    pub(super) fn of(trace: &'a Trace) -> Self {
+    /// For a run whose operations are called so.
+    pub(super) fn of(trace: &'a Trace, whose: &'static str) -> Self {
         let log = &trace.log;
         let names = Names::of(log);
         let mut paths = BTreeMap::from([(ROOT, String::new())]);
@@ -112,6 +115,7 @@ impl<'a> SyncChanges<'a> {
             kinds[number] = kind;
         }
         Self {
+            whose,
             trace,
             log,
             paths,
@@ -364,7 +368,7 @@ impl<'a> SyncChanges<'a> {
         let count = edits.added().map(|(index, _)| index);
         let more = likewise(count.collect::<BTreeSet<_>>().len());
         let (call, path) = (self.kinds[kind].0, &records[own].path);
-        let after = format!("after {call} {path} (operation {own})");
+        let after = format!("after {call} {path} ({}operation {own})", self.whose);
         let words = match (at, before) {
             (Where::EachTime, _) => format!("{what} {after}{more}"),
             (Where::EachRun, _) => format!("{what} {after}{more}"),
@@ -421,8 +425,9 @@ impl<'a> SyncChanges<'a> {
             Synced::Directory => directories(std::slice::from_ref(&sync)),
         };
         let words = format!(
-            "the ack behind the {} of {of} (operation {later}), which comes anyway{}",
+            "the ack behind the {} of {of} ({}operation {later}), which comes anyway{}",
             records[later].op.name(),
+            self.whose,
             likewise(edits.acks().count())
         );
         Some(Change {
@@ -459,9 +464,10 @@ impl<'a> SyncChanges<'a> {
         idle.iter().for_each(|index| edits.remove(*index));
         Some(Change {
             words: format!(
-                "{}, instead of the {} of operation {first}{}",
+                "{}, instead of the {} of {}operation {first}{}",
                 change.words,
                 records[first].op.name(),
+                self.whose,
                 match idle.len() {
                     1 => String::new(),
                     all => format!(" (and {} more)", all - 1),

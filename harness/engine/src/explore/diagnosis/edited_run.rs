@@ -138,15 +138,12 @@ impl EditedRun {
         of: &Oracle<'a>,
         models: (&'a [CrashModel], &'a [Index<'a>]),
     ) -> Oracle<'a> {
-        let acked = of.acked.moved(|seq| self.log.acked(seq));
-        Oracle::new(
-            &self.trace,
-            models,
-            of.device,
-            of.promises,
-            of.recovery_bound,
-            acked,
-        )
+        // Before a recovery everything was acknowledged that ever will be.
+        let acked = match of.is_of_recovery() {
+            true => of.acked.clone(),
+            false => of.acked.moved(|seq| self.log.acked(seq)),
+        };
+        of.over(&self.trace, models, acked)
     }
 }
 

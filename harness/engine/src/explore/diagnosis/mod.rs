@@ -7,6 +7,7 @@
 mod changes;
 mod edited_run;
 mod property;
+mod recovery;
 mod search;
 mod verify;
 
@@ -19,15 +20,17 @@ use plugpull_reports::{Diagnosis, EARLY, Property};
 
 use super::answers::Answers;
 use super::attempt::Workers;
+use super::crash::CrashModel;
 use super::grouping::{Group, Grouping, Groups};
 use super::limits::left;
 use super::oracle::Oracle;
-use super::retry::{OutputSign, Retry, Wanted};
+use super::retry::{Minimised, OutputSign, Retry, Wanted};
 use changes::{Change, SyncChanges};
 pub(crate) use edited_run::EditedRun;
 use edited_run::TIME;
 pub(super) use edited_run::{Attempts, JudgedState, points_behind, spread, states_at};
 use property::Missing;
+use recovery::RecoveryRun;
 use search::FixSearch;
 use verify::Subject;
 
@@ -45,6 +48,9 @@ const AT_ONCE: u32 = 3;
 /// What is said where no sync helps, and where some do, but not which.
 const EVEN_SO: &str = "with every file and directory synced behind each operation it still shows";
 const ALL_AT_ONCE: &str = "with every file and directory synced behind each operation it goes, and no few of these syncs do";
+/// What is said of a crash of a recovery that only breaks what this recovery served when nothing interrupted it.
+const NOT_ALONE: &str =
+    "it shows only beside what this recovery served when nothing interrupted it";
 /// What is to be done where no sync helps.
 const OTHERWISE: &str =
     "the protocol needs something else (a checksum, or a new file that replaces the old one)";
@@ -73,11 +79,20 @@ struct Found {
     is_late: bool,
 }
 
+/// A fix that was found.
+struct KnownFix {
+    change: Change,
+    /// The number of its finding.
+    id: usize,
+    /// Of which recovery: the disk that it began on; none for the recorded run.
+    of: Option<u128>,
+}
+
 /// What is known of a finding and of others once it has its turn.
 struct SoFar<'k> {
     changes: &'k SyncChanges<'k>,
-    /// The fixes of other findings, with their numbers.
-    fixes: Vec<(Change, usize)>,
+    /// The fixes of other findings.
+    fixes: Vec<KnownFix>,
     /// By finding: what is missing.
     missing: BTreeMap<usize, Missing>,
 }
@@ -90,7 +105,7 @@ impl Diagnoser<'_, '_> {
             .filter(|id| self.comes_from(groups, *id).is_some())
             .collect();
         open.sort_by_key(|id| rank(&groups.all()[*id], self.oracle, *id));
-        let changes = SyncChanges::of(self.oracle.trace);
+        let changes = SyncChanges::of(self.oracle.trace, "");
         let mut known = SoFar {
             changes: &changes,
             fixes: Vec::new(),
@@ -198,21 +213,71 @@ impl Diagnoser<'_, '_> {
         diagnosis: &mut Diagnosis,
     ) -> (Option<Change>, bool) {
         let minimised = &groups.all()[id].minimised;
+        let of = began_on(minimised);
+        let fixes = known.fixes.iter().filter(|fix| fix.of == of);
+        let fixes: Vec<&Change> = fixes.map(|fix| &fix.change).collect();
+        let Some(recovery) = &minimised.crash.within else {
+            let power = |model: &CrashModel| model.power;
+            let subject = Subject {
+                oracle: self.oracle,
+                grouping: self.grouping,
+                groups,
+                id,
+                minimised,
+                cause: known.changes.places_of(&minimised.crash.lost),
+                of_acks: missing.property == Property::Durability,
+                depth: 0,
+                models: CrashModel::all().into_iter().filter(power).collect(),
+            };
+            return self.search(&subject, known.changes, (missing, until), &fixes, diagnosis);
+        };
+        let run = RecoveryRun::of(self.oracle, recovery);
+        let indexes = run.indexes(self.oracle);
+        let oracle = run.oracle(self.oracle, &indexes);
+        let changes = run.changes();
+        let minimised = run.without_what_came_before(minimised);
         let subject = Subject {
-            oracle: self.oracle,
+            oracle: &oracle,
             grouping: self.grouping,
             groups,
             id,
-            minimised,
-            cause: known.changes.places_of(&minimised.crash.lost),
-            of_acks: missing.property == Property::Durability,
+            minimised: &minimised,
+            cause: changes.places_of(&minimised.crash.lost),
+            of_acks: false,
+            depth: recovery.after.depth() + 1,
+            models: run.models(&minimised),
         };
+        let mut attempts = self.attempts(&minimised, until);
+        if !verify::shows_unchanged(&subject, &mut attempts) {
+            diagnosis.no_fix = format!("not known: {NOT_ALONE}");
+            return (None, false);
+        }
+        let found = self.search(&subject, &changes, (missing, until), &fixes, diagnosis);
+        for sync in diagnosis.fix.iter_mut().flat_map(|fix| &mut fix.missing) {
+            sync.after += run.began();
+        }
+        found
+    }
+
+    fn attempts(&self, minimised: &Minimised, until: Option<Instant>) -> Attempts<'_> {
         let mut attempts = Attempts::new(self.workers, self.answers, self.over, until);
         attempts.follow_up = minimised.finding.follow_up;
         attempts.left = self.most.clamp(FEWEST_ATTEMPTS, ATTEMPTS);
+        attempts
+    }
+
+    fn search(
+        &self,
+        subject: &Subject<'_, '_>,
+        changes: &SyncChanges<'_>,
+        (missing, until): (&Missing, Option<Instant>),
+        fixes: &[&Change],
+        diagnosis: &mut Diagnosis,
+    ) -> (Option<Change>, bool) {
+        let mut attempts = self.attempts(subject.minimised, until);
         let before = missing.before.as_deref();
-        let mut search = FixSearch::new(&subject, known.changes, &mut attempts, before);
-        let sought = search.run(known.fixes.iter().map(|(change, _)| change));
+        let mut search = FixSearch::new(subject, changes, &mut attempts, before);
+        let sought = search.run(fixes.iter().copied());
         let why = sought.as_ref().err().copied().unwrap_or_default();
         let (behind, none_helps) = (std::mem::take(&mut search.behind), search.none_helps);
         let found = sought.ok().flatten().or(search.beside.take());
@@ -234,13 +299,20 @@ impl Diagnoser<'_, '_> {
     }
 }
 
+/// The disk that the recovery began on which a crash interrupted; none where that was the recorded run.
+fn began_on(minimised: &Minimised) -> Option<u128> {
+    let recovery = minimised.crash.within.as_ref();
+    recovery.map(|recovery| recovery.digest)
+}
+
 /// Keeps what was found of a finding; it counts to the one that has the same fix.
-fn keep(groups: &mut Groups, id: usize, found: Found, fixes: &mut Vec<(Change, usize)>) {
+fn keep(groups: &mut Groups, id: usize, found: Found, fixes: &mut Vec<KnownFix>) {
     let edits = found.change.as_ref().map(|change| &change.edits);
+    let of = began_on(&groups.all()[id].minimised);
     let main = fixes
         .iter()
-        .find(|(change, _)| Some(&change.edits) == edits)
-        .map(|(_, main)| *main);
+        .find(|fix| fix.of == of && Some(&fix.change.edits) == edits)
+        .map(|fix| fix.id);
     let sentence = groups.all()[id].minimised.finding.sentence.clone();
     if let Some(main) = main.and_then(|main| groups.get_mut(main))
         && let Some(diagnosis) = main.diagnosis.as_mut()
@@ -252,23 +324,24 @@ fn keep(groups: &mut Groups, id: usize, found: Found, fixes: &mut Vec<(Change, u
         group.same_as = main;
     }
     if main.is_none() {
-        fixes.extend(found.change.map(|change| (change, id)));
+        fixes.extend(found.change.map(|change| KnownFix { change, id, of }));
     }
 }
 
-/// True for a finding of a process that was killed in the recorded run, each time.
+/// True for a finding of a process that was killed, each time.
 fn comes_from_kill(group: &Group, oracle: &Oracle<'_>) -> bool {
     let minimised = &group.minimised;
     let killed = minimised.crash.loss.is_empty() && oracle.kills_at(&minimised.crash);
-    killed && minimised.crash.depth() == 0 && !minimised.varies()
+    killed && !minimised.varies()
 }
 
-/// True for a finding of a crash of the recorded run in which something unsynced was lost, each time.
+/// True for a finding of a crash in which something unsynced was lost, each time: of the recorded run, or of the
+/// recovery that it interrupted.
 fn comes_from_unsynced(group: &Group, oracle: &Oracle<'_>) -> bool {
     let minimised = &group.minimised;
     let power = oracle.models[minimised.crash.model].power;
     let lost = minimised.crash.loss.len();
-    power && minimised.crash.depth() == 0 && (1..=LARGEST).contains(&lost) && !minimised.varies()
+    power && (1..=LARGEST).contains(&lost) && !minimised.varies()
 }
 
 /// Which of two findings stands for both: the one that takes less to happen, then what was acknowledged

@@ -52,9 +52,10 @@ pub(super) fn of_kill(
         }
         if retry.shows(later, wanted).is_none() {
             let end = format!(
-                "the {} of {} (operation {})",
+                "the {} of {} ({}operation {})",
                 record.op.name(),
                 record.path,
+                crash.whose(),
                 record.seq
             );
             return Some(Missing {
@@ -77,7 +78,7 @@ pub(super) fn property(
 ) -> Missing {
     let crash = &minimised.crash;
     let records = retry.oracle.log(crash).records();
-    let lost = describe(&crash.lost, records);
+    let lost = describe(&crash.lost, crash, records);
     if !crash.loss.torn.is_empty() || !crash.loss.spoiled.is_empty() {
         let mut whole = crash.loss.clone();
         let torn: Vec<usize> = whole.torn.keys().chain(&whole.spoiled).copied().collect();
@@ -133,8 +134,8 @@ pub(super) fn property(
     }
     let first = others.iter().map(|one| one.seq).min();
     let of_first = others.iter().filter(|one| Some(one.seq) == first).cloned();
-    let first = describe(&of_first.collect::<Vec<_>>(), records);
-    let kept = describe(&others, records);
+    let first = describe(&of_first.collect::<Vec<_>>(), crash, records);
+    let kept = describe(&others, crash, records);
     // Lost alone, the other one shows it too: no order of the two is good.
     if shows(crash, &with, wanted, retry).is_some() {
         return Missing {
@@ -236,23 +237,25 @@ fn last_operation(crash: &Crash, retry: &Retry<'_, '_>) -> Option<String> {
     let mut before = records.iter().take(crash.point as usize).rev();
     let last = before.find(|record| !record.op.is_note())?;
     Some(format!(
-        "the {} of {} (operation {})",
+        "the {} of {} ({}operation {})",
         last.op.name(),
         last.path,
+        crash.whose(),
         last.seq
     ))
 }
 
-/// What was lost, in words: the first few operations.
-fn describe(lost: &[LostUpdate], records: &[Record]) -> String {
+/// What was lost in a crash, in words: the first few operations.
+fn describe(lost: &[LostUpdate], crash: &Crash, records: &[Record]) -> String {
     const NAMED: usize = 2;
+    let whose = crash.whose();
     let mut by_operation: BTreeMap<u64, Vec<&LostUpdate>> = BTreeMap::new();
     for one in lost {
         by_operation.entry(one.seq).or_default().push(one);
     }
     let all = by_operation.iter().map(|(seq, updates)| {
         let Some(record) = records.get(*seq as usize) else {
-            return format!("operation {seq}");
+            return format!("{whose}operation {seq}");
         };
         let (op, path) = (record.op.name(), &record.path);
         let size = |one: &&LostUpdate| one.what.trim_start_matches("the ").starts_with("size");
@@ -270,7 +273,7 @@ fn describe(lost: &[LostUpdate], records: &[Record]) -> String {
             }
             _ => format!("the {op} of {path}"),
         };
-        format!("{what} (operation {seq})")
+        format!("{what} ({whose}operation {seq})")
     });
     let mut all: Vec<String> = all.collect();
     let more = all.len().saturating_sub(NAMED);

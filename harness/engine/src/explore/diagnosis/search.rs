@@ -61,7 +61,7 @@ impl<'s, 'f, 'a, 'r> FixSearch<'s, 'f, 'a, 'r> {
     ) -> Self {
         let own = subject.oracle.models[subject.minimised.crash.model];
         let loosest = |model: &CrashModel| model.name == LOOSEST && own.name != LOOSEST;
-        let models = CrashModel::all().into_iter().filter(loosest);
+        let models = subject.models.iter().copied().filter(loosest);
         Self {
             subject,
             changes,

@@ -42,6 +42,10 @@ pub(super) struct Subject<'s, 'a> {
     pub(super) cause: BTreeSet<usize>,
     /// True where it shows only what was acknowledged.
     pub(super) of_acks: bool,
+    /// How many recoveries deep it is.
+    pub(super) depth: u32,
+    /// The models that a change is held to.
+    pub(super) models: Vec<CrashModel>,
 }
 
 /// What came of a change.
@@ -90,6 +94,20 @@ pub(super) fn is_real(model: &CrashModel) -> bool {
     ["ext4", "xfs", "btrfs", "ext4-writeback"].contains(&model.name)
 }
 
+/// Whether the smallest failing state shows a finding of its kind with no change at all.
+pub(super) fn shows_unchanged(subject: &Subject<'_, '_>, attempts: &mut Attempts<'_>) -> bool {
+    let Subject {
+        oracle, minimised, ..
+    } = subject;
+    let crash = &minimised.crash;
+    let window = oracle.recorded_window(crash.model, crash.point);
+    let place = (crash.model, crash.point);
+    let states = states_at(&window, place, [crash.loss.clone()], &mut BTreeSet::new());
+    let judged = attempts.judge(oracle, states);
+    let is_it = |finding: &Finding| finding.kind == minimised.finding.kind;
+    judged.iter().any(|one| one.findings.iter().any(is_it))
+}
+
 /// Tries what the cause is about under these models, at the smallest failing state and at a few places.
 pub(super) fn look(
     subject: &Subject<'_, '_>,
@@ -131,8 +149,7 @@ pub(super) fn verify(
     attempts: &mut Attempts<'_>,
 ) -> Verdict {
     let run = EditedRun::of(subject.oracle.trace, &change.edits);
-    let power = |model: &CrashModel| model.power;
-    let mut models: Vec<CrashModel> = CrashModel::all().into_iter().filter(power).collect();
+    let mut models = subject.models.clone();
     models.sort_by_key(|model| model.strength());
     let all = places(subject, &change.places);
     let points = spread(&all, POINTS);
@@ -152,6 +169,7 @@ pub(super) fn verify(
         not_enough_under: Vec::new(),
         behind: String::new(),
         cause_only: true,
+        of_recovery: subject.depth > 0,
     };
     let indexes = run.indexes(subject.oracle, &models, points.iter().copied().max());
     let under = |nth: usize| (&models[nth..=nth], &indexes[nth..=nth]);
@@ -273,7 +291,7 @@ fn known_as(
     signs.extend(one.findings.iter().filter_map(said));
     let state = FailingState {
         kind: finding.kind,
-        depth: 0,
+        depth: subject.depth,
         follow_up: finding.follow_up,
         signs,
     };
