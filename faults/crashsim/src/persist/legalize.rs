@@ -34,9 +34,16 @@ impl<'a> Rules<'_, 'a> {
             return;
         }
         self.legalize_names(keeps);
-        self.legalize_forwards(keeps);
+        self.legalize_forwards(keeps, |_| {});
         self.legalize_sectors(keeps);
         self.legalize_lengths(keeps);
+    }
+
+    /// Of a legal loss set, the updates that are missing because something before them is.
+    pub(super) fn following(&self, keeps: &[Keep]) -> Vec<usize> {
+        let mut following = Vec::new();
+        self.legalize_forwards(&mut keeps.to_vec(), |at| following.push(at));
+        following
     }
 
     fn place(&self, id: usize) -> Option<usize> {
@@ -82,7 +89,8 @@ impl<'a> Rules<'_, 'a> {
 
     /// Forwards: an update whose need is missing is missing too, and where metadata is ordered the
     /// first missing change takes all later ones with it.
-    fn legalize_forwards(&self, keeps: &mut [Keep]) {
+    /// `follows` hears of each that is missing because something before it is.
+    fn legalize_forwards(&self, keeps: &mut [Keep], mut follows: impl FnMut(usize)) {
         let ordered = self.model.metadata_order().is_ordered();
         let mut broken = false;
         let mut stopped = false;
@@ -101,16 +109,22 @@ impl<'a> Rules<'_, 'a> {
             let out_of_turn = stopped && update.kind.is_content();
             if needs_lost || chained || group_lost || out_of_turn {
                 keeps[at] = Keep::None;
+                follows(at);
             } else if let Some((ino, data)) = write_of(self.records, update)
                 && (late || !no_block.is_empty())
             {
+                let mut whole = true;
                 self.drop_pages(data, &mut keeps[at], |page| {
                     let none = no_block.contains(&(ino, page)) || (late && update.is_fresh(page));
                     if none {
                         no_block.insert((ino, page));
                     }
+                    whole &= none;
                     none
                 });
+                if whole {
+                    follows(at);
+                }
             }
             if keeps[at] == Keep::None && metadata {
                 broken |= ordered && update.journal == Journal::AtOnce;

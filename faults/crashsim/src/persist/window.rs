@@ -207,6 +207,22 @@ impl<'a> Window<'a> {
         self.as_choice(&self.legal(losses))
     }
 
+    /// The least of a loss set from which the rest follows: what is missing only because something before it is
+    /// is left out, as all that was done in a directory whose own name is lost. Made legal, it is the same.
+    pub fn roots(&self, losses: &LossSet) -> LossSet {
+        let keeps = self.legal(losses);
+        let whole = self.as_choice(&keeps);
+        let mut roots = whole.clone();
+        for at in self.rules().following(&keeps) {
+            roots.lost.remove(&self.open[at].id);
+        }
+        // What is written as one goes both ways.
+        match self.legal(&roots) == keeps {
+            true => roots,
+            false => whole,
+        }
+    }
+
     pub(super) fn as_choice(&self, keeps: &[Keep]) -> LossSet {
         let mut settled = LossSet::default();
         for (update, keep) in self.open.iter().zip(keeps) {
@@ -477,6 +493,30 @@ mod tests {
                 "{}",
                 model.name()
             );
+        }
+    }
+
+    /// Of all that is lost with the making of a file, and under every model of any loss set: the roots are no
+    /// more, and all the rest follows from them.
+    #[test]
+    fn what_follows_from_a_loss_is_not_among_its_roots() {
+        let log = log();
+        let made = window(&log).pending()[0];
+        let lost = LossSet {
+            lost: [made].into(),
+            ..LossSet::default()
+        };
+        let all = window(&log).legalize(&lost);
+        assert!(all.lost.len() > 2, "{all:?}");
+        assert_eq!(window(&log).roots(&all), lost);
+        for model in crate::persist::MODELS {
+            let window = Window::new(&log, log.records().len(), model, Device::default());
+            for loss in window.loss_sets(20, 1, usize::MAX) {
+                let (legal, roots) = (window.legalize(&loss), window.roots(&loss));
+                assert_eq!(window.legalize(&roots), legal, "{}", model.name());
+                assert!(roots.lost.is_subset(&legal.lost) && roots.torn == legal.torn);
+                assert_eq!(window.roots(&roots), roots, "{}", model.name());
+            }
         }
     }
 

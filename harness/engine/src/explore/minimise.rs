@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use plugpull_crashsim::persist::LossSet;
+use plugpull_crashsim::persist::{LossSet, record_of};
 
 use super::crash::{Crash, CrashModel, RecoveryTrace};
 use super::enumerator::{Enumerated, StateEnumerator, StateSpace};
@@ -103,6 +103,18 @@ fn parts_of(loss: &LossSet) -> Vec<Gone> {
     all.into_iter().map(|(_, gone)| gone).collect()
 }
 
+/// All updates that a loss set is about.
+fn updates_of(loss: &LossSet) -> impl Iterator<Item = usize> {
+    let torn = loss.torn.keys().copied();
+    let lost = loss.lost.iter().copied();
+    lost.chain(torn).chain(loss.spoiled.iter().copied())
+}
+
+/// The number of the operation that made an update: a log of an exploration counts from 0.
+fn seq_of(id: usize) -> u64 {
+    record_of(id) as u64
+}
+
 /// A loss set of these of its things.
 fn of_parts<'p>(loss: &LossSet, parts: impl IntoIterator<Item = &'p Gone>) -> LossSet {
     let mut less = LossSet::default();
@@ -120,6 +132,13 @@ fn of_parts<'p>(loss: &LossSet, parts: impl IntoIterator<Item = &'p Gone>) -> Lo
 }
 
 impl Search<'_, '_, '_> {
+    /// The least of what is missing at a level from which the rest follows.
+    fn roots(&self, level: usize) -> LossSet {
+        let crash = self.at(level);
+        let window = self.retry.oracle.window(crash, crash.model);
+        window.roots(&crash.loss)
+    }
+
     /// The crash at a level of the smallest one.
     fn at(&self, level: usize) -> &Crash {
         self.best.crash.sequence()[level]
@@ -176,7 +195,7 @@ impl Search<'_, '_, '_> {
         }
         let mut parts = 2;
         loop {
-            let all = parts_of(&self.at(level).loss);
+            let all = parts_of(&self.roots(level));
             if all.len() < 2 || !self.retry.goes_on() {
                 break;
             }
@@ -229,7 +248,7 @@ impl Search<'_, '_, '_> {
     /// Where few updates are missing, every part of them: what shows the finding need not do so with
     /// one less.
     fn every_part(&mut self, level: usize) {
-        let loss = self.at(level).loss.clone();
+        let loss = self.roots(level);
         let all = parts_of(&loss);
         if all.len() > EVERY_PART {
             return;
@@ -274,8 +293,9 @@ impl Search<'_, '_, '_> {
             _ => 0,
         };
         let behind_loss = loop {
-            let missing = || self.at(level).lost.iter().map(|lost| lost.seq);
-            let (first, last) = (missing().min(), missing().max());
+            // What follows from a loss is there to be missing at any later point.
+            let roots: Vec<u64> = updates_of(&self.roots(level)).map(seq_of).collect();
+            let (first, last) = (roots.iter().min().copied(), roots.iter().max().copied());
             let behind_loss = last.map_or(0, |last| last + 1);
             let mut points = vec![ack, behind_loss, behind_loss.max(ack)];
             points.extend(last);

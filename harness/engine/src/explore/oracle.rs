@@ -1,12 +1,13 @@
 //! The oracle of an exploration: holds what a target made of a crash state to what had been
 //! acknowledged at the crash.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use plugpull_crashsim::fs::{KillPoint, Log, Op, Record, Tree};
-use plugpull_crashsim::persist::{Device, Index, LossSet, Window};
+use plugpull_crashsim::persist::{Device, Index, LossSet, Window, record_of};
 use plugpull_workloads::{
     Call, Entry, History, Judgement, Observed, Outcome, Promise, Stamp, Verdict, judge, recent,
     settles,
@@ -377,6 +378,21 @@ impl Oracle<'_> {
         match &crash.within {
             Some(one) => Window::new(&one.log, point, self.models[model].model, self.device),
             None => self.indexes[model].window(point),
+        }
+    }
+
+    /// The same crash, of whose losses only those are named from which the others follow.
+    pub(super) fn with_roots_alone(&self, crash: &Crash) -> Crash {
+        let loss = self.window(crash, crash.model).roots(&crash.loss);
+        let all = [&loss.lost, &loss.spoiled].into_iter().flatten();
+        let all = all.chain(loss.torn.keys()).map(|id| record_of(*id) as u64);
+        let of_roots: BTreeSet<u64> = all.collect();
+        let mut lost = crash.lost.clone();
+        lost.retain(|one| of_roots.contains(&one.seq));
+        Crash {
+            loss,
+            lost,
+            ..crash.clone()
         }
     }
 

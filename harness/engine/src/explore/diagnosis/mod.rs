@@ -198,7 +198,10 @@ impl Diagnoser<'_, '_> {
         };
         match killed {
             true => property::of_kill(&group.minimised, &wanted, &mut retry),
-            false => Some(property::property(&group.minimised, &wanted, &mut retry)),
+            false => {
+                let minimised = self.with_roots_alone(&group.minimised);
+                Some(property::property(&minimised, &wanted, &mut retry))
+            }
         }
     }
 
@@ -212,7 +215,7 @@ impl Diagnoser<'_, '_> {
         known: &SoFar<'_>,
         diagnosis: &mut Diagnosis,
     ) -> (Option<Change>, bool) {
-        let minimised = &groups.all()[id].minimised;
+        let minimised = &self.with_roots_alone(&groups.all()[id].minimised);
         let of = began_on(minimised);
         let fixes = known.fixes.iter().filter(|fix| fix.of == of);
         let fixes: Vec<&Change> = fixes.map(|fix| &fix.change).collect();
@@ -257,6 +260,13 @@ impl Diagnoser<'_, '_> {
             sync.after += run.began();
         }
         found
+    }
+
+    /// A finding whose crash names of what is lost only what the rest follows from.
+    fn with_roots_alone(&self, minimised: &Minimised) -> Minimised {
+        let mut alone = minimised.clone();
+        alone.crash = self.oracle.with_roots_alone(&minimised.crash);
+        alone
     }
 
     fn attempts(&self, minimised: &Minimised, until: Option<Instant>) -> Attempts<'_> {
@@ -340,8 +350,8 @@ fn comes_from_kill(group: &Group, oracle: &Oracle<'_>) -> bool {
 fn comes_from_unsynced(group: &Group, oracle: &Oracle<'_>) -> bool {
     let minimised = &group.minimised;
     let power = oracle.models[minimised.crash.model].power;
-    let lost = minimised.crash.loss.len();
-    power && (1..=LARGEST).contains(&lost) && !minimised.varies()
+    let lost = || oracle.with_roots_alone(&minimised.crash).loss.len();
+    power && !minimised.varies() && (1..=LARGEST).contains(&lost())
 }
 
 /// Which of two findings stands for both: the one that takes less to happen, then what was acknowledged
