@@ -13,7 +13,6 @@ use crate::evidence::TimelineStep;
 use crate::fold::exit_code;
 use crate::identity::of_entry;
 use crate::labels::{capital, clean, kind_words, verdict_words};
-use crate::made_by::{CodePlace, MadeBy};
 use crate::report::Report;
 use crate::trial::ReportedFinding;
 
@@ -128,15 +127,6 @@ fn places<'a>(steps: impl Iterator<Item = &'a TimelineStep>) -> Vec<Value> {
         }));
     }
     places
-}
-
-impl MadeBy {
-    /// The innermost place of the program itself whose file and line are known.
-    fn own_line(&self) -> Option<(&CodePlace, &str, u32)> {
-        let known = self.frames.iter().filter(|place| !place.is_runtime());
-        let mut lines = known.filter_map(|one| Some((one, one.file.as_deref()?, one.line?)));
-        lines.next()
-    }
 }
 
 /// The file that says what the target is, where there is one: a page of code scanning wants a file.

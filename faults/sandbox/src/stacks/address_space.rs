@@ -4,21 +4,17 @@
 //! mapped and the instruction before it is a call. Behind the first that is none the stack ends.
 
 use std::collections::HashMap;
-use std::io::IoSliceMut;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use framehop::{CacheNative, MayAllocateDuringUnwind, Unwinder, UnwinderNative};
-use nix::sys::uio::{RemoteIoVec, process_vm_readv};
-use nix::unistd::Pid;
 
 use super::interner::Interner;
+use super::memory::{Pages, StackCopy, read_memory};
 use super::module::{CodeMapping, Module};
+use super::python::{Interpreter, Native, PythonFrames, Why, merge};
 use super::table::FRAMES_MAX;
 
-/// How much of a stack is copied at once, and at most.
-const PIECE: usize = 16 << 10;
-const STACK_MAX: usize = 256 << 10;
-const MEMORY_PAGE: usize = 4096;
 /// How many stacks of one process are known by their return addresses.
 const REMEMBERED: usize = 1 << 16;
 
@@ -29,6 +25,31 @@ pub(super) struct Place {
     pub(super) sp: u64,
     pub(super) bp: u64,
 }
+
+/// A thread that has stopped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stopped {
+    pub(super) tid: i32,
+    /// Its number in its own PID namespace.
+    pub(super) own: u32,
+    pub(super) at: Place,
+}
+
+/// Where calls return to, innermost first, and whether these are all.
+type Returns = (Vec<u64>, bool);
+
+/// The native frames of a stack.
+struct NativeStack {
+    frames: Vec<Native>,
+    /// They go on to where the thread began.
+    whole: bool,
+}
+
+/// What a stack is known by: its call, its native frames, and what is known of its Python ones.
+type StackKey = (&'static str, u32, Option<Result<PythonStack, Why>>);
+
+/// Python frames by their numbers, in groups, and whether there are more.
+type PythonStack = (Vec<Vec<u32>>, bool);
 
 /// A part of a module that is mapped.
 struct Code {
@@ -48,8 +69,11 @@ pub(super) struct AddressSpace {
     cache: CacheNative<MayAllocateDuringUnwind>,
     /// Frames by their return addresses; none for what is no place behind a call.
     frames: HashMap<u64, Option<u32>>,
-    /// Stacks by their return addresses, those of each call apart.
-    stacks: HashMap<(&'static str, Vec<u64>), u32>,
+    /// Native frames by their return addresses, each with a number.
+    native: HashMap<Returns, (u32, Rc<NativeStack>)>,
+    stacks: HashMap<StackKey, u32>,
+    /// What runs Python code in it.
+    python: Option<Interpreter>,
     /// Code was mapped since it was read.
     stale: bool,
 }
@@ -62,7 +86,9 @@ impl AddressSpace {
             unwinder: UnwinderNative::new(),
             cache: CacheNative::new(),
             frames: HashMap::new(),
+            native: HashMap::new(),
             stacks: HashMap::new(),
+            python: None,
             stale: true,
         }
     }
@@ -76,43 +102,124 @@ impl AddressSpace {
     /// be read.
     pub(super) fn stack(
         &mut self,
-        (tid, at): (i32, Place),
+        stopped: Stopped,
         call: &'static str,
         interner: &Interner,
     ) -> u32 {
-        if self.stale && self.read_mappings(tid, interner).is_none() {
-            return interner.stack(call, Vec::new());
+        if self.stale && self.read_mappings(stopped.tid, interner).is_none() {
+            return interner.stack(call, Vec::new(), None);
         }
-        let mut memory = StackCopy::of(tid, at.sp);
+        let returns = self.unwind(stopped);
+        let (number, native) = self.native(stopped.tid, returns, interner);
+        let python = self.python(stopped, &native, interner);
+        let key = (call, number, python);
+        if let Some(known) = self.stacks.get(&key) {
+            return *known;
+        }
+        let plain = || native.frames.iter().map(|one| one.number).collect();
+        let (frames, note) = match (&key.2, &self.python) {
+            (Some(Ok((groups, cut))), Some(interpreter)) => {
+                match merge((&native.frames, native.whole), (groups, *cut)) {
+                    Some(merged) => (merged, None),
+                    None => (
+                        plain(),
+                        Some(interpreter.why("they do not fit the native ones")),
+                    ),
+                }
+            }
+            (Some(Err(why)), _) => (plain(), Some(why.clone())),
+            _ => (plain(), None),
+        };
+        let frames = frames.into_iter().take(FRAMES_MAX).collect();
+        let number = interner.stack(call, frames, note);
+        if self.stacks.len() >= REMEMBERED {
+            self.stacks.clear();
+        }
+        self.stacks.insert(key, number);
+        number
+    }
+
+    /// Where the calls of a thread return to.
+    fn unwind(&mut self, stopped: Stopped) -> Returns {
+        let at = stopped.at;
+        let mut memory = StackCopy::of(stopped.tid, at.sp);
         let mut read = |address| memory.word(address).ok_or(());
         let regs = framehop::UnwindRegsNative::new(at.ip, at.sp, at.bp);
         let mut iter = self
             .unwinder
             .iter_frames(at.ip, regs, &mut self.cache, &mut read);
         let mut addresses = Vec::with_capacity(32);
-        while addresses.len() < FRAMES_MAX
-            && let Ok(Some(frame)) = iter.next()
-        {
-            addresses.push(frame.address());
+        while addresses.len() < FRAMES_MAX {
+            match iter.next() {
+                Ok(Some(frame)) => addresses.push(frame.address()),
+                end => return (addresses, end.is_ok()),
+            }
         }
-        let key = (call, addresses);
-        if let Some(known) = self.stacks.get(&key) {
-            return *known;
+        (addresses, false)
+    }
+
+    /// The frames of these addresses, up to the first that is none.
+    fn native(
+        &mut self,
+        tid: i32,
+        returns: Returns,
+        interner: &Interner,
+    ) -> (u32, Rc<NativeStack>) {
+        if let Some((number, native)) = self.native.get(&returns) {
+            return (*number, Rc::clone(native));
         }
-        let addresses = &key.1;
+        let (addresses, ends) = &returns;
         let mut frames = Vec::with_capacity(addresses.len());
-        for (number, address) in addresses.iter().enumerate() {
-            let Some(frame) = self.frame(tid, *address, number == 0, interner) else {
+        for (at, address) in addresses.iter().enumerate() {
+            let Some(number) = self.frame(tid, *address, at == 0, interner) else {
                 break;
             };
-            frames.push(frame);
+            let python = self.python.as_ref();
+            let evaluates = at > 0 && python.is_some_and(|python| python.evaluates(*address));
+            frames.push(Native { number, evaluates });
         }
-        let number = interner.stack(call, frames);
-        if self.stacks.len() >= REMEMBERED {
+        let whole = *ends && frames.len() == addresses.len();
+        let native = Rc::new(NativeStack { frames, whole });
+        if self.native.len() >= REMEMBERED {
+            // What stands for a stack there is of these.
+            self.native.clear();
             self.stacks.clear();
         }
-        self.stacks.insert(key, number);
-        number
+        let number = self.native.len() as u32;
+        let known = (number, Rc::clone(&native));
+        self.native.insert(returns, known);
+        (number, native)
+    }
+
+    /// The Python frames of a thread; none where it runs no Python code.
+    fn python(
+        &mut self,
+        stopped: Stopped,
+        native: &NativeStack,
+        interner: &Interner,
+    ) -> Option<Result<PythonStack, Why>> {
+        let interpreter = self.python.as_mut()?;
+        let loops = native.frames.iter().filter(|one| one.evaluates).count();
+        if loops == 0 && native.whole {
+            return None;
+        }
+        let read = |from: u64, into: &mut [u8]| read_memory(stopped.tid, from, into);
+        let mut memory = Pages::new(read);
+        let mut found = interpreter.frames(stopped.own, &mut memory);
+        // A thread may have been given another place in the interpreter, where it is not looked for at first.
+        let fits = |found: &Result<_, _>| {
+            let groups = |frames: &PythonFrames| frames.cut || frames.groups.len() >= loops;
+            found.as_ref().is_ok_and(groups)
+        };
+        if !fits(&found) && interpreter.forget(stopped.own) {
+            found = interpreter.frames(stopped.own, &mut memory);
+        }
+        let known = found.and_then(|frames| {
+            let numbers = interner.python(&frames.groups);
+            let numbers = numbers.ok_or_else(|| interpreter.why("there are too many"))?;
+            Ok((numbers, frames.cut))
+        });
+        Some(known)
     }
 
     /// The frame of an address: of the innermost, where the thread is, or of one that a call returns to.
@@ -157,6 +264,7 @@ impl AddressSpace {
                 self.add(module, mapping, bias);
             }
             // Where its own addresses are not known, those of the process stand for them.
+            self.note_python(mapping, module.as_deref().zip(bias));
             self.code.push(Code {
                 from: mapping.from,
                 to: mapping.to,
@@ -166,6 +274,16 @@ impl AddressSpace {
         }
         self.mappings = mappings;
         Some(())
+    }
+
+    /// Notes the first interpreter that is mapped.
+    fn note_python(&mut self, mapping: &CodeMapping, module: Option<(&Module, u64)>) {
+        let python = module.and_then(|(module, bias)| Some((module.python.clone()?, bias)));
+        if let Some((symbols, bias)) = python
+            && self.python.is_none()
+        {
+            self.python = Some(Interpreter::new(symbols, bias, &mapping.path));
+        }
     }
 
     fn add(&mut self, module: &Module, mapping: &CodeMapping, bias: u64) {
@@ -192,66 +310,6 @@ fn ends_with_call(before: &[u8; 7]) -> bool {
     before[2] == 0xe8 || (2..=7).any(indirect)
 }
 
-/// Copies memory of a thread's process: how many bytes could be read.
-fn read_memory(tid: i32, from: u64, into: &mut [u8]) -> usize {
-    let mut pieces = Vec::with_capacity(into.len() / MEMORY_PAGE + 2);
-    let mut at = from as usize;
-    let end = at.saturating_add(into.len());
-    // What cannot be read ends the copy at a piece, so each is within one page.
-    while at < end {
-        let next = (at | (MEMORY_PAGE - 1)).saturating_add(1).min(end);
-        pieces.push(RemoteIoVec {
-            base: at,
-            len: next - at,
-        });
-        at = next;
-    }
-    process_vm_readv(Pid::from_raw(tid), &mut [IoSliceMut::new(into)], &pieces).unwrap_or(0)
-}
-
-/// The stack of a stopped thread, copied as far as it is looked at.
-struct StackCopy {
-    tid: i32,
-    from: u64,
-    bytes: Vec<u8>,
-    /// There is no more of it.
-    whole: bool,
-}
-
-impl StackCopy {
-    fn of(tid: i32, sp: u64) -> Self {
-        let mut copy = Self {
-            tid,
-            from: sp & !7,
-            bytes: Vec::new(),
-            whole: false,
-        };
-        copy.more();
-        copy
-    }
-
-    fn more(&mut self) {
-        let had = self.bytes.len();
-        // The next pieces end with a page.
-        let from = self.from.saturating_add(had as u64);
-        let len = PIECE - (from as usize & (MEMORY_PAGE - 1));
-        self.bytes.resize(had + len, 0);
-        let read = read_memory(self.tid, from, &mut self.bytes[had..]);
-        self.bytes.truncate(had + read);
-        self.whole = read < len || self.bytes.len() >= STACK_MAX;
-    }
-
-    fn word(&mut self, address: u64) -> Option<u64> {
-        let at = usize::try_from(address.checked_sub(self.from)?).ok()?;
-        let end = at.checked_add(8)?;
-        while end > self.bytes.len() && !self.whole {
-            self.more();
-        }
-        let bytes = self.bytes.get(at..end)?;
-        Some(u64::from_ne_bytes(bytes.try_into().ok()?))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,15 +325,5 @@ mod tests {
         // jmp *%rax; nops
         assert!(!ends_with_call(&[0, 0, 0, 0, 0, 0xff, 0xe0]));
         assert!(!ends_with_call(&[0x90; 7]));
-    }
-
-    #[test]
-    fn memory_is_read_as_far_as_it_goes() {
-        let own = std::process::id() as i32;
-        let word = 0x1234_5678_9abc_def0_u64;
-        let mut copy = StackCopy::of(own, (&raw const word) as u64);
-        assert_eq!(copy.word((&raw const word) as u64), Some(word));
-        assert_eq!(copy.word(8), None);
-        assert_eq!(read_memory(own, 16, &mut [0; 8]), 0);
     }
 }
