@@ -4,11 +4,15 @@
 //! mapped and the instruction before it is a call. Behind the first that is none the stack ends.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use framehop::{CacheNative, MayAllocateDuringUnwind, Unwinder, UnwinderNative};
+use framehop::{
+    CacheNative, FrameAddress, MayAllocateDuringUnwind, UnwindRegsNative, Unwinder, UnwinderNative,
+};
 
+use super::go::{Behind, Table};
 use super::interner::Interner;
 use super::memory::{Pages, StackCopy, read_memory};
 use super::module::{CodeMapping, Module};
@@ -74,6 +78,10 @@ pub(super) struct AddressSpace {
     stacks: HashMap<StackKey, u32>,
     /// What runs Python code in it.
     python: Option<Interpreter>,
+    /// Its Go functions: where they are mapped, what their own addresses are moved by.
+    go: Vec<(Range<u64>, u64, Arc<Table>)>,
+    /// Which of its frames are not as sure as others, and why.
+    note: Option<String>,
     /// Code was mapped since it was read.
     stale: bool,
 }
@@ -89,6 +97,8 @@ impl AddressSpace {
             native: HashMap::new(),
             stacks: HashMap::new(),
             python: None,
+            go: Vec::new(),
+            note: None,
             stale: true,
         }
     }
@@ -128,7 +138,7 @@ impl AddressSpace {
                 }
             }
             (Some(Err(why)), _) => (plain(), Some(why.clone())),
-            _ => (plain(), None),
+            _ => (plain(), self.note.clone()),
         };
         let frames = frames.into_iter().take(FRAMES_MAX).collect();
         let number = interner.stack(call, frames, note);
@@ -144,18 +154,42 @@ impl AddressSpace {
         let at = stopped.at;
         let mut memory = StackCopy::of(stopped.tid, at.sp);
         let mut read = |address| memory.word(address).ok_or(());
-        let regs = framehop::UnwindRegsNative::new(at.ip, at.sp, at.bp);
-        let mut iter = self
-            .unwinder
-            .iter_frames(at.ip, regs, &mut self.cache, &mut read);
+        let mut regs = UnwindRegsNative::new(at.ip, at.sp, at.bp);
         let mut addresses = Vec::with_capacity(32);
+        let mut here = FrameAddress::from_instruction_pointer(at.ip);
         while addresses.len() < FRAMES_MAX {
-            match iter.next() {
-                Ok(Some(frame)) => addresses.push(frame.address()),
+            addresses.push(here.address());
+            let innermost = addresses.len() == 1;
+            let behind = match self.go_at(here.address(), innermost) {
+                Some((table, own)) => go_return(table, (own, innermost), &mut regs, &mut read),
+                None => {
+                    let unwinder = &self.unwinder;
+                    unwinder
+                        .unwind_frame(here, &mut regs, &mut self.cache, &mut read)
+                        .map_err(drop)
+                }
+            };
+            // A goroutine was started by no call of the function that it is said to return to.
+            let begins = |address: &u64| match self.go_at(*address, false) {
+                Some((table, own)) => table.behind(own, false) == Behind::Nothing,
+                None => false,
+            };
+            let next = behind.map(|address| address.filter(|one| !begins(one)));
+            here = match next.map(|one| one.and_then(FrameAddress::from_return_address)) {
+                Ok(Some(next)) => next,
                 end => return (addresses, end.is_ok()),
-            }
+            };
         }
         (addresses, false)
+    }
+
+    /// The table of the Go function that an address is in, and the address as its module counts.
+    fn go_at(&self, address: u64, innermost: bool) -> Option<(&Table, u64)> {
+        let within = address.wrapping_sub(u64::from(!innermost));
+        let mut parts = self.go.iter();
+        let (_, bias, table) = parts.find(|(range, ..)| range.contains(&within))?;
+        let known = table.has(within.wrapping_sub(*bias));
+        known.then(|| (&**table, address.wrapping_sub(*bias)))
     }
 
     /// The frames of these addresses, up to the first that is none.
@@ -264,7 +298,7 @@ impl AddressSpace {
                 self.add(module, mapping, bias);
             }
             // Where its own addresses are not known, those of the process stand for them.
-            self.note_python(mapping, module.as_deref().zip(bias));
+            self.note_runtime(mapping, module.as_deref().zip(bias));
             self.code.push(Code {
                 from: mapping.from,
                 to: mapping.to,
@@ -276,13 +310,24 @@ impl AddressSpace {
         Some(())
     }
 
-    /// Notes the first interpreter that is mapped.
-    fn note_python(&mut self, mapping: &CodeMapping, module: Option<(&Module, u64)>) {
-        let python = module.and_then(|(module, bias)| Some((module.python.clone()?, bias)));
-        if let Some((symbols, bias)) = python
+    /// Notes the first interpreter that is mapped, and all code of Go.
+    fn note_runtime(&mut self, mapping: &CodeMapping, module: Option<(&Module, u64)>) {
+        let Some((module, bias)) = module else { return };
+        if let Some(symbols) = &module.python
             && self.python.is_none()
         {
-            self.python = Some(Interpreter::new(symbols, bias, &mapping.path));
+            self.python = Some(Interpreter::new(symbols.clone(), bias, &mapping.path));
+        }
+        match &module.go {
+            Some(Ok(table)) => {
+                let range = mapping.from..mapping.to;
+                self.go.push((range, bias, Arc::clone(table)));
+            }
+            Some(Err(why)) => {
+                let name = mapping.path.rsplit('/').next().unwrap_or_default();
+                self.note = Some(format!("{name} is unwound by frame pointers alone: {why}"));
+            }
+            None => {}
         }
     }
 
@@ -290,6 +335,26 @@ impl AddressSpace {
         let range = mapping.from..mapping.to;
         self.unwinder.add_module(module.for_unwinder(range, bias));
     }
+}
+
+/// Where the frame of a Go function returns to, with the registers as they are then; none inside where it is
+/// the first of its stack.
+fn go_return(
+    table: &Table,
+    (address, innermost): (u64, bool),
+    regs: &mut UnwindRegsNative,
+    read: &mut impl FnMut(u64) -> Result<u64, ()>,
+) -> Result<Option<u64>, ()> {
+    let size = match table.behind(address, innermost) {
+        Behind::ReturnsAt(size) => size,
+        Behind::Nothing => return Ok(None),
+        Behind::Unknown => return Err(()),
+    };
+    let at = regs.sp().checked_add(size).ok_or(())?;
+    let returns_to = read(at)?;
+    regs.set_sp(at.checked_add(8).ok_or(())?);
+    regs.set_ip(returns_to);
+    Ok(Some(returns_to))
 }
 
 /// Whether the instruction before an address is a call. x86-64 has few forms of it: `E8` with four bytes

@@ -127,7 +127,7 @@ impl Interner {
                 .iter()
                 .map(|at| places[*at].0.1.wrapping_sub(1))
                 .collect();
-            let names = names(&symbolizer, &module.path_here(), &offsets);
+            let names = module_names(&symbolizer, module, &offsets);
             for (at, calls) in at.into_iter().zip(names) {
                 frames[at].1.calls = calls;
             }
@@ -200,6 +200,21 @@ impl Known {
         self.paths.insert(path.into(), number);
         number
     }
+}
+
+/// The functions at each of these places of a module; those of Go are in its own table.
+fn module_names(symbolizer: &Symbolizer, module: &Module, offsets: &[u64]) -> Vec<Vec<SourceCall>> {
+    let mut all = names(symbolizer, &module.path_here(), offsets);
+    if let Some(Ok(go)) = &module.go {
+        all.resize(offsets.len(), Vec::new());
+        for (calls, offset) in all.iter_mut().zip(offsets) {
+            let of_go = go.calls(*offset);
+            if !of_go.is_empty() {
+                *calls = of_go;
+            }
+        }
+    }
+    all
 }
 
 /// The functions at each of these places of a file; none where it has no names, or is damaged.

@@ -14,6 +14,7 @@
 //! waited for it.
 
 mod address_space;
+mod go;
 mod interner;
 mod memory;
 mod module;

@@ -11,6 +11,7 @@ use framehop::ExplicitModuleSectionInfo;
 use object::elf::PF_X;
 use object::{Object, ObjectSection, ObjectSegment, ReadCache, ReadRef, SegmentFlags};
 
+use super::go;
 use super::python;
 use super::table::{CodeKind, StackModule};
 
@@ -77,6 +78,8 @@ pub(super) struct Module {
     sections: ExplicitModuleSectionInfo<Arc<[u8]>>,
     /// The CPython that is in it.
     pub(super) python: Option<python::Symbols>,
+    /// The functions of the Go program that it is, or why they are not known.
+    pub(super) go: Option<Result<Arc<go::Table>, String>>,
 }
 
 /// Opens the file of a mapping as its process sees it; none where it has gone, or another is there.
@@ -107,6 +110,7 @@ impl Module {
         let there = std::fs::metadata(path).ok();
         let here = there.is_some_and(|meta| (meta.dev(), meta.ino()) == (key.0, key.1));
         let python = python::Symbols::of(&elf);
+        let go = go::Table::of(&elf).map(|table| table.map(Arc::new));
         let kind = match python.as_ref().is_some_and(python::Symbols::known) {
             true => CodeKind::Interpreter,
             false => CodeKind::Native,
@@ -123,6 +127,7 @@ impl Module {
             segments,
             sections,
             python,
+            go,
         })
     }
 

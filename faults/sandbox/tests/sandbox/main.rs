@@ -10,6 +10,7 @@ mod doctor;
 mod forked;
 mod full;
 mod fuse;
+mod go_frames;
 mod killed;
 mod memory;
 mod prepared;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         ("fuse stacks", stacks::tests()),
         ("fuse stacks python3", stacks::python_tests()),
         ("fuse stacks python3", python_frames::tests()),
+        ("fuse stacks go", go_frames::tests()),
         ("namespaces cgroup-memory", memory::tests()),
         ("", bare::tests()),
         ("namespaces", killed::full_tests()),
