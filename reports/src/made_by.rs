@@ -162,9 +162,27 @@ impl CodePlace {
         let rust = ["/rustc/", "/rustlib/src/rust/library/"];
         library.iter().any(|name| module.starts_with(name))
             || rust.iter().any(|part| file.contains(part))
+            || file.ends_with(".go") && GO.contains(&go_package(&self.function))
             // Names alone, where a program was stripped of its lines.
             || self.file.is_none() && name.starts_with("std::")
     }
+}
+
+/// The packages of Go through which a program calls the kernel, and which start its goroutines.
+const GO: [&str; 6] = [
+    "internal/poll",
+    "internal/runtime/syscall",
+    "os",
+    "runtime",
+    "runtime/internal/syscall",
+    "syscall",
+];
+
+/// The package of a function of Go: of `internal/poll.(*FD).Write` it is `internal/poll`.
+fn go_package(function: &str) -> &str {
+    let directory = function.rfind('/').map_or(0, |at| at + 1);
+    let name = function[directory..].find('.');
+    name.map_or(function, |at| &function[..directory + at])
 }
 
 /// A function's name without the path to it and without generic arguments: of
@@ -303,6 +321,32 @@ mod tests {
         let wanted =
             "os_fsync posixmodule.c:3 < os_fsync posixmodule.c:3 (no Python frames of it: why)";
         assert_eq!(by.describe(), wanted);
+    }
+
+    #[test]
+    fn of_a_go_program_its_own_functions_are_named() {
+        let of = |function: &str, file: &str| place(function, file, 9, "/app/kv");
+        let by = MadeBy {
+            call: "write".into(),
+            frames: vec![
+                of(
+                    "runtime/internal/syscall.Syscall6",
+                    "runtime/internal/syscall/asm_linux_amd64.s.go",
+                ),
+                of("internal/poll.(*FD).Write", "internal/poll/fd_unix.go"),
+                of("os.(*File).Write", "os/file.go"),
+                of("example.com/os.(*Store).put", "example.com/os/store.go"),
+                of("main.main", "main.go"),
+                of("runtime.main", "runtime/proc.go"),
+            ],
+            ..MadeBy::default()
+        };
+        let wanted = "example.com/os.(*Store).put store.go:9 < main.main main.go:9";
+        assert_eq!(by.describe(), wanted);
+        assert_eq!(
+            by.own_line().map(|(_, file, _)| file),
+            Some("example.com/os/store.go")
+        );
     }
 
     #[test]

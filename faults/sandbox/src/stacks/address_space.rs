@@ -14,13 +14,17 @@ use framehop::{
 
 use super::go::{Behind, Table};
 use super::interner::Interner;
-use super::memory::{Pages, StackCopy, read_memory};
+use super::memory::{Pages, Seen, StackCopy, read_memory};
 use super::module::{CodeMapping, Module};
 use super::python::{Interpreter, Native, PythonFrames, Why, merge};
 use super::table::FRAMES_MAX;
 
 /// How many stacks of one process are known by their return addresses.
 const REMEMBERED: usize = 1 << 16;
+/// How many Python stacks of one thread and the same native frames are known by what was read, and how many
+/// bytes of all of them.
+const SEEN_EACH: usize = 4;
+const SEEN_SIZE: usize = 32 << 20;
 
 /// Where a thread is.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +82,13 @@ pub(super) struct AddressSpace {
     stacks: HashMap<StackKey, u32>,
     /// What runs Python code in it.
     python: Option<Interpreter>,
+    /// Python frames that were read before, and of what, by the thread and its native frames.
+    python_seen: HashMap<(u32, u32), Vec<(Seen, PythonStack)>>,
+    /// How many bytes these keep.
+    python_size: usize,
+    scratch: Vec<u8>,
+    /// What is known of addresses of Go: whether they are such, and what is behind them.
+    go_known: HashMap<(u64, bool), Option<Behind>>,
     /// Its Go functions: where they are mapped, what their own addresses are moved by.
     go: Vec<(Range<u64>, u64, Arc<Table>)>,
     /// Which of its frames are not as sure as others, and why.
@@ -97,6 +108,10 @@ impl AddressSpace {
             native: HashMap::new(),
             stacks: HashMap::new(),
             python: None,
+            python_seen: HashMap::new(),
+            python_size: 0,
+            scratch: Vec::new(),
+            go_known: HashMap::new(),
             go: Vec::new(),
             note: None,
             stale: true,
@@ -121,7 +136,7 @@ impl AddressSpace {
         }
         let returns = self.unwind(stopped);
         let (number, native) = self.native(stopped.tid, returns, interner);
-        let python = self.python(stopped, &native, interner);
+        let python = self.python(stopped, (number, &native), interner);
         let key = (call, number, python);
         if let Some(known) = self.stacks.get(&key) {
             return *known;
@@ -160,8 +175,8 @@ impl AddressSpace {
         while addresses.len() < FRAMES_MAX {
             addresses.push(here.address());
             let innermost = addresses.len() == 1;
-            let behind = match self.go_at(here.address(), innermost) {
-                Some((table, own)) => go_return(table, (own, innermost), &mut regs, &mut read),
+            let behind = match self.go(here.address(), innermost) {
+                Some(behind) => go_return(behind, &mut regs, &mut read),
                 None => {
                     let unwinder = &self.unwinder;
                     unwinder
@@ -170,10 +185,7 @@ impl AddressSpace {
                 }
             };
             // A goroutine was started by no call of the function that it is said to return to.
-            let begins = |address: &u64| match self.go_at(*address, false) {
-                Some((table, own)) => table.behind(own, false) == Behind::Nothing,
-                None => false,
-            };
+            let mut begins = |address: &u64| self.go(*address, false) == Some(Behind::Nothing);
             let next = behind.map(|address| address.filter(|one| !begins(one)));
             here = match next.map(|one| one.and_then(FrameAddress::from_return_address)) {
                 Ok(Some(next)) => next,
@@ -183,13 +195,27 @@ impl AddressSpace {
         (addresses, false)
     }
 
-    /// The table of the Go function that an address is in, and the address as its module counts.
-    fn go_at(&self, address: u64, innermost: bool) -> Option<(&Table, u64)> {
+    /// What is behind the frame of a Go function that is at this address, or returns to it; none where it is
+    /// in no such function.
+    fn go(&mut self, address: u64, innermost: bool) -> Option<Behind> {
+        if self.go.is_empty() {
+            return None;
+        }
+        let key = (address, innermost);
+        if let Some(known) = self.go_known.get(&key) {
+            return *known;
+        }
         let within = address.wrapping_sub(u64::from(!innermost));
         let mut parts = self.go.iter();
-        let (_, bias, table) = parts.find(|(range, ..)| range.contains(&within))?;
-        let known = table.has(within.wrapping_sub(*bias));
-        known.then(|| (&**table, address.wrapping_sub(*bias)))
+        let part = parts.find(|(range, ..)| range.contains(&within));
+        let part = part.filter(|(_, bias, table)| table.has(within.wrapping_sub(*bias)));
+        let behind =
+            part.map(|(_, bias, table)| table.behind(address.wrapping_sub(*bias), innermost));
+        if self.go_known.len() >= REMEMBERED {
+            self.go_known.clear();
+        }
+        self.go_known.insert(key, behind);
+        behind
     }
 
     /// The frames of these addresses, up to the first that is none.
@@ -218,6 +244,8 @@ impl AddressSpace {
             // What stands for a stack there is of these.
             self.native.clear();
             self.stacks.clear();
+            self.python_seen.clear();
+            self.python_size = 0;
         }
         let number = self.native.len() as u32;
         let known = (number, Rc::clone(&native));
@@ -229,13 +257,19 @@ impl AddressSpace {
     fn python(
         &mut self,
         stopped: Stopped,
-        native: &NativeStack,
+        (number, native): (u32, &NativeStack),
         interner: &Interner,
     ) -> Option<Result<PythonStack, Why>> {
         let interpreter = self.python.as_mut()?;
         let loops = native.frames.iter().filter(|one| one.evaluates).count();
         if loops == 0 && native.whole {
             return None;
+        }
+        let before = self.python_seen.entry((stopped.own, number)).or_default();
+        let same = |(seen, _): &(Seen, _)| seen.is_there(stopped.tid, &mut self.scratch);
+        if let Some(at) = before.iter().position(same) {
+            let (_, known) = &before[at];
+            return Some(Ok(known.clone()));
         }
         let read = |from: u64, into: &mut [u8]| read_memory(stopped.tid, from, into);
         let mut memory = Pages::new(read);
@@ -253,6 +287,19 @@ impl AddressSpace {
             let numbers = numbers.ok_or_else(|| interpreter.why("there are too many"))?;
             Ok((numbers, frames.cut))
         });
+        if let Ok(known) = &known
+            && let Some(seen) = memory.seen()
+        {
+            self.python_size += seen.len();
+            if before.len() == SEEN_EACH {
+                self.python_size -= before.remove(0).0.len();
+            }
+            before.push((seen, known.clone()));
+            if self.python_size > SEEN_SIZE || self.python_seen.len() > REMEMBERED {
+                self.python_seen.clear();
+                self.python_size = 0;
+            }
+        }
         Some(known)
     }
 
@@ -340,12 +387,11 @@ impl AddressSpace {
 /// Where the frame of a Go function returns to, with the registers as they are then; none inside where it is
 /// the first of its stack.
 fn go_return(
-    table: &Table,
-    (address, innermost): (u64, bool),
+    behind: Behind,
     regs: &mut UnwindRegsNative,
     read: &mut impl FnMut(u64) -> Result<u64, ()>,
 ) -> Result<Option<u64>, ()> {
-    let size = match table.behind(address, innermost) {
+    let size = match behind {
         Behind::ReturnsAt(size) => size,
         Behind::Nothing => return Ok(None),
         Behind::Unknown => return Err(()),

@@ -157,8 +157,8 @@ impl Known {
             let module = self.source(&frame.file);
             let mut named = StackFrame::new(module, frame.offset.into());
             named.calls.push(SourceCall {
-                function: frame.function,
-                file: Some(frame.file),
+                function: frame.function.to_string(),
+                file: Some(frame.file.to_string()),
                 line: frame.line,
             });
             (number, named)

@@ -161,7 +161,7 @@ fn sqlite() -> Result<(), Failed> {
     let (records, stacks) = run(lines)?;
     let seq = first(&records, "write", "db")?;
     let write = python(&stacks, seq)?;
-    is(write, &["commit 20", "<module> 21", "..."])?;
+    is(write, &["commit 19", "<module> 21", "..."])?;
     let frames = stacks
         .stack_of(seq)
         .into_iter()

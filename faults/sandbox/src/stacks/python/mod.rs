@@ -13,6 +13,8 @@ mod merge;
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use object::{Object, ObjectSection, ObjectSymbol, ReadRef};
 
@@ -96,9 +98,9 @@ fn version<'a, R: ReadRef<'a>>(elf: &object::File<'a, R>, at: u64) -> Option<u32
 /// A Python function that called something.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PythonFrame {
-    pub(super) file: String,
+    pub(super) file: Arc<str>,
     /// Its qualified name.
-    pub(super) function: String,
+    pub(super) function: Arc<str>,
     pub(super) line: Option<u32>,
     /// Where it is in its code, in bytes.
     pub(super) offset: u32,
@@ -162,6 +164,8 @@ impl Interpreter {
             types: self.symbols.types.map(|at| at.wrapping_add(self.bias)),
             runtime: self.symbols.runtime.wrapping_add(self.bias),
             memory,
+            codes: HashMap::new(),
+            files: HashMap::new(),
         };
         let unread = || self.why("its memory cannot be read");
         let interpreter = reader.interpreter().ok_or_else(unread)?;
@@ -221,6 +225,18 @@ struct Reader<'a, R> {
     types: [u64; 3],
     runtime: u64,
     memory: &'a mut Pages<R>,
+    /// What was read already: the frames of a recursion have one code object, and most have one file. It
+    /// holds while the thread is stopped and no longer: an object that is let go makes room for another.
+    codes: HashMap<u64, Option<Rc<Code>>>,
+    files: HashMap<u64, Arc<str>>,
+}
+
+/// A code object.
+struct Code {
+    file: Arc<str>,
+    function: Arc<str>,
+    first: u32,
+    lines: Vec<u8>,
 }
 
 impl<R: FnMut(u64, &mut [u8]) -> usize> Reader<'_, R> {
@@ -307,29 +323,53 @@ impl<R: FnMut(u64, &mut [u8]) -> usize> Reader<'_, R> {
     /// None inside for code that the interpreter made for itself.
     fn frame(&mut self, at: u64) -> Option<Option<PythonFrame>> {
         let layout = self.layout;
-        let code = self.word(at, layout.code)?;
-        self.has_type(code, 0)?;
-        let file = self.word(code, layout.filename)?;
-        let file = self.text(file)?;
-        if file == "<shim>" {
+        let own = self.word(at, layout.code)?;
+        let known = match self.codes.get(&own) {
+            Some(known) => known.clone(),
+            None => {
+                let read = self.code(own)?.map(Rc::new);
+                self.codes.insert(own, read.clone());
+                read
+            }
+        };
+        let Some(code) = known else {
             return Some(None);
-        }
-        let function = self.word(code, layout.qualified_name)?;
-        let function = self.text(function)?;
-        let first = self.memory.half(code.checked_add(layout.first_line)?)?;
-        let begins = code.checked_add(layout.instructions)?;
+        };
+        let begins = own.checked_add(layout.instructions)?;
         // Where it has not begun yet it is before that.
         let offset = self.word(at, layout.instruction)?.checked_sub(begins);
         let offset = offset.and_then(|offset| u32::try_from(offset).ok());
-        let table = self.word(code, layout.lines)?;
-        let table = self.bytes(table)?;
-        let line = offset.and_then(|offset| lines::line_at(&table, first, offset));
-        let offset = offset.unwrap_or(0);
+        let line = offset.and_then(|offset| lines::line_at(&code.lines, code.first, offset));
         Some(Some(PythonFrame {
-            file,
-            function,
+            file: Arc::clone(&code.file),
+            function: Arc::clone(&code.function),
             line,
-            offset,
+            offset: offset.unwrap_or(0),
+        }))
+    }
+
+    /// None inside for one that the interpreter made for itself.
+    fn code(&mut self, at: u64) -> Option<Option<Code>> {
+        let layout = self.layout;
+        self.has_type(at, 0)?;
+        let of_file = self.word(at, layout.filename)?;
+        let file = match self.files.get(&of_file) {
+            Some(file) => Arc::clone(file),
+            None => Arc::from(self.text(of_file)?),
+        };
+        if &*file == "<shim>" {
+            return Some(None);
+        }
+        self.files.insert(of_file, Arc::clone(&file));
+        let function = self.word(at, layout.qualified_name)?;
+        let function = self.text(function)?;
+        let lines = self.word(at, layout.lines)?;
+        let lines = self.bytes(lines)?;
+        Some(Some(Code {
+            file,
+            function: function.into(),
+            first: self.word(at, layout.first_line)? as u32,
+            lines,
         }))
     }
 
@@ -346,7 +386,8 @@ impl<R: FnMut(u64, &mut [u8]) -> usize> Reader<'_, R> {
     fn text(&mut self, at: u64) -> Option<String> {
         self.has_type(at, 1)?;
         let len = self.word(at, LENGTH_AT)?;
-        let state = self.memory.half(at.checked_add(STATE_AT)?)?;
+        // Its lowest bits, in this order: how it is interned (2), kind (3), compact (1), ASCII (1).
+        let state = self.memory.byte(at.checked_add(STATE_AT)?)?;
         let (kind, compact, ascii) = (state >> 2 & 7, state >> 5 & 1, state >> 6 & 1);
         if len > NAME_MAX || compact == 0 {
             return None;
@@ -359,6 +400,7 @@ impl<R: FnMut(u64, &mut [u8]) -> usize> Reader<'_, R> {
         self.memory.copy(at.checked_add(head)?, &mut bytes)?;
         let replaced = |code: u32| char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
         let text = match kind {
+            1 if ascii == 1 => String::from_utf8(bytes).ok()?,
             1 => bytes.iter().map(|byte| char::from(*byte)).collect(),
             2 => {
                 let units = bytes.as_chunks().0.iter();
