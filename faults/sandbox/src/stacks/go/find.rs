@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use object::{Object, ObjectSection, ReadRef, RelocationTarget};
 
-use super::{Layout, Table};
+use super::{Table, TableFormat};
 
 /// The most bytes of a section that are read.
 const SECTION_MAX: u64 = 256 << 20;
@@ -30,27 +30,27 @@ impl Table {
         let Some(version) = version(elf) else {
             return Some(Err("its version is not known".into()));
         };
-        let Some(layout) = minor(&version).and_then(Layout::of) else {
+        let Some(format) = minor(&version).and_then(TableFormat::of) else {
             return Some(Err(format!("{version} is not known")));
         };
-        let table = Self::read(elf, &section, layout);
+        let table = Self::read(elf, &section, format);
         Some(table.ok_or_else(|| format!("the table of {version} cannot be read")))
     }
 
     fn read<'a, R: ReadRef<'a>>(
         elf: &object::File<'a, R>,
         section: &impl ObjectSection<'a>,
-        layout: Layout,
+        format: TableFormat,
     ) -> Option<Self> {
         let data = bytes(section)?;
-        let words = Words::of(elf);
+        let words = LoadedData::of(elf);
         let of_table = section.address();
         // Behind the table's own address it has that of the names in it.
         let names = of_table.checked_add(super::word(&data, 32)?)?;
         let mut modules = words.places_of(of_table);
         let module = modules.find(|module| words.at(module.saturating_add(8)) == Some(names))?;
         let text = words.at(module.checked_add(TEXT_AT)?)?;
-        let trees = words.at(module.checked_add(layout.module_functions)?)?;
+        let trees = words.at(module.checked_add(format.module_functions)?)?;
         let is_in = |one: &object::Section<'a, '_, R>| {
             let from = one.address();
             (from..from.saturating_add(one.size())).contains(&trees)
@@ -58,7 +58,7 @@ impl Table {
         let of_trees = elf.sections().find(is_in)?;
         let within = usize::try_from(trees - of_trees.address()).ok()?;
         let trees = Arc::from(bytes(&of_trees)?.get(within..)?);
-        Self::new(layout, (data, trees), text)
+        Self::new(format, (data, trees), text)
     }
 }
 
@@ -92,12 +92,12 @@ fn minor(version: &str) -> Option<u32> {
 
 /// The words of a file's data as they are once it is loaded: where it can be moved they are in its
 /// relocations.
-struct Words {
+struct LoadedData {
     parts: Vec<(u64, Vec<u8>)>,
     relocated: HashMap<u64, u64>,
 }
 
-impl Words {
+impl LoadedData {
     fn of<'a, R: ReadRef<'a>>(elf: &object::File<'a, R>) -> Self {
         let sections = MODULE_IN
             .iter()
@@ -161,12 +161,12 @@ mod tests {
         ] {
             assert_eq!(minor(version), wanted, "{version}");
         }
-        assert!(Layout::of(17).is_none() && Layout::of(28).is_none());
+        assert!(TableFormat::of(17).is_none() && TableFormat::of(28).is_none());
     }
 
     #[test]
     fn words_are_those_of_a_program_that_was_loaded() {
-        let words = Words {
+        let words = LoadedData {
             parts: vec![(
                 0x1000,
                 [7_u64, 0, 7]

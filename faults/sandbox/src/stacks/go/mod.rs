@@ -30,7 +30,7 @@ const INLINED_TREE: u32 = 3;
 
 /// What differs between versions: sizes of `_func` and `inlinedCall`, and where they have what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Layout {
+struct TableFormat {
     /// How the table begins.
     magic: u32,
     /// Of a function: its identity, behind which are its flags and the number of its tables.
@@ -44,7 +44,7 @@ struct Layout {
     module_functions: u64,
 }
 
-impl Layout {
+impl TableFormat {
     /// That of Go 1.`minor`; none where it is not known.
     fn of(minor: u32) -> Option<Self> {
         let later = Self {
@@ -78,7 +78,7 @@ impl Layout {
 
 /// The table of one program.
 pub(super) struct Table {
-    layout: Layout,
+    format: TableFormat,
     data: Arc<[u8]>,
     /// `go.func.*`, in which the trees of inlined calls are.
     trees: Arc<[u8]>,
@@ -113,9 +113,9 @@ pub(super) enum Behind {
 }
 
 impl Table {
-    fn new(layout: Layout, (data, trees): (Arc<[u8]>, Arc<[u8]>), text: u64) -> Option<Self> {
+    fn new(format: TableFormat, (data, trees): (Arc<[u8]>, Arc<[u8]>), text: u64) -> Option<Self> {
         // pcHeader: magic, two of padding, the quantum, the size of a pointer, then words.
-        if half(&data, 0)? != layout.magic || data.get(4..8)? != [0, 0, 1, 8] {
+        if half(&data, 0)? != format.magic || data.get(4..8)? != [0, 0, 1, 8] {
             return None;
         }
         let place = |number: usize| usize::try_from(word(&data, 8 * number)?).ok();
@@ -124,7 +124,7 @@ impl Table {
             return None;
         }
         let table = Self {
-            layout,
+            format,
             trees,
             text,
             functions: place(1)?,
@@ -150,7 +150,7 @@ impl Table {
         let Some((function, _)) = self.function(looked_up) else {
             return Behind::Unknown;
         };
-        let flags = self.data.get(function.at + self.layout.identity + 1);
+        let flags = self.data.get(function.at + self.format.identity + 1);
         match flags {
             Some(flags) if flags & TOP_FRAME != 0 => return Behind::Nothing,
             Some(flags) if flags & WRITES_SP == 0 => {}
@@ -210,7 +210,7 @@ impl Table {
     /// Name and caller's place of the function that is inlined there; none inside where none is.
     fn inlined_at(&self, function: Function, at: u32) -> Option<Option<(usize, u32)>> {
         let tables = half(&self.data, function.at + 28)?;
-        let own = function.at + self.layout.function;
+        let own = function.at + self.format.function;
         if INLINED_INDEX >= tables {
             return Some(None);
         }
@@ -219,15 +219,15 @@ impl Table {
             None | Some(..0) => return Some(None),
             Some(number) => number as usize,
         };
-        let more = *self.data.get(function.at + self.layout.identity + 3)?;
+        let more = *self.data.get(function.at + self.format.identity + 3)?;
         if INLINED_TREE >= u32::from(more) {
             return None;
         }
         let place = own.checked_add(4 * (tables as usize).checked_add(INLINED_TREE as usize)?)?;
         let tree = half(&self.data, place)?;
-        let one = (tree as usize).checked_add(number.checked_mul(self.layout.inlined)?)?;
-        let name = half(&self.trees, one.checked_add(self.layout.inlined_name)?)?;
-        let parent = half(&self.trees, one.checked_add(self.layout.inlined_parent)?)?;
+        let one = (tree as usize).checked_add(number.checked_mul(self.format.inlined)?)?;
+        let name = half(&self.trees, one.checked_add(self.format.inlined_name)?)?;
+        let parent = half(&self.trees, one.checked_add(self.format.inlined_parent)?)?;
         Some(Some((name as usize, parent)))
     }
 

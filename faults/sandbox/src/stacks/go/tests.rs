@@ -65,7 +65,7 @@ fn table() -> (Vec<u8>, Vec<u8>) {
 }
 
 fn open((data, trees): (Vec<u8>, Vec<u8>)) -> Option<Table> {
-    Table::new(Layout::of(20)?, (data.into(), trees.into()), TEXT)
+    Table::new(TableFormat::of(20)?, (data.into(), trees.into()), TEXT)
 }
 
 #[test]

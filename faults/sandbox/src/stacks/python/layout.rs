@@ -130,13 +130,13 @@ impl Layout {
                     .ok_or("its memory cannot be read")?;
                 let (words, _) = bytes.as_chunks::<8>();
                 let words: Vec<u64> = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
-                Self::said(&words, version)
+                Self::from_debug_offsets(&words, version)
             }
         }
     }
 
     /// What a 3.13 says of itself, as the words of its `_Py_DebugOffsets`.
-    fn said(words: &[u64], version: u32) -> Result<Self, &'static str> {
+    fn from_debug_offsets(words: &[u64], version: u32) -> Result<Self, &'static str> {
         let [cookie, of, free_threaded, ..] = *words else {
             return Err("its memory cannot be read");
         };
@@ -198,15 +198,15 @@ mod tests {
         words[..2].copy_from_slice(&[COOKIE, u64::from(version)]);
         (words[45], words[65], words[66]) = (TYPE_AT, LENGTH_AT, BYTES_AT);
         (words[68], words[69], words[70]) = (STATE_AT, LENGTH_AT, 40);
-        let sound = Layout::said(&words, version).expect("sound");
+        let sound = Layout::from_debug_offsets(&words, version).expect("sound");
         assert_eq!((sound.ascii_head, sound.unicode_head), (40, 56));
         let broken = |at: usize, word: u64| {
             let mut words = words.clone();
             words[at] = word;
-            Layout::said(&words, version).is_err()
+            Layout::from_debug_offsets(&words, version).is_err()
         };
         assert!(broken(0, 0) && broken(1, 0x030d_01f0) && broken(2, 1));
         assert!(broken(45, 16) && broken(23, u64::MAX));
-        assert!(Layout::said(&words[1..], version).is_err());
+        assert!(Layout::from_debug_offsets(&words[1..], version).is_err());
     }
 }

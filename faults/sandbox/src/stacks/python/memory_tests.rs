@@ -66,7 +66,7 @@ fn read(image: &[u8], version: u32) -> (Result<PythonFrames, Why>, usize) {
         runtime: RUNTIME - BASE,
         version: Some(version),
         types: TYPES.map(|at| at - BASE),
-        eval: vec![0x10..0x20],
+        eval: Vec::new(),
     };
     let mut reads = 0;
     let mut memory = Pages::new(|from: u64, into: &mut [u8]| {

@@ -227,12 +227,12 @@ struct Reader<'a, R> {
     memory: &'a mut Pages<R>,
     /// What was read already: the frames of a recursion have one code object, and most have one file. It
     /// holds while the thread is stopped and no longer: an object that is let go makes room for another.
-    codes: HashMap<u64, Option<Rc<Code>>>,
+    codes: HashMap<u64, Option<Rc<CodeObject>>>,
     files: HashMap<u64, Arc<str>>,
 }
 
 /// A code object.
-struct Code {
+struct CodeObject {
     file: Arc<str>,
     function: Arc<str>,
     first: u32,
@@ -349,7 +349,7 @@ impl<R: FnMut(u64, &mut [u8]) -> usize> Reader<'_, R> {
     }
 
     /// None inside for one that the interpreter made for itself.
-    fn code(&mut self, at: u64) -> Option<Option<Code>> {
+    fn code(&mut self, at: u64) -> Option<Option<CodeObject>> {
         let layout = self.layout;
         self.has_type(at, 0)?;
         let of_file = self.word(at, layout.filename)?;
@@ -365,7 +365,7 @@ impl<R: FnMut(u64, &mut [u8]) -> usize> Reader<'_, R> {
         let function = self.text(function)?;
         let lines = self.word(at, layout.lines)?;
         let lines = self.bytes(lines)?;
-        Some(Some(Code {
+        Some(Some(CodeObject {
             file,
             function: function.into(),
             first: self.word(at, layout.first_line)? as u32,
