@@ -109,7 +109,7 @@ fn a_finding_names_the_line_of_a_python_program() {
         "--sarif",
         "report.sarif",
     ];
-    let options = ["--txns", "10", "--states", "40", "--recovery-depth", "0"];
+    let options = ["--txns", "6", "--states", "12", "--no-diagnosis"];
     let output = explore(&[&target[..], &options].concat(), directory.path());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
