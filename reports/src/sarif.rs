@@ -12,7 +12,7 @@ use crate::conclusion::closing;
 use crate::evidence::TimelineStep;
 use crate::fold::exit_code;
 use crate::identity::of_entry;
-use crate::labels::{capital, clean, kind_words, verdict_words};
+use crate::labels::{capital, clean, kind_sentence, kind_words, verdict_words};
 use crate::report::Report;
 use crate::trial::ReportedFinding;
 
@@ -20,6 +20,9 @@ use crate::trial::ReportedFinding;
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 /// So many lost updates of a finding have a location, each another one.
 const LOCATIONS: usize = 10;
+/// What helps with a finding of any kind.
+const HELP: &str = "A result names the promise that was broken, what was lost on disk, the sync that is missing where \
+                    one helps, and the command that shows it again.";
 /// The name of what a finding is known by from run to run, with its version.
 const FINGERPRINT: &str = "plugpullCause/v1";
 
@@ -69,16 +72,18 @@ fn rule(reported: &ReportedFinding) -> String {
 }
 
 fn rules(report: &Report, kinds: &[String]) -> Vec<Value> {
-    let words = |kind: &String| {
-        let one = report.findings.iter().find(|one| rule(one) == *kind);
-        one.map_or("", |one| kind_words(one.finding.kind))
-    };
-    let rules = kinds.iter().map(|kind| {
-        json!({
-            "id": kind,
-            "shortDescription": { "text": capital(words(kind)) },
+    let rules = kinds.iter().filter_map(|id| {
+        let one = report.findings.iter().find(|one| rule(one) == *id)?;
+        let kind = one.finding.kind;
+        let sentence = kind_sentence(kind);
+        // GitHub's code scanning shows no rule without these two.
+        Some(json!({
+            "id": id,
+            "shortDescription": { "text": capital(kind_words(kind)) },
+            "fullDescription": { "text": sentence },
+            "help": { "text": format!("{sentence} {HELP}") },
             "defaultConfiguration": { "level": "error" },
-        })
+        }))
     });
     rules.collect()
 }
