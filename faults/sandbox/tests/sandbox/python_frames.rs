@@ -14,6 +14,7 @@ pub(crate) fn tests() -> Vec<(&'static str, Test)> {
         ("python_frames_stand_where_they_were_run", nested),
         ("each_python_thread_and_fork_has_its_own_frames", threads),
         ("a_library_is_named_below_the_python_that_called_it", sqlite),
+        ("what_python_seldom_runs_is_named_too", seldom),
     ]
 }
 
@@ -152,6 +153,64 @@ fn threads() -> Result<(), Failed> {
     }
     let forked = python(&stacks, first(&records, "write", "e")?)?;
     is(forked, &["save 3", "Store.put 9", "<module> 21", "..."])
+}
+
+/// What ends a block after an exception, a finaliser, an import and an operator of a class.
+fn seldom() -> Result<(), Failed> {
+    let lines = "class Seldom:
+  def __enter__(self): pass
+  def __exit__(self, *_):
+    save(self.f)
+    return True
+  def __add__(self, _):
+    save(self.f)
+  def __del__(self):
+    save(self.f)
+def open_(name):
+  it = Seldom()
+  it.f = os.open(name, os.O_RDWR | os.O_CREAT)
+  return it
+def run():
+  with open_('a'):
+    os._exit
+    raise ValueError
+  open_('b') + 1
+  try:
+    {}[open_('c') and 1]
+  except KeyError:
+    save(open_('d').f)
+  async def later(): save(open_('e').f)
+  try: later().send(None)
+  except StopIteration: pass
+  exec('Store().put(\"f\")')
+run()";
+    let (records, stacks) = run(lines)?;
+    for (name, wanted) in [
+        ("a", &["save 3", "Seldom.__exit__ 20", "...", "run 31"][..]),
+        ("b", &["save 3", "Seldom.__add__ 23", "...", "run 34"]),
+        ("c", &["save 3", "Seldom.__del__ 25", "...", "run 36"]),
+        ("d", &["save 3", "Seldom.__del__ 25", "...", "run 38"]),
+        (
+            "e",
+            &[
+                "save 3",
+                "Seldom.__del__ 25",
+                "...",
+                "run.<locals>.later 39",
+                "...",
+                "run 40",
+            ],
+        ),
+        ("f", &["save 3", "Store.put 9", "...", "run 42"]),
+    ] {
+        let found = python(&stacks, first(&records, "write", name)?)?;
+        let starts = found.iter().zip(wanted).all(|(one, wanted)| one == wanted);
+        ensure(
+            starts && found.len() > wanted.len(),
+            format!("{name}: {found:?}"),
+        )?;
+    }
+    Ok(())
 }
 
 fn sqlite() -> Result<(), Failed> {
