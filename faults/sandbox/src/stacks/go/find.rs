@@ -71,6 +71,7 @@ fn bytes<'a>(section: &impl ObjectSection<'a>) -> Option<Arc<[u8]>> {
 /// What Go wrote of itself into the file (`debug/buildinfo`): `go1.19.8`.
 fn version<'a, R: ReadRef<'a>>(elf: &object::File<'a, R>) -> Option<String> {
     let section = elf.section_by_name(".go.buildinfo")?;
+    (section.size() <= SECTION_MAX).then_some(())?;
     let data = section.data_range(section.address(), 64).ok().flatten()?;
     let begins = data.starts_with(b"\xff Go buildinf:");
     // What follows at 32 is text, with its length before it.

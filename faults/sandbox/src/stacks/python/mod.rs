@@ -31,6 +31,8 @@ const VISITED_MAX: usize = 4 * FRAMES_MAX;
 const THREADS_MAX: usize = 4096;
 /// The longest name of a function or a file, in characters.
 const NAME_MAX: u64 = 1024;
+/// The largest section that the version is read from, in bytes.
+const SECTION_MAX: u64 = 256 << 20;
 /// The longest table of lines, in bytes.
 const LINES_MAX: u64 = 256 << 10;
 /// The function that runs Python code: one native frame of it for each group of Python frames.
@@ -90,8 +92,9 @@ fn range<'a>(symbol: &impl ObjectSymbol<'a>) -> Range<u64> {
 /// `Py_Version` of a file, which is a constant.
 fn version<'a, R: ReadRef<'a>>(elf: &object::File<'a, R>, at: u64) -> Option<u32> {
     // What is not loaded stands at 0.
-    let mut sections = elf.sections().filter(|one| at != 0 && one.address() != 0);
-    let data = sections.find_map(|one| one.data_range(at, 4).ok().flatten())?;
+    let sections = elf.sections().filter(|one| at != 0 && one.address() != 0);
+    let mut small = sections.filter(|one| one.size() <= SECTION_MAX);
+    let data = small.find_map(|one| one.data_range(at, 4).ok().flatten())?;
     Some(u32::from_le_bytes(data.try_into().ok()?))
 }
 
