@@ -160,9 +160,10 @@ impl CodePlace {
         let file = self.file.as_deref().unwrap_or_default();
         let name = self.function.trim_start_matches('<');
         let rust = ["/rustc/", "/rustlib/src/rust/library/"];
+        let of_go = [".go", ".s"].iter().any(|end| file.ends_with(end));
         library.iter().any(|name| module.starts_with(name))
             || rust.iter().any(|part| file.contains(part))
-            || file.ends_with(".go") && GO.contains(&go_package(&self.function))
+            || of_go && GO.contains(&go_package(&self.function))
             // Names alone, where a program was stripped of its lines.
             || self.file.is_none() && name.starts_with("std::")
     }
@@ -331,7 +332,7 @@ mod tests {
             frames: vec![
                 of(
                     "runtime/internal/syscall.Syscall6",
-                    "runtime/internal/syscall/asm_linux_amd64.s.go",
+                    "runtime/internal/syscall/asm_linux_amd64.s",
                 ),
                 of("internal/poll.(*FD).Write", "internal/poll/fd_unix.go"),
                 of("os.(*File).Write", "os/file.go"),
