@@ -15,6 +15,7 @@ pub(crate) fn tests() -> Vec<(&'static str, Test)> {
         ("each_python_thread_and_fork_has_its_own_frames", threads),
         ("a_library_is_named_below_the_python_that_called_it", sqlite),
         ("what_python_seldom_runs_is_named_too", seldom),
+        ("python_code_in_the_place_of_other_code_is_known", replaced),
     ]
 }
 
@@ -211,6 +212,24 @@ run()";
         )?;
     }
     Ok(())
+}
+
+/// The native frames are the same each time, and code that is let go makes room for the next.
+fn replaced() -> Result<(), Failed> {
+    let lines = format!(
+        "f = os.open('a', os.O_RDWR | os.O_CREAT)\n\
+         os.write(f, b'1')\n\
+         os.write(f, b'2')\n\
+         for n in range(4):\n  exec(compile('\\n' * n + 'os.write(f, bytes([n]))', {FILE:?}, 'exec'))"
+    );
+    let (records, stacks) = run(&lines)?;
+    let writes = records.iter().filter(|one| one.op.name() == "write");
+    let mut found = Vec::new();
+    for write in writes {
+        found.extend(python(&stacks, write.seq)?.into_iter().next());
+    }
+    let wanted = [18, 19, 1, 2, 3, 4].map(|line| format!("<module> {line}"));
+    ensure(found == wanted, format!("{found:?}"))
 }
 
 fn sqlite() -> Result<(), Failed> {
