@@ -41,6 +41,48 @@ pub fn kind_words(kind: FindingKind) -> &'static str {
     }
 }
 
+/// What a kind of finding means, as a sentence.
+pub(crate) fn kind_sentence(kind: FindingKind) -> &'static str {
+    match kind {
+        FindingKind::LostAck => "An acknowledged transaction is gone.",
+        FindingKind::TornTransaction => "Part of a transaction is there and part is not.",
+        FindingKind::Resurrected => "A key whose deletion was acknowledged is back.",
+        FindingKind::Phantom => {
+            "There is data of a transaction that was aborted or certainly failed, or of none."
+        }
+        FindingKind::WrongValue => "A value was read that nobody wrote.",
+        FindingKind::PrefixHole => {
+            "A later transaction is there, and an earlier one that was acknowledged is not."
+        }
+        FindingKind::Inconsistent => {
+            "What was read cannot come from any order of the transactions."
+        }
+        FindingKind::MissingEvent => {
+            "An acknowledged transaction is not in the log of events that the target keeps."
+        }
+        FindingKind::StrayEvent => {
+            "The log of events has one of a transaction that was aborted or certainly failed, or of none."
+        }
+        FindingKind::EventOrder => {
+            "The log of events is not in the order of commits, or gives two of them the same place."
+        }
+        FindingKind::StateNotReplayed => {
+            "The state is not what its log of events gives when it is read from the beginning."
+        }
+        FindingKind::VersionGap => {
+            "The versions of a key have a gap, or one of them does not read as it was written."
+        }
+        FindingKind::Unreadable => {
+            "The target's own integrity check fails, or it cannot read its own data."
+        }
+        FindingKind::WillNotStart => "The target does not start again.",
+        FindingKind::Hung => "The target neither starts nor stops, nor makes progress.",
+        FindingKind::TooSlow => "The target came back, but later than its bound.",
+        FindingKind::NotRepeatable => "A second restart shows other data than the first.",
+        FindingKind::StaysDown => "After the fault was over the target still refuses to work.",
+    }
+}
+
 /// What is guaranteed, in words that finish "it promises to be ...".
 pub fn guarantee_words(guarantee: Guarantee) -> String {
     match guarantee {

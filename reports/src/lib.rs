@@ -81,7 +81,7 @@ pub use html::html;
 pub use json::{ReportError, json, load, load_header, load_run, save};
 pub use junit::junit;
 pub use labels::{duration_words, guarantee_words, kind_words, verdict_words};
-pub use made_by::{CodePlace, MadeBy};
+pub use made_by::{CodeKind, CodePlace, MadeBy};
 pub use markdown::markdown;
 pub use merge::merge;
 pub use sarif::sarif;

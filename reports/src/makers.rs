@@ -78,6 +78,7 @@ mod tests {
                 call: "write".into(),
                 how: String::new(),
                 frames,
+                note: String::new(),
             }))
         };
         let step = |seq, kind, fate, made_by| TimelineStep {

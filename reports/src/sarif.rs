@@ -12,8 +12,7 @@ use crate::conclusion::closing;
 use crate::evidence::TimelineStep;
 use crate::fold::exit_code;
 use crate::identity::of_entry;
-use crate::labels::{capital, clean, kind_words, verdict_words};
-use crate::made_by::{CodePlace, MadeBy};
+use crate::labels::{capital, clean, kind_sentence, kind_words, verdict_words};
 use crate::report::Report;
 use crate::trial::ReportedFinding;
 
@@ -21,6 +20,9 @@ use crate::trial::ReportedFinding;
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 /// So many lost updates of a finding have a location, each another one.
 const LOCATIONS: usize = 10;
+/// What helps with a finding of any kind.
+const HELP: &str = "A result names the promise that was broken, what was lost on disk, the sync that is missing where \
+                    one helps, and the command that shows it again.";
 /// The name of what a finding is known by from run to run, with its version.
 const FINGERPRINT: &str = "plugpullCause/v1";
 
@@ -70,16 +72,18 @@ fn rule(reported: &ReportedFinding) -> String {
 }
 
 fn rules(report: &Report, kinds: &[String]) -> Vec<Value> {
-    let words = |kind: &String| {
-        let one = report.findings.iter().find(|one| rule(one) == *kind);
-        one.map_or("", |one| kind_words(one.finding.kind))
-    };
-    let rules = kinds.iter().map(|kind| {
-        json!({
-            "id": kind,
-            "shortDescription": { "text": capital(words(kind)) },
+    let rules = kinds.iter().filter_map(|id| {
+        let one = report.findings.iter().find(|one| rule(one) == *id)?;
+        let kind = one.finding.kind;
+        let sentence = kind_sentence(kind);
+        // GitHub's code scanning shows no rule without these two.
+        Some(json!({
+            "id": id,
+            "shortDescription": { "text": capital(kind_words(kind)) },
+            "fullDescription": { "text": sentence },
+            "help": { "text": format!("{sentence} {HELP}") },
             "defaultConfiguration": { "level": "error" },
-        })
+        }))
     });
     rules.collect()
 }
@@ -128,15 +132,6 @@ fn places<'a>(steps: impl Iterator<Item = &'a TimelineStep>) -> Vec<Value> {
         }));
     }
     places
-}
-
-impl MadeBy {
-    /// The innermost place of the program itself whose file and line are known.
-    fn own_line(&self) -> Option<(&CodePlace, &str, u32)> {
-        let known = self.frames.iter().filter(|place| !place.is_runtime());
-        let mut lines = known.filter_map(|one| Some((one, one.file.as_deref()?, one.line?)));
-        lines.next()
-    }
 }
 
 /// The file that says what the target is, where there is one: a page of code scanning wants a file.

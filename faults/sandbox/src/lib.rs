@@ -64,7 +64,9 @@ pub use janitor::sandbox_main;
 pub use memory::{MemoryLimit, OomEvidence};
 pub use options::{Isolation, IsolationPolicy, SandboxOptions};
 pub use pending::Prepared;
-pub use stacks::{MadeHow, SourceCall, Stack, StackFrame, StackModule, StackRecorder, Stacks};
+pub use stacks::{
+    CodeKind, MadeHow, SourceCall, Stack, StackFrame, StackModule, StackRecorder, Stacks,
+};
 pub use supervisor::Sandbox;
 pub use usage::{Usage, used_by};
 

@@ -74,6 +74,7 @@ pub(crate) fn explored() -> ReportedFinding {
                 call: "unlink".into(),
                 how: String::new(),
                 frames: vec![frame],
+                note: String::new(),
             })),
         }],
         diagnosis: Some(Diagnosis {

@@ -14,8 +14,11 @@
 //! waited for it.
 
 mod address_space;
+mod go;
 mod interner;
+mod memory;
 mod module;
+mod python;
 mod table;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 mod traced_calls;
@@ -35,7 +38,7 @@ use interner::Interner;
 use table::Made;
 use traced_calls::TracedCall;
 
-pub use table::{MadeHow, SourceCall, Stack, StackFrame, StackModule, Stacks};
+pub use table::{CodeKind, MadeHow, SourceCall, Stack, StackFrame, StackModule, Stacks};
 pub(super) use tracer::await_tracer;
 
 use super::error::SandboxError;

@@ -11,7 +11,9 @@ use framehop::ExplicitModuleSectionInfo;
 use object::elf::PF_X;
 use object::{Object, ObjectSection, ObjectSegment, ReadCache, ReadRef, SegmentFlags};
 
-use super::table::StackModule;
+use super::go;
+use super::python;
+use super::table::{CodeKind, StackModule};
 
 /// The most bytes of one section that are read for unwinding.
 const SECTION_MAX: u64 = 256 << 20;
@@ -74,6 +76,10 @@ pub(super) struct Module {
     /// The parts that are loaded as code: offset in the file, length there, address that it counts with.
     segments: Vec<(u64, u64, u64)>,
     sections: ExplicitModuleSectionInfo<Arc<[u8]>>,
+    /// The CPython that is in it.
+    pub(super) python: Option<python::Symbols>,
+    /// The functions of the Go program that it is, or why they are not known.
+    pub(super) go: Option<Result<Arc<go::Table>, String>>,
 }
 
 /// Opens the file of a mapping as its process sees it; none where it has gone, or another is there.
@@ -103,9 +109,16 @@ impl Module {
         let sections = sections(&elf);
         let there = std::fs::metadata(path).ok();
         let here = there.is_some_and(|meta| (meta.dev(), meta.ino()) == (key.0, key.1));
+        let python = python::Symbols::of(&elf);
+        let go = go::Table::of(&elf).map(|table| table.map(Arc::new));
+        let kind = match python.as_ref().is_some_and(python::Symbols::known) {
+            true => CodeKind::Interpreter,
+            false => CodeKind::Native,
+        };
         let about = StackModule {
             path: path.into(),
             build_id,
+            kind,
         };
         Some(Self {
             about,
@@ -113,6 +126,8 @@ impl Module {
             here,
             segments,
             sections,
+            python,
+            go,
         })
     }
 

@@ -31,6 +31,29 @@ pub struct StackModule {
     /// Its build ID in hex, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build_id: Option<String>,
+    /// What kind of code it has.
+    #[serde(default, skip_serializing_if = "CodeKind::is_native")]
+    pub kind: CodeKind,
+}
+
+/// What kind of code a module has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CodeKind {
+    /// Instructions of the machine.
+    #[default]
+    Native,
+    /// The same, of an interpreter whose own frames are known: those of its evaluation loop are left out,
+    /// for what it ran stands in their place.
+    Interpreter,
+    /// A source file of Python. Offsets are those in the code of a function.
+    Python,
+}
+
+impl CodeKind {
+    fn is_native(&self) -> bool {
+        *self == Self::Native
+    }
 }
 
 /// A place in a module that a call was made from.
@@ -80,6 +103,9 @@ pub(super) struct CallStack {
     /// Numbers of frames, innermost first; none where the stack could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) frames: Vec<u32>,
+    /// What is missing in it and why, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) note: Option<String>,
 }
 
 /// Who made one operation.
@@ -178,6 +204,11 @@ impl<'a> Stack<'a> {
         self.call.map(|one| &*one.call)
     }
 
+    /// What is missing in it and why, for people: `no Python frames of python3.9: ...`.
+    pub fn note(&self) -> Option<&'a str> {
+        self.call?.note.as_deref()
+    }
+
     /// Its frames with their modules, innermost first; none where no stack is known.
     pub fn frames(&self) -> impl Iterator<Item = (&'a StackFrame, &'a StackModule)> + use<'a> {
         let of = self.of;
@@ -207,6 +238,7 @@ mod tests {
         let module = StackModule {
             path: "/bin/a".into(),
             build_id: None,
+            kind: CodeKind::Native,
         };
         let made = |seq, stack| Made {
             seq,
@@ -219,6 +251,7 @@ mod tests {
             vec![CallStack {
                 call: "write".into(),
                 frames: vec![1, 0],
+                note: None,
             }],
             vec![made(5, Some(0)), made(3, None)],
         )

@@ -22,7 +22,7 @@ use nix::sys::socket::{
 use nix::unistd::{self, Pid};
 
 use super::StackRecorder;
-use super::address_space::{AddressSpace, Place};
+use super::address_space::{AddressSpace, Place, Stopped};
 use super::traced_calls::{CALLS, TracedCall, filter};
 use crate::protocol::{During, Failure};
 use crate::sys::{self, GoOn};
@@ -123,6 +123,8 @@ struct Tracer<'a> {
 struct Thread {
     /// Its number in the sandbox, which its requests carry.
     number: u32,
+    /// Its number in the innermost PID namespace, which it knows itself by.
+    own: u32,
     space: Rc<RefCell<AddressSpace>>,
 }
 
@@ -184,9 +186,11 @@ impl Tracer<'_> {
     fn calls(&mut self, tid: i32) {
         let call = ptrace::getevent(Pid::from_raw(tid)).ok();
         let call = call.and_then(TracedCall::of);
-        let Some((number, space)) = self.thread(tid) else {
+        let Some(thread) = self.thread(tid) else {
             return;
         };
+        let (number, own) = (thread.number, thread.own);
+        let space = Rc::clone(&thread.space);
         let mut space = space.borrow_mut();
         if call.is_some_and(TracedCall::maps_code) {
             space.changes();
@@ -194,15 +198,21 @@ impl Tracer<'_> {
         let recorded = call.filter(|call| call.is_recorded());
         let stack = recorded.and_then(|one| {
             let at = place(tid)?;
-            Some(space.stack((tid, at), one.name, &self.recorder.interner))
+            let stopped = Stopped { tid, own, at };
+            Some(space.stack(stopped, one.name, &self.recorder.interner))
         });
         self.recorder.called(number, recorded, stack);
     }
 
-    fn thread(&mut self, tid: i32) -> Option<(u32, Rc<RefCell<AddressSpace>>)> {
-        if let Some(thread) = self.threads.get(&tid) {
-            return Some((thread.number, Rc::clone(&thread.space)));
+    fn thread(&mut self, tid: i32) -> Option<&Thread> {
+        if !self.threads.contains_key(&tid) {
+            let thread = self.new_thread(tid)?;
+            self.threads.insert(tid, thread);
         }
+        self.threads.get(&tid)
+    }
+
+    fn new_thread(&mut self, tid: i32) -> Option<Thread> {
         let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
         let process = field("Tgid:")?.trim().parse().ok()?;
@@ -211,13 +221,11 @@ impl Tracer<'_> {
         let number = numbers.get(1).or(numbers.first())?.parse().ok()?;
         let space = self.spaces.entry(process);
         let space = space.or_insert_with(|| Rc::new(RefCell::new(AddressSpace::new())));
-        let space = Rc::clone(space);
-        let thread = Thread {
+        Some(Thread {
             number,
-            space: Rc::clone(&space),
-        };
-        self.threads.insert(tid, thread);
-        Some((number, space))
+            own: numbers.last()?.parse().ok()?,
+            space: Rc::clone(space),
+        })
     }
 }
 

@@ -10,9 +10,11 @@ mod doctor;
 mod forked;
 mod full;
 mod fuse;
+mod go_frames;
 mod killed;
 mod memory;
 mod prepared;
+mod python_frames;
 mod reads;
 mod stacks;
 mod support;
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
         ("fuse python3", calls::python_tests()),
         ("fuse stacks", stacks::tests()),
         ("fuse stacks python3", stacks::python_tests()),
+        ("fuse stacks python3", python_frames::tests()),
+        ("fuse stacks go", go_frames::tests()),
         ("namespaces cgroup-memory", memory::tests()),
         ("", bare::tests()),
         ("namespaces", killed::full_tests()),

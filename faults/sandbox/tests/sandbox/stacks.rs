@@ -31,7 +31,7 @@ pub(crate) fn python_tests() -> Vec<(&'static str, Test)> {
 }
 
 /// A sandbox with a crash filesystem, whose stacks are recorded.
-struct Mounted {
+pub(crate) struct Mounted {
     sandbox: Sandbox,
     fs: Arc<CrashFs>,
     server: Server,
@@ -39,7 +39,7 @@ struct Mounted {
 }
 
 impl Mounted {
-    fn new() -> Result<Self, Failed> {
+    pub(crate) fn new() -> Result<Self, Failed> {
         let sandbox = crate::support::open(Isolation::Full)?;
         let owner = (geteuid().as_raw(), getegid().as_raw());
         let fs = Arc::new(CrashFs::new(Disk::empty(owner), Arc::new(AdmitAll)));
@@ -57,13 +57,13 @@ impl Mounted {
     }
 
     /// Runs a process to its end.
-    fn run(&self, request: &SpawnRequest) -> Result<(), Failed> {
+    pub(crate) fn run(&self, request: &SpawnRequest) -> Result<(), Failed> {
         let (code, output) = finish(&self.sandbox.spawn(request)?)?;
         ensure(code == 0, format!("{code}: {output}"))
     }
 
     /// Ends all, and gives the operations and who made them.
-    fn end(self) -> Result<(Vec<Record>, Stacks), Failed> {
+    pub(crate) fn end(self) -> Result<(Vec<Record>, Stacks), Failed> {
         self.sandbox.kill_all()?;
         let stacks = self.recorder.finish()?;
         let records = self.fs.inspect(|_, log| log.records().to_vec());

@@ -92,6 +92,40 @@ fn a_finding_names_the_line_of_what_was_lost() {
     }
 }
 
+/// The example in Python, without its sync: the line of its write, also for code scanning.
+#[test(needs = "fuse stacks python3")]
+fn a_finding_names_the_line_of_a_python_program() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let example = root.join("docs/examples/driver-python/kv.py");
+    let example = example.canonicalize().expect("the example");
+    let source = std::fs::read_to_string(&example).expect("its source");
+    let directory = tempfile::tempdir().expect("a directory");
+    let command = format!("cmd=python3 {} --no-fsync", example.display());
+    let target = [
+        "driver",
+        "--set",
+        &command,
+        "--stacks",
+        "--sarif",
+        "report.sarif",
+    ];
+    let options = ["--txns", "6", "--states", "12", "--no-diagnosis"];
+    let output = explore(&[&target[..], &options].concat(), directory.path());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let page = std::fs::read_to_string(directory.path().join("report.md")).expect("a page");
+    let line = source.lines().position(|line| line.contains("os.pwrite("));
+    let line = line.expect("it writes") + 1;
+    let named = format!("Store.apply kv.py:{line}");
+    assert!(page.contains(&named), "no {named} in {page}");
+    let sarif = std::fs::read(directory.path().join("report.sarif")).expect("a report");
+    let sarif: Value = serde_json::from_slice(&sarif).expect("JSON");
+    let place = &sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"];
+    assert_eq!(place["region"]["startLine"], line, "{place:#}");
+    let uri = place["artifactLocation"]["uri"].as_str().expect("a file");
+    assert!(uri.ends_with("/driver-python/kv.py"), "{uri}");
+}
+
 #[test(needs = "fuse")]
 fn without_the_option_nothing_is_traced() {
     let directory = tempfile::tempdir().expect("a directory");

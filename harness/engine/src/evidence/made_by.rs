@@ -1,8 +1,8 @@
 //! The stack of an operation, as reports have it.
 // tidy: small because stacks and reports meet here and nowhere else
 
-use plugpull_reports::{CodePlace, MadeBy};
-use plugpull_sandbox::{MadeHow, SourceCall, Stack, StackFrame, StackModule};
+use plugpull_reports::{self as reports, CodePlace, MadeBy};
+use plugpull_sandbox::{CodeKind, MadeHow, SourceCall, Stack, StackFrame, StackModule};
 
 /// So many functions of a stack are in a report; the trace has all of them.
 const FRAMES: usize = 48;
@@ -21,6 +21,7 @@ pub fn made_by(stack: &Stack<'_>) -> MadeBy {
         call: call.into(),
         how,
         frames: places.take(FRAMES).collect(),
+        note: stack.note().unwrap_or_default().into(),
     }
 }
 
@@ -35,6 +36,11 @@ fn places<'a>(
         module: module.path.clone(),
         offset: frame.offset,
         build_id: module.build_id.clone(),
+        kind: match module.kind {
+            CodeKind::Native => reports::CodeKind::Native,
+            CodeKind::Interpreter => reports::CodeKind::Interpreter,
+            CodeKind::Python => reports::CodeKind::Python,
+        },
     };
     let nameless = frame
         .calls
