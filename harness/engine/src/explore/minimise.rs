@@ -180,22 +180,28 @@ impl Search<'_, '_, '_> {
         }
     }
 
-    /// Makes the crash at a level smaller, and earlier.
+    /// Makes the crash at a level smaller, and earlier: by what the rest follows from first, of which there may be
+    /// little where all is lost.
     fn smaller(&mut self, level: usize) {
-        self.fewer(level);
+        self.fewer(level, Self::roots);
         self.earlier(level);
-        self.fewer(level);
+        for _ in 0..2 {
+            self.fewer(level, |search, level| search.at(level).loss.clone());
+            self.earlier(level);
+        }
+        self.fewer(level, |search, level| search.at(level).loss.clone());
     }
 
     /// Puts back what need not be missing: nothing missing, a part alone, all but a part; by halves
     /// first, then quarters, down to single updates.
-    fn fewer(&mut self, level: usize) {
+    /// `of` are the updates that are looked at.
+    fn fewer(&mut self, level: usize, of: impl Fn(&Self, usize) -> LossSet) {
         if self.at(level).loss.is_empty() || self.take(level, &LossSet::default()) {
             return;
         }
         let mut parts = 2;
         loop {
-            let all = parts_of(&self.roots(level));
+            let all = parts_of(&of(self, level));
             if all.len() < 2 || !self.retry.goes_on() {
                 break;
             }
@@ -210,7 +216,7 @@ impl Search<'_, '_, '_> {
                 parts *= 2;
             }
         }
-        self.every_part(level);
+        self.every_part(level, &of(self, level));
     }
 
     /// Takes the first of so many parts that shows the finding alone, the latest first: what was
@@ -247,9 +253,8 @@ impl Search<'_, '_, '_> {
 
     /// Where few updates are missing, every part of them: what shows the finding need not do so with
     /// one less.
-    fn every_part(&mut self, level: usize) {
-        let loss = self.roots(level);
-        let all = parts_of(&loss);
+    fn every_part(&mut self, level: usize, loss: &LossSet) {
+        let all = parts_of(loss);
         if all.len() > EVERY_PART {
             return;
         }
@@ -261,7 +266,7 @@ impl Search<'_, '_, '_> {
             }
             let chosen = (0..all.len()).filter(|bit| mask >> bit & 1 == 1);
             let chosen: Vec<Gone> = chosen.map(|bit| all[bit]).collect();
-            if self.take(level, &of_parts(&loss, &chosen)) {
+            if self.take(level, &of_parts(loss, &chosen)) {
                 return;
             }
         }
