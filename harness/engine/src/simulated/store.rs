@@ -239,7 +239,8 @@ impl Store {
             self.files.truncate(&self.log(), 0);
             self.files.append(&self.log(), &copy[..whole]);
             self.files.sync(&self.log());
-            return Ok(self.clean_up(Some(self.generation)));
+            self.clean_up(Some(self.generation));
+            return Ok(());
         }
         if log.is_empty() && self.is(Mutant::HangsOnEmptyLog) {
             return Err(NoStart::Hung);
