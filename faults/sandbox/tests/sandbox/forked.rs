@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use libtest_mimic::Failed;
 use plugpull_sandbox::{Child, ForkError, ForkParent, Isolation, Program, Sandbox, SpawnRequest};
@@ -59,7 +60,7 @@ impl Forked {
     }
 }
 
-/// A target under its number. Where the number was not free yet, it is for the next one, up to five times.
+/// A target under its number. Where the number was not free yet, it is for a later one, up to eight times.
 fn fork(sandbox: &Sandbox, parent: &mut ForkParent) -> Result<Forked, String> {
     let mut taken = 0;
     loop {
@@ -74,8 +75,10 @@ fn fork(sandbox: &Sandbox, parent: &mut ForkParent) -> Result<Forked, String> {
                     stdout: BufReader::new(stdout),
                 });
             }
-            Err(ForkError::Number(_)) if taken < 5 => {
+            Err(ForkError::Number(_)) if taken < 8 => {
                 taken += 1;
+                // Only the next fork shows whether the kernel has freed it.
+                std::thread::sleep(Duration::from_millis(1 << taken));
                 sandbox.kill_all().map_err(|error| error.to_string())?;
             }
             Err(why) => return Err(why.to_string()),

@@ -174,12 +174,15 @@ struct NamedLosses {
     named: Vec<(String, String)>,
     /// How many more there are.
     more: usize,
+    /// True where these follow from the named ones.
+    follow: bool,
 }
 
 impl NamedLosses {
     fn of(crash: &Crash, oracle: &Oracle<'_>) -> Self {
-        let all = telling(crash, oracle);
-        let log = oracle.log(crash);
+        let roots = roots(crash, oracle);
+        let all = telling(crash, oracle, &roots);
+        let (log, whose) = (oracle.log(crash), crash.whose());
         let mut named: Vec<(String, String)> = Vec::new();
         let mut moved = BTreeSet::new();
         let mut shown = 0;
@@ -196,26 +199,39 @@ impl NamedLosses {
             }
             shown += 1;
             named.push((
-                update(lost, both),
-                missing_sync(log, lost, both, crash.point),
+                update(lost, both, whose),
+                missing_sync((log, whose), lost, both, crash.point),
             ));
         }
+        let follow = all[shown..].iter().all(|lost| !roots.contains(&lost.seq));
         Self {
             named,
             more: all.len() - shown,
+            follow,
+        }
+    }
+
+    /// How many more there are, in words.
+    fn rest(&self) -> Option<String> {
+        let it = if self.named.len() == 1 { "it" } else { "these" };
+        match (self.more, self.follow) {
+            (0, _) => None,
+            (more, true) => Some(format!("{more} more, which cannot be there without {it}")),
+            (more, false) => Some(format!("{more} more")),
         }
     }
 
     /// A line each.
     fn lines(self) -> Vec<String> {
+        let more = self.rest();
         let named = self.named.into_iter();
         let lines = named.map(|(update, sync)| format!("{update}, {sync}"));
-        let more = (self.more > 0).then(|| format!("{} more", self.more));
         lines.chain(more).collect()
     }
 
     /// In a sentence. What lacks the same sync is said together.
     fn in_words(self) -> String {
+        let more = self.rest();
         let mut together: Vec<(Vec<String>, String)> = Vec::new();
         for (update, sync) in self.named {
             let update = match update.starts_with("the ") || update.starts_with("part of ") {
@@ -234,7 +250,6 @@ impl NamedLosses {
             };
             format!("{}, {sync}", updates.join(", "))
         });
-        let more = (self.more > 0).then(|| format!("{} more", self.more));
         phrases.chain(more).collect::<Vec<_>>().join(", and ")
     }
 }
@@ -244,9 +259,9 @@ fn is_name(what: &str) -> bool {
 }
 
 /// An update that was lost, by what it did and the number of its operation. `both` where a rename is lost
-/// with the name that it gives and the one that it takes away.
-fn update(lost: &LostUpdate, both: bool) -> String {
-    let (path, seq) = (&lost.path, lost.seq);
+/// with the name that it gives and the one that it takes away. `whose` stands before the number.
+fn update(lost: &LostUpdate, both: bool, whose: &str) -> String {
+    let (path, operation) = (&lost.path, format!("{whose}operation {}", lost.seq));
     let part = if lost.torn { "part of the " } else { "" };
     let call = lost.what.rsplit_once('(').and_then(|(_, rest)| {
         let (call, _) = rest.split_once(')')?;
@@ -257,9 +272,9 @@ fn update(lost: &LostUpdate, both: bool) -> String {
             let name = lost.what.split(" (").next().unwrap_or_default();
             match call {
                 "rename" | "exchange" if !both => {
-                    format!("{name} of {call} {path} (operation {seq})")
+                    format!("{name} of {call} {path} ({operation})")
                 }
-                _ => format!("{call} {path} (operation {seq})"),
+                _ => format!("{call} {path} ({operation})"),
             }
         }
         (_, Some(call)) if lost.what.starts_with("size ") => {
@@ -270,7 +285,7 @@ fn update(lost: &LostUpdate, both: bool) -> String {
                 "" => String::new(),
                 rest => format!(" ({rest})"),
             };
-            format!("the length {size} that {call} (operation {seq}) gave {path}{instead}")
+            format!("the length {size} that {call} ({operation}) gave {path}{instead}")
         }
         _ => {
             let (what, rest) = lost.what.split_once(", ").unwrap_or((&lost.what, ""));
@@ -283,13 +298,14 @@ fn update(lost: &LostUpdate, both: bool) -> String {
             } else {
                 "of"
             };
-            format!("{part}{what} {to} {path} (operation {seq}){rest}")
+            format!("{part}{what} {to} {path} ({operation}){rest}")
         }
     }
 }
 
-/// Which sync is missing between an update and a crash, of the file or of the directory of its name.
-fn missing_sync(log: &Log, lost: &LostUpdate, both: bool, point: u64) -> String {
+/// Which sync is missing between an update and a crash, of the file or of the directory of its name. `whose`
+/// stands before the numbers of operations.
+fn missing_sync((log, whose): (&Log, &str), lost: &LostUpdate, both: bool, point: u64) -> String {
     let records = log.records();
     let first = records.first().map_or(0, |record| record.seq);
     let index = lost.seq.saturating_sub(first) as usize;
@@ -313,11 +329,12 @@ fn missing_sync(log: &Log, lost: &LostUpdate, both: bool, point: u64) -> String 
     for later in later {
         match later.op {
             Op::SyncFailed { ino } if synced.contains(&ino) => {
-                return format!("whose fsync failed at operation {}", later.seq);
+                return format!("whose fsync failed at {whose}operation {}", later.seq);
             }
             Op::Sync { ino, .. } if synced.contains(&ino) => {
                 let call = later.op.name();
-                return format!("which the {call} of operation {} does not cover", later.seq);
+                let seq = later.seq;
+                return format!("which the {call} of {whose}operation {seq} does not cover");
             }
             _ => {}
         }
@@ -328,9 +345,22 @@ fn missing_sync(log: &Log, lost: &LostUpdate, both: bool, point: u64) -> String 
     }
 }
 
-/// What a crash left out: first what belongs to files that the target syncs at other times. A text
-/// log or an index in shared memory that is never synced is not meant to survive.
-fn telling<'c>(crash: &'c Crash, oracle: &Oracle<'_>) -> Vec<&'c LostUpdate> {
+/// The operations whose loss the rest follows from; all where few are named anyway.
+fn roots(crash: &Crash, oracle: &Oracle<'_>) -> BTreeSet<u64> {
+    let of = |lost: &[LostUpdate]| lost.iter().map(|lost| lost.seq).collect();
+    match crash.lost.len() > NAMED {
+        true => of(&oracle.with_roots_alone(crash).lost),
+        false => of(&crash.lost),
+    }
+}
+
+/// What a crash left out: first what the rest follows from, and what belongs to files that the target syncs at
+/// other times. A text log or an index in shared memory that is never synced is not meant to survive.
+fn telling<'c>(
+    crash: &'c Crash,
+    oracle: &Oracle<'_>,
+    roots: &BTreeSet<u64>,
+) -> Vec<&'c LostUpdate> {
     let records = oracle.trace.log.records().iter();
     let mut synced: HashSet<&str> = HashSet::new();
     if crash.lost.len() > 1 {
@@ -339,7 +369,7 @@ fn telling<'c>(crash: &'c Crash, oracle: &Oracle<'_>) -> Vec<&'c LostUpdate> {
     }
     let of_synced = |lost: &LostUpdate| lost.path.split(" -> ").any(|path| synced.contains(path));
     let mut all: Vec<&LostUpdate> = crash.lost.iter().collect();
-    all.sort_by_key(|lost| !of_synced(lost));
+    all.sort_by_key(|lost| (!roots.contains(&lost.seq), !of_synced(lost)));
     all
 }
 
@@ -482,7 +512,7 @@ mod tests {
 
     #[test]
     fn an_update_is_named_by_what_it_did() {
-        let of = |what: &str, torn, both| update(&lost(7, "a -> b", what, torn), both);
+        let of = |what: &str, torn, both| update(&lost(7, "a -> b", what, torn), both, "");
         for (what, torn, both, words) in [
             (
                 "the name b (rename)",
@@ -567,7 +597,7 @@ mod tests {
         });
         let log = Log::of(Tree::new(0, 0, 0), records.collect(), Vec::new());
         let missing =
-            |seq, what, point| missing_sync(&log, &lost(seq, "a", what, false), false, point);
+            |seq, what, point| missing_sync((&log, ""), &lost(seq, "a", what, false), false, point);
         assert_eq!(missing(0, "size 1 (truncate)", 3), "never fsynced after it");
         assert_eq!(
             missing(0, "size 1 (truncate)", 5),
@@ -583,6 +613,11 @@ mod tests {
             missing(3, "anything", 5),
             "whose fsync failed at operation 4"
         );
+        let of_recovery = lost(1, "a", "the name b (rename)", false);
+        assert_eq!(
+            missing_sync((&log, "recovery's "), &of_recovery, false, 5),
+            "which the fsync(dir) of recovery's operation 2 does not cover"
+        );
     }
 
     #[test]
@@ -593,6 +628,7 @@ mod tests {
                 .map(|one| (one.0.into(), one.1.into()))
                 .collect(),
             more,
+            follow: false,
         };
         let never = "never fsynced after it";
         assert_eq!(
@@ -601,6 +637,14 @@ mod tests {
         );
         let lines = named(&[("write a", never)], 2).lines();
         assert_eq!(lines, ["write a, never fsynced after it", "2 more"]);
+        let of_directory = NamedLosses {
+            follow: true,
+            ..named(&[("mkdir a", never)], 9)
+        };
+        assert_eq!(
+            of_directory.lines().last().map(String::as_str),
+            Some("9 more, which cannot be there without it")
+        );
         assert_eq!(
             named(
                 &[

@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -81,8 +82,10 @@ pub(super) struct Prefork(Mutex<Guess>);
 const FORKED_PART: u32 = 10;
 
 /// So many forks in a row may have a number that was not theirs: where the one before has just ended, the
-/// kernel frees its number a moment later.
-const NUMBERS: u32 = 5;
+/// kernel frees its number a moment later, and only the next fork shows whether it has.
+const NUMBERS: u32 = 6;
+/// How long is waited before the third of them; before each later one twice as long as before the last.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// How a process is started.
 #[derive(Clone)]
@@ -198,6 +201,9 @@ fn numbered(
             Ok(child) => return Ok((child, Some(pipes))),
             Err(ForkError::Number(_)) if forks < NUMBERS => {
                 sandbox.kill_all().map_err(|error| error.to_string())?;
+                if forks > 1 {
+                    thread::sleep(PAUSE * (1 << (forks - 2)));
+                }
                 pipes = fork(parent, sandbox, first)?;
                 forks += 1;
             }
