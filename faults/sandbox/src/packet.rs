@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, recvmsg, sendmsg, socketpair,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -59,11 +59,29 @@ pub(super) fn send(
     }
 }
 
+/// Room for the next packet, once there is one; none at end of file. Most are a hundredth of the largest, which
+/// would have to be cleared for each.
+fn room(socket: RawFd) -> io::Result<Option<Vec<u8>>> {
+    // The whole length, whatever fits (recv(2), MSG_TRUNC).
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
+    loop {
+        match recv(socket, &mut [0], flags) {
+            Err(Errno::EINTR) => {}
+            // A peer that died with packets unread resets the connection.
+            Ok(0) | Err(Errno::ECONNRESET) => return Ok(None),
+            Ok(length) => return Ok(Some(vec![0; length.min(LARGEST)])),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
 /// Receives one message with its descriptors, which close at exec; none at end of file.
 pub(super) fn receive<T: DeserializeOwned>(
     socket: impl AsFd,
 ) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
-    let mut bytes = vec![0; LARGEST];
+    let Some(mut bytes) = room(socket.as_fd().as_raw_fd())? else {
+        return Ok(None);
+    };
     let mut control = nix::cmsg_space!([RawFd; MOST_FDS]);
     let (length, flags, fds) = loop {
         let mut parts = [IoSliceMut::new(&mut bytes)];

@@ -330,6 +330,9 @@ impl SandboxWorker {
                 Ok((!hung).then_some(attempt))
             }
             (Ok(mut attempt), forking) => {
+                if how == How::ForkedAgain {
+                    return Ok(Some(attempt));
+                }
                 // It is no start that was timed.
                 let took = attempt.observed.recovery.take();
                 let within = forking.is_some_and(|forking| forking.is_within(took));

@@ -248,7 +248,7 @@ impl Diagnoser<'_, '_> {
             cause: changes.places_of(&minimised.crash.lost),
             of_acks: false,
             depth: recovery.after.depth() + 1,
-            models: run.models(&minimised),
+            models: run.models(self.oracle, &minimised),
         };
         let mut attempts = self.attempts(&minimised, until);
         if !verify::shows_unchanged(&subject, &mut attempts) {

@@ -75,9 +75,12 @@ impl RecoveryRun {
     }
 
     /// The models that leave the disk of such a finding, the crash before it included: under another one there
-    /// may be no such recovery.
-    pub(super) fn models(&self, minimised: &Minimised) -> Vec<CrashModel> {
-        let leaves = |model: &CrashModel| model.power && minimised.models.contains(&model.name);
-        CrashModel::all().into_iter().filter(leaves).collect()
+    /// may be no such recovery. Its own is among them, also where there was no time to look at others.
+    pub(super) fn models(&self, of: &Oracle<'_>, minimised: &Minimised) -> Vec<CrashModel> {
+        let own = of.models[minimised.crash.model].name;
+        let leaves =
+            |model: &CrashModel| own == model.name || minimised.models.contains(&model.name);
+        let all = CrashModel::all().into_iter();
+        all.filter(|model| model.power && leaves(model)).collect()
     }
 }

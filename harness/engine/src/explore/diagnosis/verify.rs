@@ -150,6 +150,7 @@ pub(super) fn verify(
 ) -> Verdict {
     let run = EditedRun::of(subject.oracle.trace, &change.edits);
     let mut models = subject.models.clone();
+    assert!(!models.is_empty(), "a fix that is held to nothing");
     models.sort_by_key(|model| model.strength());
     let all = places(subject, &change.places);
     let points = spread(&all, POINTS);
