@@ -201,7 +201,8 @@ fn an_id_that_is_acknowledged_twice_is_wrong_use() {
 #[test(needs = "fuse")]
 fn acks_that_waited_in_a_buffer_are_warned_of() {
     let work = "n=0; while :; do n=$((n+1)); echo $n >>log; echo ack $n; done | cut -c1-80\n";
-    let options = "--txns 3 --states 3 --model kill --recovery-depth 0 --budget 60s";
+    // More than one buffer holds, so that the disk changes while a line is cut off.
+    let options = "--txns 700 --states 3 --model kill --recovery-depth 0 --budget 60s";
     let buffered = made(work, CHECK);
     let seen = tested("explore", &buffered.name(), options, None);
     let said = warnings(&seen);
