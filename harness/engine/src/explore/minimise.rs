@@ -183,13 +183,17 @@ impl Search<'_, '_, '_> {
     /// Makes the crash at a level smaller, and earlier: by what the rest follows from first, of which there may be
     /// little where all is lost.
     fn smaller(&mut self, level: usize) {
+        let whole = |search: &Self, level: usize| search.at(level).loss.clone();
         self.fewer(level, Self::roots);
         self.earlier(level);
-        for _ in 0..2 {
-            self.fewer(level, |search, level| search.at(level).loss.clone());
+        loop {
+            let before = self.measures();
+            self.fewer(level, whole);
+            if before == self.measures() {
+                break;
+            }
             self.earlier(level);
         }
-        self.fewer(level, |search, level| search.at(level).loss.clone());
     }
 
     /// Puts back what need not be missing: nothing missing, a part alone, all but a part; by halves

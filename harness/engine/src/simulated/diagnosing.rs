@@ -318,7 +318,8 @@ fn that_no_sync_helps_is_known_soon() {
         };
         let (with, findings) = tried(true);
         let (without, _) = tried(false);
-        let more = with - without;
+        // Minimising finds some answers known or not, by how fast the workers are.
+        let more = with.saturating_sub(without);
         assert!(more <= FEW * findings, "{mutant:?}: {more} states more");
     }
 }
