@@ -252,8 +252,10 @@ impl Diagnoser<'_, '_> {
         };
         let mut attempts = self.attempts(&minimised, until);
         if !verify::shows_unchanged(&subject, &mut attempts) {
-            diagnosis.no_fix = format!("not known: {NOT_ALONE}");
-            return (None, false);
+            // Where the time was over nothing was shown.
+            let why = attempts.ended.unwrap_or(NOT_ALONE);
+            diagnosis.no_fix = format!("not known: {why}");
+            return (None, why == TIME);
         }
         let found = self.search(&subject, &changes, (missing, until), &fixes, diagnosis);
         for sync in diagnosis.fix.iter_mut().flat_map(|fix| &mut fix.missing) {
