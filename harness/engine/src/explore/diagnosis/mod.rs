@@ -352,8 +352,10 @@ fn comes_from_kill(group: &Group, oracle: &Oracle<'_>) -> bool {
 fn comes_from_unsynced(group: &Group, oracle: &Oracle<'_>) -> bool {
     let minimised = &group.minimised;
     let power = oracle.models[minimised.crash.model].power;
-    let lost = || oracle.with_roots_alone(&minimised.crash).loss.len();
-    power && !minimised.varies() && (1..=LARGEST).contains(&lost())
+    let lost = minimised.crash.loss.len();
+    // There are no more roots than losses, and to find them a window is read.
+    let few = || lost <= LARGEST || oracle.with_roots_alone(&minimised.crash).loss.len() <= LARGEST;
+    power && !minimised.varies() && lost > 0 && few()
 }
 
 /// Which of two findings stands for both: the one that takes less to happen, then what was acknowledged
