@@ -164,8 +164,9 @@ fn a_run_that_found_something_ends_with_1_after_a_signal() {
     assert_eq!((&report["verdict"], code), (&"broken".into(), Some(1)));
 }
 
-#[test]
-fn a_second_signal_ends_it_at_once() {
+/// Whether a run that gets two signals at once ends without its report. One that had come to its end
+/// before the second signal has one.
+fn second_signal_came_in_time() -> bool {
     let mut run = Run::start("run", WORKS, "--rounds 3 --fault kill@ack=3 --no-fuse");
     run.await_record("trial-started");
     run.signal(Signal::SIGINT);
@@ -173,5 +174,10 @@ fn a_second_signal_ends_it_at_once() {
     let (code, report) = run.ended();
     // Which of them comes first is the kernel's choice.
     assert!(matches!(code, Some(130 | 143)), "{code:?}");
-    assert_eq!(report, None);
+    report.is_none()
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    assert!((0..10).any(|_| second_signal_came_in_time()));
 }
