@@ -169,7 +169,7 @@ impl Disk {
     /// # Errors
     /// It is no file.
     pub fn seek(&mut self, ino: Ino, offset: u64, data: bool) -> Result<Option<u64>, Errno> {
-        self.note(|reads| reads.bytes(ino, 0, u64::MAX));
+        self.note(|reads| reads.holes(ino));
         Ok(self.tree.content(ino)?.seek(offset, data))
     }
 
@@ -520,6 +520,8 @@ impl Disk {
         }
         let old_size = self.tree.content(ino)?.size();
         self.tree.change(ino, |content| content.truncate(size))?;
+        // What was there before is nowhere, also when the file grows again.
+        self.note(|reads| reads.wrote(ino, size, u64::MAX));
         let now = wall_clock();
         let inode = self.tree.get_mut(ino)?;
         inode.mtime = now;
@@ -695,6 +697,9 @@ impl Disk {
                 content.truncate(size);
             }
         })?;
+        if punch || zero {
+            self.note(|reads| reads.wrote(ino, offset, end));
+        }
         let now = wall_clock();
         let inode = self.tree.get_mut(ino)?;
         inode.ctime = now;

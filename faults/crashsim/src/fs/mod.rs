@@ -28,6 +28,7 @@ pub use node::{
     RenameMode, Times, check_name, from_system_time, to_system_time,
 };
 pub use page::PAGE_BLOCK;
+pub(crate) use reads::Ranges;
 pub use reads::Reads;
 pub use sectors::{BadSectors, SECTOR};
 pub use sync_edits::{EditedLog, NewSync, SyncEdits};

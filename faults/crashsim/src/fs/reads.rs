@@ -14,7 +14,7 @@ use super::tree::Tree;
 
 /// Ranges of bytes, apart from each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ranges(BTreeMap<u64, u64>);
+pub(crate) struct Ranges(BTreeMap<u64, u64>);
 
 impl Ranges {
     fn add(&mut self, mut from: u64, mut to: u64) {
@@ -35,7 +35,24 @@ impl Ranges {
         self.0.iter().map(|(from, to)| (*from, *to))
     }
 
-    fn meets(&self, from: u64, to: u64) -> bool {
+    /// Takes a range away.
+    pub(crate) fn remove(&mut self, from: u64, to: u64) {
+        while let Some((&start, &end)) = self.0.range(..to).next_back()
+            && end > from
+            && from < to
+        {
+            self.0.remove(&start);
+            if end > to {
+                self.0.insert(to, end);
+            }
+            if start < from {
+                self.0.insert(start, from);
+            }
+        }
+    }
+
+    /// True when a byte of this range is in it.
+    pub(crate) fn meets(&self, from: u64, to: u64) -> bool {
         let before = self.0.range(..to).next_back();
         from < to && before.is_some_and(|(_, end)| *end > from)
     }
@@ -72,7 +89,9 @@ pub struct Reads {
     inodes: BTreeSet<Ino>,
     /// Bytes.
     bytes: BTreeMap<Ino, Ranges>,
-    /// Bytes that were written, and so are not those of the crash any more.
+    /// Files of which it was asked where data and where holes are.
+    holes: BTreeSet<Ino>,
+    /// Bytes that were written, cut off or made zero, and so are not those of the crash any more.
     written: BTreeMap<Ino, Ranges>,
 }
 
@@ -108,6 +127,13 @@ impl Reads {
         }
     }
 
+    /// Where data and where holes are: also what was written since lies beside what was not.
+    pub(crate) fn holes(&mut self, ino: Ino) {
+        self.inode(ino);
+        self.holes.insert(ino);
+        self.bytes.entry(ino).or_default().add(0, u64::MAX);
+    }
+
     pub(super) fn wrote(&mut self, ino: Ino, from: u64, to: u64) {
         self.written.entry(ino).or_default().add(from, to);
     }
@@ -127,14 +153,14 @@ impl Reads {
         self.everything || self.inodes.contains(&ino)
     }
 
-    /// True when bytes of this range were read.
-    pub(crate) fn asks_bytes(&self, ino: Ino, from: u64, to: u64) -> bool {
-        let read = || {
-            self.bytes
-                .get(&ino)
-                .is_some_and(|bytes| bytes.meets(from, to))
-        };
-        self.everything || read()
+    /// The bytes of this file that were read.
+    pub(crate) fn bytes_of(&self, ino: Ino) -> Ranges {
+        if self.everything {
+            let mut all = Ranges::default();
+            all.add(0, u64::MAX);
+            return all;
+        }
+        self.bytes.get(&ino).cloned().unwrap_or_default()
     }
 
     /// True when two disks, neither touched since, give the same answer to all that was asked.
@@ -178,6 +204,20 @@ impl Reads {
             }
             bytes
         };
+        // Where data begins and where holes do, in turn.
+        let holes = |tree: &Tree, ino: Ino| {
+            let content = tree.content(ino).ok()?;
+            let (mut at, mut data, mut bounds) = (0, true, Vec::new());
+            while let Some(next) = content.seek(at, data) {
+                bounds.push(next);
+                (at, data) = (next, !data);
+            }
+            Some(bounds)
+        };
+        let mut asked = self.holes.iter();
+        if !asked.all(|ino| holes(one, *ino) == holes(other, *ino)) {
+            return false;
+        }
         self.bytes.iter().all(|(ino, ranges)| {
             let mut ranges = ranges.iter();
             ranges.all(|(from, to)| read(one, *ino, from, to) == read(other, *ino, from, to))
@@ -257,6 +297,12 @@ mod tests {
                 for at in 0..52 {
                     for to in at..53 {
                         prop_assert_eq!(ranges.meets(at, to), (at..to).any(|byte| plain.contains(&byte)));
+                        let mut less = ranges.clone();
+                        less.remove(at, to);
+                        let less: BTreeSet<u64> = less.iter().flat_map(|(from, to)| from..to).collect();
+                        let wanted: BTreeSet<u64> =
+                            plain.iter().copied().filter(|byte| !(at..to).contains(byte)).collect();
+                        prop_assert_eq!(less, wanted);
                     }
                     let gaps: BTreeSet<u64> =
                         ranges.gaps(at, 52).into_iter().flat_map(|(from, to)| from..to).collect();

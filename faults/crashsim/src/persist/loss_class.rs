@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 
-use foldhash::{HashMap, HashMapExt};
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use super::update::LossSet;
 use super::update::{Update, UpdateKind, write_of};
 use super::window::Window;
-use crate::fs::{Ino, Node, Reads, Tree};
+use crate::fs::{Ino, Node, Ranges, Reads, Tree};
 
 /// Loss sets of whole updates that differ in nothing which was read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +33,7 @@ impl Window<'_> {
             .flatten()
             .any(|ino| is_dir(&self.durable, *ino));
         let asked_by_links = any_dir && self.linked(&named).any(|ino| reads.asks_inode(ino));
+        let shown = self.shown(losses, reads);
         let is_read = |update: &&Update<'_>| match update.kind {
             UpdateKind::Name { dir, name, .. } => {
                 // The links of what it names or named, and which of two names a directory keeps.
@@ -44,16 +45,48 @@ impl Window<'_> {
                             || is_dir && (asked_by_links || reads.asks_inode(dir))
                     })
             }
-            UpdateKind::Data { ino } => write_of(rules.records, update)
-                .is_none_or(|(_, data)| reads.asks_bytes(ino, data.offset(), data.end())),
-            // With a length or space bytes go, or come, anywhere in the file; and whoever read a byte was
-            // given the length.
-            UpdateKind::Size { ino, .. } | UpdateKind::Space { ino, .. } => reads.asks_inode(ino),
-            UpdateKind::Attrs { ino } => reads.asks_inode(ino),
+            UpdateKind::Data { .. } | UpdateKind::Size { .. } => shown.contains(&update.id),
+            // With space bytes go anywhere in the file; and whoever read a byte was given the length.
+            UpdateKind::Space { ino, .. } | UpdateKind::Attrs { ino } => reads.asks_inode(ino),
         };
         let read = rules.pending().filter(is_read).map(|update| update.id);
         let (lost, kept) = read.partition(|id| losses.lost.contains(id));
         LossClass { lost, kept }
+    }
+
+    /// The writes and lengths on which it depends what was read of files: with an update that is kept those
+    /// before it say nothing more of what it sets. An update that cuts off or makes zero is not looked behind.
+    fn shown(&self, losses: &LossSet, reads: &Reads) -> HashSet<usize> {
+        let zeroed = |update: &Update<'_>| match update.kind {
+            UpdateKind::Space { ino, zeroes: true } => Some(ino),
+            _ => None,
+        };
+        let zeroed: HashSet<Ino> = self.open.iter().filter_map(zeroed).collect();
+        let (mut shown, mut lengths) = (HashSet::new(), HashSet::new());
+        let mut unknown: HashMap<Ino, Ranges> = HashMap::new();
+        for update in self.open.iter().rev() {
+            let kept = !losses.lost.contains(&update.id);
+            if let UpdateKind::Size { ino, shrinks, .. } = update.kind
+                && reads.asks_inode(ino)
+            {
+                if shrinks || zeroed.contains(&ino) || !lengths.contains(&ino) {
+                    shown.insert(update.id);
+                }
+                if kept {
+                    lengths.insert(ino);
+                }
+            }
+            if let Some((ino, data)) = write_of(self.records, update) {
+                let unknown = unknown.entry(ino).or_insert_with(|| reads.bytes_of(ino));
+                if unknown.meets(data.offset(), data.end()) {
+                    shown.insert(update.id);
+                    if kept {
+                        unknown.remove(data.offset(), data.end());
+                    }
+                }
+            }
+        }
+        shown
     }
 
     /// Files that may have more than one name.
@@ -102,7 +135,7 @@ fn is_dir(tree: &Tree, ino: Ino) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing_test::{Run, calls};
+    use super::super::testing_test::{Call, Run, calls};
     use super::super::{Device, Index, MODELS, Outside};
     use super::*;
     use crate::fs::ROOT;
@@ -129,6 +162,9 @@ mod tests {
                     }
                 }
             }
+            if wants(6) && tree.content(ino).is_ok() {
+                reads.holes(ino);
+            }
             for at in [0, 100, 4000, 8192] {
                 if tree.content(ino).is_ok() && wants(3) {
                     reads.bytes(ino, at, at + 300);
@@ -138,44 +174,93 @@ mod tests {
         reads
     }
 
+    /// What is in a class gives the same answers to what was read.
+    fn assert_classes_agree(calls: &[Call], which: u64) {
+        let run = Run::new(calls);
+        let log = &run.disk.log;
+        for model in MODELS {
+            let index = Index::new(log, model, Device::default());
+            for point in (0..=log.records().len()).rev().take(6) {
+                let window = index.window(point);
+                let whole = window.whole_losses();
+                let (mut all, mut each) = (Vec::new(), whole.classes());
+                // Each by itself a class, so that all of them come.
+                while all.len() < 40 {
+                    let Outside::Lies(losses) = whole.outside(&mut each) else {
+                        break;
+                    };
+                    let pending = window.pending().into_iter();
+                    let (lost, kept) = pending.partition(|id| losses.lost.contains(id));
+                    each.push(&whole, &LossClass { lost, kept });
+                    all.push(losses);
+                }
+                let trees: Vec<Tree> = all.iter().map(|losses| window.state(losses).tree).collect();
+                for (one, tree) in all.iter().zip(&trees) {
+                    let reads = reads(tree, which);
+                    let class = window.class(one, &reads);
+                    for (other, its) in all.iter().zip(&trees) {
+                        let within = class.lost.is_subset(&other.lost)
+                            && class.kept.is_disjoint(&other.lost);
+                        assert!(
+                            !within || reads.agree(tree, its),
+                            "{}: {one:?} and {other:?} of {reads:?}",
+                            model.name()
+                        );
+                    }
+                }
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
-        /// What is in a class gives the same answers, whatever was read.
         #[test]
         fn what_is_in_a_class_agrees(calls in calls(), which: u64) {
-            let run = Run::new(&calls);
-            let log = &run.disk.log;
-            for model in MODELS {
-                let index = Index::new(log, model, Device::default());
-                for point in (0..=log.records().len()).rev().take(6) {
-                    let window = index.window(point);
-                    let whole = window.whole_losses();
-                    let mut all = Vec::new();
-                    // Each by itself a class, so that all of them come.
-                    while all.len() < 40 {
-                        let each: Vec<LossClass> = all.iter().map(|losses: &LossSet| {
-                            let pending = window.pending().into_iter();
-                            let (lost, kept) = pending.partition(|id| losses.lost.contains(id));
-                            LossClass { lost, kept }
-                        }).collect();
-                        let Outside::Lies(losses) = whole.outside(&each) else { break };
-                        all.push(losses);
-                    }
-                    let trees: Vec<Tree> = all.iter().map(|losses| window.state(losses).tree).collect();
-                    for (one, tree) in all.iter().zip(&trees) {
-                        let reads = reads(tree, which);
-                        let class = window.class(one, &reads);
-                        for (other, its) in all.iter().zip(&trees) {
-                            let within = class.lost.is_subset(&other.lost)
-                                && class.kept.is_disjoint(&other.lost);
-                            prop_assert!(
-                                !within || reads.agree(tree, its),
-                                "{}: {:?} and {:?} of {:?}", model.name(), one, other, reads
-                            );
-                        }
-                    }
-                }
+            assert_classes_agree(&calls, which);
+        }
+    }
+
+    /// What cuts off, makes zero or leaves a hole shows behind a length and a write that came later.
+    #[test]
+    fn a_length_that_is_kept_hides_no_bytes_that_are_gone() {
+        let begun = [
+            Call::File("a"),
+            Call::Write("a", 0, 5000),
+            Call::Fsync("a"),
+            Call::FsyncDir(""),
+        ];
+        let punch = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        for then in [
+            vec![Call::Truncate("a", 0), Call::Truncate("a", 9000)],
+            vec![Call::Truncate("a", 100), Call::Write("a", 8000, 100)],
+            vec![
+                Call::Allocate("a", 0, 5000, punch),
+                Call::Write("a", 8000, 100),
+            ],
+            vec![
+                Call::Truncate("a", 4500),
+                Call::Allocate(
+                    "a",
+                    4096,
+                    800,
+                    libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE,
+                ),
+                Call::Truncate("a", 9000),
+            ],
+            vec![Call::Truncate("a", 30_000), Call::Write("a", 20_000, 100)],
+            // Zeros go to the end of a page that the file does not fill.
+            vec![
+                Call::Truncate("a", 50),
+                Call::Fsync("a"),
+                Call::Write("a", 4000, 90),
+                Call::Allocate("a", 0, 200, libc::FALLOC_FL_ZERO_RANGE),
+                Call::Truncate("a", 9000),
+            ],
+        ] {
+            let calls: Vec<Call> = begun.iter().cloned().chain(then).collect();
+            for which in 0..200 {
+                assert_classes_agree(&calls, which);
             }
         }
     }

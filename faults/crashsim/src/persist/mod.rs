@@ -56,7 +56,7 @@ pub use update::{
     DataFirst, Durability, Journal, Loss, LossSet, SyncPoint, Update, UpdateKind, part_of,
     record_of, update_of,
 };
-pub use whole::{Outside, WholeLosses};
+pub use whole::{Classes, Outside, WholeLosses};
 pub use window::{CrashState, Index, Window, crash_state, crash_states};
 pub use xfs::XFS;
 

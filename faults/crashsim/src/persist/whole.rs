@@ -19,8 +19,8 @@ use super::update::LossSet;
 use super::update::{DataFirst, Durability, Journal, Update, UpdateKind, pages, write_of};
 use crate::fs::Ino;
 
-/// How many classes a search compares sets with before it gives up.
-const EFFORT: usize = 200_000;
+/// How often a search compares sets with classes before it gives up.
+const EFFORT: usize = 40_000_000;
 
 /// The legal losses of whole updates at one crash point.
 pub struct WholeLosses {
@@ -32,6 +32,37 @@ pub struct WholeLosses {
     with: Vec<Vec<usize>>,
     /// Where all of the first are lost, the second is.
     with_all: Vec<(Vec<usize>, usize)>,
+}
+
+/// Classes of loss sets that come one after the other, and the search for what lies outside of them. It goes
+/// on where it was: where nothing was left, nothing comes with more classes.
+pub struct Classes {
+    /// What each loses and keeps.
+    all: Vec<(BitSet, BitSet)>,
+    /// The parts that are left to search: in each the smallest legal set that loses what it must, and what all
+    /// of it keeps.
+    open: Vec<(BitSet, BitSet)>,
+    /// How often sets are still compared with classes.
+    effort: usize,
+}
+
+impl Classes {
+    /// One more, of these losses.
+    pub fn push(&mut self, whole: &WholeLosses, class: &LossClass) {
+        let kept = class
+            .kept
+            .iter()
+            .filter_map(|id| whole.place(*id))
+            .collect();
+        // Where something durable is lost there is no set.
+        let lost = whole.places(&class.lost);
+        self.all.extend(lost.map(|lost| (lost, kept)));
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
 }
 
 /// What lies outside of some classes.
@@ -159,64 +190,51 @@ impl WholeLosses {
         parts.into_values().collect()
     }
 
-    /// A legal loss set in none of these classes.
-    pub fn outside(&self, classes: &[LossClass]) -> Outside {
-        let classes: Vec<(BitSet, BitSet)> = classes
-            .iter()
-            .filter_map(|class| {
-                let kept = class.kept.iter().filter_map(|id| self.place(*id)).collect();
-                Some((self.places(&class.lost)?, kept))
-            })
-            .collect();
-        let mut effort = EFFORT;
-        match self.search(
-            &classes,
-            &BitSet::default(),
-            &BitSet::default(),
-            &mut effort,
-        ) {
-            Some(lost) => Outside::Lies(self.loss_set(&lost)),
-            None if effort == 0 => Outside::Unknown,
-            None => Outside::Nothing,
+    /// No classes yet: all of the legal loss sets are outside of them.
+    pub fn classes(&self) -> Classes {
+        Classes {
+            all: Vec::new(),
+            open: vec![(BitSet::default(), BitSet::default())],
+            effort: EFFORT,
         }
     }
 
-    /// A legal set in none of these classes that loses these and keeps those. `lost` is the smallest
-    /// legal set with its own, so whatever is outside of a class which has it loses more of what the class
-    /// keeps.
-    fn search(
-        &self,
-        classes: &[(BitSet, BitSet)],
-        lost: &BitSet,
-        kept: &BitSet,
-        effort: &mut usize,
-    ) -> Option<BitSet> {
-        let has = |class: &(BitSet, BitSet)| class.0.is_subset(lost) && class.1.is_disjoint(lost);
-        let found = classes.iter().position(has);
-        *effort = effort.saturating_sub(1 + found.unwrap_or(classes.len()));
-        let Some((_, keeps)) = found.map(|at| &classes[at]) else {
-            return Some(lost.clone());
-        };
-        if *effort == 0 {
-            return None;
-        }
-        let mut kept = kept.clone();
-        for more in keeps {
-            if !kept.contains(more) {
+    /// A legal loss set in none of these classes.
+    pub fn outside(&self, classes: &mut Classes) -> Outside {
+        while !classes.open.is_empty() {
+            let Some(effort) = classes.effort.checked_sub(1 + classes.all.len()) else {
+                return Outside::Unknown;
+            };
+            classes.effort = effort;
+            let Some((lost, kept)) = classes.open.pop() else {
+                break;
+            };
+            // The class that leaves the least to look at.
+            let has =
+                |class: &&(BitSet, BitSet)| class.0.is_subset(&lost) && class.1.is_disjoint(&lost);
+            let left = |class: &&(BitSet, BitSet)| class.1.difference(&kept).count();
+            let Some((_, keeps)) = classes.all.iter().filter(has).min_by_key(left) else {
+                let found = self.loss_set(&lost);
+                classes.open.push((lost, kept));
+                return Outside::Lies(found);
+            };
+            // Whatever is outside of it loses something that it keeps: the first of these, or keeps the first
+            // and loses the second, and so on.
+            let mut kept = kept;
+            let mut next = Vec::new();
+            for more in keeps {
+                if kept.contains(more) {
+                    continue;
+                }
                 let mut with = lost.clone();
                 with.insert(more);
-                if let Some(with) = self.smallest(&with, &kept)
-                    && let Some(found) = self.search(classes, &with, &kept, effort)
-                {
-                    return Some(found);
-                }
-                if *effort == 0 {
-                    return None;
-                }
+                let with = self.smallest(&with, &kept);
+                next.extend(with.map(|with| (with, kept.clone())));
                 kept.insert(more);
             }
+            classes.open.extend(next.into_iter().rev());
         }
-        None
+        Outside::Nothing
     }
 
     /// What is lost where these are; none where that is something which cannot be, or is to be kept.

@@ -96,6 +96,17 @@ const SHELL: &[ReadCheck] = &[
     ),
     ("stat -f -c %f .", |tree| patch(tree, "hole", 8000), |_| {}),
     (
+        // What is cut off is nowhere, also when the file is as long as before.
+        "truncate -s 3 a; truncate -s 12288 a; cksum a",
+        |tree| patch(tree, "a", 2),
+        |tree| patch(tree, "a", 5000),
+    ),
+    (
+        "fallocate -n -p -o 4096 -l 4096 a; cksum a",
+        |tree| patch(tree, "a", 8192),
+        |tree| patch(tree, "a", 5000),
+    ),
+    (
         "cat e/../b",
         |tree| patch(tree, "b", 0),
         |tree| patch(tree, "a", 0),
@@ -106,6 +117,12 @@ const PYTHON: &[ReadCheck] = &[
     (
         "python3 -I -c 'import os; print(os.lseek(os.open(\"hole\", os.O_RDONLY), 0, os.SEEK_DATA))'",
         |tree| patch(tree, "hole", 0),
+        |tree| patch(tree, "a", 0),
+    ),
+    (
+        // Written zeros are no hole.
+        "python3 -I -c 'import os; print(os.lseek(os.open(\"hole\", os.O_RDONLY), 0, os.SEEK_DATA))'",
+        |tree| tree.raw_content(ino(tree, "hole"), |content| content.patch(4096, &[0])),
         |tree| patch(tree, "a", 0),
     ),
     (

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use plugpull_crashsim::fs::{Reads, Tree};
 use plugpull_crashsim::persist::{
-    CrashState, LossClass, LossSet, LostUpdate, Outside, WholeLosses, Window,
+    Classes, CrashState, LossClass, LossSet, LostUpdate, Outside, WholeLosses, Window,
 };
 use plugpull_reports::Decided;
 use rand::{RngExt, SeedableRng};
@@ -30,7 +30,7 @@ const SIDE: usize = 16;
 /// After so many trials at a place the others have their turn.
 const TURN: u32 = 32;
 /// A place with so many classes is given up: its states differ in too much that is read.
-const CLASSES: usize = 1024;
+const CLASSES: usize = 32_768;
 /// Of one class so many are counted for that.
 const COUNTED: u128 = 32;
 /// So many classes of a place are found in one round without a trial.
@@ -80,7 +80,7 @@ struct UndecidedPlace<'a> {
     point: usize,
     window: Window<'a>,
     whole: WholeLosses,
-    classes: Vec<LossClass>,
+    classes: Classes,
     tried: Vec<(TriedState, Arc<Reads>)>,
     /// The state that is being tried.
     wanted: Option<TriedState>,
@@ -215,12 +215,13 @@ impl<'a> Deciding<'a> {
             return self.paused.pop_front();
         };
         let window = self.space.indexes[model].window(point);
+        let whole = window.whole_losses();
         Some(UndecidedPlace {
             model,
             point,
-            whole: window.whole_losses(),
+            classes: whole.classes(),
+            whole,
             window,
-            classes: Vec::new(),
             tried: Vec::new(),
             wanted: None,
             checks: Vec::new(),
@@ -231,12 +232,12 @@ impl<'a> Deciding<'a> {
     /// Finds the next state of a place that must be tried, or goes on with that in the next round; false when
     /// the place is done with.
     fn advance(&mut self, place: &mut UndecidedPlace<'a>) -> bool {
-        let before = place.classes.len();
-        while place.classes.len() < CLASSES {
-            if place.classes.len() - before == AT_ONCE {
+        let before = place.classes.count();
+        while place.classes.count() < CLASSES {
+            if place.classes.count() - before == AT_ONCE {
                 return true;
             }
-            let losses = match place.whole.outside(&place.classes) {
+            let losses = match place.whole.outside(&mut place.classes) {
                 Outside::Lies(losses) => losses,
                 Outside::Unknown => break,
                 Outside::Nothing if !place.checks.is_empty() => return true,
@@ -254,7 +255,10 @@ impl<'a> Deciding<'a> {
             let state = self.state(place, losses);
             let mut tried = place.tried.iter();
             match tried.find(|(tried, reads)| reads.agree(&tried.tree, &state.tree)) {
-                Some((_, reads)) => place.classes.push(place.window.class(&state.losses, reads)),
+                Some((_, reads)) => {
+                    let class = place.window.class(&state.losses, reads);
+                    place.classes.push(&place.whole, &class);
+                }
                 None => {
                     place.wanted = Some(state);
                     return true;
@@ -352,7 +356,7 @@ impl<'a> Deciding<'a> {
                     .checks
                     .extend(check.map(|check| (check, state.clone())));
             }
-            place.classes.push(class);
+            place.classes.push(&place.whole, &class);
             place.tried.push((state, reads));
             self.open.push(place);
         }

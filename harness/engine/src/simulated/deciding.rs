@@ -69,14 +69,15 @@ fn all_losses(oracle: &Oracle<'_>, model: usize, point: usize) -> Option<Vec<Los
     let window = oracle.space().indexes[model].window(point);
     let whole = window.whole_losses();
     let pending: BTreeSet<usize> = window.pending().into_iter().collect();
-    let (mut all, mut each) = (Vec::new(), Vec::new());
+    let (mut all, mut each) = (Vec::new(), whole.classes());
     while all.len() <= BY_FORCE {
-        match whole.outside(&each) {
+        match whole.outside(&mut each) {
             Outside::Lies(losses) => {
-                each.push(LossClass {
+                let class = LossClass {
                     kept: pending.difference(&losses.lost).copied().collect(),
                     lost: losses.lost.clone(),
-                });
+                };
+                each.push(&whole, &class);
                 all.push(losses);
             }
             Outside::Nothing => return Some(all),
