@@ -95,6 +95,13 @@ fn what_a_program_had_not_written_was_not_lost_by_the_disk() {
         assert!(says("in the program's own memory"), "{sentences:?}");
         assert!(!says("fsynced") && !says("missing"), "{sentences:?}");
     }
+    for finding in tried("explore", "log-stdio", "--states 80").findings() {
+        let cause = text(&finding["evidence"]["diagnosis"], "cause");
+        assert!(
+            cause.starts_with("it is acknowledged before the write of log"),
+            "{cause}"
+        );
+    }
     silent("log-stdio-flushed", "--model kill");
     let sentences = found("log-stdio-flushed", "--model journaled", "lost-ack");
     let synced = |sentence: &String| sentence.contains("never fsynced after it");

@@ -126,6 +126,24 @@ fn an_ack_before_its_sync_is_moved_behind_it() {
     }
 }
 
+/// Where a plain kill takes what was acknowledged before it was written, that is the cause, and no operations
+/// that must reach the disk together.
+#[test]
+fn an_ack_before_its_write_is_said_to_be_that() {
+    for seed in 1..=3 {
+        let all = diagnosed(Mutant::AckBeforeWrite, seed);
+        assert!(!all.is_empty());
+        for one in all {
+            assert_eq!(one.property, Property::Durability, "{}", one.cause);
+            let cause = "it is acknowledged before the write of log-";
+            assert!(one.cause.starts_with(cause), "{}", one.cause);
+            assert_eq!(one.fix, None);
+            let instead = "nothing was lost; the ack must wait for the write of log-";
+            assert!(one.no_fix.contains(instead), "{}", one.no_fix);
+        }
+    }
+}
+
 /// What a fix of an ordering must come before is what it says, and not the ack.
 #[test]
 fn the_fix_of_an_ordering_says_what_comes_behind_it() {

@@ -23,6 +23,8 @@ pub(crate) enum Mutant {
     EverySecondSync,
     /// A commit is acknowledged before it is synced.
     AckBeforeSync,
+    /// A commit is acknowledged before it is written.
+    AckBeforeWrite,
     /// The directory is not synced after `CURRENT` was replaced.
     NoDirectorySync,
     /// `CURRENT.tmp` is renamed before its content is synced.
@@ -75,11 +77,12 @@ pub(crate) enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub(crate) const ALL: [Mutant; 22] = [
+    pub(crate) const ALL: [Mutant; 23] = [
         Mutant::NoLogSync,
         Mutant::WrongFileSynced,
         Mutant::EverySecondSync,
         Mutant::AckBeforeSync,
+        Mutant::AckBeforeWrite,
         Mutant::NoDirectorySync,
         Mutant::RenameWithoutSync,
         Mutant::TruncateBeforeWrite,
@@ -402,6 +405,10 @@ impl Store {
             self.files.create(&log);
         }
         self.before = self.state.clone();
+        let mut ack = Some(ack);
+        if self.is(Mutant::AckBeforeWrite) {
+            ack.take().into_iter().for_each(|ack| ack(&mut self.files));
+        }
         let aborted_too = self.is(Mutant::AbortedLogged);
         for txn in txns.iter().filter(|txn| !txn.abort || aborted_too) {
             let all = self.content(txn, true);
@@ -420,7 +427,6 @@ impl Store {
             }
         }
         self.commits += 1;
-        let mut ack = Some(ack);
         if self.is(Mutant::AckBeforeSync) {
             ack.take().into_iter().for_each(|ack| ack(&mut self.files));
         }

@@ -173,7 +173,8 @@ impl Diagnoser<'_, '_> {
         };
         let (change, is_late) = match killed {
             true => {
-                diagnosis.no_fix = format!("no sync helps: nothing was lost; {OTHERWISE}");
+                let instead = missing.instead.as_deref().unwrap_or(OTHERWISE);
+                diagnosis.no_fix = format!("no sync helps: nothing was lost; {instead}");
                 (None, false)
             }
             false => self.fix(groups, id, (&missing, until), known, &mut diagnosis),

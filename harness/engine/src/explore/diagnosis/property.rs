@@ -21,10 +21,13 @@ pub(super) struct Missing {
     pub(super) cause: String,
     /// What the lost updates must be durable before, where that is known.
     pub(super) before: Option<String>,
+    /// What helps where no sync does, where that is known.
+    pub(super) instead: Option<String>,
 }
 
-/// What a plain kill shows: which operations must reach the disk together. Nothing was lost, so no sync helps.
-/// None where no later kill is harmless, as where the data never left the program.
+/// What a plain kill shows: which operations must reach the disk together, or which one must come before the
+/// ack. Nothing was lost, so no sync helps. None where no later kill is harmless, as where the data never left
+/// the program.
 pub(super) fn of_kill(
     minimised: &Minimised,
     wanted: &Wanted,
@@ -32,7 +35,12 @@ pub(super) fn of_kill(
 ) -> Option<Missing> {
     let crash = &minimised.crash;
     let records = retry.oracle.log(crash).records();
-    let begun = last_operation(crash, retry)?;
+    let begun = last_change(crash, records);
+    // Since the last operation nothing was done to the disk but that this was acknowledged.
+    let ack = minimised
+        .finding
+        .ack
+        .filter(|ack| crash.within.is_none() && begun.is_none_or(|begun| begun.seq < ack.seq));
     let mut looks = LATER_KILLS;
     for point in crash.point + 1..=records.len() as u64 {
         let record = &records[point as usize - 1];
@@ -40,10 +48,7 @@ pub(super) fn of_kill(
             point,
             ..crash.clone()
         };
-        if record.op.is_note()
-            || matches!(record.op, Op::Sync { .. })
-            || !retry.oracle.kills_at(&later)
-        {
+        if record.op.is_note() || is_sync(&record.op) || !retry.oracle.kills_at(&later) {
             continue;
         }
         looks -= 1;
@@ -51,19 +56,26 @@ pub(super) fn of_kill(
             return None;
         }
         if retry.shows(later, wanted).is_none() {
-            let end = format!(
-                "the {} of {} ({}operation {})",
-                record.op.name(),
-                record.path,
-                crash.whose(),
-                record.seq
-            );
+            let end = operation(record, crash);
+            if ack.is_some() {
+                return Some(Missing {
+                    property: Property::Durability,
+                    cause: format!(
+                        "it is acknowledged before {end}, without which it is not on the disk, and a kill \
+                         comes between them"
+                    ),
+                    before: None,
+                    instead: Some(format!("the ack must wait for {end}")),
+                });
+            }
+            let begun = operation(begun?, crash);
             return Some(Missing {
                 property: Property::Atomicity,
                 cause: format!(
                     "{begun} and {end} must reach the disk together, and a kill comes between them"
                 ),
                 before: None,
+                instead: None,
             });
         }
     }
@@ -92,6 +104,7 @@ pub(super) fn property(
                     "{lost} must reach the disk in one piece or not at all, and nothing sees to that"
                 ),
                 before: None,
+                instead: None,
             };
         }
     }
@@ -112,6 +125,7 @@ pub(super) fn property(
                     "{lost} must be durable before the ack, and no sync before the ack covers it"
                 ),
                 before: Some("the ack".to_owned()),
+                instead: None,
             };
         }
         return before(&lost, last_operation(crash, retry), None);
@@ -144,6 +158,7 @@ pub(super) fn property(
                 "{lost} and {kept} must reach the disk together, and each may reach it alone"
             ),
             before: None,
+            instead: None,
         };
     }
     before(&lost, Some(kept), Some(first))
@@ -156,6 +171,7 @@ fn in_one_piece(lost: &str) -> Missing {
             "{lost} must reach the disk in one piece or not at all, and nothing sees to that"
         ),
         before: None,
+        instead: None,
     }
 }
 
@@ -167,6 +183,7 @@ fn before(lost: &str, other: Option<String>, first: Option<String>) -> Missing {
         property: Property::Ordering,
         cause: format!("{lost} must be durable before {other}, and no sync between them covers it"),
         before: first,
+        instead: None,
     }
 }
 
@@ -236,13 +253,36 @@ fn last_operation(crash: &Crash, retry: &Retry<'_, '_>) -> Option<String> {
     let records = retry.oracle.log(crash).records();
     let mut before = records.iter().take(crash.point as usize).rev();
     let last = before.find(|record| !record.op.is_note())?;
-    Some(format!(
+    Some(operation(last, crash))
+}
+
+fn is_sync(op: &Op) -> bool {
+    matches!(op, Op::Sync { .. } | Op::SyncAll { .. })
+}
+
+/// The last operation before the crash that changed something.
+fn last_change<'r>(crash: &Crash, records: &'r [Record]) -> Option<&'r Record> {
+    let mut before = records.iter().take(crash.point as usize).rev();
+    before.find(|record| !record.op.is_note() && !is_sync(&record.op))
+}
+
+/// An operation, for people.
+fn operation(record: &Record, crash: &Crash) -> String {
+    format!(
         "the {} of {} ({}operation {})",
-        last.op.name(),
-        last.path,
+        record.op.name(),
+        named(&record.path),
         crash.whose(),
-        last.seq
-    ))
+        record.seq
+    )
+}
+
+/// A file, for people.
+fn named(path: &str) -> &str {
+    match path {
+        "" => "the data directory",
+        path => path,
+    }
 }
 
 /// What was lost in a crash, in words: the first few operations.
@@ -257,7 +297,7 @@ fn describe(lost: &[LostUpdate], crash: &Crash, records: &[Record]) -> String {
         let Some(record) = records.get(*seq as usize) else {
             return format!("{whose}operation {seq}");
         };
-        let (op, path) = (record.op.name(), &record.path);
+        let (op, path) = (record.op.name(), named(&record.path));
         let size = |one: &&LostUpdate| one.what.trim_start_matches("the ").starts_with("size");
         let what = match (&record.op, updates.as_slice()) {
             (Op::Write { .. }, [one]) if size(one) => {
