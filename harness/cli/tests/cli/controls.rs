@@ -59,6 +59,26 @@ fn a_check_that_always_fails_is_the_checks_fault() {
     );
 }
 
+/// A check that looks elsewhere than where the target writes misses everything, as it does on an empty directory.
+/// What is lost in part at a clean end is for the trials to find.
+#[test(needs = "fuse")]
+fn a_check_that_looks_elsewhere_is_the_checks_fault() {
+    let elsewhere =
+        "while read -r id; do grep -qx \"$id\" logg 2>/dev/null || echo \"lost $id\"; done\n";
+    let work = "for n in $(seq 9); do echo $n >>log; sync log .; echo ack $n; done\n";
+    for command in ["explore", "run"] {
+        let said = made(work, elsewhere).refused(command);
+        assert!(
+            said.contains("after a clean stop, when nothing was lost") && said.contains("is gone"),
+            "{said}"
+        );
+    }
+    let forgets =
+        "for n in $(seq 9); do [ $n -eq 2 ] || echo $n >>log; sync log .; echo ack $n; done\n";
+    let seen = tested("explore", &made(forgets, CHECK).name(), KILLS, None);
+    assert_eq!(seen.ran.code, 1, "{}", seen.ran.stdout);
+}
+
 /// It has no handler for a signal, and is nearly always in the midst of a save: the control must not accuse
 /// its check, whatever the signal left. What was left is a finding of the kill.
 #[test(needs = "fuse")]
@@ -68,12 +88,12 @@ fn a_save_that_a_signal_cut_short_is_not_held_against_the_check() {
     let save = |begins: &str, ends: &str| {
         format!(
             "n=0; while :; do n=$((n+1)); id=$PLUGPULL_LIFE.$n; all=\"$all$id\n\"\n\
-             {begins}; sleep 0.1; printf \"$all\" >>{ends}; sync .; echo ack $id; done\n"
+             {begins}; sleep 0.5; printf \"$all\" >>{ends}; sync .; echo ack $id; done\n"
         )
     };
     let in_place = made(&save(": >db", "db; sync db"), check);
     // The signal meets it nearly always there, and is not in our hands.
-    let warned = (0..4).any(|_| {
+    let warned = (0..8).any(|_| {
         let seen = tested("explore", &in_place.name(), KILLS, None);
         must_all_be("will-not-start", &seen);
         let said = warnings(&seen);

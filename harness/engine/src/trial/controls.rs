@@ -316,6 +316,20 @@ impl Worked {
     fn trouble(&self, setup: &Setup) -> Option<String> {
         trouble(setup, &self.history, &self.looked)
     }
+
+    /// True where its check misses all that was acknowledged.
+    fn misses_all(&self, setup: &Setup) -> bool {
+        let Looked::Open(observed) = &self.looked else {
+            return false;
+        };
+        let acked = Acked::of(&self.history, &*setup.target);
+        let state = observed
+            .state
+            .as_ref()
+            .and_then(|state| state.as_ref().ok());
+        setup.target.scripted().is_some()
+            && state.is_some_and(|state| acked.not_whole(state).len() == acked.ids().len())
+    }
 }
 
 /// What is wrong with what a target shows, where all of this history must be there.
@@ -389,6 +403,12 @@ fn stopped(setup: &Setup) -> Result<(Worked, Option<String>), Refusal> {
         let Some(why) = worked.trouble(setup) else {
             return Ok((worked, None));
         };
+        let closed = matches!(worked.looked, Looked::Closed(_));
+        // As on an empty directory: it may look elsewhere than where the target writes.
+        let sees_nothing = closed || worked.misses_all(setup);
+        if matches!(end, Ending::Own) && !sees_nothing {
+            break;
+        }
         if worked.stopped == Stopped::Ended(0) {
             return Err(Refusal::Wrong(with_hint(
                 setup,
@@ -398,10 +418,9 @@ fn stopped(setup: &Setup) -> Result<(Worked, Option<String>), Refusal> {
                 ),
             )));
         }
-        // What it lost then is for the trials to find.
-        let closed = matches!(worked.looked, Looked::Closed(_));
         last = Some((worked, why));
-        if !closed {
+        // What else it lost then is for the trials to find.
+        if !sees_nothing {
             break;
         }
     }
