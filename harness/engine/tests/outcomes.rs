@@ -13,7 +13,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
-use libtest_mimic::{Arguments, Trial as Test};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use parking_lot::Mutex;
@@ -24,8 +23,11 @@ use plugpull_faults::fault::{Fault, Injected};
 use plugpull_faults::machine::{InjectError, Machine};
 use plugpull_faults::trigger::{Trigger, When};
 use plugpull_reports::Trial;
-use plugpull_sandbox::{self as sandbox, Isolation, IsolationPolicy, Sandbox, SandboxOptions};
+use plugpull_sandbox::{
+    self as sandbox, Isolation, IsolationPolicy, Sandbox, SandboxError, SandboxOptions,
+};
 use plugpull_targets::{Client, ClientError, Host, Launch, Process, Running, StartError, Target};
+use plugpull_testing::MadeTest;
 use plugpull_workloads::{
     Durability, FailureClass, FindingKind, Guarantee, Promise, Txn, Verdict, WorkloadConfig, Write,
 };
@@ -65,19 +67,13 @@ fn main() -> ExitCode {
         ("a_server_that_panics_is_not_the_target", server_panics),
         ("a_sandbox_that_died_is_not_the_target", sandbox_dies),
     ];
-    let able = open().is_some();
-    let tests = all.map(|(name, test)| {
-        // Not passed where it cannot be shown.
-        Test::test(name, move || {
-            test();
-            Ok(())
-        })
-        .with_ignored_flag(!able)
+    let tests = all.map(|(name, test)| MadeTest {
+        name: name.to_owned(),
+        needs: "fuse",
+        run: Box::new(test),
     });
-    let mut arguments = Arguments::from_args();
     // One of them kills every sandbox of this process.
-    arguments.test_threads = Some(1);
-    libtest_mimic::run(&arguments, tests.into()).exit_code()
+    plugpull_testing::main_in_turn(|_| open().map(drop).map_err(|why| why.to_string()), tests)
 }
 
 /// What the target does wrong when it is started for the second time, or later.
@@ -234,15 +230,15 @@ impl Client for Connection {
     }
 }
 
-fn open() -> Option<Sandbox> {
+fn open() -> Result<Sandbox, SandboxError> {
     let options = SandboxOptions {
         isolation: IsolationPolicy::Only(Isolation::Full),
         ..SandboxOptions::default()
     };
-    let sandbox = Sandbox::open(&options).ok()?;
-    sandbox.mount_fuse().ok()?;
-    sandbox.unmount(true).ok()?;
-    Some(sandbox)
+    let sandbox = Sandbox::open(&options)?;
+    sandbox.mount_fuse()?;
+    sandbox.unmount(true)?;
+    Ok(sandbox)
 }
 
 fn setup(flaw: Flaw) -> Setup {

@@ -163,10 +163,28 @@ pub fn main_with(
     probe: impl Fn(&str) -> Result<(), String>,
     more: impl IntoIterator<Item = MadeTest>,
 ) -> ExitCode {
-    let mut arguments = Arguments::from_args();
     // More than half of the time they wait: for a stall, a limit, a process that is to end.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    arguments.test_threads.get_or_insert(cores * 2);
+    run(probe, more, |asked| asked.unwrap_or(cores * 2))
+}
+
+/// As [`main_with`], one test after the other, whatever the arguments say.
+#[must_use]
+pub fn main_in_turn(
+    probe: impl Fn(&str) -> Result<(), String>,
+    more: impl IntoIterator<Item = MadeTest>,
+) -> ExitCode {
+    run(probe, more, |_| 1)
+}
+
+/// `threads` says how many there are, from how many the arguments ask for.
+fn run(
+    probe: impl Fn(&str) -> Result<(), String>,
+    more: impl IntoIterator<Item = MadeTest>,
+    threads: impl Fn(Option<usize>) -> usize,
+) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(threads(arguments.test_threads));
     let promised = std::env::var(REQUIRE).unwrap_or_default();
     let mut machine = Machine {
         probe: &probe,
