@@ -147,7 +147,11 @@ pub(crate) fn closing(report: &Report) -> String {
     let mut sentences = match report.verdict {
         Verdict::Broken => broken(report, &counts),
         Verdict::Pass => {
-            let allowed = faults_of(report, Verdict::NotMeasured, "Not measured, as allowed");
+            let what = match report.allow_not_measured {
+                true => "Not measured, as allowed",
+                false => "Not measured",
+            };
+            let allowed = faults_of(report, Verdict::NotMeasured, what);
             let passed = std::iter::once(passed(report, &counts));
             passed.chain(allowed).collect()
         }

@@ -14,7 +14,8 @@
 //!   `pass`.
 //! - A run is `broken` when there is a finding; else `harness error` when plugpull failed in any
 //!   trial; else `not measured` when a fault that was planned was never measured and that was not
-//!   allowed, or when no trial at all could be judged; else `pass`.
+//!   allowed, or when no trial at all could be judged; else `pass`. A model that an exploration had not
+//!   come to when its budget was over is named and keeps it from nothing: it is a part that is not covered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -34,6 +35,9 @@ use crate::shard::{MinimisedFinding, Shard};
 use crate::sync_audit::SyncAudit;
 use crate::times::Times;
 use crate::trial::{ReportedFinding, Trial};
+
+/// Why a row without a trial has none, where nothing kept it from one.
+const NEVER_TRIED: &str = "never tried: the run ended first";
 
 /// Folds records, in any order after the header. Its size depends on how many faults, kinds of
 /// findings and different recovery times there are, not on how many trials.
@@ -344,6 +348,16 @@ impl Fold {
         }
     }
 
+    /// True for a model that an exploration had not come to when its budget was over: it is named, and less is
+    /// covered.
+    fn had_no_turn(&self, row: &FaultRow) -> bool {
+        let command = self.header.as_ref().map(|header| header.command);
+        let ended = self.ended.as_ref().map(|end| end.reason);
+        command == Some(RunCommand::Explore)
+            && ended == Some(EndReason::Budget)
+            && row.why == NEVER_TRIED
+    }
+
     /// The same where how long it took and whether it was interrupted are known.
     pub(crate) fn report_of(
         &self,
@@ -355,7 +369,7 @@ impl Fold {
         let mut times = Times::default();
         self.rows.values().for_each(|row| times.add_all(&row.times));
         let allowed = self.plan.allow_not_measured;
-        let verdict = match run_verdict(&faults, allowed) {
+        let verdict = match run_verdict(&faults, |row| allowed || self.had_no_turn(row)) {
             Verdict::Pass if interrupted => Verdict::NotMeasured,
             verdict => verdict,
         };
@@ -503,7 +517,7 @@ impl Fold {
                 .map(|(_, why)| why.clone())
                 .or_else(|| of(&self.plan.not_applicable))
                 .or_else(|| of(&self.plan.unavailable))
-                .unwrap_or_else(|| "never tried: the run ended first".into()),
+                .unwrap_or_else(|| NEVER_TRIED.into()),
         };
         let mut times = row.times.clone();
         times.add_all(&row.stalled);
@@ -630,13 +644,17 @@ pub(crate) fn measured(trial: &Trial) -> bool {
         )
 }
 
-fn run_verdict(rows: &[FaultRow], allow_not_measured: bool) -> Verdict {
+/// The verdict of a run with these rows. `excused` says of one that was not measured whether the run may pass all
+/// the same.
+fn run_verdict(rows: &[FaultRow], excused: impl Fn(&FaultRow) -> bool) -> Verdict {
     let any = |verdict| rows.iter().any(|row| row.verdicts.contains_key(&verdict));
     if any(Verdict::Broken) {
         Verdict::Broken
     } else if any(Verdict::HarnessError) {
         Verdict::HarnessError
-    } else if (!allow_not_measured && rows.iter().any(|row| row.verdict == Verdict::NotMeasured))
+    } else if rows
+        .iter()
+        .any(|row| row.verdict == Verdict::NotMeasured && !excused(row))
         || !(any(Verdict::Pass) || any(Verdict::Detected))
     {
         Verdict::NotMeasured

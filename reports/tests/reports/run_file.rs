@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use plugpull_reports::{
     Coverage, Emit as _, End, EndReason, Evidence, ExploredTrial, FindingRecord, Fold, Form,
-    GrowthPlan, GrowthSample, Header, Line, ModelCoverage, NotMeasured, Parsed, ProgressMark,
+    GrowthPlan, GrowthSample, Header, Line, Look, ModelCoverage, NotMeasured, Parsed, ProgressMark,
     RUN_SCHEMA, Record, RecordedRun, Recording, Report, Rows, RunCommand, RunFile, RunLog, Shard,
-    SizeUnit, Source, Trial, TrialRecord, TrialStarted, exit_code, load, load_run, parse,
+    SizeUnit, Source, Trial, TrialRecord, TrialStarted, exit_code, load, load_run, parse, render,
 };
 use plugpull_workloads::{FindingKind, Verdict};
 use proptest::prelude::*;
@@ -311,6 +311,46 @@ fn an_exploration_is_folded_with_its_findings_counted() {
     let row = |name: &str| report.faults.iter().find(|row| row.fault == name).unwrap();
     assert_eq!(row("sync-lie").verdict, Verdict::NotMeasured);
     assert_eq!(row("sync-lie").why, "no such device");
+}
+
+/// A model that an exploration had not come to when its budget was over is named, and the rest counts; one that
+/// could not be tried, or was left out of an exploration that came to its end, makes it no pass.
+#[test]
+fn a_model_without_a_turn_is_named_where_the_budget_ended_it() {
+    let of = |command, reason, unavailable: bool| {
+        let mut header = header(command);
+        header.faults = vec!["kill".into(), "xfs".into()];
+        header.allow_not_measured = false;
+        header.not_applicable.clear();
+        header.unavailable.clear();
+        if unavailable {
+            header.unavailable.push(NotMeasured {
+                what: "xfs".into(),
+                why: "no such device".into(),
+            });
+        }
+        let records = [
+            Record::Header(Box::new(header)),
+            live(trial(1, "kill")),
+            end(reason),
+        ];
+        read(&text(&records)).unwrap().report()
+    };
+    let report = of(RunCommand::Explore, EndReason::Budget, false);
+    assert_eq!(report.verdict, Verdict::Pass);
+    let look = Look {
+        width: 100,
+        colour: false,
+    };
+    let said = render(&report, look);
+    assert!(said.contains("Not measured: xfs."), "{said}");
+    for report in [
+        of(RunCommand::Explore, EndReason::Budget, true),
+        of(RunCommand::Explore, EndReason::Complete, false),
+        of(RunCommand::Run, EndReason::Budget, false),
+    ] {
+        assert_eq!(report.verdict, Verdict::NotMeasured, "{:?}", report.ended);
+    }
 }
 
 /// Cut anywhere, it renders: nothing panics, and no part of a run is a pass.
