@@ -7,7 +7,7 @@
 
     plugpull.run(main)
 
-A driver that lists "process" under "fork" in its description (protocol 2) is then started once, and
+A driver that lists plugpull.FORK as "fork" in its description (protocol 2) is then started once, and
 forked for each crash state: what it has imported and computed before `run` is there already. Before
 `run` it starts no thread, opens no file or database, maps nothing for writing, and does not change its
 working directory; plugpull looks whether that is so, and starts the driver each time where it is not.
@@ -19,9 +19,12 @@ import random
 import signal
 import socket
 import sys
-import traceback
 
 VARIABLE = "PLUGPULL_FORK"
+
+# For the description of a driver that ends by itself where `run` returns: it can be forked, and what is
+# forked ends as a started one does.
+FORK = ["process", "exit"]
 
 
 def run(main, reseed=None):
@@ -31,21 +34,28 @@ def run(main, reseed=None):
     drawn from before the fork, and returns a list of what it draws from each then, so that plugpull can
     see that no two children draw the same. Python's own stream, `random`, has a fresh seed without it.
     """
-    if VARIABLE not in os.environ:
-        main()
+    if VARIABLE in os.environ and not _child(reseed):
         return
+    # A child goes on here and ends as a started driver does, with all handlers at the exit: the parent has
+    # none that a started driver would not have.
+    main()
+
+
+def _child(reseed):
+    """Forks whenever plugpull asks for it: true in each child, false in the parent at its end."""
     control = socket.socket(fileno=0)
     while True:
         message, fds, _, _ = socket.recv_fds(control, 4096, 3)
         if not message:
-            return
+            return False
         request = json.loads(message)
         answer = {"id": request["id"], "answer": "ok"}
         if request["call"] == "fork":
             sys.stdout.flush()
             sys.stderr.flush()
             if os.fork() == 0:
-                _child(control, fds, answer, main, reseed)
+                _become(control, fds, answer, reseed)
+                return True
             for fd in fds:
                 os.close(fd)
             # The child answers.
@@ -55,37 +65,19 @@ def run(main, reseed=None):
         control.send(json.dumps(answer).encode())
 
 
-def _child(control, fds, answer, main, reseed):
-    """Goes on as if this process had been started, and does not return."""
-    code = 1
-    try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.setsid()
-        del os.environ[VARIABLE]
-        os.chdir(os.environ["PLUGPULL_DATA_DIR"])
-        # Python does so by itself where nobody has taken that away.
-        random.seed()
-        drawn = [random.getrandbits(64)] + list(reseed() if reseed else [])
-        answer["pid"] = os.getpid()
-        answer["random"] = [str(one) for one in drawn]
-        control.send(json.dumps(answer).encode())
-        control.detach()
-        for number in (1, 2, 0):
-            os.dup2(fds[number], number)
-            os.close(fds[number])
-        main()
-        code = 0
-    except SystemExit as end:
-        if end.code is None or isinstance(end.code, int):
-            code = end.code or 0
-        else:
-            print(end.code, file=sys.stderr)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        # Nothing of the parent's is done here: no handlers at the exit, no buffers of its own.
-        try:
-            sys.stdout.flush()
-            sys.stderr.flush()
-        finally:
-            os._exit(code & 0xFF)
+def _become(control, fds, answer, reseed):
+    """Makes a child what a started driver is."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    del os.environ[VARIABLE]
+    os.chdir(os.environ["PLUGPULL_DATA_DIR"])
+    # Python does so by itself where nobody has taken that away.
+    random.seed()
+    drawn = [random.getrandbits(64)] + list(reseed() if reseed else [])
+    answer["pid"] = os.getpid()
+    answer["random"] = [str(one) for one in drawn]
+    control.send(json.dumps(answer).encode())
+    control.detach()
+    for number in (1, 2, 0):
+        os.dup2(fds[number], number)
+        os.close(fds[number])

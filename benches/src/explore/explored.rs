@@ -27,6 +27,7 @@ impl Trace {
 /// What an exploration took.
 pub(crate) struct Explored {
     seconds: f64,
+    /// Different states that were tried: a small trace has fewer than were wanted.
     states: u64,
     /// The most memory that plugpull had, in KiB, without its targets.
     pub(crate) peak_kib: u64,
@@ -111,9 +112,12 @@ impl Plugpull {
         let took = report["took_us"]
             .as_u64()
             .context("a report without a time")?;
+        let tried = report["coverage"]["tried"].as_u64();
         Ok(Explored {
             seconds: took as f64 / 1e6,
-            states,
+            states: tried
+                .filter(|tried| *tried > 0)
+                .context("no state was tried")?,
             peak_kib,
         })
     }

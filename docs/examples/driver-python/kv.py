@@ -110,7 +110,7 @@ class Driver:
 
     def describe(self, request):
         """What it is, of version 2. Nothing is opened."""
-        return ok(protocol=2, shapes=["kv"], fork=["process"], promises=self.promises(), **self.about())
+        return ok(protocol=2, shapes=["kv"], fork=plugpull.FORK, promises=self.promises(), **self.about())
 
     def hello(self, request):
         protocol = request["protocol"]

@@ -22,16 +22,13 @@ use nix::unistd::{self, Pid};
 use super::elsewhere::{self, WritablePlace};
 use super::launch::{self, Started, Surroundings};
 use super::protocol::{Answer, Command, During, Failure, FromInit, Ready, SetUp, ToInit};
-use super::{bare, calls, mounts, packet, proctree, renew, sys, usage};
+use super::{UNKNOWN_CODE, bare, calls, mounts, packet, proctree, renew, sys, usage};
 
 /// How often a tree without a PID namespace is walked again until all of it is gone, in ms.
 const WALK_AGAIN_MS: u16 = 2;
 
 /// How often it is looked whether the number of a process is free that has ended.
 const MOST_LOOKS: u32 = 100;
-
-/// The exit code of a process that was forked from outside: only its parent knows it.
-const ADOPTED_CODE: i32 = -1;
 
 /// What the janitor hands to init.
 pub(super) struct Inheritance {
@@ -485,7 +482,7 @@ impl Init {
             // It has ended, or never was: whoever asked sees an end either way.
             Err(Errno::ESRCH) => {
                 self.answer(id, Ok(Answer::Started(pid)), None)
-                    .and_then(|()| self.report_end(pid))
+                    .and_then(|()| self.report_end(pid, UNKNOWN_CODE))
                     .during("report its end")?;
                 return Ok(None);
             }
@@ -507,13 +504,19 @@ impl Init {
                 }
             }
         }
-        self.adopted.retain(|one| one.pid != pid);
-        self.report_end(pid)
+        let found = self.adopted.iter().position(|one| one.pid == pid);
+        let gone = found.map(|at| self.adopted.swap_remove(at));
+        let status = gone.and_then(|one| sys::pidfd_exit(&one.end));
+        let code = match status.map(|status| WaitStatus::from_raw(Pid::from_raw(pid), status)) {
+            Some(Ok(WaitStatus::Exited(_, code))) => code,
+            Some(Ok(WaitStatus::Signaled(_, signal, _))) => 128 + signal as i32,
+            _ => UNKNOWN_CODE,
+        };
+        self.report_end(pid, code)
     }
 
-    /// Tells of the end of a process whose exit code only its parent knows.
-    fn report_end(&self, pid: i32) -> std::io::Result<()> {
-        let code = ADOPTED_CODE;
+    /// Tells of the end of a process that was forked from outside.
+    fn report_end(&self, pid: i32, code: i32) -> std::io::Result<()> {
         packet::send(&self.has.control, &FromInit::Exited { pid, code }, &[])
     }
 

@@ -70,5 +70,9 @@ pub use stacks::{
 pub use supervisor::Sandbox;
 pub use usage::{Usage, used_by};
 
+/// The exit code of a process that was forked from outside of the sandbox ([`ForkParent`]), where the kernel
+/// tells it to nobody but its parent.
+pub const UNKNOWN_CODE: i32 = -1;
+
 /// The argument that has a program become the sandbox's janitor.
 pub const SANDBOX_ARG: &str = "__sandbox";

@@ -151,6 +151,34 @@ pub(super) fn pidfd_open(pid: Pid) -> nix::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// What the kernel says of a process by its descriptor, as far as its first version goes
+/// (`struct pidfd_info`, linux/pidfd.h).
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup: u64,
+    /// Numbers of the process, of its parent and of its users.
+    numbers: [u32; 11],
+    exit_code: i32,
+}
+
+/// `PIDFD_INFO_EXIT`: asks for the exit code, and says that it is there.
+const PIDFD_INFO_EXIT: u64 = 1 << 3;
+
+/// How a process ended that is no child, as wait(2) would say it, once its number is free; none where the
+/// kernel does not tell (before Linux 6.15).
+pub(super) fn pidfd_exit(pidfd: &OwnedFd) -> Option<i32> {
+    let mut info = PidfdInfo {
+        mask: PIDFD_INFO_EXIT,
+        ..PidfdInfo::default()
+    };
+    let request = libc::_IOWR::<PidfdInfo>(0xff, 11);
+    // SAFETY: the request says how long the structure is, and the kernel fills in no more of it.
+    let done = unsafe { libc::ioctl(pidfd.as_raw_fd(), request, &raw mut info) };
+    (done == 0 && info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code)
+}
+
 /// Gives every signal its default disposition. Ignored signals would otherwise stay ignored
 /// across exec.
 pub(super) fn default_signals() {

@@ -141,6 +141,7 @@ impl Target for Store {
             cwd: None,
             reads_lines: true,
             forks: false,
+            fork_exits: false,
         };
         let hung = StartError::Timeout {
             waited: START_LIMIT,

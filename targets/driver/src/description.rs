@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use plugpull_workloads::Promise;
 use serde::{Deserialize, Serialize};
 
-use crate::sdk::FORK_PROCESS;
+use crate::sdk::{FORK_EXIT, FORK_PROCESS};
 
 /// The answer to `describe`. Everything but the first four fields may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -241,6 +241,11 @@ impl Description {
     /// Whether it can be forked for each state instead of being started.
     pub fn forks(&self) -> bool {
         !self.daemon && self.fork.iter().any(|way| way == FORK_PROCESS)
+    }
+
+    /// Whether what is forked ends as a started one does.
+    pub fn fork_exits(&self) -> bool {
+        self.forks() && self.fork.iter().any(|way| way == FORK_EXIT)
     }
 
     /// The action of this name.

@@ -29,6 +29,8 @@ pub struct Launch {
     /// It can be forked from one that has loaded what it needs, instead of being started; a host need not
     /// do so.
     pub forks: bool,
+    /// What is forked ends as a started one does, so that how it closes its store says as much.
+    pub fork_exits: bool,
 }
 
 /// A process that a [`Host`] started.

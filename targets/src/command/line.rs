@@ -100,6 +100,7 @@ impl Line {
             cwd: None,
             reads_lines: false,
             forks: false,
+            fork_exits: false,
         }
     }
 }

@@ -6,7 +6,9 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use libtest_mimic::Failed;
-use plugpull_sandbox::{Child, ForkError, ForkParent, Isolation, Program, Sandbox, SpawnRequest};
+use plugpull_sandbox::{
+    Child, ForkError, ForkParent, Isolation, Program, Sandbox, SpawnRequest, UNKNOWN_CODE,
+};
 
 use crate::support::{Test, ensure, open, soon};
 
@@ -26,6 +28,8 @@ pub(crate) fn tests() -> Vec<(&'static str, Test)> {
         ("a_parent_that_holds_something_forks_nothing", holds),
         ("a_parent_that_lies_is_not_believed", lies),
         ("the_end_of_a_forked_child_is_seen", ended),
+        ("it_is_seen_how_a_forked_child_ended", how_it_ended),
+        ("a_forked_child_ends_as_a_started_one_does", handlers),
     ]
 }
 
@@ -250,6 +254,15 @@ fn lies() -> Result<(), Failed> {
     Ok(())
 }
 
+/// Whether this kernel tells how a process ended that is no child: Linux 6.15 does.
+fn tells_ends() -> Result<bool, Failed> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let mut numbers = release
+        .split(['.', '-'])
+        .map_while(|one| one.parse::<u32>().ok());
+    Ok((numbers.next(), numbers.next()) >= (Some(6), Some(15)))
+}
+
 /// Of a child that ends before anybody looks, and of one that never was, the end is seen.
 fn ended() -> Result<(), Failed> {
     let sandbox = open(Isolation::Full)?;
@@ -257,6 +270,58 @@ fn ended() -> Result<(), Failed> {
     for _ in 0..3 {
         let forked = fork(&sandbox, &mut parent)?;
         ensure(forked.child.wait(soon())?.is_some(), "it has ended")?;
+        sandbox.kill_all()?;
+    }
+    Ok(())
+}
+
+/// Of a child that was there, it is also seen how it ended, where the kernel tells that.
+fn how_it_ended() -> Result<(), Failed> {
+    let sandbox = open(Isolation::Full)?;
+    let tells = tells_ends()?;
+    for (within, code) in [
+        ("sys.exit(3)", 3),
+        ("sys.exit(0)", 0),
+        ("os.kill(os.getpid(), 15)", 128 + 15),
+        ("1 / 0", 1),
+    ] {
+        let within = format!("sys.stdin.readline(); {within}");
+        let mut parent = sandbox.fork_parent(&in_data(&sandbox, driver("", &within)))?;
+        let expected = if tells { code } else { UNKNOWN_CODE };
+        for _ in 0..3 {
+            let Forked {
+                child,
+                _stdin: stdin,
+                ..
+            } = fork(&sandbox, &mut parent)?;
+            drop(stdin);
+            let ended = child.wait(soon())?;
+            ensure(
+                ended == Some(expected),
+                format!("{within}: {ended:?}, and not {expected}"),
+            )?;
+            sandbox.kill_all()?;
+        }
+    }
+    Ok(())
+}
+
+/// A child in Python does what is registered for its exit, as a started one does.
+fn handlers() -> Result<(), Failed> {
+    let sandbox = open(Isolation::Full)?;
+    let before = "import atexit; atexit.register(print, 'loaded')";
+    let within = "atexit.register(print, 'opened'); print('up', flush=True)";
+    let mut parent = sandbox.fork_parent(&in_data(&sandbox, driver(before, within)))?;
+    for _ in 0..2 {
+        let Forked {
+            child,
+            _stdin: stdin,
+            stdout,
+        } = fork(&sandbox, &mut parent)?;
+        drop(stdin);
+        let said: Vec<String> = stdout.lines().collect::<Result<_, _>>()?;
+        ensure(said == ["up", "opened", "loaded"], format!("{said:?}"))?;
+        ensure(child.wait(soon())?.is_some(), "it has ended")?;
         sandbox.kill_all()?;
     }
     Ok(())

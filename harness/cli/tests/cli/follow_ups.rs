@@ -85,6 +85,19 @@ fn what_a_clean_close_takes_away_shows_behind_a_clean_stop() {
     );
 }
 
+/// A forked one ends as a started one does, or is started: either way its handlers at the exit show.
+#[test(needs = "fuse python3")]
+fn what_a_handler_at_the_exit_takes_away_shows_behind_a_clean_stop() {
+    for bug in ["exit", "skip"] {
+        let options = "driver --txns 6 --model kill --states 40 --set";
+        only_shown_by(
+            &[&split(options)[..], &[&with_bug(bug)]].concat(),
+            "clean-stop",
+            "after recovery it was stopped in order and started again",
+        );
+    }
+}
+
 /// What a completed recovery served is gone after the next crash, and was never acknowledged: only a comparison of
 /// the two read-backs shows it.
 #[test(needs = "fuse python3")]

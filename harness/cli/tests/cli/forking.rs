@@ -57,9 +57,8 @@ fn a_mutant_gives_the_same_when_it_is_forked() {
 
 #[test(needs = "fuse python3")]
 fn a_driver_in_python_gives_the_same_when_it_is_forked() {
-    // A state that is stopped in order or written to starts it, which takes Python long.
     let target = format!("driver --set cmd='python3 {EXAMPLE}'");
-    gives_the_same(&target, 0, "--follow-up none");
+    gives_the_same(&target, 0, "");
 }
 
 #[test(needs = "fuse python3")]

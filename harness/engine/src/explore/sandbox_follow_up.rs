@@ -8,6 +8,7 @@ use std::time::Instant;
 use plugpull_crashsim::fs::Log;
 use plugpull_driver::{Client, Running as DriverRunning, Target};
 use plugpull_faults::control::Injector;
+use plugpull_sandbox::UNKNOWN_CODE;
 use plugpull_workloads::{Entry, FollowUp, History, Observed, Outcome, Stamp};
 
 use super::follow_up::{FollowUpPlan, FollowedUp, LifeCall, Shown};
@@ -144,10 +145,20 @@ fn stop(
         None => return Ok(LifeEnd::NotDone(NOTHING_RUNS.into())),
     };
     drop(running);
-    let left = || host.sandbox.usage().map(|usage| usage.processes);
-    Ok(match (code, by) {
-        (Some(0), StopBy::EndOfInput) if left()? > 0 => LifeEnd::NotDone(LEAVES.into()),
+    let left = match (code, by) {
+        (Some(0), StopBy::EndOfInput) => host.sandbox.usage()?.processes,
+        _ => 0,
+    };
+    Ok(ended(code, by, left))
+}
+
+/// What the end of a target says that was stopped: its exit code, none where it goes on, and how many
+/// processes it left behind.
+fn ended(code: Option<i32>, by: StopBy, left: u64) -> LifeEnd {
+    match (code, by) {
+        (Some(0), _) if left > 0 => LifeEnd::NotDone(LEAVES.into()),
         (Some(0), _) => LifeEnd::Over,
+        (Some(UNKNOWN_CODE), _) => LifeEnd::NotDone("how it ends is not known".into()),
         (Some(code), StopBy::Signal) if code == 128 + libc::SIGTERM => {
             LifeEnd::NotDone("SIGTERM ends it at once, as SIGKILL does".into())
         }
@@ -155,7 +166,7 @@ fn stop(
             LifeEnd::NotDone(format!("it ends with exit code {code} when it is stopped"))
         }
         (None, _) => LifeEnd::NotDone(format!("it goes on for {STOP_LIMIT:?} when it is stopped")),
-    })
+    }
 }
 
 /// Makes these calls, one after the other.
@@ -217,6 +228,22 @@ impl Life {
         Stamp {
             seq: self.moments,
             nanos: u64::try_from(nanos).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_end_that_is_known_to_be_a_good_one_is_a_stop() {
+        for by in [StopBy::Signal, StopBy::EndOfInput] {
+            assert!(ended(Some(0), by, 0).begins_again());
+            assert!(!ended(Some(0), by, 1).begins_again());
+            for code in [Some(1), Some(128 + libc::SIGTERM), Some(UNKNOWN_CODE), None] {
+                assert!(!ended(code, by, 0).begins_again(), "{code:?}");
+            }
         }
     }
 }

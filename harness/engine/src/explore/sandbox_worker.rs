@@ -87,8 +87,8 @@ enum How {
     Started,
     /// Forked from one that is ready, where it can be.
     Forked,
-    /// The second time only: how a forked process ended, only its parent knows.
-    ForkedAgain,
+    /// The same for one that is stopped in order: the first time only where it ends as a started one does.
+    ForkedToStop,
     /// With what is read noted, and nothing read ahead for it.
     Noting,
 }
@@ -230,6 +230,19 @@ impl SandboxWorker {
         how: How,
         by: StopBy,
     ) -> Result<Attempt, HarnessFailed> {
+        self.attempt_timed(disk, limit, how, by)
+            .map(|(attempt, _)| attempt)
+    }
+
+    /// The same, and whether the first life was that of a started target: how long its recovery took says
+    /// something then.
+    fn attempt_timed(
+        &self,
+        disk: &CrashDisk,
+        limit: Duration,
+        how: How,
+        by: StopBy,
+    ) -> Result<(Attempt, bool), HarnessFailed> {
         let began = Instant::now();
         self.host.usable()?;
         let sandbox = &self.host.sandbox;
@@ -241,8 +254,9 @@ impl SandboxWorker {
         }
         let mut storage = Storage::crash(sandbox, fs.clone(), self.host.cpu)?;
         match how {
-            How::Started | How::ForkedAgain => self.host.begin(FIRST_PID),
+            How::Started => self.host.begin(FIRST_PID),
             How::Forked => self.host.begin_forked(FIRST_PID),
+            How::ForkedToStop => self.host.begin_forked_to_stop(FIRST_PID),
             How::Noting => self.host.begin_cold(FIRST_PID),
         }
         let mut observed = Observed::default();
@@ -251,7 +265,8 @@ impl SandboxWorker {
         let limits = (limit, disk.acked.clone());
         let then = |observed: &Observed, up| first.follow_up(&self.host, observed, up, by);
         let printed = observe_then(&*self.target, &self.host, limits, &mut observed, then)?;
-        let mut forked = self.host.has_forked();
+        let timed = !self.host.has_forked();
+        let mut forked = !timed;
         let lease = disk.then.is_some().then_some(lease);
         sandbox.kill_all()?;
         fs.processes_gone();
@@ -263,7 +278,7 @@ impl SandboxWorker {
             let mut second = Observed::default();
             let begins_again = ending.begins_again();
             if begins_again {
-                if matches!(how, How::Forked | How::ForkedAgain) {
+                if matches!(how, How::Forked | How::ForkedToStop) {
                     self.host.begin_forked(SECOND_PID);
                 }
                 let printed = self.look(&disk.acked, limit, &mut second)?;
@@ -276,7 +291,7 @@ impl SandboxWorker {
         drop(lease);
         fs.cut();
         storage.unmount(sandbox)?;
-        Ok(Attempt {
+        let attempt = Attempt {
             observed,
             output,
             took: began.elapsed(),
@@ -285,7 +300,8 @@ impl SandboxWorker {
             differs: None,
             reads: fs.take_noted(),
             follow_up,
-        })
+        };
+        Ok((attempt, timed))
     }
 
     /// How the target is stopped in order: by SIGTERM, as long as nobody knows better.
@@ -308,13 +324,13 @@ impl SandboxWorker {
             return Ok(None);
         }
         let how = match disk.then.as_ref().map(|then| then.follow_up) {
-            Some(FollowUp::CleanStop) => How::ForkedAgain,
+            Some(FollowUp::CleanStop) => How::ForkedToStop,
             Some(FollowUp::SecondRestart | FollowUp::SecondLife) | None => How::Forked,
         };
         let limit = self.limits.usual();
         self.host.limit_check(limit);
         let attempt =
-            self.attempt_once(disk, limit.unwrap_or(self.limits.most), how, self.stop_by());
+            self.attempt_timed(disk, limit.unwrap_or(self.limits.most), how, self.stop_by());
         match (attempt, self.host.forking()) {
             (Err(failure), Some(forking)) => {
                 forking.turn_off(&failure.to_string());
@@ -322,17 +338,21 @@ impl SandboxWorker {
                 Ok(None)
             }
             (Err(failure), None) => Err(failure),
-            // How else it may be stopped is not tried here.
-            (Ok(attempt), _) if attempt.is_not_stopped() => Ok(None),
+            // How else it may be stopped is not tried here. A forked one is not stopped again: its kernel
+            // may not tell how it ended.
+            (Ok((attempt, timed)), forking) if attempt.is_not_stopped() => {
+                if let Some(forking) = forking.filter(|_| !timed) {
+                    forking.start_to_stop();
+                }
+                Ok(None)
+            }
             // Whether it hangs is seen by starting it.
-            (Ok(attempt), _) if !attempt.forked => {
+            (Ok((attempt, _)), _) if !attempt.forked => {
                 let hung = matches!(attempt.observed.start, Start::Hung { .. });
                 Ok((!hung).then_some(attempt))
             }
-            (Ok(mut attempt), forking) => {
-                if how == How::ForkedAgain {
-                    return Ok(Some(attempt));
-                }
+            (Ok((attempt, true)), _) => Ok(Some(attempt)),
+            (Ok((mut attempt, false)), forking) => {
                 // It is no start that was timed.
                 let took = attempt.observed.recovery.take();
                 let within = forking.is_some_and(|forking| forking.is_within(took));

@@ -118,6 +118,15 @@ impl SandboxHost {
             .begin(&self.sandbox, first, self.forking(), prefork::WARM);
     }
 
+    /// The same for a target that will be stopped in order: one is forked only where it ends as a started
+    /// one does.
+    pub fn begin_forked_to_stop(&self, first: i32) {
+        let forking = self.forking().filter(|forking| forking.stops());
+        let forking = forking.filter(|_| self.prefork.exits());
+        self.prefork
+            .begin(&self.sandbox, first, forking, prefork::WARM);
+    }
+
     /// The process that was started last.
     pub fn last(&self) -> Option<Arc<Child>> {
         self.last.lock().clone()
@@ -152,6 +161,7 @@ impl Host for SandboxHost {
             request: self.request(launch, Part::Target),
             piped: false,
             forks: false,
+            fork_exits: false,
         };
         let child = match self.take(Some(&launching)) {
             Some(ready) => ready?.0,
@@ -179,6 +189,7 @@ impl Host for SandboxHost {
             request: self.request(launch, part),
             piped: true,
             forks: launch.forks,
+            fork_exits: launch.fork_exits,
         };
         if let Some(ready) = self.take(Some(&launching))
             && let (child, Some(pipes)) = ready?

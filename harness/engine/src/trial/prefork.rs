@@ -24,6 +24,8 @@ pub(super) const WARM: u64 = 4 << 20;
 /// What all who try states of one target share: forking is on until something speaks against it.
 pub struct Forking {
     off: AtomicBool,
+    /// One that is to be stopped in order is started all the same.
+    starts_to_stop: AtomicBool,
     /// How long a recovery may take, where that is promised.
     bound: Option<Duration>,
     /// Hears why it was turned off, once.
@@ -35,6 +37,7 @@ impl Forking {
     pub fn new(bound: Option<Duration>, tell: impl Fn(&str) + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
             off: AtomicBool::new(false),
+            starts_to_stop: AtomicBool::new(false),
             bound,
             tell: Box::new(tell),
         })
@@ -43,6 +46,16 @@ impl Forking {
     /// Whether targets may be forked.
     pub fn is_on(&self) -> bool {
         !self.off.load(Ordering::Acquire)
+    }
+
+    /// Whether targets that are to be stopped in order may be forked.
+    pub fn stops(&self) -> bool {
+        !self.starts_to_stop.load(Ordering::Acquire)
+    }
+
+    /// Targets that are to be stopped in order are started from here on.
+    pub fn start_to_stop(&self) {
+        self.starts_to_stop.store(true, Ordering::Release);
     }
 
     /// Whether a recovery in a forked target, which took so long, is within its bound in a started one: the
@@ -95,6 +108,8 @@ pub(super) struct Launching {
     pub(super) piped: bool,
     /// It can be forked.
     pub(super) forks: bool,
+    /// What is forked ends as a started one does.
+    pub(super) fork_exits: bool,
 }
 
 /// A process that was ready, with the other ends of its pipes where it has any.
@@ -256,6 +271,13 @@ impl Prefork {
     /// Whether the first process of this trial was forked.
     pub(super) fn has_forked(&self) -> bool {
         self.0.lock().forked
+    }
+
+    /// Whether what is expected ends as a started one does where it is forked.
+    pub(super) fn exits(&self) -> bool {
+        let state = self.0.lock();
+        let expected = state.expected.as_ref();
+        expected.is_some_and(|launching| launching.fork_exits)
     }
 
     /// The process that is ready, if it is the right one. `launching` is none for one that is

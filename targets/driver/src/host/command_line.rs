@@ -50,6 +50,7 @@ impl CommandLine {
             cwd: None,
             reads_lines: false,
             forks: false,
+            fork_exits: false,
         }
     }
 }

@@ -187,6 +187,7 @@ fn spawn(
     if known.is_none_or(|known| !known.daemon) {
         let launch = Launch {
             forks: known.is_some_and(Description::forks),
+            fork_exits: known.is_some_and(Description::fork_exits),
             ..commands.driver.launch(host)
         };
         let (process, pipes) = host.spawn_piped(&launch, Part::Target)?;
@@ -233,6 +234,7 @@ fn program_of(launch: LaunchAnswer) -> Result<Launch, String> {
         cwd: launch.cwd.map(Into::into),
         reads_lines: false,
         forks: false,
+        fork_exits: false,
     })
 }
 

@@ -10,7 +10,6 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::process::ExitCode;
 
 use nix::cmsg_space;
 use nix::sys::signal::{SigHandler, Signal, signal};
@@ -20,6 +19,9 @@ use serde::{Deserialize, Serialize};
 
 /// The way in which a driver that is ready can be copied: the word in the list `fork` of a description.
 pub const PROCESS: &str = "process";
+
+/// That a child ends as a started driver does: another word in that list.
+pub const EXIT: &str = "exit";
 
 /// The variable that has a driver become a parent.
 const VARIABLE: &str = "PLUGPULL_FORK";
@@ -100,13 +102,6 @@ pub(super) fn children(data: &Path, reseed: impl Fn() -> Vec<String>) -> io::Res
         }
         say(&answer)?;
     }
-}
-
-/// The end of a child: nothing that the parent has registered for its own end is done.
-pub(super) fn exit(code: ExitCode) -> ! {
-    let code = i32::from(code != ExitCode::SUCCESS);
-    // SAFETY: it takes any code and does not return.
-    unsafe { nix::libc::_exit(code) }
 }
 
 /// What the standard library's own random stream gives next: where the parent has drawn from it, all its

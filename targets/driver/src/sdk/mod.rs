@@ -31,7 +31,7 @@ use crate::{Client, ClientError, Description, Mutant, Setting, UsageError};
 pub use crate::program::sibling;
 pub use action::{OfferedAction, act, described};
 pub use embedded::{Embedded, Session, Shared, StoreError};
-pub use fork::PROCESS as FORK_PROCESS;
+pub use fork::{EXIT as FORK_EXIT, PROCESS as FORK_PROCESS};
 pub use serve::{Events, main, note, serve};
 
 /// Makes a driver from settings, each of which is checked.

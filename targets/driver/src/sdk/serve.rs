@@ -75,10 +75,8 @@ fn alone(system: &System, values: &BTreeMap<String, String>, place: &Place) -> E
         let reseed = || driver.as_ref().map(|driver| driver.reseed());
         drop(driver.as_ref().map(|driver| driver.describe()));
         match fork::children(&place.data, || reseed().unwrap_or_default()) {
-            Ok(true) => {
-                let (input, output) = (io::stdin(), io::stdout());
-                fork::exit(converse(system, values, driver, place, None, input, output))
-            }
+            // A child, which goes on and ends as a started driver does.
+            Ok(true) => {}
             Ok(false) => return ExitCode::SUCCESS,
             Err(error) => {
                 note(&error.to_string());

@@ -49,7 +49,7 @@ use std::time::Instant;
 
 use plugpull_catalog::promises_of;
 use plugpull_driver::sdk::{
-    Driver, FORK_PROCESS, OfferedAction, Place, Store, System, described, note,
+    Driver, FORK_EXIT, FORK_PROCESS, OfferedAction, Place, Store, System, described, note,
 };
 use plugpull_driver::{Capability, Description, Shape, UsageError, resolved};
 
@@ -105,7 +105,7 @@ impl Driver for ReferenceDriver {
             shapes: vec![Shape::KeyValue.word().into()],
             capabilities: able.map(|one| one.word().to_owned()).into(),
             actions: described(ACTIONS),
-            fork: vec![FORK_PROCESS.into()],
+            fork: [FORK_PROCESS, FORK_EXIT].map(String::from).into(),
             snapshots: vec!["snapshot-#".into()],
             // A mutant changes what the store does, never what it promises.
             promises: promises_of(NAME, &resolved(SETTINGS, &BTreeMap::new())),

@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use plugpull_catalog::promises_of;
-use plugpull_driver::sdk::{Driver, FORK_PROCESS, OfferedAction, Place, Store, System, described};
+use plugpull_driver::sdk::{
+    Driver, FORK_EXIT, FORK_PROCESS, OfferedAction, Place, Store, System, described,
+};
 use plugpull_driver::{Capability, Description, Shape, UsageError, resolved};
 use plugpull_workloads::Promise;
 use rusqlite::Connection;
@@ -95,7 +97,7 @@ impl Driver for SqliteDriver {
             shapes: vec![Shape::KeyValue.word().into()],
             capabilities: able.map(|one| one.word().to_owned()).into(),
             actions: described(ACTIONS),
-            fork: vec![FORK_PROCESS.into()],
+            fork: [FORK_PROCESS, FORK_EXIT].map(String::from).into(),
             promises: self.promises.clone(),
             details: vec![("compile options".into(), version::options().join(" "))],
             ..Description::default()

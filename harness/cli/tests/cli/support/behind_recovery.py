@@ -1,10 +1,13 @@
 """The worked driver with a bug that its first read-back does not show: `behind_recovery.py MUTANT KV.PY`.
 
 `close`: what it does at its end takes the last line off its log.
+`exit`: the same of a log of some lines, which the first state does not have, in a handler at the exit.
+`skip`: the same, where a forked one has no handlers at its exit, and does not say that it has.
 `tail`: a start leaves a torn last line, and what is written goes behind it.
 `mark`: a mark follows each line; a start serves a last line without one, and takes it off the log.
 """
 
+import atexit
 import importlib.util
 import os
 import sys
@@ -17,11 +20,22 @@ cuts_off = kv.Store.recover
 
 
 def main():
+    if sys.argv[1] in ("exit", "skip"):
+        atexit.register(close)
     kv.main()
+    if sys.argv[1] == "close":
+        close()
+    if sys.argv[1] == "skip" and FORKED:
+        os._exit(0)
+
+
+def close():
     path = os.path.join(os.environ.get("PLUGPULL_DATA_DIR", ""), "log")
-    if sys.argv[1] == "close" and os.path.exists(path):
+    if os.path.exists(path):
         with open(path, "rb+") as log:
             lines = log.readlines()
+            if len(lines) < LEAST:
+                return
             log.truncate(sum(len(line) for line in lines[:-1]))
 
 
@@ -56,6 +70,10 @@ def takes_unmarked(store):
     return length
 
 
+LEAST = 1 if sys.argv[1] == "close" else 3
+FORKED = kv.plugpull.VARIABLE in os.environ
+if sys.argv[1] == "skip":
+    kv.plugpull.FORK = ["process"]
 if sys.argv[1] == "tail":
     kv.Store.recover = keeps_tail
 if sys.argv[1] == "mark":
