@@ -349,11 +349,15 @@ impl Fold {
     }
 
     /// True for a model that an exploration had not come to when its budget was over: it is named, and less is
-    /// covered.
+    /// covered. Never where coverage is demanded: a point is covered by any model, so that the demand can be met
+    /// without this one.
     fn had_no_turn(&self, row: &FaultRow) -> bool {
-        let command = self.header.as_ref().map(|header| header.command);
+        let Some(header) = &self.header else {
+            return false;
+        };
         let ended = self.ended.as_ref().map(|end| end.reason);
-        command == Some(RunCommand::Explore)
+        header.command == RunCommand::Explore
+            && header.min_coverage.is_none()
             && ended == Some(EndReason::Budget)
             && row.why == NEVER_TRIED
     }

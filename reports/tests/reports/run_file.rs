@@ -317,8 +317,9 @@ fn an_exploration_is_folded_with_its_findings_counted() {
 /// could not be tried, or was left out of an exploration that came to its end, makes it no pass.
 #[test]
 fn a_model_without_a_turn_is_named_where_the_budget_ended_it() {
-    let of = |command, reason, unavailable: bool| {
+    let of = |command, reason, unavailable: bool, min_coverage| {
         let mut header = header(command);
+        header.min_coverage = min_coverage;
         header.faults = vec!["kill".into(), "xfs".into()];
         header.allow_not_measured = false;
         header.not_applicable.clear();
@@ -336,7 +337,7 @@ fn a_model_without_a_turn_is_named_where_the_budget_ended_it() {
         ];
         read(&text(&records)).unwrap().report()
     };
-    let report = of(RunCommand::Explore, EndReason::Budget, false);
+    let report = of(RunCommand::Explore, EndReason::Budget, false, None);
     assert_eq!(report.verdict, Verdict::Pass);
     let look = Look {
         width: 100,
@@ -345,9 +346,11 @@ fn a_model_without_a_turn_is_named_where_the_budget_ended_it() {
     let said = render(&report, look);
     assert!(said.contains("Not measured: xfs."), "{said}");
     for report in [
-        of(RunCommand::Explore, EndReason::Budget, true),
-        of(RunCommand::Explore, EndReason::Complete, false),
-        of(RunCommand::Run, EndReason::Budget, false),
+        of(RunCommand::Explore, EndReason::Budget, true, None),
+        of(RunCommand::Explore, EndReason::Complete, false, None),
+        of(RunCommand::Run, EndReason::Budget, false, None),
+        // A point counts as judged under any model, so that the other model meets the demand alone.
+        of(RunCommand::Explore, EndReason::Budget, false, Some(0.0)),
     ] {
         assert_eq!(report.verdict, Verdict::NotMeasured, "{:?}", report.ended);
     }

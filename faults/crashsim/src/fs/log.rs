@@ -204,13 +204,15 @@ impl Op {
         )
     }
 
+    /// True for a sync that succeeded, of a file, a directory or the whole filesystem.
+    pub fn is_sync(&self) -> bool {
+        matches!(self, Op::Sync { .. } | Op::SyncAll { .. })
+    }
+
     /// True for what changes the disk, but for times alone.
     pub fn changes(&self) -> bool {
-        let is_sync = matches!(
-            self,
-            Op::Sync { .. } | Op::SyncFailed { .. } | Op::SyncAll { .. } | Op::SyncAllFailed
-        );
-        !is_sync && !self.is_note() && !matches!(self, Op::Touch { .. })
+        let failed = matches!(self, Op::SyncFailed { .. } | Op::SyncAllFailed);
+        !self.is_sync() && !failed && !self.is_note() && !matches!(self, Op::Touch { .. })
     }
 
     /// The operation's name, as strace would show the call.
@@ -270,6 +272,16 @@ pub struct Record {
     pub path: Arc<str>,
     /// What happened.
     pub op: Op,
+}
+
+impl Record {
+    /// The path, for people: the directory that all paths begin at has none.
+    pub fn place(&self) -> &str {
+        match &*self.path {
+            "" => "the data directory",
+            path => path,
+        }
+    }
 }
 
 /// A client's ack, on the trace's clock: it had been received when the operation `seq` had not yet

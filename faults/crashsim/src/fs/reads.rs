@@ -96,7 +96,7 @@ pub struct Reads {
 }
 
 impl Reads {
-    pub(super) fn all(&mut self) {
+    pub(crate) fn all(&mut self) {
         self.everything = true;
     }
 

@@ -146,8 +146,11 @@ impl SyncEdits {
                 origins.push(origin);
             };
             if self.removed.contains(&index) {
-                let is_sync = matches!(record.op, Op::Sync { .. } | Op::SyncAll { .. });
-                assert!(is_sync, "{} is no sync: {index}", record.op.name());
+                assert!(
+                    record.op.is_sync(),
+                    "{} is no sync: {index}",
+                    record.op.name()
+                );
             } else {
                 push(record.op.clone(), &record.path, Some(index));
             }

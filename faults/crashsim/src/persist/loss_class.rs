@@ -148,6 +148,9 @@ mod tests {
             (which >> 32).is_multiple_of(one_in)
         };
         reads.inode(ROOT);
+        if wants(12) {
+            reads.all();
+        }
         let mut reached = vec![ROOT];
         while let Some(ino) = reached.pop() {
             if wants(6) && tree.dir(ino).is_ok() {

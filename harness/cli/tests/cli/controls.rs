@@ -69,7 +69,7 @@ fn a_check_that_looks_elsewhere_is_the_checks_fault() {
     for command in ["explore", "run"] {
         let said = made(work, elsewhere).refused(command);
         assert!(
-            said.contains("after a clean stop, when nothing was lost") && said.contains("is gone"),
+            said.contains("after a clean stop, with no fault injected") && said.contains("is gone"),
             "{said}"
         );
     }

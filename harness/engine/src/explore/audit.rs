@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use plugpull_crashsim::fs::{Log, Op, SyncEdits, Tree};
+use plugpull_crashsim::fs::{Log, SyncEdits, Tree};
 use plugpull_crashsim::persist::{Index, LossSet, Window};
 use plugpull_reports::{AuditedSite, MadeBy, SyncAudit, SyncNeed, TogetherRemovable};
 use plugpull_sandbox::Stacks;
@@ -90,17 +90,10 @@ fn sites(log: &Log, stacks: Option<&Stacks>) -> Vec<Site> {
     };
     let records = log.records();
     for (index, record) in records.iter().enumerate() {
-        if !matches!(record.op, Op::Sync { .. } | Op::SyncAll { .. }) {
+        if !record.op.is_sync() {
             continue;
         }
-        let is_change = |one: &&plugpull_crashsim::fs::Record| {
-            !one.op.is_note()
-                && !matches!(
-                    one.op,
-                    Op::Sync { .. } | Op::SyncAll { .. } | Op::Touch { .. }
-                )
-        };
-        let before = records[..index].iter().rev().find(is_change);
+        let before = records[..index].iter().rev().find(|one| one.op.changes());
         let after = before.map_or("the start".to_owned(), |one| {
             format!("{} {}", one.op.name(), names.pattern(&one.path))
         });
@@ -439,7 +432,7 @@ impl Removal<'_, '_> {
 
 #[cfg(test)]
 mod tests {
-    use plugpull_crashsim::fs::Record;
+    use plugpull_crashsim::fs::{Op, Record};
 
     use super::*;
 

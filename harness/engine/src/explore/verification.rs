@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use plugpull_crashsim::fs::{Op, Record};
+use plugpull_crashsim::fs::Record;
 use plugpull_crashsim::persist::{LossSet, Window, part_of, record_of, update_of};
 use plugpull_workloads::{Finding, FindingKind, FollowUp};
 use serde::{Deserialize, Serialize};
@@ -422,16 +422,13 @@ impl<'s, 'a> Verifier<'s, 'a> {
             }
         }
         let sync = records.get(pending as usize)?;
-        if !matches!(sync.op, Op::Sync { .. } | Op::SyncAll { .. }) {
+        if !sync.op.is_sync() {
             return None;
         }
-        let path = match &*sync.path {
-            "" => "the data directory",
-            path => path,
-        };
         Some(format!(
-            "the {} of {path} (operation {})",
+            "the {} of {} (operation {})",
             sync.op.name(),
+            sync.place(),
             sync.seq
         ))
     }

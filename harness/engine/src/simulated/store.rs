@@ -406,8 +406,9 @@ impl Store {
         }
         self.before = self.state.clone();
         let mut ack = Some(ack);
+        let mut acknowledge = |files: &mut Files| ack.take().into_iter().for_each(|ack| ack(files));
         if self.is(Mutant::AckBeforeWrite) {
-            ack.take().into_iter().for_each(|ack| ack(&mut self.files));
+            acknowledge(&mut self.files);
         }
         let aborted_too = self.is(Mutant::AbortedLogged);
         for txn in txns.iter().filter(|txn| !txn.abort || aborted_too) {
@@ -428,7 +429,7 @@ impl Store {
         }
         self.commits += 1;
         if self.is(Mutant::AckBeforeSync) {
-            ack.take().into_iter().for_each(|ack| ack(&mut self.files));
+            acknowledge(&mut self.files);
         }
         let left_out = self.is(Mutant::EverySecondSync) && self.commits % 2 == 1;
         if self.is(Mutant::WrongFileSynced) {
@@ -442,7 +443,7 @@ impl Store {
         if self.is(Mutant::TornTailFromCopy) {
             self.copy_log();
         }
-        ack.take().into_iter().for_each(|ack| ack(&mut self.files));
+        acknowledge(&mut self.files);
     }
 
     fn content(&self, txn: &Txn, deletes: bool) -> Vec<u8> {

@@ -410,11 +410,18 @@ fn stopped(setup: &Setup) -> Result<(Worked, Option<String>), Refusal> {
             break;
         }
         if worked.stopped == Stopped::Ended(0) {
+            let or_the_target = match closed {
+                true => "",
+                false => {
+                    ". Or the target itself lost all that it had acknowledged when it ended: see what its data \
+                     directory holds then"
+                }
+            };
             return Err(Refusal::Wrong(with_hint(
                 setup,
                 format!(
-                    "after a clean stop, when nothing was lost, {why}; so it would find fault with every \
-                     crash"
+                    "after a clean stop, with no fault injected, {why}; so it would find fault with every \
+                     crash{or_the_target}"
                 ),
             )));
         }

@@ -500,9 +500,9 @@ impl<'a> SyncChanges<'a> {
             .iter()
             .any(|mark| mark.seq > index as u64 && mark.seq <= next as u64);
         let between = &self.log.records()[index + 1..next];
-        let quiet = between.iter().all(|record| {
-            record.op.is_note() || matches!(record.op, Op::Sync { .. } | Op::SyncAll { .. })
-        });
+        let quiet = between
+            .iter()
+            .all(|record| record.op.is_note() || record.op.is_sync());
         (!acked && (at == Where::BeforeAck || quiet)).then_some(next)
     }
 
@@ -524,7 +524,7 @@ impl<'a> SyncChanges<'a> {
                 .marks()
                 .binary_search_by_key(&(next as u64), |mark| mark.seq)
                 .is_ok();
-            if acked || matches!(record.op, Op::Sync { .. } | Op::SyncAll { .. }) {
+            if acked || record.op.is_sync() {
                 break;
             }
             if record.op.is_note() {

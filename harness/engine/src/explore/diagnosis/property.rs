@@ -35,7 +35,7 @@ pub(super) fn of_kill(
 ) -> Option<Missing> {
     let crash = &minimised.crash;
     let records = retry.oracle.log(crash).records();
-    let begun = last_change(crash, records);
+    let begun = last(crash, records, |op| !op.is_note() && !op.is_sync());
     // Since the last operation nothing was done to the disk but that this was acknowledged.
     let ack = minimised
         .finding
@@ -48,7 +48,7 @@ pub(super) fn of_kill(
             point,
             ..crash.clone()
         };
-        if record.op.is_note() || is_sync(&record.op) || !retry.oracle.kills_at(&later) {
+        if record.op.is_note() || record.op.is_sync() || !retry.oracle.kills_at(&later) {
             continue;
         }
         looks -= 1;
@@ -251,19 +251,14 @@ fn pending(crash: &Crash, retry: &Retry<'_, '_>) -> Vec<usize> {
 /// The last operation before a crash, in words.
 fn last_operation(crash: &Crash, retry: &Retry<'_, '_>) -> Option<String> {
     let records = retry.oracle.log(crash).records();
-    let mut before = records.iter().take(crash.point as usize).rev();
-    let last = before.find(|record| !record.op.is_note())?;
+    let last = last(crash, records, |op| !op.is_note())?;
     Some(operation(last, crash))
 }
 
-fn is_sync(op: &Op) -> bool {
-    matches!(op, Op::Sync { .. } | Op::SyncAll { .. })
-}
-
-/// The last operation before the crash that changed something.
-fn last_change<'r>(crash: &Crash, records: &'r [Record]) -> Option<&'r Record> {
+/// The last operation of some kind before a crash.
+fn last<'r>(crash: &Crash, records: &'r [Record], is: fn(&Op) -> bool) -> Option<&'r Record> {
     let mut before = records.iter().take(crash.point as usize).rev();
-    before.find(|record| !record.op.is_note() && !is_sync(&record.op))
+    before.find(|record| is(&record.op))
 }
 
 /// An operation, for people.
@@ -271,18 +266,10 @@ fn operation(record: &Record, crash: &Crash) -> String {
     format!(
         "the {} of {} ({}operation {})",
         record.op.name(),
-        named(&record.path),
+        record.place(),
         crash.whose(),
         record.seq
     )
-}
-
-/// A file, for people.
-fn named(path: &str) -> &str {
-    match path {
-        "" => "the data directory",
-        path => path,
-    }
 }
 
 /// What was lost in a crash, in words: the first few operations.
@@ -297,7 +284,7 @@ fn describe(lost: &[LostUpdate], crash: &Crash, records: &[Record]) -> String {
         let Some(record) = records.get(*seq as usize) else {
             return format!("{whose}operation {seq}");
         };
-        let (op, path) = (record.op.name(), named(&record.path));
+        let (op, path) = (record.op.name(), record.place());
         let size = |one: &&LostUpdate| one.what.trim_start_matches("the ").starts_with("size");
         let what = match (&record.op, updates.as_slice()) {
             (Op::Write { .. }, [one]) if size(one) => {
