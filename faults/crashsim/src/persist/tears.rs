@@ -44,6 +44,25 @@ pub(super) fn by_role<'u, 'a>(
     rules: &Rules<'_, 'a>,
     updates: &[&'u Update<'a>],
 ) -> Vec<&'u Update<'a>> {
+    let ranked = ranked(rules, updates);
+    ranked.into_iter().map(|(_, update)| update).collect()
+}
+
+/// Those of them that come before a second of their role.
+pub(super) fn first_of_each_role<'u, 'a>(
+    rules: &Rules<'_, 'a>,
+    updates: &[&'u Update<'a>],
+) -> Vec<&'u Update<'a>> {
+    let ranked = ranked(rules, updates);
+    let first = ranked.into_iter().take_while(|((rank, _), _)| *rank == 0);
+    first.map(|(_, update)| update).collect()
+}
+
+/// The same, each with its place among those of its role, and whether it is metadata.
+fn ranked<'u, 'a>(
+    rules: &Rules<'_, 'a>,
+    updates: &[&'u Update<'a>],
+) -> Vec<((usize, bool), &'u Update<'a>)> {
     let roles: Vec<Role> = updates.iter().map(|update| role(rules, update)).collect();
     let mut all: HashMap<Role, usize> = HashMap::new();
     for role in &roles {
@@ -59,7 +78,7 @@ pub(super) fn by_role<'u, 'a>(
         *later += 1;
     }
     ranked.sort_by_key(|(rank, _)| *rank);
-    ranked.into_iter().map(|(_, update)| update).collect()
+    ranked
 }
 
 /// A pending write of more than one unit.

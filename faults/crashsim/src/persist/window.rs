@@ -11,6 +11,7 @@ use super::lower::{FIRST, ROOM};
 use super::model::Model;
 use super::random;
 use super::replay::Replay;
+use super::tears;
 use super::update::{Durability, Loss, LossSet, PARTS, Update, place, write_of};
 use super::whole::WholeLosses;
 use crate::fs::{Log, Op, Record, Tree};
@@ -133,6 +134,15 @@ impl<'a> Window<'a> {
     /// equal states.
     pub fn loss_sets(&self, subsets: usize, seed: u64, limit: usize) -> Vec<LossSet> {
         loss_sets::likely(&self.rules(), subsets, seed, limit)
+    }
+
+    /// Of the updates that are lost one of each role: the first and the last that do the same to the same kind
+    /// of file.
+    pub fn one_of_each_role(&self, losses: &LossSet) -> Vec<usize> {
+        let lost = |update: &&Update<'_>| losses.lost.contains(&update.id);
+        let lost: Vec<&Update<'_>> = self.open.iter().filter(lost).collect();
+        let first = tears::first_of_each_role(&self.rules(), &lost);
+        first.into_iter().map(|update| update.id).collect()
     }
 
     /// The write of the record at this index, the last before the crash point, ended early by the

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use plugpull_crashsim::persist::{LossSet, record_of};
+use plugpull_workloads::FindingKind;
 
 use super::crash::{Crash, CrashModel, RecoveryTrace};
 use super::enumerator::{Enumerated, StateEnumerator, StateSpace};
@@ -14,6 +15,10 @@ use super::retry::{Minimised, Retry, Wanted};
 const OTHER_WAY: usize = 8;
 /// Up to so many missing updates, every part of them is tried.
 const EVERY_PART: usize = 5;
+/// Where more updates than this are missing, some of them are tried alone first.
+const MANY: usize = 64;
+/// And so many of them at most.
+const SINGLES: usize = 24;
 
 /// A way to minimise failing crashes.
 pub(super) trait Minimise: Send {
@@ -184,6 +189,7 @@ impl Search<'_, '_, '_> {
     /// little where all is lost.
     fn smaller(&mut self, level: usize) {
         let whole = |search: &Self, level: usize| search.at(level).loss.clone();
+        self.single(level);
         self.fewer(level, Self::roots);
         self.earlier(level);
         loop {
@@ -221,6 +227,29 @@ impl Search<'_, '_, '_> {
             }
         }
         self.every_part(level, &of(self, level));
+    }
+
+    /// Where much is missing, one update of each role alone: names first where the target does not start, of
+    /// which the earliest hide the most.
+    fn single(&mut self, level: usize) {
+        let crash = self.at(level);
+        if crash.loss.len() <= MANY {
+            return;
+        }
+        let window = self.retry.oracle.window(crash, crash.model);
+        let mut singles = window.one_of_each_role(&crash.loss);
+        if self.wanted.kind == FindingKind::WillNotStart {
+            singles.reverse();
+        }
+        for id in singles.into_iter().take(SINGLES) {
+            let alone = LossSet {
+                lost: [id].into(),
+                ..LossSet::default()
+            };
+            if self.take(level, &alone) {
+                return;
+            }
+        }
     }
 
     /// Takes the first of so many parts that shows the finding alone, the latest first: what was

@@ -102,7 +102,8 @@ fn one_update_is_found_among_thousands() {
             assert!(!lines, "{:?}", group.cause);
         }
         let tries = workers.tried() - explored.summary.tried;
-        assert!(tries <= 150 * groups.len() as u64, "{tries} tries");
+        // Updates of each role alone, and no halving of thousands: that took 20.
+        assert!(tries <= 15 * groups.len() as u64, "{tries} tries");
     });
 }
 
