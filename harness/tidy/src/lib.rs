@@ -30,7 +30,7 @@ pub enum Rule {
     Small,
     /// A `#[test]` that the compiler drops in silence.
     Dropped,
-    /// A test that `docs/trust.md` names and nobody wrote.
+    /// What `docs/trust.md` names and is no test that runs.
     Trust,
     /// A file, directory or crate that a document names and that is not there.
     Places,
