@@ -16,6 +16,8 @@ const HISTORY: &str = "CHANGELOG.md";
 
 /// What the workspace has, to look places up in.
 struct Workspace<'a> {
+    /// All files.
+    files: Vec<&'a File>,
     /// The directories at its root.
     roots: BTreeSet<&'a str>,
     /// The directory of each crate, by its last part and by the name of its package.
@@ -38,8 +40,9 @@ pub fn missing(crates: &[Crate], exists: &dyn Fn(&str) -> bool) -> Vec<Violation
 
 impl<'a> Workspace<'a> {
     fn new(crates: &'a [Crate], exists: &'a dyn Fn(&str) -> bool) -> Self {
-        let files = crates.iter().flat_map(|one| &one.files);
+        let files: Vec<&File> = crates.iter().flat_map(|one| &one.files).collect();
         let roots = files
+            .iter()
             .filter_map(|file| file.path.split_once('/'))
             .map(|(root, _)| root)
             .collect();
@@ -50,6 +53,7 @@ impl<'a> Workspace<'a> {
             names.extend(package(one).map(|name| (name, one.directory.as_str())));
         }
         Self {
+            files,
             roots,
             crates: names,
             exists,
@@ -63,6 +67,18 @@ impl<'a> Workspace<'a> {
         for span in spans(&file.text) {
             let word = span.text.trim_end_matches('/');
             let house = file.path == HOUSE;
+            if house
+                && let Some(row) = span.row
+                && is_list(word)
+                && !self.has_list(row, word)
+            {
+                found.push(Violation {
+                    rule: Rule::Places,
+                    file: file.path.clone(),
+                    line: span.line,
+                    what: format!("there is no list `{word}` in {row}"),
+                });
+            }
             let sibling = beside
                 .take()
                 .filter(|(_, end)| house && file.text.get(*end..span.start).is_some_and(is_comma));
@@ -95,6 +111,16 @@ impl<'a> Workspace<'a> {
             }
         }
         found
+    }
+
+    /// Whether a constant of this name is declared below a directory.
+    fn has_list(&self, directory: &str, name: &str) -> bool {
+        let below = format!("{}/", directory.trim_end_matches("/*"));
+        let declared = format!("const {name}:");
+        let mut files = self.files.iter();
+        files.any(|file| {
+            file.is_rust() && file.path.starts_with(&below) && file.text.contains(&declared)
+        })
     }
 
     /// Where a word of a document may be, from the workspace; nothing if it is no place.
@@ -143,6 +169,11 @@ fn is_path(word: &str) -> bool {
         && word
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || "_-./*".contains(c))
+}
+
+/// Whether a span is the name of a constant: a list to which something is added.
+fn is_list(word: &str) -> bool {
+    word.len() > 2 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_')
 }
 
 /// Whether a text is what lies between two words of a list.
@@ -220,7 +251,13 @@ mod tests {
             },
             Crate {
                 directory: "faults/disk".to_owned(),
-                files: vec![file("faults/disk/Cargo.toml", "name = \"plugpull-disk\"\n")],
+                files: vec![
+                    file("faults/disk/Cargo.toml", "name = \"plugpull-disk\"\n"),
+                    file(
+                        "faults/disk/src/lib.rs",
+                        "pub const MODELS: [u8; 0] = [];\n",
+                    ),
+                ],
             },
         ];
         let there = [
@@ -254,7 +291,11 @@ mod tests {
 
     #[test]
     fn a_row_of_the_house_names_files_of_its_crate() {
-        assert!(found("| `faults/disk` | a file in `src/persist` |").is_empty());
+        assert!(
+            found("| `faults/disk` | a file in `src/persist`, a line in `MODELS` |").is_empty()
+        );
+        assert!(found("| `faults/*` | a line in `MODELS` |").is_empty());
+        assert_eq!(found("| `faults/disk` | a line in `FAULTS` |").len(), 1);
         let wrong = found("\n| `faults/disk` | a file in `src/models` |");
         assert_eq!(wrong.len(), 1);
         assert!(wrong[0].starts_with("docs/architecture.md:2: there is no `src/models`"));
