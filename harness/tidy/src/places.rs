@@ -149,7 +149,10 @@ impl<'a> Workspace<'a> {
 
 /// The files of a module, or what is named by its whole name.
 fn modules(path: &str) -> Vec<String> {
-    vec![format!("{path}.rs"), path.to_owned()]
+    match path.rsplit('/').next() {
+        Some(name) if name.contains('.') => vec![path.to_owned()],
+        _ => vec![format!("{path}.rs"), path.to_owned()],
+    }
 }
 
 /// The name of a crate's package.
