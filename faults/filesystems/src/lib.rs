@@ -38,7 +38,7 @@ pub use kinds::{FILESYSTEMS, Filesystem, missing_here};
 pub use log_writes::{LogWritesError, read_log_writes, write_log_writes};
 pub use machine::{Machine, MachineFailed, empty_image};
 pub use perform::machine_main;
-pub use search::{Judge, Search, Tally, recovered, this_program};
+pub use search::{Search, ShowsFinding, Tally, recovered, this_program};
 pub use sought::{Reached, Sought};
 pub use sync_times::{SyncTimes, time_syncs};
 pub use trees::{records_of, tree_of};

@@ -26,7 +26,7 @@ const ENOUGH: usize = 5;
 const ENOUGH_LOST_MORE: usize = 15;
 
 /// Tries the target on what a filesystem recovered, and says whether the same kind of finding shows.
-pub type Judge<'a> = dyn FnMut(&Tree) -> Result<bool, MachineFailed> + 'a;
+pub type ShowsFinding<'a> = dyn FnMut(&Tree) -> Result<bool, MachineFailed> + 'a;
 
 /// A finding that is looked for.
 pub struct Search<'a> {
@@ -103,8 +103,8 @@ impl Search<'_> {
     ///
     /// # Errors
     /// The real filesystem could not be made or played on, or holds something else after the operations than
-    /// they make; or what `judge` says.
-    pub fn run(&self, judge: &mut Judge<'_>) -> Result<Tally, MachineFailed> {
+    /// they make; or what `shows_finding` says.
+    pub fn run(&self, shows_finding: &mut ShowsFinding<'_>) -> Result<Tally, MachineFailed> {
         let sought = Sought::new(self.records, self.crashed);
         let plays = Plays::new(&sought, self.records, self.before, self.seed);
         let shared = Shared::default();
@@ -119,7 +119,7 @@ impl Search<'_> {
                 })
                 .collect();
             drop(send);
-            let done = self.count(&played, &mut tally, judge);
+            let done = self.count(&played, &mut tally, shows_finding);
             shared.is_over.store(true, Ordering::Relaxed);
             drop(played);
             let panicked = workers.into_iter().any(|worker| worker.join().is_err());
@@ -134,14 +134,18 @@ impl Search<'_> {
     /// The same for block states of somebody's log.
     ///
     /// # Errors
-    /// What `judge` says, or a machine cannot be started.
-    pub fn run_on(&self, blocks: BlockLog, judge: &mut Judge<'_>) -> Result<Tally, MachineFailed> {
+    /// What `shows_finding` says, or a machine cannot be started.
+    pub fn run_on(
+        &self,
+        blocks: BlockLog,
+        shows_finding: &mut ShowsFinding<'_>,
+    ) -> Result<Tally, MachineFailed> {
         let sought = Sought::new(self.records, self.crashed);
         let mut tally = Tally::default();
         let images = blocks.states(self.seed, self.states)?;
         let mut blocks = Some(blocks);
         self.show(images, &sought, |shown| {
-            self.note(shown, &mut blocks, &mut tally, judge)?;
+            self.note(shown, &mut blocks, &mut tally, shows_finding)?;
             Ok(!self.is_over(&tally))
         })?;
         Ok(tally)
@@ -159,7 +163,7 @@ impl Search<'_> {
         &self,
         played: &Receiver<(usize, Receiver<Showing>)>,
         tally: &mut Tally,
-        judge: &mut Judge<'_>,
+        shows_finding: &mut ShowsFinding<'_>,
     ) -> Result<(), MachineFailed> {
         let mut waiting = BTreeMap::new();
         let mut number = 0;
@@ -173,7 +177,7 @@ impl Search<'_> {
             };
             let mut blocks = None;
             for shown in play {
-                self.note(shown?, &mut blocks, tally, judge)?;
+                self.note(shown?, &mut blocks, tally, shows_finding)?;
                 if self.is_over(tally) {
                     break;
                 }
@@ -188,7 +192,7 @@ impl Search<'_> {
         shown: Shown,
         blocks: &mut Option<BlockLog>,
         tally: &mut Tally,
-        judge: &mut Judge<'_>,
+        shows_finding: &mut ShowsFinding<'_>,
     ) -> Result<(), MachineFailed> {
         match shown {
             Shown::Blocks(of_play) => {
@@ -205,13 +209,13 @@ impl Search<'_> {
             Shown::Disk(Reached::No, _) => {}
             Shown::Disk(Reached::More, disk) => {
                 tally.lost_more += 1;
-                tally.seen_lost_more += usize::from(judge(&disk)?);
+                tally.seen_lost_more += usize::from(shows_finding(&disk)?);
             }
             Shown::Disk(Reached::Same, disk) => {
                 tally.reached += 1;
                 let same = Losses::between(self.crashed, &disk).is_empty();
                 tally.same_disk += usize::from(same);
-                tally.seen += usize::from(judge(&disk)?);
+                tally.seen += usize::from(shows_finding(&disk)?);
             }
         }
         tally.tried += 1;

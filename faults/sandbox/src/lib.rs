@@ -41,7 +41,7 @@ mod mounts;
 mod options;
 mod output;
 mod packet;
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "an allocator is unsafe by its nature")]
 pub mod page_memory;
 mod pending;
 pub mod pin;

@@ -106,7 +106,7 @@ pub(super) enum FromJanitor {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum FromParent {
     /// Its number outside of the sandbox, and the inode of its socket. The packet carries what tells of
-    /// its calls, where that is to be had.
+    /// its calls, where that is available.
     Ready { pid: i32, socket: u64 },
     /// It could not be started.
     Failed(Failure),

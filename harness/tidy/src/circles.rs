@@ -1,4 +1,7 @@
 //! Pairs of files that use each other. A module and its parent do not count.
+//!
+//! A file uses what it names, and the file in which that is declared: what a parent or the root of the
+//! crate hands on with `use` or `pub use` is looked up.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,8 +21,18 @@ fn module(file: &File) -> Vec<String> {
     parts
 }
 
-/// The paths that a line names: `crate::a::b`, `super::c`, each group of a list by itself.
-fn paths(text: &str) -> Vec<Vec<String>> {
+/// A path that a text names, and by which name it is known from there on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Named {
+    path: Vec<String>,
+    name: String,
+}
+
+/// The name of all that is in a module.
+const ALL: &str = "*";
+
+/// The paths that a text names: `crate::a::b`, `super::c`, each entry of a list by itself.
+fn paths(text: &str) -> Vec<Named> {
     let mut found = Vec::new();
     for root in ["crate::", "super::", "self::"] {
         for (at, _) in text.match_indices(root) {
@@ -33,18 +46,29 @@ fn paths(text: &str) -> Vec<Vec<String>> {
     found
 }
 
+/// The paths that the declarations with `use` of a file bring in, at its left margin.
+fn brought_in(text: &str) -> Vec<Named> {
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("use ") {
+        let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
+        let before = text[line..at].trim_end();
+        if before.is_empty() && line == at || before == "pub" || before.starts_with("pub(") {
+            expand(&text[at + 4..], &mut Vec::new(), &mut found);
+        }
+    }
+    found
+}
+
 /// Reads one path, with the lists in braces that end it; returns how much was read.
-fn expand(text: &str, before: &mut Vec<String>, found: &mut Vec<Vec<String>>) -> usize {
+fn expand(text: &str, before: &mut Vec<String>, found: &mut Vec<Named>) -> usize {
     let depth = before.len();
     let mut at = 0;
     loop {
         let rest = &text[at..];
-        let word = rest
-            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-            .unwrap_or(rest.len());
-        if word > 0 {
-            before.push(rest[..word].to_owned());
-            at += word;
+        let word = word_at(rest);
+        if !word.is_empty() {
+            before.push(word.to_owned());
+            at += word.len();
             if text[at..].starts_with("::") {
                 at += 2;
                 continue;
@@ -71,43 +95,183 @@ fn expand(text: &str, before: &mut Vec<String>, found: &mut Vec<Vec<String>>) ->
             before.truncate(depth);
             return at;
         }
-        found.push(before.clone());
+        let name = if rest.starts_with('*') {
+            at += 1;
+            ALL
+        } else if let Some(renamed) = text[at..].trim_start().strip_prefix("as ") {
+            word_at(renamed)
+        } else {
+            let last = before.iter().rev().find(|word| *word != "self");
+            last.map_or("", String::as_str)
+        };
+        found.push(Named {
+            path: before.clone(),
+            name: name.to_owned(),
+        });
         before.truncate(depth);
         return at;
     }
 }
 
-/// For each file, the files that it uses. Indices into `files`.
-fn uses(files: &[File]) -> BTreeMap<usize, BTreeSet<usize>> {
-    let modules: BTreeMap<Vec<String>, usize> = files
-        .iter()
-        .enumerate()
-        .filter(|(_, file)| file.is_rust() && file.in_src && !file.is_test())
-        .map(|(at, file)| (module(file), at))
-        .collect();
-    let mut uses: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
-    for (home, from) in &modules {
-        let code: Vec<&str> = files[*from]
-            .lines_without_tests()
-            .map(|(_, line)| line)
-            .filter(|line| !line.trim_start().starts_with("//"))
-            .collect();
-        for path in paths(&code.join("\n")) {
-            let Some(full) = resolve(home, &path) else {
+/// The word at the beginning of a text.
+fn word_at(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    &text[..end.unwrap_or(text.len())]
+}
+
+/// A file as a module.
+struct Module<'a> {
+    /// Its place in the list of files.
+    file: usize,
+    /// Its text without tests and comments.
+    code: String,
+    /// What it declares.
+    declares: BTreeSet<&'a str>,
+}
+
+/// The modules of a crate.
+struct Modules<'a> {
+    all: BTreeMap<Vec<String>, Module<'a>>,
+    /// For each module the names that it brings in, each with the path of what it is.
+    handed_on: BTreeMap<Vec<String>, Vec<Named>>,
+}
+
+impl<'a> Modules<'a> {
+    fn new(files: &'a [File]) -> Self {
+        let mut all = BTreeMap::new();
+        for (at, file) in files.iter().enumerate() {
+            if !file.is_rust() || !file.in_src || file.is_test() {
                 continue;
+            }
+            let lines: Vec<&str> = file
+                .lines_without_tests()
+                .map(|(_, line)| line)
+                .filter(|line| !line.trim_start().starts_with("//"))
+                .collect();
+            let one = Module {
+                file: at,
+                declares: lines.iter().filter_map(|line| declared(line)).collect(),
+                code: lines.join("\n"),
             };
-            // The longest beginning that is a file.
-            let to = (1..=full.len())
-                .rev()
-                .find_map(|end| modules.get(&full[..end]));
-            if let Some(to) = to
-                && to != from
-            {
-                uses.entry(*from).or_default().insert(*to);
+            all.insert(module(file), one);
+        }
+        let handed_on = all
+            .iter()
+            .map(|(home, one)| {
+                let names = brought_in(&one.code).into_iter().filter_map(|named| {
+                    let path = absolute(home, &named.path, |child| all.contains_key(child))?;
+                    let name = named.name;
+                    Some(Named { path, name })
+                });
+                (home.clone(), names.collect())
+            })
+            .collect();
+        Self { all, handed_on }
+    }
+
+    /// The files that a path from the crate's root names: the longest beginning that is a file, and
+    /// the file of what that one hands on under the next word.
+    fn files(
+        &self,
+        path: &[String],
+        found: &mut BTreeSet<usize>,
+        seen: &mut BTreeSet<Vec<String>>,
+    ) {
+        if !seen.insert(path.to_owned()) {
+            return;
+        }
+        let Some((end, one)) = (0..=path.len())
+            .rev()
+            .find_map(|end| Some((end, self.all.get(&path[..end])?)))
+        else {
+            return;
+        };
+        if end > 0 {
+            found.insert(one.file);
+        }
+        let Some(word) = path.get(end) else {
+            return;
+        };
+        if one.declares.contains(word.as_str()) {
+            return;
+        }
+        for named in &self.handed_on[&path[..end]] {
+            let mut next = named.path.clone();
+            if named.name == ALL {
+                let inside = self.all.get(&next);
+                if !inside.is_some_and(|inside| inside.declares.contains(word.as_str())) {
+                    continue;
+                }
+                next.push(word.clone());
+            } else if named.name != *word {
+                continue;
+            }
+            next.extend_from_slice(&path[end + 1..]);
+            self.files(&next, found, seen);
+        }
+    }
+
+    /// For each file, the files that it uses. Indices into the list of files.
+    fn uses(&self) -> BTreeMap<usize, BTreeSet<usize>> {
+        let mut uses = BTreeMap::new();
+        for (home, from) in &self.all {
+            let mut found = BTreeSet::new();
+            for named in paths(&from.code) {
+                if let Some(path) = resolve(home, &named.path) {
+                    self.files(&path, &mut found, &mut BTreeSet::new());
+                }
+            }
+            found.remove(&from.file);
+            uses.insert(from.file, found);
+        }
+        uses
+    }
+}
+
+/// What a line at the left margin declares, other than a module.
+fn declared(line: &str) -> Option<&str> {
+    let mut line = line;
+    if let Some(rest) = line.strip_prefix("pub") {
+        line = match rest.strip_prefix('(') {
+            Some(rest) => rest.split_once(") ")?.1,
+            None => rest.trim_start(),
+        };
+    }
+    for word in [
+        "const fn ",
+        "unsafe ",
+        "async ",
+        "fn ",
+        "struct ",
+        "enum ",
+        "trait ",
+        "type ",
+    ] {
+        if let Some(rest) = line.strip_prefix(word) {
+            line = rest;
+            if !matches!(word, "unsafe " | "async ") {
+                return Some(word_at(line));
             }
         }
     }
-    uses
+    let rest = line
+        .strip_prefix("const ")
+        .or_else(|| line.strip_prefix("static "))?;
+    Some(word_at(rest))
+}
+
+/// The path from the crate's root of what is declared with `use`, where it is of this crate: a
+/// path may begin with a module beside it, and `is_module` says which there are.
+fn absolute(
+    home: &[String],
+    path: &[String],
+    is_module: impl Fn(&[String]) -> bool,
+) -> Option<Vec<String>> {
+    let first = path.first()?;
+    let mut child = home.to_vec();
+    child.push(first.clone());
+    let is_here = matches!(first.as_str(), "crate" | "self" | "super") || is_module(&child);
+    is_here.then(|| resolve(home, path)).flatten()
 }
 
 /// A path from the crate's root.
@@ -131,7 +295,7 @@ fn resolve(home: &[String], path: &[String]) -> Option<Vec<String>> {
 /// The pairs of files of a crate that use each other.
 #[must_use]
 pub fn pairs(files: &[File]) -> Vec<Violation> {
-    let uses = uses(files);
+    let uses = Modules::new(files).uses();
     let mut found = Vec::new();
     for (from, all) in &uses {
         for to in all.range(from + 1..) {
@@ -186,10 +350,37 @@ mod tests {
     }
 
     #[test]
+    fn what_a_parent_hands_on_is_of_the_file_that_declares_it() {
+        let user = file("two.rs", "use crate::one::X;\nstruct Y;\n");
+        let through = |root: &str, name: &str| {
+            let one = format!("use crate::{name};\npub struct X;\n");
+            let root = file("lib.rs", root);
+            pairs(&[root, file("one.rs", &one), user.clone()]).len()
+        };
+        assert_eq!(through("pub use two::Y;\n", "Y"), 1);
+        assert_eq!(through("pub(crate) use crate::two::{Z, Y};\n", "{W, Y}"), 1);
+        assert_eq!(through("use two::Y as Other;\n", "Other"), 1);
+        assert_eq!(through("pub use self::two::*;\n", "Y"), 1);
+        assert_eq!(through("pub use two as three;\n", "three::Y"), 1);
+        // Another name, a name of another crate, and one that the root declares itself.
+        assert_eq!(through("pub use two::Y;\n", "X"), 0);
+        assert_eq!(through("pub use others::Y;\n", "Y"), 0);
+        assert_eq!(through("pub use two::*;\npub struct Y;\n", "Y"), 0);
+        assert_eq!(through("pub use two::*;\n", "Z"), 0);
+    }
+
+    #[test]
+    fn names_that_hand_each_other_on_end() {
+        let one = file("one.rs", "pub use crate::two::X;\n");
+        let two = file("two.rs", "pub use crate::one::X;\n");
+        assert_eq!(pairs(&[one, two]).len(), 1);
+    }
+
+    #[test]
     fn a_list_in_a_list_is_read() {
         let mut paths = paths("use crate::{a::{b, c::{d, e as f}}, g};");
         paths.sort();
-        let joined: Vec<String> = paths.iter().map(|path| path.join("::")).collect();
+        let joined: Vec<String> = paths.iter().map(|one| one.path.join("::")).collect();
         assert_eq!(
             joined,
             [

@@ -6,6 +6,7 @@
 
 pub mod circles;
 pub mod names;
+pub mod places;
 pub mod source;
 pub mod trust;
 pub mod vocabulary;
@@ -29,13 +30,15 @@ pub enum Rule {
     Small,
     /// A `#[test]` that the compiler drops in silence.
     Dropped,
-    /// A test that `docs/trust.md` names and nobody wrote.
+    /// What `docs/trust.md` names and is no test that runs.
     Trust,
+    /// A file, directory or crate that a document names and that is not there.
+    Places,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Words,
         Self::Names,
         Self::Types,
@@ -43,6 +46,7 @@ impl Rule {
         Self::Small,
         Self::Dropped,
         Self::Trust,
+        Self::Places,
     ];
 
     /// Its name in `exempt.txt`.
@@ -56,6 +60,7 @@ impl Rule {
             Self::Small => "small",
             Self::Dropped => "dropped",
             Self::Trust => "trust",
+            Self::Places => "places",
         }
     }
 }

@@ -6,7 +6,11 @@ use std::path::PathBuf;
 use plugpull_workloads::Promise;
 use serde::{Deserialize, Serialize};
 
-use crate::sdk::{FORK_EXIT, FORK_PROCESS};
+/// The way in which a driver that is ready can be copied: the word in the list `fork` of a description.
+pub const FORK_PROCESS: &str = "process";
+
+/// That a child ends as a started driver does: another word in that list.
+pub const FORK_EXIT: &str = "exit";
 
 /// The answer to `describe`. Everything but the first four fields may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

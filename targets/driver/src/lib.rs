@@ -7,6 +7,7 @@ pub mod conformance;
 mod description;
 pub mod fake;
 pub mod host;
+mod process;
 pub mod program;
 pub mod protocol;
 mod scripted;
@@ -21,12 +22,11 @@ pub use description::{
     SettingDescription, Shape,
 };
 pub use host::DriverTarget;
+pub use process::{Host, Input, Launch, Part, Pipes, Process};
 pub use scripted::{CheckAnswer, Checked, Missing, Scripted, WorkloadLine};
 pub use settings::{Given, Mutant, Setting, UsageError, closest, resolved};
 pub use sync_tree::sync_tree;
-pub use target::{
-    Abilities, Host, Input, Launch, Part, Pipes, Process, Running, StartError, Target,
-};
+pub use target::{Abilities, Running, StartError, Target};
 
 /// Names the build that this code belongs to. A driver that comes with plugpull must be of the
 /// same build.

@@ -143,9 +143,9 @@ mod tests {
     /// What a program may have read of a disk, by the way of names from the root on; `which` decides.
     fn reads(tree: &Tree, mut which: u64) -> Reads {
         let mut reads = Reads::default();
-        let mut wants = |one_in: u64| {
+        let mut one_in = |number: u64| {
             which = which.rotate_left(7).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x55;
-            (which >> 32).is_multiple_of(one_in)
+            (which >> 32).is_multiple_of(number)
         };
         reads.inode(ROOT);
         if wants(12) {
@@ -153,11 +153,11 @@ mod tests {
         }
         let mut reached = vec![ROOT];
         while let Some(ino) = reached.pop() {
-            if wants(6) && tree.dir(ino).is_ok() {
+            if one_in(6) && tree.dir(ino).is_ok() {
                 reads.list(ino);
             }
             for name in ["a", "b", "d", "e", "log"] {
-                if tree.dir(ino).is_ok() && wants(2) {
+                if tree.dir(ino).is_ok() && one_in(2) {
                     reads.name(ino, name.as_ref());
                     if let Ok(found) = tree.lookup(ino, name.as_ref()) {
                         reads.inode(found);
@@ -165,11 +165,11 @@ mod tests {
                     }
                 }
             }
-            if wants(6) && tree.content(ino).is_ok() {
+            if one_in(6) && tree.content(ino).is_ok() {
                 reads.holes(ino);
             }
             for at in [0, 100, 4000, 8192] {
-                if tree.content(ino).is_ok() && wants(3) {
+                if tree.content(ino).is_ok() && one_in(3) {
                     reads.bytes(ino, at, at + 300);
                 }
             }

@@ -190,7 +190,7 @@ impl<'a> Window<'a> {
 
     /// What is missing in [`crash`](Self::crash) of the same seed.
     pub fn random_loss_set(&self, loss: Loss, seed: u64) -> LossSet {
-        self.as_choice(&random::keeps(&self.rules(), loss, seed))
+        self.loss_set_of(&random::keeps(&self.rules(), loss, seed))
     }
 
     /// A loss set of another log that began as this one does: a write that is longer or shorter here
@@ -214,14 +214,14 @@ impl<'a> Window<'a> {
 
     /// What is really missing under a loss set, as a loss set: after everything was made legal.
     pub fn legalize(&self, losses: &LossSet) -> LossSet {
-        self.as_choice(&self.legal(losses))
+        self.loss_set_of(&self.legal(losses))
     }
 
     /// The least of a loss set from which the rest follows: what is missing only because something before it is
     /// is left out, as all that was done in a directory whose own name is lost. Made legal, it is the same.
     pub fn roots(&self, losses: &LossSet) -> LossSet {
         let keeps = self.legal(losses);
-        let whole = self.as_choice(&keeps);
+        let whole = self.loss_set_of(&keeps);
         let mut roots = whole.clone();
         for at in self.rules().following(&keeps) {
             roots.lost.remove(&self.open[at].id);
@@ -233,24 +233,25 @@ impl<'a> Window<'a> {
         }
     }
 
-    pub(super) fn as_choice(&self, keeps: &[Keep]) -> LossSet {
-        let mut settled = LossSet::default();
+    /// What is missing where of each update this much is kept.
+    pub(super) fn loss_set_of(&self, keeps: &[Keep]) -> LossSet {
+        let mut losses = LossSet::default();
         for (update, keep) in self.open.iter().zip(keeps) {
             match keep {
                 // How far a length goes follows from the data.
                 Keep::All | Keep::UpTo(_) => {}
                 Keep::None => {
-                    settled.lost.insert(update.id);
+                    losses.lost.insert(update.id);
                 }
                 Keep::Sectors(kept) => {
-                    settled.torn.insert(update.id, kept.clone());
+                    losses.torn.insert(update.id, kept.clone());
                 }
                 Keep::Spoiled => {
-                    settled.spoiled.insert(update.id);
+                    losses.spoiled.insert(update.id);
                 }
             }
         }
-        settled
+        losses
     }
 
     pub(super) fn build(&self, keeps: &[Keep]) -> CrashState {

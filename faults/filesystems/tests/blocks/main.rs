@@ -25,7 +25,7 @@ mod qemu;
 mod search;
 
 // What the unit tests of the models use to make and to look at histories.
-#[allow(dead_code)]
+#[expect(dead_code, reason = "the tests of the models use the rest")]
 #[path = "../../../crashsim/src/persist/testing_test.rs"]
 mod testing;
 

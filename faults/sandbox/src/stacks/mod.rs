@@ -20,7 +20,10 @@ mod memory;
 mod module;
 mod python;
 mod table;
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "calls are traced on x86-64 alone")
+)]
 mod traced_calls;
 mod tracer;
 

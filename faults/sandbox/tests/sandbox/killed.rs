@@ -91,7 +91,7 @@ fn build_up(isolation: Isolation, fuse: bool) -> Result<(), Failed> {
             sandbox.spawn(&marked(shell("cat silent"), false))?;
             Some(served)
         }
-        // Not wanted, or not to be had.
+        // Not asked for, or not available.
         _ => None,
     };
     println!("all");

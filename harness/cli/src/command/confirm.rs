@@ -91,7 +91,7 @@ pub(crate) fn run(args: &ConfirmArgs) -> anyhow::Result<u8> {
     }
     let replay = Replay::new(&artifact)?;
     controls(&artifact, &replay, &crashed, &tree_of(&records))?;
-    let mut judge = |disk: &Tree| {
+    let mut shows_finding = |disk: &Tree| {
         let judged = replay.judge(disk.clone());
         let judged = judged.map_err(|error| MachineFailed::Broken(format!("{error:#}")))?;
         Ok(judged
@@ -117,12 +117,12 @@ pub(crate) fn run(args: &ConfirmArgs) -> anyhow::Result<u8> {
             until: Instant::now() + share,
         };
         let tally = match blocks.take() {
-            Some(blocks) => search.run_on(blocks, &mut judge),
+            Some(blocks) => search.run_on(blocks, &mut shows_finding),
             None if filesystem.program().is_none() => Err(MachineFailed::Broken(format!(
                 "there is no {} here",
                 filesystem.mkfs[0]
             ))),
-            None => search.run(&mut judge),
+            None => search.run(&mut shows_finding),
         };
         let line = line(*filesystem, tally, keep.as_ref())?;
         println!("{}", line.sentence);

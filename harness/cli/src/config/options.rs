@@ -68,7 +68,7 @@ impl Accepted<'_> {
 
     /// An entry as it would be typed; what is wrong where it cannot be.
     pub(super) fn values(&self, entry: &Entry, file: &File) -> Result<Vec<OsString>, String> {
-        let wants = |what: &str| {
+        let another_value = |what: &str| {
             let said = format!("'{}' wants {what}", self.key);
             file.objection(entry.at, &said, None)
         };
@@ -77,7 +77,7 @@ impl Accepted<'_> {
             return match entry.value {
                 Value::Switch(true) => Ok(vec![format!("--{}", self.key).into()]),
                 Value::Switch(false) => Ok(Vec::new()),
-                _ => Err(wants("true or false")),
+                _ => Err(another_value("true or false")),
             };
         }
         let words: Vec<String> = match &entry.value {
@@ -87,9 +87,11 @@ impl Accepted<'_> {
                 let typed = pairs.iter().map(|(name, word)| format!("{name}={word}"));
                 typed.collect()
             }
-            _ if self.key == PAIRS => return Err(wants("a table, or a list of \"KEY=VALUE\"")),
-            _ if many => return Err(wants("a word or a number, or a list of them")),
-            _ => return Err(wants("a word or a number")),
+            _ if self.key == PAIRS => {
+                return Err(another_value("a table, or a list of \"KEY=VALUE\""));
+            }
+            _ if many => return Err(another_value("a word or a number, or a list of them")),
+            _ => return Err(another_value("a word or a number")),
         };
         let is_path = self.arg.get_value_parser().type_id() == TypeId::of::<PathBuf>();
         let words = words.into_iter().map(|word| match is_path {

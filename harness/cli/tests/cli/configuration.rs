@@ -96,7 +96,7 @@ fn what_is_typed_drives_out_what_it_conflicts_with() {
     );
 }
 
-/// Which faults there are says whether FUSE was used: without it, a power loss is not to be had.
+/// Which faults there are says whether FUSE was used: without it there is no power loss.
 #[test]
 fn a_switch_of_the_file_is_typed_off() {
     let config = "[run]\nno-fuse = true\ntarget = \"reference\"\nrounds = 1\n\

@@ -266,7 +266,7 @@ fn modes(
     let mut chosen = Vec::new();
     let mut left_out = Vec::new();
     for mode in &Mode::ALL {
-        let wants = match mode {
+        let lacks = match mode {
             Mode::All => continue,
             Mode::DiskFull if args.fill.is_none() => Some("--fill with a mount point"),
             Mode::DiskFull | Mode::Corruption if data.is_none() => Some("--data-dir"),
@@ -277,8 +277,8 @@ fn modes(
             Mode::Action if args.action.is_none() => Some("--action and --driver"),
             _ => None,
         };
-        match wants {
-            Some(wants) => left_out.push((name(*mode), format!("it wants {wants}"))),
+        match lacks {
+            Some(option) => left_out.push((name(*mode), format!("it wants {option}"))),
             None => chosen.push((*mode, name(*mode))),
         }
     }

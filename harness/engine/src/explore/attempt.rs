@@ -147,7 +147,7 @@ pub struct Answer {
     pub result: Result<Attempt, HarnessFailed>,
 }
 
-/// What there is to be had of the workers now.
+/// What the workers have for who asks.
 pub enum Reply {
     /// The next answer.
     Answer(Box<Answer>),

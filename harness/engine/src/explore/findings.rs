@@ -12,7 +12,7 @@ use super::answers::Kept;
 use super::crash::Crash;
 use super::grouping::{Cause, Group, Grouping, Groups, has_in_common};
 use super::minimise::Minimise;
-use super::retry::{Minimised, Rate, Retry, TRIES, Wanted, from_now};
+use super::retry::{Minimised, Rate, Retry, Symptom, TRIES, from_now};
 use super::trial_log::Counted;
 use crate::outcome::HarnessFailed;
 
@@ -51,8 +51,8 @@ struct FailedState<'f> {
 }
 
 impl FailedState<'_> {
-    fn wanted(&self) -> Wanted {
-        Wanted {
+    fn symptom(&self) -> Symptom {
+        Symptom {
             kind: self.finding.kind,
             said: self.said.clone(),
             follow_up: self.finding.follow_up,
@@ -322,7 +322,7 @@ impl Findings {
             Confirmed::Stands(rate) => first.rate = Some(rate),
         }
         retry.begin(TRIES, self.until());
-        let smaller = self.minimise.minimise(crash, &case.wanted(), retry);
+        let smaller = self.minimise.minimise(crash, &case.symptom(), retry);
         let Some(mut smaller) = smaller else {
             return Ok(Some(first));
         };
@@ -365,7 +365,7 @@ impl Findings {
         }
         let began = Instant::now();
         retry.begin(TRIES, until);
-        let better = self.minimise.minimise(crash, &case.wanted(), retry);
+        let better = self.minimise.minimise(crash, &case.symptom(), retry);
         self.spent += began.elapsed();
         let Some(mut better) = better else {
             return;

@@ -9,7 +9,7 @@ use plugpull_workloads::FindingKind;
 
 use super::crash::{Crash, CrashModel, RecoveryTrace};
 use super::enumerator::{Enumerated, StateEnumerator, StateSpace};
-use super::retry::{Minimised, Retry, Wanted};
+use super::retry::{Minimised, Retry, Symptom};
 
 /// How many states of a recovery are tried that went another way than the one before.
 const OTHER_WAY: usize = 8;
@@ -27,7 +27,7 @@ pub(super) trait Minimise: Send {
     fn minimise(
         &self,
         crash: &Crash,
-        wanted: &Wanted,
+        symptom: &Symptom,
         retry: &mut Retry<'_, '_>,
     ) -> Option<Minimised>;
 }
@@ -43,18 +43,18 @@ impl Minimise for DeltaDebugging {
     fn minimise(
         &self,
         crash: &Crash,
-        wanted: &Wanted,
+        symptom: &Symptom,
         retry: &mut Retry<'_, '_>,
     ) -> Option<Minimised> {
         let loss = crash.loss.clone();
         let crash = retry.legalized(crash, crash.point, &loss);
-        let best = retry.shows(crash, wanted)?;
+        let best = retry.shows(crash, symptom)?;
         let first_ack = retry.oracle.first_ack();
         let mut search = Search {
             late: !best.crash.lost.is_empty() && best.crash.first().point >= first_ack,
             first_ack,
             retry,
-            wanted,
+            symptom,
             best,
         };
         search.weaker_model();
@@ -82,7 +82,7 @@ impl Minimise for DeltaDebugging {
 /// One minimisation under way.
 struct Search<'s, 'r, 'a> {
     retry: &'s mut Retry<'r, 'a>,
-    wanted: &'s Wanted,
+    symptom: &'s Symptom,
     first_ack: u64,
     /// True when something is missing and it began behind the first ack: then it stays there.
     late: bool,
@@ -178,7 +178,7 @@ impl Search<'_, '_, '_> {
                 crash.loss = LossSet::default();
             }
             let crash = self.retry.under(&crash, model);
-            if let Some(shown) = self.retry.shows(crash, self.wanted) {
+            if let Some(shown) = self.retry.shows(crash, self.symptom) {
                 self.best = shown;
                 return;
             }
@@ -339,7 +339,7 @@ impl Search<'_, '_, '_> {
             points.extend(last);
             // What was acknowledged is not lost to a kill before it was written.
             let in_flight = |first: &u64| !self.retry.oracle.is_acked_since(self.at(level), *first);
-            points.extend(first.filter(|first| self.wanted.said.is_some() && in_flight(first)));
+            points.extend(first.filter(|first| self.symptom.said.is_some() && in_flight(first)));
             points.sort_unstable();
             points.dedup();
             let moved = points.into_iter().find(|point| self.move_to(level, *point));
@@ -390,7 +390,7 @@ impl Search<'_, '_, '_> {
 
     fn followed_by(&mut self, crash: Crash, later: &[Crash]) -> Option<Minimised> {
         let Some((next, later)) = later.split_first() else {
-            return self.retry.shows(crash, self.wanted);
+            return self.retry.shows(crash, self.symptom);
         };
         let recovery = self.retry.recovery(crash)?;
         let alike = (next.within.as_ref()).is_some_and(|old| recovery.begins_as(old, next.point));
@@ -430,7 +430,7 @@ impl Search<'_, '_, '_> {
             // What a state lacks besides what was chosen counts as well.
             let crash = candidate.crash;
             let crash = self.retry.legalized(&crash, crash.point, &crash.loss);
-            if let Some(shown) = self.retry.shows(crash, self.wanted) {
+            if let Some(shown) = self.retry.shows(crash, self.symptom) {
                 return Some(shown);
             }
         }

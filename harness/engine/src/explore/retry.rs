@@ -69,7 +69,7 @@ impl Minimised {
 
 /// What a crash must show.
 #[derive(Clone)]
-pub(super) struct Wanted {
+pub(super) struct Symptom {
     /// A finding of this kind.
     pub kind: FindingKind,
     /// With these words of the target.
@@ -220,21 +220,21 @@ impl<'r, 'a> Retry<'r, 'a> {
 
     /// The crash with its finding of this kind; none when it does not show one, or when plugpull
     /// failed in it.
-    pub(super) fn shows(&mut self, mut crash: Crash, wanted: &Wanted) -> Option<Minimised> {
+    pub(super) fn shows(&mut self, mut crash: Crash, symptom: &Symptom) -> Option<Minimised> {
         let killed = !self.oracle.models[crash.model].power && crash.loss.is_empty();
         if killed && !self.oracle.kills_at(&crash) {
             return None;
         }
-        let disk = self.disk(&mut crash, wanted.follow_up);
+        let disk = self.disk(&mut crash, symptom.follow_up);
         // Known answers count too: which are known depends on how fast the workers are.
         self.tries = self.tries.saturating_sub(1);
-        let known = self.answers.lock().get_any(disk.key, wanted.follow_up);
+        let known = self.answers.lock().get_any(disk.key, symptom.follow_up);
         let kept = match known {
             Some(kept) => kept,
             None => self.attempt(&disk)?,
         };
         let follow_up = kept.follow_up.as_deref();
-        let finding = self.finding(&crash, &kept.observed(), follow_up, wanted)?;
+        let finding = self.finding(&crash, &kept.observed(), follow_up, symptom)?;
         Some(Minimised {
             crash,
             finding,
@@ -253,17 +253,17 @@ impl<'r, 'a> Retry<'r, 'a> {
         crash: &Crash,
         observed: &Observed,
         follow_up: Option<&FollowedUp>,
-        wanted: &Wanted,
+        symptom: &Symptom,
     ) -> Option<Finding> {
-        let follow_up = follow_up.filter(|_| wanted.follow_up.is_some());
+        let follow_up = follow_up.filter(|_| symptom.follow_up.is_some());
         let judgement = self.oracle.judge_all(crash, observed, follow_up);
         let mut findings = judgement.findings.into_iter();
         let seen = || follow_up.and_then(|one| one.seen(observed));
-        let said = || (self.said)(wanted.kind, seen().as_ref().unwrap_or(observed));
-        let name = (wanted.kind, wanted.follow_up);
+        let said = || (self.said)(symptom.kind, seen().as_ref().unwrap_or(observed));
+        let name = (symptom.kind, symptom.follow_up);
         findings
             .find(|finding| (finding.kind, finding.follow_up) == name)
-            .filter(|_| wanted.said.is_none() || wanted.said == said())
+            .filter(|_| symptom.said.is_none() || symptom.said == said())
     }
 
     /// What the target said in a state that it was tried in.
@@ -393,8 +393,8 @@ fn models_of(
 }
 
 /// A finding of this kind, whatever the target says.
-fn any(finding: &Finding) -> Wanted {
-    Wanted {
+fn any(finding: &Finding) -> Symptom {
+    Symptom {
         kind: finding.kind,
         said: None,
         follow_up: finding.follow_up,

@@ -15,7 +15,7 @@ use super::diagnosis::Attempts;
 use super::limits::left;
 use super::minimise::{DeltaDebugging, Minimise as _};
 use super::oracle::Oracle;
-use super::retry::{Minimised, Retry, TRIES, Wanted};
+use super::retry::{Minimised, Retry, Symptom, TRIES};
 use super::trace::Trace;
 use super::verification::{CrashCause, find_again};
 use crate::trial::Acked;
@@ -114,16 +114,16 @@ impl SmallerRuns<'_, '_> {
         let answers: Arc<Mutex<Answers>> = Arc::default();
         let mut attempts = Attempts::new(self.workers, &answers, self.stop, self.until);
         attempts.follow_up = found.finding.follow_up;
-        let wanted = Wanted {
+        let symptom = Symptom {
             kind: found.finding.kind,
             said: None,
             follow_up: found.finding.follow_up,
         };
-        let state = find_again(&oracle, cause, wanted.kind, attempts)?;
+        let state = find_again(&oracle, cause, symptom.kind, attempts)?;
         let nothing = |_, _: &_| None;
         let mut retry = Retry::new(&oracle, self.workers, &answers, &nothing, self.stop);
         retry.begin(TRIES, self.until);
-        let mut minimised = DeltaDebugging.minimise(&state.crash, &wanted, &mut retry)?;
+        let mut minimised = DeltaDebugging.minimise(&state.crash, &symptom, &mut retry)?;
         // With nothing lost it is another one.
         let same = minimised.crash.loss.is_empty() == cause.lost.is_empty();
         retry.name_models(&mut minimised);

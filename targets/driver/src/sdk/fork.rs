@@ -17,12 +17,6 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, send};
 use nix::unistd::{self, ForkResult, dup2_stderr, dup2_stdin, dup2_stdout};
 use serde::{Deserialize, Serialize};
 
-/// The way in which a driver that is ready can be copied: the word in the list `fork` of a description.
-pub const PROCESS: &str = "process";
-
-/// That a child ends as a started driver does: another word in that list.
-pub const EXIT: &str = "exit";
-
 /// The variable that has a driver become a parent.
 const VARIABLE: &str = "PLUGPULL_FORK";
 

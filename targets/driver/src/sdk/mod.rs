@@ -28,10 +28,10 @@ use plugpull_workloads::{FailureClass, Guarantee, Promise};
 use crate::protocol::{EventKind, LaunchAnswer, OpaqueCheck};
 use crate::{Client, ClientError, Description, Mutant, Setting, UsageError};
 
+pub use crate::description::{FORK_EXIT, FORK_PROCESS};
 pub use crate::program::sibling;
 pub use action::{OfferedAction, act, described};
 pub use embedded::{Embedded, Session, Shared, StoreError};
-pub use fork::{EXIT as FORK_EXIT, PROCESS as FORK_PROCESS};
 pub use serve::{Events, main, note, serve};
 
 /// Makes a driver from settings, each of which is checked.

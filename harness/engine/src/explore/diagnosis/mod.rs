@@ -24,7 +24,7 @@ use super::crash::CrashModel;
 use super::grouping::{Group, Grouping, Groups};
 use super::limits::left;
 use super::oracle::Oracle;
-use super::retry::{Minimised, OutputSign, Retry, Wanted};
+use super::retry::{Minimised, OutputSign, Retry, Symptom};
 use changes::{Change, SyncChanges};
 pub(crate) use edited_run::EditedRun;
 use edited_run::TIME;
@@ -192,16 +192,16 @@ impl Diagnoser<'_, '_> {
         let said: OutputSign<'_> = &said;
         let mut retry = Retry::new(self.oracle, self.workers, self.answers, said, self.over);
         retry.begin(NAMING, until);
-        let wanted = Wanted {
+        let symptom = Symptom {
             kind: group.minimised.finding.kind,
             said: None,
             follow_up: group.minimised.finding.follow_up,
         };
         match killed {
-            true => property::of_kill(&group.minimised, &wanted, &mut retry),
+            true => property::of_kill(&group.minimised, &symptom, &mut retry),
             false => {
                 let minimised = self.with_roots_alone(&group.minimised);
-                Some(property::property(&minimised, &wanted, &mut retry))
+                Some(property::property(&minimised, &symptom, &mut retry))
             }
         }
     }

@@ -7,7 +7,7 @@ use plugpull_crashsim::persist::{LossSet, LostUpdate};
 use plugpull_reports::Property;
 
 use super::super::crash::Crash;
-use super::super::retry::{Minimised, Retry, Wanted};
+use super::super::retry::{Minimised, Retry, Symptom};
 
 /// So many updates that are kept are looked at one by one.
 const ONE_BY_ONE: usize = 24;
@@ -30,7 +30,7 @@ pub(super) struct Missing {
 /// the program.
 pub(super) fn of_kill(
     minimised: &Minimised,
-    wanted: &Wanted,
+    symptom: &Symptom,
     retry: &mut Retry<'_, '_>,
 ) -> Option<Missing> {
     let crash = &minimised.crash;
@@ -55,7 +55,7 @@ pub(super) fn of_kill(
         if looks == 0 || !retry.goes_on() {
             return None;
         }
-        if retry.shows(later, wanted).is_none() {
+        if retry.shows(later, symptom).is_none() {
             let end = operation(record, crash);
             if ack.is_some() {
                 return Some(Missing {
@@ -85,7 +85,7 @@ pub(super) fn of_kill(
 /// Finds it by trying other losses at the place of the smallest crash that shows the finding.
 pub(super) fn property(
     minimised: &Minimised,
-    wanted: &Wanted,
+    symptom: &Symptom,
     retry: &mut Retry<'_, '_>,
 ) -> Missing {
     let crash = &minimised.crash;
@@ -97,7 +97,7 @@ pub(super) fn property(
         whole.lost.extend(torn);
         whole.torn.clear();
         whole.spoiled.clear();
-        if shows(crash, &whole, wanted, retry).is_none() {
+        if shows(crash, &whole, symptom, retry).is_none() {
             return Missing {
                 property: Property::Atomicity,
                 cause: format!(
@@ -116,7 +116,7 @@ pub(super) fn property(
     let mut all_later = crash.loss.clone();
     all_later.lost.extend(&later);
     // With all that came later lost as well nothing is out of order.
-    if later.is_empty() || shows(crash, &all_later, wanted, retry).is_some() {
+    if later.is_empty() || shows(crash, &all_later, symptom, retry).is_some() {
         let since = crash.lost.first().map_or(crash.point, |one| one.seq);
         if retry.oracle.is_acked_since(crash, since) {
             return Missing {
@@ -130,7 +130,7 @@ pub(super) fn property(
         }
         return before(&lost, last_operation(crash, retry), None);
     }
-    let kept = needed(crash, &later, wanted, retry);
+    let kept = needed(crash, &later, symptom, retry);
     let with = LossSet {
         lost: kept.iter().copied().collect(),
         ..LossSet::default()
@@ -151,7 +151,7 @@ pub(super) fn property(
     let first = describe(&of_first.collect::<Vec<_>>(), crash, records);
     let kept = describe(&others, crash, records);
     // Lost alone, the other one shows it too: no order of the two is good.
-    if shows(crash, &with, wanted, retry).is_some() {
+    if shows(crash, &with, symptom, retry).is_some() {
         return Missing {
             property: Property::Atomicity,
             cause: format!(
@@ -192,7 +192,7 @@ fn before(lost: &str, other: Option<String>, first: Option<String>) -> Missing {
 fn needed(
     crash: &Crash,
     later: &[usize],
-    wanted: &Wanted,
+    symptom: &Symptom,
     retry: &mut Retry<'_, '_>,
 ) -> Vec<usize> {
     let mut kept: Vec<usize> = later.to_vec();
@@ -208,7 +208,7 @@ fn needed(
             let is_gone = |id: &&usize| rest.binary_search(id).is_err();
             loss.lost.extend(later.iter().filter(is_gone));
             looks -= 1;
-            if !rest.is_empty() && shows(crash, &loss, wanted, retry).is_some() {
+            if !rest.is_empty() && shows(crash, &loss, symptom, retry).is_some() {
                 kept = rest;
             }
             end = from;
@@ -224,7 +224,7 @@ fn needed(
 fn shows(
     crash: &Crash,
     loss: &LossSet,
-    wanted: &Wanted,
+    symptom: &Symptom,
     retry: &mut Retry<'_, '_>,
 ) -> Option<Minimised> {
     if !retry.goes_on() {
@@ -232,7 +232,7 @@ fn shows(
     }
     let other = retry.legalized(crash, crash.point, loss);
     // What must be lost as well may be the very thing that was to be kept.
-    retry.shows(other, wanted)
+    retry.shows(other, symptom)
 }
 
 fn ids(loss: &LossSet) -> impl Iterator<Item = usize> {
