@@ -148,7 +148,7 @@ mod tests {
             (which >> 32).is_multiple_of(number)
         };
         reads.inode(ROOT);
-        if wants(12) {
+        if one_in(12) {
             reads.all();
         }
         let mut reached = vec![ROOT];

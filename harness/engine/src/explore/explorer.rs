@@ -9,7 +9,7 @@
 //! A shard walks through the states of the recorded run as all others do, and tries its own. It
 //! crashes the recoveries that it saw itself.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -118,6 +118,8 @@ pub struct Explorer<'a> {
     sample_until: Option<Instant>,
     /// True once a promise was broken.
     found_any: bool,
+    /// The numbers of the findings that were minimised or counted so far.
+    found: BTreeSet<u64>,
     /// Of each failing trial the findings that it counts to.
     counted: Vec<Vec<u64>>,
     /// True when plugpull failed in a state.
@@ -193,6 +195,7 @@ impl<'a> Explorer<'a> {
             reads: HashMap::new(),
             sample_until: limits.decide.then(|| limits.half_way()).flatten(),
             found_any: false,
+            found: BTreeSet::new(),
             counted: Vec::new(),
             harness_failed: false,
             failed_in_a_row: 0,
@@ -521,7 +524,8 @@ impl<'a> Explorer<'a> {
         self.note_all();
         self.hear_news();
         loop {
-            let left = self.limits.left_to_explore(self.found_any);
+            let findings = self.found.len().max(usize::from(self.found_any));
+            let left = self.limits.left_to_explore(findings);
             self.out_of_memory |= self.limits.memory_is_short();
             if self.limits.stopped()
                 || self.out_of_memory
@@ -677,13 +681,19 @@ impl<'a> Explorer<'a> {
 
     fn hear(&mut self, one: News) {
         match one {
-            News::Minimised { id, index, group } => self.sink.minimised(&FoundGroup {
-                id,
-                index,
-                together: None,
-                group: &group,
-            }),
-            News::Counted(counted) => self.report_failing(|_| counted),
+            News::Minimised { id, index, group } => {
+                self.found.extend(id);
+                self.sink.minimised(&FoundGroup {
+                    id,
+                    index,
+                    together: None,
+                    group: &group,
+                });
+            }
+            News::Counted(counted) => {
+                self.found.extend(&counted.ids);
+                self.report_failing(|_| counted);
+            }
             News::Flaky(why) => {
                 self.take_back_next();
                 self.varies.get_or_insert_with(|| why.clone());

@@ -13,6 +13,8 @@ const ONE_FINDING: u32 = 4;
 
 /// The part of a budget, as one in so many, that diagnosing what was found may take.
 const DIAGNOSING: u32 = 5;
+/// For more findings than this there is no more time.
+const MOST_FINDINGS: usize = 3;
 /// And what recording smaller workloads for it may take.
 const SMALLER: u32 = 12;
 /// The part that auditing the syncs may take, where that was asked for.
@@ -108,13 +110,24 @@ impl<'a> Limits<'a> {
         left(self.until)
     }
 
-    /// The same before what comes when no more states are tried: diagnosing, where something was found, and
-    /// the audit.
-    pub(super) fn left_to_explore(&self, found: bool) -> Duration {
-        let diagnosing = self.diagnosing.filter(|_| self.diagnose && found);
-        let smaller = self.smaller.filter(|_| found);
-        let after = diagnosing.unwrap_or_default() + smaller.unwrap_or_default() + self.auditing();
-        self.left().saturating_sub(after)
+    /// The same before what comes when no more states are tried.
+    pub(super) fn left_to_explore(&self, findings: usize) -> Duration {
+        self.left().saturating_sub(self.after_exploring(findings))
+    }
+
+    /// How long that takes: diagnosing and smaller workloads, where something was found, and the audit. Each
+    /// finding behind the first has half of a share more, up to two shares: the fix of what was found is worth
+    /// more than some more states. An audit leaves no time for that.
+    fn after_exploring(&self, findings: usize) -> Duration {
+        let most = if self.audit { 1 } else { MOST_FINDINGS };
+        let halves = match findings.min(most) as u32 {
+            0 => 0,
+            findings => findings + 1,
+        };
+        let diagnosing = self.diagnosing.filter(|_| self.diagnose);
+        let diagnosing = diagnosing.unwrap_or_default() / 2 * halves;
+        let smaller = self.smaller.filter(|_| findings > 0).unwrap_or_default();
+        diagnosing + smaller + self.auditing()
     }
 
     /// How long the audit may take.
@@ -274,6 +287,19 @@ mod tests {
         assert!(taken > 0 && !with(None).memory_is_short());
         assert!(with(Some(taken / 2)).memory_is_short());
         assert!(!with(Some(taken * 100)).memory_is_short());
+    }
+
+    #[test]
+    fn more_findings_have_more_time_to_be_diagnosed() {
+        let stop = AtomicBool::new(false);
+        let limits = Limits::within(60 * SECOND, 0, &stop);
+        let shares = [0, 1, 2, 3, 9].map(|findings| limits.after_exploring(findings));
+        assert_eq!(shares, [0, 12, 18, 24, 24].map(|seconds| seconds * SECOND));
+        let audit = Limits {
+            audit: true,
+            ..limits
+        };
+        assert_eq!(audit.after_exploring(1), audit.after_exploring(3));
     }
 
     #[test]

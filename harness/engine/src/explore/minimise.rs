@@ -238,7 +238,7 @@ impl Search<'_, '_, '_> {
         }
         let window = self.retry.oracle.window(crash, crash.model);
         let mut singles = window.one_of_each_role(&crash.loss);
-        if self.wanted.kind == FindingKind::WillNotStart {
+        if self.symptom.kind == FindingKind::WillNotStart {
             singles.reverse();
         }
         for id in singles.into_iter().take(SINGLES) {
