@@ -7,14 +7,13 @@ use plugpull_workloads::Verdict;
 use thiserror::Error;
 
 use crate::facts::Facts;
+use crate::growth::LEAST_GROWTH;
 use crate::identity::of_bug;
 use crate::mann_whitney::larger;
 use crate::report::Report;
 use crate::times::Times;
 use crate::trial::ReportedFinding;
 
-/// How many times as long the median must be at least to count as grown.
-pub const LEAST_GROWTH: f64 = 1.25;
 /// The chance of calling a run slower that is not, over all faults of a comparison.
 pub const SIGNIFICANCE: f64 = 0.01;
 /// Fewer trials than this on either side are too few to say anything.

@@ -5,7 +5,6 @@ use std::io;
 
 use plugpull_workloads::{FailureClass, Verdict};
 
-use crate::fold::measured;
 use crate::report::Report;
 use crate::times::Times;
 use crate::trial::{ReportedFinding, Trial};
@@ -91,7 +90,7 @@ impl Facts {
         };
         fault.first_class.get_or_insert(trial.class);
         fault.classes.insert(trial.class);
-        if measured(trial) {
+        if trial.is_measured() {
             fault.measured_classes.insert(trial.class);
         }
         fault.took_us = fault.took_us.saturating_add(trial.took_us);
@@ -141,7 +140,7 @@ impl Facts {
 
 /// True when the restarts of a trial count for the report's own figure.
 pub(crate) fn timed(trial: &Trial) -> bool {
-    measured(trial) && trial.class != FailureClass::Stall
+    trial.is_measured() && trial.class != FailureClass::Stall
 }
 
 /// True when two findings are of the same kind and against the same promise.

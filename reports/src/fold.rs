@@ -206,7 +206,7 @@ impl Fold {
                 row.whys.insert(trial.verdict, first);
             }
         }
-        if measured(&trial) {
+        if trial.is_measured() {
             let times = match trial.class {
                 FailureClass::Stall => &mut row.stalled,
                 _ => &mut row.times,
@@ -219,7 +219,7 @@ impl Fold {
 
     /// Notes what a measured trial showed that no promise forbids.
     fn observe(&mut self, trial: &Trial) {
-        if !measured(trial) {
+        if !trial.is_measured() {
             return;
         }
         let mut kinds: Vec<FindingKind> = Vec::new();
@@ -637,15 +637,6 @@ pub(crate) fn settled(mut trial: Trial) -> Trial {
         }
     }
     trial
-}
-
-/// True when the fault had an effect and the restart after it was observed.
-pub(crate) fn measured(trial: &Trial) -> bool {
-    trial.hit
-        && !matches!(
-            trial.verdict,
-            Verdict::NotMeasured | Verdict::NotApplicable | Verdict::HarnessError
-        )
 }
 
 /// The verdict of a run with these rows. `excused` says of one that was not measured whether the run may pass all

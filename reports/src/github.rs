@@ -10,10 +10,10 @@ use plugpull_workloads::Verdict;
 
 use crate::card::Card;
 use crate::conclusion::{Tone, closing, tone};
+use crate::labels::SHOWN_FINDINGS;
 use crate::labels::{capital, clean, count, kind_words, verdict_words};
 use crate::layout::defused;
 use crate::report::{FaultRow, Report};
-use crate::table::SHOWN_FINDINGS;
 use crate::trial::ReportedFinding;
 
 /// The annotations, a line each: an error for each finding, a warning for each fault that was not

@@ -14,9 +14,9 @@ use thiserror::Error;
 use crate::counts::CountLimit;
 use crate::file::replace_file;
 use crate::report::{Report, SCHEMA};
-use crate::run_file::log::RecordedRun;
 use crate::run_file::reader::{Lines, Parsed, Source};
 use crate::run_file::record::{Header, RUN_SCHEMA, Record};
+use crate::run_file::recorded::RecordedRun;
 
 /// The longest JSON report that is read, in bytes. Nesting is limited to 128 levels by serde_json.
 const LONGEST_REPORT: u64 = 512 << 20;

@@ -4,6 +4,9 @@ use plugpull_workloads::{Durability, FindingKind, Guarantee, Verdict};
 
 use crate::coverage::ModelCoverage;
 
+/// How many findings a report for people shows in full. The JSON report has all of them.
+pub const SHOWN_FINDINGS: usize = 10;
+
 /// A verdict, as the table shows it.
 pub fn verdict_words(verdict: Verdict) -> &'static str {
     match verdict {

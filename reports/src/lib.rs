@@ -61,8 +61,7 @@ pub use builder::ReportBuilder;
 pub use card::{Card, CardLine, finding_name};
 pub use cause::{EARLY, FailingState, KnownCause, START, is_of_names, place_sign, said_sign};
 pub use compare::{
-    CompareError, Comparison, LEAST_GROWTH, LEAST_TRIALS, RecoveryChange, SIGNIFICANCE, Trend,
-    compare,
+    CompareError, Comparison, LEAST_TRIALS, RecoveryChange, SIGNIFICANCE, Trend, compare,
 };
 pub use coverage::{
     Coverage, Decided, FollowUpCoverage, LeftOut, ModelCoverage, PointCoverage, RecoveryCoverage,
@@ -74,8 +73,8 @@ pub use evidence::{
 pub use fold::{Fold, exit_code, gravest_first};
 pub use github::annotations;
 pub use growth::{
-    Growth, GrowthFit, GrowthSample, GrowthShape, GrowthSize, LEAST_RANGE, LEAST_REPEATS,
-    LEAST_SIZES, SizeUnit,
+    Growth, GrowthFit, GrowthSample, GrowthShape, GrowthSize, LEAST_GROWTH, LEAST_RANGE,
+    LEAST_REPEATS, LEAST_SIZES, SizeUnit,
 };
 pub use html::html;
 pub use json::{ReportError, json, load, load_header, load_run, save};
@@ -87,21 +86,24 @@ pub use merge::merge;
 pub use sarif::sarif;
 pub use sync_audit::{AuditedSite, SyncAudit, SyncCost, SyncNeed, TogetherRemovable};
 
+pub use labels::SHOWN_FINDINGS;
 pub use mergeable::MergeError;
 pub use progress::Progress;
 pub use render_diff::render_comparison;
-pub use report::{Ended, FaultRow, NotPromised, Plan, Recovery, Report, SCHEMA};
+pub use report::{Ended, FaultRow, NotPromised, Plan, Report, SCHEMA};
 pub use reporter::{FileReporter, Form, Reporter, StdoutReporter};
 pub use rows::Rows;
-pub use run_file::log::{RecordedRun, RunLog};
+pub use run_file::log::RunLog;
 pub use run_file::reader::{LONGEST_LINE, Lines, Parsed, Source, parse};
 pub use run_file::record::{
     Emit, End, EndReason, ExploredTrial, FindingRecord, GrowthPlan, Header, Line, NotMeasured,
     ProgressMark, RUN_SCHEMA, Record, Recording, RunCommand, TrialRecord, TrialStarted,
 };
+pub use run_file::recorded::RecordedRun;
 pub use run_file::writer::RunFile;
 pub use shard::{MinimisedFinding, Shard, ShardTrial};
 pub use smallest::SmallestWorkload;
 pub use style::Look;
-pub use table::{SHOWN_FINDINGS, TableReporter, render};
+pub use table::{TableReporter, render};
+pub use times::Recovery;
 pub use trial::{ReportedFinding, TargetInfo, Trial};

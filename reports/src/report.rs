@@ -12,6 +12,7 @@ use crate::rows::Rows;
 use crate::run_file::record::EndReason;
 use crate::shard::Shard;
 use crate::sync_audit::SyncAudit;
+use crate::times::Recovery;
 use crate::trial::{ReportedFinding, TargetInfo, Trial};
 
 /// The version of the JSON form. Fields may be added within a version; none changes its meaning.
@@ -34,20 +35,6 @@ pub struct NotPromised {
     pub trial: u64,
     /// What was seen in it, in words.
     pub sentence: String,
-}
-
-/// Recovery times, in microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Recovery {
-    /// How many restarts were timed.
-    pub count: u64,
-    /// Median.
-    pub p50_us: u64,
-    /// 99th percentile (the largest when fewer than 100).
-    pub p99_us: u64,
-    /// Largest.
-    pub max_us: u64,
 }
 
 /// All trials of one fault.

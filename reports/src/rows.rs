@@ -3,13 +3,18 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, SeqAccess, Visitor};
 use serde::ser::{Error as _, Serialize, SerializeSeq as _, Serializer};
 
-use crate::run_file::reader::Source;
-use crate::run_file::record::Record;
 use crate::spool::{IN_MEMORY, Spool, SpoolWriter, Stream};
+
+/// What has the entries of a list and reads them each time that they are asked for.
+pub(crate) trait Stored<T>: fmt::Debug + Send + Sync {
+    /// All of them, in order.
+    fn entries(&self) -> io::Result<Stream<'_, T>>;
+}
 
 /// A list of `T`, in memory, in a run file, or in a file without a name. It reads, compares and
 /// serialises alike.
@@ -19,17 +24,13 @@ pub struct Rows<T>(Kept<T>);
 #[derive(Clone)]
 enum Kept<T> {
     Memory(Vec<T>),
-    File {
-        source: Source,
-        /// What of a record is an entry of the list.
-        pick: fn(Record) -> Option<T>,
-    },
+    Stored(Arc<dyn Stored<T>>),
     Spool(Spool),
 }
 
 impl<T> Rows<T> {
-    pub(crate) fn in_file(source: Source, pick: fn(Record) -> Option<T>) -> Self {
-        Self(Kept::File { source, pick })
+    pub(crate) fn stored(entries: impl Stored<T> + 'static) -> Self {
+        Self(Kept::Stored(Arc::new(entries)))
     }
 
     /// Those that are in memory: all of a report that a [`ReportBuilder`](crate::ReportBuilder) made, or
@@ -37,7 +38,7 @@ impl<T> Rows<T> {
     pub fn in_memory(&self) -> &[T] {
         match &self.0 {
             Kept::Memory(all) => all,
-            Kept::File { .. } | Kept::Spool(_) => &[],
+            Kept::Stored(_) | Kept::Spool(_) => &[],
         }
     }
 }
@@ -47,14 +48,7 @@ impl<T: Clone + DeserializeOwned> Rows<T> {
     pub(crate) fn iter(&self) -> io::Result<Stream<'_, T>> {
         Ok(match &self.0 {
             Kept::Memory(all) => Box::new(all.iter().cloned().map(Ok)),
-            Kept::File { source, pick } => {
-                let pick = *pick;
-                let lines = source.lines()?;
-                Box::new(lines.filter_map(move |line| {
-                    let picked = line.map(|line| line.record().and_then(pick));
-                    picked.transpose()
-                }))
-            }
+            Kept::Stored(entries) => entries.entries()?,
             Kept::Spool(spool) => Box::new(spool.iter()),
         })
     }
@@ -71,7 +65,7 @@ impl<T: Clone + DeserializeOwned> Rows<T> {
     pub fn try_each(&self, mut take: impl FnMut(&T) -> io::Result<()>) -> io::Result<()> {
         match &self.0 {
             Kept::Memory(all) => all.iter().try_for_each(take),
-            Kept::File { .. } | Kept::Spool(_) => self.iter()?.try_for_each(|one| take(&one?)),
+            Kept::Stored(_) | Kept::Spool(_) => self.iter()?.try_for_each(|one| take(&one?)),
         }
     }
 
@@ -85,7 +79,7 @@ impl<T: Clone + DeserializeOwned> Rows<T> {
     pub fn into_vec(self) -> io::Result<Vec<T>> {
         match self.0 {
             Kept::Memory(all) => Ok(all),
-            Kept::File { .. } | Kept::Spool(_) => self.iter()?.collect(),
+            Kept::Stored(_) | Kept::Spool(_) => self.iter()?.collect(),
         }
     }
 
@@ -167,7 +161,7 @@ impl<T: fmt::Debug> fmt::Debug for Rows<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kept::Memory(all) => f.debug_list().entries(all).finish(),
-            Kept::File { source, .. } => source.fmt(f),
+            Kept::Stored(entries) => entries.fmt(f),
             Kept::Spool(spool) => spool.fmt(f),
         }
     }

@@ -10,7 +10,7 @@ use console::Style;
 use plugpull_workloads::Verdict;
 
 use crate::conclusion::{Tone, closing, row_verdict, tone};
-use crate::labels::{capital, clean, count, duration_words, list, verdict_words};
+use crate::labels::{SHOWN_FINDINGS, capital, clean, count, duration_words, list, verdict_words};
 use crate::layout::Page;
 use crate::render_coverage::render_coverage;
 use crate::render_finding::{OUTPUT_LINES, render_finding, render_observed};
@@ -19,9 +19,6 @@ use crate::render_sync_audit::render_sync_audit;
 use crate::report::{FaultRow, Report};
 use crate::reporter::Reporter;
 use crate::style::Look;
-
-/// How many findings are shown in full. The JSON report has all of them.
-pub const SHOWN_FINDINGS: usize = 10;
 
 /// Up to this many findings leave room for more of the target's output.
 const FEW_FINDINGS: usize = 3;

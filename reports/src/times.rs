@@ -2,7 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::Recovery;
+use serde::{Deserialize, Serialize};
+
+/// Recovery times, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Recovery {
+    /// How many restarts were timed.
+    pub count: u64,
+    /// Median.
+    pub p50_us: u64,
+    /// 99th percentile (the largest when fewer than 100).
+    pub p99_us: u64,
+    /// Largest.
+    pub max_us: u64,
+}
 
 /// Times in microseconds, each with how often it was seen. Its size is the number of different
 /// times, however many trials there are.

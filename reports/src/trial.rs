@@ -88,6 +88,16 @@ pub struct Trial {
 }
 
 impl Trial {
+    /// True when the fault had an effect and the restart after it was observed.
+    pub(crate) fn is_measured(&self) -> bool {
+        let without = [
+            Verdict::NotMeasured,
+            Verdict::NotApplicable,
+            Verdict::HarnessError,
+        ];
+        self.hit && !without.contains(&self.verdict)
+    }
+
     /// A trial of which nothing is known yet: a harness error, unless something better is said.
     pub fn begun(number: u64, fault: &str, spec: String, seed: u64, class: FailureClass) -> Self {
         Self {

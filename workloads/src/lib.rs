@@ -35,5 +35,5 @@ pub use promise::{Durability, FailureClass, Guarantee, Promise};
 pub use read_file::{read_file, read_text};
 pub use recent::{beginning, recent, settles};
 pub use text::Text;
-pub use txn::{Op, Txn, TxnId, Write};
-pub use value::{CHECK_LEN, Value};
+pub use txn::{Op, Txn, Write};
+pub use value::{CHECK_LEN, TxnId, Value};

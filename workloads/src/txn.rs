@@ -4,10 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Text;
-
-/// Names one transaction of a history; never used twice in it.
-pub type TxnId = u64;
+use crate::{Text, TxnId};
 
 /// What happens to one key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use crate::TxnId;
+/// Names one transaction of a history; never used twice in it.
+pub type TxnId = u64;
 
 /// How many check characters stand between the tag and the payload.
 pub const CHECK_LEN: usize = 6;

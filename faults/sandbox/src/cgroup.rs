@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::mounts::unescape;
+use super::mount_table::unescape;
 
 /// How long the kernel may take to let go of a cgroup whose processes are dead.
 const REMOVE_WITHIN: Duration = Duration::from_secs(2);

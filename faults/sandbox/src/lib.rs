@@ -37,6 +37,7 @@ mod janitor;
 mod launch;
 mod listener;
 mod memory;
+mod mount_table;
 mod mounts;
 mod options;
 mod output;

@@ -11,7 +11,7 @@ use plugpull_engine::explore::FollowUpShare;
 use plugpull_engine::shard::Shard;
 
 use crate::command::attach::AttachArgs;
-pub(crate) use crate::options::{Format, OutputOptions, ReportOptions, TargetOptions};
+use crate::options::{OutputOptions, ReportOptions, TargetOptions};
 use crate::options::{duration, key_value, percent, size};
 
 /// Pulls the plug on a storage program and says whether it kept its promises.

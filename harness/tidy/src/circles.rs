@@ -1,9 +1,9 @@
-//! Pairs of files that use each other. A module and its parent do not count.
+//! Files that use each other, two or more in a circle. A module and its parent do not count.
 //!
 //! A file uses what it names, and the file in which that is declared: what a parent or the root of the
 //! crate hands on with `use` or `pub use` is looked up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::source::File;
 use crate::{Rule, Violation};
@@ -292,28 +292,67 @@ fn resolve(home: &[String], path: &[String]) -> Option<Vec<String>> {
     Some(full)
 }
 
-/// The pairs of files of a crate that use each other.
+/// The circles of files of a crate: two that use each other, or more of which each uses the next. Each
+/// circle once, at its first file.
 #[must_use]
-pub fn pairs(files: &[File]) -> Vec<Violation> {
-    let uses = Modules::new(files).uses();
+pub fn circles(files: &[File]) -> Vec<Violation> {
+    let mut uses = Modules::new(files).uses();
+    let modules: Vec<Vec<String>> = files.iter().map(module).collect();
+    let family = |a: &[String], b: &[String]| {
+        a.starts_with(b) && a.len() == b.len() + 1 || b.starts_with(a) && b.len() == a.len() + 1
+    };
+    for (from, all) in &mut uses {
+        all.retain(|to| !family(&modules[*from], &modules[*to]));
+    }
     let mut found = Vec::new();
-    for (from, all) in &uses {
-        for to in all.range(from + 1..) {
-            let back = uses.get(to).is_some_and(|others| others.contains(from));
-            let (a, b) = (module(&files[*from]), module(&files[*to]));
-            let family = a.starts_with(&b) && a.len() == b.len() + 1
-                || b.starts_with(&a) && b.len() == a.len() + 1;
-            if back && !family {
-                found.push(Violation {
-                    rule: Rule::Circles,
-                    file: files[*from].path.clone(),
-                    line: 0,
-                    what: format!("it and {} use each other", files[*to].path),
-                });
+    let mut seen = BTreeSet::new();
+    for from in uses.keys() {
+        let Some(circle) = shortest(*from, &uses) else {
+            continue;
+        };
+        let mut name = circle.clone();
+        name.sort_unstable();
+        // A longer circle through files of a known one is seen once that is gone.
+        if name.iter().any(|file| seen.contains(file)) {
+            continue;
+        }
+        seen.extend(name);
+        let others: Vec<&str> = circle[1..].iter().map(|to| &*files[*to].path).collect();
+        let others = others.join(", ");
+        found.push(Violation {
+            rule: Rule::Circles,
+            file: files[*from].path.clone(),
+            line: 0,
+            what: match circle.len() {
+                2 => format!("it and {others} use each other"),
+                _ => format!("it uses {others}, each the next and the last of them this one"),
+            },
+        });
+    }
+    found
+}
+
+/// The shortest way from a file back to it, beginning with it.
+fn shortest(from: usize, uses: &BTreeMap<usize, BTreeSet<usize>>) -> Option<Vec<usize>> {
+    let mut came_from: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut open = VecDeque::from([from]);
+    while let Some(at) = open.pop_front() {
+        for to in uses.get(&at).into_iter().flatten() {
+            if *to == from {
+                let mut way = vec![at];
+                while let Some(before) = way.last().and_then(|last| came_from.get(last)) {
+                    way.push(*before);
+                }
+                way.reverse();
+                return Some(way);
+            }
+            if !came_from.contains_key(to) {
+                came_from.insert(*to, at);
+                open.push_back(*to);
             }
         }
     }
-    found
+    None
 }
 
 #[cfg(test)]
@@ -333,20 +372,36 @@ mod tests {
     fn two_files_that_use_each_other_are_found() {
         let a = file("a/one.rs", "use super::two::{Thing, other as o};\n");
         let b = file("a/two.rs", "use crate::{b::{self, X}, a::one};\n");
-        let found = pairs(&[a.clone(), b]);
+        let found = circles(&[a.clone(), b]);
         assert_eq!(found.len(), 1, "{found:?}");
         let silent = file("a/two.rs", "use crate::b;\n// use crate::a::one;\n");
-        assert!(pairs(&[a, silent]).is_empty());
+        assert!(circles(&[a, silent]).is_empty());
+    }
+
+    #[test]
+    fn three_files_of_which_each_uses_the_next_are_found_once() {
+        let of = |name: &str, uses: &str| {
+            let text = format!("use crate::{uses}::In{uses};\npub struct In{name};\n");
+            file(&format!("{name}.rs"), &text)
+        };
+        let all = |last: &str| circles(&[of("a", "b"), of("b", "c"), of("c", last)]);
+        let found = all("a");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].what.starts_with("it uses src/b.rs, src/c.rs,"),
+            "{found:?}"
+        );
+        assert!(all("d").is_empty());
     }
 
     #[test]
     fn a_parent_and_its_child_are_no_circle_nor_are_tests() {
         let parent = file("a/mod.rs", "mod one;\nuse self::one::X;\n");
         let child = file("a/one.rs", "use super::Y;\n");
-        assert!(pairs(&[parent, child]).is_empty());
+        assert!(circles(&[parent, child]).is_empty());
         let a = file("one.rs", "use crate::two::X;\n");
         let text = "#[cfg(test)]\nmod tests {\n    use crate::one::Y;\n}\n";
-        assert!(pairs(&[a, file("two.rs", text)]).is_empty());
+        assert!(circles(&[a, file("two.rs", text)]).is_empty());
     }
 
     #[test]
@@ -355,7 +410,7 @@ mod tests {
         let through = |root: &str, name: &str| {
             let one = format!("use crate::{name};\npub struct X;\n");
             let root = file("lib.rs", root);
-            pairs(&[root, file("one.rs", &one), user.clone()]).len()
+            circles(&[root, file("one.rs", &one), user.clone()]).len()
         };
         assert_eq!(through("pub use two::Y;\n", "Y"), 1);
         assert_eq!(through("pub(crate) use crate::two::{Z, Y};\n", "{W, Y}"), 1);
@@ -373,7 +428,7 @@ mod tests {
     fn names_that_hand_each_other_on_end() {
         let one = file("one.rs", "pub use crate::two::X;\n");
         let two = file("two.rs", "pub use crate::one::X;\n");
-        assert_eq!(pairs(&[one, two]).len(), 1);
+        assert_eq!(circles(&[one, two]).len(), 1);
     }
 
     #[test]

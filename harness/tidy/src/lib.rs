@@ -169,7 +169,7 @@ pub fn check(one: &Crate) -> Vec<Violation> {
     let mut all = vocabulary::banned(files);
     all.extend(names::banned(files));
     all.extend(names::twice(files));
-    all.extend(circles::pairs(files));
+    all.extend(circles::circles(files));
     all.extend(small(files));
     all.extend(dropped(files));
     all.retain(|violation| !ABOUT_WORDS.contains(&violation.file.as_str()));

@@ -50,7 +50,7 @@ fn show_sizes(crates: &[Crate]) {
             files.clone().count(),
             files.map(|file| file.lines_without_tests().count()).sum(),
             names::twice(&one.files).len(),
-            circles::pairs(&one.files).len(),
+            circles::circles(&one.files).len(),
             small(&one.files).len(),
         ];
         if row[0] == 0 {

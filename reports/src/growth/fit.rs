@@ -14,8 +14,9 @@ use std::collections::BTreeMap;
 use super::bootstrap::{interval, resampled};
 use super::curve::{Curve, GrowthShape, Point};
 use super::theil_sen::{median, slope};
-use super::{GrowthFit, GrowthSample, LEAST_RANGE, LEAST_REPEATS, LEAST_SIZES, SizeUnit};
-use crate::compare::LEAST_GROWTH;
+use super::{
+    GrowthFit, GrowthSample, LEAST_GROWTH, LEAST_RANGE, LEAST_REPEATS, LEAST_SIZES, SizeUnit,
+};
 
 /// The share of the resamples in which another shape than linear must be closer to be believed.
 const CERTAIN: f64 = 0.95;

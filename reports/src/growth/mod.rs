@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 pub use curve::GrowthShape;
 
+/// How many times as long the median must be at least to count as grown.
+pub const LEAST_GROWTH: f64 = 1.25;
 /// A statement about growth takes this many sizes at least.
 pub const LEAST_SIZES: usize = 4;
 /// And this many measurements of each.

@@ -9,7 +9,8 @@ use super::scale::{LogScale, tick_words};
 use super::{number, percent, text};
 use crate::facts::{Facts, SlowRestart};
 use crate::labels::{count, duration_words};
-use crate::report::{Recovery, Report};
+use crate::report::Report;
+use crate::times::Recovery;
 use crate::times::Times;
 
 /// How many bars a decade has.

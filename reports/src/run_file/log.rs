@@ -1,19 +1,16 @@
 //! A run as it happens: each record is written, folded into the report and handed to the live
 //! reporters.
 
-use std::io;
 use std::path::Path;
 use std::time::Instant;
 
 use crate::fold::{Fold, micros, settled};
 use crate::report::Report;
 use crate::reporter::Reporter;
-use crate::rows::Rows;
-use crate::shard::ShardTrial;
 use crate::trial::Trial;
 
-use super::reader::{Parsed, Source};
 use super::record::{Emit, End, Header, Line, Record};
+use super::recorded::{RecordedRun, report};
 use super::writer::RunFile;
 
 /// Takes the records of a run.
@@ -142,93 +139,4 @@ impl Emit for RunLog {
         self.fold.record(line.at_us, &line.record);
         self.show(&line);
     }
-}
-
-/// A run that was read from its file.
-#[derive(Clone, Debug)]
-pub struct RecordedRun {
-    /// All its records, folded.
-    pub fold: Fold,
-    source: Source,
-}
-
-impl RecordedRun {
-    /// Reads a run. None when it does not begin with a header. What is damaged is not measured.
-    pub fn read(source: Source) -> io::Result<Option<Self>> {
-        let mut fold = Fold::default();
-        let mut damaged: Vec<(u64, String)> = Vec::new();
-        for parsed in source.lines()? {
-            match parsed? {
-                Parsed::Line(line) => {
-                    if fold.header().is_none() && !matches!(line.record, Record::Header(_)) {
-                        return Ok(None);
-                    }
-                    fold.record(line.at_us, &line.record);
-                }
-                Parsed::Damaged { .. } if fold.header().is_none() => return Ok(None),
-                Parsed::Damaged { number, why } => {
-                    if damaged.len() < 2 {
-                        damaged.push((number, why));
-                    }
-                }
-                Parsed::Unknown | Parsed::Cut => {}
-            }
-        }
-        if let Some((number, why)) = damaged.first() {
-            let more = if damaged.len() > 1 { " and others" } else { "" };
-            fold.not_measured(
-                "the run file",
-                &format!(
-                    "its line {number}{more} cannot be read ({why}), so nobody knows what it said"
-                ),
-            );
-        }
-        Ok(fold.header().is_some().then_some(Self { fold, source }))
-    }
-
-    /// The report of the run, as far as it came.
-    pub fn report(&self) -> Report {
-        report(&self.fold, &self.source)
-    }
-
-    /// Its header.
-    pub fn header(&self) -> Option<&Header> {
-        self.fold.header()
-    }
-
-    /// Its records, in order, without what is damaged.
-    pub fn each(&self, mut take: impl FnMut(Line)) -> io::Result<()> {
-        for parsed in self.source.lines()? {
-            if let Parsed::Line(line) = parsed? {
-                take(*line);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The report of what was folded, with lists that are read from the records.
-fn report(fold: &Fold, source: &Source) -> Report {
-    let trials = Rows::in_file(source.clone(), |record| match record {
-        Record::Trial(one) => Some(settled(one.trial)),
-        _ => None,
-    });
-    let mut report = fold.report(trials);
-    report.shard = fold.shard().map(|mut shard| {
-        shard.trials = Rows::in_file(source.clone(), |record| match record {
-            Record::Trial(one) => {
-                let explored = one.explored?;
-                Some(ShardTrial {
-                    trial: one.trial.number,
-                    position: explored.position,
-                    depth: explored.depth,
-                    signs: explored.signs,
-                    minimised: explored.minimised,
-                })
-            }
-            _ => None,
-        });
-        Box::new(shard)
-    });
-    report
 }

@@ -4,4 +4,5 @@
 pub(crate) mod log;
 pub(crate) mod reader;
 pub(crate) mod record;
+pub(crate) mod recorded;
 pub(crate) mod writer;

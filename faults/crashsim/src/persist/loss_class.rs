@@ -7,17 +7,9 @@ use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use super::update::LossSet;
 use super::update::{Update, UpdateKind, write_of};
+use super::whole::LossClass;
 use super::window::Window;
 use crate::fs::{Ino, Node, Ranges, Reads, Tree};
-
-/// Loss sets of whole updates that differ in nothing which was read.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct LossClass {
-    /// The updates on which what was read depends, lost in all of them.
-    pub lost: BTreeSet<usize>,
-    /// Those on which it depends, kept in all of them.
-    pub kept: BTreeSet<usize>,
-}
 
 /// By directory and name, what may have it.
 type Named<'w> = HashMap<(Ino, &'w OsStr), Vec<Ino>>;

@@ -50,13 +50,12 @@ pub use device::{Atomic, Device};
 pub use explain::{Unsynced, unsynced};
 pub use ext4::{EXT4, EXT4_WRITEBACK};
 pub use generic::{JOURNALED, STRICT};
-pub use loss_class::LossClass;
 pub use model::{Growth, MetadataOrder, Model, Overwrite, Replace};
 pub use update::{
     DataFirst, Durability, Journal, Loss, LossSet, SyncPoint, Update, UpdateKind, part_of,
     record_of, update_of,
 };
-pub use whole::{Classes, Outside, WholeLosses};
+pub use whole::{Classes, LossClass, Outside, WholeLosses};
 pub use window::{CrashState, Index, Window, crash_state, crash_states};
 pub use xfs::XFS;
 

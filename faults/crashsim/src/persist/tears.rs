@@ -48,7 +48,7 @@ pub(super) fn by_role<'u, 'a>(
     ranked.into_iter().map(|(_, update)| update).collect()
 }
 
-/// Those of them that come before a second of their role.
+/// Of each role the last update, one before it, and the first.
 pub(super) fn first_of_each_role<'u, 'a>(
     rules: &Rules<'_, 'a>,
     updates: &[&'u Update<'a>],
@@ -58,7 +58,7 @@ pub(super) fn first_of_each_role<'u, 'a>(
     first.map(|(_, update)| update).collect()
 }
 
-/// The same, each with its place among those of its role, and whether it is metadata.
+/// The updates by their role, each with its place among those of it, and whether it is metadata.
 fn ranked<'u, 'a>(
     rules: &Rules<'_, 'a>,
     updates: &[&'u Update<'a>],

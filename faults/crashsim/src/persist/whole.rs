@@ -15,7 +15,6 @@ use bit_set::BitSet;
 use self::implications::implications;
 use super::count::Possible;
 use super::legalize::Rules;
-use super::loss_class::LossClass;
 use super::update::LossSet;
 
 /// How often a search compares sets with classes before it gives up.
@@ -31,6 +30,15 @@ pub struct WholeLosses {
     with: Vec<Vec<usize>>,
     /// Where all of the first are lost, the second is.
     with_all: Vec<(Vec<usize>, usize)>,
+}
+
+/// Loss sets of whole updates that differ in nothing which was read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LossClass {
+    /// The updates on which what was read depends, lost in all of them.
+    pub lost: BTreeSet<usize>,
+    /// Those on which it depends, kept in all of them.
+    pub kept: BTreeSet<usize>,
 }
 
 /// Classes of loss sets that come one after the other, and the search for what lies outside of them. It goes

@@ -136,9 +136,9 @@ impl<'a> Window<'a> {
         loss_sets::likely(&self.rules(), subsets, seed, limit)
     }
 
-    /// Of the updates that are lost one of each role: the first and the last that do the same to the same kind
-    /// of file.
-    pub fn one_of_each_role(&self, losses: &LossSet) -> Vec<usize> {
+    /// Of the updates that are lost some of each role: the first and the last that do the same to the same kind
+    /// of file, and one between them.
+    pub fn some_of_each_role(&self, losses: &LossSet) -> Vec<usize> {
         let lost = |update: &&Update<'_>| losses.lost.contains(&update.id);
         let lost: Vec<&Update<'_>> = self.open.iter().filter(lost).collect();
         let first = tears::first_of_each_role(&self.rules(), &lost);

@@ -6,7 +6,7 @@ use plugpull_reports::{Comparison, Report, TargetInfo, compare, load};
 use plugpull_workloads::Verdict;
 
 use super::wrong;
-use crate::cli::OutputOptions;
+use crate::options::OutputOptions;
 
 /// An earlier report that a run is held against.
 pub(super) struct Baseline {

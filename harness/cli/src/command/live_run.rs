@@ -17,7 +17,7 @@ use super::baseline::Baseline;
 use super::interrupt::{Overdue, Signal, Stop};
 use super::reporters::Reporters;
 use super::{run_files, wrong};
-use crate::cli::{OutputOptions, ReportOptions};
+use crate::options::{OutputOptions, ReportOptions};
 
 /// A run that was read from its file, and the file, to go on with.
 pub(crate) struct Resumed {

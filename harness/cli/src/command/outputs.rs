@@ -8,7 +8,7 @@ use nix::unistd::{AccessFlags, access};
 use plugpull_engine::keep::Keep;
 
 use super::{run_files, wrong};
-use crate::cli::{OutputOptions, ReportOptions};
+use crate::options::{OutputOptions, ReportOptions};
 
 /// Checks that the results can be written. The directory to keep things in, if one is wanted.
 pub(super) fn check(options: &OutputOptions) -> anyhow::Result<Option<Keep>> {

@@ -7,7 +7,7 @@ use plugpull_reports::{
     TableReporter, render_comparison,
 };
 
-use crate::cli::{Format, ReportOptions};
+use crate::options::{Format, ReportOptions};
 
 /// The reporters of a report. What one of them could not write is an error at the end, once.
 pub(super) struct Reporters {

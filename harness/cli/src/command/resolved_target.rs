@@ -12,7 +12,7 @@ use plugpull_targets::catalog::{self, Catalogued};
 use plugpull_workloads::{Promise, WorkloadConfig, parse_demand};
 
 use super::{open_target, settings, wrong};
-use crate::cli::TargetOptions;
+use crate::options::TargetOptions;
 
 /// The target when none is named.
 const DEFAULT: &str = "sqlite";

@@ -8,8 +8,9 @@ use plugpull_reports::{EndReason, Header, RecordedRun, RunCommand, RunFile, load
 
 use super::live_run::{Resumed, build};
 use super::{explore, growth, run, wrong};
-use crate::cli::{Cli, Command, OutputOptions, ResumeArgs};
+use crate::cli::{Cli, Command, ResumeArgs};
 use crate::definition;
+use crate::options::OutputOptions;
 
 /// Reads the run file, and makes what is missing of the run with the options that it had.
 pub(crate) fn run(args: &ResumeArgs) -> anyhow::Result<u8> {

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use plugpull_reports::{Header, RunFile, load_run};
 
 use super::wrong;
-use crate::cli::OutputOptions;
+use crate::options::OutputOptions;
 
 /// Where run files are kept by default.
 const DIRECTORY: &str = ".plugpull/runs";

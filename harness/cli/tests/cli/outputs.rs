@@ -10,7 +10,7 @@ use nix::pty::{Winsize, openpty};
 use plugpull_testing::test;
 use serde_json::Value;
 
-use crate::support::{Ran, plugpull};
+use crate::support::{Ran, Reported, plugpull, reported};
 
 fn ran(arguments: &[&str]) -> Ran {
     plugpull().args(arguments).output().unwrap().into()
@@ -305,4 +305,64 @@ fn a_reader_who_goes_away_is_no_failure() {
         assert!(!errors.contains("panicked"), "{command}: {errors}");
         assert_eq!(ended.status.code(), Some(0), "{command}: {errors}");
     }
+}
+
+/// What is covered less than was demanded is no pass, and what is covered is one; what a report says of it.
+#[test(needs = "fuse")]
+fn less_coverage_than_was_demanded_is_no_pass() {
+    let directory = tempfile::tempdir().unwrap();
+    let trace = directory.path().join("reference.trace");
+    crate::trace::record("reference", &trace);
+    for (demanded, code, verdict) in [
+        (None, 0, "pass"),
+        (Some("90"), 3, "not-measured"),
+        (Some("1"), 0, "pass"),
+    ] {
+        let json = directory.path().join("report.json");
+        let mut explore = plugpull();
+        explore
+            .args(["explore", "--model", "strict", "--states", "12", "--trace"])
+            .arg(&trace);
+        explore.args(
+            demanded
+                .iter()
+                .flat_map(|percent| ["--min-coverage", percent]),
+        );
+        explore.arg("--json").arg(&json);
+        let Reported { ran, report } = reported(&mut explore, &json);
+        assert_eq!(ran.code, code, "{demanded:?}: {}{}", ran.stdout, ran.stderr);
+        assert_eq!(report["verdict"], verdict, "{demanded:?}");
+        let said = ran.stdout.contains("less than --min-coverage 90 demands");
+        assert_eq!(said, code == 3, "{}", ran.stdout);
+    }
+}
+
+/// A fault that was skipped is not tried and is no part of the verdict; one that there is not is refused.
+#[test]
+fn a_fault_that_is_skipped_is_not_tried() {
+    let directory = tempfile::tempdir().unwrap();
+    let json = directory.path().join("report.json");
+    let skipped = |faults: &[&str]| {
+        let mut run = plugpull();
+        run.args(["run", "reference", "--budget", "4s"]);
+        run.args(faults.iter().flat_map(|fault| ["--skip", fault]));
+        run.arg("--json").arg(&json);
+        run
+    };
+    let faults = |report: &Value| -> Vec<String> {
+        let rows = report["faults"].as_array().unwrap().iter();
+        rows.map(|row| row["fault"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let all = faults(&reported(&mut skipped(&[]), &json).report);
+    assert!(all.iter().any(|fault| fault == "stop"), "{all:?}");
+    let report = reported(&mut skipped(&["stop", "hang"]), &json).report;
+    let left: Vec<String> = all
+        .into_iter()
+        .filter(|fault| !["stop", "hang"].contains(&fault.as_str()))
+        .collect();
+    assert_eq!(faults(&report), left);
+    let refused: Ran = skipped(&["stopp"]).output().unwrap().into();
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("stopp"), "{}", refused.stderr);
 }

@@ -229,7 +229,7 @@ impl Search<'_, '_, '_> {
         self.every_part(level, &of(self, level));
     }
 
-    /// Where much is missing, one update of each role alone: names first where the target does not start, of
+    /// Where much is missing, some updates of each role alone: names first where the target does not start, of
     /// which the earliest hide the most.
     fn single(&mut self, level: usize) {
         let crash = self.at(level);
@@ -237,7 +237,7 @@ impl Search<'_, '_, '_> {
             return;
         }
         let window = self.retry.oracle.window(crash, crash.model);
-        let mut singles = window.one_of_each_role(&crash.loss);
+        let mut singles = window.some_of_each_role(&crash.loss);
         if self.symptom.kind == FindingKind::WillNotStart {
             singles.reverse();
         }
